@@ -1,0 +1,1 @@
+//! Payloads become Accoil requests (stage 4).

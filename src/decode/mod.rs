@@ -1,0 +1,1 @@
+//! Bytes become events in the Segment spec's shape (stage 2).

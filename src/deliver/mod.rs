@@ -1,0 +1,1 @@
+//! Requests become HTTP calls (stage 6).

@@ -1,0 +1,418 @@
+//! A JSON value borrowed from the bytes it was read from: the shape in which an event passes through the stages.
+//!
+//! Why not `serde_json::Value`: object members keep the order in which they came (a request must look as
+//! Segment's own would), strings are borrowed, depth is capped while parsing, and numbers print as
+//! JavaScript prints them. serde_json still does the parsing.
+//! Never panics on any input; never recurses deeper than the cap it was given.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use serde_json::Number;
+
+/// Depth of nesting that is read by default: DESIGN and Amplitude's own limit is 40, Segment's is unstated.
+pub const MAX_DEPTH: usize = 64;
+
+/// From how many members on a duplicate key is looked for by hash instead of by scan.
+const HASHED_FROM: usize = 24;
+
+/// One JSON value. `'a` is the text it was parsed from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Value<'a> {
+    #[default]
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
+    Object(Object<'a>),
+}
+
+/// Members in the order in which they came; a repeated key keeps its first place and takes its last value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+/// Why a text is not a JSON value that we read.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} at line {line}, column {column}")]
+pub struct ParseError {
+    pub message: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+        Self { message, line: error.line(), column: error.column() }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Reads one value, nested at most [`MAX_DEPTH`] deep.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        Self::parse_within(text, MAX_DEPTH)
+    }
+
+    /// Reads one value, nested at most `depth` deep.
+    pub fn parse_within(text: &'a str, depth: usize) -> Result<Self, ParseError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        // Our own cap replaces serde_json's fixed one of 128.
+        let value = Depth(depth.min(120)).deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(value)
+    }
+
+    /// The member of an object; `None` for a missing one and for anything that is not an object.
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        self.as_object().and_then(|object| object.get(key))
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        if let Value::String(text) = self { Some(text) } else { None }
+    }
+
+    pub fn as_object(&self) -> Option<&Object<'a>> {
+        if let Value::Object(object) = self { Some(object) } else { None }
+    }
+
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+        if let Value::Array(items) = self { Some(items) } else { None }
+    }
+
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Value::Number(number) = self { number.as_f64() } else { None }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// What kind of value it is, for messages: never the value itself, which may be personal.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(text) if text.is_empty() => "empty string",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        }
+    }
+
+    /// The same value, owning its strings.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(bool) => Value::Bool(bool),
+            Value::Number(number) => Value::Number(number),
+            Value::String(text) => Value::String(Cow::Owned(text.into_owned())),
+            Value::Array(items) => Value::Array(items.into_iter().map(Value::into_owned).collect()),
+            Value::Object(object) => Value::Object(object.into_owned()),
+        }
+    }
+
+    /// Appends the value as compact JSON, as `JSON.stringify` would write it (but integers keep all digits).
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Number(number) => write_number(number, out),
+            Value::String(text) => write_string(text, out),
+            Value::Array(items) => {
+                out.push(b'[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    item.write(out);
+                }
+                out.push(b']');
+            }
+            Value::Object(object) => object.write(out),
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value<'a>> {
+        self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Sets a member: an existing key keeps its place.
+    pub fn insert(&mut self, key: impl Into<Cow<'a, str>>, value: Value<'a>) {
+        let key = key.into();
+        match self.get_mut(&key) {
+            Some(slot) => *slot = value,
+            None => self.0.push((key, value)),
+        }
+    }
+
+    /// Takes a member out; the others keep their order.
+    pub fn remove(&mut self, key: &str) -> Option<Value<'a>> {
+        let index = self.0.iter().position(|(name, _)| name == key)?;
+        Some(self.0.remove(index).1)
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'a>)> + DoubleEndedIterator {
+        self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn into_owned(self) -> Object<'static> {
+        Object(
+            self.0
+                .into_iter()
+                .map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned()))
+                .collect(),
+        )
+    }
+
+    /// Appends the object as compact JSON, members in their order.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (key, value)) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_string(key, out);
+            out.push(b':');
+            value.write(out);
+        }
+        out.push(b'}');
+    }
+}
+
+impl<'a> IntoIterator for Object<'a> {
+    type Item = (Cow<'a, str>, Value<'a>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, K: Into<Cow<'a, str>>> FromIterator<(K, Value<'a>)> for Object<'a> {
+    fn from_iter<I: IntoIterator<Item = (K, Value<'a>)>>(members: I) -> Self {
+        let mut object = Self::new();
+        for (key, value) in members {
+            object.insert(key, value);
+        }
+        object
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Value::String(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Value::String(Cow::Owned(text))
+    }
+}
+
+/// Compact JSON text.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        formatter.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
+/// A number as JavaScript prints it: `1.0` is `1`, `1e21` is `1e+21`. Integers keep every digit.
+pub fn write_number(number: &Number, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    match number.as_f64() {
+        Some(float) if number.is_f64() => {
+            out.extend_from_slice(ryu_js::Buffer::new().format_finite(float).as_bytes());
+        }
+        // Writing to a Vec cannot fail.
+        _ => drop(write!(out, "{number}")),
+    }
+}
+
+/// A JSON string, quoted and escaped.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    // Writing a str to a Vec cannot fail.
+    drop(serde_json::to_writer(&mut *out, text));
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(bool) => serializer.serialize_bool(*bool),
+            Value::Number(number) => number.serialize(serializer),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Array(items) => serializer.collect_seq(items),
+            Value::Object(object) => object.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Depth(MAX_DEPTH).deserialize(deserializer)
+    }
+}
+
+/// Reads a value with this many levels of nesting left.
+#[derive(Clone, Copy)]
+struct Depth(usize);
+
+impl Depth {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Depth).ok_or_else(|| E::custom("nested too deeply"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Depth {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Depth {
+    type Value = Value<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, bool: bool) -> Result<Self::Value, E> {
+        Ok(Value::Bool(bool))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Value::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Value::String(Cow::Owned(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(inner)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(8);
+        let mut places: Option<std::collections::HashMap<Cow<'de, str>, usize>> = None;
+        while let Some(Key(key)) = access.next_key()? {
+            let value = access.next_value_seed(inner)?;
+            if places.is_none() && members.len() >= HASHED_FROM {
+                places = Some(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect());
+            }
+            let place = match &places {
+                Some(places) => places.get(&key).copied(),
+                None => members.iter().position(|(name, _)| *name == key),
+            };
+            match place.and_then(|place| members.get_mut(place)) {
+                Some(member) => member.1 = value,
+                None => {
+                    if let Some(places) = &mut places {
+                        places.insert(key.clone(), members.len());
+                    }
+                    members.push((key, value));
+                }
+            }
+        }
+        Ok(Value::Object(Object(members)))
+    }
+}
+
+/// An object's key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

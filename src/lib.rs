@@ -1,0 +1,38 @@
+//! accoil-relay: Segment- and Amplitude-shaped events in, Accoil calls out, nothing lost on the way.
+//!
+//! Life of an event, a folder a stage; dependencies point along the flow, never back:
+//!
+//! 1. [`receive`]: an HTTP request becomes authenticated, capped bytes of a known source.
+//! 2. [`decode`]: bytes become [`event::Event`]s in the Segment spec's shape; one bad item never costs the others.
+//! 3. [`mapping`]: an event meets the mappings whose trigger holds; each yields an action's validated payload.
+//! 4. [`accoil`]: a payload becomes a request in Accoil's v2 or Segment dialect.
+//! 5. [`outbox`]: requests and rejects are committed to disk; only then does the sender hear 200.
+//! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
+//!
+//! Beside the stream: [`sandbox`] stands in for Accoil, [`config`] says what runs, [`run`] puts it together
+//! and stops it in order, [`cli`] has a file a command, [`telemetry`] holds every log field and metric name.
+
+pub mod event;
+pub mod json;
+
+pub mod receive;
+
+pub mod decode;
+
+pub mod mapping;
+
+pub mod accoil;
+
+pub mod outbox;
+
+pub mod deliver;
+
+pub mod sandbox;
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod run;
+
+pub mod cli;

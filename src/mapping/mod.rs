@@ -1,0 +1,1 @@
+//! Triggers, directives, field tables and presets (stage 3).

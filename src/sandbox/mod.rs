@@ -1,0 +1,1 @@
+//! A stand-in Accoil for the demo and for tests.

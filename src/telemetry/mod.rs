@@ -1,0 +1,1 @@
+//! Every log field and metric name, in one place.

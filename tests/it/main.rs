@@ -1,0 +1,1 @@
+//! The one integration test binary: a file a stage, each through its public door.
