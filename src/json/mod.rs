@@ -2,7 +2,7 @@
 //!
 //! Why not `serde_json::Value`: object members keep the order in which they came (a request must look as
 //! Segment's own would), strings are borrowed, depth is capped while parsing, and numbers print as
-//! JavaScript prints them. serde_json still does the parsing.
+//! JavaScript prints them. `serde_json` still does the parsing.
 //! Never panics on any input; never recurses deeper than the cap it was given.
 
 use std::borrow::Cow;
@@ -373,15 +373,14 @@ impl<'de> Visitor<'de> for Depth {
                 Some(places) => places.get(&key).copied(),
                 None => members.iter().position(|(name, _)| *name == key),
             };
-            match place.and_then(|place| members.get_mut(place)) {
-                Some(member) => member.1 = value,
-                None => {
-                    if let Some(places) = &mut places {
-                        places.insert(key.clone(), members.len());
-                    }
-                    members.push((key, value));
-                }
+            if let Some(member) = place.and_then(|place| members.get_mut(place)) {
+                member.1 = value;
+                continue;
             }
+            if let Some(places) = &mut places {
+                places.insert(key.clone(), members.len());
+            }
+            members.push((key, value));
         }
         Ok(Value::Object(Object(members)))
     }

@@ -1,1 +1,174 @@
-//! The durable outbox (stage 5).
+//! The durable outbox (stage 5): what was accepted stays here until it is delivered or an operator decides.
+//!
+//! # The contract, to which every implementation is held
+//!
+//! 1. **Accept.** [`Outbox::accept`] returns `Ok` only after the events' requests and rejects are on disk (fsync
+//!    done, not merely handed to the system). All of a submission is stored, or nothing of it.
+//! 2. **Chunks.** What is committed together is one [`chunk::Chunk`]: the requests of many posts in the order in which
+//!    they were accepted. Chunk ids only grow. A chunk is read in order, by every destination at its own pace,
+//!    and forgotten when all its requests are settled. Reading never changes anything.
+//! 3. **Settle.** A request leaves its chunk by one [`Settlement`]: delivered, parked (it waits in a row of its own,
+//!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next
+//!    commit; one lost in a crash means that the call is made once more, never that it is lost.
+//! 4. **Order.** Requests of one user and destination are read in the order in which they were accepted: parked ones
+//!    first (by chunk and index), then those still in chunks.
+//! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
+//!    again, restarts included; an id whose first copy was rejected or skipped is not remembered. Memory for it is
+//!    bounded: beyond the configured number the oldest ids are forgotten first.
+//! 6. **Failure.** After a failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a failed
+//!    fsync says nothing about what is on disk. Too much waiting to be committed is [`AcceptError::Busy`].
+//! 7. **One owner.** A second process on the same outbox is refused at open.
+//!
+//! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
+
+pub mod chunk;
+mod derived;
+mod frame;
+mod handle;
+mod recent;
+mod sqlite;
+mod tail;
+mod writer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+pub use derived::{Delivered, Fingerprint};
+pub use handle::{Outbox, ReadError};
+pub use recent::Identity;
+pub use sqlite::{DeadLetter, OpenError, Parked, StoredReject};
+
+/// One request to be delivered, as the accoil stage made it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The destination's name in the configuration.
+    pub destination: Arc<str>,
+    pub mapping: Arc<str>,
+    /// Slug of the action that made it.
+    pub action: &'static str,
+    /// Path below the destination's base URL, such as `/v2/track`.
+    pub path: &'static str,
+    /// Whose calls must stay in order: the user id, or the group id of a group call without one.
+    pub user: String,
+    /// For calls that another event implies: sent only when these differ from what was delivered last.
+    pub fingerprints: Vec<Fingerprint>,
+    /// What was leniently left out or converted, as text for a person; empty mostly.
+    pub warnings: String,
+    /// The JSON body, as it will be sent.
+    pub body: Vec<u8>,
+}
+
+/// One accepted event: its original bytes and the requests it became. Never without a request.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The item as the sender wrote it.
+    pub original: Bytes,
+    /// For de-duplication; `None` when the sender gave no id.
+    pub identity: Option<Identity>,
+    pub requests: Vec<Request>,
+}
+
+/// An event, or one mapping's view of it, that cannot be delivered as things are.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    pub original: Bytes,
+    /// JSON: `[{"mapping","field","reason"}]`.
+    pub reasons: String,
+}
+
+/// All that one post brought, stored together or not at all.
+#[derive(Debug)]
+pub struct Submission {
+    /// The source's name in the configuration.
+    pub source: Arc<str>,
+    pub received_at: DateTime<Utc>,
+    pub accepted: Vec<Accepted>,
+    pub rejects: Vec<Reject>,
+}
+
+impl Submission {
+    /// Bytes it will hold in memory until it is committed.
+    pub(crate) fn size(&self) -> usize {
+        let accepted: usize = self
+            .accepted
+            .iter()
+            .map(|event| {
+                let bodies: usize = event.requests.iter().map(|request| request.body.len() + 128).sum();
+                event.original.len() + bodies
+            })
+            .sum();
+        accepted + self.rejects.iter().map(|reject| reject.original.len() + 256).sum::<usize>()
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Events that were new and are now stored.
+    pub accepted: usize,
+    /// Events whose id had been accepted before; not stored again.
+    pub duplicates: usize,
+}
+
+/// How an outbox is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file; `:memory:` is refused, for nothing in it would be durable.
+    pub path: std::path::PathBuf,
+    /// Most ids remembered for de-duplication.
+    pub deduplication_ids: usize,
+    /// The longest de-duplication window of any source.
+    pub longest_window: std::time::Duration,
+    /// Most bytes of rejects kept, the oldest leaving first: a flood of them costs neither the disk nor the stream.
+    pub reject_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+pub enum AcceptError {
+    #[error("the outbox is busy: more is waiting to be stored than fits; try again in a moment")]
+    Busy,
+    #[error("the outbox could not store to disk and is closed until the relay is restarted; see its log")]
+    Failed,
+}
+
+/// Where a request is stored until it is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The `index`-th of the `of` requests of a chunk.
+    Chunk { chunk: i64, index: u32, of: u32 },
+    /// A row of its own, parked there from the chunk and index by which it is ordered.
+    Parked { row: i64, chunk: i64, index: u32 },
+}
+
+impl Place {
+    /// By which one user's requests are ordered.
+    pub const fn order(&self) -> (i64, u32) {
+        match *self {
+            Self::Chunk { chunk, index, .. } | Self::Parked { chunk, index, .. } => (chunk, index),
+        }
+    }
+}
+
+/// One try of a call, as kept with what waits or has failed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Attempt {
+    pub at: DateTime<Utc>,
+    /// The HTTP status; none when no answer came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// What went wrong, with the beginning of the answer.
+    pub reason: String,
+}
+
+/// How a request leaves the place where it was stored.
+#[derive(Debug)]
+pub enum Settlement {
+    /// Accoil took it, or it need not be sent; `said` is what a derived call told Accoil.
+    Delivered { place: Place, said: Vec<Fingerprint> },
+    /// It waits: for its own next attempt, or (`None`) behind an earlier call of its user.
+    Parked { job: Box<chunk::Job>, attempts: Vec<Attempt>, next_attempt_at: Option<DateTime<Utc>> },
+    /// It can never be delivered; the last attempt says why.
+    Dead { job: Box<chunk::Job>, attempts: Vec<Attempt> },
+}

@@ -1,0 +1,181 @@
+//! One kept-alive HTTP/1.1 connection, driven by the task that uses it: no pool, no lock, no second task.
+//!
+//! An answer's body is read up to a cap and no further. Redirects are never followed.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::endpoint::Endpoint;
+
+/// An answer is kept up to this size as the reason; a longer one ends the connection.
+const MOST_ANSWER_BYTES: usize = 2048;
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// The beginning of the body.
+    pub body: Bytes,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("could not connect: {0}")]
+    Connect(io::Error),
+    #[error("TLS failed: {0}")]
+    Tls(io::Error),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("the connection broke: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
+
+struct Open {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Driver,
+}
+
+/// A connection to an endpoint, opened when first used and again whenever it has gone.
+pub struct Connection {
+    endpoint: Arc<Endpoint>,
+    open: Option<Open>,
+}
+
+impl Connection {
+    pub const fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, open: None }
+    }
+
+    /// Makes a call; dropping the future half-way must be followed by [`Connection::close`].
+    pub async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
+        request.headers_mut().clone_from(self.endpoint.headers());
+        // A kept-alive connection may have been closed by the other side just now: if the request was not
+        // even begun it is sent again on a new one.
+        if let Some(open) = self.open.take() {
+            match self.exchange(open, request).await {
+                Err(Failed { request: Some(unsent), .. }) => request = unsent,
+                Err(Failed { error, .. }) => return Err(error.into()),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let open = connect(&self.endpoint).await?;
+        self.exchange(open, request).await.map_err(|failed| failed.error.into())
+    }
+
+    /// Ends when an idle connection is closed by the other side; never, if none is open.
+    pub async fn closed(&mut self) {
+        match &mut self.open {
+            Some(open) => {
+                let _ = open.driver.as_mut().await;
+                self.open = None;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Forgets the connection: an exchange on it was given up half-way.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// One request and answer; keeps the connection if it can be used again.
+    async fn exchange(&mut self, mut open: Open, request: Request<Full<Bytes>>) -> Result<Answer, Failed> {
+        let response = {
+            let mut sent = std::pin::pin!(open.sender.try_send_request(request));
+            // The driver moves the bytes; its own end is seen through the request's.
+            tokio::select! {
+                biased;
+                response = &mut sent => response,
+                _ = &mut open.driver => sent.await,
+            }
+        };
+        let response = response
+            .map_err(|mut error| Failed { request: error.take_message(), error: error.into_error() })?;
+        let (answer, whole) = read(response, &mut open.driver).await?;
+        if whole && drive_until_ready(&mut open).await {
+            self.open = Some(open);
+        }
+        Ok(answer)
+    }
+}
+
+/// A failed exchange, with the request if it was never begun.
+struct Failed {
+    error: hyper::Error,
+    request: Option<Request<Full<Bytes>>>,
+}
+
+impl From<hyper::Error> for Failed {
+    fn from(error: hyper::Error) -> Self {
+        Self { error, request: None }
+    }
+}
+
+/// Reads the answer's body up to the cap; false if there was more.
+async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answer, bool), hyper::Error> {
+    let (parts, mut incoming) = response.into_parts();
+    let mut body = BytesMut::new();
+    let mut whole = true;
+    let mut driving = true;
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = incoming.frame() => frame,
+            _ = &mut *driver, if driving => { driving = false; continue }
+        };
+        let Some(frame) = frame else { break };
+        if let Ok(data) = frame?.into_data() {
+            let room = MOST_ANSWER_BYTES - body.len();
+            body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            if data.len() > room {
+                whole = false;
+                break;
+            }
+        }
+    }
+    let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.freeze() };
+    Ok((answer, whole && driving))
+}
+
+/// Whether the connection takes another request; drives it until that is known.
+async fn drive_until_ready(open: &mut Open) -> bool {
+    tokio::select! {
+        biased;
+        ready = open.sender.ready() => ready.is_ok(),
+        _ = &mut open.driver => false,
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<Open, CallError> {
+    let stream =
+        TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(CallError::Connect)?;
+    stream.set_nodelay(true).map_err(CallError::Connect)?;
+    match &endpoint.tls {
+        None => {
+            let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+            Ok(Open { sender, driver: Box::pin(driver) })
+        }
+        Some(tls) => {
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
+            let stream = connector.connect(tls.name.clone(), stream).await.map_err(CallError::Tls)?;
+            let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+            Ok(Open { sender, driver: Box::pin(driver) })
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where a destination's calls go: its base URL taken apart once, with the headers every call carries.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Uri};
+use rustls::pki_types::ServerName;
+
+/// A place to call.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    /// Set for https.
+    pub tls: Option<Tls>,
+    /// Path that comes before each call's own; without a trailing slash.
+    prefix: String,
+    headers: HeaderMap,
+}
+
+/// How to speak TLS with it.
+#[derive(Clone)]
+pub struct Tls {
+    pub config: Arc<rustls::ClientConfig>,
+    pub name: ServerName<'static>,
+}
+
+/// Why a base URL cannot be called. Never shows the authorization.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error("{url}: not an http or https URL with a host")]
+    Url { url: String },
+    #[error("{url}: its host is not a name TLS can check")]
+    Name { url: String },
+    #[error("the key cannot be put in a header: it has control characters in it")]
+    Authorization,
+    #[error("no trusted certificates were found on this system; install its ca-certificates")]
+    NoRoots,
+    #[error("TLS could not be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Endpoint {
+    /// `authorization` is the whole header value.
+    pub fn new(base_url: &str, authorization: Option<&str>) -> Result<Self, EndpointError> {
+        let invalid = || EndpointError::Url { url: base_url.to_owned() };
+        let uri: Uri = base_url.parse().map_err(|_| invalid())?;
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(invalid()),
+        };
+        let authority = uri.authority().ok_or_else(invalid)?;
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tls = if secure { Some(tls(&host, base_url)?) } else { None };
+        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
+        let headers = headers(host_header, authorization)?;
+        Ok(Self { host, port, tls, prefix: uri.path().trim_end_matches('/').to_owned(), headers })
+    }
+
+    /// The path of a call on the wire.
+    pub fn uri(&self, path: &str) -> Option<Uri> {
+        if self.prefix.is_empty() { path.parse().ok() } else { format!("{}{path}", self.prefix).parse().ok() }
+    }
+
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The headers hold the key.
+        formatter
+            .debug_struct("Endpoint")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+fn headers(host: HeaderValue, authorization: Option<&str>) -> Result<HeaderMap, EndpointError> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(HOST, host);
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("accoil-relay/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(authorization) = authorization {
+        let mut value = HeaderValue::from_str(authorization).map_err(|_| EndpointError::Authorization)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn tls(host: &str, url: &str) -> Result<Tls, EndpointError> {
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| EndpointError::Name { url: url.to_owned() })?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(EndpointError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Tls { config: Arc::new(config), name })
+}

@@ -1,0 +1,147 @@
+//! A chunk read back: the requests of one commit group, sliced out of its bytes for one destination.
+
+use bytes::Bytes;
+
+use super::frame::{Reader, Text};
+use super::{Fingerprint, Place};
+
+/// The requests that were committed together.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    pub id: i64,
+    /// How many requests it holds, of all destinations.
+    pub requests: u32,
+    /// Requests that were settled in an earlier run, a bit each; empty when none was.
+    pub(super) settled: Vec<u8>,
+    pub(super) bytes: Bytes,
+}
+
+/// One request on its way to one destination.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub place: Place,
+    pub source: Text,
+    /// The event as the sender wrote it.
+    pub original: Bytes,
+    pub destination: Text,
+    pub user: Text,
+    pub path: Text,
+    pub body: Bytes,
+    pub mapping: Text,
+    pub action: Text,
+    pub warnings: Text,
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+impl Chunk {
+    /// The unsettled requests for a destination, in order. Bytes that cannot be read end it early: they were
+    /// written by something else, and the caller is told by `Err` with what could be read before.
+    pub fn jobs(&self, destination: &str) -> Result<Vec<Job>, Vec<Job>> {
+        let mut jobs = Vec::new();
+        match self.read(destination, &mut jobs) {
+            Some(()) => Ok(jobs),
+            None => Err(jobs),
+        }
+    }
+
+    fn read(&self, destination: &str, jobs: &mut Vec<Job>) -> Option<()> {
+        let mut reader = Reader(self.bytes.clone());
+        let mut index = 0;
+        while !reader.is_empty() {
+            let source = reader.field()?;
+            let original = reader.field()?;
+            for _ in 0..reader.count()? {
+                let mut request = Reader(reader.field()?);
+                let place = Place::Chunk { chunk: self.id, index, of: self.requests };
+                if !self.is_settled(index) && is_for(&request, destination) {
+                    jobs.push(read_job(&mut request, place, Text::new(source.clone())?, original.clone())?);
+                }
+                index += 1;
+            }
+        }
+        Some(())
+    }
+
+    fn is_settled(&self, index: u32) -> bool {
+        let byte = self.settled.get(index as usize / 8).copied().unwrap_or(0);
+        byte & (1 << (index % 8)) != 0
+    }
+}
+
+/// Whether a request is one of the destination's, told without slicing its other fields.
+fn is_for(request: &Reader, destination: &str) -> bool {
+    let name = destination.as_bytes();
+    request
+        .0
+        .get(..4)
+        .is_some_and(|length| length == u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes())
+        && request.0.get(4..4 + name.len()) == Some(name)
+}
+
+fn read_job(request: &mut Reader, place: Place, source: Text, original: Bytes) -> Option<Job> {
+    Some(Job {
+        place,
+        source,
+        original,
+        destination: request.text()?,
+        user: request.text()?,
+        path: request.text()?,
+        body: request.field()?,
+        mapping: request.text()?,
+        action: request.text()?,
+        warnings: request.text()?,
+        fingerprints: request.fingerprints()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Accepted, Request, frame};
+    use super::*;
+
+    fn accepted(requests: &[(&str, &str)]) -> Accepted {
+        let requests = requests.iter().map(|(destination, user)| Request {
+            destination: Arc::from(*destination),
+            mapping: Arc::from("Track Calls"),
+            action: "track",
+            path: "/v2/track",
+            user: (*user).to_owned(),
+            fingerprints: vec![Fingerprint { key: 7, content: 9 }],
+            warnings: String::new(),
+            body: b"{}".to_vec(),
+        });
+        Accepted { original: Bytes::from_static(b"{\"a\":1}"), identity: None, requests: requests.collect() }
+    }
+
+    #[test]
+    fn a_destination_reads_its_own_requests_in_order_and_skips_settled_ones() {
+        let mut bytes = Vec::new();
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]));
+        frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]));
+        let chunk = Chunk { id: 5, requests: 4, settled: vec![0b100], bytes: bytes.into() };
+        let jobs = chunk.jobs("a").unwrap();
+        let seen: Vec<_> =
+            jobs.iter().map(|job| (job.source.as_str(), job.user.as_str(), job.place.order())).collect();
+        assert_eq!(seen, [("web", "u1", (5, 0)), ("app", "u3", (5, 3))]);
+        assert_eq!(jobs[0].fingerprints, [Fingerprint { key: 7, content: 9 }]);
+    }
+
+    #[test]
+    fn torn_bytes_yield_what_was_whole() {
+        let mut bytes = Vec::new();
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1")]));
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u2")]));
+        for length in 0..bytes.len() {
+            let chunk = Chunk {
+                id: 1,
+                requests: 2,
+                settled: vec![],
+                bytes: Bytes::copy_from_slice(&bytes[..length]),
+            };
+            let (Ok(jobs) | Err(jobs)) = chunk.jobs("a");
+            assert!(jobs.len() <= 1);
+        }
+    }
+}

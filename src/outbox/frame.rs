@@ -1,0 +1,105 @@
+//! The bytes of a chunk: length-prefixed fields, written once at accept, sliced without copying at delivery.
+//!
+//! Layout, all integers little-endian: a chunk is a run of events; an event is its source, its original and a
+//! count, then that many requests. A change of layout is a new version of the database (see `sqlite`).
+//! Reading foreign bytes yields `None`, never a panic.
+
+use bytes::{Buf, Bytes};
+
+use super::{Accepted, Fingerprint, Request};
+
+/// Appends one event with its requests.
+pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {
+    put(out, source.as_bytes());
+    put(out, &event.original);
+    put_count(out, event.requests.len());
+    for request in &event.requests {
+        // The request's own length first, so that a reader can slice it off whole.
+        let start = out.len();
+        put_count(out, 0);
+        write_request(out, request);
+        let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+        if let Some(slot) = out.get_mut(start..start + 4) {
+            slot.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
+
+fn write_request(out: &mut Vec<u8>, request: &Request) {
+    put(out, request.destination.as_bytes());
+    put(out, request.user.as_bytes());
+    put(out, request.path.as_bytes());
+    put(out, &request.body);
+    put(out, request.mapping.as_bytes());
+    put(out, request.action.as_bytes());
+    put(out, request.warnings.as_bytes());
+    put_count(out, request.fingerprints.len());
+    for fingerprint in &request.fingerprints {
+        out.extend_from_slice(&fingerprint.key.to_le_bytes());
+        out.extend_from_slice(&fingerprint.content.to_le_bytes());
+    }
+}
+
+fn put(out: &mut Vec<u8>, field: &[u8]) {
+    put_count(out, field.len());
+    out.extend_from_slice(field);
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// Reads fields off the front of some bytes, sharing them.
+pub(super) struct Reader(pub(super) Bytes);
+
+impl Reader {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn count(&mut self) -> Option<usize> {
+        (self.0.len() >= 4).then(|| self.0.get_u32_le() as usize)
+    }
+
+    pub(super) fn field(&mut self) -> Option<Bytes> {
+        let length = self.count()?;
+        (self.0.len() >= length).then(|| self.0.split_to(length))
+    }
+
+    pub(super) fn text(&mut self) -> Option<Text> {
+        self.field().and_then(Text::new)
+    }
+
+    pub(super) fn fingerprints(&mut self) -> Option<Vec<Fingerprint>> {
+        let count = self.count()?;
+        if self.0.len() < count.checked_mul(16)? {
+            return None;
+        }
+        Some(
+            (0..count)
+                .map(|_| Fingerprint { key: self.0.get_u64_le(), content: self.0.get_u64_le() })
+                .collect(),
+        )
+    }
+}
+
+/// Shared bytes that are known to be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(Bytes);
+
+impl Text {
+    pub(super) fn new(bytes: Bytes) -> Option<Self> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+    }
+
+    pub fn as_str(&self) -> &str {
+        // Checked when it was made; the fallback is never taken.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+}

@@ -1,0 +1,165 @@
+//! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::chunk::Chunk;
+use super::recent::Identity;
+use super::sqlite::{self, DeadLetter, OpenError, Parked, Store, StoredReject};
+use super::tail::{Next, Tail};
+use super::writer::{Command, Shown, Writer};
+use super::{AcceptError, Fingerprint, Options, Receipt, Settlement, Submission};
+
+/// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
+const ROOM_KIB: usize = 64 * 1024;
+/// The newest chunks kept in memory for destinations that keep up.
+const TAIL_BYTES: usize = 16 << 20;
+
+/// Why something could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the outbox could not be read")]
+    Database(#[from] rusqlite::Error),
+    #[error("the outbox is closed")]
+    Closed,
+}
+
+/// A cheap clone; the last one gone closes the outbox.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    commands: mpsc::UnboundedSender<Command>,
+    shown: Arc<Shown>,
+    reader: Arc<Mutex<Connection>>,
+    room: Arc<Semaphore>,
+    thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+    key: [u8; 16],
+}
+
+impl Outbox {
+    /// Opens or creates it and starts its writer. Blocks on the disk; what was left by the last run is
+    /// there to be read.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let path = &options.path;
+        let database = |source| OpenError::Database { path: path.clone(), source };
+        let store = Store::open(path)?;
+        let reader = sqlite::open_reader(path)?;
+        let last = sqlite::last_id(&store.connection).map_err(database)?;
+        let key = store.key;
+        let shown = Arc::new(Shown {
+            tail: Mutex::new(Tail::new(TAIL_BYTES, last)),
+            latest: watch::Sender::new(last),
+            failed: watch::Sender::new(false),
+        });
+        let writer = Writer::new(store, options, Arc::clone(&shown)).map_err(database)?;
+        let (commands, received) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name("outbox".to_owned())
+            .spawn(move || writer.run(received))
+            .map_err(|source| OpenError::Writer { path: path.clone(), source })?;
+        Ok(Self {
+            commands,
+            shown,
+            reader: Arc::new(Mutex::new(reader)),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            thread: Arc::new(Mutex::new(Some(thread))),
+            key,
+        })
+    }
+
+    /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
+    pub async fn accept(&self, submission: Submission) -> Result<Receipt, AcceptError> {
+        let kib = u32::try_from(submission.size().div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
+        let (reply, receipt) = oneshot::channel();
+        let command = Command::Accept { submission, reply, room };
+        self.commands.send(command).map_err(|_| AcceptError::Failed)?;
+        receipt.await.unwrap_or(Err(AcceptError::Failed))
+    }
+
+    /// Reports what became of requests; durable with the next commit.
+    pub fn settle(&self, settlements: Vec<Settlement>) {
+        // A closed writer means that the calls are made once more after the next start.
+        let _ = self.commands.send(Command::Settle(settlements));
+    }
+
+    /// The id by which an event is known within its source, for that long.
+    pub fn identity(&self, source: &str, id: &str, window: Duration) -> Identity {
+        Identity::new(self.key, source, id, window)
+    }
+
+    /// The first chunk after this id, from memory if it is there; `None` when there is none yet.
+    pub async fn chunk_after(&self, id: i64) -> Result<Option<Arc<Chunk>>, ReadError> {
+        let next = self.shown.tail.lock().unwrap_or_else(PoisonError::into_inner).after(id);
+        match next {
+            Next::Chunk(chunk) => Ok(Some(chunk)),
+            Next::None => Ok(None),
+            Next::OnDisk => Ok(self.read(move |reader| sqlite::after(reader, id)).await?.map(Arc::new)),
+        }
+    }
+
+    /// Changes whenever a chunk was committed.
+    pub fn latest(&self) -> watch::Receiver<i64> {
+        self.shown.latest.subscribe()
+    }
+
+    /// Turns true, for good, when a commit has failed.
+    pub fn failed(&self) -> watch::Receiver<bool> {
+        self.shown.failed.subscribe()
+    }
+
+    /// The first parked requests of each of these users, in order, with all that was settled before.
+    pub async fn parked(&self, destination: &str, users: Vec<String>) -> Result<Vec<Parked>, ReadError> {
+        let (reply, parked) = oneshot::channel();
+        let destination = destination.to_owned();
+        self.commands.send(Command::Parked { destination, users, reply }).map_err(|_| ReadError::Closed)?;
+        parked.await.map_err(|_| ReadError::Closed)
+    }
+
+    /// Users with something parked, and when the first of it is to be tried again.
+    pub async fn parked_users(
+        &self,
+        destination: &str,
+    ) -> Result<Vec<(String, Option<DateTime<Utc>>)>, ReadError> {
+        let destination = destination.to_owned();
+        self.read(move |reader| sqlite::parked_users(reader, &destination)).await
+    }
+
+    /// What derived calls said last, the oldest first.
+    pub async fn said(&self, most: usize) -> Result<Vec<Fingerprint>, ReadError> {
+        self.read(move |reader| sqlite::said(reader, most)).await
+    }
+
+    /// The newest dead letters.
+    pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
+        self.read(move |reader| sqlite::dead_letters(reader, most)).await
+    }
+
+    /// The newest rejects.
+    pub async fn rejects(&self, most: usize) -> Result<Vec<StoredReject>, ReadError> {
+        self.read(move |reader| sqlite::rejects(reader, most)).await
+    }
+
+    /// Commits what is waiting and closes the file. Later accepts fail; blocks until the writer has ended.
+    pub async fn close(&self) {
+        let _ = self.commands.send(Command::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let reader = Arc::clone(&self.reader);
+        tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)))
+            .await
+            .map_err(|_| ReadError::Closed)?
+            .map_err(ReadError::from)
+    }
+}
