@@ -1,1 +1,141 @@
-//! A stand-in Accoil for the demo and for tests.
+//! A stand-in Accoil for the demo, for tests, for benchmarks and for trying out a mapping.
+//!
+//! It answers as Accoil's write APIs are documented to (`facts/accoil.md` 1 to 3), keeps what it was sent and
+//! shows it, and fails on demand. Where the documents are silent it invents nothing: what looks wrong is
+//! accepted like the rest and only flagged. It must never be part of the way to the real Accoil.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::StatusCode;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use faults::{Fault, FaultError, Faults};
+use ledger::Ledger;
+pub use received::Received;
+
+mod contract;
+mod faults;
+mod http;
+mod ingress;
+mod ledger;
+mod received;
+
+/// How long requests under way may take to finish once the sandbox is told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What can be set about a sandbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many requests are kept to be shown, the newest; all are counted. 0: only count, keep nothing.
+    pub keep: usize,
+    /// Bodies over this many bytes get 413. The number is ours: Accoil has a limit but does not publish it.
+    pub body_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keep: 10_000, body_limit: 512 * 1024 }
+    }
+}
+
+/// A handle on one sandbox; clones share its state.
+#[derive(Debug, Clone)]
+pub struct Sandbox(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    body_limit: usize,
+    ledger: Ledger,
+    faults: Faults,
+}
+
+impl Sandbox {
+    pub fn new(options: Options) -> Self {
+        let Options { keep, body_limit } = options;
+        Self(Arc::new(State { body_limit, ledger: Ledger::new(keep), faults: Faults::default() }))
+    }
+
+    /// Every route. A further API of Accoil's or Vitally's is one more module with `routes()`, merged here.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/", get(index))
+            .merge(ingress::routes())
+            .merge(received::routes())
+            .merge(faults::routes())
+            .fallback(async || (StatusCode::NOT_FOUND, "no such route; GET / lists the routes\n"))
+            .with_state(self.clone())
+    }
+
+    /// Serves until `stop`, then lets requests under way finish for two seconds.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        // Without it, the kernel may hold back a small answer until the previous one is acknowledged. A socket
+        // that refuses the option still works, only slower.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let serving =
+            axum::serve(listener, self.router()).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => served,
+            () = deadline => Ok(()),
+        }
+    }
+
+    /// The accepted requests still kept, oldest first.
+    pub fn received(&self) -> Vec<Received> {
+        self.0.ledger.snapshot().received.iter().map(|entry| Received::of(entry)).collect()
+    }
+
+    /// The requests still kept that were not accepted, by a fault or with a 400 or 413, oldest first.
+    pub fn refused(&self) -> Vec<Received> {
+        self.0.ledger.snapshot().refused.iter().map(|entry| Received::of(entry)).collect()
+    }
+
+    /// How many requests were accepted since the start or the last clearing, kept or not.
+    pub fn total(&self) -> u64 {
+        self.0.ledger.total()
+    }
+
+    /// Waits until `count` requests were accepted in all; `false` when `timeout` passes before.
+    pub async fn wait_for(&self, count: u64, timeout: Duration) -> bool {
+        self.0.ledger.wait_for(count, timeout).await
+    }
+
+    /// The faults to come: the same list that `/faults` changes.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new(Options::default())
+    }
+}
+
+/// `GET /`: what there is to call.
+async fn index() -> Response {
+    let routes = serde_json::json!({
+        "sandbox": "a stand-in for Accoil: nothing that is sent here goes any further",
+        "accoil": ingress::PATHS.map(|path| format!("POST {path}")),
+        "received": [
+            "GET /received?user=ID&path=/v2/track&after=SEQUENCE: what was accepted and what was refused",
+            "DELETE /received: forget it",
+        ],
+        "faults": [
+            "POST /faults {\"status\":503,\"times\":3}: also path, user, retry_after, body, delay_ms, close",
+            "GET /faults: those still to come",
+            "DELETE /faults: none any more",
+        ],
+    });
+    http::json(StatusCode::OK, &routes)
+}

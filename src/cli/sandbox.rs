@@ -1,0 +1,57 @@
+//! `accoil-relay sandbox`: the stand-in Accoil alone, until Ctrl-C.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox::{Options, Sandbox};
+
+/// Runs a stand-in Accoil that keeps and shows what it is sent.
+#[derive(Debug, clap::Args)]
+pub struct SandboxArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// How many requests to keep and show, the newest; 0 only counts them
+    #[arg(long, value_name = "NUMBER", default_value_t = Options::default().keep)]
+    pub keep: usize,
+}
+
+pub async fn run(args: SandboxArgs) -> anyhow::Result<()> {
+    let SandboxArgs { listen, keep } = args;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
+    announce(listener.local_addr()?);
+
+    let stop = CancellationToken::new();
+    let serving = Sandbox::new(Options { keep, ..Options::default() }).serve(listener, stop.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return served.context("the sandbox stopped serving"),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C")?,
+    }
+    stop.cancel();
+    serving.await.context("the sandbox did not stop cleanly")
+}
+
+fn announce(address: SocketAddr) {
+    let warning = if address.ip().is_loopback() {
+        ""
+    } else {
+        "It shows keys and events to whoever can reach this address.\n"
+    };
+    // Talk, not data: nobody is harmed if stderr is closed.
+    drop(write!(
+        std::io::stderr(),
+        "Sandbox: a stand-in Accoil. Nothing that is sent here goes any further.\n\
+         {warning}\
+         \x20 send to    http://{address}  (/v2/*, /v1/*, /segment; any key)\n\
+         \x20 received   http://{address}/received\n\
+         \x20 faults     http://{address}/faults\n\
+         Ctrl-C stops it.\n"
+    ));
+}

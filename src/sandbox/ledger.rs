@@ -1,0 +1,137 @@
+//! The sandbox's memory of what it was sent: bounded in number and size, counted in full.
+//!
+//! Requests are kept as bytes and read only when somebody looks, so that taking one in costs next to nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+/// Bytes kept of the accepted requests, and again of the refused ones; the oldest go first. Without it,
+/// thousands of requests of the largest size would be kept.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+
+/// One request as it is kept.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) authorization: Option<String>,
+    /// `None` if it was over the limit.
+    pub(super) body: Option<Box<[u8]>>,
+    pub(super) status: Option<StatusCode>,
+}
+
+impl Call {
+    fn size(&self) -> usize {
+        let authorization = self.authorization.as_ref().map_or(0, String::len);
+        let body = self.body.as_ref().map_or(0, |body| body.len());
+        self.path.len() + authorization + body
+    }
+}
+
+/// A kept request with its place and time.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    pub(super) at: DateTime<Utc>,
+    pub(super) call: Call,
+}
+
+/// The newest requests, within a number and a size.
+#[derive(Debug, Default)]
+struct Newest {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+}
+
+impl Newest {
+    fn push(&mut self, entry: Entry, keep: usize) {
+        self.bytes += entry.call.size();
+        self.entries.push_back(Arc::new(entry));
+        while self.entries.len() > keep || self.bytes > KEPT_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.call.size();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    last_sequence: u64,
+    received: Newest,
+    refused: Newest,
+}
+
+/// The kept requests at one moment, oldest first.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) received: Vec<Arc<Entry>>,
+    pub(super) refused: Vec<Arc<Entry>>,
+}
+
+/// Everything that came, and the count that others wait on.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    keep: usize,
+    total: watch::Sender<u64>,
+    lists: Mutex<Lists>,
+}
+
+impl Ledger {
+    pub(super) fn new(keep: usize) -> Self {
+        Self { keep, total: watch::Sender::new(0), lists: Mutex::default() }
+    }
+
+    /// Counts a request if it was accepted, and keeps it. `call` is made only if it is to be kept.
+    pub(super) fn record(&self, accepted: bool, call: impl FnOnce() -> Call) {
+        if self.keep > 0 {
+            self.keep(accepted, call());
+        }
+        // After it is in the list: who waited for the count finds it there.
+        if accepted {
+            self.total.send_modify(|total| *total += 1);
+        }
+    }
+
+    fn keep(&self, accepted: bool, call: Call) {
+        let mut lists = self.lists();
+        lists.last_sequence += 1;
+        let entry = Entry { sequence: lists.last_sequence, at: Utc::now(), call };
+        let list = if accepted { &mut lists.received } else { &mut lists.refused };
+        list.push(entry, self.keep);
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        *self.total.borrow()
+    }
+
+    pub(super) async fn wait_for(&self, count: u64, timeout: Duration) -> bool {
+        let mut total = self.total.subscribe();
+        let reached = total.wait_for(|total| *total >= count);
+        tokio::time::timeout(timeout, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+
+    /// Forgets the requests and starts the count again; sequence numbers go on, so that `after` stays true.
+    pub(super) fn clear(&self) {
+        let mut lists = self.lists();
+        lists.received = Newest::default();
+        lists.refused = Newest::default();
+        drop(lists);
+        self.total.send_replace(0);
+    }
+
+    /// Both lists as they are now: looked at without holding up the requests that come meanwhile.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let lists = self.lists();
+        let copy = |list: &Newest| list.entries.iter().cloned().collect();
+        Snapshot { received: copy(&lists.received), refused: copy(&lists.refused) }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
