@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::frame::{Reader, Text};
-use super::{Fingerprint, Place};
+use super::Place;
+use crate::accoil::Fingerprint;
 
 /// The requests that were committed together.
 #[derive(Debug, Clone)]
@@ -98,7 +99,8 @@ fn read_job(request: &mut Reader, place: Place, source: Text, original: Bytes) -
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Accepted, Request, frame};
+    use super::super::{Accepted, frame};
+    use crate::accoil::Request;
     use super::*;
 
     fn accepted(requests: &[(&str, &str)]) -> Accepted {
@@ -112,7 +114,7 @@ mod tests {
             warnings: String::new(),
             body: b"{}".to_vec(),
         });
-        Accepted { original: Bytes::from_static(b"{\"a\":1}"), identity: None, requests: requests.collect() }
+        Accepted { original: Bytes::from_static(b"{\"a\":1}"), message_id: None, requests: requests.collect() }
     }
 
     #[test]

@@ -4,32 +4,7 @@
 //! new. Bounded like `recent`: two generations; an id that was forgotten is merely sent once more.
 
 use std::collections::HashMap;
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
-
-/// One thing a derived call says: what about (`key`) and what (`content`), both hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint {
-    pub key: u64,
-    pub content: u64,
-}
-
-impl Fingerprint {
-    /// `key` must begin with the destination's name. Hashes are the same in every run and release: they are kept on disk.
-    pub fn new(key: &[&[u8]], content: &[&[u8]]) -> Self {
-        Self { key: hash(key), content: hash(content) }
-    }
-}
-
-fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher13::new();
-    for part in parts {
-        hasher.write(&part.len().to_le_bytes());
-        hasher.write(part);
-    }
-    hasher.finish()
-}
+use crate::accoil::Fingerprint;
 
 /// The fingerprints that were delivered last.
 #[derive(Debug)]

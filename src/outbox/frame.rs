@@ -6,7 +6,8 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{Accepted, Fingerprint, Request};
+use super::Accepted;
+use crate::accoil::{Fingerprint, Request};
 
 /// Appends one event with its requests.
 pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {

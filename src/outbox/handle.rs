@@ -1,18 +1,16 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
-use super::recent::Identity;
 use super::sqlite::{self, DeadLetter, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Command, Shown, Writer};
-use super::{AcceptError, Fingerprint, Options, Receipt, Settlement, Submission};
+use super::{AcceptError, Options, Receipt, Settlement, Submission};
+use crate::accoil::Fingerprint;
 
 /// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
 const ROOM_KIB: usize = 64 * 1024;
@@ -36,7 +34,6 @@ pub struct Outbox {
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
-    key: [u8; 16],
 }
 
 impl Outbox {
@@ -48,7 +45,6 @@ impl Outbox {
         let store = Store::open(path)?;
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
-        let key = store.key;
         let shown = Arc::new(Shown {
             tail: Mutex::new(Tail::new(TAIL_BYTES, last)),
             latest: watch::Sender::new(last),
@@ -66,7 +62,6 @@ impl Outbox {
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             thread: Arc::new(Mutex::new(Some(thread))),
-            key,
         })
     }
 
@@ -84,11 +79,6 @@ impl Outbox {
     pub fn settle(&self, settlements: Vec<Settlement>) {
         // A closed writer means that the calls are made once more after the next start.
         let _ = self.commands.send(Command::Settle(settlements));
-    }
-
-    /// The id by which an event is known within its source, for that long.
-    pub fn identity(&self, source: &str, id: &str, window: Duration) -> Identity {
-        Identity::new(self.key, source, id, window)
     }
 
     /// The first chunk after this id, from memory if it is there; `None` when there is none yet.

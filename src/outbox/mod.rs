@@ -35,38 +35,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-pub use derived::{Delivered, Fingerprint};
-pub use handle::{Outbox, ReadError};
-pub use recent::Identity;
-pub use sqlite::{DeadLetter, OpenError, Parked, StoredReject};
+use crate::accoil::{Fingerprint, Request};
 
-/// One request to be delivered, as the accoil stage made it.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The destination's name in the configuration.
-    pub destination: Arc<str>,
-    pub mapping: Arc<str>,
-    /// Slug of the action that made it.
-    pub action: &'static str,
-    /// Path below the destination's base URL, such as `/v2/track`.
-    pub path: &'static str,
-    /// Whose calls must stay in order: the user id, or the group id of a group call without one.
-    pub user: String,
-    /// For calls that another event implies: sent only when these differ from what was delivered last.
-    pub fingerprints: Vec<Fingerprint>,
-    /// What was leniently left out or converted, as text for a person; empty mostly.
-    pub warnings: String,
-    /// The JSON body, as it will be sent.
-    pub body: Vec<u8>,
-}
+pub use derived::Delivered;
+pub use handle::{Outbox, ReadError};
+pub use sqlite::{DeadLetter, OpenError, Parked, StoredReject};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug)]
 pub struct Accepted {
     /// The item as the sender wrote it.
     pub original: Bytes,
-    /// For de-duplication; `None` when the sender gave no id.
-    pub identity: Option<Identity>,
+    /// For de-duplication; `None` when the sender gave none.
+    pub message_id: Option<String>,
     pub requests: Vec<Request>,
 }
 
@@ -84,6 +65,8 @@ pub struct Submission {
     /// The source's name in the configuration.
     pub source: Arc<str>,
     pub received_at: DateTime<Utc>,
+    /// How long the source remembers its ids; zero: not at all.
+    pub deduplication_window: std::time::Duration,
     pub accepted: Vec<Accepted>,
     pub rejects: Vec<Reject>,
 }

@@ -13,7 +13,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// An id within a source, hashed with the outbox's own key so that no sender can aim at another's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub(super) struct Identity {
     pub(super) hash: [u32; 4],
     /// How long the source remembers its ids, in minutes.
     pub(super) window: u32,

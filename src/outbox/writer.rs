@@ -12,10 +12,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
-use super::recent::{self, Recent};
+use super::recent::{self, Identity, Recent};
 use super::sqlite::{self, Parked, Progress, Store};
 use super::tail::Tail;
-use super::{AcceptError, Identity, Options, Place, Receipt, Settlement, Submission, frame};
+use super::{AcceptError, Accepted, Options, Place, Receipt, Settlement, Submission, frame};
 
 /// Commands taken into one commit at most.
 const MOST_COMMANDS: usize = 1024;
@@ -166,7 +166,7 @@ impl Writer {
     ) -> rusqlite::Result<Receipt> {
         let mut receipt = Receipt::default();
         for event in &submission.accepted {
-            if let Some(identity) = event.identity {
+            if let Some(identity) = self.identity(submission, event) {
                 if !self.recent.insert(&identity, at) {
                     receipt.duplicates += 1;
                     continue;
@@ -185,6 +185,12 @@ impl Writer {
             self.reject_bytes += (reject.original.len() + reject.reasons.len()) as u64;
         }
         Ok(receipt)
+    }
+
+    fn identity(&self, submission: &Submission, event: &Accepted) -> Option<Identity> {
+        let id = event.message_id.as_deref()?;
+        let window = submission.deduplication_window;
+        (!window.is_zero()).then(|| Identity::new(self.store.key, &submission.source, id, window))
     }
 
     fn write_chunk(&self, group: &mut Group) -> rusqlite::Result<()> {

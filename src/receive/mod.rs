@@ -1,1 +1,128 @@
-//! HTTP in (stage 1): requests become authenticated, capped bytes of a known source.
+//! HTTP in (stage 1): requests become authenticated, capped bytes of a known source, and senders get their answer.
+//!
+//! Public door: [`router`] over a [`Receiver`], and [`listen::serve`]. What a request brings runs through decode,
+//! mapping and accoil here, and is answered only after the outbox has it on disk. Nothing is read beyond its
+//! cap; secrets are compared in constant time and never repeated in an answer.
+
+mod amplitude;
+mod answer;
+mod body;
+mod credentials;
+pub mod listen;
+mod process;
+mod segment;
+mod signature;
+mod source;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+pub use source::{Source, Sources};
+
+use crate::outbox::Outbox;
+
+/// The most that is read, on decompressed bytes (`[limits]` of the configuration).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub tracking_event_bytes: usize,
+    pub tracking_batch_bytes: usize,
+    pub tracking_batch_events: usize,
+    pub webhook_bytes: usize,
+    pub webhook_events: usize,
+    pub amplitude_bytes: usize,
+    pub amplitude_batch_bytes: usize,
+    pub amplitude_events: usize,
+    pub json_depth: usize,
+    /// Of all bodies in memory together.
+    pub buffered_bytes: usize,
+}
+
+/// What the routes share. Clones are the same receiver.
+#[derive(Clone)]
+pub struct Receiver(Arc<Shared>);
+
+struct Shared {
+    sources: Sources,
+    outbox: Outbox,
+    limits: Limits,
+    /// For a body to arrive.
+    timeout: Duration,
+    room: body::Room,
+    stopping: AtomicBool,
+}
+
+impl Receiver {
+    pub fn new(sources: Sources, outbox: Outbox, limits: Limits, timeout: Duration) -> Self {
+        let room = body::Room::new(limits.buffered_bytes);
+        Self(Arc::new(Shared { sources, outbox, limits, timeout, room, stopping: AtomicBool::new(false) }))
+    }
+
+    /// From now on `/readyz` says no, so that a load balancer sends nothing more.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.0.stopping.load(Ordering::Relaxed) && !*self.0.outbox.failed().borrow()
+    }
+}
+
+/// Every public route of DESIGN 4, each with and without a trailing slash.
+pub fn router(receiver: Receiver) -> Router {
+    let routes = Router::new();
+    let routes = both(routes, "/segment", segment::webhook);
+    let routes = both(routes, "/v1/{call}", segment::track);
+    let routes = both(routes, "/amplitude", amplitude::stream);
+    let routes = both(routes, "/2/httpapi", amplitude::upload);
+    let routes = both(routes, "/batch", amplitude::batch);
+    let routes = both(routes, "/identify", amplitude::identify);
+    let routes = both(routes, "/groupidentify", amplitude::group_identify);
+    routes
+        .route("/v1/projects/{write_key}/settings", get(segment::settings))
+        .route("/healthz", get(status::health))
+        .route("/readyz", get(status::ready))
+        .fallback(any(status::unknown_route))
+        .method_not_allowed_fallback(status::wrong_method)
+        .with_state(receiver)
+        .layer(cors())
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+fn both<H: Handler<T, Receiver>, T: 'static>(routes: Router<Receiver>, path: &str, handler: H) -> Router<Receiver> {
+    routes.route(path, post(handler.clone())).route(&format!("{path}/"), post(handler))
+}
+
+/// Browsers preflight the Authorization header; `retry-after` must be exposed or they cannot obey it
+/// (`facts/segment.md` 2.6). No cookies are involved, so any origin may post.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([http::Method::GET, http::Method::POST, http::Method::OPTIONS])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([RETRY_AFTER])
+        .max_age(Duration::from_secs(24 * 60 * 60))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
+fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked; the sender was asked to try again");
+    answer::json(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &serde_json::json!({
+            "success": false, "code": 500,
+            "error": "the relay failed while it handled this request; nothing of it was accepted; try again",
+        }),
+    )
+    .into_response()
+}

@@ -6,7 +6,8 @@ use rusqlite::{Connection, Result, Row, params};
 
 use super::super::chunk::Job;
 use super::super::frame::Text;
-use super::super::{Attempt, Fingerprint, Place, Reject};
+use super::super::{Attempt, Place, Reject};
+use crate::accoil::Fingerprint;
 
 /// A request that waits in a row of its own.
 #[derive(Debug, Clone)]

@@ -1,0 +1,106 @@
+//! A request's JSON body, written straight from the payload into its bytes: no value in between.
+
+use super::money;
+use crate::json::{Object, Value, write_string};
+use crate::mapping::Payload;
+
+/// The named user traits that overlay the free ones, in Segment's order (`facts/segment.md` 4.5).
+pub(super) const USER_TRAITS: &[&str] = &["email", "name", "role", "createdAt", "accountStatus"];
+/// The named account traits.
+pub(super) const ACCOUNT_TRAITS: &[&str] = &["name", "createdAt", "status", "plan", "mrr"];
+
+/// The unit in which senders give `mrr` (DESIGN 5.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Money {
+    /// As Accoil wants it: passed on unchanged.
+    Cents,
+    Dollars,
+}
+
+/// A body under construction: an object whose members are written as they come.
+#[derive(Debug)]
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    content: usize,
+    traits: (usize, usize),
+}
+
+impl Body {
+    pub(super) fn new() -> Self {
+        let mut bytes = Vec::with_capacity(192);
+        bytes.push(b'{');
+        Self { bytes, content: 0, traits: (0, 0) }
+    }
+
+    pub(super) fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        write_string(text, &mut self.bytes);
+    }
+
+    /// A member if there is a value for it; an absent one disappears, as in Segment's own requests.
+    pub(super) fn value(&mut self, key: &str, value: Option<&Value<'_>>) {
+        if let Some(value) = value {
+            self.key(key);
+            value.write(&mut self.bytes);
+        }
+    }
+
+    /// The free traits with the named ones laid over them: a named one that is absent disappears from the free
+    /// ones too, an explicit null inside the free ones stays.
+    pub(super) fn traits(&mut self, payload: &Payload<'_>, named: &[&str], money: Money) {
+        const NONE: &Object<'static> = &Object::new();
+        let free = payload.get("traits").and_then(Value::as_object).unwrap_or(NONE);
+        self.key("traits");
+        let start = self.bytes.len();
+        self.bytes.push(b'{');
+        for (key, value) in free.iter() {
+            if named.contains(&key) {
+                self.named_trait(key, payload.get(key), money);
+            } else {
+                self.value(key, Some(value));
+            }
+        }
+        for key in named.iter().filter(|key| !free.contains_key(key)) {
+            self.named_trait(key, payload.get(key), money);
+        }
+        self.bytes.push(b'}');
+        self.traits = (start, self.bytes.len());
+    }
+
+    fn named_trait(&mut self, key: &str, value: Option<&Value<'_>>, money: Money) {
+        match value {
+            Some(dollars) if key == "mrr" && money == Money::Dollars => {
+                self.value(key, Some(&money::cents(dollars)));
+            }
+            value => self.value(key, value),
+        }
+    }
+
+    /// What comes now (the timestamp) does not tell one call from a repeat of it.
+    pub(super) const fn end_of_content(&mut self) {
+        self.content = self.bytes.len();
+    }
+
+    /// What the call says, without when.
+    pub(super) fn content(&self) -> &[u8] {
+        self.bytes.get(..self.content).unwrap_or_default()
+    }
+
+    /// The traits alone, as written.
+    pub(super) fn traits_written(&self) -> &[u8] {
+        self.bytes.get(self.traits.0..self.traits.1).unwrap_or_default()
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.bytes.push(b'}');
+        self.bytes
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.bytes.last() != Some(&b'{') {
+            self.bytes.push(b',');
+        }
+        write_string(key, &mut self.bytes);
+        self.bytes.push(b':');
+    }
+}

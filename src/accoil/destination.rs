@@ -1,0 +1,154 @@
+//! One Accoil product: its mappings, its dialect, and what an event becomes there.
+
+use std::sync::Arc;
+
+use super::body::{Body, Money};
+use super::plan::Plan;
+use super::{Fingerprint, Request, segment, v2};
+use crate::event::{Dialect, Event, SourceKind, Violation};
+use crate::json::Value;
+use crate::mapping::{Mapping, Mappings, Payload};
+
+/// A destination as this stage needs it.
+pub struct Destination {
+    pub name: Arc<str>,
+    pub dialect: Dialect,
+    /// Refuse what Segment's own destination refuses (DESIGN 5.6).
+    pub strict: bool,
+    /// The name by which an event's `integrations` switches it on and off (DESIGN 5.8).
+    pub integration: String,
+    pub money: Money,
+    mappings: Vec<(Arc<str>, Mapping)>,
+}
+
+/// What a payload becomes in a dialect.
+pub(super) enum Encoded {
+    Request {
+        path: &'static str,
+        body: Body,
+    },
+    /// Nothing to send, and that is as it should be.
+    Skipped(&'static str),
+    Refused(Violation),
+}
+
+impl Destination {
+    pub fn new(
+        name: &str,
+        dialect: Dialect,
+        strict: bool,
+        integration: &str,
+        money: Money,
+        mappings: Mappings,
+    ) -> Self {
+        let mappings = mappings.into_iter().map(|mapping| (Arc::from(mapping.name.as_str()), mapping)).collect();
+        Self { name: Arc::from(name), dialect, strict, integration: integration.to_owned(), money, mappings }
+    }
+
+    /// Adds what the event becomes here: a request for each mapping whose trigger holds.
+    pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
+        if !self.is_wanted(&event.value) {
+            plan.skip("the event's `integrations` switches this destination off");
+            return;
+        }
+        let mut matched = false;
+        for (name, mapping) in self.mappings.iter().filter(|(_, mapping)| mapping.matches(kind, event)) {
+            matched = true;
+            self.map(name, mapping, event, plan);
+        }
+        if !matched {
+            plan.skip("no mapping's trigger holds for the event");
+        }
+    }
+
+    fn map(&self, name: &Arc<str>, mapping: &Mapping, event: &Event<'_>, plan: &mut Plan) {
+        let action = mapping.action.slug.as_str();
+        if action == "postToAccoil" {
+            let mut body = Vec::new();
+            event.value.write(&mut body);
+            plan.requests.push(self.request(name, mapping, segment::PATH, fallback_user(&event.value), body));
+            return;
+        }
+        let payload = match mapping.payload(event, self.dialect, self.strict) {
+            Ok(payload) => payload,
+            Err(violations) => return plan.refuse(name, violations),
+        };
+        let encoded = match self.dialect {
+            Dialect::V2 => v2::encode(action, &payload, self.money),
+            Dialect::Segment => segment::encode(action, &payload, self.money),
+        };
+        match encoded {
+            Encoded::Skipped(why) => plan.skip(why),
+            Encoded::Refused(violation) => plan.refuse(name, vec![violation]),
+            Encoded::Request { path, body } => {
+                let user = user(&payload).unwrap_or_else(|| fallback_user(&event.value));
+                let fingerprints = if event.derived { self.said(action, &payload, &body) } else { Vec::new() };
+                let mut request = self.request(name, mapping, path, user, body.finish());
+                request.fingerprints = fingerprints;
+                request.warnings = warnings(&payload);
+                plan.requests.push(request);
+            }
+        }
+    }
+
+    fn request(&self, name: &Arc<str>, mapping: &Mapping, path: &'static str, user: String, body: Vec<u8>) -> Request {
+        Request {
+            destination: Arc::clone(&self.name),
+            mapping: Arc::clone(name),
+            action: &mapping.action.slug,
+            path,
+            user,
+            fingerprints: Vec::new(),
+            warnings: String::new(),
+            body,
+        }
+    }
+
+    /// What a derived call tells Accoil. A group call says two things: the account's traits, whoever
+    /// is its member, and that this user is one.
+    fn said(&self, action: &str, payload: &Payload<'_>, body: &Body) -> Vec<Fingerprint> {
+        let destination = self.name.as_bytes();
+        let id = |key| payload.get(key).and_then(Value::as_str).unwrap_or_default().as_bytes();
+        match action {
+            "group" => vec![
+                Fingerprint::new(&[destination, b"account", id("groupId")], &[body.traits_written()]),
+                Fingerprint::new(&[destination, b"member", id("userId"), id("groupId")], &[]),
+            ],
+            "identify" => vec![Fingerprint::new(&[destination, b"user", id("userId")], &[body.content()])],
+            _ => Vec::new(),
+        }
+    }
+
+    /// `facts/segment.md` 3: a named value blocks when it is falsy and falls through when null or absent; `All`
+    /// blocks only when it is exactly false.
+    fn is_wanted(&self, event: &Value<'_>) -> bool {
+        let Some(integrations) = event.get("integrations") else { return true };
+        match integrations.get(&self.integration) {
+            None | Some(Value::Null) => integrations.get("All") != Some(&Value::Bool(false)),
+            Some(Value::Bool(on)) => *on,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(_) | Value::Object(_)) => true,
+        }
+    }
+}
+
+/// Whose order the call belongs to.
+fn user(payload: &Payload<'_>) -> Option<String> {
+    ["userId", "groupId"].iter().find_map(|key| payload.get(key).and_then(Value::as_str)).map(str::to_owned)
+}
+
+/// For calls that name no user: whoever the event is about, at best.
+fn fallback_user(event: &Value<'_>) -> String {
+    ["userId", "groupId", "anonymousId", "messageId"]
+        .iter()
+        .find_map(|key| event.get(key).and_then(Value::as_str))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn warnings(payload: &Payload<'_>) -> String {
+    let texts: Vec<String> =
+        payload.warnings.iter().map(|warning| format!("{} {}", warning.field, warning.reason)).collect();
+    texts.join("; ")
+}

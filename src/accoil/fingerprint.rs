@@ -1,0 +1,29 @@
+//! What a derived call says, as two hashes, so that a repeat of it can be recognised (DESIGN 5.3).
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+/// One thing a derived call says: what about (`key`) and what (`content`), both hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub key: u64,
+    pub content: u64,
+}
+
+impl Fingerprint {
+    /// `key` must begin with the destination's name. Hashes are the same in every run and release: they are
+    /// kept on disk.
+    pub fn new(key: &[&[u8]], content: &[&[u8]]) -> Self {
+        Self { key: hash(key), content: hash(content) }
+    }
+}
+
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        hasher.write(&part.len().to_le_bytes());
+        hasher.write(part);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,44 @@
+//! The write key as each dialect wants it in the Authorization header (`facts/accoil.md` 1.1, 1.7, 3.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::event::Dialect;
+
+/// The header's value: the raw key after `Basic ` for v2, base64 of `key:` for `/segment`.
+///
+/// A `stg_` prefix (any case) only chooses the staging host and is not part of the key that is sent: so do
+/// Segment's and PostHog's destinations.
+pub fn authorization(dialect: Dialect, api_key: &str) -> String {
+    let key = without_staging_prefix(api_key);
+    match dialect {
+        Dialect::V2 => format!("Basic {key}"),
+        Dialect::Segment => format!("Basic {}", STANDARD.encode(format!("{key}:"))),
+    }
+}
+
+/// Which dialect's authorization a path takes: *Post to Accoil* goes to `/segment` whatever the destination's
+/// dialect (DESIGN 5.1).
+pub fn dialect_of_path(path: &str) -> Dialect {
+    if path == super::segment::PATH { Dialect::Segment } else { Dialect::V2 }
+}
+
+fn without_staging_prefix(key: &str) -> &str {
+    match key.split_at_checked(4) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("stg_") => rest,
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_has_its_own_form_and_staging_prefixes_are_stripped() {
+        assert_eq!(authorization(Dialect::Segment, "api_key"), "Basic YXBpX2tleTo=");
+        assert_eq!(authorization(Dialect::V2, "api_key"), "Basic api_key");
+        assert_eq!(authorization(Dialect::V2, "StG_aBc"), "Basic aBc");
+        assert_eq!(authorization(Dialect::V2, "ab_stg_x"), "Basic ab_stg_x");
+    }
+}

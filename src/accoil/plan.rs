@@ -1,0 +1,62 @@
+//! What one received item becomes at all the destinations of its source.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Destination, Request};
+use crate::event::{Decoded, SourceKind, Violation};
+
+/// The outcome of decode, match, map and validate for one item. All empty only for an item without events.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In the order in which they are to be sent.
+    pub requests: Vec<Request>,
+    pub rejected: Vec<Refusal>,
+    /// Why there is nothing to send, if there is nothing to send and nothing was refused.
+    pub skipped: Option<Cow<'static, str>>,
+}
+
+/// One reason why one mapping, or every one, refused the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Empty when the event could not be read at all.
+    pub mapping: Arc<str>,
+    pub field: String,
+    pub reason: String,
+}
+
+/// Runs one decoded item through the destinations of its source.
+pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded: Decoded<'_>) -> Plan {
+    let mut plan = Plan::default();
+    match decoded {
+        Decoded::Skipped(why) => plan.skip(why),
+        Decoded::Rejected(violation) => plan.refuse(&Arc::from(""), vec![violation]),
+        Decoded::Events(events) => {
+            for event in &events {
+                for destination in destinations {
+                    destination.as_ref().handle(kind, event, &mut plan);
+                }
+            }
+        }
+    }
+    if !plan.requests.is_empty() || !plan.rejected.is_empty() {
+        plan.skipped = None;
+    }
+    plan
+}
+
+impl Plan {
+    pub(super) fn skip(&mut self, why: &'static str) {
+        self.skipped = Some(Cow::Borrowed(why));
+    }
+
+    pub(super) fn refuse(&mut self, mapping: &Arc<str>, violations: Vec<Violation>) {
+        self.rejected.extend(violations.into_iter().map(|violation| Refusal {
+            mapping: Arc::clone(mapping),
+            field: violation.field,
+            reason: violation.reason,
+        }));
+    }
+}

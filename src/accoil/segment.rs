@@ -1,0 +1,36 @@
+//! The dialect of Segment's own destination: five body shapes, posted to `/segment` (`facts/segment.md` 4.5,
+//! `facts/accoil.md` 3.2). Members stand in the order in which Segment writes them.
+
+use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
+use super::destination::Encoded;
+use crate::mapping::Payload;
+
+pub(super) const PATH: &str = "/segment";
+
+pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
+    let mut body = Body::new();
+    body.text("type", action);
+    match action {
+        "identify" => {
+            body.value("userId", payload.get("userId"));
+            body.traits(payload, USER_TRAITS, Money::Cents);
+        }
+        "group" => {
+            body.value("anonymousId", payload.get("anonymousId"));
+            body.value("userId", payload.get("userId"));
+            body.value("groupId", payload.get("groupId"));
+            body.traits(payload, ACCOUNT_TRAITS, money);
+        }
+        "page" | "screen" => {
+            body.value("userId", payload.get("userId"));
+            body.value("name", payload.get("name"));
+        }
+        _ => {
+            body.value("event", payload.get("event"));
+            body.value("userId", payload.get("userId"));
+        }
+    }
+    body.end_of_content();
+    body.value("timestamp", payload.get("timestamp"));
+    Encoded::Request { path: PATH, body }
+}

@@ -1,0 +1,60 @@
+//! Accoil's documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`facts/accoil.md` 1.2 to 1.4).
+//!
+//! There is no page or screen call: both become a track, under the name that their `event` field gives (DESIGN 5.1).
+//! Times leave as RFC 3339 UTC (DESIGN 5.5).
+
+use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
+use super::destination::Encoded;
+use crate::event::Violation;
+use crate::json::Value;
+use crate::mapping::{self, Payload};
+
+pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
+    match action {
+        "identify" => identify(payload),
+        "group" => group(payload, money),
+        "page" | "screen" if payload.get("event").is_none() => {
+            Encoded::Skipped("the page or screen has no name, category or title by which Accoil could know it")
+        }
+        "page" | "screen" if payload.get("userId").is_none() => Encoded::Refused(Violation::new(
+            "userId",
+            "is missing: Accoil records no view without a user id; identify the user first, or map another field to it",
+        )),
+        _ => track(payload),
+    }
+}
+
+fn identify(payload: &Payload<'_>) -> Encoded {
+    let mut body = Body::new();
+    body.value("userId", payload.get("userId"));
+    body.value("groupId", payload.get("groupId"));
+    body.traits(payload, USER_TRAITS, Money::Cents);
+    finish("/v2/identify", body, payload)
+}
+
+fn group(payload: &Payload<'_>, money: Money) -> Encoded {
+    let mut body = Body::new();
+    body.value("groupId", payload.get("groupId"));
+    body.value("userId", payload.get("userId"));
+    body.traits(payload, ACCOUNT_TRAITS, money);
+    finish("/v2/group", body, payload)
+}
+
+fn track(payload: &Payload<'_>) -> Encoded {
+    let mut body = Body::new();
+    body.value("userId", payload.get("userId"));
+    body.value("event", payload.get("event"));
+    body.value("groupTraits", payload.get("groupTraits"));
+    body.value("properties", payload.get("properties"));
+    finish("/v2/track", body, payload)
+}
+
+fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> Encoded {
+    body.end_of_content();
+    let timestamp = payload.get("timestamp");
+    match timestamp.and_then(Value::as_str).and_then(mapping::utc) {
+        Some(timestamp) => body.text("timestamp", &timestamp),
+        None => body.value("timestamp", timestamp),
+    }
+    Encoded::Request { path, body }
+}

@@ -1,0 +1,194 @@
+//! What each kind of sender hears: always a JSON object, with the fields by which its SDK judges the answer.
+//!
+//! Segment's SDKs take 200 and nothing else for success, and read `success`, `error`, `code`, `message`
+//! (`facts/segment.md` 2.5, 2.6); Amplitude's trust `code` in the body (`facts/amplitude.md` 4).
+
+use axum::body::Body;
+use axum::response::Response;
+use chrono::Utc;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use super::body::BodyError;
+use super::process::{ProcessError, Tally};
+use crate::outbox::AcceptError;
+
+/// When to come again after 503, in seconds.
+const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
+
+/// Which senders an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Segment's SDKs: what they sent is taken, whatever became of it.
+    SegmentSdk,
+    /// Segment's Webhook destinations, which show a 400's reasons to their owner and drop the event.
+    SegmentWebhook,
+    /// Amplitude's SDKs, for which a wrong key is a 400.
+    AmplitudeSdk,
+    /// Amplitude's event stream, which would send a 400 ten times more.
+    AmplitudeStream,
+}
+
+impl Audience {
+    pub(super) const fn is_amplitude(self) -> bool {
+        matches!(self, Self::AmplitudeSdk | Self::AmplitudeStream)
+    }
+}
+
+/// Why a request was refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(
+        "no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, \
+         x-api-key header or in the body"
+    )]
+    Key,
+    #[error(
+        "the X-Signature header is missing or is not the HMAC-SHA1 of this body; check that the webhook's shared secret \
+         is the source's shared_secret"
+    )]
+    Signature,
+    #[error("field {field} is missing; send it as a form field, URL-encoded")]
+    FormField { field: &'static str },
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+impl Refused {
+    const fn status(&self, audience: Audience) -> StatusCode {
+        match self {
+            // There is no 401 on Amplitude's ingestion; its SDKs know a wrong key by 400.
+            Self::Key if matches!(audience, Audience::AmplitudeSdk) => StatusCode::BAD_REQUEST,
+            Self::Key | Self::Signature => StatusCode::UNAUTHORIZED,
+            Self::FormField { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(error) => body_status(error, audience),
+            Self::Process(ProcessError::Body(error)) => match error {
+                crate::decode::BodyError::TooManyEvents { .. } => too_large(audience),
+                _ => StatusCode::BAD_REQUEST,
+            },
+            Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Key => "invalid_write_key",
+            Self::Signature => "invalid_signature",
+            Self::FormField { .. } => "missing_field",
+            Self::Body(BodyError::TooLarge { .. }) => "payload_too_large",
+            Self::Body(BodyError::TimedOut) => "timed_out",
+            Self::Body(BodyError::NoRoom) | Self::Process(ProcessError::Outbox(AcceptError::Busy)) => "busy",
+            Self::Body(BodyError::Encoding { .. }) => "unsupported_encoding",
+            Self::Body(BodyError::Corrupt(_) | BodyError::CutOff(_)) => "unreadable_body",
+            Self::Process(ProcessError::Body(crate::decode::BodyError::TooManyEvents { .. })) => "too_many_events",
+            Self::Process(ProcessError::Body(_)) => "invalid_json",
+            Self::Process(ProcessError::Outbox(AcceptError::Failed)) => "storage_failed",
+        }
+    }
+
+    pub(super) fn answer(&self, audience: Audience) -> Response {
+        let status = self.status(audience);
+        let message = self.to_string();
+        let mut response = if audience.is_amplitude() {
+            // The words by which Amplitude's SDKs know these two.
+            let error = match self {
+                Self::Key => format!("Invalid API key: {message}"),
+                Self::Body(BodyError::TooLarge { .. }) => format!("Payload too large: {message}"),
+                _ => message,
+            };
+            json(status, &json!({"code": status.as_u16(), "error": error, "reason": self.code()}))
+        } else {
+            json(status, &json!({"success": false, "error": message, "code": self.code(), "message": message}))
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
+        }
+        response
+    }
+}
+
+const fn body_status(error: &BodyError, audience: Audience) -> StatusCode {
+    match error {
+        BodyError::TooLarge { .. } => too_large(audience),
+        BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        BodyError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        BodyError::Corrupt(_) | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// The tracking API says 400 (`facts/segment.md` 2.3): older SDKs try anything else again. Amplitude's SDKs
+/// halve what they send on 413.
+const fn too_large(audience: Audience) -> StatusCode {
+    match audience {
+        Audience::SegmentSdk => StatusCode::BAD_REQUEST,
+        _ => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
+/// The answer to a request that was taken in.
+pub(super) fn taken(audience: Audience, tally: &Tally, bytes: usize) -> Response {
+    let counts = counts(tally);
+    if audience.is_amplitude() {
+        let mut answer = json!({
+            "code": 200, "events_ingested": tally.events, "payload_size_bytes": bytes,
+            "server_upload_time": Utc::now().timestamp_millis(),
+        });
+        merge(&mut answer, counts);
+        return json(StatusCode::OK, &answer);
+    }
+    // A webhook's batch has one status for all: only if nothing of it can be delivered is it a failure.
+    let all_rejected = tally.rejected > 0 && tally.accepted + tally.duplicates + tally.skipped == 0;
+    let refused = audience == Audience::SegmentWebhook && all_rejected;
+    let mut answer = if refused {
+        let error = tally.reasons.iter().map(|(_, refusal)| told(refusal)).collect::<Vec<_>>().join("; ");
+        json!({"success": false, "error": error, "code": "rejected", "message": error})
+    } else {
+        json!({"success": true})
+    };
+    merge(&mut answer, counts);
+    json(if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK }, &answer)
+}
+
+fn counts(tally: &Tally) -> Value {
+    let mut counts = json!({
+        "accepted": tally.accepted, "duplicates": tally.duplicates,
+        "skipped": tally.skipped, "rejected": tally.rejected,
+    });
+    if !tally.reasons.is_empty() {
+        let reasons: Vec<Value> = tally
+            .reasons
+            .iter()
+            .map(|(index, refusal)| {
+                json!({"index": index, "mapping": &*refusal.mapping, "field": refusal.field, "reason": refusal.reason})
+            })
+            .collect();
+        merge(&mut counts, json!({"reasons": reasons}));
+    }
+    counts
+}
+
+fn told(refusal: &crate::accoil::Refusal) -> String {
+    match (&*refusal.mapping, refusal.field.as_str()) {
+        ("", "") => format!("the event {}", refusal.reason),
+        ("", field) => format!("{field} {}", refusal.reason),
+        (mapping, field) => format!("{mapping}: {field} {}", refusal.reason),
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,173 @@
+//! A request's body, read and decompressed under caps: its own, and that of all bodies in memory together.
+//!
+//! Caps are on decompressed bytes, so a gzip bomb costs its cap and no more. Never waits for room: a sender is
+//! told to come again instead.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Memory for bodies, in units of this many bytes.
+const UNIT: usize = 1024;
+/// A body whose length is not announced gets room in steps of this.
+const STEP: usize = 64 * 1024;
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body is larger than {limit} bytes (after decompression); send it in smaller parts")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive in time; send it again")]
+    TimedOut,
+    #[error("too many large requests at once; try again in a moment")]
+    NoRoom,
+    #[error("Content-Encoding {name:?} is not supported; send the body plain or with gzip")]
+    Encoding { name: String },
+    #[error("the body says it is compressed, but it cannot be decompressed; send it whole, or plain")]
+    Corrupt(#[source] std::io::Error),
+    #[error("the body was cut off while it was read; send it again")]
+    CutOff(#[source] axum::Error),
+}
+
+/// The memory that all bodies share.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)
+    }
+}
+
+/// A body's text and the room that it takes.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    /// Always UTF-8.
+    pub(super) bytes: Bytes,
+    /// Bytes that were no UTF-8 were replaced by U+FFFD: the items that have one are refused.
+    pub(super) mended: bool,
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Text {
+    /// A text taken out of this body, which stays paid for.
+    pub(super) fn part(self, text: String) -> Self {
+        Self { bytes: Bytes::from(text), ..self }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        // Checked when it was made; the fallback is never taken.
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// Reads a body of at most `limit` decompressed bytes within `timeout`.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    room: &Room,
+) -> Result<Text, BodyError> {
+    let encoding = encoding(headers)?;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLarge { limit });
+    }
+    let collected = collect(body, limit, announced.unwrap_or(STEP), room);
+    let (bytes, mut taken) = tokio::time::timeout(timeout, collected).await.map_err(|_| BodyError::TimedOut)??;
+    let bytes = match encoding {
+        Encoding::Plain => bytes,
+        Encoding::Gzip => decompress(MultiGzDecoder::new(&bytes[..]), limit, room, &mut taken)?,
+        Encoding::Deflate => decompress(ZlibDecoder::new(&bytes[..]), limit, room, &mut taken)?,
+    };
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(_) => Text { bytes, mended: false, _room: Some(Arc::new(taken)) },
+        Err(_) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Text { bytes: Bytes::from(text), mended: true, _room: Some(Arc::new(taken)) }
+        }
+    })
+}
+
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    expected: usize,
+    room: &Room,
+) -> Result<(Bytes, OwnedSemaphorePermit), BodyError> {
+    let mut allowed = expected.max(UNIT);
+    let mut taken = room.take(allowed)?;
+    let mut bytes = BytesMut::new();
+    let mut only = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(BodyError::CutOff)?.into_data() else { continue };
+        let length = only.len() + bytes.len() + data.len();
+        if length > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        while length > allowed {
+            taken.merge(room.take(STEP)?);
+            allowed += STEP;
+        }
+        // Most bodies come in one piece, which is then used as it is.
+        if bytes.is_empty() && only.is_empty() {
+            only = data;
+        } else {
+            if bytes.is_empty() {
+                bytes.extend_from_slice(&std::mem::take(&mut only));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((if bytes.is_empty() { only } else { bytes.freeze() }, taken))
+}
+
+fn decompress(
+    decoder: impl std::io::Read,
+    limit: usize,
+    room: &Room,
+    taken: &mut OwnedSemaphorePermit,
+) -> Result<Bytes, BodyError> {
+    let mut bytes = Vec::new();
+    let mut decoder = decoder.take(limit as u64 + 1);
+    loop {
+        taken.merge(room.take(STEP)?);
+        let read = decoder.by_ref().take(STEP as u64).read_to_end(&mut bytes).map_err(BodyError::Corrupt)?;
+        if bytes.len() > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        if read < STEP {
+            return Ok(Bytes::from(bytes));
+        }
+    }
+}
+
+enum Encoding {
+    Plain,
+    Gzip,
+    Deflate,
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, BodyError> {
+    let Some(value) = headers.get(CONTENT_ENCODING) else { return Ok(Encoding::Plain) };
+    match value.to_str().unwrap_or("?").trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Plain),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "deflate" => Ok(Encoding::Deflate),
+        name => Err(BodyError::Encoding { name: name.chars().take(40).collect() }),
+    }
+}

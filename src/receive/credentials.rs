@@ -1,0 +1,64 @@
+//! The write key of a request, wherever its sender puts it (`facts/segment.md` 2.2, 2.6; DESIGN 4).
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// The key in a header: Basic user name, Bearer token, or `x-api-key`.
+///
+/// With OAuth, Segment's SDKs send a Bearer token that is not the key and put the key into the body: the caller
+/// tries that one too.
+pub(super) fn header_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let from_authorization =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(authorization_key);
+    from_authorization.or_else(|| {
+        let key = headers.get("x-api-key")?.to_str().ok()?.trim();
+        (!key.is_empty()).then_some(Cow::Borrowed(key))
+    })
+}
+
+fn authorization_key(value: &str) -> Option<Cow<'_, str>> {
+    let (scheme, credentials) = value.trim().split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return (!credentials.is_empty()).then_some(Cow::Borrowed(credentials));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    // Old clients leave the colon out.
+    let user = text.split_once(':').map_or(text.as_str(), |(user, _)| user);
+    (!user.is_empty()).then(|| Cow::Owned(user.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn every_way_to_send_a_key_is_understood() {
+        for (name, value, expected) in [
+            ("authorization", "Basic a2V5Og==", Some("key")),
+            ("authorization", "basic a2V5", Some("key")),
+            ("authorization", "Basic a2V5OnNlY3JldA", Some("key")),
+            ("authorization", "Bearer  key ", Some("key")),
+            ("authorization", "Bearer", None),
+            ("authorization", "Digest key", None),
+            ("authorization", "Basic ???", None),
+            ("authorization", "Basic Og==", None),
+            ("x-api-key", "key", Some("key")),
+            ("x-api-key", " ", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(header_key(&headers).as_deref(), expected, "{name}: {value}");
+        }
+    }
+}

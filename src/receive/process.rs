@@ -1,0 +1,145 @@
+//! A body of a known source, from its text to the outbox: decode, match, map, validate, enqueue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::body::Text;
+use super::source::Source;
+use super::Receiver;
+use crate::accoil::{self, Refusal};
+use crate::decode::{self, BodyError, Context, Form};
+use crate::event::{Decoded, Item, Violation};
+use crate::outbox::{AcceptError, Accepted, Reject, Submission};
+
+/// Bodies above this size are understood on a thread of their own, so that they hold up nobody else's.
+const LARGE: usize = 256 * 1024;
+/// Rejects told of in an answer.
+const MOST_TOLD: usize = 20;
+/// Of an unreadable body this much is kept as a reject.
+const MOST_KEPT: usize = 32 * 1024;
+
+/// What came of a request's events.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) events: usize,
+    pub(super) accepted: usize,
+    pub(super) duplicates: usize,
+    pub(super) skipped: usize,
+    pub(super) rejected: usize,
+    /// The first rejects: the item's place in the body, and why.
+    pub(super) reasons: Vec<(usize, Refusal)>,
+}
+
+/// Why nothing came of a request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProcessError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Outbox(#[from] AcceptError),
+}
+
+/// Takes a body in. Returns after everything in it is on disk, rejects included; a body that cannot be read as
+/// a whole is kept as one reject.
+pub(super) async fn process(
+    receiver: &Receiver,
+    source: &Arc<Source>,
+    form: Form,
+    limits: decode::Limits,
+    text: Text,
+) -> Result<Tally, ProcessError> {
+    let received_at = Utc::now();
+    let understood = if text.bytes.len() > LARGE {
+        let (source, text) = (Arc::clone(source), text.clone());
+        tokio::task::spawn_blocking(move || understand(&source, form, limits, &text, received_at))
+            .await
+            .map_err(|_| AcceptError::Failed)?
+    } else {
+        understand(source, form, limits, &text, received_at)
+    };
+    let outbox = &receiver.0.outbox;
+    let (submission, mut tally) = match understood {
+        Ok(understood) => understood,
+        Err(error) => {
+            outbox.accept(unreadable(source, &text, received_at, &error)).await?;
+            return Err(error.into());
+        }
+    };
+    if !submission.accepted.is_empty() || !submission.rejects.is_empty() {
+        let receipt = outbox.accept(submission).await?;
+        tally.accepted = receipt.accepted;
+        tally.duplicates = receipt.duplicates;
+    }
+    Ok(tally)
+}
+
+fn understand(
+    source: &Source,
+    form: Form,
+    limits: decode::Limits,
+    text: &Text,
+    received_at: DateTime<Utc>,
+) -> Result<(Submission, Tally), BodyError> {
+    let context = Context { received_at, source: &source.settings, limits };
+    let items = decode::decode(form, text.as_str(), context)?;
+    let mut tally = Tally { events: items.len(), ..Tally::default() };
+    let mut accepted = Vec::with_capacity(items.len());
+    let mut rejects = Vec::new();
+    for (index, mut item) in items.enumerate() {
+        if text.mended && item.original.contains(char::REPLACEMENT_CHARACTER) {
+            item.outcome = Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
+        }
+        let original = share(&text.bytes, item.original);
+        let Item { message_id, outcome, .. } = item;
+        let plan = accoil::plan(&source.destinations, source.kind, outcome);
+        if plan.skipped.is_some() {
+            tally.skipped += 1;
+        }
+        if !plan.rejected.is_empty() {
+            tally.rejected += 1;
+            rejects.push(Reject { original: original.clone(), reasons: to_json(&plan.rejected) });
+            let room = MOST_TOLD.saturating_sub(tally.reasons.len());
+            tally.reasons.extend(plan.rejected.into_iter().take(room).map(|refusal| (index, refusal)));
+        }
+        if !plan.requests.is_empty() {
+            accepted.push(Accepted { original, message_id, requests: plan.requests });
+        }
+    }
+    let submission = Submission {
+        source: Arc::clone(&source.name),
+        received_at,
+        deduplication_window: source.deduplication_window,
+        accepted,
+        rejects,
+    };
+    Ok((submission, tally))
+}
+
+/// A body that is no JSON, or not of its route's shape, is shown to its owner like any other reject.
+fn unreadable(source: &Source, text: &Text, received_at: DateTime<Utc>, error: &BodyError) -> Submission {
+    let kept = text.bytes.slice(..text.bytes.len().min(MOST_KEPT));
+    let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };
+    Submission {
+        source: Arc::clone(&source.name),
+        received_at,
+        deduplication_window: source.deduplication_window,
+        accepted: Vec::new(),
+        rejects: vec![Reject { original: kept, reasons: to_json(&[refusal]) }],
+    }
+}
+
+fn to_json(refusals: &[Refusal]) -> String {
+    // Texts only: it cannot fail.
+    serde_json::to_string(refusals).unwrap_or_default()
+}
+
+/// The part of the body as shared bytes: nothing is copied.
+fn share(body: &Bytes, part: &str) -> Bytes {
+    let start = part.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
+    match start.checked_add(part.len()) {
+        Some(end) if end <= body.len() => body.slice(start..end),
+        _ => Bytes::copy_from_slice(part.as_bytes()),
+    }
+}

@@ -1,0 +1,38 @@
+//! Health for load balancers and orchestrators, and the answers to requests that meet no route.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+use super::{Receiver, answer};
+
+/// The process answers.
+pub(super) async fn health() -> Response {
+    answer::json(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// Events can be taken: it is not stopping, and the outbox can store.
+pub(super) async fn ready(State(receiver): State<Receiver>) -> Response {
+    if receiver.is_ready() {
+        answer::json(StatusCode::OK, &json!({"status": "ready"}))
+    } else {
+        let reason = "stopping, or the outbox could not store to disk; see the relay's log";
+        answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "reason": reason}))
+    }
+}
+
+pub(super) async fn unknown_route() -> Response {
+    let error = "there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,\
+                 batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify";
+    refused(StatusCode::NOT_FOUND, error, "not_found")
+}
+
+pub(super) async fn wrong_method() -> Response {
+    refused(StatusCode::METHOD_NOT_ALLOWED, "this route takes another method; events are sent by POST", "wrong_method")
+}
+
+fn refused(status: StatusCode, error: &str, reason: &str) -> Response {
+    let body = json!({"success": false, "code": status.as_u16(), "error": error, "message": error, "reason": reason});
+    answer::json(status, &body)
+}
