@@ -15,6 +15,7 @@
 pub mod event;
 pub mod json;
 pub mod tasks;
+pub mod nearest;
 
 pub mod receive;
 

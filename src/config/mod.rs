@@ -1,1 +1,111 @@
-//! The configuration: one struct a section.
+//! The configuration: one struct a section, read once at start.
+//!
+//! Four layers, the upper ones first: flags (the caller changes the [`Config`] and calls [`Config::check`]),
+//! environment variables (`ACCOIL_RELAY_SERVER__LISTEN`), the file, the embedded `default.toml`, which also
+//! documents every key. `${NAME}` in the file's strings takes an environment variable. Every fault is
+//! reported at once, with its place and what to do. A secret never reaches a message or a log.
+
+mod accounts;
+mod destination;
+mod duration;
+mod environment;
+mod fault;
+mod file;
+mod outbox;
+mod overlay;
+mod reader;
+mod rules;
+mod section;
+mod server;
+mod show;
+mod source;
+mod tree;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use accounts::{Accounts, Vitally};
+pub use destination::{Destination, MrrUnit};
+pub use environment::Environment;
+pub use fault::{Fault, Faults, Place};
+pub use outbox::{Deliver, Outbox};
+pub use server::{Admin, Limits, Log, LogFormat, Server};
+pub use show::show;
+pub use source::{Anonymous, Source};
+
+use reader::Reader;
+use section::Section;
+
+/// Every key with its unit, meaning and default; the lowest layer.
+const DEFAULTS: &str = include_str!("default.toml");
+
+/// What the relay is told to do. Every rule of [`Config::check`] holds when it comes from [`Config::load`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// That of the file: mappings' and secrets' paths are relative to it.
+    pub directory: PathBuf,
+    pub server: Server,
+    pub limits: Limits,
+    pub admin: Admin,
+    /// May be empty: a relay that only keeps accounts in step.
+    pub sources: Vec<Source>,
+    /// Not empty when there is a source.
+    pub destinations: Vec<Destination>,
+    pub outbox: Outbox,
+    pub deliver: Deliver,
+    pub accounts: Option<Accounts>,
+    pub vitally: Option<Vitally>,
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads `file`; else the one that `ACCOIL_RELAY_CONFIG` names; else `accoil-relay.toml` if it is there; else
+    /// makes do with `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY`. Fails with every fault that there is.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Faults> {
+        let mut tree = tree::embedded(DEFAULTS);
+        let document = file::lay(&mut tree, file, environment)?;
+        let strangers = overlay::lay(&mut tree, environment);
+        let mut reader = Reader::new(environment, document);
+        let config = Section::root(&mut reader, tree, Self::read);
+        reader.conclude(config, strangers)
+    }
+
+    /// The rules that hold between keys. `load` has seen to them; to be called again after a flag changed something.
+    pub fn check(&self) -> Result<(), Faults> {
+        let faults: Vec<_> = rules::broken(self).into_iter().map(|rule| rule.fault(Place::Nowhere)).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Faults::new(faults)) }
+    }
+
+    /// `None` only beside a fault.
+    fn read(root: &mut Section<'_, '_>) -> Option<Self> {
+        let server = root.section("server", Server::read);
+        let limits = root.section("limits", Limits::read);
+        let admin = root.section("admin", Admin::read);
+        let mut sources = root.sections("sources", Source::read);
+        let destinations = root.sections("destinations", Destination::read);
+        let outbox = root.section("outbox", Outbox::read);
+        let deliver = root.section("deliver", Deliver::read);
+        let accounts = root.section("accounts", Accounts::read);
+        let vitally = root.section("vitally", Vitally::read);
+        let log = root.section("log", Log::read);
+        for source in sources.iter_mut().filter(|source| source.destinations.is_empty()) {
+            source.destinations = destinations.iter().map(|destination| destination.name.clone()).collect();
+        }
+        Some(Self {
+            directory: root.directory().to_owned(),
+            server: server?,
+            limits: limits?,
+            admin: admin?,
+            sources,
+            destinations,
+            outbox: outbox?,
+            deliver: deliver?,
+            accounts,
+            vitally,
+            log: log?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The rules that hold between keys, each one function.
+//!
+//! Pure: a configuration in, what is broken out, by the dotted paths of the keys at fault.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use secrecy::ExposeSecret;
+
+use super::fault::{Fault, Place};
+use super::show::HIDDEN;
+use super::{Config, Source};
+use crate::nearest::nearest;
+
+/// A rule that does not hold.
+pub(super) struct Broken {
+    /// The key at fault, then those that it was held against.
+    pub(super) paths: Vec<String>,
+    message: String,
+    advice: String,
+}
+
+impl Broken {
+    fn new(paths: &[&str], message: impl Into<String>, advice: impl Into<String>) -> Self {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        Self { paths, message: message.into(), advice: advice.into() }
+    }
+
+    pub(super) fn fault(self, place: Place) -> Fault {
+        Fault { place, message: self.message, advice: self.advice }
+    }
+}
+
+pub(super) fn broken(config: &Config) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    unique_names("sources", config.sources.iter().map(|source| source.name.as_str()), &mut broken);
+    unique_names("destinations", config.destinations.iter().map(|one| one.name.as_str()), &mut broken);
+    known_destinations(config, &mut broken);
+    distinct_write_keys(&config.sources, &mut broken);
+    guarded_listeners(config, &mut broken);
+    ordered(config, &mut broken);
+    broken
+}
+
+fn unique_names<'a>(section: &str, names: impl Iterator<Item = &'a str>, broken: &mut Vec<Broken>) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate().filter(|(_, name)| !name.is_empty()) {
+        if !seen.insert(name) {
+            broken.push(Broken::new(
+                &[&format!("{section}.{index}.name")],
+                format!("two [[{section}]] are called {name:?}"),
+                "give each a name of its own",
+            ));
+        }
+    }
+}
+
+fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
+    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    if names.is_empty() && !config.sources.is_empty() {
+        let advice = "add [[destinations]] with a name and an api_key";
+        broken.push(Broken::new(&["sources"], "there are sources but no destination", advice));
+        return;
+    }
+    // A destination whose own name could not be read may be the one that is meant.
+    if names.contains(&"") {
+        return;
+    }
+    for (index, source) in config.sources.iter().enumerate() {
+        for (place, name) in source.destinations.iter().enumerate() {
+            let path = format!("sources.{index}.destinations.{place}");
+            if !names.contains(&name.as_str()) {
+                let advice = nearest(name, names.iter().copied()).map_or_else(
+                    || format!("the destinations are {}", names.join(", ")),
+                    |meant| format!("did you mean {meant:?}?"),
+                );
+                broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
+            } else if source.destinations.iter().take(place).any(|before| before == name) {
+                let message = format!("the destination {name:?} is named twice");
+                broken.push(Broken::new(&[&path], message, "name it once: it gets each event once"));
+            }
+        }
+    }
+}
+
+/// A key tells which source a request belongs to, among those of the kind that its route speaks.
+fn distinct_write_keys(sources: &[Source], broken: &mut Vec<Broken>) {
+    let mut seen = HashSet::new();
+    for (index, source) in sources.iter().enumerate() {
+        let key = source.write_key.as_ref().map(ExposeSecret::expose_secret);
+        // What `config show` prints is a configuration too, and all its keys look the same.
+        if key != Some(HIDDEN) && !seen.insert((source.kind, key)) {
+            broken.push(Broken::new(
+                &[&format!("sources.{index}.write_key")],
+                format!("an earlier {} source has the same write_key, or also none", source.kind.name()),
+                "give each source of a kind a write_key of its own: it tells them apart",
+            ));
+        }
+    }
+}
+
+fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
+    let is_open = |listen: SocketAddr| !listen.ip().is_loopback();
+    if is_open(config.admin.listen) && config.admin.token.is_none() {
+        broken.push(Broken::new(
+            &["admin.listen", "admin.token"],
+            "the admin listener is open to other machines and has no token",
+            "add token = \"${NAME_OF_A_VARIABLE}\" to [admin], or listen on 127.0.0.1",
+        ));
+    }
+    for (index, source) in config.sources.iter().enumerate() {
+        if is_open(config.server.listen) && source.write_key.is_none() {
+            broken.push(Broken::new(
+                &[&format!("sources.{index}.write_key"), "server.listen"],
+                format!(
+                    "the source {:?} has no write_key, and the relay is open to other machines",
+                    source.name
+                ),
+                "give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1",
+            ));
+        }
+    }
+    if config.server.listen == config.admin.listen && config.server.listen.port() != 0 {
+        broken.push(Broken::new(
+            &["admin.listen", "server.listen"],
+            "[server] and [admin] listen on the same address",
+            "give one of them another port: the dashboard is never on the public one",
+        ));
+    }
+}
+
+/// What must not be larger than what.
+fn ordered(config: &Config, broken: &mut Vec<Broken>) {
+    let (limits, deliver) = (&config.limits, &config.deliver);
+    let whole = limits.buffered_bytes;
+    for (less, least, more, most) in [
+        (
+            "tracking_event_bytes",
+            limits.tracking_event_bytes,
+            "tracking_batch_bytes",
+            limits.tracking_batch_bytes,
+        ),
+        ("tracking_batch_bytes", limits.tracking_batch_bytes, "buffered_bytes", whole),
+        ("webhook_bytes", limits.webhook_bytes, "buffered_bytes", whole),
+        ("amplitude_bytes", limits.amplitude_bytes, "buffered_bytes", whole),
+        ("amplitude_batch_bytes", limits.amplitude_batch_bytes, "buffered_bytes", whole),
+    ] {
+        not_more("limits", (less, least), (more, most), broken);
+    }
+    let retry_max = ("retry_max", deliver.retry_max);
+    not_more("deliver", ("retry_initial", deliver.retry_initial), retry_max, broken);
+    not_more("deliver", retry_max, ("retry_max_age", deliver.retry_max_age), broken);
+}
+
+fn not_more<T: PartialOrd>(section: &str, less: (&str, T), more: (&str, T), broken: &mut Vec<Broken>) {
+    if less.1 > more.1 {
+        broken.push(Broken::new(
+            &[&format!("{section}.{}", less.0), &format!("{section}.{}", more.0)],
+            format!("{} in [{section}] is more than {}", less.0, more.0),
+            "lower the one or raise the other",
+        ));
+    }
+}

@@ -1,0 +1,140 @@
+//! `config show`: the effective configuration as a file that can be read again, its secrets hidden.
+//!
+//! Never exposes a secret: it only asks whether there is one.
+
+use secrecy::SecretString;
+
+use super::{Config, Destination, Limits, Source, destination, duration, server, source};
+
+/// Stands where a secret is.
+pub(super) const HIDDEN: &str = "[hidden]";
+
+/// TOML, every key of every section that is in use, in the order of `default.toml`.
+pub fn show(config: &Config) -> String {
+    let mut page = Page(String::new());
+    page.heading("[server]");
+    page.text("listen", &config.server.listen.to_string());
+    page.duration("request_timeout", config.server.request_timeout);
+    page.duration("shutdown_timeout", config.server.shutdown_timeout);
+    page.number("max_connections", config.server.max_connections);
+    limits(&mut page, &config.limits);
+    page.heading("[admin]");
+    page.text("listen", &config.admin.listen.to_string());
+    page.secret("token", config.admin.token.as_ref());
+    config.sources.iter().for_each(|one| source(&mut page, one));
+    config.destinations.iter().for_each(|one| destination(&mut page, one));
+    page.heading("[outbox]");
+    page.text("url", &format!("sqlite:{}", config.outbox.path.display()));
+    page.number("deduplication_ids", config.outbox.deduplication_ids);
+    page.heading("[deliver]");
+    page.duration("retry_initial", config.deliver.retry_initial);
+    page.duration("retry_max", config.deliver.retry_max);
+    page.duration("retry_max_age", config.deliver.retry_max_age);
+    page.number("retry_max_attempts", config.deliver.retry_max_attempts);
+    if let Some(accounts) = &config.accounts {
+        page.heading("[accounts]");
+        page.secret("token", Some(&accounts.token));
+        page.text("workspace_id", &accounts.workspace_id);
+        page.text("base_url", &accounts.base_url);
+    }
+    if let Some(vitally) = &config.vitally {
+        page.heading("[vitally]");
+        page.secret("secret", Some(&vitally.secret));
+        page.text("base_url", &vitally.base_url);
+    }
+    page.heading("[log]");
+    page.text("format", word(&server::LOG_FORMATS, &config.log.format));
+    page.text("level", word(&server::LEVELS, &config.log.level));
+    page.0
+}
+
+fn limits(page: &mut Page, limits: &Limits) {
+    page.heading("[limits]");
+    page.number("tracking_event_bytes", limits.tracking_event_bytes);
+    page.number("tracking_batch_bytes", limits.tracking_batch_bytes);
+    page.number("tracking_batch_events", limits.tracking_batch_events);
+    page.number("webhook_bytes", limits.webhook_bytes);
+    page.number("webhook_events", limits.webhook_events);
+    page.number("amplitude_bytes", limits.amplitude_bytes);
+    page.number("amplitude_batch_bytes", limits.amplitude_batch_bytes);
+    page.number("amplitude_events", limits.amplitude_events);
+    page.number("json_depth", limits.json_depth);
+    page.number("buffered_bytes", limits.buffered_bytes);
+}
+
+fn source(page: &mut Page, source: &Source) {
+    page.heading("[[sources]]");
+    page.text("name", &source.name);
+    page.text("kind", source.kind.name());
+    page.secret("write_key", source.write_key.as_ref());
+    page.secret("shared_secret", source.shared_secret.as_ref());
+    page.list("destinations", &source.destinations);
+    page.text("anonymous", word(&source::ANONYMOUS, &source.anonymous));
+    page.list("events", &source.events);
+    page.list("exclude_events", &source.exclude_events);
+    page.list("event_properties", &source.event_properties);
+    source.user_id.iter().for_each(|path| page.text("user_id", path));
+    source.prefer_group_type.iter().for_each(|group_type| page.text("prefer_group_type", group_type));
+    page.duration("deduplication_window", source.deduplication_window);
+}
+
+fn destination(page: &mut Page, destination: &Destination) {
+    page.heading("[[destinations]]");
+    page.text("name", &destination.name);
+    page.secret("api_key", Some(&destination.api_key));
+    page.text("api", destination.api.name());
+    page.text("base_url", &destination.base_url);
+    page.list("mappings", &destination.mappings);
+    page.pair("strict", destination.strict);
+    page.text("integration_name", &destination.integration_name);
+    page.text("mrr_unit", word(&destination::MRR_UNITS, &destination.mrr_unit));
+    page.number("concurrency", destination.concurrency);
+    page.duration("request_timeout", destination.request_timeout);
+}
+
+fn word<T: PartialEq>(words: &[(&'static str, T)], choice: &T) -> &'static str {
+    words.iter().find(|(_, one)| one == choice).map_or("", |(word, _)| word)
+}
+
+/// The text as it grows.
+struct Page(String);
+
+impl Page {
+    fn heading(&mut self, heading: &str) {
+        let space = if self.0.is_empty() { "" } else { "\n" };
+        self.0.push_str(&format!("{space}{heading}\n"));
+    }
+
+    fn pair(&mut self, key: &str, value: impl Into<toml::Value>) {
+        self.0.push_str(&format!("{key} = {}\n", value.into()));
+    }
+
+    /// A dollar sign is doubled, as it must be in the file.
+    fn text(&mut self, key: &str, text: &str) {
+        self.pair(key, escape(text));
+    }
+
+    fn list(&mut self, key: &str, items: &[String]) {
+        if !items.is_empty() {
+            self.pair(key, items.iter().map(|item| escape(item)).collect::<Vec<_>>());
+        }
+    }
+
+    fn number(&mut self, key: &str, number: usize) {
+        self.pair(key, i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    fn duration(&mut self, key: &str, duration: std::time::Duration) {
+        self.pair(key, duration::print(duration));
+    }
+
+    fn secret(&mut self, key: &str, secret: Option<&SecretString>) {
+        if secret.is_some() {
+            self.pair(key, HIDDEN);
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('$', "$$")
+}

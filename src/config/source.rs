@@ -1,0 +1,102 @@
+//! `[[sources]]`: who may send events here, how they are recognised, and where their events go.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::section::Section;
+use super::value;
+use crate::event::SourceKind;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One sender: an SDK, a webhook or an event stream.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Unique among the sources.
+    pub name: String,
+    pub kind: SourceKind,
+    /// Unique among the sources of its kind; `None` only where the relay listens on loopback.
+    pub write_key: Option<SecretString>,
+    /// Segment only: webhook posts must then carry a valid `X-Signature`.
+    pub shared_secret: Option<SecretString>,
+    /// Names of destinations that exist; all of them unless the file names some.
+    pub destinations: Vec<String>,
+    /// What becomes of an event without a user id (DESIGN 5.4).
+    pub anonymous: Anonymous,
+    /// Amplitude only: take these event types alone; empty: all.
+    pub events: Vec<String>,
+    /// Amplitude only: never these event types.
+    pub exclude_events: Vec<String>,
+    /// Amplitude only: the event properties that travel with a track (DESIGN 5.3).
+    pub event_properties: Vec<String>,
+    /// Amplitude only: the path of the property that is the user id, where it is not `user_id`.
+    pub user_id: Option<String>,
+    /// Amplitude only: the group type to prefer as the primary one.
+    pub prefer_group_type: Option<String>,
+    /// How long an event id is remembered; zero: not at all (DESIGN 5.9).
+    pub deduplication_window: Duration,
+}
+
+/// What becomes of an event without a valid user id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Counted, not kept: the default of Amplitude, whose stream sends everything.
+    Skip,
+    /// Kept as a reject: the default of Segment.
+    Reject,
+}
+
+pub(super) const KINDS: [(&str, SourceKind); 2] = [
+    (SourceKind::Segment.name(), SourceKind::Segment),
+    (SourceKind::Amplitude.name(), SourceKind::Amplitude),
+];
+
+pub(super) const ANONYMOUS: [(&str, Anonymous); 2] =
+    [("skip", Anonymous::Skip), ("reject", Anonymous::Reject)];
+
+impl Source {
+    /// `destinations` stays empty where the file names none; `Config` fills it in.
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let kind = section.required("kind", value::choice(&KINDS));
+        refuse_foreign_keys(section, kind);
+        let kind = kind.unwrap_or(SourceKind::Segment);
+        let (anonymous, window) = match kind {
+            SourceKind::Segment => (Anonymous::Reject, DAY),
+            SourceKind::Amplitude => (Anonymous::Skip, 7 * DAY),
+        };
+        Self {
+            name: section.need("name", value::name),
+            kind,
+            write_key: section.secret("write_key", "write_key_file", value::token),
+            shared_secret: section.secret("shared_secret", "shared_secret_file", value::secret),
+            destinations: section.get("destinations", value::list).unwrap_or_default(),
+            anonymous: section.get("anonymous", value::choice(&ANONYMOUS)).unwrap_or(anonymous),
+            events: section.get("events", value::list).unwrap_or_default(),
+            exclude_events: section.get("exclude_events", value::list).unwrap_or_default(),
+            event_properties: section.get("event_properties", value::list).unwrap_or_default(),
+            user_id: section.get("user_id", value::text),
+            prefer_group_type: section.get("prefer_group_type", value::text),
+            deduplication_window: section
+                .get("deduplication_window", value::duration_or_none)
+                .unwrap_or(window),
+        }
+    }
+}
+
+/// A key that would be ignored is refused instead: who wrote it expects something of it.
+fn refuse_foreign_keys(section: &mut Section<'_, '_>, kind: Option<SourceKind>) {
+    match kind {
+        Some(SourceKind::Segment) => section.refuse(
+            &["events", "exclude_events", "event_properties", "user_id", "prefer_group_type"],
+            "is for Amplitude sources only",
+            "say it in a mapping's trigger and fields instead",
+        ),
+        Some(SourceKind::Amplitude) => section.refuse(
+            &["shared_secret", "shared_secret_file"],
+            "is for Segment sources only",
+            "Amplitude signs nothing; its streams are known by write_key",
+        ),
+        None => {}
+    }
+}

@@ -1,0 +1,214 @@
+//! One function a kind of value: what a key's text or number must be, and what it becomes.
+//!
+//! Pure; `section` applies them. A complaint says what the value must be and never shows it: it may be a
+//! secret that landed in the wrong key.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::duration;
+use super::tree::{Node, Origin, Value};
+use crate::nearest::nearest;
+
+/// The end of a sentence that begins with the key, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) what: String,
+    pub(super) advice: String,
+}
+
+pub(super) type Reading<T> = Result<T, Complaint>;
+
+impl Complaint {
+    pub(super) fn new(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what: what.into(), advice: advice.into() }
+    }
+}
+
+/// Text, and not empty.
+pub(super) fn text(node: &Node) -> Reading<String> {
+    match &node.value {
+        Value::Text(text) if text.is_empty() => {
+            Err(Complaint::new("is empty", "give it a value, or leave the key out"))
+        }
+        Value::Text(text) => Ok(text.clone()),
+        other => {
+            Err(Complaint::new(format!("must be a string, not {}", other.kind()), "put it in double quotes"))
+        }
+    }
+}
+
+/// Text of which something more holds.
+fn text_that(
+    node: &Node,
+    holds: impl FnOnce(&str) -> bool,
+    what: &'static str,
+    advice: &'static str,
+) -> Reading<String> {
+    let text = text(node)?;
+    if holds(&text) { Ok(text) } else { Err(Complaint::new(what, advice)) }
+}
+
+/// What sources and destinations are called in logs, metrics and commands.
+pub(super) fn name(node: &Node) -> Reading<String> {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text_that(
+        node,
+        |name| name.len() <= 64 && name.bytes().all(usual),
+        "is not a usable name",
+        "use 1 to 64 letters, digits, hyphens and underscores",
+    )
+}
+
+/// Any text that is kept from sight.
+pub(super) fn secret(node: &Node) -> Reading<SecretString> {
+    text(node).map(SecretString::from)
+}
+
+/// A secret that travels in an HTTP header.
+pub(super) fn token(node: &Node) -> Reading<SecretString> {
+    text_that(
+        node,
+        |token| token.bytes().all(|byte| byte.is_ascii_graphic()),
+        "holds a space, a line break or a character outside ASCII, which no key has",
+        "copy the key again, without anything around it",
+    )
+    .map(SecretString::from)
+}
+
+/// From the environment also as a string, because variables have no other form.
+pub(super) fn whole(range: RangeInclusive<u32>) -> impl Fn(&Node) -> Reading<usize> {
+    move |node| {
+        let number = match &node.value {
+            Value::Whole(number) => u32::try_from(*number).ok(),
+            Value::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                Complaint::new("is not a whole number in range", format!("use one from {least} to {most}"))
+            })
+    }
+}
+
+/// A number of bytes, up to 4 GiB.
+pub(super) fn bytes(node: &Node) -> Reading<usize> {
+    whole(1..=u32::MAX)(node)
+}
+
+pub(super) fn switch(node: &Node) -> Reading<bool> {
+    match &node.value {
+        Value::Switch(switch) => Ok(*switch),
+        Value::Text(text) if text == "true" => Ok(true),
+        Value::Text(text) if text == "false" => Ok(false),
+        other => Err(Complaint::new(
+            format!("must be a boolean, not {}", other.kind()),
+            "write true or false, without quotes",
+        )),
+    }
+}
+
+/// A duration of more than nothing.
+pub(super) fn duration(node: &Node) -> Reading<Duration> {
+    let duration = duration_or_none(node)?;
+    if duration.is_zero() {
+        return Err(Complaint::new("must be more than nothing", "write a duration such as \"30s\""));
+    }
+    Ok(duration)
+}
+
+/// A duration; nothing is one too.
+pub(super) fn duration_or_none(node: &Node) -> Reading<Duration> {
+    let complaint = || {
+        Complaint::new(
+            "is not a duration",
+            "write a whole number and a unit in quotes, such as \"250ms\", \"30s\", \"10m\", \"1h\" or \"7d\" \
+             (366d at most)",
+        )
+    };
+    match &node.value {
+        Value::Text(text) => duration::parse(text).ok_or_else(complaint),
+        _ => Err(complaint()),
+    }
+}
+
+/// An address and a port to listen on.
+pub(super) fn address(node: &Node) -> Reading<SocketAddr> {
+    text(node)?.parse().map_err(|_| {
+        Complaint::new(
+            "is not an IP address and a port",
+            "write \"127.0.0.1:8080\" for this machine only, \"0.0.0.0:8080\" or \"[::]:8080\" for every interface",
+        )
+    })
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Node) -> Reading<T> {
+    move |node| {
+        let text = text(node)?;
+        words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            let advice = nearest(&text, words.iter().map(|(word, _)| *word))
+                .map_or_else(|| "choose one of them".to_owned(), |word| format!("did you mean {word:?}?"));
+            Complaint::new(format!("must be {}", all.join(" or ")), advice)
+        })
+    }
+}
+
+/// Strings, at least one; from the environment, separated by commas.
+pub(super) fn list(node: &Node) -> Reading<Vec<String>> {
+    let strings = match (&node.value, &node.origin) {
+        (Value::List(items), _) => items.iter().map(text).collect::<Reading<Vec<_>>>()?,
+        (Value::Text(text), Origin::Variable(_)) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        }
+        (other, _) => {
+            return Err(Complaint::new(
+                format!("must be a list of strings, not {}", other.kind()),
+                "write [\"one\", \"two\"]",
+            ));
+        }
+    };
+    if strings.is_empty() {
+        return Err(Complaint::new("is an empty list", "name at least one, or leave the key out"));
+    }
+    Ok(strings)
+}
+
+/// `http://` or `https://`, a host and perhaps a path; without a slash at the end.
+pub(super) fn base_url(node: &Node) -> Reading<String> {
+    let url = text(node)?;
+    let usable = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none()
+            && !url.contains('#')
+    };
+    if url.parse::<http::Uri>().is_ok_and(|uri| usable(&uri)) {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err(Complaint::new(
+        "is not a base URL",
+        "write http:// or https://, a host and perhaps a path, without user name, password, ? or #",
+    ))
+}
+
+/// A single DNS label, in lower case: it becomes part of a host name, so nothing else may pass.
+pub(super) fn label(node: &Node) -> Reading<String> {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let ends = |label: &str| label.starts_with('-') || label.ends_with('-');
+    text_that(
+        node,
+        |label| label.len() <= 63 && label.bytes().all(usual) && !ends(label),
+        "is not a single part of a host name",
+        "write only what stands before the first dot, such as \"acme\"",
+    )
+    .map(|label| label.to_ascii_lowercase())
+}
