@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
     fn read(&self, original: &'a str) -> Result<Object<'a>, Violation> {
         let (bytes, limit) = (original.len() + self.batch.bytes, self.context.limits.event_bytes);
         if bytes > limit {
-            let reason = format!("has {bytes} bytes, and one event may have {limit}; send less in it");
+            let reason = format!("the event has {bytes} bytes, and one may have {limit}; send less in it");
             return Err(Violation::new("", reason));
         }
         match Value::parse_within(original, self.context.limits.depth) {
@@ -208,12 +208,13 @@ impl<'a> Reader<'a> {
                 Ok(event)
             }
             Ok(other) => {
-                let reason = format!("is of kind {}; send each event as a JSON object", other.kind());
+                let reason = format!("the event is of kind {}; send each as a JSON object", other.kind());
                 Err(Violation::new("", reason))
             }
             Err(json::ParseError { message, line, column }) => {
-                let place = format!("at line {line}, column {column} of the event");
-                let reason = format!("cannot be read: {message} {place}; mend the value there");
+                let place = format!("line {line}, column {column}");
+                let reason =
+                    format!("the event cannot be read: {message} at its {place}; mend the value there");
                 Err(Violation::new("", reason))
             }
         }

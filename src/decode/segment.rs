@@ -168,6 +168,7 @@ fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, recei
     if let Some(given) = given {
         event.fill([("originalTimestamp".into(), given)]);
     }
+    event.fill(batch_sent_at.map(|sent_at| ("sentAt".into(), time::write(sent_at))));
     event.insert("timestamp", timestamp);
     event.insert("receivedAt", time::write(received_at));
 }
