@@ -1,1 +1,283 @@
 //! Bytes become events in the Segment spec's shape (stage 2).
+//!
+//! [`decode`] splits a body into its items and understands them one at a time, as the caller asks for them:
+//! an item that cannot be read is a reject with its reason and never costs its neighbours. Only a body that
+//! is not JSON, or not of its form's shape, is refused as a whole. Never panics, whatever came.
+
+mod amplitude;
+mod body;
+mod groups;
+mod operators;
+mod segment;
+mod time;
+
+use chrono::{DateTime, Utc};
+
+use crate::event::{Decoded, Item, Violation};
+use crate::json::{self, Object, Value};
+
+pub use body::{BodyError, body_key, first_element, unwrapped};
+pub use segment::EventType;
+
+/// The forms in which senders post: one for each kind of public route (DESIGN 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `/segment`: one event or an array; each may be wrapped as `{"json": …}`; `{}` is the connection test.
+    SegmentWebhook,
+    /// `/v1/track` and its kin: one event, whose type the path says.
+    SegmentCall(EventType),
+    /// `/v1/batch`, `/v1/import`: `{"batch": […], "context"?, "integrations"?, "sentAt"?}`.
+    SegmentBatch,
+    /// `/amplitude`: one event, an array, or `{"events": […]}`; `{}` is the connection test.
+    AmplitudeStream,
+    /// `/2/httpapi`, `/batch`: `{"events": […], "client_upload_time"?}`.
+    AmplitudeUpload,
+    /// The `identification` field of `/identify`: one user or an array.
+    AmplitudeIdentify,
+    /// The `identification` field of `/groupidentify`: one group or an array.
+    AmplitudeGroupIdentify,
+}
+
+impl Form {
+    /// The form of `/v1/{name}`: the documented names and the browser's letters (`facts/segment.md` 2.1).
+    pub fn of_tracking_path(name: &str) -> Option<Self> {
+        Some(match name {
+            "batch" | "b" | "import" => Self::SegmentBatch,
+            "identify" | "i" => Self::SegmentCall(EventType::Identify),
+            "track" | "t" => Self::SegmentCall(EventType::Track),
+            "page" | "p" => Self::SegmentCall(EventType::Page),
+            "screen" | "s" => Self::SegmentCall(EventType::Screen),
+            "group" | "g" => Self::SegmentCall(EventType::Group),
+            "alias" | "a" => Self::SegmentCall(EventType::Alias),
+            _ => return None,
+        })
+    }
+
+    /// Webhook set-up pages test the connection with an empty object.
+    const fn takes_connection_test(self) -> bool {
+        matches!(self, Self::SegmentWebhook | Self::AmplitudeStream)
+    }
+}
+
+/// What becomes of an event of a person who has no user id (DESIGN 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Counted and dropped: an Amplitude source's default.
+    Skip,
+    /// Kept as a reject: a Segment source's default, where validation names the missing field.
+    Reject,
+}
+
+/// The settings of a source that decoding depends on (DESIGN 5.3, 5.4).
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    pub anonymous: Anonymous,
+    /// Amplitude event types to take; empty: all of them. `$identify` and `$groupidentify` always pass.
+    pub events: Vec<String>,
+    /// Amplitude event types to leave out.
+    pub exclude_events: Vec<String>,
+    /// Amplitude event properties that travel, as the track's member `selected`; none by default.
+    pub event_properties: Vec<String>,
+    /// Candidates of this group type come before all others when the primary group is chosen.
+    pub prefer_group_type: Option<String>,
+    /// Where an Amplitude event has its user id, members joined by dots: `user_properties.email`.
+    pub user_id: String,
+}
+
+impl SourceSettings {
+    /// The defaults of a source whose anonymous events are treated so.
+    pub fn new(anonymous: Anonymous) -> Self {
+        Self {
+            anonymous,
+            events: Vec::new(),
+            exclude_events: Vec::new(),
+            event_properties: Vec::new(),
+            prefer_group_type: None,
+            user_id: "user_id".to_owned(),
+        }
+    }
+}
+
+/// How large a body's items may be; the body's own size is capped where it is received.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of one event; a larger one is a reject.
+    pub event_bytes: usize,
+    /// Events of one request; more refuse the request.
+    pub events: usize,
+    /// Levels of nesting of one event; a deeper one is a reject.
+    pub depth: usize,
+}
+
+/// The request's circumstances that decoding depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub received_at: DateTime<Utc>,
+    pub source: &'a SourceSettings,
+    pub limits: Limits,
+}
+
+/// Splits a body into its items. Each is understood when it is asked for, so that a large batch is never
+/// in memory as values all at once.
+pub fn decode<'a>(form: Form, body: &'a str, context: Context<'a>) -> Result<Items<'a>, BodyError> {
+    let is_array = body::starts_with(body, '[');
+    let envelope = match form {
+        Form::SegmentBatch => Some(body::envelope(body, "batch", context.limits.events)?),
+        Form::AmplitudeUpload => Some(body::envelope(body, "events", context.limits.events)?),
+        Form::SegmentCall(_) => None,
+        _ if is_array => Some(body::array(body, context.limits.events)?),
+        Form::AmplitudeStream => body::events_within(body, context.limits.events)?,
+        _ => None,
+    };
+    let Some(envelope) = envelope else {
+        let reader = Reader { form, context, batch: segment::Batch::default() };
+        return Ok(Items { only: reader.only_item(body)?, reader, rest: Vec::new().into_iter() });
+    };
+    let batch = segment::Batch::read(&envelope, context.limits.depth)?;
+    Ok(Items { reader: Reader { form, context, batch }, only: None, rest: envelope.items.into_iter() })
+}
+
+/// Understands one item by itself, as it stood in a body of this form: how a kept original is replayed.
+/// What the envelope of its batch said is not known here.
+pub fn decode_item<'a>(form: Form, original: &'a str, context: Context<'a>) -> Item<'a> {
+    Reader { form, context, batch: segment::Batch::default() }.item(original)
+}
+
+/// The items of one body, in the order in which they came.
+#[derive(Debug)]
+pub struct Items<'a> {
+    reader: Reader<'a>,
+    only: Option<Item<'a>>,
+    rest: std::vec::IntoIter<&'a str>,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        self.only.take().or_else(|| self.rest.next().map(|original| self.reader.item(original)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rest.len() + usize::from(self.only.is_some());
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Items<'_> {}
+
+/// What is needed to understand an item: the form it came in, its circumstances, what its batch said.
+#[derive(Debug)]
+struct Reader<'a> {
+    form: Form,
+    context: Context<'a>,
+    batch: segment::Batch<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// A body that is a single item; none if it is the connection test.
+    fn only_item(&self, body: &'a str) -> Result<Option<Item<'a>>, BodyError> {
+        match self.read(body) {
+            Ok(event) if event.is_empty() && self.form.takes_connection_test() => Ok(None),
+            Ok(event) => Ok(Some(self.understand(body, event))),
+            Err(violation) => {
+                body::require_object(body)?;
+                Ok(Some(rejected(body, violation)))
+            }
+        }
+    }
+
+    fn item(&self, original: &'a str) -> Item<'a> {
+        match self.read(original) {
+            Ok(event) => self.understand(original, event),
+            Err(violation) => rejected(original, violation),
+        }
+    }
+
+    /// The one parse of an item.
+    fn read(&self, original: &'a str) -> Result<Object<'a>, Violation> {
+        let (bytes, limit) = (original.len() + self.batch.bytes, self.context.limits.event_bytes);
+        if bytes > limit {
+            let reason = format!("the event has {bytes} bytes, and one may have {limit}; send less in it");
+            return Err(Violation::new("", reason));
+        }
+        match Value::parse_within(original, self.context.limits.depth) {
+            Ok(Value::Object(mut event)) => {
+                // The sender's credentials are no part of its event.
+                event.retain(|key, _| key != "writeKey" && key != "api_key");
+                Ok(event)
+            }
+            Ok(other) => {
+                let reason = format!("the event is of kind {}; send each as a JSON object", other.kind());
+                Err(Violation::new("", reason))
+            }
+            Err(json::ParseError { message, line, column }) => {
+                let place = format!("line {line}, column {column}");
+                let reason =
+                    format!("the event cannot be read: {message} at its {place}; mend the value there");
+                Err(Violation::new("", reason))
+            }
+        }
+    }
+
+    fn understand(&self, original: &'a str, event: Object<'a>) -> Item<'a> {
+        use amplitude::Role;
+        let context = &self.context;
+        let amplitude = |event, role| amplitude::decode(event, role, self.batch.sent_at, context);
+        let (message_id, outcome) = match self.form {
+            Form::SegmentWebhook => segment::webhook(event, context),
+            Form::SegmentCall(kind) => segment::call(event, Some(kind), &self.batch, context),
+            Form::SegmentBatch => segment::call(event, None, &self.batch, context),
+            Form::AmplitudeStream | Form::AmplitudeUpload => amplitude(event, Role::Event),
+            Form::AmplitudeIdentify => amplitude(event, Role::Identify),
+            Form::AmplitudeGroupIdentify => amplitude(event, Role::GroupIdentify),
+        };
+        Item { original: original.trim(), message_id, outcome }
+    }
+}
+
+fn rejected(original: &str, violation: Violation) -> Item<'_> {
+    Item { original: original.trim(), message_id: None, outcome: Decoded::Rejected(violation) }
+}
+
+/// Why items are skipped; each is a label of the skip counter, so they are few and fixed.
+mod skip {
+    pub(super) const NO_USER_ID: &str = "no user id";
+    pub(super) const ALIAS: &str = "Accoil has no alias call";
+    pub(super) const DELETION: &str = "a deletion notice is no event";
+    pub(super) const EXCLUDED: &str = "excluded by the source's settings";
+    pub(super) const COHORT: &str = "a cohort webhook is no event";
+    pub(super) const NOTHING: &str = "nothing in it that Accoil stores";
+}
+
+/// Longest id that is remembered for de-duplication; Segment allows 100 characters (`facts/segment.md` 2.4).
+const MESSAGE_ID_BYTES: usize = 256;
+
+/// The first of these members that can serve as an id, for de-duplication.
+fn message_id(event: &Object<'_>, keys: &[&str]) -> Option<String> {
+    keys.iter()
+        .find_map(|key| identifier(event.get(key)?))
+        .filter(|id| id.len() <= MESSAGE_ID_BYTES)
+        .map(std::borrow::Cow::into_owned)
+}
+
+/// An id as text: a string that is not blank, or a number; nothing else can be one.
+fn identifier<'a>(value: &Value<'a>) -> Option<std::borrow::Cow<'a, str>> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(_) => Some(value.to_string().into()),
+        _ => None,
+    }
+}
+
+/// Takes the first of these members that is an object out of the event; an empty one if there is none.
+fn take_object<'a>(event: &mut Object<'a>, keys: &[&str]) -> Object<'a> {
+    let found = keys.iter().find(|key| matches!(event.get(key), Some(Value::Object(_))));
+    match found.and_then(|key| event.remove(key)) {
+        Some(Value::Object(object)) => object,
+        _ => Object::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! JavaScript prints them. `serde_json` still does the parsing.
 //! Never panics on any input; never recurses deeper than the cap it was given.
 
+mod edit;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,0 +1,152 @@
+//! An Amplitude event becomes the Segment-shaped events it stands for: `identify`, `group`, then itself.
+//!
+//! Three dialects are read (`facts/amplitude.md` 0): export, ingestion and whatever a template prints. They
+//! name the same things differently and never contradict each other, so each thing is looked for under all its
+//! names. An item that has one of the spec's types is taken as the Segment event it looks like.
+
+mod calls;
+mod view;
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use crate::event::{Decoded, Violation};
+use crate::json::{Object, Value};
+
+use super::segment::EventType;
+use super::{Context, SourceSettings, identifier, message_id, skip, time};
+use calls::Calls;
+
+const INSERT_ID: [&str; 5] = ["$insert_id", "insert_id", "insertId", "uuid", "messageId"];
+const EVENT_NAME: [&str; 5] = ["event_type", "eventType", "event", "event_name", "eventName"];
+const DEVICE_ID: [&str; 3] = ["device_id", "deviceId", "anonymousId"];
+/// `event_time` is corrected by Amplitude; the client's own comes after it, the servers' last.
+const TIMES: [&str; 6] =
+    ["event_time", "time", "timestamp", "client_event_time", "server_received_time", "server_upload_time"];
+const EVENT_PROPERTIES: [&str; 3] = ["event_properties", "eventProperties", "properties"];
+const USER_PROPERTIES: [&str; 4] = ["user_properties", "userProperties", "traits", "userTraits"];
+const GROUPS: [&str; 1] = ["groups"];
+const GROUP_PROPERTIES: [&str; 2] = ["group_properties", "groupProperties"];
+
+const IDENTIFY: &str = "$identify";
+const GROUP_IDENTIFY: &str = "$groupidentify";
+
+/// Groups that one `$groupidentify` may name: Amplitude's own limit for an event (`facts/amplitude.md` 2.2).
+const MAX_GROUPS: usize = 10;
+
+/// Ids that mean nobody (`facts/amplitude.md` 4).
+const PLACEHOLDERS: [&str; 13] = [
+    "anonymous",
+    "nil",
+    "none",
+    "null",
+    "n/a",
+    "na",
+    "undefined",
+    "unknown",
+    "{}",
+    "0",
+    "-1",
+    "lmy47d",
+    "00000000-0000-0000-0000-000000000000",
+];
+
+/// As what an item was posted: the two identify endpoints leave out the event type that they imply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Event,
+    Identify,
+    GroupIdentify,
+}
+
+/// Understands one item. `sent_at` is the upload's own time, if it told one.
+pub(super) fn decode<'a>(
+    mut event: Object<'a>,
+    role: Role,
+    sent_at: Option<DateTime<Utc>>,
+    context: &Context<'a>,
+) -> (Option<String>, Decoded<'a>) {
+    let id = message_id(&event, &INSERT_ID);
+    if event.contains_key("cohort_id") && event.contains_key("users") {
+        return (id, Decoded::Skipped(skip::COHORT));
+    }
+    let calls = Calls { timestamp: timestamp(&event, sent_at, context.received_at), context };
+    let outcome = match (role, spec_type(&event)) {
+        (Role::Event, Some(kind)) => calls.spec_event(event, kind),
+        (Role::Event, None) => match event_name(&event) {
+            Ok(name) => calls.event(event, name),
+            Err(violation) => Decoded::Rejected(violation),
+        },
+        (Role::Identify, _) => calls.event(event, IDENTIFY.into()),
+        (Role::GroupIdentify, _) => {
+            name_group(&mut event);
+            calls.event(event, GROUP_IDENTIFY.into())
+        }
+    };
+    (id, outcome)
+}
+
+/// The spec's type of an item that looks like a Segment event.
+fn spec_type(event: &Object<'_>) -> Option<EventType> {
+    if event.contains_key("event_type") { None } else { EventType::named(event.get("type")?.as_str()?) }
+}
+
+/// An item without a name is the user object that a stream's "Send Users" posts, if it says anything of a user.
+fn event_name<'a>(event: &Object<'a>) -> Result<Cow<'a, str>, Violation> {
+    let says = |keys: &[&str]| keys.iter().any(|key| event.contains_key(key));
+    match EVENT_NAME.iter().find_map(|key| event.get(key).filter(|name| !is_blank(name))) {
+        Some(Value::String(name)) => Ok(name.clone()),
+        Some(other) => {
+            let reason = format!("is of kind {}; send the event's name as text", other.kind());
+            Err(Violation::new("event_type", reason))
+        }
+        None if says(&USER_PROPERTIES) || says(&GROUPS) => Ok(Cow::Borrowed(IDENTIFY)),
+        None => Err(Violation::new("event_type", "is missing; send the event's name as `event_type`")),
+    }
+}
+
+/// A template prints nothing between the quotes for what an event has not.
+fn is_blank(value: &Value<'_>) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// `/groupidentify` names its group by two members, an event by one.
+fn name_group(event: &mut Object<'_>) {
+    if let (Some(Value::String(kind)), Some(id)) = (event.remove("group_type"), event.remove("group_value")) {
+        event.insert("groups", Value::Object([(kind, id)].into_iter().collect()));
+    }
+}
+
+/// The choice of event types on Amplitude's set-up page; users and groups have a switch of their own there.
+fn is_excluded(name: &str, source: &SourceSettings) -> bool {
+    let lists = |names: &[String]| names.iter().any(|listed| listed == name);
+    let is_chosen =
+        source.events.is_empty() || name == IDENTIFY || name == GROUP_IDENTIFY || lists(&source.events);
+    !is_chosen || lists(&source.exclude_events)
+}
+
+/// The user id, as text: where the source's setting says, else where a template puts it.
+fn user_id<'a>(event: &Object<'a>, source: &SourceSettings) -> Option<Cow<'a, str>> {
+    let means_nobody = |id: &str| PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(id.trim()));
+    [source.user_id.as_str(), "userId"].into_iter().find_map(|path| {
+        let mut keys = path.split('.');
+        let outermost = event.get(keys.next()?)?;
+        let value = keys.try_fold(outermost, |value, key| value.get(key))?;
+        identifier(value).filter(|id| !means_nobody(id))
+    })
+}
+
+/// When it happened. An upload's times are the client's: corrected by Amplitude's rule if its clock is off.
+fn timestamp(
+    event: &Object<'_>,
+    sent_at: Option<DateTime<Utc>>,
+    received_at: DateTime<Utc>,
+) -> Value<'static> {
+    let told = TIMES.iter().find_map(|key| time::read(event.get(key)?));
+    let corrected = |told| {
+        let sent_at = sent_at.filter(|sent_at| time::differ(*sent_at, received_at))?;
+        time::corrected(told, sent_at, received_at)
+    };
+    time::write(told.map_or(received_at, |told| corrected(told).unwrap_or(told)))
+}

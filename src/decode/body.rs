@@ -1,0 +1,225 @@
+//! A body is split into items, each still as it came: one scan, no values, nothing copied.
+//!
+//! What the scan refuses is the body's own fault: not JSON, cut off, the wrong shape, too many events. A
+//! number out of range, a lone surrogate or deep nesting inside an item passes here and is the item's.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Deserializer;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::json::{ParseError, Value};
+
+/// Why a body as a whole is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is not valid JSON: {0}; send one complete JSON document")]
+    Syntax(#[source] ParseError),
+    #[error("the body has the wrong shape at line {line}, column {column}: expected {expected}")]
+    Shape { expected: &'static str, line: usize, column: usize },
+    #[error(
+        "the body has more than {limit} events, seen at line {line}, column {column}; send fewer at a time"
+    )]
+    TooManyEvents { limit: usize, line: usize, column: usize },
+    #[error("`context` or `integrations` of the batch cannot be read: {0} of its value")]
+    Shared(#[source] ParseError),
+    #[error("`context` and `integrations` of a batch must be objects")]
+    SharedKind,
+}
+
+/// The items of a body and what the object around them says of them all.
+#[derive(Debug, Default)]
+pub(super) struct Envelope<'a> {
+    pub(super) items: Vec<&'a str>,
+    pub(super) context: Option<&'a RawValue>,
+    pub(super) integrations: Option<&'a RawValue>,
+    /// `sentAt` at Segment, `client_upload_time` at Amplitude.
+    pub(super) sent_at: Option<&'a RawValue>,
+    has_list: bool,
+    is_overfull: bool,
+}
+
+/// `[…]`
+pub(super) fn array(body: &str, limit: usize) -> Result<Envelope<'_>, BodyError> {
+    let mut envelope = Envelope::default();
+    let scanned = scan(body, List { envelope: &mut envelope, limit });
+    scanned.map_err(|error| envelope.fault(error, "an array of events", limit))?;
+    Ok(envelope)
+}
+
+/// `{"<list>": […], …}`
+pub(super) fn envelope<'a>(
+    body: &'a str,
+    list: &'static str,
+    limit: usize,
+) -> Result<Envelope<'a>, BodyError> {
+    let expected =
+        if list == "batch" { "an object with an array `batch`" } else { "an object with an array `events`" };
+    let mut envelope = Envelope::default();
+    let scanned = scan(body, Members { envelope: &mut envelope, list: Some(list), limit });
+    scanned.map_err(|error| envelope.fault(error, expected, limit))?;
+    if envelope.has_list { Ok(envelope) } else { Err(BodyError::Shape { expected, line: 1, column: 1 }) }
+}
+
+/// `{"events": […]}` if the body is that rather than an event. One without the word is not scanned at all.
+pub(super) fn events_within(body: &str, limit: usize) -> Result<Option<Envelope<'_>>, BodyError> {
+    if !body.contains("\"events\"") {
+        return Ok(None);
+    }
+    match envelope(body, "events", limit) {
+        Err(BodyError::Shape { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Whether the body is an object at all: asked when it could not be read as an event, to tell whose fault it is.
+pub(super) fn require_object(body: &str) -> Result<(), BodyError> {
+    let mut envelope = Envelope::default();
+    let scanned = scan(body, Members { envelope: &mut envelope, list: None, limit: 0 });
+    scanned.map_err(|error| envelope.fault(error, "an event as an object", 0))
+}
+
+pub(super) fn starts_with(body: &str, bracket: char) -> bool {
+    body.trim_start().starts_with(bracket)
+}
+
+/// The raw bytes of an array's first element, which is what `X-Signature` of a webhook batch covers
+/// (`facts/segment.md` 1.2). The rest of the body is not looked at.
+pub fn first_element(body: &str) -> Option<&str> {
+    let elements = body.trim_start().strip_prefix('[')?;
+    Some(Deserializer::from_str(elements).into_iter::<&RawValue>().next()?.ok()?.get())
+}
+
+/// The raw bytes of the event inside the Extensible Webhook's wrapper `{"json": …}`, which its signature
+/// covers (`facts/segment.md` 1.4).
+pub fn unwrapped(element: &str) -> Option<&str> {
+    let inner = element.trim_start().strip_prefix('{')?.trim_start().strip_prefix("\"json\"")?;
+    let inner = inner.trim_start().strip_prefix(':')?;
+    Some(Deserializer::from_str(inner).into_iter::<&RawValue>().next()?.ok()?.get())
+}
+
+/// The write key inside a body: the first member `writeKey` or `api_key` of the outermost object. Stops
+/// there, so that a key that comes first costs next to nothing.
+pub fn body_key(body: &str) -> Option<Cow<'_, str>> {
+    let mut key = None;
+    // An error is the ordinary end: the visitor stops at the key, or the body is not an object.
+    drop(Deserializer::from_str(body).deserialize_map(KeyVisitor(&mut key)));
+    key
+}
+
+fn scan<'a>(body: &'a str, seed: impl DeserializeSeed<'a>) -> serde_json::Result<()> {
+    let mut deserializer = Deserializer::from_str(body);
+    seed.deserialize(&mut deserializer)?;
+    deserializer.end()
+}
+
+impl Envelope<'_> {
+    /// What stopped the scan. serde's own words for a wrong kind of value would quote the value.
+    fn fault(&self, error: serde_json::Error, expected: &'static str, limit: usize) -> BodyError {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Data if self.is_overfull => BodyError::TooManyEvents { limit, line, column },
+            Category::Data => BodyError::Shape { expected, line, column },
+            _ => BodyError::Syntax(error.into()),
+        }
+    }
+}
+
+/// Reads the list of items.
+struct List<'e, 'a> {
+    envelope: &'e mut Envelope<'a>,
+    limit: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for List<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'a> Visitor<'a> for List<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut access: A) -> Result<(), A::Error> {
+        self.envelope.has_list = true;
+        self.envelope.items.clear();
+        while let Some(item) = access.next_element::<&RawValue>()? {
+            if self.envelope.items.len() == self.limit {
+                self.envelope.is_overfull = true;
+                return Err(A::Error::custom("too many events"));
+            }
+            self.envelope.items.push(item.get());
+        }
+        Ok(())
+    }
+}
+
+/// Reads the object around the list.
+struct Members<'e, 'a> {
+    envelope: &'e mut Envelope<'a>,
+    list: Option<&'static str>,
+    limit: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for Members<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Members<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(key) = access.next_key::<Value<'a>>()? {
+            match key.as_str().unwrap_or_default() {
+                key if Some(key) == self.list => {
+                    access.next_value_seed(List { envelope: &mut *self.envelope, limit: self.limit })?;
+                }
+                "context" => self.envelope.context = Some(access.next_value()?),
+                "integrations" => self.envelope.integrations = Some(access.next_value()?),
+                "sentAt" | "client_upload_time" => self.envelope.sent_at = Some(access.next_value()?),
+                _ => drop(access.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks for the write key and stops at it.
+struct KeyVisitor<'k, 'a>(&'k mut Option<Cow<'a, str>>);
+
+impl<'a> Visitor<'a> for KeyVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(key) = access.next_key::<Value<'a>>()? {
+            if !matches!(key.as_str(), Some("writeKey" | "api_key")) {
+                access.next_value::<IgnoredAny>()?;
+            } else if let Value::String(found) = access.next_value()? {
+                *self.0 = Some(found);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

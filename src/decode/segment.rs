@@ -1,0 +1,179 @@
+//! Events that Segment's webhooks and SDKs send: already in the spec's shape, so they are completed in place.
+//!
+//! A webhook's event is left as it came, since Segment has corrected it; an SDK's gets what Segment's servers
+//! would add: its batch's `context` and `integrations`, and its four times. `facts/segment.md` 1.3, 1.4, 2.3, 2.4.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use crate::event::{Decoded, Event, Violation};
+use crate::json::{Object, Value};
+
+use super::body::{BodyError, Envelope};
+use super::{Anonymous, Context, identifier, message_id, skip, time};
+
+/// The six calls of the Segment spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    Identify,
+    Track,
+    Page,
+    Screen,
+    Group,
+    Alias,
+}
+
+impl EventType {
+    const ALL: [Self; 6] = [Self::Identify, Self::Track, Self::Page, Self::Screen, Self::Group, Self::Alias];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identify => "identify",
+            Self::Track => "track",
+            Self::Page => "page",
+            Self::Screen => "screen",
+            Self::Group => "group",
+            Self::Alias => "alias",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What the envelope of a batch says of all its items.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    context: Object<'a>,
+    integrations: Object<'a>,
+    /// When the sender posted the batch, by its own clock.
+    pub(super) sent_at: Option<DateTime<Utc>>,
+    /// Bytes of what is shared: they count as part of every item, which each of them grows by.
+    pub(super) bytes: usize,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn read(envelope: &Envelope<'a>, depth: usize) -> Result<Self, BodyError> {
+        let shared = |member: Option<&'a RawValue>| match member {
+            None => Ok(Object::new()),
+            Some(member) => match Value::parse_within(member.get(), depth).map_err(BodyError::Shared)? {
+                Value::Object(object) => Ok(object),
+                Value::Null => Ok(Object::new()),
+                _ => Err(BodyError::SharedKind),
+            },
+        };
+        let members = [envelope.context, envelope.integrations];
+        Ok(Self {
+            context: shared(envelope.context)?,
+            integrations: shared(envelope.integrations)?,
+            sent_at: envelope.sent_at.and_then(|text| time::read(&Value::parse(text.get()).ok()?)),
+            bytes: members.into_iter().flatten().map(|member| member.get().len()).sum(),
+        })
+    }
+
+    /// Gives an item what its batch says and it does not say itself.
+    fn complete(&self, event: &mut Object<'a>) {
+        for (key, shared) in [("context", &self.context), ("integrations", &self.integrations)] {
+            if shared.is_empty() {
+                continue;
+            }
+            match event.get_mut(key) {
+                Some(Value::Object(own)) => own.fill(shared.clone()),
+                Some(Value::Null) | None => event.insert(key, Value::Object(shared.clone())),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// An event of a webhook destination.
+pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<String>, Decoded<'a>) {
+    let event = without_wrapper(event);
+    (message_id(&event, &["messageId"]), admit(event, context))
+}
+
+/// An event that an SDK posted: by itself, its type said by the path, or as an item of a batch.
+pub(super) fn call<'a>(
+    mut event: Object<'a>,
+    kind: Option<EventType>,
+    batch: &Batch<'a>,
+    context: &Context<'a>,
+) -> (Option<String>, Decoded<'a>) {
+    if let Some(kind) = kind {
+        event.insert("type", Value::from(kind.name()));
+    }
+    batch.complete(&mut event);
+    set_times(&mut event, batch.sent_at, context.received_at);
+    (message_id(&event, &["messageId"]), admit(event, context))
+}
+
+/// An event that is in the spec's shape becomes an event of ours, if it is one that Accoil has a use for.
+fn admit<'a>(event: Object<'a>, context: &Context<'a>) -> Decoded<'a> {
+    let kind = match event_type(&event) {
+        Ok(kind) => kind,
+        Err(outcome) => return outcome,
+    };
+    if kind == EventType::Alias {
+        return Decoded::Skipped(skip::ALIAS);
+    }
+    let has_person = kind == EventType::Group || event.get("userId").and_then(identifier).is_some();
+    if !has_person && context.source.anonymous == Anonymous::Skip {
+        return Decoded::Skipped(skip::NO_USER_ID);
+    }
+    let value = Value::Object(event);
+    Decoded::Events(vec![Event { value, received_at: context.received_at, derived: false }])
+}
+
+fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
+    let refused = |fault: String| {
+        let reason =
+            format!("{fault}; it must be identify, track, page, screen, group or alias, in lower case");
+        Decoded::Rejected(Violation::new("type", reason))
+    };
+    match event.get("type") {
+        Some(Value::String(name)) => match EventType::named(name) {
+            Some(kind) => Ok(kind),
+            // Sent by the classic webhooks when a person is to be forgotten.
+            None if name == "delete" => Err(Decoded::Skipped(skip::DELETION)),
+            None => Err(refused("is none of the spec's types".to_owned())),
+        },
+        Some(other) => Err(refused(format!("is of kind {}", other.kind()))),
+        None => Err(refused("is missing".to_owned())),
+    }
+}
+
+/// The Extensible Webhook wraps each event of a batch as `{"json": {…}}` (`facts/segment.md` 1.4).
+fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
+    if event.len() == 1
+        && let Some(Value::Object(inner)) = event.get_mut("json")
+    {
+        return std::mem::take(inner);
+    }
+    event
+}
+
+/// The four times of the spec. A time that cannot be read stays as it is, for validation to name.
+fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) {
+    let given = ["timestamp", "originalTimestamp"].into_iter().find_map(|key| said(event.get(key)?).cloned());
+    let timestamp = match given.as_ref().map(time::read) {
+        None => time::write(received_at),
+        Some(None) => given.clone().unwrap_or_default(),
+        Some(Some(original)) => {
+            let sent_at = batch_sent_at.or_else(|| time::read(event.get("sentAt")?));
+            let corrected = sent_at.and_then(|sent_at| time::corrected(original, sent_at, received_at));
+            time::write(corrected.unwrap_or(original))
+        }
+    };
+    if let Some(given) = given {
+        event.fill([("originalTimestamp".into(), given)]);
+    }
+    event.fill(batch_sent_at.map(|sent_at| ("sentAt".into(), time::write(sent_at))));
+    event.insert("timestamp", timestamp);
+    event.insert("receivedAt", time::write(received_at));
+}
+
+/// A value that says something: hand-made senders write null or nothing between quotes for none.
+fn said<'v, 'a>(value: &'v Value<'a>) -> Option<&'v Value<'a>> {
+    (!value.is_null() && value.as_str() != Some("")).then_some(value)
+}
