@@ -1,1 +1,4 @@
 //! Triggers, directives, field tables and presets (stage 3).
+
+pub mod directive;
+pub mod trigger;
