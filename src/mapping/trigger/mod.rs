@@ -29,6 +29,10 @@ impl Trigger {
     pub fn differences(&self) -> Vec<String> {
         Vec::new()
     }
+
+    pub fn impossible(&self, types: &[&str]) -> Option<String> {
+        (!types.contains(&self.0.as_str())).then(|| format!("no event has the type \"{}\"", self.0))
+    }
 }
 
 impl std::fmt::Display for Trigger {
