@@ -12,7 +12,12 @@ enum Node {
     Literal(Value<'static>),
     Path(Vec<String>),
     Template(Vec<(String, Option<Vec<String>>)>),
-    If { blank: bool, test: Box<Node>, then: Option<Box<Node>>, other: Option<Box<Node>> },
+    If {
+        blank: bool,
+        test: Box<Node>,
+        then: Option<Box<Node>>,
+        other: Option<Box<Node>>,
+    },
     Object(Vec<(String, Node)>),
     /// `@transform`: apply, mapping.
     Transform(Box<Node>, Box<Node>),
@@ -58,9 +63,8 @@ fn compile(value: &Value<'_>, path: &str) -> Result<Node, CompileError> {
         return Err(fail("one object holds one directive, but there is another key beside it"));
     }
     let here = join(path, name);
-    let part = |key: &str| {
-        operand.get(key).map(|value| compile(value, &join(&here, key)).map(Box::new)).transpose()
-    };
+    let part =
+        |key: &str| operand.get(key).map(|value| compile(value, &join(&here, key)).map(Box::new)).transpose();
     match (name, operand) {
         ("@literal", value) => Ok(Node::Literal(value.clone().into_owned())),
         ("@path", Value::String(text)) => Ok(Node::Path(split(text))),
