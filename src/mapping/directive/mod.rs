@@ -40,6 +40,21 @@ impl Directive {
         compile(value, "").map(Directive)
     }
 
+    pub fn compile_mapping(mapping: &Value<'_>) -> Result<Directive, CompileError> {
+        let mut fields = mapping.as_object().cloned().unwrap_or_default();
+        let root = fields.remove("__segment_internal_directive").unwrap_or_default();
+        let root = root.get("@transform");
+        let apply = root.and_then(|body| body.get("apply")).cloned().unwrap_or_default();
+        Ok(Directive(Node::Transform(
+            Box::new(compile(&apply, "")?),
+            Box::new(compile(&Value::Object(fields), "")?),
+        )))
+    }
+
+    pub fn faults(&self) -> &[CompileError] {
+        &[]
+    }
+
     pub fn resolve<'e>(&'e self, event: &'e Value<'e>) -> Result<Option<Cow<'e, Value<'e>>>, ResolveError> {
         resolve(&self.0, event)
     }
