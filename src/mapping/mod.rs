@@ -1,1 +1,72 @@
-//! Triggers, directives, field tables and presets (stage 3).
+//! Stage 3: an event meets the mappings whose trigger holds; each yields its action's validated payload.
+//!
+//! [`Mappings::load`] reads presets and files once, when the configuration loads, and compiles every [`trigger`]
+//! and [`directive`] in them; [`Mapping::matches`] and [`Mapping::payload`] are all that runs for an event.
+//! Knows nothing of Accoil's requests.
+
+mod action;
+mod coerce;
+pub mod directive;
+mod document;
+mod fault;
+mod field;
+mod file;
+mod format;
+mod load;
+mod payload;
+mod schema;
+pub mod trigger;
+
+#[cfg(test)]
+mod tests;
+
+use directive::Directive;
+use trigger::Trigger;
+
+pub use action::Action;
+pub use fault::Fault;
+pub use field::{Field, Type};
+pub use format::{Format, utc};
+pub use load::{MOST_MAPPINGS, Mappings, PRESETS};
+pub use payload::Payload;
+pub use schema::schema;
+
+use crate::event::{Event, SourceKind};
+
+/// A trigger, an action and what each of the action's fields is made of: Segment's mapping (subscription).
+pub struct Mapping {
+    /// Unique within its destination.
+    pub name: String,
+    pub enabled: bool,
+    /// Only events from this kind of source are its business; `None`: from either.
+    pub source: Option<SourceKind>,
+    pub trigger: Trigger,
+    pub action: &'static Action,
+    /// One for every field of the action, in the action's order.
+    slots: Vec<Slot>,
+    /// `__segment_internal_directive`: makes the object from which mapped fields are taken.
+    root: Option<Directive>,
+}
+
+/// A field of the mapping's action and where its value comes from.
+struct Slot {
+    field: &'static Field,
+    origin: Origin,
+}
+
+enum Origin {
+    /// The mapping does not mention it.
+    Nothing,
+    Directive(Directive),
+    /// Not mentioned, but an extension of ours, whose default then holds.
+    Extension(&'static Directive),
+    /// The mapping's root directive.
+    Root,
+}
+
+impl Mapping {
+    /// Whether this mapping handles the event.
+    pub fn matches(&self, kind: SourceKind, event: &Event<'_>) -> bool {
+        self.enabled && self.source.is_none_or(|source| source == kind) && self.trigger.matches(&event.value)
+    }
+}

@@ -1,0 +1,240 @@
+//! A mapping file's text as one tree of nodes, whether TOML or JSON, in which every node knows its place.
+//!
+//! Places are looked up only when there is a fault to report: for TOML in the parser's spans, for JSON by
+//! descending the text once more.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::fault::Fault;
+use crate::json::{MAX_DEPTH, Number, Object, Value};
+
+/// A parsed file.
+pub(super) struct Document<'t> {
+    file: &'t str,
+    text: &'t str,
+    value: Value<'t>,
+    /// `None`: it is JSON.
+    toml: Option<Spanned<DeValue<'t>>>,
+}
+
+/// A value in a document and the way to it.
+#[derive(Clone)]
+pub(super) struct Node<'d> {
+    document: &'d Document<'d>,
+    pub value: &'d Value<'d>,
+    path: Vec<Step<'d>>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'d> {
+    Key(&'d str),
+    Index(usize),
+}
+
+/// Byte offsets of a node: its key (or itself, in a list) and its value.
+struct Offsets {
+    key: usize,
+    value: usize,
+}
+
+impl<'t> Document<'t> {
+    pub(super) fn from_toml(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let offset = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+            return Err(errors
+                .iter()
+                .map(|error| Fault::at(file, text, offset(error), error.message()))
+                .collect());
+        }
+        let span = table.span();
+        let root = Spanned::new(span, DeValue::Table(table.into_inner()));
+        let value = from_toml(&root, MAX_DEPTH)
+            .map_err(|(offset, message)| vec![Fault::at(file, text, offset, message)])?;
+        Ok(Self { file, text, value, toml: Some(root) })
+    }
+
+    pub(super) fn from_json(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
+        match Value::parse(text) {
+            Ok(value) => Ok(Self { file, text, value, toml: None }),
+            Err(error) => Err(vec![Fault {
+                file: file.to_owned(),
+                line: error.line,
+                column: error.column,
+                message: error.message,
+            }]),
+        }
+    }
+
+    pub(super) fn root(&self) -> Node<'_> {
+        Node { document: self, value: &self.value, path: Vec::new() }
+    }
+
+    pub(super) const fn is_json(&self) -> bool {
+        self.toml.is_none()
+    }
+}
+
+impl<'d> Node<'d> {
+    pub(super) fn document(&self) -> &'d Document<'d> {
+        self.document
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Node<'d>> {
+        self.members().find(|(name, _)| *name == key).map(|(_, node)| node)
+    }
+
+    /// Key and value of every member; nothing for what is not an object.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&'d str, Node<'d>)> {
+        let members = self.value.as_object().into_iter().flat_map(Object::iter);
+        members.map(|(key, value)| (key, self.step(Step::Key(key), value)))
+    }
+
+    /// Every item; nothing for what is not a list.
+    pub(super) fn items(&self) -> impl Iterator<Item = Node<'d>> {
+        let items = self.value.as_array().unwrap_or_default();
+        items.iter().enumerate().map(|(index, value)| self.step(Step::Index(index), value))
+    }
+
+    fn step(&self, step: Step<'d>, value: &'d Value<'d>) -> Node<'d> {
+        Node { document: self.document, value, path: [self.path.as_slice(), &[step]].concat() }
+    }
+
+    /// The deepest node on a directive's path such as `traits.name.@if.then` that the file has.
+    pub(super) fn descend(&self, path: &str) -> Node<'d> {
+        let mut node = self.clone();
+        for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+            let index = part.parse().unwrap_or(usize::MAX);
+            let Some(next) = node.get(part).or_else(|| node.items().nth(index)) else { break };
+            node = next;
+        }
+        node
+    }
+
+    /// A fault of the value.
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
+        self.fault_at(self.offsets().value, message)
+    }
+
+    /// A fault of the key under which the value stands.
+    pub(super) fn fault_of_key(&self, message: impl Into<String>) -> Fault {
+        self.fault_at(self.offsets().key, message)
+    }
+
+    /// A fault at a character of the value, a string; `column` counts from 1.
+    pub(super) fn fault_inside(&self, column: usize, message: impl Into<String>) -> Fault {
+        let start = self.offsets().value;
+        let text = self.document.text.get(start..).unwrap_or_default();
+        self.fault_at(start + offset_inside(text, column), message)
+    }
+
+    fn fault_at(&self, offset: usize, message: impl Into<String>) -> Fault {
+        Fault::at(self.document.file, self.document.text, offset, message)
+    }
+
+    fn offsets(&self) -> Offsets {
+        match &self.document.toml {
+            Some(root) => toml_offsets(root, &self.path),
+            None => json_offsets(self.document.text, &self.path).unwrap_or(Offsets { key: 0, value: 0 }),
+        }
+    }
+}
+
+/// Where the character at `column` of a quoted string starts in its text; an escape sequence is one character.
+fn offset_inside(text: &str, column: usize) -> usize {
+    let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) else { return 0 };
+    let tripled = text.starts_with(&quote.to_string().repeat(3));
+    let mut offset = if tripled { 3 } else { 1 };
+    for _ in 1..column {
+        let mut rest = text.get(offset..).unwrap_or_default().chars();
+        offset += match (rest.next(), rest.next()) {
+            (Some('\\'), Some('u')) if quote == '"' => 6,
+            (Some('\\'), Some(_)) if quote == '"' => 2,
+            (Some(char), _) => char.len_utf8(),
+            (None, _) => 0,
+        };
+    }
+    offset
+}
+
+fn from_toml<'t>(value: &Spanned<DeValue<'t>>, depth: usize) -> Result<Value<'t>, (usize, &'static str)> {
+    let here = value.span().start;
+    let Some(depth) = depth.checked_sub(1) else { return Err((here, "nested too deeply")) };
+    Ok(match value.get_ref() {
+        DeValue::String(text) => Value::String(text.clone()),
+        DeValue::Integer(integer) => integer_value(integer).ok_or((here, "number out of range"))?,
+        DeValue::Float(float) => {
+            let number = float.as_str().parse().ok().and_then(Number::from_f64);
+            Value::Number(number.ok_or((here, "number out of range"))?)
+        }
+        DeValue::Boolean(bool) => Value::Bool(*bool),
+        DeValue::Datetime(datetime) => Value::from(datetime.to_string()),
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| from_toml(item, depth)).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => {
+            // The parser sorts keys; requests look as they were written.
+            let mut members: Vec<_> = table.iter().collect();
+            members.sort_by_key(|(key, _)| key.span().start);
+            Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| Ok((Cow::clone(key.get_ref()), from_toml(value, depth)?)))
+                    .collect::<Result<_, _>>()?,
+            )
+        }
+    })
+}
+
+fn integer_value(integer: &DeInteger<'_>) -> Option<Value<'static>> {
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| Value::Number(number.into()))
+}
+
+fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Offsets {
+    let start = root.span().start;
+    let mut found = (Offsets { key: start, value: start }, root);
+    for step in path {
+        let next = match (step, found.1.get_ref()) {
+            (Step::Key(key), DeValue::Table(table)) => table
+                .iter()
+                .find(|(name, _)| name.get_ref() == key)
+                .map(|(name, value)| (name.span().start, value)),
+            (Step::Index(index), DeValue::Array(items)) => {
+                items.iter().nth(*index).map(|value| (value.span().start, value))
+            }
+            _ => None,
+        };
+        let Some((key, value)) = next else { break };
+        found = (Offsets { key, value: value.span().start }, value);
+    }
+    found.0
+}
+
+fn json_offsets(text: &str, path: &[Step<'_>]) -> Option<Offsets> {
+    let mut raw: &RawValue = serde_json::from_str(text).ok()?;
+    for step in path {
+        raw = match step {
+            Step::Key(key) => {
+                serde_json::from_str::<HashMap<String, &RawValue>>(raw.get()).ok()?.remove(*key)?
+            }
+            Step::Index(index) => *serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()?.get(*index)?,
+        };
+    }
+    // `raw` is a slice of `text`.
+    let value = raw.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let key = match path.last() {
+        Some(Step::Key(_)) => key_before(text.get(..value)?)?,
+        _ => value,
+    };
+    Some(Offsets { key, value })
+}
+
+/// Where the key starts that ends this text, with its colon.
+fn key_before(text: &str) -> Option<usize> {
+    text.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?.rfind('"')
+}

@@ -1,0 +1,165 @@
+//! A destination's mappings: presets by name and files by path, read when the configuration loads.
+//!
+//! All faults of all files are reported at once; a destination with one does not start.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::document::Document;
+use super::fault::Fault;
+use super::file;
+use super::{Action, Mapping};
+use crate::nearest::nearest;
+
+/// Mappings that one destination may have, as at Segment (`facts/segment.md` 4.1), the disabled ones included.
+pub const MOST_MAPPINGS: usize = 50;
+
+/// The presets, by the name under which a destination asks for them.
+pub const PRESETS: [(&str, &str); 2] = [
+    ("segment", include_str!("../../mappings/segment.toml")),
+    ("amplitude", include_str!("../../mappings/amplitude.toml")),
+];
+
+/// A mapping file may not be larger.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Faults beyond these are not looked for: nobody reads so many, and each costs a pass over its file.
+const MOST_FAULTS: usize = 100;
+
+/// One destination's mappings, in the order in which they were listed.
+#[derive(Default)]
+pub struct Mappings {
+    list: Vec<Mapping>,
+    /// What loads, but may not be meant: keys that the action does not have, a required field left unmapped.
+    pub warnings: Vec<Fault>,
+}
+
+impl Mappings {
+    /// Reads presets (by name) and files (by path, `.toml` or `.json`, relative to the configuration's folder).
+    pub fn load(names_or_paths: &[String], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
+        let mut loading = Loading::default();
+        for name in names_or_paths {
+            loading.source(name, relative_to);
+        }
+        if loading.faults.is_empty() {
+            Ok(Mappings { list: loading.mappings, warnings: loading.warnings })
+        } else {
+            Err(loading.faults)
+        }
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
+        self.list.iter()
+    }
+}
+
+impl<'m> IntoIterator for &'m Mappings {
+    type Item = &'m Mapping;
+    type IntoIter = std::slice::Iter<'m, Mapping>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+pub(super) struct Loading {
+    mappings: Vec<Mapping>,
+    names: HashSet<String>,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    /// Mappings met, the faulty ones too.
+    met: usize,
+}
+
+impl Loading {
+    fn source(&mut self, name: &str, relative_to: &Path) {
+        if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
+            return self.toml(&format!("preset {name}"), text);
+        }
+        let read: fn(&mut Self, &str, &str) = match Path::new(name).extension().and_then(|end| end.to_str()) {
+            Some("toml") => Self::toml,
+            Some("json") => Self::json,
+            _ => {
+                let hint = did_you_mean(name, PRESETS.iter().map(|(preset, _)| *preset));
+                let message = format!("is neither a preset nor a path ending in .toml or .json{hint}");
+                return self.fault(|| Fault::of_file(name, message));
+            }
+        };
+        match text_of(&relative_to.join(name)) {
+            Ok(text) => read(self, name, text.trim_start_matches('\u{feff}')),
+            Err(error) => self.fault(|| Fault::of_file(name, format!("cannot be read: {error}"))),
+        }
+    }
+
+    fn toml(&mut self, file: &str, text: &str) {
+        self.document(Document::from_toml(file, text));
+    }
+
+    fn json(&mut self, file: &str, text: &str) {
+        self.document(Document::from_json(file, text));
+    }
+
+    fn document(&mut self, document: Result<Document<'_>, Vec<Fault>>) {
+        match document {
+            Ok(document) => file::read(&document.root(), self),
+            Err(faults) => faults.into_iter().for_each(|fault| self.fault(|| fault)),
+        }
+    }
+
+    /// Adds a mapping once its file has been understood, and holds it against those before it.
+    pub(super) fn entry(&mut self, entry: &file::Entry<'_>) {
+        self.met += 1;
+        if self.met == MOST_MAPPINGS + 1 {
+            let message = format!("is mapping {}: a destination has {MOST_MAPPINGS} at most", self.met);
+            self.fault(|| entry.node.fault(message));
+        }
+        if self.met > MOST_MAPPINGS {
+            return;
+        }
+        let Some(mapping) = entry.compile(self) else { return };
+        if !self.names.insert(mapping.name.clone()) {
+            let at = entry.node.get("name").unwrap_or_else(|| entry.node.clone());
+            self.fault(|| at.fault("another mapping of this destination has the same name: choose another"));
+        }
+        self.mappings.push(mapping);
+    }
+
+    pub(super) fn fault(&mut self, fault: impl FnOnce() -> Fault) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault());
+        }
+    }
+
+    pub(super) fn warn(&mut self, fault: impl FnOnce() -> Fault) {
+        if self.warnings.len() < MOST_FAULTS {
+            self.warnings.push(fault());
+        }
+    }
+}
+
+fn text_of(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(std::io::Error::other(format!("it is larger than {MOST_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+/// `; did you mean x?`, where one of the words is near.
+pub(super) fn did_you_mean<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
+    nearest(word, words).map(|word| format!("; did you mean {word}?")).unwrap_or_default()
+}
+
+/// `; did you mean track?`, or all the actions.
+pub(super) fn action_hint(slug: &str) -> String {
+    let slugs = || Action::all().iter().map(|action| action.slug.as_str());
+    match nearest(slug, slugs()) {
+        Some(near) => format!("; did you mean {near}?"),
+        None => format!("; there are {}", slugs().collect::<Vec<_>>().join(", ")),
+    }
+}

@@ -1,0 +1,135 @@
+//! An event through one mapping: the action's fields, resolved and validated.
+//!
+//! The hot path of the stage. A typical track costs a look-up a field and the one `Vec`; values stay where the
+//! event has them.
+
+use std::borrow::Cow;
+
+use chrono::SecondsFormat;
+
+use super::directive::Directive;
+use super::field::{Checked, Field};
+use super::{Mapping, Origin, Slot};
+use crate::event::{Dialect, Event, Violation};
+use crate::json::Value;
+
+/// The values of an action's fields for one event; an empty one is absent, as in Segment's engine.
+pub struct Payload<'e> {
+    values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
+    /// What lenient validation mended or left out.
+    pub warnings: Vec<Violation>,
+}
+
+impl<'e> Payload<'e> {
+    pub fn get(&self, key: &str) -> Option<&Value<'e>> {
+        self.values.iter().find(|(name, _)| *name == key).map(|(_, value)| &**value)
+    }
+}
+
+impl Mapping {
+    /// The payload for an event that the mapping matches, or every violation found in it.
+    ///
+    /// Fields that only another dialect has are not resolved. A directive that fails rejects the event for this
+    /// mapping; so does a bad value in a required field or, under `strict`, in any. Leniently a bad optional
+    /// field is left out, and the time of receipt stands in for a missing `timestamp`, each with a warning.
+    pub fn payload<'e>(
+        &'e self,
+        event: &'e Event<'e>,
+        dialect: Dialect,
+        strict: bool,
+    ) -> Result<Payload<'e>, Vec<Violation>> {
+        let root = self.root.as_ref().map(|root| resolve("", root, &event.value)).transpose();
+        let mut root = root.map_err(|violation| vec![violation])?.flatten();
+        let mut findings = Findings { values: Vec::with_capacity(self.slots.len()), ..Findings::default() };
+        for slot in self.slots.iter().filter(|slot| slot.field.dialect.is_none_or(|only| only == dialect)) {
+            let key = slot.field.key.as_str();
+            let resolved = match &slot.origin {
+                Origin::Nothing => Ok(None),
+                Origin::Directive(directive) => resolve(key, directive, &event.value),
+                Origin::Extension(default) => resolve(key, default, &event.value),
+                Origin::Root => Ok(root.as_mut().and_then(|root| member(root, key))),
+            };
+            match resolved {
+                Ok(value) => findings.take(slot, value, event, strict),
+                Err(violation) => findings.violations.push(violation),
+            }
+        }
+        let Findings { values, warnings, violations } = findings;
+        if violations.is_empty() { Ok(Payload { values, warnings }) } else { Err(violations) }
+    }
+}
+
+/// What has been found so far in one event.
+#[derive(Default)]
+struct Findings<'e> {
+    values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
+    warnings: Vec<Violation>,
+    violations: Vec<Violation>,
+}
+
+impl<'e> Findings<'e> {
+    /// Checks what a field was given and files it.
+    fn take(&mut self, slot: &'e Slot, value: Option<Cow<'e, Value<'e>>>, event: &Event<'_>, strict: bool) {
+        let field = slot.field;
+        match value.map_or(Checked::Absent, |value| field.check(value, strict)) {
+            Checked::Valid(value) => self.keep(field, value),
+            Checked::Mended(value, warning) => {
+                self.keep(field, value);
+                self.warn(field, warning);
+            }
+            Checked::Absent if !field.required => {}
+            Checked::Absent if !strict && field.key == "timestamp" => {
+                self.keep(field, Cow::Owned(received(event)));
+                self.warn(field, "was missing; the time of receipt stands in for it");
+            }
+            Checked::Absent => self.refuse(field, missing(slot)),
+            Checked::Invalid(reason) if strict || field.required => self.refuse(field, reason),
+            Checked::Invalid(reason) => self.warn(field, format!("was left out: it {reason}")),
+        }
+    }
+
+    fn keep(&mut self, field: &'static Field, value: Cow<'e, Value<'e>>) {
+        self.values.push((&field.key, value));
+    }
+
+    fn warn(&mut self, field: &Field, warning: impl Into<String>) {
+        self.warnings.push(Violation { field: field.key.clone(), reason: warning.into() });
+    }
+
+    fn refuse(&mut self, field: &Field, reason: String) {
+        self.violations.push(Violation { field: field.key.clone(), reason });
+    }
+}
+
+fn resolve<'e>(
+    key: &str,
+    directive: &'e Directive,
+    event: &'e Value<'e>,
+) -> Result<Option<Cow<'e, Value<'e>>>, Violation> {
+    directive.resolve(event).map_err(|error| {
+        let path =
+            [key, &error.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        Violation::new(path, error.message)
+    })
+}
+
+/// A member of what the root directive gave.
+fn member<'e>(root: &mut Cow<'e, Value<'e>>, key: &str) -> Option<Cow<'e, Value<'e>>> {
+    match root {
+        Cow::Borrowed(value) => value.get(key).map(Cow::Borrowed),
+        Cow::Owned(Value::Object(object)) => object.remove(key).map(Cow::Owned),
+        Cow::Owned(_) => None,
+    }
+}
+
+fn missing(slot: &Slot) -> String {
+    let why = match slot.origin {
+        Origin::Nothing => "the mapping does not set it",
+        _ => "what the mapping gives for it is missing, null or empty in this event",
+    };
+    format!("must be {}, but {why}", slot.field.kind.rule())
+}
+
+fn received(event: &Event<'_>) -> Value<'static> {
+    Value::from(event.received_at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
