@@ -14,8 +14,8 @@
 
 pub mod event;
 pub mod json;
-pub mod tasks;
 pub mod nearest;
+pub mod tasks;
 
 pub mod receive;
 

@@ -18,7 +18,7 @@ pub struct Destination {
     /// The name by which an event's `integrations` switches it on and off (DESIGN 5.8).
     pub integration: String,
     pub money: Money,
-    mappings: Vec<(Arc<str>, Mapping)>,
+    pub mappings: Mappings,
 }
 
 /// What a payload becomes in a dialect.
@@ -33,18 +33,6 @@ pub(super) enum Encoded {
 }
 
 impl Destination {
-    pub fn new(
-        name: &str,
-        dialect: Dialect,
-        strict: bool,
-        integration: &str,
-        money: Money,
-        mappings: Mappings,
-    ) -> Self {
-        let mappings = mappings.into_iter().map(|mapping| (Arc::from(mapping.name.as_str()), mapping)).collect();
-        Self { name: Arc::from(name), dialect, strict, integration: integration.to_owned(), money, mappings }
-    }
-
     /// Adds what the event becomes here: a request for each mapping whose trigger holds.
     pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
         if !self.is_wanted(&event.value) {
@@ -52,26 +40,26 @@ impl Destination {
             return;
         }
         let mut matched = false;
-        for (name, mapping) in self.mappings.iter().filter(|(_, mapping)| mapping.matches(kind, event)) {
+        for mapping in self.mappings.iter().filter(|mapping| mapping.matches(kind, event)) {
             matched = true;
-            self.map(name, mapping, event, plan);
+            self.map(mapping, event, plan);
         }
         if !matched {
             plan.skip("no mapping's trigger holds for the event");
         }
     }
 
-    fn map(&self, name: &Arc<str>, mapping: &Mapping, event: &Event<'_>, plan: &mut Plan) {
+    fn map(&self, mapping: &Mapping, event: &Event<'_>, plan: &mut Plan) {
         let action = mapping.action.slug.as_str();
         if action == "postToAccoil" {
             let mut body = Vec::new();
             event.value.write(&mut body);
-            plan.requests.push(self.request(name, mapping, segment::PATH, fallback_user(&event.value), body));
+            plan.requests.push(self.request(mapping, segment::PATH, fallback_user(&event.value), body));
             return;
         }
         let payload = match mapping.payload(event, self.dialect, self.strict) {
             Ok(payload) => payload,
-            Err(violations) => return plan.refuse(name, violations),
+            Err(violations) => return plan.refuse(&mapping.name, violations),
         };
         let encoded = match self.dialect {
             Dialect::V2 => v2::encode(action, &payload, self.money),
@@ -79,11 +67,12 @@ impl Destination {
         };
         match encoded {
             Encoded::Skipped(why) => plan.skip(why),
-            Encoded::Refused(violation) => plan.refuse(name, vec![violation]),
+            Encoded::Refused(violation) => plan.refuse(&mapping.name, vec![violation]),
             Encoded::Request { path, body } => {
                 let user = user(&payload).unwrap_or_else(|| fallback_user(&event.value));
-                let fingerprints = if event.derived { self.said(action, &payload, &body) } else { Vec::new() };
-                let mut request = self.request(name, mapping, path, user, body.finish());
+                let fingerprints =
+                    if event.derived { self.said(action, &payload, &body) } else { Vec::new() };
+                let mut request = self.request(mapping, path, user, body.finish());
                 request.fingerprints = fingerprints;
                 request.warnings = warnings(&payload);
                 plan.requests.push(request);
@@ -91,10 +80,10 @@ impl Destination {
         }
     }
 
-    fn request(&self, name: &Arc<str>, mapping: &Mapping, path: &'static str, user: String, body: Vec<u8>) -> Request {
+    fn request(&self, mapping: &Mapping, path: &'static str, user: String, body: Vec<u8>) -> Request {
         Request {
             destination: Arc::clone(&self.name),
-            mapping: Arc::clone(name),
+            mapping: Arc::clone(&mapping.name),
             action: &mapping.action.slug,
             path,
             user,

@@ -8,19 +8,13 @@ use crate::event::Dialect;
 /// The header's value: the raw key after `Basic ` for v2, base64 of `key:` for `/segment`.
 ///
 /// A `stg_` prefix (any case) only chooses the staging host and is not part of the key that is sent: so do
-/// Segment's and PostHog's destinations.
+/// Segment's and `PostHog`'s destinations.
 pub fn authorization(dialect: Dialect, api_key: &str) -> String {
     let key = without_staging_prefix(api_key);
     match dialect {
         Dialect::V2 => format!("Basic {key}"),
         Dialect::Segment => format!("Basic {}", STANDARD.encode(format!("{key}:"))),
     }
-}
-
-/// Which dialect's authorization a path takes: *Post to Accoil* goes to `/segment` whatever the destination's
-/// dialect (DESIGN 5.1).
-pub fn dialect_of_path(path: &str) -> Dialect {
-    if path == super::segment::PATH { Dialect::Segment } else { Dialect::V2 }
 }
 
 fn without_staging_prefix(key: &str) -> &str {

@@ -18,8 +18,10 @@ use std::sync::Arc;
 pub use body::Money;
 pub use destination::Destination;
 pub use fingerprint::Fingerprint;
-pub use key::{authorization, dialect_of_path};
+pub use key::authorization;
 pub use plan::{Plan, Refusal, plan};
+/// Where Segment's dialect and *Post to Accoil* go, with the key in Segment's form whatever `api` says (DESIGN 5.1).
+pub use segment::PATH as SEGMENT_PATH;
 
 /// One request to be delivered.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;
 use crate::mapping::Payload;
 
-pub(super) const PATH: &str = "/segment";
+pub const PATH: &str = "/segment";
 
 pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
     let mut body = Body::new();

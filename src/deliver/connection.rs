@@ -64,7 +64,7 @@ impl Connection {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
-        request.headers_mut().clone_from(self.endpoint.headers());
+        request.headers_mut().clone_from(self.endpoint.headers(path));
         // A kept-alive connection may have been closed by the other side just now: if the request was not
         // even begun it is sent again on a new one.
         if let Some(open) = self.open.take() {

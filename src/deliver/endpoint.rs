@@ -16,6 +16,8 @@ pub struct Endpoint {
     /// Path that comes before each call's own; without a trailing slash.
     prefix: String,
     headers: HeaderMap,
+    /// A path whose calls carry other headers: the destination's one key has two forms (`facts/accoil.md` 0).
+    exception: Option<(&'static str, HeaderMap)>,
 }
 
 /// How to speak TLS with it.
@@ -41,8 +43,8 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// `authorization` is the whole header value.
-    pub fn new(base_url: &str, authorization: Option<&str>) -> Result<Self, EndpointError> {
+    /// An endpoint without any authorization yet.
+    pub fn new(base_url: &str) -> Result<Self, EndpointError> {
         let invalid = || EndpointError::Url { url: base_url.to_owned() };
         let uri: Uri = base_url.parse().map_err(|_| invalid())?;
         let secure = match uri.scheme_str() {
@@ -55,8 +57,22 @@ impl Endpoint {
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let tls = if secure { Some(tls(&host, base_url)?) } else { None };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
-        let headers = headers(host_header, authorization)?;
-        Ok(Self { host, port, tls, prefix: uri.path().trim_end_matches('/').to_owned(), headers })
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { host, port, tls, prefix, headers: headers(host_header), exception: None })
+    }
+
+    /// Sends this header value with every call.
+    pub fn with_authorization(mut self, authorization: &str) -> Result<Self, EndpointError> {
+        self.headers.insert(AUTHORIZATION, sensitive(authorization)?);
+        Ok(self)
+    }
+
+    /// Sends another value with calls of this path.
+    pub fn with_authorization_at(mut self, path: &'static str, authorization: &str) -> Result<Self, EndpointError> {
+        let mut headers = self.headers.clone();
+        headers.insert(AUTHORIZATION, sensitive(authorization)?);
+        self.exception = Some((path, headers));
+        Ok(self)
     }
 
     /// The path of a call on the wire.
@@ -64,8 +80,12 @@ impl Endpoint {
         if self.prefix.is_empty() { path.parse().ok() } else { format!("{}{path}", self.prefix).parse().ok() }
     }
 
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// What every call of this path carries.
+    pub fn headers(&self, path: &str) -> &HeaderMap {
+        match &self.exception {
+            Some((exception, headers)) if *exception == path => headers,
+            _ => &self.headers,
+        }
     }
 }
 
@@ -80,17 +100,19 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-fn headers(host: HeaderValue, authorization: Option<&str>) -> Result<HeaderMap, EndpointError> {
+fn headers(host: HeaderValue) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(HOST, host);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("accoil-relay/", env!("CARGO_PKG_VERSION"))));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(authorization) = authorization {
-        let mut value = HeaderValue::from_str(authorization).map_err(|_| EndpointError::Authorization)?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-    Ok(headers)
+    headers
+}
+
+/// A header value that no log or debug output shows.
+fn sensitive(value: &str) -> Result<HeaderValue, EndpointError> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| EndpointError::Authorization)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn tls(host: &str, url: &str) -> Result<Tls, EndpointError> {

@@ -100,7 +100,7 @@ impl<'d> Entry<'d> {
         let action = action.and_then(|node| action_of(&node, loading))?;
         let (slots, root) = self.fields(action, loading);
         let name = name?.value.as_str()?.to_owned();
-        Some(Mapping { name, enabled, source: self.source, trigger: trigger?, action, slots, root })
+        Some(Mapping { name: name.into(), enabled, source: self.source, trigger: trigger?, action, slots, root })
     }
 
     /// The first of these keys that is there; it must be a string and not empty.

@@ -68,7 +68,7 @@ impl<'m> IntoIterator for &'m Mappings {
 #[derive(Default)]
 pub(super) struct Loading {
     mappings: Vec<Mapping>,
-    names: HashSet<String>,
+    names: HashSet<std::sync::Arc<str>>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
     /// Mappings met, the faulty ones too.
@@ -121,7 +121,7 @@ impl Loading {
             return;
         }
         let Some(mapping) = entry.compile(self) else { return };
-        if !self.names.insert(mapping.name.clone()) {
+        if !self.names.insert(std::sync::Arc::clone(&mapping.name)) {
             let at = entry.node.get("name").unwrap_or_else(|| entry.node.clone());
             self.fault(|| at.fault("another mapping of this destination has the same name: choose another"));
         }

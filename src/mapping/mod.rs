@@ -20,6 +20,8 @@ pub mod trigger;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use directive::Directive;
 use trigger::Trigger;
 
@@ -36,7 +38,7 @@ use crate::event::{Event, SourceKind};
 /// A trigger, an action and what each of the action's fields is made of: Segment's mapping (subscription).
 pub struct Mapping {
     /// Unique within its destination.
-    pub name: String,
+    pub name: Arc<str>,
     pub enabled: bool,
     /// Only events from this kind of source are its business; `None`: from either.
     pub source: Option<SourceKind>,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::frame::{Reader, Text};
 use super::Place;
+use super::frame::{Reader, Text};
 use crate::accoil::Fingerprint;
 
 /// The requests that were committed together.
@@ -100,8 +100,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::{Accepted, frame};
-    use crate::accoil::Request;
     use super::*;
+    use crate::accoil::Request;
 
     fn accepted(requests: &[(&str, &str)]) -> Accepted {
         let requests = requests.iter().map(|(destination, user)| Request {
@@ -114,7 +114,11 @@ mod tests {
             warnings: String::new(),
             body: b"{}".to_vec(),
         });
-        Accepted { original: Bytes::from_static(b"{\"a\":1}"), message_id: None, requests: requests.collect() }
+        Accepted {
+            original: Bytes::from_static(b"{\"a\":1}"),
+            message_id: None,
+            requests: requests.collect(),
+        }
     }
 
     #[test]

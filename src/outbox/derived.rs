@@ -3,8 +3,8 @@
 //! A derived call (the group an Amplitude track names, the user's properties) is sent only when it says something
 //! new. Bounded like `recent`: two generations; an id that was forgotten is merely sent once more.
 
-use std::collections::HashMap;
 use crate::accoil::Fingerprint;
+use std::collections::HashMap;
 
 /// The fingerprints that were delivered last.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;

@@ -16,6 +16,7 @@ use super::source::Source;
 use super::{Receiver, credentials};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
+use crate::json::Value;
 
 /// `POST /amplitude`
 pub(super) async fn stream(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
@@ -111,11 +112,12 @@ impl Fields {
     fn read(parts: &Parts, text: &Text) -> Self {
         let mut fields = Self { key: None, identification: None };
         fields.take(parts.uri.query().unwrap_or_default());
-        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let body = text.as_str();
         if content_type.contains("json") || body.trim_start().starts_with('{') {
             fields.key = fields.key.or_else(|| decode::body_key(body).map(Cow::into_owned));
-            fields.identification = fields.identification.or_else(|| decode::identification(body));
+            fields.identification = fields.identification.or_else(|| json_identification(body));
         } else {
             fields.take(body);
         }
@@ -130,5 +132,13 @@ impl Fields {
                 _ => {}
             }
         }
+    }
+}
+
+/// As an object, an array, or text.
+fn json_identification(body: &str) -> Option<String> {
+    match Value::parse(body).ok()?.get("identification")? {
+        Value::String(text) => Some(text.clone().into_owned()),
+        value => Some(value.to_string()),
     }
 }

@@ -83,7 +83,9 @@ impl Refused {
             Self::Body(BodyError::NoRoom) | Self::Process(ProcessError::Outbox(AcceptError::Busy)) => "busy",
             Self::Body(BodyError::Encoding { .. }) => "unsupported_encoding",
             Self::Body(BodyError::Corrupt(_) | BodyError::CutOff(_)) => "unreadable_body",
-            Self::Process(ProcessError::Body(crate::decode::BodyError::TooManyEvents { .. })) => "too_many_events",
+            Self::Process(ProcessError::Body(crate::decode::BodyError::TooManyEvents { .. })) => {
+                "too_many_events"
+            }
             Self::Process(ProcessError::Body(_)) => "invalid_json",
             Self::Process(ProcessError::Outbox(AcceptError::Failed)) => "storage_failed",
         }
@@ -101,7 +103,10 @@ impl Refused {
             };
             json(status, &json!({"code": status.as_u16(), "error": error, "reason": self.code()}))
         } else {
-            json(status, &json!({"success": false, "error": message, "code": self.code(), "message": message}))
+            json(
+                status,
+                &json!({"success": false, "error": message, "code": self.code(), "message": message}),
+            )
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);

@@ -59,7 +59,7 @@ pub(super) struct Text {
     pub(super) bytes: Bytes,
     /// Bytes that were no UTF-8 were replaced by U+FFFD: the items that have one are refused.
     pub(super) mended: bool,
-    _room: Option<Arc<OwnedSemaphorePermit>>,
+    _room: Arc<OwnedSemaphorePermit>,
 }
 
 impl Text {
@@ -88,19 +88,16 @@ pub(super) async fn read(
         return Err(BodyError::TooLarge { limit });
     }
     let collected = collect(body, limit, announced.unwrap_or(STEP), room);
-    let (bytes, mut taken) = tokio::time::timeout(timeout, collected).await.map_err(|_| BodyError::TimedOut)??;
+    let (bytes, mut taken) =
+        tokio::time::timeout(timeout, collected).await.map_err(|_| BodyError::TimedOut)??;
     let bytes = match encoding {
         Encoding::Plain => bytes,
         Encoding::Gzip => decompress(MultiGzDecoder::new(&bytes[..]), limit, room, &mut taken)?,
         Encoding::Deflate => decompress(ZlibDecoder::new(&bytes[..]), limit, room, &mut taken)?,
     };
-    Ok(match std::str::from_utf8(&bytes) {
-        Ok(_) => Text { bytes, mended: false, _room: Some(Arc::new(taken)) },
-        Err(_) => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            Text { bytes: Bytes::from(text), mended: true, _room: Some(Arc::new(taken)) }
-        }
-    })
+    let mended = std::str::from_utf8(&bytes).is_err();
+    let bytes = if mended { Bytes::from(String::from_utf8_lossy(&bytes).into_owned()) } else { bytes };
+    Ok(Text { bytes, mended, _room: Arc::new(taken) })
 }
 
 async fn collect(

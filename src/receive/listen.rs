@@ -34,11 +34,10 @@ pub async fn serve(listener: TcpListener, router: Router, most_connections: usiz
             continue;
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection =
-            http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).serve_connection(
-                TokioIo::new(stream),
-                service,
-            );
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tasks.spawn("public connection", async move {
             // A connection that ends badly is its sender's business; what it had sent whole is stored.

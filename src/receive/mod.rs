@@ -99,7 +99,11 @@ pub fn router(receiver: Receiver) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
 }
 
-fn both<H: Handler<T, Receiver>, T: 'static>(routes: Router<Receiver>, path: &str, handler: H) -> Router<Receiver> {
+fn both<H: Handler<T, Receiver>, T: 'static>(
+    routes: Router<Receiver>,
+    path: &str,
+    handler: H,
+) -> Router<Receiver> {
     routes.route(path, post(handler.clone())).route(&format!("{path}/"), post(handler))
 }
 

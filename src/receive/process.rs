@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::Receiver;
 use super::body::Text;
 use super::source::Source;
-use super::Receiver;
 use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
 use crate::event::{Decoded, Item, Violation};
@@ -89,7 +89,8 @@ fn understand(
     let mut rejects = Vec::new();
     for (index, mut item) in items.enumerate() {
         if text.mended && item.original.contains(char::REPLACEMENT_CHARACTER) {
-            item.outcome = Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
+            item.outcome =
+                Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
         }
         let original = share(&text.bytes, item.original);
         let Item { message_id, outcome, .. } = item;

@@ -25,8 +25,15 @@ pub(super) async fn webhook(State(receiver): State<Receiver>, request: Request<B
         events: limits.webhook_events,
         depth: limits.json_depth,
     };
-    answered(&receiver, Audience::SegmentWebhook, Form::SegmentWebhook, decode_limits, limits.webhook_bytes, request)
-        .await
+    answered(
+        &receiver,
+        Audience::SegmentWebhook,
+        Form::SegmentWebhook,
+        decode_limits,
+        limits.webhook_bytes,
+        request,
+    )
+    .await
 }
 
 /// `POST /v1/{call}`
@@ -115,7 +122,8 @@ pub(super) async fn settings(
 ) -> Response {
     if receiver.0.sources.find(SourceKind::Segment, Some(&write_key)).is_none() {
         let message = "no Segment source has this write key; check the key given to the SDK";
-        let body = json!({"success": false, "error": message, "code": "invalid_write_key", "message": message});
+        let body =
+            json!({"success": false, "error": message, "code": "invalid_write_key", "message": message});
         return answer::json(StatusCode::NOT_FOUND, &body);
     }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

@@ -50,6 +50,10 @@ mod tests {
             assert!(!is_valid("abc124", body, signature), "{body}");
         }
         assert!(!is_valid("abc123", EVENT, "06b5"));
-        assert!(!is_valid("abc123", &EVENT.replace("1.5", "1.50"), "06b53c7ddd2f0bf97c53339dfc0c02b425250aed"));
+        assert!(!is_valid(
+            "abc123",
+            &EVENT.replace("1.5", "1.50"),
+            "06b53c7ddd2f0bf97c53339dfc0c02b425250aed"
+        ));
     }
 }

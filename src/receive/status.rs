@@ -29,7 +29,11 @@ pub(super) async fn unknown_route() -> Response {
 }
 
 pub(super) async fn wrong_method() -> Response {
-    refused(StatusCode::METHOD_NOT_ALLOWED, "this route takes another method; events are sent by POST", "wrong_method")
+    refused(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this route takes another method; events are sent by POST",
+        "wrong_method",
+    )
 }
 
 fn refused(status: StatusCode, error: &str, reason: &str) -> Response {

@@ -1,0 +1,135 @@
+//! From the configuration's sections to what each stage needs: the only place that knows both.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use super::error::{MappingFaults, StartError};
+use crate::accoil::{self, Destination, Money};
+use crate::config::{self, Config, MrrUnit};
+use crate::decode::{Anonymous, SourceSettings};
+use crate::deliver::{Endpoint, Schedule, Target};
+use crate::event::Dialect;
+use crate::mapping::Mappings;
+use crate::outbox;
+use crate::receive::{self, Source, Sources};
+
+/// Rejects are kept up to this size together.
+const REJECT_BYTES: u64 = 256 << 20;
+
+/// Every destination with its mappings compiled; all faults of all their files at once.
+pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
+    let mut faults = Vec::new();
+    let mut destinations = Vec::new();
+    for section in &config.destinations {
+        match Mappings::load(&section.mappings, &config.directory) {
+            Ok(mappings) => destinations.push(Arc::new(destination(section, mappings))),
+            Err(more) => faults.extend(more),
+        }
+    }
+    if faults.is_empty() { Ok(destinations) } else { Err(StartError::Mappings(MappingFaults(faults))) }
+}
+
+fn destination(section: &config::Destination, mappings: Mappings) -> Destination {
+    Destination {
+        name: Arc::from(section.name.as_str()),
+        dialect: section.api,
+        strict: section.strict,
+        integration: section.integration_name.clone(),
+        money: match section.mrr_unit {
+            MrrUnit::Cents => Money::Cents,
+            MrrUnit::Dollars => Money::Dollars,
+        },
+        mappings,
+    }
+}
+
+pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
+    config.sources.iter().map(|section| source(section, destinations)).collect()
+}
+
+fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source {
+    Source {
+        name: Arc::from(section.name.as_str()),
+        kind: section.kind,
+        write_key: section.write_key.clone(),
+        shared_secret: section.shared_secret.clone(),
+        destinations: destinations
+            .iter()
+            .filter(|destination| section.destinations.iter().any(|name| **name == *destination.name))
+            .cloned()
+            .collect(),
+        settings: source_settings(section),
+        deduplication_window: section.deduplication_window,
+    }
+}
+
+fn source_settings(section: &config::Source) -> SourceSettings {
+    let anonymous = match section.anonymous {
+        config::Anonymous::Skip => Anonymous::Skip,
+        config::Anonymous::Reject => Anonymous::Reject,
+    };
+    let defaults = SourceSettings::new(anonymous);
+    SourceSettings {
+        anonymous,
+        events: section.events.clone(),
+        exclude_events: section.exclude_events.clone(),
+        event_properties: section.event_properties.clone(),
+        prefer_group_type: section.prefer_group_type.clone(),
+        user_id: section.user_id.clone().unwrap_or(defaults.user_id),
+    }
+}
+
+pub(super) fn targets(config: &Config) -> Result<Vec<Target>, StartError> {
+    config.destinations.iter().map(|section| target(section, &config.deliver)).collect()
+}
+
+fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Target, StartError> {
+    Ok(Target {
+        name: Arc::from(section.name.as_str()),
+        endpoint: Arc::new(endpoint(section)?),
+        concurrency: section.concurrency,
+        timeout: section.request_timeout,
+        schedule: Schedule {
+            initial: deliver.retry_initial,
+            longest: deliver.retry_max,
+            most_age: deliver.retry_max_age,
+            most_attempts: u32::try_from(deliver.retry_max_attempts).unwrap_or(u32::MAX),
+        },
+    })
+}
+
+/// Where the destination's calls go, with its key in both of Accoil's forms.
+pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
+    let key = section.api_key.expose_secret();
+    let v2 = accoil::authorization(Dialect::V2, key);
+    let segment = accoil::authorization(Dialect::Segment, key);
+    Endpoint::new(&section.base_url)
+        .and_then(|endpoint| endpoint.with_authorization(&v2)?.with_authorization_at(accoil::SEGMENT_PATH, &segment))
+        .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
+}
+
+pub(super) fn limits(config: &Config) -> receive::Limits {
+    let limits = &config.limits;
+    receive::Limits {
+        tracking_event_bytes: limits.tracking_event_bytes,
+        tracking_batch_bytes: limits.tracking_batch_bytes,
+        tracking_batch_events: limits.tracking_batch_events,
+        webhook_bytes: limits.webhook_bytes,
+        webhook_events: limits.webhook_events,
+        amplitude_bytes: limits.amplitude_bytes,
+        amplitude_batch_bytes: limits.amplitude_batch_bytes,
+        amplitude_events: limits.amplitude_events,
+        json_depth: limits.json_depth,
+        buffered_bytes: limits.buffered_bytes,
+    }
+}
+
+pub(super) fn outbox_options(config: &Config) -> outbox::Options {
+    outbox::Options {
+        path: config.outbox.path.clone(),
+        deduplication_ids: config.outbox.deduplication_ids,
+        longest_window: config.sources.iter().map(|source| source.deduplication_window).max().unwrap_or_default(),
+        reject_bytes: REJECT_BYTES,
+    }
+}

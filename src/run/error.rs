@@ -1,0 +1,40 @@
+//! Why the relay could not start.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::deliver::EndpointError;
+use crate::mapping::Fault;
+use crate::outbox::OpenError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Mappings(MappingFaults),
+    #[error("destination {name}: {source}")]
+    Endpoint { name: String, source: EndpointError },
+    #[error("cannot listen on {address}: {source}; is another program using it? choose another in server.listen")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Outbox(#[from] OpenError),
+    #[error("stopped while starting")]
+    Stopped,
+}
+
+/// Every fault in the mapping files, one a line.
+#[derive(Debug)]
+pub struct MappingFaults(pub Vec<Fault>);
+
+impl fmt::Display for MappingFaults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        formatter.write_str(&lines.join("\n"))
+    }
+}
+
+impl StartError {
+    /// Whether it is the configuration that is to be mended.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Mappings(_) | Self::Endpoint { .. })
+    }
+}
