@@ -75,7 +75,9 @@ fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
                     |meant| format!("did you mean {meant:?}?"),
                 );
                 broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
-            } else if source.destinations.iter().take(place).any(|before| before == name) {
+            } else if source.destinations.iter().take(place).any(|before| before == name)
+                && names.iter().filter(|one| *one == name).count() == 1
+            {
                 let message = format!("the destination {name:?} is named twice");
                 broken.push(Broken::new(&[&path], message, "name it once: it gets each event once"));
             }
