@@ -28,8 +28,15 @@ impl<'e> Reader<'e> {
     pub(super) fn new(environment: &'e Environment, mut document: Document) -> Self {
         let faults = std::mem::take(&mut document.faults);
         let unreadable = faults.iter().filter_map(|fault| fault.place.line()).collect();
-        let (places, faulty, used) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { environment, document, faults, unreadable, places, faulty, used }
+        Self {
+            environment,
+            document,
+            faults,
+            unreadable,
+            places: BTreeMap::new(),
+            faulty: BTreeSet::new(),
+            used: BTreeSet::new(),
+        }
     }
 
     pub(super) fn directory(&self) -> &Path {
