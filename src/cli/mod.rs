@@ -1,3 +1,5 @@
 //! One file a command.
 
 pub mod sandbox;
+pub mod check;
+pub mod config;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::{Complaint, Reading};
 
-/// Environment variables and the directory in which `accoil-relay.toml` is looked for.
+/// Environment variables and the directory in which `accoil-relay.toml` is looked for; empty: where the process runs.
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -20,7 +20,7 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { variables, directory: PathBuf::from(".") }
+        Self { variables, directory: PathBuf::new() }
     }
 
     pub fn new<N: Into<String>, V: Into<String>>(

@@ -43,21 +43,19 @@ impl Faults {
         self.0.iter()
     }
 
-    /// Of at least one: sorted by place, the first [`MOST_FAULTS`] of them.
-    pub(super) fn new(mut faults: Vec<Fault>) -> Self {
+    /// Of at least one; in the order of their places, the first [`MOST_FAULTS`].
+    pub(crate) fn new(mut faults: Vec<Fault>) -> Self {
         faults.sort_by(|one, other| one.place.order().cmp(&other.place.order()));
         faults.truncate(MOST_FAULTS);
         Self(faults)
     }
 }
 
-impl From<Fault> for Faults {
-    fn from(fault: Fault) -> Self {
-        Self::new(vec![fault])
-    }
-}
-
 impl Place {
+    pub(super) fn line(&self) -> Option<usize> {
+        if let Self::File { line, .. } = self { Some(*line) } else { None }
+    }
+
     fn order(&self) -> (usize, usize, &str) {
         match self {
             Self::File { line, column, .. } => (*line, *column, ""),

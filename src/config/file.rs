@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::environment::Environment;
-use super::fault::{Fault, Faults, MOST_FAULTS, Place};
+use super::fault::{Fault, MOST_FAULTS, Place};
 use super::overlay;
 use super::tree::{self, Origin, Table};
 use super::value::{Complaint, Reading};
@@ -37,7 +37,7 @@ pub(super) fn lay(
     tree: &mut Table,
     file: Option<&Path>,
     environment: &Environment,
-) -> Result<Document, Faults> {
+) -> Result<Document, Fault> {
     let named =
         file.map(Path::to_owned).or_else(|| environment.get("ACCOIL_RELAY_CONFIG").map(PathBuf::from));
     let usual = environment.directory().join(FILE);
@@ -65,7 +65,7 @@ impl Document {
         let faults = errors.iter().take(MOST_FAULTS).map(|error| Fault {
             place: self.place(&Origin::File(error.span().map_or(0, |span| span.start))),
             // Not the error's own text: that quotes the line, which may hold a secret.
-            message: format!("this is not TOML ({})", error.message()),
+            message: format!("this is not TOML ({})", error.message().trim_end_matches(", expected nothing")),
             advice: "mend the line; text goes in double quotes, a section's name in [brackets]".to_owned(),
         });
         self.faults = faults.collect();

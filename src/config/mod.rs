@@ -62,18 +62,34 @@ impl Config {
     /// Reads `file`; else the one that `ACCOIL_RELAY_CONFIG` names; else `accoil-relay.toml` if it is there; else
     /// makes do with `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY`. Fails with every fault that there is.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Faults> {
+        match Self::inspect(file, environment) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(Faults::new(faults)),
+        }
+    }
+
+    /// As [`Self::load`], but beside the faults what could be read all the same, with stand-ins for what could
+    /// not: to look at, for `check`; never to run.
+    pub fn inspect(file: Option<&Path>, environment: &Environment) -> (Option<Self>, Vec<Fault>) {
         let mut tree = tree::embedded(DEFAULTS);
-        let document = file::lay(&mut tree, file, environment)?;
+        let document = match file::lay(&mut tree, file, environment) {
+            Ok(document) => document,
+            Err(fault) => return (None, vec![fault]),
+        };
         let strangers = overlay::lay(&mut tree, environment);
         let mut reader = Reader::new(environment, document);
         let config = Section::root(&mut reader, tree, Self::read);
-        reader.conclude(config, strangers)
+        let faults = reader.conclude(config.as_ref(), strangers);
+        (config, faults)
     }
 
     /// The rules that hold between keys. `load` has seen to them; to be called again after a flag changed something.
     pub fn check(&self) -> Result<(), Faults> {
-        let faults: Vec<_> = rules::broken(self).into_iter().map(|rule| rule.fault(Place::Nowhere)).collect();
-        if faults.is_empty() { Ok(()) } else { Err(Faults::new(faults)) }
+        let broken = rules::broken(self);
+        if broken.is_empty() {
+            return Ok(());
+        }
+        Err(Faults::new(broken.into_iter().map(|rule| rule.fault(Place::Nowhere)).collect()))
     }
 
     /// `None` only beside a fault.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::environment::Environment;
-use super::fault::{Fault, Faults, MOST_FAULTS, Place};
+use super::fault::{Fault, MOST_FAULTS, Place};
 use super::file::Document;
 use super::tree::Origin;
 use super::value::Reading;
@@ -14,6 +14,8 @@ pub(super) struct Reader<'e> {
     environment: &'e Environment,
     document: Document,
     faults: Vec<Fault>,
+    /// The lines that are not TOML: what could still be read of them is guesswork, and so is every rule.
+    unreadable: BTreeSet<usize>,
     /// Where each key that was read stands, by its dotted path (`sources.0.write_key`).
     places: BTreeMap<String, Origin>,
     /// The paths that have a fault already: a rule that fails because of one would only repeat it.
@@ -25,8 +27,16 @@ pub(super) struct Reader<'e> {
 impl<'e> Reader<'e> {
     pub(super) fn new(environment: &'e Environment, mut document: Document) -> Self {
         let faults = std::mem::take(&mut document.faults);
-        let (places, faulty, used) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { environment, document, faults, places, faulty, used }
+        let unreadable = faults.iter().filter_map(|fault| fault.place.line()).collect();
+        Self {
+            environment,
+            document,
+            faults,
+            unreadable,
+            places: BTreeMap::new(),
+            faulty: BTreeSet::new(),
+            used: BTreeSet::new(),
+        }
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -38,8 +48,19 @@ impl<'e> Reader<'e> {
     }
 
     pub(super) fn fault(&mut self, origin: &Origin, message: String, advice: String) {
-        if self.faults.len() < MOST_FAULTS {
-            self.faults.push(Fault { place: self.document.place(origin), message, advice });
+        if self.faults.len() >= MOST_FAULTS {
+            return;
+        }
+        let place = self.document.place(origin);
+        if place.line().is_none_or(|line| !self.unreadable.contains(&line)) {
+            self.faults.push(Fault { place, message, advice });
+        }
+    }
+
+    /// A fault only where the whole file is TOML: what is missing or misshapen may be what could not be read.
+    pub(super) fn fault_if_readable(&mut self, origin: &Origin, message: String, advice: String) {
+        if self.unreadable.is_empty() {
+            self.fault(origin, message, advice);
         }
     }
 
@@ -67,13 +88,9 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// The configuration if all went well: no fault, no broken rule, no variable that sets nothing.
-    pub(super) fn conclude(
-        mut self,
-        config: Option<Config>,
-        strangers: Vec<(String, Fault)>,
-    ) -> Result<Config, Faults> {
-        for rule in config.iter().flat_map(rules::broken) {
+    /// Every fault that there is: those found so far, broken rules, and variables that set nothing.
+    pub(super) fn conclude(mut self, config: Option<&Config>, strangers: Vec<(String, Fault)>) -> Vec<Fault> {
+        for rule in config.filter(|_| self.unreadable.is_empty()).into_iter().flat_map(rules::broken) {
             if !rule.paths.iter().any(|path| self.is_faulty(path)) {
                 // The user's own key rather than a default that it does not fit.
                 let mut places = rule.paths.iter().map(|path| self.document.place(&self.origin_of(path)));
@@ -83,9 +100,6 @@ impl<'e> Reader<'e> {
         }
         let named = |name: &String| self.used.contains(name);
         self.faults.extend(strangers.into_iter().filter(|(name, _)| !named(name)).map(|(_, fault)| fault));
-        match config {
-            Some(config) if self.faults.is_empty() => Ok(config),
-            _ => Err(Faults::new(self.faults)),
-        }
+        self.faults
     }
 }

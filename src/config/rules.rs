@@ -75,7 +75,9 @@ fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
                     |meant| format!("did you mean {meant:?}?"),
                 );
                 broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
-            } else if source.destinations.iter().take(place).any(|before| before == name) {
+            } else if source.destinations.iter().take(place).any(|before| before == name)
+                && names.iter().filter(|one| *one == name).count() == 1
+            {
                 let message = format!("the destination {name:?} is named twice");
                 broken.push(Broken::new(&[&path], message, "name it once: it gets each event once"));
             }
@@ -145,14 +147,14 @@ fn ordered(config: &Config, broken: &mut Vec<Broken>) {
         ("amplitude_bytes", limits.amplitude_bytes, "buffered_bytes", whole),
         ("amplitude_batch_bytes", limits.amplitude_batch_bytes, "buffered_bytes", whole),
     ] {
-        not_more("limits", (less, least), (more, most), broken);
+        not_more("limits", &(less, least), &(more, most), broken);
     }
-    let retry_max = ("retry_max", deliver.retry_max);
-    not_more("deliver", ("retry_initial", deliver.retry_initial), retry_max, broken);
-    not_more("deliver", retry_max, ("retry_max_age", deliver.retry_max_age), broken);
+    let (initial, longest) = (("retry_initial", deliver.retry_initial), ("retry_max", deliver.retry_max));
+    not_more("deliver", &initial, &longest, broken);
+    not_more("deliver", &longest, &("retry_max_age", deliver.retry_max_age), broken);
 }
 
-fn not_more<T: PartialOrd>(section: &str, less: (&str, T), more: (&str, T), broken: &mut Vec<Broken>) {
+fn not_more<T: PartialOrd>(section: &str, less: &(&str, T), more: &(&str, T), broken: &mut Vec<Broken>) {
     if less.1 > more.1 {
         broken.push(Broken::new(
             &[&format!("{section}.{}", less.0), &format!("{section}.{}", more.0)],

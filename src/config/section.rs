@@ -49,7 +49,7 @@ impl<'r, 'e> Section<'r, 'e> {
         let node = self.take(key)?;
         let Value::Table(table) = node.value else {
             let advice = format!("write [{key}], and its keys below it");
-            self.complain(key, &node.key, Complaint::new("must be one section", advice));
+            self.reader.fault_if_readable(&node.key, format!("{key} must be one section"), advice);
             return None;
         };
         Some(self.inner(self.path_of(key), format!("[{key}]"), node.key, table, read))
@@ -62,24 +62,25 @@ impl<'r, 'e> Section<'r, 'e> {
         read: impl Fn(&mut Section<'_, 'e>) -> T,
     ) -> Vec<T> {
         let Some(node) = self.take(key) else { return Vec::new() };
-        let complaint = || {
-            let advice = format!("write [[{key}]] above the keys of each");
-            Complaint::new("must be a list of sections", advice)
-        };
         let Value::List(items) = node.value else {
-            self.complain(key, &node.key, complaint());
+            self.not_a_list(key, &node.key);
             return Vec::new();
         };
-        let mut read_items = Vec::new();
+        let mut entries = Vec::new();
         for (index, item) in items.into_iter().enumerate() {
             if let Value::Table(table) = item.value {
                 let path = format!("{}.{index}", self.path_of(key));
-                read_items.push(self.inner(path, format!("[[{key}]]"), item.key, table, &read));
+                entries.push(self.inner(path, format!("[[{key}]]"), item.key, table, &read));
             } else {
-                self.complain(key, &item.origin, complaint());
+                self.not_a_list(key, &item.key);
             }
         }
-        read_items
+        entries
+    }
+
+    fn not_a_list(&mut self, key: &str, origin: &Origin) {
+        let advice = format!("write [[{key}]] above the keys of each");
+        self.reader.fault_if_readable(origin, format!("{key} must be a list of sections"), advice);
     }
 
     fn inner<T>(
@@ -188,7 +189,7 @@ impl<'r, 'e> Section<'r, 'e> {
     pub(super) fn missing(&mut self, key: &str, advice: String) {
         let message = format!("{} has no {key}", self.heading);
         self.reader.mark_faulty(self.path_of(key));
-        self.reader.fault(&self.origin, message, advice);
+        self.reader.fault_if_readable(&self.origin, message, advice);
     }
 
     fn take(&mut self, key: &'static str) -> Option<Node> {

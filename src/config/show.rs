@@ -101,12 +101,16 @@ struct Page(String);
 
 impl Page {
     fn heading(&mut self, heading: &str) {
-        let space = if self.0.is_empty() { "" } else { "\n" };
-        self.0.push_str(&format!("{space}{heading}\n"));
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(heading);
+        self.0.push('\n');
     }
 
     fn pair(&mut self, key: &str, value: impl Into<toml::Value>) {
-        self.0.push_str(&format!("{key} = {}\n", value.into()));
+        let value: toml::Value = value.into();
+        self.0.extend([key, " = ", &value.to_string(), "\n"]);
     }
 
     /// A dollar sign is doubled, as it must be in the file.

@@ -1,36 +1,389 @@
+//! Each layer, each fault and its place, and the promises: nothing panics, nothing leaks, what is shown is read again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret as _;
+
 use super::*;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
+
+/// Where there is no file.
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment::new("/no/such/directory", variables.iter().copied())
+}
+
+/// What `text` is, as the `accoil-relay.toml` of a directory that also holds two secrets.
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, Faults> {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("accoil-relay.toml"), text).unwrap();
+    fs::write(directory.path().join("key"), "from-a-file\r\n").unwrap();
+    fs::write(directory.path().join("large"), "k".repeat(64 * 1024 + 1)).unwrap();
+    Config::load(None, &Environment::new(directory.path(), variables.iter().copied()))
+}
+
+/// The faults as text, files by their names alone.
+fn faults(outcome: Result<Config, Faults>) -> String {
+    let named = |fault: &Fault| {
+        let mut fault = fault.clone();
+        if let Place::File { file, .. } = &mut fault.place {
+            *file = file.file_name().map(PathBuf::from).unwrap();
+        }
+        format!("{fault}\n")
+    };
+    outcome.err().iter().flat_map(Faults::iter).map(named).collect()
+}
+
+fn fixture(name: &str) -> String {
+    fs::read_to_string(Path::new(FIXTURES).join(name)).unwrap()
+}
+
+fn full() -> Config {
+    let variables = [
+        ("ADMIN_TOKEN", "hush-1"),
+        ("WEB_WRITE_KEY", "hush-2"),
+        ("USER_PROPERTY", "email"),
+        ("ACCOIL_API_TOKEN", "hush-3"),
+    ];
+    Config::load(Some(&Path::new(FIXTURES).join("full.toml")), &environment(&variables)).unwrap()
+}
+
 #[test]
-fn explore() {
-    for text in [
-        "[server]\nlisten = 127.0.0.1:8080\nlistn = \"x\"\n",
-        "[server\nlisten = \"127.0.0.1:1\"\n[admin]\ntokn = \"a\"\n",
-        "[[sources]]\nname = web\nkind = \"segmnt\"\nwrite_key = \"abc\n",
-        "[[sources]]\nname = \"web\"\nname = \"web2\"\nkind = \"segment\"\n[[destinations]]\nname=\"a\"\napi_key=\"x\"\n",
-        "[server]\nlisten = \"0.0.0.0:80\"\n[server]\nx=1\n",
-        "listen = \"x\"\n[servr]\na=1\n[[server]]\nb=1\n[sources]\nname=\"a\"\n",
-        "[[sources]]\nname = \"é é\"\nkind=\"amplitude\"\nshared_secret=\"a\"\nwrite_key=\"${NOPE}\"\ndestinations=[\"acoil\", 5]\n[[destinations]]\nname=\"accoil\"\napi_key_file=\"none\"\nbase_url=\"ftp://a:b@c\"\nconcurrency=0\nrequest_timeout=30\nstrict=\"yes\"\n",
-        "server = 5\n\n",
-        "[server]\nlisten = \"0.0.0.0:80\"\n[admin]\nlisten=\"0.0.0.0:80\"\n[[sources]]\nname=\"a\"\nkind=\"segment\"\n[deliver]\nretry_max=\"1ms\"\n[limits]\nwebhook_bytes=4000000000\n",
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("accoil-relay.toml"), text).unwrap();
-        let env = Environment::new(
-            dir.path(),
-            [
-                ("ACCOIL_RELAY_SERVR__LISTEN", "x"),
-                ("ACCOIL_RELAY_SERVER_LISTEN", "x"),
-                ("ACCOIL_RELAY_SERVER__LISTN", "x"),
-            ],
-        );
-        println!("-----\n{text}");
-        match Config::load(None, &env) {
-            Ok(c) => println!("{}", show(&c)),
-            Err(f) => println!("{}", f.to_string().replace(&*dir.path().to_string_lossy(), "")),
+fn the_defaults_are_these() {
+    let config = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key")])).unwrap();
+    assert_eq!(show(&config), fixture("default.shown"));
+}
+
+#[test]
+fn every_key_is_read_and_shown() {
+    assert_eq!(show(&full()), fixture("full.shown"));
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_exists() {
+    let keys = |text: &str| -> Vec<String> {
+        let key = |line: &str| Some(line.trim_start_matches('#').split_once(" = ")?.0.to_owned());
+        text.lines().filter(|line| !line.starts_with("# ")).filter_map(key).collect()
+    };
+    let documented = keys(DEFAULTS);
+    for key in keys(&show(&full())) {
+        assert!(documented.contains(&key), "{key} is not in default.toml");
+    }
+    // Every example in force at once, but for what excludes another.
+    let excluded = |line: &&str| !line.contains("_file = ") && !line.starts_with("# ");
+    let lines = DEFAULTS.lines().filter(excluded).map(|line| line.trim_start_matches('#'));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let names = ["RELAY_ADMIN_TOKEN", "WEB_WRITE_KEY", "WEB_SECRET", "PRODUCT_WRITE_KEY", "ACCOIL_API_KEY"];
+    let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET"];
+    let variables: Vec<_> = names.into_iter().chain(more).map(|name| (name, "secret")).collect();
+    let examples = load(&text, &variables).unwrap();
+    // What the examples give as defaults of an entry are its defaults.
+    let bare = "[[sources]]\nname = 'web'\nkind = 'segment'\n[[sources]]\nname = 'product'\nkind = 'amplitude'\n\
+                [[destinations]]\nname = 'accoil'\napi_key = 'secret'\n[accounts]\ntoken = 'a'\nworkspace_id = '123'\n";
+    let bare = load(bare, &[]).unwrap();
+    assert_eq!(format!("{:?}", examples.destinations), format!("{:?}", bare.destinations));
+    assert_eq!(format!("{:?}", examples.accounts), format!("{:?}", bare.accounts));
+    for (example, bare) in examples.sources.iter().zip(&bare.sources) {
+        assert_eq!(example.anonymous, bare.anonymous);
+        assert_eq!(example.deduplication_window, bare.deduplication_window);
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_place() {
+    let mut seen = 0;
+    for entry in fs::read_dir(Path::new(FIXTURES).join("faults")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let expected = fs::read_to_string(path.with_extension("faults")).unwrap_or_default();
+            let told = faults(Config::load(Some(&path), &environment(&[])));
+            assert_eq!(told, expected, "{}", path.display());
+            assert!(!told.contains("hushed"), "{told}");
+            seen += 1;
         }
     }
-    println!("{}", Config::load(None, &Environment::new("/nowhere", [("", "")])).unwrap_err());
-    println!(
-        "{}",
-        show(&Config::load(None, &Environment::new("/nowhere", [("ACCOIL_API_KEY", "StG_x")])).unwrap())
+    assert_eq!(seen, 9);
+}
+
+#[test]
+fn files_that_are_no_configuration() {
+    let told = |text: &[u8]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let told = faults(Config::load(Some(file.path()), &environment(&[])));
+        told.replace(&*file.path().to_string_lossy(), "FILE")
+    };
+    let missing = Config::load(Some(Path::new("/no/such.toml")), &environment(&[]));
+    let named = environment(&[("ACCOIL_RELAY_CONFIG", "/no/such/other.toml"), ("ACCOIL_API_KEY", "key")]);
+    let all = [
+        told(b"\xff\xfe"),
+        told("a = 1\n".repeat(200_000).as_bytes()),
+        faults(missing),
+        faults(Config::load(Some(Path::new("/")), &environment(&[]))),
+        faults(Config::load(None, &named)),
+        faults(Config::load(None, &environment(&[]))),
+    ];
+    insta::assert_snapshot!(all.concat(), @"
+    cannot read the configuration file FILE: stream did not contain valid UTF-8: check the path and its permissions, or name another file with --config
+    cannot read the configuration file FILE: it is larger than 1024 KiB: check the path and its permissions, or name another file with --config
+    cannot read the configuration file /no/such.toml: No such file or directory (os error 2): check the path and its permissions, or name another file with --config
+    cannot read the configuration file /: Is a directory (os error 21): check the path and its permissions, or name another file with --config
+    cannot read the configuration file /no/such/other.toml: No such file or directory (os error 2): check the path and its permissions, or name another file with --config
+    there is nothing to run: no accoil-relay.toml here, no --config FILE, and no ACCOIL_API_KEY: write accoil-relay.toml (or name your file with --config or ACCOIL_RELAY_CONFIG); or set ACCOIL_API_KEY, and ACCOIL_RELAY_WRITE_KEY for the senders
+    ");
+    let nested = format!("a = {}", "[".repeat(200_000));
+    assert!(told(nested.as_bytes()).contains("this is not TOML"));
+    assert!(told("]\n".repeat(100_000).as_bytes()).lines().count() <= 100);
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let text = "[server]\nmax_connections = 7\n[[destinations]]\nname = 'first'\napi_key = '${KEY:-a}'\n";
+    let variables = [
+        ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:9"),
+        ("ACCOIL_RELAY_SERVER__MAX_CONNECTIONS", "8"),
+        ("ACCOIL_RELAY_ADMIN__TOKEN", ""),
+        ("ACCOIL_RELAY_DESTINATIONS__0__STRICT", "true"),
+        ("ACCOIL_RELAY_DESTINATIONS__0__MAPPINGS", "segment, ${mine}.toml"),
+        ("ACCOIL_RELAY_DESTINATIONS__1__NAME", "second"),
+        ("ACCOIL_RELAY_DESTINATIONS__1__API_KEY", "b$$b"),
+        ("ACCOIL_RELAY_ACCOUNTS__TOKEN_FILE", "key"),
+        ("ACCOIL_RELAY_ACCOUNTS__WORKSPACE_ID", "5"),
+        // What Kubernetes sets for a service of the same name, and what is not ours.
+        ("ACCOIL_RELAY_SERVICE_HOST", "10.0.0.1"),
+        ("ACCOIL_RELAY_SERVICE_PORT_HTTP", "80"),
+        ("ACCOIL_RELAY_PORT", "tcp://10.0.0.1:80"),
+        ("ACCOIL_RELAY_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("ACCOIL_RELAY_ADMIN_SERVICE_PORT", "80"),
+        ("ACCOIL_RELAY_SEED", "1"),
+        ("KEY", "from-the-environment"),
+        ("PATH", "/bin"),
+    ];
+    let config = load(text, &variables).unwrap();
+    assert_eq!((config.server.listen.port(), config.server.max_connections), (9, 8));
+    assert!(config.admin.token.is_none());
+    let [first, second] = &config.destinations[..] else { panic!("{:?}", config.destinations) };
+    assert_eq!(
+        (first.strict, &first.mappings[..]),
+        (true, &["segment".to_owned(), "${mine}.toml".to_owned()][..])
     );
+    assert_eq!(first.api_key.expose_secret(), "from-the-environment");
+    assert_eq!((second.name.as_str(), second.api_key.expose_secret()), ("second", "b$$b"));
+    assert_eq!(config.accounts.unwrap().token.expose_secret(), "from-a-file");
+}
+
+#[test]
+fn variables_that_set_nothing_are_told() {
+    let text = "[[destinations]]\nname = '${ACCOIL_RELAY_NAME}'\napi_key = 'a'\n";
+    let variables = [
+        ("ACCOIL_RELAY_NAME", "named-in-the-file"),
+        ("ACCOIL_RELAY_CONFIGS", "x"),
+        ("ACCOIL_RELAY_SERVER_LISTEN", "x"),
+        ("ACCOIL_RELAY_SERVER__LISTN", "x"),
+        ("ACCOIL_RELAY_SERVER__LISTEN", "hushed"),
+        ("ACCOIL_RELAY_SERVER__LISTEN__PORT", "x"),
+        ("ACCOIL_RELAY_SERVR__LISTEN", "x"),
+        ("ACCOIL_RELAY_DESTINATIONS__2__NAME", "x"),
+        ("ACCOIL_RELAY_DESTINATIONS__NAME", "x"),
+        ("ACCOIL_RELAY_LOG__FORMAT", "jsn"),
+        ("ACCOIL_RELAY_", "x"),
+        ("ACCOIL_RELAY___", "x"),
+    ];
+    insta::assert_snapshot!(faults(load(text, &variables)), @r#"
+    environment variable ACCOIL_RELAY_: this sets no key: did you mean ACCOIL_RELAY_SEED?
+    environment variable ACCOIL_RELAY_CONFIGS: this sets no key: did you mean ACCOIL_RELAY_CONFIG?
+    environment variable ACCOIL_RELAY_DESTINATIONS__2__NAME: this sets no key: keys are set as ACCOIL_RELAY_SECTION__KEY, lists of sections as ACCOIL_RELAY_SOURCES__0__KEY
+    environment variable ACCOIL_RELAY_DESTINATIONS__NAME: this sets no key: keys are set as ACCOIL_RELAY_SECTION__KEY, lists of sections as ACCOIL_RELAY_SOURCES__0__KEY
+    environment variable ACCOIL_RELAY_LOG__FORMAT: format in [log] must be "text" or "json": did you mean "json"?
+    environment variable ACCOIL_RELAY_SERVER_LISTEN: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
+    environment variable ACCOIL_RELAY_SERVER__LISTEN: listen in [server] is not an IP address and a port: write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" or "[::]:8080" for every interface
+    environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
+    environment variable ACCOIL_RELAY_SERVER__LISTN: unknown key "listn" in [server]: did you mean ACCOIL_RELAY_SERVER__LISTEN?
+    environment variable ACCOIL_RELAY_SERVR__LISTEN: unknown section [servr]: did you mean ACCOIL_RELAY_SERVER__…?
+    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, log
+    "#);
+}
+
+#[test]
+fn without_a_file_two_variables_are_enough() {
+    let open = ("ACCOIL_RELAY_SERVER__LISTEN", "0.0.0.0:8080");
+    let config = Config::load(
+        None,
+        &environment(&[open, ("ACCOIL_API_KEY", "StG_key"), ("ACCOIL_RELAY_WRITE_KEY", "write$$")]),
+    )
+    .unwrap();
+    for (source, kind) in config.sources.iter().zip(["segment", "amplitude"]) {
+        assert_eq!((source.name.as_str(), source.kind.name()), (kind, kind));
+        assert_eq!(source.write_key.as_ref().unwrap().expose_secret(), "write$$");
+    }
+    let [destination] = &config.destinations[..] else { panic!("{:?}", config.destinations) };
+    assert_eq!(destination.base_url, "https://instaging.accoil.com");
+    assert_eq!(destination.api_key.expose_secret(), "StG_key");
+    let told = faults(Config::load(None, &environment(&[open, ("ACCOIL_API_KEY", "a b")])));
+    insta::assert_snapshot!(told, @r#"
+    environment variable ACCOIL_API_KEY: api_key in [[destinations]] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    environment variable ACCOIL_RELAY_SERVER__LISTEN: the source "segment" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
+    environment variable ACCOIL_RELAY_SERVER__LISTEN: the source "amplitude" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
+    "#);
+}
+
+#[test]
+fn secrets_come_from_files_too() {
+    let destination = |rest: &str| format!("[[destinations]]\nname = 'a'\n{rest}\n");
+    let config = load(&destination("api_key_file = '${DIR:-.}/key'"), &[]).unwrap();
+    assert_eq!(config.destinations[0].api_key.expose_secret(), "from-a-file");
+    let told = [
+        "api_key_file = 'key'\napi_key = 'a'",
+        "api_key_file = 'large'",
+        "api_key_file = 'accoil-relay.toml'",
+    ]
+    .map(|rest| faults(load(&destination(rest), &[])));
+    insta::assert_snapshot!(told.concat(), @"
+    accoil-relay.toml:3:16: api_key_file in [[destinations]] is given beside api_key: keep one of the two
+    accoil-relay.toml:3:16: api_key_file in [[destinations]] names a file that cannot be read (it is larger than 64 KiB): check its path, which is relative to the configuration file, and its permissions
+    accoil-relay.toml:3:16: api_key_file in [[destinations]] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    ");
+}
+
+#[test]
+fn a_flag_is_held_to_the_same_rules() {
+    let mut config = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key")])).unwrap();
+    assert!(config.check().is_ok());
+    config.server.listen = "0.0.0.0:8080".parse().unwrap();
+    insta::assert_snapshot!(config.check().unwrap_err(), @r#"
+    the source "segment" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
+    the source "amplitude" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
+    "#);
+}
+
+#[test]
+fn durations_read_and_print() {
+    for (text, milliseconds) in
+        [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("1h", 3_600_000), ("7d", 604_800_000)]
+    {
+        assert_eq!(duration::parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        assert_eq!(duration::print(Duration::from_millis(milliseconds)), text);
+    }
+    for text in [
+        "",
+        "5",
+        "s",
+        "1 s",
+        "-1s",
+        "1.5s",
+        "1H",
+        "1h30m",
+        "367d",
+        "99999999999999999999s",
+        "999999999999999999d",
+        "١s",
+    ] {
+        assert_eq!(duration::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn base_urls_and_subdomains() {
+    let read = |section: &str| {
+        load(&format!("[vitally]\nsecret = 'a'\n{section}\n"), &[]).map(|c| c.vitally.unwrap().base_url)
+    };
+    for (section, url) in [
+        ("subdomain = 'ACME-1'", "https://acme-1.rest.vitally.io"),
+        ("region = 'eu'", "https://rest.vitally-eu.io"),
+        ("region = 'us'\nsubdomain = 'acme'", "https://acme.rest.vitally.io"),
+        ("base_url = 'http://[::1]:8080/v1/'", "http://[::1]:8080/v1"),
+        ("region = 'eu'\nbase_url = 'https://host'", "https://host"),
+    ] {
+        assert_eq!(read(section).unwrap(), url, "{section}");
+    }
+    for section in [
+        "subdomain = 'acme.evil'",
+        "subdomain = 'evil/'",
+        "subdomain = '-acme'",
+        "subdomain = 'é'",
+        "subdomain = 'a@b'",
+        "base_url = 'https://'",
+        "base_url = 'https:///path'",
+        "base_url = 'https://a b'",
+        "base_url = 'HTTPS://host?x'",
+        "base_url = 'https://u@host'",
+        "base_url = 'https://host#x'",
+        "base_url = 'file:///etc'",
+        "base_url = '//host'",
+    ] {
+        assert!(read(section).is_err(), "{section}");
+    }
+}
+
+const SECRET: &str = "hush-4f1c9e";
+
+/// Every secret there is, in a file that is otherwise in order.
+fn secrets() -> String {
+    let text = fixture("full.toml");
+    let secret = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        let is_secret = key.ends_with("key") || key.ends_with("token") || key.ends_with("secret");
+        if is_secret { format!("{key} = \"{SECRET}-{}\"\n", line.len()) } else { format!("{line}\n") }
+    };
+    text.lines()
+        .map(secret)
+        .collect::<String>()
+        .replace("api_key_file = \"second-key\"", "api_key_file = \"key\"")
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in ".*|([\\[\\]a-z_ =.\"'{}$,\n0-9#]|\\[\\[?(server|sources|vitally)\\]\\]?\n|(listen|name|secret) = ){0,60}") {
+        let _ = load(&text, &[]).map_err(|faults| faults.to_string());
+    }
+
+    #[test]
+    fn any_variable_is_read_or_refused(name in "(SERVER|SOURCES|[A-Z0-9_]){0,3}(__([A-Z_]|[0-9]){0,9}){0,4}", value in ".*") {
+        let name = format!("ACCOIL_RELAY_{name}");
+        let _ = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key"), (name.as_str(), value.as_str())]));
+    }
+
+    /// However the file is damaged, whichever faults follow.
+    #[test]
+    fn no_secret_is_ever_told(damage in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[\\[\\]=\"'\n${}#, a]?"), 0..4)) {
+        let mut text = secrets();
+        for (place, length, with) in damage {
+            let start = place.index(text.len());
+            let end = (start + length).min(text.len());
+            // A damaged secret is another word; what must not be told is the one that was written.
+            text.replace_range(start..end, &with);
+        }
+        let outcome = load(&text, &[("USER_PROPERTY", "email")]);
+        let mut told = format!("{outcome:?}");
+        match &outcome {
+            Ok(config) => told.push_str(&show(config)),
+            Err(faults) => told.push_str(&faults.to_string()),
+        }
+        prop_assert!(!told.contains(SECRET), "{told}");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again(
+        text in "[^\u{0}]{1,20}", items in prop::collection::vec(".{1,9}", 0..3), number in 1..1000_usize,
+        mut waits in prop::collection::vec(1..31_622_400_000_u64, 3), open in any::<bool>(),
+    ) {
+        let mut config = full();
+        waits.sort_unstable();
+        config.server.max_connections = number;
+        config.deliver.retry_initial = Duration::from_millis(waits[0]);
+        config.deliver.retry_max = Duration::from_millis(waits[1]);
+        config.deliver.retry_max_age = Duration::from_millis(waits[2]);
+        config.destinations[0].integration_name.clone_from(&text);
+        config.sources[1].events.clone_from(&items);
+        config.sources[1].user_id = open.then(|| text.clone());
+        config.accounts.as_mut().unwrap().workspace_id = text;
+        config.vitally = config.vitally.filter(|_| open);
+        let shown = show(&config);
+        prop_assert!(!shown.contains("hush"));
+        let again = load(&shown, &[]).map(|again| Config { directory: config.directory.clone(), ..again });
+        prop_assert_eq!(format!("{:?}", again.unwrap()), format!("{config:?}"));
+    }
 }
