@@ -7,6 +7,7 @@ use std::slice;
 
 use crate::json::{Object, Value};
 
+use super::members::identifier;
 use super::operators;
 
 /// Group types that are looked at; Amplitude itself tracks five an event and drops the rest silently.
@@ -81,6 +82,6 @@ fn is_nested(groups: &Object<'_>, properties: &Object<'_>) -> bool {
 fn group_id<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     match value {
         Value::Bool(id) => Some(Cow::Borrowed(if *id { "true" } else { "false" })),
-        other => super::identifier(other),
+        other => identifier(other),
     }
 }

@@ -6,17 +6,18 @@
 
 mod amplitude;
 mod body;
+mod context;
 mod groups;
+mod members;
 mod operators;
 mod segment;
 mod time;
-
-use chrono::{DateTime, Utc};
 
 use crate::event::{Decoded, Item, Violation};
 use crate::json::{self, Object, Value};
 
 pub use body::{BodyError, body_key, first_element, unwrapped};
+pub use context::{Anonymous, Context, Limits, SourceSettings};
 pub use segment::EventType;
 
 /// The forms in which senders post: one for each kind of public route (DESIGN 4).
@@ -57,64 +58,6 @@ impl Form {
     const fn takes_connection_test(self) -> bool {
         matches!(self, Self::SegmentWebhook | Self::AmplitudeStream)
     }
-}
-
-/// What becomes of an event of a person who has no user id (DESIGN 5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Counted and dropped: an Amplitude source's default.
-    Skip,
-    /// Kept as a reject: a Segment source's default, where validation names the missing field.
-    Reject,
-}
-
-/// The settings of a source that decoding depends on (DESIGN 5.3, 5.4).
-#[derive(Debug, Clone)]
-pub struct SourceSettings {
-    pub anonymous: Anonymous,
-    /// Amplitude event types to take; empty: all of them. `$identify` and `$groupidentify` always pass.
-    pub events: Vec<String>,
-    /// Amplitude event types to leave out.
-    pub exclude_events: Vec<String>,
-    /// Amplitude event properties that travel, as the track's member `selected`; none by default.
-    pub event_properties: Vec<String>,
-    /// Candidates of this group type come before all others when the primary group is chosen.
-    pub prefer_group_type: Option<String>,
-    /// Where an Amplitude event has its user id, members joined by dots: `user_properties.email`.
-    pub user_id: String,
-}
-
-impl SourceSettings {
-    /// The defaults of a source whose anonymous events are treated so.
-    pub fn new(anonymous: Anonymous) -> Self {
-        Self {
-            anonymous,
-            events: Vec::new(),
-            exclude_events: Vec::new(),
-            event_properties: Vec::new(),
-            prefer_group_type: None,
-            user_id: "user_id".to_owned(),
-        }
-    }
-}
-
-/// How large a body's items may be; the body's own size is capped where it is received.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of one event; a larger one is a reject.
-    pub event_bytes: usize,
-    /// Events of one request; more refuse the request.
-    pub events: usize,
-    /// Levels of nesting of one event; a deeper one is a reject.
-    pub depth: usize,
-}
-
-/// The request's circumstances that decoding depends on.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    pub received_at: DateTime<Utc>,
-    pub source: &'a SourceSettings,
-    pub limits: Limits,
 }
 
 /// Splits a body into its items. Each is understood when it is asked for, so that a large batch is never
@@ -248,35 +191,6 @@ mod skip {
     pub(super) const EXCLUDED: &str = "excluded by the source's settings";
     pub(super) const COHORT: &str = "a cohort webhook is no event";
     pub(super) const NOTHING: &str = "nothing in it that Accoil stores";
-}
-
-/// Longest id that is remembered for de-duplication; Segment allows 100 characters (`facts/segment.md` 2.4).
-const MESSAGE_ID_BYTES: usize = 256;
-
-/// The first of these members that can serve as an id, for de-duplication.
-fn message_id(event: &Object<'_>, keys: &[&str]) -> Option<String> {
-    keys.iter()
-        .find_map(|key| identifier(event.get(key)?))
-        .filter(|id| id.len() <= MESSAGE_ID_BYTES)
-        .map(std::borrow::Cow::into_owned)
-}
-
-/// An id as text: a string that is not blank, or a number; nothing else can be one.
-fn identifier<'a>(value: &Value<'a>) -> Option<std::borrow::Cow<'a, str>> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(_) => Some(value.to_string().into()),
-        _ => None,
-    }
-}
-
-/// Takes the first of these members that is an object out of the event; an empty one if there is none.
-fn take_object<'a>(event: &mut Object<'a>, keys: &[&str]) -> Object<'a> {
-    let found = keys.iter().find(|key| matches!(event.get(key), Some(Value::Object(_))));
-    match found.and_then(|key| event.remove(key)) {
-        Some(Value::Object(object)) => object,
-        _ => Object::new(),
-    }
 }
 
 #[cfg(test)]

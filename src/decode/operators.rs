@@ -4,7 +4,7 @@
 
 use crate::json::{Object, Value};
 
-use super::take_object;
+use super::members::take_object;
 
 /// The operators that an Amplitude property map may consist of.
 const OPERATORS: [&str; 10] = [

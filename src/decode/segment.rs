@@ -10,7 +10,8 @@ use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
 
 use super::body::{BodyError, Envelope};
-use super::{Anonymous, Context, identifier, message_id, skip, time};
+use super::members::{identifier, is_blank, message_id};
+use super::{Anonymous, Context, skip, time};
 
 /// The six calls of the Segment spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,27 +154,31 @@ fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
     event
 }
 
-/// The four times of the spec. A time that cannot be read stays as it is, for validation to name.
+/// The four times of the spec.
 fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) {
-    let given = ["timestamp", "originalTimestamp"].into_iter().find_map(|key| said(event.get(key)?).cloned());
-    let timestamp = match given.as_ref().map(time::read) {
+    let sent_at = batch_sent_at.or_else(|| time::read(event.get("sentAt")?));
+    let told = |key: &&str| event.get(key).filter(|time| !is_blank(time)).cloned();
+    let original = ["timestamp", "originalTimestamp"].iter().find_map(told);
+    let timestamp = match &original {
+        Some(original) => corrected(original, sent_at, received_at),
         None => time::write(received_at),
-        Some(None) => given.clone().unwrap_or_default(),
-        Some(Some(original)) => {
-            let sent_at = batch_sent_at.or_else(|| time::read(event.get("sentAt")?));
-            let corrected = sent_at.and_then(|sent_at| time::corrected(original, sent_at, received_at));
-            time::write(corrected.unwrap_or(original))
-        }
     };
-    if let Some(given) = given {
-        event.fill([("originalTimestamp".into(), given)]);
-    }
+    event.fill(original.map(|original| ("originalTimestamp".into(), original)));
     event.fill(batch_sent_at.map(|sent_at| ("sentAt".into(), time::write(sent_at))));
     event.insert("timestamp", timestamp);
     event.insert("receivedAt", time::write(received_at));
 }
 
-/// A value that says something: hand-made senders write null or nothing between quotes for none.
-fn said<'v, 'a>(value: &'v Value<'a>) -> Option<&'v Value<'a>> {
-    (!value.is_null() && value.as_str() != Some("")).then_some(value)
+/// The client's time as the server's clock would have told it. One that cannot be read stays as it is, for
+/// validation to name.
+fn corrected<'a>(
+    original: &Value<'a>,
+    sent_at: Option<DateTime<Utc>>,
+    received_at: DateTime<Utc>,
+) -> Value<'a> {
+    let Some(time) = time::read(original) else {
+        return original.clone();
+    };
+    let corrected = sent_at.and_then(|sent_at| time::corrected(time, sent_at, received_at));
+    time::write(corrected.unwrap_or(time))
 }

@@ -8,12 +8,17 @@ use std::collections::HashSet;
 
 use super::{HASHED_FROM, Object, Value};
 
+/// So few new members are looked for by scan, however large the object is.
+const FEW: usize = 4;
+
 impl<'a> Object<'a> {
     /// Takes over the members whose keys are not there yet; those that are there keep their value.
     pub fn fill(&mut self, members: impl IntoIterator<Item = (Cow<'a, str>, Value<'a>)>) {
+        let members = members.into_iter();
+        let are_many = members.size_hint().1.is_none_or(|most| most > FEW);
         let mut seen: Option<HashSet<Cow<'a, str>>> = None;
         for (key, value) in members {
-            if seen.is_none() && self.0.len() >= HASHED_FROM {
+            if seen.is_none() && are_many && self.0.len() >= HASHED_FROM {
                 seen = Some(self.0.iter().map(|(name, _)| name.clone()).collect());
             }
             let is_new = match &mut seen {

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
 
-use super::super::groups::{self, Group};
-use super::super::segment::EventType;
-use super::super::{Anonymous, Context, operators, skip, take_object};
 use super::{
     DEVICE_ID, EVENT_PROPERTIES, GROUP_IDENTIFY, GROUP_PROPERTIES, GROUPS, IDENTIFY, INSERT_ID, MAX_GROUPS,
-    USER_PROPERTIES, is_blank, is_excluded, user_id, view,
+    USER_PROPERTIES, is_excluded, user_id, view,
 };
+use crate::decode::groups::{self, Group};
+use crate::decode::members::{is_blank, take_object};
+use crate::decode::segment::EventType;
+use crate::decode::{Anonymous, Context, operators, skip};
 
 /// What all events of one item share: when it happened, and the circumstances of its request.
 pub(super) struct Calls<'c, 'a> {

@@ -14,8 +14,9 @@ use chrono::{DateTime, Utc};
 use crate::event::{Decoded, Violation};
 use crate::json::{Object, Value};
 
+use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
-use super::{Context, SourceSettings, identifier, message_id, skip, time};
+use super::{Context, SourceSettings, skip, time};
 use calls::Calls;
 
 const INSERT_ID: [&str; 5] = ["$insert_id", "insert_id", "insertId", "uuid", "messageId"];
@@ -104,11 +105,6 @@ fn event_name<'a>(event: &Object<'a>) -> Result<Cow<'a, str>, Violation> {
         None if says(&USER_PROPERTIES) || says(&GROUPS) => Ok(Cow::Borrowed(IDENTIFY)),
         None => Err(Violation::new("event_type", "is missing; send the event's name as `event_type`")),
     }
-}
-
-/// A template prints nothing between the quotes for what an event has not.
-fn is_blank(value: &Value<'_>) -> bool {
-    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// `/groupidentify` names its group by two members, an event by one.

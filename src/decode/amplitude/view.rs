@@ -2,8 +2,8 @@
 
 use crate::json::{Object, Value};
 
-use super::super::segment::EventType;
-use super::is_blank;
+use crate::decode::members::is_blank;
+use crate::decode::segment::EventType;
 
 /// Members of the Segment spec's page properties, and where Amplitude's browser SDKs, new and old, have them.
 const PAGE: [(&str, &[&str]); 3] = [

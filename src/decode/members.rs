@@ -1,0 +1,39 @@
+//! How members of an event are read that different senders fill in differently: ids, property objects, blanks.
+
+use std::borrow::Cow;
+
+use crate::json::{Object, Value};
+
+/// Longest id that is remembered for de-duplication; Segment allows 100 characters (`facts/segment.md` 2.4).
+const MESSAGE_ID_BYTES: usize = 256;
+
+/// The first of these members that can serve as an id, for de-duplication.
+pub(super) fn message_id(event: &Object<'_>, keys: &[&str]) -> Option<String> {
+    keys.iter()
+        .find_map(|key| identifier(event.get(key)?))
+        .filter(|id| id.len() <= MESSAGE_ID_BYTES)
+        .map(Cow::into_owned)
+}
+
+/// An id as text: a string that is not blank, or a number; nothing else can be one.
+pub(super) fn identifier<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(_) => Some(value.to_string().into()),
+        _ => None,
+    }
+}
+
+/// Takes the first of these members that is an object out of the event; an empty one if there is none.
+pub(super) fn take_object<'a>(event: &mut Object<'a>, keys: &[&str]) -> Object<'a> {
+    let found = keys.iter().find(|key| matches!(event.get(key), Some(Value::Object(_))));
+    match found.and_then(|key| event.remove(key)) {
+        Some(Value::Object(object)) => object,
+        _ => Object::new(),
+    }
+}
+
+/// Null, or text without a letter: hand-made senders and templates write that for what they have not.
+pub(super) fn is_blank(value: &Value<'_>) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}
