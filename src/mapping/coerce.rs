@@ -75,9 +75,11 @@ fn boolean(value: &Value<'_>) -> Option<bool> {
     match value {
         Value::Null => Some(false),
         Value::String(text) => text.parse().ok(),
-        Value::Number(_) => value
-            .as_f64()
-            .and_then(|number| if number == 0.0 { Some(false) } else { (number == 1.0).then_some(true) }),
+        Value::Number(_) => match text(value)?.as_str()? {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        },
         _ => None,
     }
 }

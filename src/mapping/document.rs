@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::fault::Fault;
+use super::fault::{Fault, MOST_FAULTS};
 use crate::json::{MAX_DEPTH, Number, Object, Value};
 
 /// A parsed file.
@@ -46,11 +46,7 @@ impl<'t> Document<'t> {
     pub(super) fn from_toml(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            let offset = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-            return Err(errors
-                .iter()
-                .map(|error| Fault::at(file, text, offset(error), error.message()))
-                .collect());
+            return Err(toml_faults(file, text, &errors));
         }
         let span = table.span();
         let root = Spanned::new(span, DeValue::Table(table.into_inner()));
@@ -145,6 +141,16 @@ impl<'d> Node<'d> {
     }
 }
 
+/// The parser's errors in the order of the text; what it says again and again of one place is said once.
+fn toml_faults(file: &str, text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
+    let place = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    let mut told: Vec<(usize, &str)> = errors.iter().map(|error| (place(error), error.message())).collect();
+    told.sort_unstable();
+    told.dedup();
+    told.truncate(MOST_FAULTS);
+    told.into_iter().map(|(offset, message)| Fault::at(file, text, offset, message)).collect()
+}
+
 /// Where the character at `column` of a quoted string starts in its text; an escape sequence is one character.
 fn offset_inside(text: &str, column: usize) -> usize {
     let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) else { return 0 };
@@ -205,7 +211,7 @@ fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Offsets {
                 .find(|(name, _)| name.get_ref() == key)
                 .map(|(name, value)| (name.span().start, value)),
             (Step::Index(index), DeValue::Array(items)) => {
-                items.iter().nth(*index).map(|value| (value.span().start, value))
+                items.get(*index).map(|value| (value.span().start, value))
             }
             _ => None,
         };

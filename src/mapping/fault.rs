@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Faults beyond these are not looked for: nobody reads so many, and each costs a pass over its file.
+pub(super) const MOST_FAULTS: usize = 100;
+
 /// One fault. `line` and `column` count from 1, in characters; both are 0 when the file as a whole is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

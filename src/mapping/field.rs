@@ -109,7 +109,7 @@ impl Field {
             Value::Null => Checked::Invalid("must be a finite number, but is infinite".to_owned()),
             Value::String(text) if self.format == Some(Format::DateTime) => match mended_date_time(text) {
                 Some((reading, text)) => {
-                    let warning = format!("was read as {reading} and is sent as an ISO 8601 date-time");
+                    let warning = format!("was read as {reading}; it is sent as an ISO 8601 date-time");
                     Checked::Mended(Cow::Owned(Value::from(text)), warning)
                 }
                 None => self.check_format(value, given),
@@ -161,7 +161,8 @@ fn is_empty(value: &Value<'_>) -> bool {
     value.is_null() || value.as_str() == Some("")
 }
 
-fn refusal(rule: &str, given: &str) -> String {
+/// `must be a string, but is an object`: the rule and the kind of value that broke it.
+pub(super) fn refusal(rule: &str, given: &str) -> String {
     let article = match given.as_bytes().first() {
         _ if given == "null" => "",
         Some(b'a' | b'e' | b'o') => "an ",

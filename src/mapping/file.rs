@@ -4,10 +4,9 @@
 //! Segment's: `subscribe`, `partnerAction`, `mapping` (presets) or `trigger`, `actionSlug`, `settings` (API), alone,
 //! in a list, or in an object under `presets`, `subscriptions` or `mappings`; keys it has beside are passed over.
 
-use std::borrow::Cow;
-
-use super::directive::Directive;
+use super::directive::{CompileError, Directive};
 use super::document::Node;
+use super::field::{Field, refusal};
 use super::load::{Loading, action_hint, did_you_mean};
 use super::trigger::Trigger;
 use super::{Action, Mapping, Origin, Slot};
@@ -82,9 +81,8 @@ impl<'d> Entry<'d> {
     /// The mapping, unless it has a fault that leaves nothing to go on with; every fault is reported.
     pub(super) fn compile(&self, loading: &mut Loading) -> Option<Mapping> {
         if !matches!(self.node.value, Value::Object(_)) {
-            let kind = self.node.value.kind();
-            loading
-                .fault(|| self.node.fault(format!("a mapping must be an object, but is of the kind {kind}")));
+            let message = format!("a mapping {}", refusal("an object", self.node.value.kind()));
+            loading.fault(|| self.node.fault(message));
             return None;
         }
         if !self.segment {
@@ -97,8 +95,9 @@ impl<'d> Entry<'d> {
         let enabled = self.enabled(loading);
         let trigger = self.text(&["trigger", "subscribe"], loading).and_then(|node| trigger(&node, loading));
         let action = self.text(&["action", "partnerAction", "actionSlug"], loading);
+        let fields = self.fields(loading);
         let action = action.and_then(|node| action_of(&node, loading))?;
-        let (slots, root) = self.fields(action, loading);
+        let (slots, root) = self.slots(action, fields.as_ref(), loading);
         let name = name?.value.as_str()?.to_owned();
         Some(Mapping { name: name.into(), enabled, source: self.source, trigger: trigger?, action, slots, root })
     }
@@ -111,8 +110,7 @@ impl<'d> Entry<'d> {
             return None;
         };
         if node.value.as_str().is_none_or(str::is_empty) {
-            let kind = node.value.kind();
-            loading.fault(|| node.fault(format!("must be a string, but is of the kind {kind}")));
+            loading.fault(|| node.fault(refusal("a non-empty string", node.value.kind())));
             return None;
         }
         Some(node)
@@ -133,36 +131,83 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// A slot for every field of the action, and the root directive where there is one.
-    fn fields(&self, action: &'static Action, loading: &mut Loading) -> (Vec<Slot>, Option<Directive>) {
-        let fields = self.any(&["fields", "mapping", "settings"]);
-        if let Some(node) = fields.as_ref().filter(|node| node.value.as_object().is_none()) {
-            loading.fault(|| {
-                node.fault("must be an object: the action's fields, each with a value or a directive")
-            });
-            return (Vec::new(), None);
+    /// The object of fields; an action without any needs none.
+    fn fields(&self, loading: &mut Loading) -> Option<Node<'d>> {
+        let node = self.any(&["fields", "mapping", "settings"])?;
+        if node.value.as_object().is_none() {
+            let message = refusal(
+                "an object: the action's fields, each with its value or directive",
+                node.value.kind(),
+            );
+            loading.fault(|| node.fault(message));
+            return None;
         }
-        self.look_for_unknown(fields.as_ref(), action, loading);
-        let root_directive = fields.as_ref().and_then(|fields| root_directive(fields, loading));
+        Some(node)
+    }
+
+    /// A slot for every field of the action, and the root directive where there is one.
+    fn slots(
+        &self,
+        action: &'static Action,
+        fields: Option<&Node<'d>>,
+        loading: &mut Loading,
+    ) -> (Vec<Slot>, Option<Directive>) {
+        self.look_for_unknown(fields, action, loading);
+        let whole = fields.filter(|fields| fields.get(ROOT_DIRECTIVE).is_some());
+        let root =
+            whole.and_then(|fields| self.compiled(fields, Directive::compile_mapping(fields.value), loading));
         let mut slots = Vec::with_capacity(action.fields.len());
         for field in &action.fields {
-            let mapped = fields.as_ref().and_then(|fields| fields.get(&field.key));
-            let origin = match (mapped, &field.default) {
-                (Some(_), _) if root_directive.is_some() => Origin::Root,
-                (Some(node), _) => {
-                    directive(&node, node.value, loading).map_or(Origin::Nothing, Origin::Directive)
-                }
+            let origin = match (fields.and_then(|fields| fields.get(&field.key)), &field.default) {
+                (Some(_), _) if whole.is_some() => Origin::Root,
+                (Some(node), _) => self
+                    .compiled(&node, Directive::compile(node.value), loading)
+                    .map_or(Origin::Nothing, Origin::Directive),
                 (None, Some(default)) if field.dialect.is_some() => Origin::Extension(default),
-                (None, _) => Origin::Nothing,
+                (None, _) => {
+                    self.look_for_required(field, loading);
+                    Origin::Nothing
+                }
             };
-            if field.required && matches!(origin, Origin::Nothing) && field.key != "timestamp" {
-                let message =
-                    format!("{} is required, but nothing is mapped to it: every event is refused", field.key);
-                loading.warn(|| self.node.fault(message));
-            }
             slots.push(Slot { field, origin });
         }
-        (slots, root_directive)
+        (slots, root)
+    }
+
+    /// The directive, unless it is none. Parts of it that fail whenever an event reaches them are faults too, but
+    /// not in what comes from Segment, which takes such a mapping: there they are warnings.
+    fn compiled(
+        &self,
+        node: &Node<'d>,
+        compiled: Result<Directive, CompileError>,
+        loading: &mut Loading,
+    ) -> Option<Directive> {
+        let at = |error: &CompileError| node.descend(&error.path).fault_of_key(error.message.as_str());
+        match compiled {
+            Ok(directive) => {
+                for error in directive.faults() {
+                    if self.segment {
+                        loading.warn(|| at(error));
+                    } else {
+                        loading.fault(|| at(error));
+                    }
+                }
+                Some(directive)
+            }
+            Err(error) => {
+                loading.fault(|| at(&error));
+                None
+            }
+        }
+    }
+
+    /// A missing `timestamp` has a stand-in unless the destination is strict; nothing else has.
+    fn look_for_required(&self, field: &Field, loading: &mut Loading) {
+        if field.required && field.key != "timestamp" {
+            let message =
+                format!("{} is required, but nothing is mapped to it: every event is refused", field.key);
+            loading.warn(|| self.node.fault(message));
+        }
     }
 
     /// Keys that the action does not have: Segment passes over them, so a pasted mapping loads with a warning.
@@ -207,34 +252,4 @@ fn trigger(node: &Node<'_>, loading: &mut Loading) -> Option<Trigger> {
         loading.warn(|| node.fault(format!("trigger, {difference}")));
     }
     Some(trigger)
-}
-
-/// Compiles the value, which stands at the node or was made from it.
-fn directive(node: &Node<'_>, value: &Value<'_>, loading: &mut Loading) -> Option<Directive> {
-    match Directive::compile(value) {
-        Ok(directive) => Some(directive),
-        Err(error) => {
-            loading.fault(|| node.descend(&error.path).fault_of_key(error.message));
-            None
-        }
-    }
-}
-
-/// `{"__segment_internal_directive":{"@transform":{"apply":…}},…rest}` means `{"@transform":{"apply":…,"mapping":{…rest}}}`.
-fn root_directive(fields: &Node<'_>, loading: &mut Loading) -> Option<Directive> {
-    let node = fields.get(ROOT_DIRECTIVE)?;
-    let mut directives = node.members();
-    let (Some((name, body)), None) = (directives.next(), directives.next()) else {
-        loading.fault(|| node.fault(format!("{ROOT_DIRECTIVE} must be an object of one directive")));
-        return None;
-    };
-    let rest: Object<'_> = fields
-        .members()
-        .filter(|(key, _)| !key.starts_with(RESERVED))
-        .map(|(key, node)| (Cow::Borrowed(key), node.value.clone()))
-        .collect();
-    let mut body = body.value.as_object().cloned().unwrap_or_default();
-    body.insert("mapping", Value::Object(rest));
-    let whole = Value::Object([(Cow::Borrowed(name), Value::Object(body))].into_iter().collect());
-    directive(&node, &whole, loading)
 }

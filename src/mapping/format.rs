@@ -51,7 +51,10 @@ pub fn utc(text: &str) -> Option<Cow<'_, str>> {
 /// Numbers of fewer than nine digits are refused: they are years and compact dates, not times.
 pub(super) fn mended_date_time(text: &str) -> Option<(&'static str, String)> {
     if let Some(date) = date(text) {
-        return Some(("a date, midnight UTC", format!("{}T00:00:00Z", date.format("%Y-%m-%d"))));
+        return Some((
+            "a date and taken for its midnight in UTC",
+            format!("{}T00:00:00Z", date.format("%Y-%m-%d")),
+        ));
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !digits_only(whole) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {

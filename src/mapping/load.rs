@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::document::Document;
-use super::fault::Fault;
+use super::fault::{Fault, MOST_FAULTS};
 use super::file;
 use super::{Action, Mapping};
 use crate::nearest::nearest;
@@ -24,9 +24,6 @@ pub const PRESETS: [(&str, &str); 2] = [
 
 /// A mapping file may not be larger.
 const MOST_BYTES: u64 = 1 << 20;
-
-/// Faults beyond these are not looked for: nobody reads so many, and each costs a pass over its file.
-const MOST_FAULTS: usize = 100;
 
 /// One destination's mappings, in the order in which they were listed.
 #[derive(Default)]
@@ -104,10 +101,13 @@ impl Loading {
     }
 
     fn document(&mut self, document: Result<Document<'_>, Vec<Fault>>) {
+        let before = self.faults.len();
         match document {
             Ok(document) => file::read(&document.root(), self),
             Err(faults) => faults.into_iter().for_each(|fault| self.fault(|| fault)),
         }
+        let of_this_file = self.faults.get_mut(before..).unwrap_or_default();
+        of_this_file.sort_by_key(|fault| (fault.line, fault.column));
     }
 
     /// Adds a mapping once its file has been understood, and holds it against those before it.

@@ -1,1 +1,361 @@
+//! The stage by its doors: fields as a table, files with their faults, presets, payloads.
 
+use std::borrow::Cow;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::field::Checked;
+use super::*;
+use crate::event::{Dialect, Violation};
+use crate::json::Value;
+
+fn fixture(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+fn load(names: &[&str]) -> Result<Mappings, Vec<Fault>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mappings");
+    Mappings::load(&names.iter().map(ToString::to_string).collect::<Vec<_>>(), &folder)
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn event(text: &str) -> Event<'_> {
+    let received_at = "2024-01-15T10:00:00.007Z".parse().unwrap();
+    Event { value: Value::parse(text).unwrap(), received_at, derived: false }
+}
+
+/// A payload as one line: the fields, then warnings or violations.
+fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> String {
+    let told = |violations: Vec<Violation>| -> String {
+        violations
+            .into_iter()
+            .map(|Violation { field, reason }| ["\n  ", &field, ": ", &reason].concat())
+            .collect()
+    };
+    let event = self::event(event);
+    match mapping.payload(&event, dialect, strict) {
+        Ok(payload) => {
+            let keys = mapping.action.fields.iter().map(|field| field.key.as_str());
+            let values: Vec<_> =
+                keys.filter_map(|key| payload.get(key).map(|value| format!("{key}={value}"))).collect();
+            [values.join(" "), told(payload.warnings)].concat()
+        }
+        Err(violations) => ["refused".to_owned(), told(violations)].concat(),
+    }
+}
+
+fn mapping<'m>(mappings: &'m Mappings, name: &str) -> &'m Mapping {
+    mappings.iter().find(|mapping| mapping.name == name).unwrap()
+}
+
+fn field(kind: Type, format: Option<Format>, multiple: bool) -> Field {
+    let text = String::new;
+    Field {
+        key: text(),
+        label: text(),
+        kind,
+        required: false,
+        multiple,
+        format,
+        description: text(),
+        default: None,
+        dialect: None,
+    }
+}
+
+#[test]
+fn fields_are_read_as_segment_reads_them() {
+    #[derive(Deserialize)]
+    struct Case {
+        r#type: Type,
+        format: Option<Format>,
+        #[serde(default)]
+        multiple: bool,
+        given: serde_json::Value,
+        strict: serde_json::Value,
+        /// As under `strict` where the file does not say.
+        lenient: Option<serde_json::Value>,
+        /// What the v2 dialect makes of a valid date-time.
+        utc: Option<serde_json::Value>,
+    }
+
+    let text = fixture("fields.json");
+    for case in serde_json::from_str::<Vec<Case>>(&text).unwrap() {
+        let given = case.given.to_string();
+        let field = field(case.r#type, case.format, case.multiple);
+        let check = |strict| match field.check(Cow::Owned(Value::parse(&given).unwrap()), strict) {
+            Checked::Absent => serde_json::json!("absent"),
+            Checked::Valid(value) | Checked::Mended(value, _) => serde_json::to_value(&*value).unwrap(),
+            Checked::Invalid(reason) => serde_json::json!(reason),
+        };
+        let (strict, lenient) = (check(true), check(false));
+        let loose =
+            |value: &serde_json::Value| value.as_f64().map_or_else(|| value.to_string(), |n| n.to_string());
+        assert_eq!(loose(&strict), loose(&case.strict), "{:?} {given} strict", case.r#type);
+        let expected = case.lenient.as_ref().unwrap_or(&case.strict);
+        assert_eq!(loose(&lenient), loose(expected), "{:?} {given} lenient", case.r#type);
+        if let Some(expected) = case.utc {
+            assert_eq!(utc(case.given.as_str().unwrap()).as_deref(), expected.as_str(), "{given}");
+        }
+    }
+}
+
+fn json() -> impl Strategy<Value = Value<'static>> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(|number| Value::Number(number.into())),
+        any::<String>().prop_map(Value::from),
+        "[0-9]{0,4}-?[0-9]{2}-?[0-9]{2}[Tt \u{a0}é]?[0-9:.+Z-]{0,20}".prop_map(Value::from),
+        "[+-]?[0-9xobeE._a-f]{0,9}".prop_map(Value::from),
+    ];
+    scalar.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::vec(("[a-c]", inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_checked_value_is_of_its_type_and_stays_what_it_is(value in json(), strict: bool, multiple: bool) {
+        for (kind, format) in [
+            (Type::String, None),
+            (Type::String, Some(Format::DateTime)),
+            (Type::String, Some(Format::Email)),
+            (Type::Number, None),
+            (Type::Integer, None),
+            (Type::Boolean, None),
+            (Type::Object, None),
+        ] {
+            let field = field(kind, format, multiple);
+            let (Checked::Valid(once) | Checked::Mended(once, _)) = field.check(Cow::Borrowed(&value), strict) else {
+                continue;
+            };
+            prop_assert!(multiple || kind.holds(&once) || once.is_null());
+            if let (false, Some(text), Some(format)) = (multiple, once.as_str(), format) {
+                prop_assert!(format.accepts(text));
+                prop_assert!(utc(text).is_none_or(|utc| self::utc(&utc).as_deref() == Some(&*utc)));
+            }
+            if let (false, Checked::Valid(twice)) = (multiple, field.check(Cow::Borrowed(&once), strict)) {
+                prop_assert_eq!(&once, &twice);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_embedded_tables_are_sound() {
+    action::parse(include_str!("../../mappings/actions.toml"))
+        .map(|actions| assert_eq!(actions.len(), 6))
+        .unwrap();
+    let mappings = load(&["segment", "amplitude"]).unwrap_or_else(|faults| panic!("{}", lines(&faults)));
+    assert_eq!(mappings.iter().count(), 10);
+    assert_eq!(lines(&mappings.warnings), "");
+    for mapping in &mappings {
+        assert_eq!(mapping.trigger.to_string(), mapping.action.trigger);
+    }
+}
+
+const EVENTS: [&str; 5] = [
+    r#"{"type":"identify","userId":"u1","timestamp":"2023-05-12T10:00:00+02:00","context":{"groupId":"g1"},
+        "traits":{"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null}}"#,
+    r#"{"type":"group","userId":"u1","groupId":7,"anonymousId":"","timestamp":"2023-05-12T08:00:00Z",
+        "traits":{"name":"Acme","mrr":"$99","plan":["pro"],"createdAt":"2021-03-15"}}"#,
+    r#"{"type":"track","event":"Report Created","userId":"u1","timestamp":"2023-05-12T08:00:00Z",
+        "properties":{"n":5},"groupTraits":[{"groupId":"g1","traits":{}}]}"#,
+    r#"{"type":"page","name":"","category":"Docs","userId":"u1"}"#,
+    r#"{"type":"screen","anonymousId":"a1","timestamp":"yesterday"}"#,
+];
+
+#[test]
+fn payloads_of_the_presets() {
+    let mappings = load(&["segment", "amplitude"]).unwrap();
+    let mut told = Vec::new();
+    for (text, kind) in
+        EVENTS.iter().flat_map(|text| [(text, SourceKind::Segment), (text, SourceKind::Amplitude)])
+    {
+        for mapping in mappings.iter().filter(|mapping| mapping.matches(kind, &event(text))) {
+            let v2 = outcome(mapping, text, Dialect::V2, false);
+            let strict = outcome(mapping, text, Dialect::Segment, true);
+            told.push(format!("{}\n v2: {v2}\n segment, strict: {strict}", mapping.name));
+        }
+    }
+    insta::assert_snapshot!(lines(&told), @r#"
+    Identify Calls
+     v2: userId="u1" email="a@b.co" name="Ada" createdAt="2023-05-12T08:00:00Z" traits={"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null} timestamp="2023-05-12T10:00:00+02:00" groupId="g1"
+      createdAt: was read as Unix seconds; it is sent as an ISO 8601 date-time
+     segment, strict: refused
+      createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a number
+    Amplitude Identify Calls
+     v2: userId="u1" email="a@b.co" name="Ada" createdAt="2023-05-12T08:00:00Z" traits={"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null} timestamp="2023-05-12T10:00:00+02:00" groupId="g1"
+      createdAt: was read as Unix seconds; it is sent as an ISO 8601 date-time
+     segment, strict: refused
+      createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a number
+    Group Calls
+     v2: userId="u1" groupId="7" name="Acme" createdAt="2021-03-15T00:00:00Z" plan="pro" traits={"name":"Acme","mrr":"$99","plan":["pro"],"createdAt":"2021-03-15"} timestamp="2023-05-12T08:00:00Z"
+      createdAt: was read as a date and taken for its midnight in UTC; it is sent as an ISO 8601 date-time
+      mrr: was left out: it must be a number, but is a string
+     segment, strict: refused
+      createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+      mrr: must be a number, but is a string
+    Amplitude Group Calls
+     v2: userId="u1" groupId="7" name="Acme" createdAt="2021-03-15T00:00:00Z" plan="pro" traits={"name":"Acme","mrr":"$99","plan":["pro"],"createdAt":"2021-03-15"} timestamp="2023-05-12T08:00:00Z"
+      createdAt: was read as a date and taken for its midnight in UTC; it is sent as an ISO 8601 date-time
+      mrr: was left out: it must be a number, but is a string
+     segment, strict: refused
+      createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+      mrr: must be a number, but is a string
+    Track Calls
+     v2: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z"
+     segment, strict: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z"
+    Amplitude Track Calls
+     v2: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z" groupTraits=[{"groupId":"g1","traits":{}}]
+     segment, strict: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z"
+    Page Calls
+     v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
+      timestamp: was missing; the time of receipt stands in for it
+     segment, strict: refused
+      timestamp: must be a string, but what the mapping gives for it is missing, null or empty in this event
+    Amplitude Page Calls
+     v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
+      timestamp: was missing; the time of receipt stands in for it
+     segment, strict: refused
+      timestamp: must be a string, but what the mapping gives for it is missing, null or empty in this event
+    Screen Calls
+     v2: refused
+      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+     segment, strict: refused
+      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+    Amplitude Screen Calls
+     v2: refused
+      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+     segment, strict: refused
+      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+    "#);
+}
+
+#[test]
+fn what_is_pasted_from_segment_equals_its_preset() {
+    let (own, pasted) = (load(&["segment"]).unwrap(), load(&["segment-presets.json"]).unwrap());
+    assert_eq!(lines(&pasted.warnings), "");
+    for (own, pasted) in own.iter().zip(&pasted) {
+        assert_eq!(
+            (&own.name, own.enabled, own.source, own.trigger.to_string(), &own.action.slug),
+            (&pasted.name, pasted.enabled, pasted.source, pasted.trigger.to_string(), &pasted.action.slug),
+        );
+        for event in EVENTS {
+            for (dialect, strict) in [(Dialect::V2, false), (Dialect::Segment, true)] {
+                assert_eq!(outcome(own, event, dialect, strict), outcome(pasted, event, dialect, strict));
+            }
+        }
+    }
+    assert_eq!(own.iter().count(), pasted.iter().count());
+}
+
+#[test]
+fn segments_api_answers_are_read_as_they_are() {
+    let mappings = load(&["segment-api.json"]).unwrap();
+    insta::assert_snapshot!(lines(&mappings.warnings), @"segment-api.json:16:11: action track has no field anonymousId; it is passed over, as at Segment");
+    let groups = mapping(&mappings, "Accounts from properties");
+    assert!(!groups.enabled);
+    let track = r#"{"type":"track","timestamp":"2023-05-12T08:00:00Z","properties":{"account":"g7"}}"#;
+    assert_eq!(
+        outcome(groups, track, Dialect::V2, false),
+        r#"groupId="g7" timestamp="2023-05-12T08:00:00Z""#
+    );
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let told = |names: &[&str]| load(names).err().map(|faults| lines(&faults)).unwrap_or_default();
+    insta::assert_snapshot!(told(&["mistakes.toml"]), @r#"
+    mistakes.toml:1:1: a mapping file has no key sorce; did you mean source?
+    mistakes.toml:2:10: source must be "segment" or "amplitude"
+    mistakes.toml:6:11: enabled must be true or false
+    mistakes.toml:7:11: trigger: no event has the type "trak"
+    mistakes.toml:11:1: action track has no field evnt; did you mean event?
+    mistakes.toml:12:12: there is no directive @pat; did you mean @path?
+    mistakes.toml:13:15: one object holds one directive, but there is another key beside it
+    mistakes.toml:17:1: a mapping has no key triger; did you mean trigger?
+    mistakes.toml:18:19: trigger: expected a value in double quotes
+    mistakes.toml:19:10: there is no action trakc; did you mean track?
+    mistakes.toml:22:8: must be a non-empty string, but is an empty string
+    mistakes.toml:23:11: must be a non-empty string, but is a number
+    mistakes.toml:25:78: needs exists or blank
+    mistakes.toml:28:8: another mapping of this destination has the same name: choose another
+    "#);
+    insta::assert_snapshot!(told(&["mistakes.json"]), @r"
+    mistakes.json:5:28: trigger: expected a value in double quotes
+    mistakes.json:9:5: a mapping must be an object, but is a number
+    mistakes.json:10:76: there is no action trackk; did you mean track?
+    mistakes.json:10:97: must be an object: the action's fields, each with its value or directive, but is an array
+    ");
+    insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r"
+    segmnt: is neither a preset nor a path ending in .toml or .json; did you mean segment?
+    missing.toml: cannot be read: No such file or directory (os error 2)
+    segment-presets.json:4:15: another mapping of this destination has the same name: choose another
+    segment-presets.json:36:15: another mapping of this destination has the same name: choose another
+    segment-presets.json:53:15: another mapping of this destination has the same name: choose another
+    segment-presets.json:70:15: another mapping of this destination has the same name: choose another
+    segment-presets.json:87:15: another mapping of this destination has the same name: choose another
+    ");
+}
+
+#[test]
+fn a_destination_has_fifty_mappings_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = |index| {
+        format!("[[mappings]]\nname = 'm{index}'\ntrigger = 'type = \"page\"'\naction = 'postToAccoil'\n")
+    };
+    let load = |count: usize| {
+        std::fs::write(folder.path().join("many.toml"), (0..count).map(mapping).collect::<String>()).unwrap();
+        Mappings::load(&["segment".to_owned(), "many.toml".to_owned()], folder.path())
+    };
+    assert_eq!(load(45).map(|mappings| mappings.iter().count()).ok(), Some(50));
+    insta::assert_snapshot!(lines(&load(60).err().unwrap_or_default()), @"many.toml:181:1: is mapping 51: a destination has 50 at most");
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        let loaded = Mappings::load(&[name.to_owned()], folder.path());
+        loaded.err().map(|faults| lines(&faults)).unwrap_or_default()
+    };
+    let deep = format!("{{\"mappings\":{}", "[".repeat(100_000));
+    insta::assert_snapshot!(told("deep.json", &deep), @"deep.json:1:76: nested too deeply");
+    insta::assert_snapshot!(told("deep.toml", &format!("a = {}", "[".repeat(100_000))), @r"
+    deep.toml:1:85: cannot recurse further; max recursion depth met
+    deep.toml:1:100005: unclosed array, expected `]`
+    ");
+    insta::assert_snapshot!(told("large.toml", &" ".repeat(2 << 20)), @"large.toml: cannot be read: it is larger than 1048576 bytes");
+    insta::assert_snapshot!(told("cut.json", "{\"mappings\":[\n  {"), @"cut.json:2:3: EOF while parsing an object");
+    insta::assert_snapshot!(told("two.toml", "mappings = 1\nmappings = \n"), @r"
+    two.toml:2:1: duplicate key
+    two.toml:2:12: string values must be quoted, expected literal string
+    ");
+    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: holds no list of mappings");
+    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: holds no list of mappings");
+    insta::assert_snapshot!(told("none.json", "[]"), @"");
+}
+
+#[test]
+fn the_schema_knows_every_action_and_field() {
+    let schema = schema().to_string();
+    for action in Action::all() {
+        assert!(schema.contains(&format!("\"const\":\"{}\"", action.slug)), "{}", action.slug);
+        for field in &action.fields {
+            assert!(schema.contains(&format!("\"{}\":{{\"description\"", field.key)), "{}", field.key);
+        }
+    }
+}
