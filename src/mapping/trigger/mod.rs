@@ -1,42 +1,114 @@
-//! STUB, dropped when the branch `trigger` is merged: `type = "x"` only.
+//! Triggers: the condition in Segment's FQL under which a mapping takes an event (stage 3, match).
+//!
+//! A text is read once, when the configuration loads, into a tree of [`predicate::Predicate`]s; an event then
+//! costs path look-ups and comparisons, no allocation. Whatever Segment's own editor can write means exactly
+//! what Segment's evaluator makes of it; beyond that the text is read as FQL documents it (DESIGN 5.7,
+//! `facts/segment.md` 5). Nothing here may panic or recurse without bound, whatever the text.
 
+mod condition;
+mod difference;
+mod field;
+mod lexer;
+mod number;
+mod parser;
+mod pattern;
+mod predicate;
+mod print;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use self::difference::Difference;
+use self::predicate::Predicate;
 use crate::json::Value;
+use crate::nearest::nearest;
 
-#[derive(Debug)]
-pub struct Trigger(String);
+/// Longest trigger text read, in bytes.
+pub const MAX_LENGTH: usize = 65_536;
 
-#[derive(Debug)]
+/// A compiled trigger. Two are equal when they ask the same, however they were written.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    predicate: Predicate,
+    /// Each once, with its first column in the text, in that order.
+    differences: Vec<(usize, Difference)>,
+}
+
+/// Why a text is not a trigger: what was wrong there and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (column {column})")]
 pub struct TriggerError {
+    /// From 1, in characters.
     pub column: usize,
     pub message: String,
 }
 
 impl Trigger {
-    pub fn parse(text: &str) -> Result<Trigger, TriggerError> {
-        text.strip_prefix("type = \"")
-            .and_then(|rest| rest.strip_suffix('"'))
-            .map(|kind| Trigger(kind.to_owned()))
-            .ok_or_else(|| TriggerError {
-                column: 8,
-                message: "expected a value in double quotes".to_owned(),
-            })
+    /// Compiles a trigger; the error is the first fault from the left.
+    pub fn parse(text: &str) -> Result<Self, TriggerError> {
+        let (predicate, mut noticed) = parser::parse(text)
+            .map_err(|fault| TriggerError { column: 1 + chars(text, 0, fault.at), message: fault.message })?;
+        noticed.sort_by_key(|(at, _)| *at);
+        let (mut seen, mut passed, mut column) = (HashSet::new(), 0, 1);
+        let mut differences = Vec::new();
+        for (at, difference) in noticed {
+            column += chars(text, passed, at);
+            passed = at;
+            if seen.insert(difference.clone()) {
+                differences.push((column, difference));
+            }
+        }
+        Ok(Self { predicate, differences })
     }
 
+    /// Whether the event, an object in the shape of the Segment spec, is wanted.
     pub fn matches(&self, event: &Value<'_>) -> bool {
-        event.get("type").and_then(Value::as_str) == Some(self.0.as_str())
+        self.predicate.holds(event)
     }
 
+    /// Where Segment's own parser reads the text otherwise than it is written, each with column and advice.
+    /// Empty when both agree. For `check`.
     pub fn differences(&self) -> Vec<String> {
-        Vec::new()
+        self.differences.iter().map(|(column, difference)| format!("column {column}: {difference}")).collect()
     }
 
+    /// Why no event of any of these types can match; `None` when one may. It never calls a trigger impossible
+    /// that is not, but does not see every contradiction: only those in `type` and in single conditions.
     pub fn impossible(&self, types: &[&str]) -> Option<String> {
-        (!types.contains(&self.0.as_str())).then(|| format!("no event has the type \"{}\"", self.0))
+        if types.iter().any(|kind| self.predicate.may_be(true, kind)) {
+            return None;
+        }
+        let known = types.join(", ");
+        let unknown = self.predicate.types_named().into_iter().find(|named| !types.contains(named));
+        Some(match unknown {
+            Some(unknown) => {
+                let meant = nearest(unknown, types.iter().copied())
+                    .map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
+                format!("no event has the type \"{unknown}\"{meant} (types are: {known})")
+            }
+            None => format!(
+                "no event of any type ({known}) can fulfil these conditions together; perhaps an `or` is meant"
+            ),
+        })
     }
 }
 
-impl std::fmt::Display for Trigger {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "type = \"{}\"", self.0)
+fn chars(text: &str, from: usize, to: usize) -> usize {
+    text.get(from..to).map_or(0, |part| part.chars().count())
+}
+
+impl PartialEq for Trigger {
+    fn eq(&self, other: &Self) -> bool {
+        self.predicate == other.predicate
+    }
+}
+
+/// The trigger as text: parsing it gives the same trigger.
+impl fmt::Display for Trigger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.predicate.fmt(formatter)
     }
 }

@@ -1,0 +1,131 @@
+//! What a literal beside a field means, field by field, as Segment's parser decides it (`facts/segment.md` 5.3),
+//! and where it decides otherwise than we do.
+
+use super::difference::Difference;
+use super::field::{Field, Kind, OBJECTS};
+use super::lexer::Word;
+use super::number;
+use super::predicate::{Literal, Operator, Predicate, Test};
+use crate::nearest::nearest;
+
+/// The event's own fields that the Segment spec names.
+const SPEC_FIELDS: [&str; 20] = [
+    "type",
+    "event",
+    "name",
+    "userId",
+    "properties",
+    "traits",
+    "context",
+    "anonymousId",
+    "groupId",
+    "previousId",
+    "messageId",
+    "timestamp",
+    "originalTimestamp",
+    "sentAt",
+    "receivedAt",
+    "integrations",
+    "category",
+    "channel",
+    "version",
+    "projectId",
+];
+
+/// The path of a word; `None` when nothing is left of it. The editor writes `list[0]` as `list\[0\]`: a bracket
+/// in a name is a step, as it is for Segment.
+pub(super) fn field(word: &Word) -> Option<Field> {
+    let steps = word.names.iter().flat_map(|name| name.split(['[', ']']));
+    let path: Vec<String> = steps.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    (!path.is_empty()).then_some(Field { path, unreadable: word.unreadable.is_some() })
+}
+
+pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Predicate {
+    let kind = field.kind();
+    let literal = if operator.is_order() { ordered(kind, literal) } else { equated(kind, operator, literal) };
+    // Beyond Segment's reach `!=` is the plain opposite of `=`, which a missing field fulfils.
+    let opposite = kind == Kind::Other && matches!(literal, Literal::Number(_) | Literal::Bool(_));
+    if opposite && operator == Operator::NotEqual {
+        let equal = Predicate::Condition(field, Test::Compare(Operator::Equal, literal));
+        return Predicate::Not(Box::new(equal));
+    }
+    Predicate::Condition(field, Test::Compare(operator, literal))
+}
+
+/// What `=` and `!=` compare with.
+fn equated(kind: Kind, operator: Operator, literal: Literal) -> Literal {
+    let as_text = match (&literal, kind) {
+        (Literal::Number(_), Kind::Label | Kind::Name | Kind::UserId) => true,
+        (Literal::Bool(_), Kind::Label | Kind::Name) => true,
+        (Literal::Bool(_), Kind::UserId | Kind::Nested) => operator == Operator::NotEqual,
+        _ => false,
+    };
+    if as_text { Literal::Text(text(literal)) } else { literal }
+}
+
+/// What an order compares with: a number, or a text that is none, beside which it never holds.
+fn ordered(kind: Kind, literal: Literal) -> Literal {
+    match literal {
+        Literal::Bool(bool) if matches!(kind, Kind::Nested | Kind::Other) => {
+            Literal::Number(f64::from(u8::from(bool)))
+        }
+        Literal::Number(_) => literal,
+        literal => {
+            let text = text(literal);
+            number::from_text(&text).map_or(Literal::Text(text), Literal::Number)
+        }
+    }
+}
+
+/// `String(literal)`
+pub(super) fn text(literal: Literal) -> String {
+    match literal {
+        Literal::Text(text) => text,
+        Literal::Number(number) => number::to_text(number),
+        Literal::Bool(bool) => bool.to_string(),
+        Literal::Null => "null".to_owned(),
+    }
+}
+
+/// Notes where Segment reads the comparison otherwise.
+pub(super) fn note(
+    at: usize,
+    field: &Field,
+    operator: Operator,
+    literal: &Literal,
+    notes: &mut Vec<(usize, Difference)>,
+) {
+    note_field(at, field, notes);
+    if field.kind() == Kind::Label && *literal == Literal::Null && !operator.is_order() {
+        notes.push((at, Difference::NullLabel(field.path.concat())));
+    }
+}
+
+/// Notes where Segment reads a function of the field otherwise: it knows none of `type`.
+pub(super) fn note_function(at: usize, field: &Field, notes: &mut Vec<(usize, Difference)>) {
+    note_field(at, field, notes);
+    if field.is_type() {
+        notes.push((at, Difference::UnknownField { name: "type".to_owned(), meant: None }));
+    }
+}
+
+fn note_field(at: usize, field: &Field, notes: &mut Vec<(usize, Difference)>) {
+    if field.path.iter().any(|name| name.contains('.')) {
+        notes.push((at, Difference::DotInName));
+    }
+    if field.kind() != Kind::Other {
+        return;
+    }
+    let Some(root) = field.path.first() else { return };
+    notes.push((
+        at,
+        match root.as_str() {
+            "type" | "event" | "name" | "userId" => Difference::PathIntoValue(root.clone()),
+            object if OBJECTS.contains(&object) => Difference::WholeObject(root.clone()),
+            other => {
+                let meant = nearest(other, SPEC_FIELDS.into_iter()).filter(|meant| *meant != other);
+                Difference::UnknownField { name: root.clone(), meant }
+            }
+        },
+    ));
+}

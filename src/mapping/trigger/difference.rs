@@ -1,0 +1,97 @@
+//! Every way in which a trigger we can read is read otherwise by Segment's own parser (`facts/segment.md` 5.1,
+//! 5.2), as a sentence with advice for `check`. The lexer and the parser notice them; none is an error.
+
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Difference {
+    MixedConnectives,
+    NestedParentheses,
+    NegatedParenthesis,
+    FunctionInParentheses,
+    UnknownField { name: String, meant: Option<&'static str> },
+    PathIntoValue(String),
+    WholeObject(String),
+    NullLabel(String),
+    UnreadableName(String),
+    DotInName,
+    WideCharacterInName,
+    SingleQuotes,
+    CutWord(String),
+    Glob,
+    Exponent,
+    MissingSpace { symbol: &'static str, place: &'static str },
+    SpaceAfterNegation,
+    CarriageReturn,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MixedConnectives => formatter.write_str(
+                "`and` binds tighter than `or` here; Segment takes the last of them for the whole line: put \
+                 parentheses round one kind",
+            ),
+            Self::NestedParentheses => {
+                formatter.write_str("Segment refuses a trigger with parentheses inside parentheses")
+            }
+            Self::NegatedParenthesis => formatter.write_str(
+                "`!( … )` negates here; Segment ignores the `!`: negate each condition instead, with `!=` or \
+                 `!contains( … )`",
+            ),
+            Self::FunctionInParentheses => formatter.write_str(
+                "Segment ends the parenthesis behind this function: put the function last in the parenthesis",
+            ),
+            Self::UnknownField { name, meant } => {
+                write!(formatter, "Segment cannot ask about `{name}` and leaves the condition out")?;
+                meant.map_or(Ok(()), |meant| write!(formatter, "; did you mean `{meant}`?"))
+            }
+            Self::PathIntoValue(name) => write!(
+                formatter,
+                "Segment asks about `{name}` itself and ignores the rest of the path: ask below `properties`, \
+                 `traits` or `context`"
+            ),
+            Self::WholeObject(name) => write!(
+                formatter,
+                "`{name}` is the whole object here; Segment looks for `{name}.{name}`: name a field in it"
+            ),
+            Self::NullLabel(name) => write!(
+                formatter,
+                "this asks whether `{name}` is there; Segment compares it with the text \"null\""
+            ),
+            Self::UnreadableName(name) => write!(
+                formatter,
+                "Segment never finds the name `{name}` when it is written so, and neither is it found here: \
+                 write `\\{name}`"
+            ),
+            Self::DotInName => formatter.write_str(
+                "`\\.` is part of the name here; Segment takes it for a step into an object: no trigger of \
+                 Segment reaches a name with a dot",
+            ),
+            Self::WideCharacterInName => {
+                formatter.write_str("Segment refuses a trigger with this character in a name")
+            }
+            Self::SingleQuotes => {
+                formatter.write_str("Segment takes single quotes for part of the text: write double quotes")
+            }
+            Self::CutWord(word) => {
+                write!(formatter, "Segment loses letters of the last word: write \"{word}\" in double quotes")
+            }
+            Self::Glob => formatter.write_str(
+                "this pattern is a glob here; Segment reads a last `*` as \"starts with the rest\", anything \
+                 else as \"ends with all but the first character\": write \"text*\" or \"*text\"",
+            ),
+            Self::Exponent => {
+                formatter.write_str("Segment reads numbers only up to their exponent: write all the digits")
+            }
+            Self::MissingSpace { symbol, place } => {
+                write!(formatter, "Segment wants a space {place} `{symbol}` and misreads the trigger without")
+            }
+            Self::SpaceAfterNegation => formatter
+                .write_str("Segment refuses a trigger with something between `!` and a function's name"),
+            Self::CarriageReturn => {
+                formatter.write_str("Segment refuses a trigger with a carriage return: end lines with \\n")
+            }
+        }
+    }
+}

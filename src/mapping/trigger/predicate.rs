@@ -1,0 +1,151 @@
+//! What a trigger compiles to, and how it is held against an event.
+//!
+//! Holds the comparisons of Segment's evaluator (`facts/segment.md` 5.3). Allocates nothing.
+
+use super::field::{Actual, Field};
+use super::pattern::Pattern;
+use crate::json::Value;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Predicate {
+    All(Vec<Predicate>),
+    Any(Vec<Predicate>),
+    Not(Box<Predicate>),
+    Condition(Field, Test),
+}
+
+/// What is asked of a field.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Test {
+    Compare(Operator, Literal),
+    /// A text with this in it.
+    Contains(String),
+    /// A text without it; not the same as its negation: a missing field is no text.
+    Lacks(String),
+    Match(Pattern),
+    /// A text that does not match.
+    Mismatch(Pattern),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Literal {
+    Text(String),
+    Number(f64),
+    Bool(bool),
+    Null,
+}
+
+impl Predicate {
+    pub(super) fn holds<'e>(&self, event: &'e Value<'e>) -> bool {
+        match self {
+            Self::All(all) => all.iter().all(|one| one.holds(event)),
+            Self::Any(any) => any.iter().any(|one| one.holds(event)),
+            Self::Not(one) => !one.holds(event),
+            Self::Condition(field, test) => !field.unreadable && test.holds(field.actual(event)),
+        }
+    }
+
+    /// Whether some event of this type may make the predicate `wanted`, each condition taken by itself.
+    pub(super) fn may_be(&self, wanted: bool, kind: &str) -> bool {
+        match self {
+            Self::All(all) if wanted => all.iter().all(|one| one.may_be(true, kind)),
+            Self::All(all) => all.iter().any(|one| one.may_be(false, kind)),
+            Self::Any(any) if wanted => any.iter().any(|one| one.may_be(true, kind)),
+            Self::Any(any) => any.iter().all(|one| one.may_be(false, kind)),
+            Self::Not(one) => one.may_be(!wanted, kind),
+            Self::Condition(field, test) if field.unreadable || test.never_holds() => !wanted,
+            Self::Condition(field, test) if field.is_type() => test.holds(Actual::Text(kind)) == wanted,
+            Self::Condition(..) => true,
+        }
+    }
+
+    /// The texts that `type` is compared with.
+    pub(super) fn types_named(&self) -> Vec<&str> {
+        match self {
+            Self::All(several) | Self::Any(several) => several.iter().flat_map(Self::types_named).collect(),
+            Self::Not(one) => one.types_named(),
+            Self::Condition(field, Test::Compare(Operator::Equal, Literal::Text(text)))
+                if field.is_type() =>
+            {
+                vec![text]
+            }
+            Self::Condition(..) => Vec::new(),
+        }
+    }
+}
+
+impl Test {
+    fn holds(&self, actual: Actual<'_>) -> bool {
+        match (self, actual) {
+            (Self::Compare(operator, literal), actual) => compare(*operator, literal, actual),
+            (Self::Contains(part), Actual::Text(text)) => text.contains(part.as_str()),
+            (Self::Lacks(part), Actual::Text(text)) => !text.contains(part.as_str()),
+            (Self::Match(pattern), Actual::Text(text)) => pattern.matches(text),
+            (Self::Mismatch(pattern), Actual::Text(text)) => !pattern.matches(text),
+            (Self::Contains(_) | Self::Lacks(_) | Self::Match(_) | Self::Mismatch(_), _) => false,
+        }
+    }
+
+    /// An order beside something that is no number.
+    fn never_holds(&self) -> bool {
+        matches!(self, Self::Compare(operator, literal)
+            if operator.is_order() && !matches!(literal, Literal::Number(_)))
+    }
+}
+
+/// Numbers compare with numbers only, so that a missing one is neither equal nor unequal; every other literal
+/// is unequal to whatever it does not equal, a missing field too.
+fn compare(operator: Operator, literal: &Literal, actual: Actual<'_>) -> bool {
+    let equal = match (literal, actual) {
+        (Literal::Number(right), Actual::Number(left)) => return operator.holds(left, *right),
+        (Literal::Number(_), _) => return false,
+        (Literal::Text(right), Actual::Text(left)) => left == right,
+        (Literal::Bool(right), Actual::Bool(left)) => left == *right,
+        (Literal::Null, Actual::Missing) => true,
+        _ => false,
+    };
+    match operator {
+        Operator::Equal => equal,
+        Operator::NotEqual => !equal,
+        _ => false,
+    }
+}
+
+impl Operator {
+    pub(super) fn is_order(self) -> bool {
+        !matches!(self, Self::Equal | Self::NotEqual)
+    }
+
+    #[expect(clippy::float_cmp, reason = "the language compares numbers exactly")]
+    fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+        }
+    }
+
+    pub(super) const fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
