@@ -14,6 +14,7 @@
 
 pub mod event;
 pub mod json;
+pub mod nearest;
 
 pub mod receive;
 
