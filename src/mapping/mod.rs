@@ -1,1 +1,3 @@
 //! Triggers, directives, field tables and presets (stage 3).
+
+pub mod directive;

@@ -1,1 +1,3 @@
 //! The one integration test binary: a file a stage, each through its public door.
+
+mod reference_directives;
