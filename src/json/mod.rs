@@ -8,6 +8,7 @@
 mod edit;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -173,8 +174,23 @@ impl<'a> Object<'a> {
         Some(self.0.remove(index).1)
     }
 
+    /// Keeps the members for which this holds, in their order.
+    pub(crate) fn retain_mut(&mut self, mut keep: impl FnMut(&str, &mut Value<'a>) -> bool) {
+        self.0.retain_mut(|(key, value)| keep(key, value));
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'a>)> + DoubleEndedIterator {
         self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
+    /// The members in their order, keys as they are held (borrowed from the text or owned).
+    pub fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        &self.0
+    }
+
+    /// An object of members whose keys are known to differ.
+    pub(crate) fn from_distinct(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
+        Self(members)
     }
 
     pub fn len(&self) -> usize {
@@ -220,11 +236,46 @@ impl<'a> IntoIterator for Object<'a> {
 
 impl<'a, K: Into<Cow<'a, str>>> FromIterator<(K, Value<'a>)> for Object<'a> {
     fn from_iter<I: IntoIterator<Item = (K, Value<'a>)>>(members: I) -> Self {
-        let mut object = Self::new();
+        let mut builder = Members::default();
         for (key, value) in members {
-            object.insert(key, value);
+            builder.insert(key.into(), value);
         }
-        object
+        Self(builder.members)
+    }
+}
+
+/// Members being collected: a repeated key is found by scan while they are few, by hash from then on.
+/// `V` is a [`Value`], or what a directive puts in its place until it is one.
+pub(crate) struct Members<'a, V> {
+    pub(crate) members: Vec<(Cow<'a, str>, V)>,
+    places: Option<HashMap<Cow<'a, str>, usize>>,
+}
+
+impl<V> Default for Members<'_, V> {
+    fn default() -> Self {
+        Self { members: Vec::with_capacity(8), places: None }
+    }
+}
+
+impl<'a, V> Members<'a, V> {
+    /// Sets a member: an existing key keeps its place.
+    pub(crate) fn insert(&mut self, key: Cow<'a, str>, value: V) {
+        if self.places.is_none() && self.members.len() >= HASHED_FROM {
+            self.places =
+                Some(self.members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect());
+        }
+        let place = match &self.places {
+            Some(places) => places.get(&key).copied(),
+            None => self.members.iter().position(|(name, _)| *name == key),
+        };
+        if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
+            member.1 = value;
+            return;
+        }
+        if let Some(places) = &mut self.places {
+            places.insert(key.clone(), self.members.len());
+        }
+        self.members.push((key, value));
     }
 }
 
@@ -364,27 +415,11 @@ impl<'de> Visitor<'de> for Depth {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let inner = self.deeper()?;
-        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(8);
-        let mut places: Option<std::collections::HashMap<Cow<'de, str>, usize>> = None;
+        let mut builder = Members::default();
         while let Some(Key(key)) = access.next_key()? {
-            let value = access.next_value_seed(inner)?;
-            if places.is_none() && members.len() >= HASHED_FROM {
-                places = Some(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect());
-            }
-            let place = match &places {
-                Some(places) => places.get(&key).copied(),
-                None => members.iter().position(|(name, _)| *name == key),
-            };
-            if let Some(member) = place.and_then(|place| members.get_mut(place)) {
-                member.1 = value;
-                continue;
-            }
-            if let Some(places) = &mut places {
-                places.insert(key.clone(), members.len());
-            }
-            members.push((key, value));
+            builder.insert(key, access.next_value_seed(inner)?);
         }
-        Ok(Value::Object(Object(members)))
+        Ok(Value::Object(Object(builder.members)))
     }
 }
 

@@ -4,3 +4,4 @@
 
 mod http;
 mod sandbox;
+mod reference_directives;

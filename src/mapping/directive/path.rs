@@ -1,0 +1,123 @@
+//! `@path`: where in the event a value is; also the paths inside templates and `@arrayPath`.
+//!
+//! Split once, when the mapping is compiled; a lookup then allocates nothing. The splitting rules are those of
+//! Segment's `get`: dots, brackets around quotes or digits, quotes thrown away (facts/segment.md 4.6).
+
+use super::compile::{Compiler, Place};
+use super::node::{Node, Scope};
+use super::resolved::{Resolved, View};
+use super::{ResolveError, javascript};
+use crate::json::Value;
+
+/// A path, split.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Path(Vec<Key>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    name: Box<str>,
+    /// The array index that the name spells.
+    index: Option<usize>,
+}
+
+impl Path {
+    /// A path as `@path` has it: its first `$.` is dropped, wherever it stands.
+    pub(super) fn rooted(text: &str) -> Self {
+        Self::plain(&text.replacen("$.", "", 1))
+    }
+
+    /// A path as templates have it: every part is a key.
+    pub(super) fn plain(text: &str) -> Self {
+        let keys = parts(text).into_iter().filter(|part| !part.is_empty()).map(|part| {
+            let name: Box<str> = part.replace(['\'', '"'], "").into();
+            Key { index: javascript::array_index(&name), name }
+        });
+        Self(keys.collect())
+    }
+
+    /// Walks from the root; a falsy value on the way ends the walk and is what is found.
+    pub(super) fn get<'s, 'e>(&self, root: View<'s, 'e>) -> Resolved<'s, 'e> {
+        let mut at = root;
+        for (walked, key) in self.0.iter().enumerate() {
+            if !at.is_truthy() {
+                break;
+            }
+            match key.step(at) {
+                Ok(next) => at = next,
+                Err(leaf) => {
+                    let rest = self.0.get(walked + 1..).unwrap_or_default();
+                    return rest.iter().try_fold(leaf, Key::step_into_leaf).map_or(Resolved::Undefined, Resolved::owned);
+                }
+            }
+        }
+        at.resolved()
+    }
+}
+
+/// The text between separators: `.`, a `[` before a quote or digit, brackets closing after one.
+fn parts(text: &str) -> Vec<&str> {
+    let marks = |character: char| matches!(character, '"' | '\'' | '0'..='9');
+    let (mut parts, mut start, mut closing, mut before) = (Vec::new(), 0, false, None);
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let next = characters.peek().map(|(_, next)| *next);
+        closing = character == ']' && (closing || before.is_some_and(marks));
+        before = Some(character);
+        if closing || character == '.' || (character == '[' && next.is_some_and(marks)) {
+            parts.push(text.get(start..at).unwrap_or_default());
+            start = at + 1;
+        }
+    }
+    parts.push(text.get(start..).unwrap_or_default());
+    parts
+}
+
+impl Key {
+    /// One step; `Err` is a length or a character, which the event does not hold as a value of its own.
+    fn step<'s, 'e>(&self, at: View<'s, 'e>) -> Result<View<'s, 'e>, Value<'static>> {
+        let length = |length: usize| Err(Value::Number(length.into()));
+        let found = match at {
+            View::Value(Value::Object(object)) => object.get(&self.name).map(View::Value),
+            View::Value(Value::Array(items)) if &*self.name == "length" => return length(items.len()),
+            View::Value(Value::Array(items)) => self.index.and_then(|index| items.get(index)).map(View::Value),
+            View::Value(Value::String(text)) => return javascript::character(text, &self.name).map_or(Ok(View::Undefined), Err),
+            View::Sparse(Resolved::Object(members)) => {
+                members.iter().find(|(key, _)| **key == *self.name).map(|(_, member)| member.view())
+            }
+            View::Sparse(Resolved::Array(items)) if &*self.name == "length" => return length(items.len()),
+            View::Sparse(Resolved::Array(items)) => self.index.and_then(|index| items.get(index)).map(Resolved::view),
+            _ => None,
+        };
+        Ok(found.unwrap_or(View::Undefined))
+    }
+
+    /// One step from a length or a character.
+    fn step_into_leaf(leaf: Value<'static>, key: &Key) -> Option<Value<'static>> {
+        match &leaf {
+            leaf if !javascript::is_truthy(leaf) => Some(leaf.clone()),
+            Value::String(text) => javascript::character(text, &key.name),
+            _ => None,
+        }
+    }
+}
+
+/// Compiles the operand of `@path`: a text, or a directive that gives one.
+pub(super) fn compile(operand: &Value<'_>, compiler: &mut Compiler, place: &Place<'_>) -> Node {
+    match operand {
+        Value::String(text) => Node::Path(Path::rooted(text)),
+        other => Node::PathFrom(Box::new(compiler.node(other, place)), place.to_string()),
+    }
+}
+
+/// A path that the event itself spells.
+pub(super) fn resolve_from<'s, 'e>(
+    operand: &'e Node,
+    place: &str,
+    scope: Scope<'s, 'e, '_>,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
+    let path = operand.resolve(scope)?;
+    match path.view().as_str() {
+        Some(text) => Ok(Path::rooted(text).get(scope.root)),
+        None => Err(ResolveError::new(place, format!("the path must be a string, but it is {}", path.view().kind()))),
+    }
+}

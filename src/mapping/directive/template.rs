@@ -1,0 +1,136 @@
+//! `@template`: text with `{{path}}` and `{{{path}}}` in it, neither of them escaped.
+//!
+//! The engine replaces in two passes, triple braces first, so that the second also sees what the first put in.
+//! Templates without triple braces (nearly all) are split once, at compile time.
+
+use super::compile::{Compiler, Place};
+use super::javascript;
+use super::node::{Node, Scope};
+use super::path::Path;
+use super::resolved::Resolved;
+use super::ResolveError;
+use crate::json::Value;
+
+/// The longest template that is read, in bytes.
+const MAX_LENGTH: usize = 32 * 1024;
+
+const DOUBLE: usize = 2;
+const TRIPLE: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Template {
+    pieces: Vec<Piece>,
+    /// Whether the second pass is still to be made, over the text that the first gives.
+    again: bool,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Path(Path),
+}
+
+impl Template {
+    fn parse(text: &str) -> Self {
+        let pieces = split(text, TRIPLE);
+        if pieces.iter().any(|piece| matches!(piece, Piece::Path(_))) {
+            return Self { pieces, again: true };
+        }
+        Self { pieces: split(text, DOUBLE), again: false }
+    }
+
+    pub(super) fn render<'s, 'e>(&self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+        if let ([Piece::Path(path)], false) = (self.pieces.as_slice(), self.again) {
+            let value = path.get(scope.root);
+            if value.view().as_str().is_some() {
+                return Ok(value);
+            }
+        }
+        let text = write(&self.pieces, scope)?;
+        Ok(Resolved::text(if self.again { write(&split(&text, DOUBLE), scope)? } else { text }))
+    }
+}
+
+fn write(pieces: &[Piece], scope: Scope<'_, '_, '_>) -> Result<String, ResolveError> {
+    let mut out = String::new();
+    for piece in pieces {
+        let before = out.len();
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Path(path) => javascript::write_text(path.get(scope.root).view(), &mut out),
+        }
+        scope.budget.text(out.len() - before)?;
+    }
+    Ok(out)
+}
+
+/// Splits at the placeholders of so many braces. In linear time: the first `}` after an opening decides for
+/// every opening before it.
+fn split(text: &str, braces: usize) -> Vec<Piece> {
+    let (open, close) = ("{".repeat(braces), "}".repeat(braces));
+    let mut pieces = Vec::new();
+    let (mut done, mut from) = (0, 0);
+    while let Some(start) = find(text, from, &open)
+        && let Some(end) = find(text, start + braces, "}")
+    {
+        let name = text.get(start + braces..end).unwrap_or_default();
+        if name.is_empty() || !text.get(end..).unwrap_or_default().starts_with(&close) {
+            from = end + 1;
+            continue;
+        }
+        pieces.push(Piece::Text(text.get(done..start).unwrap_or_default().to_owned()));
+        pieces.push(Piece::Path(Path::plain(trim(name))));
+        done = end + braces;
+        from = done;
+    }
+    pieces.push(Piece::Text(text.get(done..).unwrap_or_default().to_owned()));
+    pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
+    pieces
+}
+
+fn find(text: &str, from: usize, what: &str) -> Option<usize> {
+    text.get(from..)?.find(what).map(|at| from + at)
+}
+
+/// JavaScript's `trim`, which also takes the byte order mark and leaves U+0085.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|character: char| {
+        character == '\u{feff}' || (character.is_whitespace() && character != '\u{85}')
+    })
+}
+
+/// Compiles the operand of `@template`: a text, or a directive that gives one.
+pub(super) fn compile(operand: &Value<'_>, compiler: &mut Compiler, place: &Place<'_>) -> Node {
+    match operand {
+        Value::String(text) if text.len() > MAX_LENGTH => compiler.failure(place, too_long()),
+        Value::String(text) => {
+            let template = Template::parse(text);
+            match (template.pieces.as_slice(), template.again) {
+                ([] | [Piece::Text(_)], false) => Node::Literal(Value::from(text.clone().into_owned())),
+                _ => Node::Template(template),
+            }
+        }
+        other => Node::TemplateFrom(Box::new(compiler.node(other, place)), place.to_string()),
+    }
+}
+
+/// A template that the event itself spells.
+pub(super) fn resolve_from<'s, 'e>(
+    operand: &'e Node,
+    place: &str,
+    scope: Scope<'s, 'e, '_>,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
+    let template = operand.resolve(scope)?;
+    match template.view().as_str() {
+        Some(text) if text.len() > MAX_LENGTH => Err(ResolveError::new(place, too_long())),
+        Some(text) => Template::parse(text).render(scope),
+        None => {
+            let kind = template.view().kind();
+            Err(ResolveError::new(place, format!("the template must be a string, but it is {kind}")))
+        }
+    }
+}
+
+fn too_long() -> String {
+    format!("a template has {MAX_LENGTH} bytes at most")
+}
