@@ -1,3 +1,22 @@
 //! Parses the command line, runs the command, turns its error into an exit code.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use accoil_relay::cli::{self, Cli};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error).context("cannot start threads")),
+    };
+    runtime.block_on(cli::run(cli)).unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // Nobody is harmed if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{error:#}");
+    cli::exit_code(error)
+}

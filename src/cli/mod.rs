@@ -1,5 +1,99 @@
-//! One file a command.
+//! The command line: one file a command. stdout is data, stderr is talk; exit codes as in DESIGN 4.
 
-pub mod sandbox;
 pub mod check;
 pub mod config;
+pub mod demo;
+mod error;
+pub mod healthcheck;
+pub mod map;
+pub mod sandbox;
+pub mod serve;
+pub mod test_connection;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::exit_code;
+
+use crate::config::{Config, Environment};
+use crate::mapping::Mappings;
+
+/// The destination service for Accoil: Segment and Amplitude events in, Accoil calls out.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration; else `ACCOIL_RELAY_CONFIG`, else accoil-relay.toml here, else `ACCOIL_API_KEY` alone
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay until SIGTERM or Ctrl-C
+    Serve,
+    /// See it work: a stand-in Accoil, the relay, and sample events through both
+    Demo(demo::DemoArgs),
+    /// Run the stand-in Accoil alone
+    Sandbox(sandbox::SandboxArgs),
+    /// Show every fault in the configuration and the mappings, then the mappings in force
+    Check,
+    /// Dry run: received events on stdin, a line each; what each would become on stdout
+    Map(map::MapArgs),
+    /// Ask each destination whether it is reachable and takes the form of the key
+    TestConnection,
+    /// Show or explain the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Exit 0 if the relay on this machine takes events; for containers
+    Healthcheck,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration in force, its secrets hidden
+    Show,
+}
+
+/// Runs a command line to its end.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let file = cli.config.as_deref();
+    match cli.command {
+        Command::Serve => serve::run(&load(file)?).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Sandbox(args) => sandbox::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Check => check(file),
+        Command::Map(args) => map::run(&args, file),
+        Command::TestConnection => test_connection::run(&load(file)?).await,
+        Command::Config(ConfigCommand::Show) => {
+            config::run(&load(file)?, &mut io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Healthcheck => healthcheck::run(&load(file)?).await,
+    }
+}
+
+fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(Config::load(file, &Environment::of_process())?)
+}
+
+fn check(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let environment = Environment::of_process();
+    let rows = |destination: &crate::config::Destination, directory: &Path| {
+        let mappings = Mappings::load(&destination.mappings, directory)?;
+        mappings.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+        Ok::<_, Vec<crate::mapping::Fault>>(check::rows(&destination.name, &mappings))
+    };
+    let sound = check::run(file, &environment, rows, &mut io::stdout().lock())?;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(crate::config::Faults::EXIT_CODE) })
+}
+
+/// Talk, on stderr: nobody is harmed if it is closed.
+fn say(text: &str) {
+    use io::Write as _;
+    let _ = writeln!(io::stderr(), "{text}");
+}
