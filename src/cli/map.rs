@@ -1,0 +1,185 @@
+//! `map`: a dry run of decode, match, map and validate. Each line of stdin is a received event, each line of stdout
+//! what it would become; nothing is sent or stored, so calls that another event implies are always shown.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use chrono::Utc;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::accoil::{self, Destination, Plan, Refusal};
+use crate::config::{Config, Environment};
+use crate::decode::{self, Context, Form};
+use crate::event::{Decoded, Dialect, SourceKind, Violation};
+use crate::receive::Source;
+use crate::run;
+
+/// A longer line is refused; the longest body a webhook may send by default.
+const MOST_LINE_BYTES: u64 = 4 << 20;
+
+#[derive(Debug, clap::Args)]
+pub struct MapArgs {
+    /// What kind of source the events are from
+    #[arg(long, value_enum)]
+    pub source: Kind,
+    /// Accoil's request form, instead of the configured one
+    #[arg(long, value_enum)]
+    pub api: Option<Api>,
+    /// Refuse exactly what Segment's destination refuses
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Kind {
+    Segment,
+    Amplitude,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Api {
+    V2,
+    Segment,
+}
+
+/// What a line of stdout holds.
+#[derive(Serialize)]
+struct Shown<'p> {
+    requests: Vec<ShownRequest<'p>>,
+    rejected: &'p [Refusal],
+    skipped: Option<&'p str>,
+}
+
+#[derive(Serialize)]
+struct ShownRequest<'p> {
+    destination: &'p str,
+    mapping: &'p str,
+    action: &'p str,
+    path: &'p str,
+    body: &'p RawValue,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    warnings: &'p str,
+}
+
+pub fn run(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let mapper = Mapper::new(args, file)?;
+    let (mut input, mut output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if io::Read::take(&mut input, MOST_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let plan = if line.len() as u64 == MOST_LINE_BYTES && line.last() != Some(&b'\n') {
+            input.skip_until(b'\n')?;
+            refused(format!("the line is longer than {MOST_LINE_BYTES} bytes; send one event a line"))
+        } else {
+            match std::str::from_utf8(&line).map(str::trim) {
+                Ok("") => continue,
+                Ok(text) => mapper.plan(text),
+                Err(_) => refused("the line is not UTF-8; send JSON as UTF-8".to_owned()),
+            }
+        };
+        serde_json::to_writer(&mut output, &shown(&plan)?)?;
+        output.write_all(b"\n")?;
+        if input.fill_buf()?.is_empty() {
+            break;
+        }
+        // Whoever types lines sees each answer at once.
+        output.flush()?;
+    }
+    output.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stages from decode to accoil, as one source's events pass them.
+pub(super) struct Mapper {
+    source: Source,
+    limits: decode::Limits,
+}
+
+impl Mapper {
+    fn new(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<Self> {
+        let environment = Environment::of_process();
+        // Without a configuration the presets answer: a dry run needs no key.
+        let mut config = match Config::load(file, &environment) {
+            Ok(config) => config,
+            Err(faults) if file.is_some() || environment.names_a_configuration() => return Err(faults.into()),
+            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry run")]))?,
+        };
+        for destination in &mut config.destinations {
+            destination.strict |= args.strict;
+            match args.api {
+                Some(Api::V2) => destination.api = Dialect::V2,
+                Some(Api::Segment) => destination.api = Dialect::Segment,
+                None => {}
+            }
+        }
+        Ok(Self::of(&config, args.source.into())?)
+    }
+
+    /// As the first source of this kind is configured; as one with default settings where there is none.
+    pub(super) fn of(config: &Config, kind: SourceKind) -> Result<Self, run::StartError> {
+        let destinations: Vec<Arc<Destination>> = run::destinations(config)?;
+        let limits = decode::Limits {
+            event_bytes: config.limits.webhook_bytes,
+            events: config.limits.webhook_events,
+            depth: config.limits.json_depth,
+        };
+        Ok(Self { source: run::source_of_kind(config, kind, &destinations), limits })
+    }
+
+    pub(super) fn plan(&self, text: &str) -> Plan {
+        let form = match self.source.kind {
+            SourceKind::Segment => Form::SegmentWebhook,
+            SourceKind::Amplitude => Form::AmplitudeStream,
+        };
+        let context = Context { received_at: Utc::now(), source: &self.source.settings, limits: self.limits };
+        let items = match decode::decode(form, text, context) {
+            Ok(items) => items,
+            Err(error) => return refused(error.to_string()),
+        };
+        let mut whole = Plan::default();
+        for item in items {
+            let plan = accoil::plan(&self.source.destinations, self.source.kind, item.outcome);
+            whole.requests.extend(plan.requests);
+            whole.rejected.extend(plan.rejected);
+            whole.skipped = whole.skipped.or(plan.skipped);
+        }
+        if !whole.requests.is_empty() || !whole.rejected.is_empty() {
+            whole.skipped = None;
+        }
+        whole
+    }
+}
+
+fn refused(reason: String) -> Plan {
+    accoil::plan::<Arc<Destination>>(&[], SourceKind::Segment, Decoded::Rejected(Violation::new("", reason)))
+}
+
+fn shown(plan: &Plan) -> anyhow::Result<Shown<'_>> {
+    let requests = plan.requests.iter().map(|request| {
+        Ok(ShownRequest {
+            destination: &request.destination,
+            mapping: &request.mapping,
+            action: request.action,
+            path: request.path,
+            body: serde_json::from_slice(&request.body)?,
+            warnings: &request.warnings,
+        })
+    });
+    Ok(Shown { requests: requests.collect::<anyhow::Result<_>>()?, rejected: &plan.rejected, skipped: plan.skipped.as_deref() })
+}
+
+impl From<Kind> for SourceKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Segment => Self::Segment,
+            Kind::Amplitude => Self::Amplitude,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `serve`: the relay, until SIGTERM or Ctrl-C; a second signal ends it at once.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Config;
+use crate::run::Relay;
+use crate::telemetry;
+
+pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    telemetry::init(&config.log);
+    let mut signals = Signals::new()?;
+    let relay = Relay::start(config).await?;
+    let broken = tokio::select! {
+        () = signals.next() => false,
+        () = relay.broken() => true,
+    };
+    tokio::select! {
+        _ = relay.stop() => {}
+        () = signals.next() => {
+            tracing::warn!("second signal: ended at once; what was in flight is done again after the next start");
+        }
+    }
+    // What was not done by the deadline is kept: that is no failure.
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// SIGTERM and Ctrl-C, as one.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
