@@ -1,1 +1,5 @@
 //! The one integration test binary: a file a stage, each through its public door.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod reference;
+mod reference_fields;
