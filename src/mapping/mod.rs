@@ -8,12 +8,14 @@ mod action;
 mod coerce;
 pub mod directive;
 mod document;
+mod entry;
 mod fault;
 mod field;
 mod file;
 mod format;
 mod load;
 mod payload;
+mod place;
 mod schema;
 pub mod trigger;
 
