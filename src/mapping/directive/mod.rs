@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::json::{Object, Value};
 
 #[derive(Debug)]
-pub struct Directive(Node);
+pub struct Directive(Node, Vec<CompileError>);
 
 #[derive(Debug)]
 enum Node {
@@ -37,7 +37,8 @@ pub struct ResolveError {
 
 impl Directive {
     pub fn compile(value: &Value<'_>) -> Result<Directive, CompileError> {
-        compile(value, "").map(Directive)
+        let mut faults = Vec::new();
+        Ok(Directive(compile(value, "", &mut faults)?, faults))
     }
 
     pub fn compile_mapping(mapping: &Value<'_>) -> Result<Directive, CompileError> {
@@ -45,14 +46,14 @@ impl Directive {
         let root = fields.remove("__segment_internal_directive").unwrap_or_default();
         let root = root.get("@transform");
         let apply = root.and_then(|body| body.get("apply")).cloned().unwrap_or_default();
-        Ok(Directive(Node::Transform(
-            Box::new(compile(&apply, "")?),
-            Box::new(compile(&Value::Object(fields), "")?),
-        )))
+        let mut faults = Vec::new();
+        let apply = compile(&apply, "", &mut faults)?;
+        let mapping = compile(&Value::Object(fields), "", &mut faults)?;
+        Ok(Directive(Node::Transform(Box::new(apply), Box::new(mapping)), faults))
     }
 
     pub fn faults(&self) -> &[CompileError] {
-        &[]
+        &self.1
     }
 
     pub fn resolve<'e>(&'e self, event: &'e Value<'e>) -> Result<Option<Cow<'e, Value<'e>>>, ResolveError> {
@@ -64,32 +65,46 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn compile(value: &Value<'_>, path: &str) -> Result<Node, CompileError> {
+fn compile(value: &Value<'_>, path: &str, faults: &mut Vec<CompileError>) -> Result<Node, CompileError> {
+    for (index, item) in value.as_array().unwrap_or_default().iter().enumerate() {
+        if let Err(error) = compile(item, &join(path, &index.to_string()), faults) {
+            faults.push(error);
+        }
+    }
     let Some(object) = value.as_object() else { return Ok(Node::Literal(value.clone().into_owned())) };
     let Some((name, operand)) = object.iter().find(|(key, _)| key.starts_with('@')) else {
         let members = object
             .iter()
-            .map(|(key, value)| Ok((key.to_owned(), compile(value, &join(path, key))?)))
+            .map(|(key, value)| Ok((key.to_owned(), compile(value, &join(path, key), faults)?)))
             .collect::<Result<_, CompileError>>()?;
         return Ok(Node::Object(members));
     };
     let fail = |message: &str| CompileError { path: join(path, name), message: message.to_owned() };
     if object.len() > 1 {
-        return Err(fail("one object holds one directive, but there is another key beside it"));
+        let keys: Vec<&str> = object.iter().map(|(key, _)| key).collect();
+        let message =
+            format!("an object with a directive has no other key, but here are {}", keys.join(", "));
+        return Err(CompileError { path: path.to_owned(), message });
     }
     let here = join(path, name);
-    let part =
-        |key: &str| operand.get(key).map(|value| compile(value, &join(&here, key)).map(Box::new)).transpose();
+    let mut part = |key: &str| {
+        operand.get(key).map(|value| compile(value, &join(&here, key), faults).map(Box::new)).transpose()
+    };
     match (name, operand) {
         ("@literal", value) => Ok(Node::Literal(value.clone().into_owned())),
         ("@path", Value::String(text)) => Ok(Node::Path(split(text))),
         ("@template", Value::String(text)) => Ok(Node::Template(template(text))),
-        ("@if", _) => Ok(Node::If {
-            blank: operand.get("blank").is_some(),
-            test: part("exists")?.or(part("blank")?).ok_or_else(|| fail("needs exists or blank"))?,
-            then: part("then")?,
-            other: part("else")?,
-        }),
+        ("@if", _) => {
+            let (exists, blank) = (part("exists")?, part("blank")?);
+            let (then, other, is_blank) = (part("then")?, part("else")?, blank.is_some());
+            let Some(test) = exists.or(blank) else {
+                let message =
+                    "needs `exists` or `blank`: a directive, or a value other than \"\", 0, false and null";
+                faults.push(fail(message));
+                return Ok(Node::Literal(Value::Null));
+            };
+            Ok(Node::If { blank: is_blank, test, then, other })
+        }
         ("@transform", _) => {
             let missing = || fail("needs apply and mapping");
             Ok(Node::Transform(part("apply")?.ok_or_else(missing)?, part("mapping")?.ok_or_else(missing)?))
@@ -98,7 +113,7 @@ fn compile(value: &Value<'_>, path: &str) -> Result<Node, CompileError> {
             let known = ["@literal", "@path", "@template", "@if", "@transform"];
             let near = crate::nearest::nearest(name, known.into_iter());
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(fail(&format!("there is no directive {name}{hint}")))
+            Err(fail(&format!("{name} is not a directive{hint}")))
         }
     }
 }

@@ -18,7 +18,7 @@ impl Trigger {
             .map(|kind| Trigger(kind.to_owned()))
             .ok_or_else(|| TriggerError {
                 column: 8,
-                message: "expected a value in double quotes".to_owned(),
+                message: "this text is never closed: end it with '".to_owned(),
             })
     }
 
@@ -31,7 +31,13 @@ impl Trigger {
     }
 
     pub fn impossible(&self, types: &[&str]) -> Option<String> {
-        (!types.contains(&self.0.as_str())).then(|| format!("no event has the type \"{}\"", self.0))
+        (!types.contains(&self.0.as_str())).then(|| {
+            format!(
+                "no event has the type \"{}\"; did you mean \"track\"? (types are: {})",
+                self.0,
+                types.join(", ")
+            )
+        })
     }
 }
 
