@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::{Config, Destination, Environment, Faults};
+use crate::mapping::{Mapping, Mappings};
 
 /// One mapping of one destination, as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,18 @@ pub fn run<F: Display>(
     }
     print_table(&rows, out)?;
     Ok(sound)
+}
+
+/// The rows of one destination.
+pub fn rows(destination: &str, mappings: &Mappings) -> Vec<Row> {
+    let row = |mapping: &Mapping| Row {
+        destination: destination.to_owned(),
+        mapping: mapping.name.to_string(),
+        trigger: if mapping.enabled { mapping.trigger.to_string() } else { "(disabled)".to_owned() },
+        action: mapping.action.slug.clone(),
+        source: mapping.origin.clone(),
+    };
+    mappings.iter().map(row).collect()
 }
 
 /// Columns as wide as their widest cell; nothing at all without a row.

@@ -22,7 +22,11 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("the relay at {address} did not answer in time"))?
         .with_context(|| format!("no relay answers at {address}"))?;
-    ensure!(answer.status == 200, "the relay at {address} is not ready: {}", String::from_utf8_lossy(&answer.body));
+    ensure!(
+        answer.status == 200,
+        "the relay at {address} is not ready: {}",
+        String::from_utf8_lossy(&answer.body)
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -108,7 +108,7 @@ impl Mapper {
         // Without a configuration the presets answer: a dry run needs no key.
         let mut config = match Config::load(file, &environment) {
             Ok(config) => config,
-            Err(faults) if file.is_some() || environment.names_a_configuration() => return Err(faults.into()),
+            Err(faults) if file.is_some() || environment.has_configuration() => return Err(faults.into()),
             Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry run")]))?,
         };
         for destination in &mut config.destinations {
@@ -172,7 +172,11 @@ fn shown(plan: &Plan) -> anyhow::Result<Shown<'_>> {
             warnings: &request.warnings,
         })
     });
-    Ok(Shown { requests: requests.collect::<anyhow::Result<_>>()?, rejected: &plan.rejected, skipped: plan.skipped.as_deref() })
+    Ok(Shown {
+        requests: requests.collect::<anyhow::Result<_>>()?,
+        rejected: &plan.rejected,
+        skipped: plan.skipped.as_deref(),
+    })
 }
 
 impl From<Kind> for SourceKind {

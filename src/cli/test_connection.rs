@@ -28,7 +28,9 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         };
         writeln!(out, "{word}  {}  {}  {text}", destination.name, destination.base_url)?;
     }
-    super::say("Accoil checks a key only after it has answered: look there for your data to be sure of the key.");
+    super::say(
+        "Accoil checks a key only after it has answered: look there for your data to be sure of the key.",
+    );
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -42,7 +44,9 @@ async fn call(destination: &Destination) -> Result<String, String> {
     let call = connection.call(Method::POST, path, Bytes::from_static(b"{}"));
     let answer = tokio::time::timeout(destination.request_timeout, call)
         .await
-        .map_err(|_| format!("POST {path}: no answer in time; is the address right, and does a firewall block it?"))?
+        .map_err(|_| {
+            format!("POST {path}: no answer in time; is the address right, and does a firewall block it?")
+        })?
         .map_err(|error| format!("POST {path}: {error}; is the address right?"))?;
     judge(path, &answer)
 }
@@ -51,9 +55,13 @@ fn judge(path: &str, answer: &Answer) -> Result<String, String> {
     let status = answer.status;
     let text = String::from_utf8_lossy(&answer.body);
     match classify(Some(status)) {
-        Verdict::Delivered => Ok(format!("POST {path} answered {status}: reachable, and the key's form is taken")),
+        Verdict::Delivered => {
+            Ok(format!("POST {path} answered {status}: reachable, and the key's form is taken"))
+        }
         Verdict::Credentials => Err(format!("POST {path} answered {status}: the key is refused; {text}")),
-        Verdict::Retry => Err(format!("POST {path} answered {status}: in trouble just now; try again later; {text}")),
+        Verdict::Retry => {
+            Err(format!("POST {path} answered {status}: in trouble just now; try again later; {text}"))
+        }
         Verdict::Permanent => Err(format!("POST {path} answered {status}: {text}")),
     }
 }

@@ -31,6 +31,14 @@ impl Environment {
         Self { variables, directory: directory.into() }
     }
 
+    /// Whether there is anything that says how the relay is to run.
+    pub fn has_configuration(&self) -> bool {
+        ["ACCOIL_RELAY_CONFIG", "ACCOIL_API_KEY", "ACCOIL_API_KEY_FILE"]
+            .iter()
+            .any(|name| self.get(name).is_some())
+            || self.directory.join(super::file::FILE).exists()
+    }
+
     /// An empty variable counts as not set: that is how compose files and unit files leave one out.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())

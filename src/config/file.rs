@@ -13,7 +13,7 @@ use super::tree::{self, Origin, Table};
 use super::value::{Complaint, Reading};
 
 /// Looked for where the relay runs when no file is named.
-const FILE: &str = "accoil-relay.toml";
+pub(super) const FILE: &str = "accoil-relay.toml";
 
 /// No configuration that a person wrote is larger.
 const MOST_BYTES: u64 = 1024 * 1024;

@@ -68,7 +68,11 @@ impl Endpoint {
     }
 
     /// Sends another value with calls of this path.
-    pub fn with_authorization_at(mut self, path: &'static str, authorization: &str) -> Result<Self, EndpointError> {
+    pub fn with_authorization_at(
+        mut self,
+        path: &'static str,
+        authorization: &str,
+    ) -> Result<Self, EndpointError> {
         let mut headers = self.headers.clone();
         headers.insert(AUTHORIZATION, sensitive(authorization)?);
         self.exception = Some((path, headers));

@@ -1,16 +1,14 @@
 //! A mapping file's text as one tree of nodes, whether TOML or JSON, in which every node knows its place.
 //!
-//! Places are looked up only when there is a fault to report: for TOML in the parser's spans, for JSON by
-//! descending the text once more.
+//! A place is looked up only when there is a fault to report.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-use serde_json::value::RawValue;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::fault::{Fault, MOST_FAULTS};
+use super::place::{Offsets, Step, json_offsets, offset_inside, toml_offsets};
 use crate::json::{MAX_DEPTH, Number, Object, Value};
 
 /// A parsed file.
@@ -28,18 +26,6 @@ pub(super) struct Node<'d> {
     document: &'d Document<'d>,
     pub value: &'d Value<'d>,
     path: Vec<Step<'d>>,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'d> {
-    Key(&'d str),
-    Index(usize),
-}
-
-/// Byte offsets of a node: its key (or itself, in a list) and its value.
-struct Offsets {
-    key: usize,
-    value: usize,
 }
 
 impl<'t> Document<'t> {
@@ -69,6 +55,10 @@ impl<'t> Document<'t> {
 
     pub(super) fn root(&self) -> Node<'_> {
         Node { document: self, value: &self.value, path: Vec::new() }
+    }
+
+    pub(super) const fn file(&self) -> &'t str {
+        self.file
     }
 
     pub(super) const fn is_json(&self) -> bool {
@@ -151,23 +141,6 @@ fn toml_faults(file: &str, text: &str, errors: &[toml::de::Error]) -> Vec<Fault>
     told.into_iter().map(|(offset, message)| Fault::at(file, text, offset, message)).collect()
 }
 
-/// Where the character at `column` of a quoted string starts in its text; an escape sequence is one character.
-fn offset_inside(text: &str, column: usize) -> usize {
-    let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) else { return 0 };
-    let tripled = text.starts_with(&quote.to_string().repeat(3));
-    let mut offset = if tripled { 3 } else { 1 };
-    for _ in 1..column {
-        let mut rest = text.get(offset..).unwrap_or_default().chars();
-        offset += match (rest.next(), rest.next()) {
-            (Some('\\'), Some('u')) if quote == '"' => 6,
-            (Some('\\'), Some(_)) if quote == '"' => 2,
-            (Some(char), _) => char.len_utf8(),
-            (None, _) => 0,
-        };
-    }
-    offset
-}
-
 fn from_toml<'t>(value: &Spanned<DeValue<'t>>, depth: usize) -> Result<Value<'t>, (usize, &'static str)> {
     let here = value.span().start;
     let Some(depth) = depth.checked_sub(1) else { return Err((here, "nested too deeply")) };
@@ -199,48 +172,4 @@ fn from_toml<'t>(value: &Spanned<DeValue<'t>>, depth: usize) -> Result<Value<'t>
 
 fn integer_value(integer: &DeInteger<'_>) -> Option<Value<'static>> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| Value::Number(number.into()))
-}
-
-fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Offsets {
-    let start = root.span().start;
-    let mut found = (Offsets { key: start, value: start }, root);
-    for step in path {
-        let next = match (step, found.1.get_ref()) {
-            (Step::Key(key), DeValue::Table(table)) => table
-                .iter()
-                .find(|(name, _)| name.get_ref() == key)
-                .map(|(name, value)| (name.span().start, value)),
-            (Step::Index(index), DeValue::Array(items)) => {
-                items.get(*index).map(|value| (value.span().start, value))
-            }
-            _ => None,
-        };
-        let Some((key, value)) = next else { break };
-        found = (Offsets { key, value: value.span().start }, value);
-    }
-    found.0
-}
-
-fn json_offsets(text: &str, path: &[Step<'_>]) -> Option<Offsets> {
-    let mut raw: &RawValue = serde_json::from_str(text).ok()?;
-    for step in path {
-        raw = match step {
-            Step::Key(key) => {
-                serde_json::from_str::<HashMap<String, &RawValue>>(raw.get()).ok()?.remove(*key)?
-            }
-            Step::Index(index) => *serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()?.get(*index)?,
-        };
-    }
-    // `raw` is a slice of `text`.
-    let value = raw.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    let key = match path.last() {
-        Some(Step::Key(_)) => key_before(text.get(..value)?)?,
-        _ => value,
-    };
-    Some(Offsets { key, value })
-}
-
-/// Where the key starts that ends this text, with its colon.
-fn key_before(text: &str) -> Option<usize> {
-    text.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?.rfind('"')
 }

@@ -1,57 +1,44 @@
-//! One mapping file: where its mappings are, in our own form or in Segment's JSON, and how each is compiled.
+//! One mapping file: where in it its mappings are.
 //!
-//! Ours: a list `mappings` of `name`, `enabled`, `trigger`, `action`, `fields`; unknown keys are faults.
-//! Segment's: `subscribe`, `partnerAction`, `mapping` (presets) or `trigger`, `actionSlug`, `settings` (API), alone,
-//! in a list, or in an object under `presets`, `subscriptions` or `mappings`; keys it has beside are passed over.
+//! Ours: a list `mappings`, and perhaps a `source`. Segment's JSON: one mapping, a list of them, or an object that
+//! has the list under `mappings`, `presets` or `subscriptions`, perhaps within `data` as its API answers.
 
-use super::directive::{CompileError, Directive};
 use super::document::Node;
-use super::field::{Field, refusal};
-use super::load::{Loading, action_hint, did_you_mean};
-use super::trigger::Trigger;
-use super::{Action, Mapping, Origin, Slot};
+use super::entry::{Entry, SEGMENT_KEYS};
+use super::load::{Loading, did_you_mean};
 use crate::event::SourceKind;
 use crate::json::{Object, Value};
 
-const OWN_KEYS: [&str; 5] = ["name", "enabled", "trigger", "action", "fields"];
-const SEGMENT_KEYS: [&str; 6] =
-    ["subscribe", "partnerAction", "actionSlug", "actionId", "mapping", "settings"];
 const LISTS: [&str; 3] = ["mappings", "presets", "subscriptions"];
-
-/// Segment's reserved keys of a mapping object begin so (`facts/segment.md` 4.1).
-const RESERVED: &str = "__segment_internal_";
-const ROOT_DIRECTIVE: &str = "__segment_internal_directive";
-
-/// The types that `decode` gives events.
-const EVENT_TYPES: [&str; 6] = ["identify", "group", "track", "page", "screen", "alias"];
-
-/// One mapping of a file, not compiled yet.
-pub(super) struct Entry<'d> {
-    pub node: Node<'d>,
-    /// The file's gate.
-    source: Option<SourceKind>,
-    /// In Segment's form.
-    segment: bool,
-}
 
 /// Finds the mappings of a file and hands each to `loading`.
 pub(super) fn read(root: &Node<'_>, loading: &mut Loading) {
     let source = source(root, loading);
-    let list = LISTS.iter().find_map(|key| root.get(key)).or_else(|| {
-        let data = root.get("data")?;
-        LISTS.iter().find_map(|key| data.get(key)).or(Some(data))
-    });
-    if !root.document().is_json() {
-        for (key, node) in root.members().filter(|(key, _)| !matches!(*key, "source" | "mappings")) {
-            let hint = did_you_mean(key, ["source", "mappings"].into_iter());
-            loading.fault(|| node.fault_of_key(format!("a mapping file has no key {key}{hint}")));
-        }
-    }
+    look_for_unknown(root, loading);
+    let list = list(root).or_else(|| root.get("data").map(|data| list(&data).unwrap_or(data)));
     let list = list.unwrap_or_else(|| root.clone());
     match list.value {
         Value::Array(_) => list.items().for_each(|node| loading.entry(&Entry::new(node, source))),
         Value::Object(members) if is_entry(members) => loading.entry(&Entry::new(list, source)),
-        _ => loading.fault(|| list.fault("holds no list of mappings")),
+        _ => loading
+            .fault(|| list.fault("holds no list of mappings: write [[mappings]], or paste Segment's JSON")),
+    }
+}
+
+fn list<'d>(node: &Node<'d>) -> Option<Node<'d>> {
+    LISTS.iter().find_map(|key| node.get(key))
+}
+
+/// Keys that a file of ours does not have. What Segment's API wraps a list in is not ours: there it is a warning.
+fn look_for_unknown(root: &Node<'_>, loading: &mut Loading) {
+    let json = root.document().is_json();
+    if json && root.get("mappings").is_none() {
+        return;
+    }
+    for (key, node) in root.members().filter(|(key, _)| !matches!(*key, "source" | "mappings" | "$schema")) {
+        let hint = did_you_mean(key, ["source", "mappings"].into_iter());
+        let fault = || node.fault_of_key(format!("a mapping file has no key {key}{hint}"));
+        if json { loading.warn(fault) } else { loading.fault(fault) }
     }
 }
 
@@ -68,188 +55,4 @@ fn source(root: &Node<'_>, loading: &mut Loading) -> Option<SourceKind> {
 
 fn is_entry(members: &Object<'_>) -> bool {
     ["name", "trigger", "action"].iter().chain(&SEGMENT_KEYS).any(|key| members.contains_key(key))
-}
-
-impl<'d> Entry<'d> {
-    fn new(node: Node<'d>, source: Option<SourceKind>) -> Self {
-        let segment = node.document().is_json() && SEGMENT_KEYS.iter().any(|key| node.get(key).is_some());
-        // What was made at Segment was made for Segment's events.
-        let source = source.or(segment.then_some(SourceKind::Segment));
-        Self { node, source, segment }
-    }
-
-    /// The mapping, unless it has a fault that leaves nothing to go on with; every fault is reported.
-    pub(super) fn compile(&self, loading: &mut Loading) -> Option<Mapping> {
-        if !matches!(self.node.value, Value::Object(_)) {
-            let message = format!("a mapping {}", refusal("an object", self.node.value.kind()));
-            loading.fault(|| self.node.fault(message));
-            return None;
-        }
-        if !self.segment {
-            for (key, node) in self.node.members().filter(|(key, _)| !OWN_KEYS.contains(key)) {
-                let hint = did_you_mean(key, OWN_KEYS.into_iter());
-                loading.fault(|| node.fault_of_key(format!("a mapping has no key {key}{hint}")));
-            }
-        }
-        let name = self.text(&["name"], loading);
-        let enabled = self.enabled(loading);
-        let trigger = self.text(&["trigger", "subscribe"], loading).and_then(|node| trigger(&node, loading));
-        let action = self.text(&["action", "partnerAction", "actionSlug"], loading);
-        let fields = self.fields(loading);
-        let action = action.and_then(|node| action_of(&node, loading))?;
-        let (slots, root) = self.slots(action, fields.as_ref(), loading);
-        let name = name?.value.as_str()?.to_owned();
-        Some(Mapping { name: name.into(), enabled, source: self.source, trigger: trigger?, action, slots, root })
-    }
-
-    /// The first of these keys that is there; it must be a string and not empty.
-    fn text(&self, keys: &[&str], loading: &mut Loading) -> Option<Node<'d>> {
-        let Some(node) = self.any(keys) else {
-            let key = keys.first().copied().unwrap_or_default();
-            loading.fault(|| self.node.fault(format!("the mapping has no {key}")));
-            return None;
-        };
-        if node.value.as_str().is_none_or(str::is_empty) {
-            loading.fault(|| node.fault(refusal("a non-empty string", node.value.kind())));
-            return None;
-        }
-        Some(node)
-    }
-
-    fn any(&self, keys: &[&str]) -> Option<Node<'d>> {
-        keys.iter().find_map(|key| self.node.get(key))
-    }
-
-    fn enabled(&self, loading: &mut Loading) -> bool {
-        match self.node.get("enabled") {
-            None => true,
-            Some(Node { value: Value::Bool(enabled), .. }) => *enabled,
-            Some(node) => {
-                loading.fault(|| node.fault("enabled must be true or false"));
-                false
-            }
-        }
-    }
-
-    /// The object of fields; an action without any needs none.
-    fn fields(&self, loading: &mut Loading) -> Option<Node<'d>> {
-        let node = self.any(&["fields", "mapping", "settings"])?;
-        if node.value.as_object().is_none() {
-            let message = refusal(
-                "an object: the action's fields, each with its value or directive",
-                node.value.kind(),
-            );
-            loading.fault(|| node.fault(message));
-            return None;
-        }
-        Some(node)
-    }
-
-    /// A slot for every field of the action, and the root directive where there is one.
-    fn slots(
-        &self,
-        action: &'static Action,
-        fields: Option<&Node<'d>>,
-        loading: &mut Loading,
-    ) -> (Vec<Slot>, Option<Directive>) {
-        self.look_for_unknown(fields, action, loading);
-        let whole = fields.filter(|fields| fields.get(ROOT_DIRECTIVE).is_some());
-        let root =
-            whole.and_then(|fields| self.compiled(fields, Directive::compile_mapping(fields.value), loading));
-        let mut slots = Vec::with_capacity(action.fields.len());
-        for field in &action.fields {
-            let origin = match (fields.and_then(|fields| fields.get(&field.key)), &field.default) {
-                (Some(_), _) if whole.is_some() => Origin::Root,
-                (Some(node), _) => self
-                    .compiled(&node, Directive::compile(node.value), loading)
-                    .map_or(Origin::Nothing, Origin::Directive),
-                (None, Some(default)) if field.dialect.is_some() => Origin::Extension(default),
-                (None, _) => {
-                    self.look_for_required(field, loading);
-                    Origin::Nothing
-                }
-            };
-            slots.push(Slot { field, origin });
-        }
-        (slots, root)
-    }
-
-    /// The directive, unless it is none. Parts of it that fail whenever an event reaches them are faults too, but
-    /// not in what comes from Segment, which takes such a mapping: there they are warnings.
-    fn compiled(
-        &self,
-        node: &Node<'d>,
-        compiled: Result<Directive, CompileError>,
-        loading: &mut Loading,
-    ) -> Option<Directive> {
-        let at = |error: &CompileError| node.descend(&error.path).fault_of_key(error.message.as_str());
-        match compiled {
-            Ok(directive) => {
-                for error in directive.faults() {
-                    if self.segment {
-                        loading.warn(|| at(error));
-                    } else {
-                        loading.fault(|| at(error));
-                    }
-                }
-                Some(directive)
-            }
-            Err(error) => {
-                loading.fault(|| at(&error));
-                None
-            }
-        }
-    }
-
-    /// A missing `timestamp` has a stand-in unless the destination is strict; nothing else has.
-    fn look_for_required(&self, field: &Field, loading: &mut Loading) {
-        if field.required && field.key != "timestamp" {
-            let message =
-                format!("{} is required, but nothing is mapped to it: every event is refused", field.key);
-            loading.warn(|| self.node.fault(message));
-        }
-    }
-
-    /// Keys that the action does not have: Segment passes over them, so a pasted mapping loads with a warning.
-    fn look_for_unknown(&self, fields: Option<&Node<'d>>, action: &Action, loading: &mut Loading) {
-        let members = fields.into_iter().flat_map(Node::members);
-        for (key, node) in
-            members.filter(|(key, _)| !key.starts_with(RESERVED) && action.field(key).is_none())
-        {
-            let keys = action.fields.iter().map(|field| field.key.as_str());
-            let message = format!("action {} has no field {key}{}", action.slug, did_you_mean(key, keys));
-            if self.segment {
-                loading.warn(|| node.fault_of_key(format!("{message}; it is passed over, as at Segment")));
-            } else {
-                loading.fault(|| node.fault_of_key(message));
-            }
-        }
-    }
-}
-
-fn action_of(node: &Node<'_>, loading: &mut Loading) -> Option<&'static Action> {
-    let slug = node.value.as_str()?;
-    let action = Action::find(slug);
-    if action.is_none() {
-        loading.fault(|| node.fault(format!("there is no action {slug}{}", action_hint(slug))));
-    }
-    action
-}
-
-/// Compiles a trigger; warns where Segment would read it otherwise (DESIGN 5.7).
-fn trigger(node: &Node<'_>, loading: &mut Loading) -> Option<Trigger> {
-    let trigger = match Trigger::parse(node.value.as_str()?) {
-        Ok(trigger) => trigger,
-        Err(error) => {
-            loading.fault(|| node.fault_inside(error.column, format!("trigger: {}", error.message)));
-            return None;
-        }
-    };
-    if let Some(reason) = trigger.impossible(&EVENT_TYPES) {
-        loading.fault(|| node.fault(format!("trigger: {reason}")));
-    }
-    for difference in trigger.differences() {
-        loading.warn(|| node.fault(format!("trigger, {difference}")));
-    }
-    Some(trigger)
 }

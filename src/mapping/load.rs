@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::document::Document;
+use super::entry::Entry;
 use super::fault::{Fault, MOST_FAULTS};
 use super::file;
 use super::{Action, Mapping};
@@ -111,7 +112,7 @@ impl Loading {
     }
 
     /// Adds a mapping once its file has been understood, and holds it against those before it.
-    pub(super) fn entry(&mut self, entry: &file::Entry<'_>) {
+    pub(super) fn entry(&mut self, entry: &Entry<'_>) {
         self.met += 1;
         if self.met == MOST_MAPPINGS + 1 {
             let message = format!("is mapping {}: a destination has {MOST_MAPPINGS} at most", self.met);

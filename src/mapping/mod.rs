@@ -8,12 +8,14 @@ mod action;
 mod coerce;
 pub mod directive;
 mod document;
+mod entry;
 mod fault;
 mod field;
 mod file;
 mod format;
 mod load;
 mod payload;
+mod place;
 mod schema;
 pub mod trigger;
 
@@ -40,6 +42,8 @@ pub struct Mapping {
     /// Unique within its destination.
     pub name: Arc<str>,
     pub enabled: bool,
+    /// The preset or file it was read from.
+    pub origin: String,
     /// Only events from this kind of source are its business; `None`: from either.
     pub source: Option<SourceKind>,
     pub trigger: Trigger,

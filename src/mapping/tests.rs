@@ -325,6 +325,34 @@ fn a_destination_has_fifty_mappings_at_most() {
 }
 
 #[test]
+fn mappings_are_found_in_every_shape_of_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = r#"{"name":"a","trigger":"type = \"track\"","action":"postToAccoil"}"#;
+    let pasted =
+        r#"{"name":"b","subscribe":"type = \"track\"","partnerAction":"postToAccoil","mapping":{},"id":"1"}"#;
+    let exported = r#"{"name":"c","trigger":"type = \"track\"","actionSlug":"postToAccoil","enabled":null}"#;
+    let (segment, amplitude) = (Some(SourceKind::Segment), Some(SourceKind::Amplitude));
+    for (text, expected) in [
+        (own.to_owned(), vec![None]),
+        (pasted.to_owned(), vec![segment]),
+        (format!("[{pasted},{own},{exported}]"), vec![segment, None, segment]),
+        (format!(r#"{{"mappings":[{own}],"source":"amplitude","$schema":"x"}}"#), vec![amplitude]),
+        (
+            format!(r#"{{"presets":[{pasted}],"slug":"actions-accoil-analytics","actions":{{}}}}"#),
+            vec![segment],
+        ),
+        (format!(r#"{{"data":{{"subscriptions":[{exported}],"pagination":{{}}}}}}"#), vec![segment]),
+        (format!(r#"{{"data":[{exported}]}}"#), vec![segment]),
+    ] {
+        std::fs::write(folder.path().join("a.json"), &text).unwrap();
+        let loaded = Mappings::load(&["a.json".to_owned()], folder.path())
+            .unwrap_or_else(|faults| panic!("{text}: {}", lines(&faults)));
+        assert_eq!(loaded.iter().map(|mapping| mapping.source).collect::<Vec<_>>(), expected, "{text}");
+        assert!(loaded.iter().all(|mapping| mapping.enabled) && loaded.warnings.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn files_that_cannot_be_read_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let told = |name: &str, text: &str| {
@@ -344,8 +372,8 @@ fn files_that_cannot_be_read_say_why() {
     two.toml:2:1: duplicate key
     two.toml:2:12: string values must be quoted, expected literal string
     ");
-    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: holds no list of mappings");
-    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: holds no list of mappings");
+    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
+    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
     insta::assert_snapshot!(told("none.json", "[]"), @"");
 }
 

@@ -9,7 +9,7 @@ use crate::accoil::{self, Destination, Money};
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Schedule, Target};
-use crate::event::Dialect;
+use crate::event::{Dialect, SourceKind};
 use crate::mapping::Mappings;
 use crate::outbox;
 use crate::receive::{self, Source, Sources};
@@ -46,6 +46,23 @@ fn destination(section: &config::Destination, mappings: Mappings) -> Destination
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
     config.sources.iter().map(|section| source(section, destinations)).collect()
+}
+
+/// The first source of a kind; where there is none, one that sends to every destination with that kind's defaults.
+pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Destination>]) -> Source {
+    let configured = config.sources.iter().find(|section| section.kind == kind);
+    configured.map(|section| source(section, destinations)).unwrap_or_else(|| Source {
+        name: Arc::from(kind.name()),
+        kind,
+        write_key: None,
+        shared_secret: None,
+        destinations: destinations.to_vec(),
+        settings: SourceSettings::new(match kind {
+            SourceKind::Segment => Anonymous::Reject,
+            SourceKind::Amplitude => Anonymous::Skip,
+        }),
+        deduplication_window: std::time::Duration::ZERO,
+    })
 }
 
 fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source {
@@ -105,7 +122,9 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
     let v2 = accoil::authorization(Dialect::V2, key);
     let segment = accoil::authorization(Dialect::Segment, key);
     Endpoint::new(&section.base_url)
-        .and_then(|endpoint| endpoint.with_authorization(&v2)?.with_authorization_at(accoil::SEGMENT_PATH, &segment))
+        .and_then(|endpoint| {
+            endpoint.with_authorization(&v2)?.with_authorization_at(accoil::SEGMENT_PATH, &segment)
+        })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
 }
 
@@ -129,7 +148,12 @@ pub(super) fn outbox_options(config: &Config) -> outbox::Options {
     outbox::Options {
         path: config.outbox.path.clone(),
         deduplication_ids: config.outbox.deduplication_ids,
-        longest_window: config.sources.iter().map(|source| source.deduplication_window).max().unwrap_or_default(),
+        longest_window: config
+            .sources
+            .iter()
+            .map(|source| source.deduplication_window)
+            .max()
+            .unwrap_or_default(),
         reject_bytes: REJECT_BYTES,
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, sources};
+pub use build::{destinations, endpoint, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::config::Config;
@@ -40,9 +40,11 @@ impl Relay {
         let destinations = destinations(config)?;
         let targets = build::targets(config)?;
         let listen = config.server.listen;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| StartError::Listen { address: listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
 
@@ -56,7 +58,10 @@ impl Relay {
         let receiver = Receiver::new(sources, outbox.clone(), limits, config.server.request_timeout);
         let router = receive::router(receiver.clone());
         let connections = config.server.max_connections;
-        receiving.spawn("public listener", receive::listen::serve(listener, router, connections, receiving.clone()));
+        receiving.spawn(
+            "public listener",
+            receive::listen::serve(listener, router, connections, receiving.clone()),
+        );
         telemetry::started(address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self { address, outbox, receiver, receiving, delivering, broken, shutdown_timeout })
@@ -82,5 +87,8 @@ impl Relay {
 
 async fn open(options: outbox::Options) -> Result<Outbox, StartError> {
     // Opening may read a long log: not on a thread that serves.
-    tokio::task::spawn_blocking(move || Outbox::open(&options)).await.map_err(|_| StartError::Stopped)?.map_err(Into::into)
+    tokio::task::spawn_blocking(move || Outbox::open(&options))
+        .await
+        .map_err(|_| StartError::Stopped)?
+        .map_err(Into::into)
 }

@@ -9,7 +9,8 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging; a second call changes nothing.
 pub fn init(log: &Log) {
-    let builder = tracing_subscriber::fmt().with_max_level(log.level).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_max_level(log.level).with_writer(std::io::stderr).with_target(false);
     let _ = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

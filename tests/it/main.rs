@@ -1,7 +1,9 @@
 //! The one integration test binary: a file a stage, each through its public door.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test, as tests do")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod http;
-mod sandbox;
+mod reference;
 mod reference_directives;
+mod reference_fields;
+mod sandbox;

@@ -14,7 +14,10 @@ impl Liquid {
         compiler.failure(place, "not yet")
     }
 
-    pub(super) fn render<'s, 'e>(&'e self, _scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn render<'s, 'e>(
+        &'e self,
+        _scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         Ok(Resolved::Undefined)
     }
 }

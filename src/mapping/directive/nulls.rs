@@ -4,7 +4,10 @@ use super::ResolveError;
 use super::resolved::{Budget, Resolved};
 use crate::json::Value;
 
-pub(super) fn exclude<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'s, 'e>, ResolveError> {
+pub(super) fn exclude<'s, 'e>(
+    value: Resolved<'s, 'e>,
+    budget: &Budget,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
     match value {
         Resolved::Json(value) if value.is_null() => Ok(Resolved::Undefined),
         Resolved::Json(value) if has_null_member(&value) => {

@@ -129,7 +129,8 @@ impl<'s, 'e> Resolved<'s, 'e> {
                 Ok(Value::Array(values?))
             }
             Resolved::Object(members) => {
-                let defined = members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
+                let defined =
+                    members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
                 let values: Result<Vec<_>, ResolveError> =
                     defined.map(|(key, member)| Ok((key, member.into_value(budget)?))).collect();
                 Ok(Value::Object(Object::from_distinct(values?)))
@@ -146,9 +147,11 @@ impl<'s, 'e> Resolved<'s, 'e> {
                 Self::array(items?, budget)
             }
             Resolved::Object(members) => {
-                let defined = members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
-                let members: Result<_, ResolveError> =
-                    defined.map(|(key, member)| Ok((key, member.without_undefined_members(budget)?))).collect();
+                let defined =
+                    members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
+                let members: Result<_, ResolveError> = defined
+                    .map(|(key, member)| Ok((key, member.without_undefined_members(budget)?)))
+                    .collect();
                 Self::object(members?, budget)
             }
             whole => Ok(whole),

@@ -3,12 +3,12 @@
 //! The engine replaces in two passes, triple braces first, so that the second also sees what the first put in.
 //! Templates without triple braces (nearly all) are split once, at compile time.
 
+use super::ResolveError;
 use super::compile::{Compiler, Place};
 use super::javascript;
 use super::node::{Node, Scope};
 use super::path::Path;
 use super::resolved::Resolved;
-use super::ResolveError;
 use crate::json::Value;
 
 /// The longest template that is read, in bytes.

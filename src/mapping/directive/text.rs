@@ -39,7 +39,10 @@ impl Case {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let value = self.value.resolve(scope)?;
         let Some(text) = value.view().as_str() else { return Ok(value) };
         let to = self.to.ok_or_else(|| ResolveError::new(&self.place, NO_OPERATOR))?;
@@ -86,7 +89,10 @@ impl Replace {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let value = self.value.resolve(scope)?;
         let Some(first) = &self.first else { return Ok(Resolved::text(String::new())) };
         let text = match value.view() {
@@ -146,7 +152,8 @@ impl Replacement {
     }
 
     fn is_too_long(&self) -> bool {
-        javascript::text_length(&self.pattern) > MAX_PATTERN || javascript::text_length(&self.with) > MAX_PATTERN
+        javascript::text_length(&self.pattern) > MAX_PATTERN
+            || javascript::text_length(&self.with) > MAX_PATTERN
     }
 
     fn apply(&self, text: &str, budget: &Budget) -> Result<String, ResolveError> {

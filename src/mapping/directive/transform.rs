@@ -44,7 +44,10 @@ impl Transform {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         // An undefined root is an empty one, by the engine's default argument.
         let root = if let View::Undefined = scope.root { View::Value(&EMPTY) } else { scope.root };
         if !root.is_object() {

@@ -1,0 +1,146 @@
+//! `demo`: a stand-in Accoil, the relay, and sample events through both; then both go on for real senders.
+
+mod samples;
+mod show;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::Method;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::map::Mapper;
+use super::serve::Signals;
+use crate::config::{Config, Environment};
+use crate::deliver::{Connection, Endpoint};
+use crate::event::SourceKind;
+use crate::run::Relay;
+use crate::sandbox::{Options, Received, Sandbox};
+use crate::tasks::Tasks;
+use crate::telemetry;
+
+/// For one sample to be seen at the sandbox.
+const PATIENCE: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(5);
+const RELAY_PORT: u16 = 8080;
+const SANDBOX_PORT: u16 = 8090;
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Stop when the samples are through; exit 0 only if all arrived
+    #[arg(long)]
+    pub once: bool,
+}
+
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let folder = Folder::new()?;
+    let mut signals = Signals::new()?;
+    let tasks = Tasks::new(&CancellationToken::new());
+    let (sandbox, sandbox_address) = start_sandbox(&tasks).await?;
+    let config = config(&folder, sandbox_address).await?;
+    telemetry::init(&config.log);
+    let relay = Relay::start(&config).await?;
+
+    let outcome = tokio::select! {
+        sent = send_samples(&config, relay.address, &sandbox) => sent,
+        () = signals.next() => bail!("interrupted before the samples were through"),
+    };
+    let arrived = outcome?;
+    show::next_steps(relay.address, sandbox_address, arrived)?;
+    if !args.once {
+        signals.next().await;
+    }
+    relay.stop().await;
+    tasks.stop(STOP).await;
+    Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn start_sandbox(tasks: &Tasks) -> anyhow::Result<(Sandbox, SocketAddr)> {
+    let listener = listen(SANDBOX_PORT).await?;
+    let address = listener.local_addr()?;
+    let sandbox = Sandbox::new(Options::default());
+    let serving = sandbox.clone().serve(listener, tasks.stop_signal());
+    tasks.spawn("sandbox", async move {
+        if let Err(error) = serving.await {
+            tracing::error!(error.message = %error, "the sandbox stopped");
+        }
+    });
+    Ok((sandbox, address))
+}
+
+/// The usual port, or any free one if it is taken.
+async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port is free on 127.0.0.1"),
+    }
+}
+
+/// What a first user would have: no file, one key; only that the key's destination is the sandbox.
+async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> {
+    let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
+    let mut config = Config::load(None, &environment)?;
+    config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
+    config.outbox.path = folder.0.join("relay.db");
+    config.log.level = tracing::Level::WARN;
+    for destination in &mut config.destinations {
+        destination.base_url = format!("http://{sandbox}");
+    }
+    Ok(config)
+}
+
+/// Sends one sample after another and shows what each became; true if every call arrived.
+async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
+    let endpoint = Arc::new(Endpoint::new(&format!("http://{relay}"))?);
+    let mut connection = Connection::new(endpoint);
+    let mappers = [Mapper::of(config, SourceKind::Segment)?, Mapper::of(config, SourceKind::Amplitude)?];
+    let [segment, amplitude] = &mappers;
+    let (mut arrived, mut seen) = (true, 0);
+    show::head()?;
+    for sample in samples::all()? {
+        let mapper = if sample.kind == SourceKind::Segment { segment } else { amplitude };
+        let expected = sample.expected_calls(mapper);
+        let answer = connection.call(Method::POST, &sample.path, Bytes::from(sample.body.clone())).await?;
+        let complete = sandbox.wait_for(sandbox_total(seen, expected), PATIENCE).await;
+        let calls = new_calls(sandbox, &mut seen);
+        show::sample(&sample, answer.status, &calls)?;
+        arrived &= complete && sample.is_answered_by(answer.status) && calls.len() == expected;
+    }
+    Ok(arrived)
+}
+
+fn sandbox_total(seen: u64, expected: usize) -> u64 {
+    seen + expected as u64
+}
+
+/// What came to the sandbox since the last sample.
+fn new_calls(sandbox: &Sandbox, seen: &mut u64) -> Vec<Received> {
+    let calls: Vec<Received> =
+        sandbox.received().into_iter().filter(|received| received.sequence > *seen).collect();
+    *seen = calls.last().map_or(*seen, |call| call.sequence);
+    calls
+}
+
+/// A folder of its own for the demo's outbox, gone when the demo is.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("accoil-relay-demo-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind, it would be the system's to clean.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,72 @@
+//! The demo's events and what is to become of them, worked out by the same stages that the relay runs.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::Mapper;
+use crate::event::SourceKind;
+
+/// An event as its sender posts it.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) title: String,
+    pub(super) kind: SourceKind,
+    pub(super) path: String,
+    pub(super) body: String,
+    refused: bool,
+    /// Calls it implies that were delivered before and are not sent again.
+    repeats: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    samples: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    title: String,
+    kind: String,
+    path: String,
+    body: String,
+    #[serde(default)]
+    refused: bool,
+    #[serde(default)]
+    repeats: usize,
+}
+
+pub(super) fn all() -> anyhow::Result<Vec<Sample>> {
+    let file: File = toml::from_str(include_str!("samples.toml")).context("the demo's samples")?;
+    Ok(file.samples.into_iter().map(Sample::from).collect())
+}
+
+impl From<Row> for Sample {
+    fn from(row: Row) -> Self {
+        let kind = if row.kind == "amplitude" { SourceKind::Amplitude } else { SourceKind::Segment };
+        Self {
+            title: row.title,
+            kind,
+            path: row.path,
+            body: row.body,
+            refused: row.refused,
+            repeats: row.repeats,
+        }
+    }
+}
+
+impl Sample {
+    pub(super) fn expected_calls(&self, mapper: &Mapper) -> usize {
+        let typed = match self.path.strip_prefix("/v1/") {
+            // A call's path says its type; as a webhook it would say so itself.
+            Some(kind) => self.body.replacen('{', &format!("{{\"type\":\"{kind}\","), 1),
+            None => self.body.clone(),
+        };
+        mapper.plan(&typed).requests.len().saturating_sub(self.repeats)
+    }
+
+    pub(super) const fn is_answered_by(&self, status: u16) -> bool {
+        status == if self.refused { 400 } else { 200 }
+    }
+}
