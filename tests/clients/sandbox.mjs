@@ -1,0 +1,25 @@
+// What the sandbox (the stand-in Accoil) has received from one client's run.
+
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** The calls that carry this run's user or group, each as one line: its path and its event's or its traits' name. */
+export async function received(sandbox, { userId, groupId }) {
+  const response = await fetch(`${sandbox}/received`, { signal: AbortSignal.timeout(2000) });
+  if (!response.ok) throw new Error(`GET ${sandbox}/received answered ${response.status}`);
+  const calls = (await response.json()).received;
+  return calls
+    .map(({ path, body }) => ({ path, body: typeof body === 'string' ? JSON.parse(body) : body }))
+    .filter(({ body }) => body?.userId === userId || body?.groupId === groupId)
+    .map(({ path, body }) => `${path} ${body.event ?? body.traits?.name ?? ''}`.trim())
+    .sort();
+}
+
+/** Waits until `count` calls are there, `limit` milliseconds at most; answers how long that took, or undefined. */
+export async function arrival(sandbox, run, count, limit) {
+  const start = performance.now();
+  while (performance.now() - start < limit) {
+    if ((await received(sandbox, run)).length >= count) return Math.round(performance.now() - start);
+    await pause(10);
+  }
+  return undefined;
+}
