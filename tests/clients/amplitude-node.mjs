@@ -1,11 +1,11 @@
 // Amplitude's server SDK, posting to /2/httpapi. It has no page call and no screen call: a screen is the event that
 // Amplitude's mobile SDKs send for one.
 
-import { createInstance, Identify } from '@amplitude/analytics-node';
+import { createInstance, Identify, Types } from '@amplitude/analytics-node';
 
 export async function amplitudeNode({ relay, key, userId, groupId }) {
   const client = createInstance();
-  await client.init(key, { serverUrl: `${relay}/2/httpapi`, flushMaxRetries: 2 }).promise;
+  await client.init(key, { serverUrl: `${relay}/2/httpapi`, flushMaxRetries: 2, logLevel: Types.LogLevel.None }).promise;
   const user = { user_id: userId };
 
   const calls = [

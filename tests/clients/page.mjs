@@ -15,7 +15,7 @@ const flags = [
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', // no name resolves: nothing can leave the machine
 ];
 
-/** A browser for all clients of a run: `visit(relay, use)` opens a fresh page, `close()` ends everything. */
+/** A browser for all clients of a run: `visit` opens a fresh page for one of them, `close` ends everything. */
 export async function openBrowser() {
   if (!existsSync(executablePath)) {
     throw new Error(`no browser at ${executablePath}: run tests/install.sh, or name one in CHROMIUM`);
@@ -25,10 +25,11 @@ export async function openBrowser() {
     response.end(html);
   });
   await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${server.address().port}`;
   const browser = await chromium.launch({ executablePath, args: flags, timeout: 20_000 });
 
   return {
-    visit: (relay, use) => visit(browser, `http://127.0.0.1:${server.address().port}`, relay, use),
+    visit: (relay, faults, use) => visit({ browser, origin, relay, faults, use }),
     close: async () => {
       await browser.close();
       server.close();
@@ -36,22 +37,22 @@ export async function openBrowser() {
   };
 }
 
-/** Opens a page of its own (cookies and storage too), hands it to `use`; returns its faults and the page's. */
-async function visit(browser, origin, relay, use) {
+/** Hands a page with cookies and storage of its own to `use`; adds what went wrong in it to `faults`. */
+async function visit({ browser, origin, relay, faults, use }) {
   const context = await browser.newContext();
-  const page = await context.newPage();
-  const faults = [];
-  page.on('console', message => message.type() === 'error' && faults.push(`console: ${message.text()}`));
-  page.on('pageerror', error => faults.push(`page: ${error.message}`));
-  page.on('request', request => {
-    const url = request.url();
-    if (!url.startsWith(origin) && !url.startsWith(relay)) faults.push(`called a third host: ${url}`);
-  });
   try {
+    const page = await context.newPage();
+    page.on('console', message => message.type() === 'error' && faults.push(`console: ${message.text()}`));
+    page.on('pageerror', error => faults.push(`page: ${error.message}`));
+    page.on('request', request => {
+      const called = new URL(request.url()).origin;
+      if (called !== origin && called !== relay) faults.push(`called a third host, ${called}`);
+    });
     await page.clock.install();
     await page.goto(`${origin}/pricing`);
-    faults.push(...(await use(page)));
-    return faults;
+    const result = await use(page);
+    await page.clock.fastForward(31_000); // Segment's SDK reports on itself to Segment every 30 s, unless told not to
+    return result;
   } finally {
     await context.close();
   }

@@ -4,8 +4,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 /** The calls that carry this run's user or group, each as one line: its path and its event's or its traits' name. */
 export async function received(sandbox, { userId, groupId }) {
-  const response = await fetch(`${sandbox}/received`, { signal: AbortSignal.timeout(2000) });
-  if (!response.ok) throw new Error(`GET ${sandbox}/received answered ${response.status}`);
+  const url = `${sandbox}/received`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(2000) }).catch(cause => {
+    throw new Error(`no sandbox at ${url}: ${cause.cause?.message ?? cause.message}`, { cause });
+  });
+  if (!response.ok) throw new Error(`GET ${url} answered ${response.status}`);
   const calls = (await response.json()).received;
   return calls
     .map(({ path, body }) => ({ path, body: typeof body === 'string' ? JSON.parse(body) : body }))
