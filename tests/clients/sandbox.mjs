@@ -11,7 +11,6 @@ export async function received(sandbox, { userId, groupId }) {
   if (!response.ok) throw new Error(`GET ${url} answered ${response.status}`);
   const calls = (await response.json()).received;
   return calls
-    .map(({ path, body }) => ({ path, body: typeof body === 'string' ? JSON.parse(body) : body }))
     .filter(({ body }) => body?.userId === userId || body?.groupId === groupId)
     .map(({ path, body }) => `${path} ${body.event ?? body.traits?.name ?? ''}`.trim())
     .sort();
