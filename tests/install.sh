@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs what the tests need beyond Rust on a fresh Debian machine: Chromium, and the npm packages of the test
+# programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
+set -eu
+cd "$(dirname "$0")"
+
+fail() {
+    echo "tests/install.sh: $*" >&2
+    exit 1
+}
+
+# Runs a command without its output, which is shown only if the command fails.
+quietly() {
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        fail "failed: $*"
+    fi
+    rm -f "$log"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        quietly env DEBIAN_FRONTEND=noninteractive "$@"
+    elif command -v sudo >/dev/null; then
+        quietly sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        fail "needs root or sudo for: $*"
+    fi
+}
+
+command -v node >/dev/null && command -v npm >/dev/null || fail "needs Node.js 20 or newer, with npm"
+
+if [ ! -x "${CHROMIUM:-/usr/bin/chromium}" ]; then
+    [ -z "${CHROMIUM:-}" ] || fail "CHROMIUM names no program: $CHROMIUM"
+    command -v apt-get >/dev/null || fail "needs Chromium: install it and name its program in CHROMIUM"
+    as_root apt-get update
+    as_root apt-get install --yes --no-install-recommends chromium
+fi
+
+for folder in clients reference; do
+    [ -f "$folder/package-lock.json" ] || continue
+    installed=$folder/node_modules/.installed-from
+    cmp -s "$folder/package-lock.json" "$installed" && continue
+    quietly npm ci --prefix "$folder" --no-audit --no-fund --ignore-scripts
+    cp "$folder/package-lock.json" "$installed"
+done
