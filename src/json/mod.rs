@@ -19,7 +19,7 @@ pub use serde_json::Number;
 pub const MAX_DEPTH: usize = 64;
 
 /// From how many members on a duplicate key is looked for by hash instead of by scan.
-const HASHED_FROM: usize = 24;
+const HASHED_FROM: usize = 64;
 
 /// One JSON value. `'a` is the text it was parsed from.
 #[derive(Debug, Clone, PartialEq, Default)]
