@@ -87,6 +87,11 @@ impl<'d> Node<'d> {
         items.iter().enumerate().map(|(index, value)| self.step(Step::Index(index), value))
     }
 
+    /// The key under which the value stands; empty for an item and for the whole document.
+    pub(super) fn key(&self) -> &'d str {
+        if let Some(Step::Key(key)) = self.path.last() { key } else { "" }
+    }
+
     fn step(&self, step: Step<'d>, value: &'d Value<'d>) -> Node<'d> {
         Node { document: self.document, value, path: [self.path.as_slice(), &[step]].concat() }
     }

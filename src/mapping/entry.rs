@@ -87,7 +87,8 @@ impl<'d> Entry<'d> {
             return None;
         };
         if node.value.as_str().is_none_or(str::is_empty) {
-            loading.fault(|| node.fault(refusal("a non-empty string", node.value.kind())));
+            let message = format!("{} {}", node.key(), refusal("a non-empty string", node.value.kind()));
+            loading.fault(|| node.fault(message));
             return None;
         }
         Some(node)
@@ -112,10 +113,8 @@ impl<'d> Entry<'d> {
     fn fields(&self, loading: &mut Loading) -> Option<Node<'d>> {
         let node = self.any(&["fields", "mapping", "settings"])?;
         if node.value.as_object().is_none() {
-            let message = refusal(
-                "an object: the action's fields, each with its value or directive",
-                node.value.kind(),
-            );
+            let rule = "an object: the action's fields, each with its value or directive";
+            let message = format!("{} {}", node.key(), refusal(rule, node.value.kind()));
             loading.fault(|| node.fault(message));
             return None;
         }

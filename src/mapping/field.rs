@@ -130,6 +130,9 @@ impl Field {
 
     /// Wraps a single value, drops empty items, coerces the others; no format is asked of list items.
     fn check_list<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+        if value.as_array().is_some_and(|items| items.iter().all(|item| self.kind.holds(item))) {
+            return Checked::Valid(value);
+        }
         let items = match value.into_owned() {
             Value::Null => return Checked::Absent,
             Value::Array(items) => items,

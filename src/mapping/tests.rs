@@ -281,23 +281,24 @@ fn every_mistake_is_told_with_its_place() {
     mistakes.toml:1:1: a mapping file has no key sorce; did you mean source?
     mistakes.toml:2:10: source must be "segment" or "amplitude"
     mistakes.toml:6:11: enabled must be true or false
-    mistakes.toml:7:11: trigger: no event has the type "trak"
+    mistakes.toml:7:11: trigger: no event has the type "trak"; did you mean "track"? (types are: identify, group, track, page, screen, alias)
     mistakes.toml:11:1: action track has no field evnt; did you mean event?
-    mistakes.toml:12:12: there is no directive @pat; did you mean @path?
-    mistakes.toml:13:15: one object holds one directive, but there is another key beside it
+    mistakes.toml:12:12: @pat is not a directive; did you mean @path?
+    mistakes.toml:13:1: an object with a directive has no other key, but here are @path, @template
     mistakes.toml:17:1: a mapping has no key triger; did you mean trigger?
-    mistakes.toml:18:19: trigger: expected a value in double quotes
+    mistakes.toml:18:19: trigger: this text is never closed: end it with '
     mistakes.toml:19:10: there is no action trakc; did you mean track?
-    mistakes.toml:22:8: must be a non-empty string, but is an empty string
-    mistakes.toml:23:11: must be a non-empty string, but is a number
-    mistakes.toml:25:78: needs exists or blank
+    mistakes.toml:22:8: name must be a non-empty string, but is an empty string
+    mistakes.toml:23:11: trigger must be a non-empty string, but is a number
+    mistakes.toml:25:47: @tempalte is not a directive; did you mean @template?
+    mistakes.toml:25:78: needs `exists` or `blank`: a directive, or a value other than "", 0, false and null
     mistakes.toml:28:8: another mapping of this destination has the same name: choose another
     "#);
     insta::assert_snapshot!(told(&["mistakes.json"]), @r"
-    mistakes.json:5:28: trigger: expected a value in double quotes
+    mistakes.json:5:34: trigger: this text is never closed: end it with '
     mistakes.json:9:5: a mapping must be an object, but is a number
     mistakes.json:10:76: there is no action trackk; did you mean track?
-    mistakes.json:10:97: must be an object: the action's fields, each with its value or directive, but is an array
+    mistakes.json:10:97: mapping must be an object: the action's fields, each with its value or directive, but is an array
     ");
     insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r"
     segmnt: is neither a preset nor a path ending in .toml or .json; did you mean segment?
