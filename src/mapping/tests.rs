@@ -51,7 +51,7 @@ fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> St
 }
 
 fn mapping<'m>(mappings: &'m Mappings, name: &str) -> &'m Mapping {
-    mappings.iter().find(|mapping| mapping.name == name).unwrap()
+    mappings.iter().find(|mapping| *mapping.name == *name).unwrap()
 }
 
 fn field(kind: Type, format: Option<Format>, multiple: bool) -> Field {
