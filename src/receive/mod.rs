@@ -25,11 +25,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub use source::{Source, Sources};
 
+use crate::deliver::Status;
 use crate::outbox::Outbox;
 
 /// The most that is read, on decompressed bytes (`[limits]` of the configuration).
@@ -60,12 +62,21 @@ struct Shared {
     timeout: Duration,
     room: body::Room,
     stopping: AtomicBool,
+    /// Of every destination, for `/readyz`.
+    destinations: Vec<watch::Receiver<Status>>,
 }
 
 impl Receiver {
-    pub fn new(sources: Sources, outbox: Outbox, limits: Limits, timeout: Duration) -> Self {
+    pub fn new(
+        sources: Sources,
+        outbox: Outbox,
+        limits: Limits,
+        timeout: Duration,
+        destinations: Vec<watch::Receiver<Status>>,
+    ) -> Self {
         let room = body::Room::new(limits.buffered_bytes);
-        Self(Arc::new(Shared { sources, outbox, limits, timeout, room, stopping: AtomicBool::new(false) }))
+        let stopping = AtomicBool::new(false);
+        Self(Arc::new(Shared { sources, outbox, limits, timeout, room, stopping, destinations }))
     }
 
     /// From now on `/readyz` says no, so that a load balancer sends nothing more.

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{destinations, endpoint, source_of_kind, sources};
@@ -27,6 +28,8 @@ pub struct Relay {
     /// Where the public listener really is.
     pub address: SocketAddr,
     pub outbox: Outbox,
+    /// How each destination is doing, in the configuration's order.
+    pub destinations: Vec<watch::Receiver<deliver::Status>>,
     receiver: Receiver,
     receiving: Tasks,
     delivering: Tasks,
@@ -50,12 +53,12 @@ impl Relay {
 
         let broken = CancellationToken::new();
         let (receiving, delivering) = (Tasks::new(&broken), Tasks::new(&broken));
-        for target in targets {
-            deliver::start(&delivering, &outbox, target);
-        }
+        let statuses: Vec<_> =
+            targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
         let limits = build::limits(config);
-        let receiver = Receiver::new(sources, outbox.clone(), limits, config.server.request_timeout);
+        let timeout = config.server.request_timeout;
+        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, statuses.clone());
         let router = receive::router(receiver.clone());
         let connections = config.server.max_connections;
         receiving.spawn(
@@ -64,7 +67,16 @@ impl Relay {
         );
         telemetry::started(address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
-        Ok(Self { address, outbox, receiver, receiving, delivering, broken, shutdown_timeout })
+        Ok(Self {
+            address,
+            outbox,
+            destinations: statuses,
+            receiver,
+            receiving,
+            delivering,
+            broken,
+            shutdown_timeout,
+        })
     }
 
     /// Ends when a task has panicked: the relay is then to be stopped.
