@@ -47,8 +47,8 @@ use_engine() {
 use_buildah() {
     install_tools
     buildah=(buildah --storage-driver overlay --root "$work/storage" --runroot "$work/run")
-    # The other driver works on every file system, but copies each layer whole: minutes more.
-    "${buildah[@]}" info >>"$log" 2>&1 || buildah[2]=vfs
+    # Where overlay does not work, vfs does, but it copies each layer whole: keeping them would cost minutes.
+    if "${buildah[@]}" info >>"$log" 2>&1; then export BUILDAH_LAYERS=true; else buildah[2]=vfs; fi
     # The containers get a network of their own: the image's ports are free in it, whatever runs outside.
     network=accoil-relay-$$
     run=(ip netns exec "$network" "${buildah[@]}" run)
@@ -60,7 +60,7 @@ use_buildah() {
         make_base localhost/runtime-base
         lend_crates
         say "building the Dockerfile"
-        quietly "${buildah[@]}" build --layers --pull-never --tag "$image" \
+        quietly "${buildah[@]}" build --pull-never --tag "$image" \
             --volume "$(rustc --print sysroot):/usr/local:ro" --volume "$work/home:/root" \
             --build-arg BUILD_IMAGE=localhost/build-base --build-arg RUNTIME_IMAGE=localhost/runtime-base .
         # Two, for buildah fails when a container is run twice at the same time.
