@@ -69,12 +69,12 @@ use_buildah() {
         ip -n "$network" link set lo up
     }
     describe() { "${buildah[@]}" inspect --type image "$image"; }
-    inside() { "${run[@]}" "${keys[@]}" "${containers[0]}" -- "$@"; }
+    inside() { "${run[@]}" "${containers[0]}" -- "$@"; }
     start() {
         timeout --signal=KILL 60 "${run[@]}" "${keys[@]}" "${containers[1]}" -- accoil-relay serve >>"$log" 2>&1 &
         service=$!
     }
-    ask_health() { inside accoil-relay healthcheck; }
+    ask_health() { "${run[@]}" "${keys[@]}" "${containers[0]}" -- accoil-relay healthcheck; }
     stop() {
         # Buildah does not hand a signal on; the service itself must get it.
         local process
