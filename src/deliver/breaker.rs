@@ -158,7 +158,7 @@ mod tests {
     fn a_refused_key_is_told_once_whatever_else_fails_and_mended_by_a_success() {
         let now = Instant::now();
         let mut breaker = Breaker::new(Rests::default());
-        (0..5).for_each(|_| drop(breaker.troubled(now)));
+        assert!((0..5).any(|_| breaker.troubled(now)));
         assert!(breaker.refused(now), "trouble was known, the refusal was not");
         assert!(!breaker.refused(now));
         assert_eq!(breaker.rests_until(now), Some(now + 60 * SECOND));

@@ -65,3 +65,6 @@ pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) -> watch::Receiver<
     tasks.spawn("dispatcher", dispatcher.run(tasks.stop_signal()));
     status
 }
+
+#[cfg(test)]
+mod tests;
