@@ -4,6 +4,7 @@
 
 mod faults;
 mod http;
+mod outage;
 mod receive;
 mod reference;
 mod reference_directives;

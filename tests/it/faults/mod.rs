@@ -25,7 +25,7 @@ struct Row {
     acts: &'static [Act],
     /// Delivered, dead letters, attempts made, calls that came again after they may have been acted on.
     expected: (u64, u64, u64, usize),
-    /// What the relay tells of the last failure begins with.
+    /// What the relay tells of the last failure has this in it.
     told: &'static str,
 }
 
@@ -48,7 +48,7 @@ const TABLE: &[Row] = &[
         (3, 0, 4, 1),
         "the answer did not end in time",
     ),
-    Row { resets: 2, ..row("reset before the call was read", &[], (3, 0, 5, 0), "the connection was reset") },
+    Row { resets: 2, ..row("reset before the call was read", &[], (3, 0, 5, 0), "reset") },
     row("reset after the call was read", &[Reset, Reset], (3, 0, 5, 2), "the connection was reset"),
     row("closed without an answer", &[Close("")], (3, 0, 4, 1), "the connection was closed"),
     row("half-closed without an answer", &[HalfClose("")], (3, 0, 4, 1), "the connection was closed"),
@@ -62,7 +62,7 @@ const TABLE: &[Row] = &[
     row(
         "an answer that is not HTTP",
         &[Close("SSH-2.0-nothing\r\n\r\n")],
-        (3, 0, 4, 0),
+        (3, 0, 4, 1),
         "what came back is not HTTP",
     ),
     row(
@@ -79,11 +79,16 @@ const TABLE: &[Row] = &[
     ),
     row(
         "200 with an endless body",
-        &[Endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n800\r\nx")],
+        &[Endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "9\r\nand so on\r\n")],
         (3, 0, 3, 0),
         "",
     ),
-    row("endless headers", &[Endless("HTTP/1.1 200 OK\r\n")], (3, 0, 4, 0), ""),
+    row(
+        "endless headers",
+        &[Endless("HTTP/1.1 200 OK\r\n", "X-More: and so on\r\n")],
+        (3, 0, 4, 1),
+        "not HTTP",
+    ),
     row(
         "400",
         &[Answer("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")],
@@ -121,7 +126,7 @@ async fn every_cause_has_the_promised_outcome() {
         let (found, told) = run.await.unwrap();
         let (delivered, dead, attempts, duplicates) = found;
         table += &format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {told}\n", row.cause);
-        if found != row.expected || !told.starts_with(row.told) {
+        if found != row.expected || !told.contains(row.told) {
             wrong.push(row.cause);
         }
     }
@@ -232,34 +237,28 @@ async fn a_refused_key_is_waited_for() {
 /// One user's fifty calls, every other one refused at first, arrive in order; nobody else waits for them.
 #[tokio::test]
 async fn one_users_retries_keep_their_order_and_hold_up_nobody() {
-    let mut refusals = HashMap::new();
+    let (mut refusals, mut others) = (HashMap::new(), 0);
     let stand_in = StandIn::start("127.0.0.1:0", 0, move |body| {
-        let seen = refusals.entry(body.to_owned()).or_insert(0);
-        *seen += 1;
-        let unlucky = body.strip_prefix("slow ").and_then(|number| number.parse::<u32>().ok());
-        Answer(if unlucky.is_some_and(|number| number % 2 == 0 && *seen <= 1 + number % 3) {
-            UNAVAILABLE
-        } else {
-            OK
-        })
+        let Some(number) = body.strip_prefix("slow ").and_then(|number| number.parse::<u32>().ok()) else {
+            others += 1;
+            return Answer(OK);
+        };
+        let refused = refusals.entry(number).or_insert(0);
+        *refused += 1;
+        // The first waits for all the others: if they waited for it, nothing would ever arrive.
+        let unlucky = if number == 0 { others < 200 } else { *refused <= number * 7 % 3 };
+        Answer(if unlucky { UNAVAILABLE } else { OK })
     });
     let stand_in = stand_in.await;
     let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
-    delivery.accept((0..50).map(|number| ("slow".to_owned(), format!("slow {number}")))).await;
-    for user in 0..200 {
-        delivery.accept([(format!("u{user}"), user.to_string())]).await;
-    }
+    let slow: Vec<_> = (0..50).map(|number| format!("slow {number}")).collect();
+    delivery.accept(slow.iter().map(|body| ("slow".to_owned(), body.clone()))).await;
+    delivery.accept((0..200).map(|user| (format!("u{user}"), user.to_string()))).await;
     delivery.until(|status| status.delivered == 250).await;
-    let calls = stand_in.calls();
-    let mut slow: Vec<_> = calls.iter().filter(|body| body.starts_with("slow")).collect();
-    slow.dedup();
-    assert_eq!(
-        slow,
-        (0..50).map(|number| format!("slow {number}")).collect::<Vec<_>>().iter().collect::<Vec<_>>()
-    );
-    let last_other = calls.iter().rposition(|body| !body.starts_with("slow")).unwrap();
-    let before = calls.iter().take(last_other).filter(|body| *body == "slow 49").count();
-    assert_eq!((before, stand_in.duplicates()), (0, 0), "the others were through before the slow user was");
+    let mut arrived = stand_in.calls();
+    arrived.retain(|body| body.starts_with("slow"));
+    arrived.dedup();
+    assert_eq!((arrived, stand_in.duplicates()), (slow, 0));
     delivery.stop().await;
 }
 

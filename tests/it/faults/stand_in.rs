@@ -24,8 +24,8 @@ pub(super) enum Act {
     HalfClose(&'static str),
     /// These bytes, then the connection is closed.
     Close(&'static str),
-    /// These bytes again and again, for ever.
-    Endless(&'static str),
+    /// These bytes, then those again and again, for ever.
+    Endless(&'static str, &'static str),
     /// The connection is reset when the call has been read.
     Reset,
 }
@@ -105,7 +105,8 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>, script: Arc<Mutex<
 }
 
 fn note(seen: &mut Seen, body: String, act: Act) {
-    let refused = matches!(act, Act::Answer(text) | Act::Close(text) if !text.starts_with("HTTP/1.1 2"));
+    let is_refusal = |text: &str| text.starts_with("HTTP/1.1 ") && !text.starts_with("HTTP/1.1 2");
+    let refused = matches!(act, Act::Answer(text) if is_refusal(text));
     if !refused {
         *seen.acted_on.entry(body.clone()).or_default() += 1;
     }
@@ -129,9 +130,12 @@ async fn perform(stream: &mut TcpStream, act: Act) -> Option<()> {
             stream.shutdown().await.ok()?;
             until_closed(stream).await
         }
-        Act::Endless(text) => loop {
+        Act::Endless(text, again) => {
             stream.write_all(text.as_bytes()).await.ok()?;
-        },
+            loop {
+                stream.write_all(again.as_bytes()).await.ok()?;
+            }
+        }
         Act::Reset => {
             reset(stream);
             None
