@@ -56,6 +56,9 @@ pub(super) struct Word {
 /// Bare names that mean something by themselves; an escape makes them names.
 pub(super) const RESERVED: [&str; 5] = ["and", "or", "null", "true", "false"];
 
+/// What ends a keyword, a text or a two-character operator for Segment's lexer.
+const TERMINATORS: [char; 6] = [' ', '\t', '\n', ')', ']', ','];
+
 pub(super) struct Lexer<'t, 'd> {
     text: &'t str,
     at: usize,
@@ -121,6 +124,8 @@ impl<'t, 'd> Lexer<'t, 'd> {
         self.at += length + quote.len_utf8();
         if quote == '\'' {
             self.note(open, Difference::SingleQuotes);
+        } else if !self.at_terminator() {
+            self.note(open, Difference::MissingSpace { symbol: "\"", place: "after" });
         }
         Ok(Kind::Text(rest.get(..length).unwrap_or_default()))
     }
@@ -186,6 +191,7 @@ impl<'t, 'd> Lexer<'t, 'd> {
         let mut word = Word::default();
         loop {
             let at = self.at;
+            self.note_loss_near_end();
             let name = self.name()?;
             let source = self.text.get(at..self.at).unwrap_or_default();
             let last = self.peek() != Some('.');
@@ -220,6 +226,21 @@ impl<'t, 'd> Lexer<'t, 'd> {
     fn is_unreadable(&self, source: &str, last: bool, first: bool) -> bool {
         let keyword = matches!(source, "and" | "or" | "null") && last && self.at_terminator();
         !first && (keyword || source.starts_with(|char: char| char.is_ascii_digit() || char == '-'))
+    }
+
+    /// Segment's lexer compares what follows an `a` or `n` with its keywords; where that reaches over the end of
+    /// the text, it does not step back.
+    fn note_loss_near_end(&mut self) {
+        let keyword_length = match self.peek() {
+            Some('a') => 3,
+            Some('n') => 4,
+            _ => return,
+        };
+        let ahead = || self.rest().chars().take(keyword_length);
+        if (2..keyword_length).contains(&ahead().count()) && !ahead().any(|char| TERMINATORS.contains(&char))
+        {
+            self.note(self.at, Difference::LostNearEnd);
+        }
     }
 
     /// One name, its escapes taken out.
@@ -264,7 +285,7 @@ impl<'t, 'd> Lexer<'t, 'd> {
 
     /// Where Segment's lexer takes a keyword or a two-character operator for ended.
     fn at_terminator(&self) -> bool {
-        matches!(self.peek(), None | Some(' ' | '\t' | '\n' | ')' | ']' | ','))
+        self.peek().is_none_or(|char| TERMINATORS.contains(&char))
     }
 
     fn rest(&self) -> &'t str {

@@ -227,9 +227,6 @@ impl<'t> Parser<'t> {
             Kind::Word(word) => self.bare(word)?,
             _ => return Err(self.expected("a value: a text in double quotes, a number, true, false or null")),
         };
-        if let Some(word) = self.cut_word() {
-            self.note(Difference::CutWord(word));
-        }
         self.next += 1;
         Ok(literal)
     }
@@ -246,20 +243,6 @@ impl<'t> Parser<'t> {
             "null" => Literal::Null,
             name => Literal::Text(name.to_owned()),
         })
-    }
-
-    /// Segment's lexer, looking for a keyword, runs off the end of the text and loses what it passed.
-    fn cut_word(&self) -> Option<String> {
-        let token = self.tokens.get(self.next)?;
-        let after = self.tokens.get(self.next + 1)?;
-        let last = after.kind == Kind::End && token.at + token.source.len() == after.at;
-        let shorter_than_keyword = match token.source.chars().next()? {
-            'a' => 2..=2,
-            'n' => 2..=3,
-            _ => return None,
-        };
-        let cut = last && shorter_than_keyword.contains(&token.source.chars().count());
-        cut.then(|| token.source.to_owned())
     }
 
     fn expect(&mut self, kind: &Kind<'_>, name: &str) -> Result<(), Fault> {
