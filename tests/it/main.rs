@@ -11,3 +11,10 @@ mod reference_fields;
 mod relay;
 mod sandbox;
 mod serve;
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test panics, and prints its seed"
+)]
+mod reference_triggers;
