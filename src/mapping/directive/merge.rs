@@ -69,7 +69,7 @@ fn assign<'v, 'e>(
     } else if let Some(text) = from.as_str() {
         for (index, unit) in text.encode_utf16().enumerate() {
             scope.budget.values(1)?;
-            members.insert(Cow::Owned(index.to_string()), Resolved::owned(javascript::unit(unit)));
+            members.insert(Cow::Owned(index.to_string()), Resolved::Owned(javascript::unit(unit)));
         }
     }
     Ok(())

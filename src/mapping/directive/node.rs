@@ -61,7 +61,7 @@ impl Node {
 
     pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
         match self {
-            Node::Literal(value) => Ok(Resolved::Json(Cow::Borrowed(value))),
+            Node::Literal(value) => Ok(Resolved::Borrowed(value)),
             Node::Undefined => Ok(Resolved::Undefined),
             Node::Failure(error) => Err(error.clone()),
             Node::Array(items) => {

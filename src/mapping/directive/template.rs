@@ -79,7 +79,7 @@ fn split(text: &str, braces: usize) -> Vec<Piece> {
             continue;
         }
         pieces.push(Piece::Text(text.get(done..start).unwrap_or_default().to_owned()));
-        pieces.push(Piece::Path(Path::plain(trim(name))));
+        pieces.push(Piece::Path(Path::plain(javascript::trim(name))));
         done = end + braces;
         from = done;
     }
@@ -90,13 +90,6 @@ fn split(text: &str, braces: usize) -> Vec<Piece> {
 
 fn find(text: &str, from: usize, what: &str) -> Option<usize> {
     text.get(from..)?.find(what).map(|at| from + at)
-}
-
-/// JavaScript's `trim`, which also takes the byte order mark and leaves U+0085.
-fn trim(text: &str) -> &str {
-    text.trim_matches(|character: char| {
-        character == '\u{feff}' || (character.is_whitespace() && character != '\u{85}')
-    })
 }
 
 /// Compiles the operand of `@template`: a text, or a directive that gives one.

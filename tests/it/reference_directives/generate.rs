@@ -14,7 +14,6 @@ const TEXTS: [&str; 30] = [
     "{{a}}", "{\"a\":1}", "[1,{\"b\":null}]", "x.y", "a,b", "$&", "longer than ten", ".", "a\u{a0}b", "\"q\"", "ſK", "}}",
 ];
 const NUMBERS: [f64; 10] = [0.0, 1.0, -1.0, 2.0, 5.0, 0.5, 1.5, 1e21, 1e-7, 9_007_199_254_740_991.0];
-const LIQUID: [&str; 1] = [""];
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
@@ -23,7 +22,9 @@ impl Generator {
 
     /// One `{"mapping","event"}`.
     pub(super) fn case(&mut self) -> Json {
-        let mapping = if self.one_in(12) { self.rooted() } else { self.fields(4) };
+        let mapping = if self.one_in(8) {
+            object([("x", object([("@liquid", Value::from(self.liquid()))]))])
+        } else if self.one_in(12) { self.rooted() } else { self.fields(4) };
         let event = if self.one_in(200) { self.json(2) } else { self.object(3, 7) };
         object([("mapping", mapping), ("event", event)])
     }
@@ -36,15 +37,15 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    fn one_in(&mut self, bound: usize) -> bool {
+    pub(super) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
@@ -161,7 +162,7 @@ impl Generator {
             9 => ("@merge", self.merge_options(depth)),
             10 => ("@transform", self.transform_options(depth)),
             11 => ("@excludeWhenNull", self.mapping(depth)),
-            _ => ("@liquid", self.pick(&LIQUID).into()),
+            _ => ("@liquid", Value::from(self.liquid())),
         };
         let operand = if self.one_in(50) { self.json(1) } else { operand };
         let mut members: Object<'static> = [(name, operand)].into_iter().collect();

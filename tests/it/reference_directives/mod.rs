@@ -4,6 +4,7 @@
 //! docs/mappings.md and is not generated.
 
 mod generate;
+mod liquid;
 
 use std::io::{Read, Write};
 use std::path::Path;
