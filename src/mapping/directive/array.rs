@@ -25,12 +25,16 @@ impl ArrayPath {
             Some(Value::String(path)) => Node::Path(Path::rooted(path)),
             Some(other) => compiler.node(other, &place.key("0")),
         };
-        let shape = operands.get(1).filter(|shape| shape.as_object().is_some_and(|object| !object.is_empty()));
+        let shape =
+            operands.get(1).filter(|shape| shape.as_object().is_some_and(|object| !object.is_empty()));
         let shape = shape.map(|shape| compiler.node(shape, &place.key("1")));
         Node::ArrayPath(Box::new(Self { list, shape }))
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let list = self.list.resolve(scope)?;
         let Some(shape) = &self.shape else { return Ok(list) };
         let view = list.view();

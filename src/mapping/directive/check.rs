@@ -31,8 +31,11 @@ enum Accepts {
 /// An option: its name, whether it must be there, what it may be.
 type Field = (&'static str, bool, Accepts);
 
-const IF: &[Field] =
-    &[("exists", false, Accepts::Anything), ("then", false, Accepts::Anything), ("else", false, Accepts::Anything)];
+const IF: &[Field] = &[
+    ("exists", false, Accepts::Anything),
+    ("then", false, Accepts::Anything),
+    ("else", false, Accepts::Anything),
+];
 const CASE: &[Field] = &[("operator", false, Accepts::Text), ("value", false, Accepts::TextOrDirective)];
 const REPLACE: &[Field] = &[
     ("pattern", true, Accepts::Length(1, MAX_PATTERN)),
@@ -41,7 +44,8 @@ const REPLACE: &[Field] = &[
     ("ignorecase", false, Accepts::Boolean),
     ("global", false, Accepts::Boolean),
 ];
-const JSON: &[Field] = &[("value", true, Accepts::Anything), ("mode", true, Accepts::Word("encode", "decode"))];
+const JSON: &[Field] =
+    &[("value", true, Accepts::Anything), ("mode", true, Accepts::Word("encode", "decode"))];
 const FLATTEN: &[Field] = &[("separator", false, Accepts::Text), ("value", true, Accepts::Anything)];
 const MERGE: &[Field] =
     &[("direction", false, Accepts::Word("left", "right")), ("objects", true, Accepts::Array)];
@@ -73,7 +77,10 @@ fn directive(members: &Object<'_>, place: &Place<'_>) -> Checked {
     let Some((name, operand)) = members.iter().find(|(key, _)| key.starts_with('@')) else { return Ok(()) };
     let keys: Vec<&str> = members.iter().map(|(key, _)| key).filter(|key| *key != "_metadata").collect();
     if keys.len() > 1 {
-        return fault(place, format!("an object with a directive has no other key, but here are {}", keys.join(", ")));
+        return fault(
+            place,
+            format!("an object with a directive has no other key, but here are {}", keys.join(", ")),
+        );
     }
     let place = place.key(name);
     match name {

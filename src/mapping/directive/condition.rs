@@ -30,7 +30,10 @@ impl If {
         compiler.options(operand, place, |compiler, options| {
             let asks = |key| options.get(key).is_some_and(javascript::is_truthy);
             if !asks("exists") && !asks("blank") {
-                return compiler.failure(place, "needs `exists` or `blank`: a directive, or a value other than \"\", 0, false and null");
+                return compiler.failure(
+                    place,
+                    "needs `exists` or `blank`: a directive, or a value other than \"\", 0, false and null",
+                );
             }
             let question = if options.contains_key("exists") {
                 Question::Exists(compiler.member(options, "exists", place))
@@ -38,12 +41,16 @@ impl If {
                 Question::Blank(compiler.member(options, "blank", place))
             };
             let then = compiler.member(options, "then", place);
-            let otherwise = if asks("else") { compiler.member(options, "else", place) } else { Node::Undefined };
+            let otherwise =
+                if asks("else") { compiler.member(options, "else", place) } else { Node::Undefined };
             Node::If(Box::new(Self { question, then, otherwise }))
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let holds = match &self.question {
             Question::Exists(operand) => operand.resolve(scope)?.view().exists(),
             Question::Blank(operand) => {

@@ -34,7 +34,10 @@ impl Flatten {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let separator = self.separator.resolve(scope)?;
         let Some(separator) = separator.view().as_str() else {
             return Err(ResolveError::new(&self.place, "the separator must be a string"));

@@ -40,7 +40,10 @@ impl Json {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let value = self.value.resolve(scope)?;
         match self.mode {
             Mode::Encode => encode(value, scope.budget),

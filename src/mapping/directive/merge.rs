@@ -30,13 +30,17 @@ impl Merge {
             let direction = compiler.member(options, "direction", place);
             let place = place.key("objects");
             let objects = objects.iter().enumerate();
-            let objects =
-                objects.map(|(index, object)| compiler.node(object, &place.key(&index.to_string()))).collect();
+            let objects = objects
+                .map(|(index, object)| compiler.node(object, &place.key(&index.to_string())))
+                .collect();
             Node::Merge(Box::new(Self { direction, objects }))
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let leftward = self.direction.resolve(scope)?.view().as_str() == Some("left");
         let objects: Result<Vec<_>, _> = self.objects.iter().map(|object| object.resolve(scope)).collect();
         let mut objects = objects?;
@@ -47,8 +51,11 @@ impl Merge {
         for object in &objects {
             assign(object.view(), scope, &mut members)?;
         }
-        let members: Result<Vec<_>, ResolveError> =
-            members.members.into_iter().map(|(key, member)| Ok((key, member.detach(scope.budget)?))).collect();
+        let members: Result<Vec<_>, ResolveError> = members
+            .members
+            .into_iter()
+            .map(|(key, member)| Ok((key, member.detach(scope.budget)?)))
+            .collect();
         Resolved::object(members?, scope.budget)
     }
 }

@@ -59,7 +59,10 @@ impl Node {
         if let Node::Literal(value) = self { Some(value) } else { None }
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         match self {
             Node::Literal(value) => Ok(Resolved::Borrowed(value)),
             Node::Undefined => Ok(Resolved::Undefined),

@@ -4,7 +4,10 @@ use super::ResolveError;
 use super::resolved::{Budget, Resolved, View};
 use crate::json::Value;
 
-pub(super) fn exclude<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'s, 'e>, ResolveError> {
+pub(super) fn exclude<'s, 'e>(
+    value: Resolved<'s, 'e>,
+    budget: &Budget,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
     match value {
         Resolved::Borrowed(Value::Null) | Resolved::Owned(Value::Null) => Ok(Resolved::Undefined),
         Resolved::Borrowed(_) | Resolved::Owned(_) if has_null_member(value.view()) => {

@@ -46,7 +46,10 @@ impl Path {
                 Ok(next) => at = next,
                 Err(leaf) => {
                     let rest = self.0.get(walked + 1..).unwrap_or_default();
-                    return rest.iter().try_fold(leaf, Key::step_into_leaf).map_or(Resolved::Undefined, Resolved::Owned);
+                    return rest
+                        .iter()
+                        .try_fold(leaf, Key::step_into_leaf)
+                        .map_or(Resolved::Undefined, Resolved::Owned);
                 }
             }
         }
@@ -77,12 +80,20 @@ impl Key {
     fn step<'s, 'e>(&self, at: View<'s, 'e>) -> Result<View<'s, 'e>, Value<'static>> {
         let length = |length: usize| Err(Value::Number(length.into()));
         let found = match at {
-            View::Value(Value::Object(_)) | View::Sparse(Resolved::Object(_)) => return Ok(at.member(&self.name)),
+            View::Value(Value::Object(_)) | View::Sparse(Resolved::Object(_)) => {
+                return Ok(at.member(&self.name));
+            }
             View::Value(Value::Array(items)) if &*self.name == "length" => return length(items.len()),
-            View::Value(Value::Array(items)) => self.index.and_then(|index| items.get(index)).map(View::Value),
-            View::Value(Value::String(text)) => return javascript::character(text, &self.name).map_or(Ok(View::Undefined), Err),
+            View::Value(Value::Array(items)) => {
+                self.index.and_then(|index| items.get(index)).map(View::Value)
+            }
+            View::Value(Value::String(text)) => {
+                return javascript::character(text, &self.name).map_or(Ok(View::Undefined), Err);
+            }
             View::Sparse(Resolved::Array(items)) if &*self.name == "length" => return length(items.len()),
-            View::Sparse(Resolved::Array(items)) => self.index.and_then(|index| items.get(index)).map(Resolved::view),
+            View::Sparse(Resolved::Array(items)) => {
+                self.index.and_then(|index| items.get(index)).map(Resolved::view)
+            }
             _ => None,
         };
         Ok(found.unwrap_or(View::Undefined))
@@ -115,6 +126,9 @@ pub(super) fn resolve_from<'s, 'e>(
     let path = operand.resolve(scope)?;
     match path.view().as_str() {
         Some(text) => Ok(Path::rooted(text).get(scope.root)),
-        None => Err(ResolveError::new(place, format!("the path must be a string, but it is {}", path.view().kind()))),
+        None => Err(ResolveError::new(
+            place,
+            format!("the path must be a string, but it is {}", path.view().kind()),
+        )),
     }
 }

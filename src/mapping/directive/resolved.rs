@@ -132,7 +132,8 @@ impl<'s, 'e> Resolved<'s, 'e> {
                 Ok(Value::Array(values?))
             }
             Resolved::Object(members) => {
-                let defined = members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
+                let defined =
+                    members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
                 let values: Result<Vec<_>, ResolveError> =
                     defined.map(|(key, member)| Ok((key, member.into_value(budget)?))).collect();
                 Ok(Value::Object(Object::from_distinct(values?)))
@@ -149,9 +150,11 @@ impl<'s, 'e> Resolved<'s, 'e> {
                 Self::array(items?, budget)
             }
             Resolved::Object(members) => {
-                let defined = members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
-                let members: Result<_, ResolveError> =
-                    defined.map(|(key, member)| Ok((key, member.without_undefined_members(budget)?))).collect();
+                let defined =
+                    members.into_iter().filter(|(_, member)| !matches!(member, Resolved::Undefined));
+                let members: Result<_, ResolveError> = defined
+                    .map(|(key, member)| Ok((key, member.without_undefined_members(budget)?)))
+                    .collect();
                 Self::object(members?, budget)
             }
             whole => Ok(whole),
@@ -183,6 +186,12 @@ impl<'s, 'e> View<'s, 'e> {
             View::Value(value) => Resolved::Borrowed(value),
             View::Sparse(sparse) => sparse.clone(),
         }
+    }
+
+    /// The root, or an empty object for an undefined one, as the engine's default arguments have it.
+    pub(super) fn or_empty(self) -> Self {
+        static EMPTY: Value<'static> = Value::Object(Object::new());
+        if let View::Undefined = self { View::Value(&EMPTY) } else { self }
     }
 
     /// Neither undefined nor null.

@@ -3,12 +3,12 @@
 //! The engine replaces in two passes, triple braces first, so that the second also sees what the first put in.
 //! Templates without triple braces (nearly all) are split once, at compile time.
 
+use super::ResolveError;
 use super::compile::{Compiler, Place};
 use super::javascript;
 use super::node::{Node, Scope};
 use super::path::Path;
 use super::resolved::Resolved;
-use super::ResolveError;
 use crate::json::Value;
 
 /// The longest template that is read, in bytes.
@@ -40,6 +40,7 @@ impl Template {
     }
 
     pub(super) fn render<'s, 'e>(&self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+        let scope = Scope { root: scope.root.or_empty(), ..scope };
         if let ([Piece::Path(path)], false) = (self.pieces.as_slice(), self.again) {
             let value = path.get(scope.root);
             if value.view().as_str().is_some() {

@@ -31,15 +31,21 @@ impl Case {
                 Some("upper") => Some(str::to_uppercase),
                 _ => None,
             };
-            let value = truthy_member(options, "value", compiler, place);
-            if to.is_none() && !matches!(value, Node::Undefined) {
+            if !options.get("value").is_some_and(javascript::is_truthy) {
+                return Node::Undefined;
+            }
+            let value = compiler.member(options, "value", place);
+            if to.is_none() {
                 compiler.fault(place, NO_OPERATOR);
             }
             Node::Case(Box::new(Self { to, value, place: place.to_string() }))
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let value = self.value.resolve(scope)?;
         let Some(text) = value.view().as_str() else { return Ok(value) };
         let to = self.to.ok_or_else(|| ResolveError::new(&self.place, NO_OPERATOR))?;
@@ -73,10 +79,10 @@ impl Replace {
             if !options.get("pattern").is_some_and(javascript::is_truthy) {
                 return compiler.failure(place, "needs a `pattern`: the text to replace");
             }
-            let value = truthy_member(options, "value", compiler, place);
-            if matches!(value, Node::Undefined) {
-                return value;
+            if !options.get("value").is_some_and(javascript::is_truthy) {
+                return Node::Undefined;
             }
+            let value = compiler.member(options, "value", place);
             let first = Replacement::compile(options, "pattern", "replacement");
             let second = Replacement::compile(options, "pattern2", "replacement2");
             if [&first, &second].into_iter().flatten().any(Replacement::is_too_long) {
@@ -86,7 +92,10 @@ impl Replace {
         })
     }
 
-    pub(super) fn resolve<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn resolve<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let value = self.value.resolve(scope)?;
         let Some(first) = &self.first else { return Ok(Resolved::text(String::new())) };
         let text = match value.view() {
@@ -116,14 +125,6 @@ fn too_long() -> String {
     format!("a pattern and its replacement have {MAX_PATTERN} characters at most")
 }
 
-/// The member as a node; undefined if what is written there is falsy.
-fn truthy_member(options: &Object<'_>, key: &str, compiler: &mut Compiler, place: &Place<'_>) -> Node {
-    match options.get(key).is_some_and(javascript::is_truthy) {
-        true => compiler.member(options, key, place),
-        false => Node::Undefined,
-    }
-}
-
 impl Replacement {
     /// `None` if the pattern is missing or empty, or any option has another type than the engine works with.
     fn compile(options: &Object<'_>, pattern: &str, replacement: &str) -> Option<Self> {
@@ -146,7 +147,8 @@ impl Replacement {
     }
 
     fn is_too_long(&self) -> bool {
-        javascript::text_length(&self.pattern) > MAX_PATTERN || javascript::text_length(&self.with) > MAX_PATTERN
+        javascript::text_length(&self.pattern) > MAX_PATTERN
+            || javascript::text_length(&self.with) > MAX_PATTERN
     }
 
     fn apply(&self, text: &str, budget: &Budget) -> Result<String, ResolveError> {

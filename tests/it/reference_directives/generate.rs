@@ -10,8 +10,36 @@ type Json = Value<'static>;
 
 const KEYS: [&str; 12] = ["a", "b", "c", "n", "s", "list", "my key", "1", "0", "A", "a.b", "x"];
 const TEXTS: [&str; 30] = [
-    "", " ", "0", "a", "ab", "AbC", "a-b-c", "aaa", "5", "1.50", "true", "null", "ß", "İé", "ΑΣ", "$.a", "a", "b.c",
-    "{{a}}", "{\"a\":1}", "[1,{\"b\":null}]", "x.y", "a,b", "$&", "longer than ten", ".", "a\u{a0}b", "\"q\"", "ſK", "}}",
+    "",
+    " ",
+    "0",
+    "a",
+    "ab",
+    "AbC",
+    "a-b-c",
+    "aaa",
+    "5",
+    "1.50",
+    "true",
+    "null",
+    "ß",
+    "İé",
+    "ΑΣ",
+    "$.a",
+    "a",
+    "b.c",
+    "{{a}}",
+    "{\"a\":1}",
+    "[1,{\"b\":null}]",
+    "x.y",
+    "a,b",
+    "$&",
+    "longer than ten",
+    ".",
+    "a\u{a0}b",
+    "\"q\"",
+    "ſK",
+    "}}",
 ];
 const NUMBERS: [f64; 10] = [0.0, 1.0, -1.0, 2.0, 5.0, 0.5, 1.5, 1e21, 1e-7, 9_007_199_254_740_991.0];
 
@@ -23,8 +51,12 @@ impl Generator {
     /// One `{"mapping","event"}`.
     pub(super) fn case(&mut self) -> Json {
         let mapping = if self.one_in(8) {
-            object([("x", object([("@liquid", Value::from(self.liquid()))]))])
-        } else if self.one_in(12) { self.rooted() } else { self.fields(4) };
+            object([("x", object([("@liquid", Value::from(self.liquid(true)))]))])
+        } else if self.one_in(12) {
+            self.rooted()
+        } else {
+            self.fields(4)
+        };
         let event = if self.one_in(200) { self.json(2) } else { self.object(3, 7) };
         object([("mapping", mapping), ("event", event)])
     }
@@ -81,7 +113,11 @@ impl Generator {
 
     fn path(&mut self) -> String {
         if self.one_in(20) {
-            return self.pick(&["", "$", "$.", ".", "..", "$.a[", "a]b", "['a'].s", "$['a']", "$.a[0]]", "$.$.a", "[a]"]).to_owned();
+            return self
+                .pick(&[
+                    "", "$", "$.", ".", "..", "$.a[", "a]b", "['a'].s", "$['a']", "$.a[0]]", "$.$.a", "[a]",
+                ])
+                .to_owned();
         }
         let mut path = self.pick(&["$.", "$.", "$.", "", "$"]).to_owned();
         for step in 0..=self.below(3) {
@@ -162,7 +198,7 @@ impl Generator {
             9 => ("@merge", self.merge_options(depth)),
             10 => ("@transform", self.transform_options(depth)),
             11 => ("@excludeWhenNull", self.mapping(depth)),
-            _ => ("@liquid", Value::from(self.liquid())),
+            _ => ("@liquid", Value::from(self.liquid(false))),
         };
         let operand = if self.one_in(50) { self.json(1) } else { operand };
         let mut members: Object<'static> = [(name, operand)].into_iter().collect();
@@ -213,7 +249,10 @@ impl Generator {
     }
 
     fn case_options(&mut self, depth: usize) -> Json {
-        let options = vec![("operator", self.pick(&["lower", "upper", "upper", "Lower"]).into()), ("value", self.subject(depth))];
+        let options = vec![
+            ("operator", self.pick(&["lower", "upper", "upper", "Lower"]).into()),
+            ("value", self.subject(depth)),
+        ];
         self.given(options)
     }
 
@@ -245,7 +284,8 @@ impl Generator {
     }
 
     fn flatten_options(&mut self, depth: usize) -> Json {
-        let mut options = vec![("separator", self.pick(&[".", "_", "--", ""]).into()), ("value", self.mapping(depth))];
+        let mut options =
+            vec![("separator", self.pick(&[".", "_", "--", ""]).into()), ("value", self.mapping(depth))];
         if self.one_in(3) {
             options.push(("omitArrays", self.json(0)));
         }
@@ -253,19 +293,36 @@ impl Generator {
     }
 
     fn json_options(&mut self, depth: usize) -> Json {
-        let options = vec![("mode", self.pick(&["encode", "encode", "decode", "ENCODE"]).into()), ("value", self.subject(depth))];
+        let options = vec![
+            ("mode", self.pick(&["encode", "encode", "decode", "ENCODE"]).into()),
+            ("value", self.subject(depth)),
+        ];
         self.given(options)
     }
 
     fn merge_options(&mut self, depth: usize) -> Json {
-        let members = (0..self.below(4)).map(|_| if self.one_in(20) { self.scalar() } else if self.one_in(2) { self.fields(depth) } else { self.directive(depth) });
+        let members = (0..self.below(4)).map(|_| {
+            if self.one_in(20) {
+                self.scalar()
+            } else if self.one_in(2) {
+                self.fields(depth)
+            } else {
+                self.directive(depth)
+            }
+        });
         let objects = Value::Array(members.collect());
         let options = vec![("direction", self.pick(&["left", "right", "LEFT"]).into()), ("objects", objects)];
         self.given(options)
     }
 
     fn transform_options(&mut self, depth: usize) -> Json {
-        let apply = if self.one_in(12) { self.rooted() } else if self.one_in(4) { self.directive(depth) } else { self.fields(depth) };
+        let apply = if self.one_in(12) {
+            self.rooted()
+        } else if self.one_in(4) {
+            self.directive(depth)
+        } else {
+            self.fields(depth)
+        };
         let mapping = if self.one_in(2) { self.fields(depth) } else { self.directive(depth) };
         self.given(vec![("apply", apply), ("mapping", mapping)])
     }

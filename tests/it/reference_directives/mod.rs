@@ -52,7 +52,8 @@ fn random_mappings_give_what_segment_gives() {
     let (mut faults, mut outputs) = (Vec::new(), 0);
     for (case, answer) in cases.iter().zip(&answers) {
         let (ours, theirs) = (ours(case), theirs(answer));
-        outputs += u64::from(theirs.as_ref().is_ok_and(|output| *output != Value::Object(Default::default())));
+        outputs +=
+            u64::from(theirs.as_ref().is_ok_and(|output| *output != Value::Object(Default::default())));
         if !agree(&ours, &theirs) {
             faults.push(report(case, &ours, answer));
         }
@@ -73,7 +74,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn ours<'c>(case: &'c Value<'c>) -> Outcome<'c> {
-    let directive = Directive::compile_mapping(case.get("mapping").unwrap()).map_err(|error| error.to_string())?;
+    let directive =
+        Directive::compile_mapping(case.get("mapping").unwrap()).map_err(|error| error.to_string())?;
     let output = transform(&directive, case.get("event").unwrap()).map_err(|error| error.to_string())?;
     Ok(output.into_owned())
 }
@@ -115,7 +117,11 @@ fn report(case: &Value<'_>, ours: &Outcome<'_>, theirs: &str) -> String {
         Ok(output) => format!("{{\"output\":{output}}}"),
         Err(error) => format!("{{\"error\":{error:?}}}"),
     };
-    format!("  mapping {}\n  event   {}\n  ours    {ours}\n  Segment {theirs}\n", case.get("mapping").unwrap(), case.get("event").unwrap())
+    format!(
+        "  mapping {}\n  event   {}\n  ours    {ours}\n  Segment {theirs}\n",
+        case.get("mapping").unwrap(),
+        case.get("event").unwrap()
+    )
 }
 
 /// Asks Segment's engine, in one Node process.

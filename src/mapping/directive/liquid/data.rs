@@ -69,6 +69,15 @@ impl<'v> Data<'v> {
         !self.is_nil() && !matches!(self, Data::Bool(false))
     }
 
+    /// JavaScript's truthiness, by which some filters tell whether an argument was given.
+    pub(super) fn is_given(&self) -> bool {
+        match self {
+            Data::Text(text) => !text.is_empty(),
+            Data::Number(number) => *number != 0.0 && !number.is_nan(),
+            other => other.is_truthy(),
+        }
+    }
+
     /// What is printed, appended: nothing for nil, the items of an array side by side.
     pub(super) fn print(&self, out: &mut String) {
         match self {
@@ -121,8 +130,10 @@ impl<'v> Data<'v> {
             Data::Undefined => "undefined".to_owned(),
             Data::Null | Data::Nil => "null".to_owned(),
             Data::List(items) => {
-                let items: Vec<String> =
-                    items.iter().map(|item| if item.is_nil() { String::new() } else { item.script_text() }).collect();
+                let items: Vec<String> = items
+                    .iter()
+                    .map(|item| if item.is_nil() { String::new() } else { item.script_text() })
+                    .collect();
                 items.join(",")
             }
             Data::Event(view) => {
@@ -137,6 +148,7 @@ impl<'v> Data<'v> {
     /// `==`: by type and value, arrays item by item, objects by identity; `empty` and `blank` ask.
     pub(super) fn equals(&self, other: &Data<'v>) -> bool {
         match (self, other) {
+            (Data::Blank, Data::Nil) => true,
             (Data::Nil, other) | (other, Data::Nil) => other.is_nil(),
             (Data::Empty | Data::Blank, Data::Empty | Data::Blank) => false,
             (Data::Empty, other) | (other, Data::Empty) => other.is_empty(),
@@ -209,12 +221,22 @@ pub(super) fn number_of(text: &str) -> f64 {
         if let Some(digits) = radix(prefix) {
             let valid = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base));
             let value = digits.chars().filter_map(|digit| digit.to_digit(base));
-            return if valid { value.fold(0.0, |sum, digit| sum * f64::from(base) + f64::from(digit)) } else { f64::NAN };
+            return if valid {
+                value.fold(0.0, |sum, digit| sum * f64::from(base) + f64::from(digit))
+            } else {
+                f64::NAN
+            };
         }
     }
     match text.strip_prefix(['+', '-']).unwrap_or(text) {
         "" if text.is_empty() => 0.0,
-        "Infinity" => if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY },
+        "Infinity" => {
+            if text.starts_with('-') {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            }
+        }
         // Rust also reads "inf", "nan" and the like.
         unsigned if unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
             text.parse().unwrap_or(f64::NAN)

@@ -157,7 +157,9 @@ impl<'t> Reader<'t> {
                 match self.remaining().chars().next() {
                     Some(',') => self.rest = self.rest.get(1..).unwrap_or_default(),
                     None | Some('|') => break,
-                    Some(_) => return Err(format!("unexpected `{}` after a filter's argument", start_of(self.rest))),
+                    Some(_) => {
+                        return Err(format!("unexpected `{}` after a filter's argument", start_of(self.rest)));
+                    }
                 }
             }
         } else if !matches!(self.remaining().chars().next(), None | Some('|')) {
@@ -260,7 +262,8 @@ impl<'t> Reader<'t> {
 
     fn number(&mut self) -> Option<f64> {
         let unsigned = self.rest.strip_prefix(['+', '-']).unwrap_or(self.rest);
-        let digits = |text: &str| text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let digits =
+            |text: &str| text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
         let whole = digits(unsigned);
         let mut after = unsigned.get(whole..)?;
         if whole == 0 {
@@ -345,7 +348,9 @@ fn unescaped(characters: &mut std::str::Chars<'_>) -> Option<char> {
 fn code(characters: &mut std::str::Chars<'_>, radix: u32, most: usize) -> char {
     let mut value = 0;
     for _ in 0..most {
-        let Some(digit) = characters.clone().next().and_then(|character| character.to_digit(radix)) else { break };
+        let Some(digit) = characters.clone().next().and_then(|character| character.to_digit(radix)) else {
+            break;
+        };
         characters.next();
         value = value * radix + digit;
     }

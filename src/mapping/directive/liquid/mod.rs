@@ -31,18 +31,24 @@ pub(super) struct Liquid {
 impl Liquid {
     pub(super) fn compile(operand: &Value<'_>, compiler: &mut Compiler, place: &Place<'_>) -> Node {
         let Some(template) = operand.as_str() else {
-            return compiler.failure(place, format!("a liquid template is a string, but this is {}", operand.kind()));
+            return compiler
+                .failure(place, format!("a liquid template is a string, but this is {}", operand.kind()));
         };
         if javascript::text_length(template) > MAX_LENGTH {
             return compiler.failure(place, format!("a liquid template has {MAX_LENGTH} characters at most"));
         }
         match parse::parse(template) {
             Ok(pieces) => Node::Liquid(Box::new(Self { pieces, place: place.to_string() })),
-            Err(message) => compiler.failure(place, format!("this liquid template cannot be read: {message}")),
+            Err(message) => {
+                compiler.failure(place, format!("this liquid template cannot be read: {message}"))
+            }
         }
     }
 
-    pub(super) fn render<'s, 'e>(&'e self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+    pub(super) fn render<'s, 'e>(
+        &'e self,
+        scope: Scope<'s, 'e, '_>,
+    ) -> Result<Resolved<'s, 'e>, ResolveError> {
         let text = render::render(&self.pieces, scope.root, scope.budget).map_err(|mut error| {
             if error.path.is_empty() {
                 error.path.clone_from(&self.place);

@@ -15,9 +15,16 @@ pub(super) enum Piece {
     Assign(String, Chain),
     Capture(String, Vec<Piece>),
     /// Prints a counter and then counts up, or counts down and then prints it.
-    Count { name: String, down: bool },
+    Count {
+        name: String,
+        down: bool,
+    },
     /// The next of its operands at each turn. Only `if` could make it turn twice, so it is told by its text.
-    Cycle { key: String, group: Option<Operand>, operands: Vec<Operand> },
+    Cycle {
+        key: String,
+        group: Option<Operand>,
+        operands: Vec<Operand>,
+    },
     /// `break` and `continue`, which outside loops end the template.
     Stop,
     /// The tags of a `liquid` tag.
@@ -56,7 +63,9 @@ fn until<'t>(
     let mut pieces = Vec::new();
     while let Some(token) = tokens.next() {
         match token {
-            Token::Tag { name, arguments } if closing.contains(&name) => return Ok((pieces, name, arguments)),
+            Token::Tag { name, arguments } if closing.contains(&name) => {
+                return Ok((pieces, name, arguments));
+            }
             token => pieces.extend(piece(token, tokens)?),
         }
     }
@@ -164,7 +173,8 @@ fn cycle(arguments: &str) -> Result<Piece, String> {
     let mut reader = Reader::new(arguments);
     let first = reader.operand()?;
     let grouped = reader.take(":");
-    let (group, mut operands) = if grouped { (first, Vec::new()) } else { (None, first.into_iter().collect()) };
+    let (group, mut operands) =
+        if grouped { (first, Vec::new()) } else { (None, first.into_iter().collect()) };
     if grouped {
         operands.extend(reader.operand()?);
     }

@@ -20,8 +20,14 @@ pub(super) fn render<'v>(
     root: View<'v, 'v>,
     budget: &Budget,
 ) -> Result<String, ResolveError> {
-    let mut renderer =
-        Renderer { root, budget, variables: HashMap::new(), counters: HashMap::new(), turns: HashMap::new(), stopped: false };
+    let mut renderer = Renderer {
+        root,
+        budget,
+        variables: HashMap::new(),
+        counters: HashMap::new(),
+        turns: HashMap::new(),
+        stopped: false,
+    };
     let mut out = String::new();
     renderer.pieces(pieces, &mut out)?;
     Ok(out)
@@ -109,7 +115,9 @@ impl<'v> Renderer<'v, '_> {
                 .map(|(name, operand)| {
                     let value = self.operand(operand)?.plain();
                     // A named argument reaches a filter as the pair of its name and value.
-                    Ok(name.as_ref().map_or(value.clone(), |name| Data::List(vec![Data::text(name.as_str()), value])))
+                    Ok(name
+                        .as_ref()
+                        .map_or(value.clone(), |name| Data::List(vec![Data::text(name.as_str()), value])))
                 })
                 .collect();
             value = (step.filter)(value.plain(), &arguments?, self.budget)?;
@@ -210,7 +218,7 @@ fn apply<'v>(operator: Operator, left: &Data<'v>, right: &Data<'v>) -> bool {
 }
 
 /// A member of a value: a key, an index (from the end if negative), `size`, `first` or `last`.
-fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
+pub(super) fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
     if of.is_nil() {
         return of.clone();
     }
@@ -228,7 +236,9 @@ fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
             },
         },
         Data::Event(view) => match view.member(&name) {
-            View::Undefined if name == "size" => Data::Number(length(view.members().map_or(0, |members| members.len()))),
+            View::Undefined if name == "size" => {
+                Data::Number(length(view.members().map_or(0, |members| members.len())))
+            }
             member => Data::from(member),
         },
         _ => Data::Undefined,
@@ -238,7 +248,7 @@ fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
 fn item<'v>(items: &[Data<'v>], key: &Data<'_>, name: &str) -> Data<'v> {
     let found = match (key, name) {
         (Data::Number(index), _) if *index < 0.0 => {
-            let back = (0..items.len()).find(|back| length(*back) == -*index);
+            let back = (1..=items.len()).find(|back| length(*back) == -*index);
             back.and_then(|back| items.get(items.len().checked_sub(back)?))
         }
         (_, "first") => items.first(),

@@ -16,8 +16,8 @@ const MAX_WIDTH: usize = 100;
 pub(super) fn named(name: &str) -> Option<Filter> {
     let filter: Filter = match name {
         "date" => date,
-        "date_to_xmlschema" => |value, _, budget| print(value, "%Y-%m-%dT%H:%M:%S%:z", 0, budget),
-        "date_to_rfc822" => |value, _, budget| print(value, "%a, %d %b %Y %H:%M:%S %z", 0, budget),
+        "date_to_xmlschema" => |value, _, budget| print(value, "%Y-%m-%dT%H:%M:%S%:z", None, budget),
+        "date_to_rfc822" => |value, _, budget| print(value, "%a, %d %b %Y %H:%M:%S %z", None, budget),
         _ => return None,
     };
     Some(filter)
@@ -27,18 +27,27 @@ fn date<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<
     let format = arguments.first().filter(|format| !format.is_nil());
     let format = format.map_or(DEFAULT_FORMAT.into(), Data::printed);
     let offset = match arguments.get(1) {
-        None | Some(Data::Undefined | Data::Null) => 0,
-        Some(Data::Number(minutes)) if minutes.abs() < 24.0 * 60.0 => whole(*minutes),
-        Some(_) => return Err(fault("the liquid filter `date` takes an offset in minutes, not the name of a zone")),
+        None | Some(Data::Undefined | Data::Null) => None,
+        Some(Data::Number(minutes)) if minutes.abs() < 24.0 * 60.0 => Some(whole(*minutes)),
+        Some(_) => {
+            return Err(fault("the liquid filter `date` takes an offset in minutes, not the name of a zone"));
+        }
     };
     print(value, &format, offset, budget)
 }
 
 /// Prints in the zone so many minutes behind UTC; what is no date stays as it is.
-fn print<'v>(value: Data<'v>, format: &str, behind: i64, budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn print<'v>(
+    value: Data<'v>,
+    format: &str,
+    behind: Option<i64>,
+    budget: &Budget,
+) -> Result<Data<'v>, ResolveError> {
     let time = match &value {
         Data::Text(text) if text == "now" || text == "today" => {
-            return Err(fault("the liquid filter `date` has no clock here; use a time of the event, such as timestamp"));
+            return Err(fault(
+                "the liquid filter `date` has no clock here; use a time of the event, such as timestamp",
+            ));
         }
         Data::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
             of_seconds(value.number())
@@ -48,7 +57,8 @@ fn print<'v>(value: Data<'v>, format: &str, behind: i64, budget: &Budget) -> Res
         Data::Bool(bool) => of_seconds(f64::from(u8::from(*bool)) / 1000.0),
         _ => None,
     };
-    let Some(time) = time.and_then(|time| time.checked_sub_signed(TimeDelta::minutes(behind))) else {
+    let Some(time) = time.and_then(|time| time.checked_sub_signed(TimeDelta::minutes(behind.unwrap_or(0))))
+    else {
         return Ok(value);
     };
     let text = formatted(time, behind, format)?;
@@ -92,7 +102,7 @@ fn milliseconds(time: NaiveDateTime) -> Option<NaiveDateTime> {
 }
 
 /// `%`, flags, width, modifier, conversion; what is no conversion stays as it is written.
-fn formatted(time: NaiveDateTime, behind: i64, format: &str) -> Result<String, ResolveError> {
+fn formatted(time: NaiveDateTime, behind: Option<i64>, format: &str) -> Result<String, ResolveError> {
     let mut out = String::new();
     let mut rest = format;
     while let Some((before, after)) = rest.split_once('%') {
@@ -101,7 +111,8 @@ fn formatted(time: NaiveDateTime, behind: i64, format: &str) -> Result<String, R
         let (flags, after_flags) = after.split_at(flags_end);
         let width_end = after_flags.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(after_flags.len());
         let (width, after_width) = after_flags.split_at(width_end);
-        let conversions = after_width.strip_prefix(['E', 'O']).filter(|after| !after.is_empty()).unwrap_or(after_width);
+        let conversions =
+            after_width.strip_prefix(['E', 'O']).filter(|after| !after.is_empty()).unwrap_or(after_width);
         let Some(conversion) = conversions.chars().next() else {
             out.push('%');
             rest = after;
@@ -114,7 +125,9 @@ fn formatted(time: NaiveDateTime, behind: i64, format: &str) -> Result<String, R
         }
         match converted(time, behind, conversion, flags, width)? {
             Some(text) => out.push_str(&padded(text, conversion, flags, width)),
-            None => out.push_str(format.get(out_start(format, after)..format.len() - rest.len()).unwrap_or_default()),
+            None => out.push_str(
+                format.get(out_start(format, after)..format.len() - rest.len()).unwrap_or_default(),
+            ),
         }
     }
     out.push_str(rest);
@@ -140,7 +153,13 @@ fn padded(text: String, conversion: char, flags: &str, width: usize) -> String {
         'd' | 'e' | 'H' | 'I' | 'k' | 'l' | 'm' | 'M' | 'S' | 'U' | 'W' => 2,
         _ => 0,
     };
-    let width = if flags.contains('-') { 0 } else if width > 0 { width } else { own };
+    let width = if flags.contains('-') {
+        0
+    } else if width > 0 {
+        width
+    } else {
+        own
+    };
     let blank = flags.contains('_') || ("aAbBceklpP".contains(conversion) && !flags.contains('0'));
     let missing = width.saturating_sub(text.chars().count());
     format!("{}{text}", if blank { " " } else { "0" }.repeat(missing))
@@ -149,7 +168,7 @@ fn padded(text: String, conversion: char, flags: &str, width: usize) -> String {
 /// A conversion's text before padding; `None` if there is no such conversion.
 fn converted(
     time: NaiveDateTime,
-    behind: i64,
+    behind: Option<i64>,
     conversion: char,
     flags: &str,
     width: usize,
@@ -157,7 +176,8 @@ fn converted(
     let hour12 = if time.hour() % 12 == 0 { 12 } else { time.hour() % 12 };
     let weekday = time.weekday().num_days_from_sunday();
     let week = |first: u32| {
-        let january = NaiveDate::from_ymd_opt(time.year(), 1, 1).map_or(0, |day| day.weekday().num_days_from_sunday());
+        let january =
+            NaiveDate::from_ymd_opt(time.year(), 1, 1).map_or(0, |day| day.weekday().num_days_from_sunday());
         let now = i64::from(time.ordinal()) + i64::from(first) - i64::from(weekday);
         let then = 7 - i64::from(january) + i64::from(first);
         (now - then).div_euclid(7) + 1
@@ -194,13 +214,14 @@ fn converted(
         'W' => week(1).to_string(),
         'y' => year.chars().skip(2).take(2).collect(),
         'Y' => year,
-        'z' => zone(behind, flags.contains(':')),
-        'Z' if behind == 0 => "UTC".to_owned(),
-        'Z' => zone(behind, flags.contains(':')),
+        'Z' if behind.is_none() => "UTC".to_owned(),
+        'z' | 'Z' => zone(behind.unwrap_or(0), flags.contains(':')),
         't' => "\t".to_owned(),
         'n' => "\n".to_owned(),
         '%' => "%".to_owned(),
-        'c' | 'x' | 'X' => return Err(fault("the date formats %c, %x and %X depend on a language; write the fields out")),
+        'c' | 'x' | 'X' => {
+            return Err(fault("the date formats %c, %x and %X depend on a language; write the fields out"));
+        }
         _ => return Ok(None),
     }))
 }

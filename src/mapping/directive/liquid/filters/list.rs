@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::{Data, Filter, fault};
 use crate::mapping::directive::javascript;
 use crate::mapping::directive::liquid::data::number_of;
-use crate::mapping::directive::liquid::render::length;
-use crate::mapping::directive::resolved::{Budget, View};
+use crate::mapping::directive::liquid::render::{length, member};
+use crate::mapping::directive::resolved::Budget;
 use crate::mapping::directive::{ResolveError, json};
 
 pub(super) fn named(name: &str) -> Option<Filter> {
@@ -20,7 +20,9 @@ pub(super) fn named(name: &str) -> Option<Filter> {
             list(&value, budget, |items| items.push(arguments.first().cloned().unwrap_or(Data::Undefined)))
         },
         "unshift" => |value, arguments, budget| {
-            list(&value, budget, |items| items.insert(0, arguments.first().cloned().unwrap_or(Data::Undefined)))
+            list(&value, budget, |items| {
+                items.insert(0, arguments.first().cloned().unwrap_or(Data::Undefined))
+            })
         },
         "pop" => |value, _, budget| list(&value, budget, |items| drop(items.pop())),
         "shift" => |value, _, budget| list(&value, budget, |items| drop(items.drain(..items.len().min(1)))),
@@ -70,7 +72,7 @@ fn size<'v>(value: &Data<'v>) -> Data<'v> {
             (Some(items), _) => Data::Number(length(items.len())),
             // An object with a member of that name.
             (None, Data::Event(view)) => match Data::from(view.member("length")) {
-                found if found.is_truthy() && found.number() != 0.0 => found,
+                found if found.is_given() => found,
                 _ => Data::Number(0.0),
             },
             _ => Data::Number(0.0),
@@ -100,14 +102,10 @@ fn join<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<
 fn sum<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let items = items(&value);
     budget.values(items.len())?;
-    let property = arguments.first().filter(|property| property.is_truthy() && !property.printed().is_empty());
-    let numbers = items.iter().map(|item| match (property, item) {
-        (None, item) => item.number(),
-        (Some(property), Data::Event(view)) => {
-            let found = property.printed().split('.').fold(*view, View::member);
-            Data::from(found).number()
-        }
-        _ => f64::NAN,
+    let property = arguments.first().filter(|property| property.is_given()).map(Data::printed);
+    let numbers = items.iter().map(|item| match &property {
+        None => item.number(),
+        Some(path) => path.split('.').fold(item.clone(), |at, key| member(&at, &Data::text(key))).number(),
     });
     Ok(Data::Number(numbers.filter(|number| !number.is_nan()).sum()))
 }
@@ -126,6 +124,7 @@ fn slice<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result
         let range = index(begin.number())..index(end).min(size);
         (begin.number() < 0.0 || most.number() < 0.0 || range.is_empty()).then_some(0..0).unwrap_or(range)
     };
+    budget.text(most.map_or(1, |most| index(most.number())))?;
     if let Some(items) = value.items() {
         budget.values(items.len())?;
         let kept = items.get(range(items.len())).unwrap_or_default();

@@ -40,7 +40,8 @@ const DISABLED: [&str; 20] = [
 ];
 
 /// LiquidJS has these, we do not: docs/mappings.md says why.
-const ABSENT: [&str; 7] = ["where", "sample", "slugify", "sha256", "hmac_sha256", "date_to_string", "date_to_long_string"];
+const ABSENT: [&str; 7] =
+    ["where", "sample", "slugify", "sha256", "hmac_sha256", "date_to_string", "date_to_long_string"];
 
 /// The filter of this name, or why it cannot be had.
 pub(super) fn named(name: &str) -> Result<Filter, String> {

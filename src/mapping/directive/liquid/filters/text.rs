@@ -14,11 +14,15 @@ use crate::mapping::directive::resolved::Budget;
 pub(super) fn named(name: &str) -> Option<Filter> {
     let filter: Filter = match name {
         "append" => |value, arguments, budget| {
-            let [argument] = arguments else { return Err(fault("the liquid filter `append` takes one argument")) };
+            let [argument] = arguments else {
+                return Err(fault("the liquid filter `append` takes one argument"));
+            };
             built(budget, &[&value.printed(), &argument.printed()])
         },
         "prepend" => |value, arguments, budget| {
-            let [argument] = arguments else { return Err(fault("the liquid filter `prepend` takes one argument")) };
+            let [argument] = arguments else {
+                return Err(fault("the liquid filter `prepend` takes one argument"));
+            };
             built(budget, &[&argument.printed(), &value.printed()])
         },
         "upcase" => |value, _, budget| built(budget, &[&value.printed().to_uppercase()]),
@@ -27,22 +31,30 @@ pub(super) fn named(name: &str) -> Option<Filter> {
         "strip" => |value, arguments, budget| strip(&value, arguments, budget, true, true),
         "lstrip" => |value, arguments, budget| strip(&value, arguments, budget, true, false),
         "rstrip" => |value, arguments, budget| strip(&value, arguments, budget, false, true),
-        "strip_newlines" => |value, _, budget| {
-            built(budget, &[&value.printed().replace("\r\n", "").replace('\n', "")])
-        },
+        "strip_newlines" => {
+            |value, _, budget| built(budget, &[&value.printed().replace("\r\n", "").replace('\n', "")])
+        }
         "normalize_whitespace" => |value, _, budget| built(budget, &[&words(&value.printed()).join(" ")]),
         "number_of_words" => number_of_words,
         "remove" => |value, arguments, budget| replace(&value, &pattern(arguments), "", budget),
-        "replace" => |value, arguments, budget| {
-            replace(&value, &pattern(arguments), &printed(arguments, 1), budget)
+        "replace" => {
+            |value, arguments, budget| replace(&value, &pattern(arguments), &printed(arguments, 1), budget)
+        }
+        "remove_first" => |value, arguments, budget| {
+            replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.find(pattern))
         },
-        "remove_first" => |value, arguments, budget| replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.find(pattern)),
-        "remove_last" => |value, arguments, budget| replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.rfind(pattern)),
+        "remove_last" => |value, arguments, budget| {
+            replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.rfind(pattern))
+        },
         "replace_first" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| text.find(pattern))
+            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
+                text.find(pattern)
+            })
         },
         "replace_last" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| text.rfind(pattern))
+            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
+                text.rfind(pattern)
+            })
         },
         "split" => split,
         "truncate" => truncate,
@@ -50,14 +62,21 @@ pub(super) fn named(name: &str) -> Option<Filter> {
         "escape" | "xml_escape" => |value, _, budget| built(budget, &[&escape(&value.printed())]),
         "escape_once" => |value, _, budget| built(budget, &[&escape(&unescape(&value.printed()))]),
         "strip_html" => |value, _, budget| built(budget, &[&strip_html(&value.printed())]),
-        "url_encode" => |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'()").replace("%20", "+")]),
-        "cgi_escape" => |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.~").replace("%20", "+")]),
-        "uri_escape" => |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'();/?:@&=+$,#[]")]),
+        "url_encode" => {
+            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'()").replace("%20", "+")])
+        }
+        "cgi_escape" => {
+            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.~").replace("%20", "+")])
+        }
+        "uri_escape" => {
+            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'();/?:@&=+$,#[]")])
+        }
         "url_decode" => url_decode,
         "base64_encode" => |value, _, budget| built(budget, &[&STANDARD.encode(value.printed().as_bytes())]),
         "base64_decode" => |value, _, budget| {
             let decoded = STANDARD.decode(value.printed().as_bytes());
-            let decoded = decoded.map_err(|_| fault("the liquid filter `base64_decode` was given no base64"))?;
+            let decoded =
+                decoded.map_err(|_| fault("the liquid filter `base64_decode` was given no base64"))?;
             built(budget, &[&String::from_utf8_lossy(&decoded)])
         },
         _ => return None,
@@ -100,7 +119,7 @@ fn strip<'v>(
 ) -> Result<Data<'v>, ResolveError> {
     let text = value.printed();
     let characters = printed(arguments, 0);
-    let given = arguments.first().is_some_and(|first| first.is_truthy() && first.number() != 0.0) && !characters.is_empty();
+    let given = arguments.first().is_some_and(Data::is_given);
     let stripped = |character: char| {
         if given { characters.contains(character) } else { javascript::is_space(character) }
     };
@@ -127,7 +146,11 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-fn number_of_words<'v>(value: Data<'v>, arguments: &[Data<'v>], _: &Budget) -> Result<Data<'v>, ResolveError> {
+fn number_of_words<'v>(
+    value: Data<'v>,
+    arguments: &[Data<'v>],
+    _: &Budget,
+) -> Result<Data<'v>, ResolveError> {
     if !arguments.is_empty() {
         return Err(fault("the liquid filter `number_of_words` takes no argument here"));
     }
@@ -137,7 +160,12 @@ fn number_of_words<'v>(value: Data<'v>, arguments: &[Data<'v>], _: &Budget) -> R
 }
 
 /// Every occurrence replaced; an empty pattern stands between all characters.
-fn replace<'v>(value: &Data<'v>, pattern: &str, with: &str, budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn replace<'v>(
+    value: &Data<'v>,
+    pattern: &str,
+    with: &str,
+    budget: &Budget,
+) -> Result<Data<'v>, ResolveError> {
     let text = value.printed();
     let count = if pattern.is_empty() { text.len() } else { text.matches(pattern).count() };
     budget.text(text.len() + count * with.len())?;
@@ -207,7 +235,11 @@ fn truncate<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Res
     built(budget, &[&String::from_utf16_lossy(&kept), &dots])
 }
 
-fn truncate_words<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn truncate_words<'v>(
+    value: Data<'v>,
+    arguments: &[Data<'v>],
+    budget: &Budget,
+) -> Result<Data<'v>, ResolveError> {
     let most = match arguments.first() {
         None | Some(Data::Undefined) => 15.0,
         Some(most) => most.number(),
@@ -219,13 +251,18 @@ fn truncate_words<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) 
     let most = if most <= 0.0 { 1.0 } else { most };
     let text = value.printed();
     let words = words(&text);
-    let kept: Vec<&str> =
-        words.iter().enumerate().take_while(|(index, _)| length(*index) + 1.0 <= most).map(|(_, word)| *word).collect();
+    let kept: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .take_while(|(index, _)| length(*index) + 1.0 <= most)
+        .map(|(_, word)| *word)
+        .collect();
     let dots = if length(words.len()) >= most { dots } else { Cow::Borrowed("") };
     built(budget, &[&kept.join(" "), &dots])
 }
 
-const ESCAPES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&#34;"), ('\'', "&#39;")];
+const ESCAPES: [(char, &str); 5] =
+    [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&#34;"), ('\'', "&#39;")];
 
 fn escape(text: &str) -> String {
     let mut out = String::new();
@@ -244,7 +281,8 @@ fn unescape(text: &str) -> String {
     while let Some(at) = rest.find('&') {
         let (before, here) = rest.split_at(at);
         out.push_str(before);
-        let (plain, escaped) = ESCAPES.iter().find(|(_, escaped)| here.starts_with(escaped)).unwrap_or(&('&', "&"));
+        let (plain, escaped) =
+            ESCAPES.iter().find(|(_, escaped)| here.starts_with(escaped)).unwrap_or(&('&', "&"));
         out.push(*plain);
         rest = here.get(escaped.len()..).unwrap_or_default();
     }
