@@ -67,7 +67,9 @@ fn assign<'v, 'e>(
 ) -> Result<(), ResolveError> {
     if let Some(inner) = from.members() {
         scope.budget.values(inner.len())?;
-        inner.into_iter().for_each(|(key, view)| members.insert(key, view.resolved()));
+        for (key, view) in inner {
+            members.insert(key, view.resolved());
+        }
     } else if let Some(items) = from.items() {
         for (index, item) in items.enumerate() {
             scope.budget.values(1)?;

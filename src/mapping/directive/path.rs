@@ -46,10 +46,8 @@ impl Path {
                 Ok(next) => at = next,
                 Err(leaf) => {
                     let rest = self.0.get(walked + 1..).unwrap_or_default();
-                    return rest
-                        .iter()
-                        .try_fold(leaf, Key::step_into_leaf)
-                        .map_or(Resolved::Undefined, Resolved::Owned);
+                    let leaf = rest.iter().try_fold(leaf, |leaf, key| key.step_into_leaf(leaf));
+                    return leaf.map_or(Resolved::Undefined, Resolved::Owned);
                 }
             }
         }
@@ -100,10 +98,10 @@ impl Key {
     }
 
     /// One step from a length or a character.
-    fn step_into_leaf(leaf: Value<'static>, key: &Key) -> Option<Value<'static>> {
-        match &leaf {
-            leaf if !javascript::is_truthy(leaf) => Some(leaf.clone()),
-            Value::String(text) => javascript::character(text, &key.name),
+    fn step_into_leaf(&self, leaf: Value<'static>) -> Option<Value<'static>> {
+        match leaf {
+            leaf if !javascript::is_truthy(&leaf) => Some(leaf),
+            Value::String(text) => javascript::character(&text, &self.name),
             _ => None,
         }
     }

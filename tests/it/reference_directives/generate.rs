@@ -61,7 +61,7 @@ impl Generator {
         object([("mapping", mapping), ("event", event)])
     }
 
-    /// SplitMix64.
+    /// The generator known as `SplitMix64`.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -123,10 +123,10 @@ impl Generator {
         for step in 0..=self.below(3) {
             let key = if self.one_in(15) { "length" } else { self.key() };
             match self.below(8) {
-                0 => path.push_str(&format!("[{}]", self.below(3))),
-                1 => path.push_str(&format!("['{key}']")),
+                0 => path += &format!("[{}]", self.below(3)),
+                1 => path += &format!("['{key}']"),
                 _ if step == 0 => path.push_str(key),
-                _ => path.push_str(&format!(".{key}")),
+                _ => path += &format!(".{key}"),
             }
         }
         path
@@ -136,14 +136,15 @@ impl Generator {
         let mut text = String::new();
         for _ in 0..=self.below(3) {
             let path = self.path();
-            text.push_str(&match self.below(8) {
+            let piece = match self.below(8) {
                 0 => self.text(),
                 1 => format!("{{{{{{{path}}}}}}}"),
                 2 => format!("{{{{ {path} }}}}}}"),
                 3 => self.pick(&["{{}}", "{{ }}", "{{{", "}}", "{", "{{a}", "{{{a}}", "{{a} b}}"]).to_owned(),
                 4 => format!("Hi {{{{{}}}}}", self.key()),
                 _ => format!("{{{{{}}}}}", path.replacen("$.", "", 1)),
-            });
+            };
+            text.push_str(&piece);
         }
         text
     }

@@ -133,7 +133,7 @@ const DATES: [&str; 16] = [
     "-3",
     "0",
     "true",
-    "nil",
+    "missing.x",
     "missing",
     "\"2023-12-31\"",
     "\"2024-01-01T00:00:00+05:30\"",
@@ -180,7 +180,7 @@ impl Generator {
             match self.pick(&OPERATORS) {
                 "not" => text = format!("not {text}"),
                 "==" if self.one_in(2) => {
-                    text = format!("{text} == {}", self.pick(&["empty", "blank", "nil"]))
+                    text = format!("{text} == {}", self.pick(&["empty", "blank", "nil"]));
                 }
                 operator => text = format!("{text} {operator} {}", self.operand()),
             }

@@ -3,6 +3,8 @@
 //! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. What differs on purpose is listed in
 //! docs/mappings.md and is not generated.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of a test")]
+
 mod generate;
 mod liquid;
 
@@ -10,7 +12,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use accoil_relay::json::Value;
+use accoil_relay::json::{Object, Value};
 use accoil_relay::mapping::directive::{Directive, transform};
 
 use generate::Generator;
@@ -52,8 +54,7 @@ fn random_mappings_give_what_segment_gives() {
     let (mut faults, mut outputs) = (Vec::new(), 0);
     for (case, answer) in cases.iter().zip(&answers) {
         let (ours, theirs) = (ours(case), theirs(answer));
-        outputs +=
-            u64::from(theirs.as_ref().is_ok_and(|output| *output != Value::Object(Default::default())));
+        outputs += u64::from(theirs.as_ref().is_ok_and(|output| *output != Value::Object(Object::default())));
         if !agree(&ours, &theirs) {
             faults.push(report(case, &ours, answer));
         }
@@ -141,7 +142,7 @@ fn reference(cases: &[Value<'_>]) -> Vec<String> {
         .spawn()
         .expect("node, which the reference needs, must be installed");
     let mut input = node.stdin.take().unwrap();
-    let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
+    let lines = cases.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let mut output = String::new();
     node.stdout.take().unwrap().read_to_string(&mut output).unwrap();

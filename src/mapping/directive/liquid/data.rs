@@ -148,8 +148,9 @@ impl<'v> Data<'v> {
     /// `==`: by type and value, arrays item by item, objects by identity; `empty` and `blank` ask.
     pub(super) fn equals(&self, other: &Data<'v>) -> bool {
         match (self, other) {
-            (Data::Blank, Data::Nil) => true,
-            (Data::Nil, other) | (other, Data::Nil) => other.is_nil(),
+            // `blank` first asks and holds for nil; `nil` first asks and does not hold for blank.
+            (Data::Nil, other) => other.is_nil(),
+            (other, Data::Nil) => other.is_nil() || matches!(other, Data::Blank),
             (Data::Empty | Data::Blank, Data::Empty | Data::Blank) => false,
             (Data::Empty, other) | (other, Data::Empty) => other.is_empty(),
             (Data::Blank, other) | (other, Data::Blank) => other.is_blank(),

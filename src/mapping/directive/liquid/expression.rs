@@ -158,7 +158,10 @@ impl<'t> Reader<'t> {
                     Some(',') => self.rest = self.rest.get(1..).unwrap_or_default(),
                     None | Some('|') => break,
                     Some(_) => {
-                        return Err(format!("unexpected `{}` after a filter's argument", start_of(self.rest)));
+                        return Err(format!(
+                            "unexpected `{}` after a filter's argument",
+                            start_of(self.rest)
+                        ));
                     }
                 }
             }

@@ -120,7 +120,7 @@ impl<'v> Renderer<'v, '_> {
                         .map_or(value.clone(), |name| Data::List(vec![Data::text(name.as_str()), value])))
                 })
                 .collect();
-            value = (step.filter)(value.plain(), &arguments?, self.budget)?;
+            value = (step.filter)(&value.plain(), &arguments?, self.budget)?;
         }
         Ok(value)
     }
@@ -146,10 +146,7 @@ impl<'v> Renderer<'v, '_> {
             Operand::Literal(literal) => Ok(of_literal(literal)),
             Operand::Range(low, high) => {
                 let (low, high) = (self.operand(low)?.number(), self.operand(high)?.number());
-                if !(high >= low) {
-                    return Ok(Data::List(Vec::new()));
-                }
-                self.budget.text(if high - low < 1e9 { (high - low) as usize * 32 } else { usize::MAX })?;
+                self.budget.values(index(high - low + 1.0))?;
                 let items = (0..).map(|step| low + f64::from(step)).take_while(|number| *number <= high);
                 Ok(Data::List(items.map(Data::Number).collect()))
             }
@@ -247,9 +244,8 @@ pub(super) fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
 
 fn item<'v>(items: &[Data<'v>], key: &Data<'_>, name: &str) -> Data<'v> {
     let found = match (key, name) {
-        (Data::Number(index), _) if *index < 0.0 => {
-            let back = (1..=items.len()).find(|back| length(*back) == -*index);
-            back.and_then(|back| items.get(items.len().checked_sub(back)?))
+        (Data::Number(number), _) if *number < 0.0 && number.fract() == 0.0 => {
+            items.len().checked_sub(index(-number)).and_then(|at| items.get(at))
         }
         (_, "first") => items.first(),
         (_, "last") => items.last(),
@@ -257,6 +253,12 @@ fn item<'v>(items: &[Data<'v>], key: &Data<'_>, name: &str) -> Data<'v> {
         (_, name) => javascript::array_index(name).and_then(|index| items.get(index)),
     };
     found.cloned().unwrap_or(Data::Undefined)
+}
+
+/// A number as an index or a count: its fraction is cut off, what is negative or no number is 0.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as wanted")]
+pub(super) fn index(number: f64) -> usize {
+    number as usize
 }
 
 /// A length as the number it is in JavaScript.

@@ -23,7 +23,7 @@ pub(super) fn named(name: &str) -> Option<Filter> {
     Some(filter)
 }
 
-fn date<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn date<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let format = arguments.first().filter(|format| !format.is_nil());
     let format = format.map_or(DEFAULT_FORMAT.into(), Data::printed);
     let offset = match arguments.get(1) {
@@ -38,12 +38,12 @@ fn date<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<
 
 /// Prints in the zone so many minutes behind UTC; what is no date stays as it is.
 fn print<'v>(
-    value: Data<'v>,
+    value: &Data<'v>,
     format: &str,
     behind: Option<i64>,
     budget: &Budget,
 ) -> Result<Data<'v>, ResolveError> {
-    let time = match &value {
+    let time = match value {
         Data::Text(text) if text == "now" || text == "today" => {
             return Err(fault(
                 "the liquid filter `date` has no clock here; use a time of the event, such as timestamp",
@@ -59,7 +59,7 @@ fn print<'v>(
     };
     let Some(time) = time.and_then(|time| time.checked_sub_signed(TimeDelta::minutes(behind.unwrap_or(0))))
     else {
-        return Ok(value);
+        return Ok(value.clone());
     };
     let text = formatted(time, behind, format)?;
     budget.text(text.len())?;
@@ -173,7 +173,7 @@ fn converted(
     flags: &str,
     width: usize,
 ) -> Result<Option<String>, ResolveError> {
-    let hour12 = if time.hour() % 12 == 0 { 12 } else { time.hour() % 12 };
+    let hour12 = if time.hour().is_multiple_of(12) { 12 } else { time.hour() % 12 };
     let weekday = time.weekday().num_days_from_sunday();
     let week = |first: u32| {
         let january =

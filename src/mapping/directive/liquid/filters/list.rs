@@ -5,30 +5,30 @@ use std::borrow::Cow;
 use super::{Data, Filter, fault};
 use crate::mapping::directive::javascript;
 use crate::mapping::directive::liquid::data::number_of;
-use crate::mapping::directive::liquid::render::{length, member};
+use crate::mapping::directive::liquid::render::{index, length, member};
 use crate::mapping::directive::resolved::Budget;
 use crate::mapping::directive::{ResolveError, json};
 
 pub(super) fn named(name: &str) -> Option<Filter> {
     let filter: Filter = match name {
-        "first" => |value, _, _| Ok(end(&value, <[Data<'_>]>::first)),
-        "last" => |value, _, _| Ok(end(&value, <[Data<'_>]>::last)),
-        "size" => |value, _, _| Ok(size(&value)),
+        "first" => |value, _, _| Ok(end(value, <[Data<'_>]>::first)),
+        "last" => |value, _, _| Ok(end(value, <[Data<'_>]>::last)),
+        "size" => |value, _, _| Ok(size(value)),
         "join" => join,
-        "compact" => |value, _, budget| list(&value, budget, |items| items.retain(|item| !item.is_nil())),
+        "compact" => |value, _, budget| list(value, budget, |items| items.retain(|item| !item.is_nil())),
         "push" => |value, arguments, budget| {
-            list(&value, budget, |items| items.push(arguments.first().cloned().unwrap_or(Data::Undefined)))
+            list(value, budget, |items| items.push(arguments.first().cloned().unwrap_or(Data::Undefined)))
         },
         "unshift" => |value, arguments, budget| {
-            list(&value, budget, |items| {
-                items.insert(0, arguments.first().cloned().unwrap_or(Data::Undefined))
+            list(value, budget, |items| {
+                items.insert(0, arguments.first().cloned().unwrap_or(Data::Undefined));
             })
         },
-        "pop" => |value, _, budget| list(&value, budget, |items| drop(items.pop())),
-        "shift" => |value, _, budget| list(&value, budget, |items| drop(items.drain(..items.len().min(1)))),
+        "pop" => |value, _, budget| list(value, budget, |items| drop(items.pop())),
+        "shift" => |value, _, budget| list(value, budget, |items| drop(items.drain(..items.len().min(1)))),
         "sum" => sum,
         "slice" => slice,
-        "default" => default,
+        "default" => |value, arguments, _| Ok(default(value, arguments)),
         "json" | "jsonify" | "inspect" => encode,
         _ => return None,
     };
@@ -55,7 +55,7 @@ fn list<'v>(
 fn end<'v>(value: &Data<'v>, pick: for<'a> fn(&'a [Data<'v>]) -> Option<&'a Data<'v>>) -> Data<'v> {
     match value {
         Data::Text(text) => {
-            let units: Vec<Data<'v>> = text.encode_utf16().map(|unit| Data::from_unit(unit)).collect();
+            let units: Vec<Data<'v>> = text.encode_utf16().map(Data::from_unit).collect();
             pick(&units).cloned().unwrap_or(Data::Undefined)
         }
         value => match value.items() {
@@ -80,13 +80,13 @@ fn size<'v>(value: &Data<'v>) -> Data<'v> {
     }
 }
 
-fn join<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn join<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let separator = match arguments.first() {
         Some(separator) if !separator.is_nil() => separator.printed(),
         _ => Cow::Borrowed(" "),
     };
     let mut joined = String::new();
-    for (index, item) in items(&value).iter().enumerate() {
+    for (index, item) in items(value).iter().enumerate() {
         let before = joined.len();
         if index > 0 {
             joined.push_str(&separator);
@@ -99,8 +99,8 @@ fn join<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<
     Ok(Data::text(joined))
 }
 
-fn sum<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
-    let items = items(&value);
+fn sum<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+    let items = items(value);
     budget.values(items.len())?;
     let property = arguments.first().filter(|property| property.is_given()).map(Data::printed);
     let numbers = items.iter().map(|item| match &property {
@@ -110,7 +110,7 @@ fn sum<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<D
     Ok(Data::Number(numbers.filter(|number| !number.is_nan()).sum()))
 }
 
-fn slice<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn slice<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     if value.is_nil() {
         return Ok(Data::List(Vec::new()));
     }
@@ -122,7 +122,7 @@ fn slice<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result
         let end = plus(&begin, &most);
         let end = if end < 0.0 { length(size) + end } else { end };
         let range = index(begin.number())..index(end).min(size);
-        (begin.number() < 0.0 || most.number() < 0.0 || range.is_empty()).then_some(0..0).unwrap_or(range)
+        if begin.number() < 0.0 || most.number() < 0.0 || range.is_empty() { 0..0 } else { range }
     };
     budget.text(most.map_or(1, |most| index(most.number())))?;
     if let Some(items) = value.items() {
@@ -145,18 +145,12 @@ fn plus(one: &Data<'_>, other: &Data<'_>) -> f64 {
     one.number() + other.number()
 }
 
-/// A whole number as an index; JavaScript cuts the rest off.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as wanted")]
-fn index(number: f64) -> usize {
-    number as usize
-}
-
-fn default<'v>(value: Data<'v>, arguments: &[Data<'v>], _: &Budget) -> Result<Data<'v>, ResolveError> {
+fn default<'v>(value: &Data<'v>, arguments: &[Data<'v>]) -> Data<'v> {
     let (instead, named) = match arguments.split_first() {
         Some((first, named)) => (first.clone(), named),
         None => (Data::Undefined, arguments),
     };
-    let kept = match &value {
+    let kept = match value {
         Data::Text(text) => !text.is_empty(),
         Data::Bool(false) => named.iter().filter_map(Data::items).any(|pair| {
             matches!(pair.as_slice(), [Data::Text(name), allowed] if name == "allow_false" && allowed.is_truthy())
@@ -166,19 +160,19 @@ fn default<'v>(value: Data<'v>, arguments: &[Data<'v>], _: &Budget) -> Result<Da
             None => value.is_truthy(),
         },
     };
-    Ok(if kept { value } else { instead })
+    if kept { value.clone() } else { instead }
 }
 
 /// JSON of the value; nothing for nothing.
-fn encode<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn encode<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     if !arguments.is_empty() {
         return Err(fault("the liquid filter `json` takes no argument here"));
     }
     if let Data::Undefined = value {
-        return Ok(value);
+        return Ok(Data::Undefined);
     }
     let mut out = Vec::new();
-    write(&value, budget, &mut out)?;
+    write(value, budget, &mut out)?;
     budget.text(out.len())?;
     Ok(Data::text(String::from_utf8_lossy(&out)))
 }

@@ -13,7 +13,7 @@ use crate::mapping::directive::ResolveError;
 use crate::mapping::directive::resolved::Budget;
 
 /// Gives a new value for a value and the filter's arguments; what it builds is charged.
-pub(super) type Filter = for<'v> fn(Data<'v>, &[Data<'v>], &Budget) -> Result<Data<'v>, ResolveError>;
+pub(super) type Filter = for<'v> fn(&Data<'v>, &[Data<'v>], &Budget) -> Result<Data<'v>, ResolveError>;
 
 /// Filters that Segment disables.
 const DISABLED: [&str; 20] = [
@@ -55,7 +55,7 @@ pub(super) fn named(name: &str) -> Result<Filter, String> {
         .or_else(|| number::named(name))
         .or_else(|| list::named(name))
         .or_else(|| date::named(name))
-        .unwrap_or(|value, _, _| Ok(value)))
+        .unwrap_or(|value, _, _| Ok(value.clone())))
 }
 
 /// An error of a filter; the directive adds its own place.

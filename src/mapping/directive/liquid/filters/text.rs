@@ -28,31 +28,31 @@ pub(super) fn named(name: &str) -> Option<Filter> {
         "upcase" => |value, _, budget| built(budget, &[&value.printed().to_uppercase()]),
         "downcase" => |value, _, budget| built(budget, &[&value.printed().to_lowercase()]),
         "capitalize" => capitalize,
-        "strip" => |value, arguments, budget| strip(&value, arguments, budget, true, true),
-        "lstrip" => |value, arguments, budget| strip(&value, arguments, budget, true, false),
-        "rstrip" => |value, arguments, budget| strip(&value, arguments, budget, false, true),
+        "strip" => |value, arguments, budget| strip(value, arguments, budget, true, true),
+        "lstrip" => |value, arguments, budget| strip(value, arguments, budget, true, false),
+        "rstrip" => |value, arguments, budget| strip(value, arguments, budget, false, true),
         "strip_newlines" => {
             |value, _, budget| built(budget, &[&value.printed().replace("\r\n", "").replace('\n', "")])
         }
         "normalize_whitespace" => |value, _, budget| built(budget, &[&words(&value.printed()).join(" ")]),
         "number_of_words" => number_of_words,
-        "remove" => |value, arguments, budget| replace(&value, &pattern(arguments), "", budget),
+        "remove" => |value, arguments, budget| replace(value, &pattern(arguments), "", budget),
         "replace" => {
-            |value, arguments, budget| replace(&value, &pattern(arguments), &printed(arguments, 1), budget)
+            |value, arguments, budget| replace(value, &pattern(arguments), &printed(arguments, 1), budget)
         }
         "remove_first" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.find(pattern))
+            replace_at(value, &pattern(arguments), "", budget, |text, pattern| text.find(pattern))
         },
         "remove_last" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), "", budget, |text, pattern| text.rfind(pattern))
+            replace_at(value, &pattern(arguments), "", budget, |text, pattern| text.rfind(pattern))
         },
         "replace_first" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
+            replace_at(value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
                 text.find(pattern)
             })
         },
         "replace_last" => |value, arguments, budget| {
-            replace_at(&value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
+            replace_at(value, &pattern(arguments), &printed(arguments, 1), budget, |text, pattern| {
                 text.rfind(pattern)
             })
         },
@@ -98,7 +98,7 @@ fn pattern<'a>(arguments: &'a [Data<'_>]) -> Cow<'a, str> {
     printed(arguments, 0)
 }
 
-fn capitalize<'v>(value: Data<'v>, _: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn capitalize<'v>(value: &Data<'v>, _: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let text = value.printed();
     let mut rest = text.chars();
     match rest.next() {
@@ -147,7 +147,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 fn number_of_words<'v>(
-    value: Data<'v>,
+    value: &Data<'v>,
     arguments: &[Data<'v>],
     _: &Budget,
 ) -> Result<Data<'v>, ResolveError> {
@@ -196,7 +196,7 @@ fn replace_at<'v>(
 }
 
 /// Empty last parts are dropped; an empty separator gives the characters.
-fn split<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn split<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let text = value.printed();
     let separator = match arguments.first() {
         None => Cow::Borrowed(""),
@@ -215,7 +215,7 @@ fn split<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result
     Ok(Data::List(parts))
 }
 
-fn truncate<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn truncate<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let most = match arguments.first() {
         None | Some(Data::Undefined) => 50.0,
         Some(most) => most.number(),
@@ -236,7 +236,7 @@ fn truncate<'v>(value: Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Res
 }
 
 fn truncate_words<'v>(
-    value: Data<'v>,
+    value: &Data<'v>,
     arguments: &[Data<'v>],
     budget: &Budget,
 ) -> Result<Data<'v>, ResolveError> {
@@ -329,7 +329,7 @@ fn percent(text: &str, kept: &str) -> String {
     out
 }
 
-fn url_decode<'v>(value: Data<'v>, _: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
+fn url_decode<'v>(value: &Data<'v>, _: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let broken = || fault("the liquid filter `url_decode` was given a broken %-encoding");
     let text = value.printed();
     let mut out = Vec::with_capacity(text.len());
