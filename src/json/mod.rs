@@ -2,7 +2,7 @@
 //!
 //! Why not `serde_json::Value`: object members keep the order in which they came (a request must look as
 //! Segment's own would), strings are borrowed, depth is capped while parsing, and numbers print as
-//! JavaScript prints them. serde_json still does the parsing.
+//! JavaScript prints them. `serde_json` still does the parsing.
 //! Never panics on any input; never recurses deeper than the cap it was given.
 
 use std::borrow::Cow;

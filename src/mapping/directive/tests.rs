@@ -103,15 +103,15 @@ fn nothing_grows_without_bound() {
     ] {
         let event = format!(r#"{{"a":"{text}"}}"#);
         let outcome = resolved(&mapping, &event);
-        assert!(outcome.starts_with("error: "), "{:.60} gave {:.80}", mapping, outcome);
+        assert!(outcome.starts_with("error: "), "{mapping:.60} gave {outcome:.80}");
     }
 }
 
 #[test]
 fn long_paths_and_templates_are_read_in_linear_time() {
-    let path = format!(r#"{{"@path":{{"@path":"$.p"}}}}"#);
+    let path = r#"{"@path":{"@path":"$.p"}}"#;
     for text in ["[0]".repeat(300_000), ".a".repeat(300_000), "]".repeat(300_000), "['a']".repeat(100_000)] {
-        resolved(&path, &format!(r#"{{"p":"{text}","a":"s"}}"#));
+        resolved(path, &format!(r#"{{"p":"{text}","a":"s"}}"#));
     }
     for text in ["{".repeat(32_000), "{{a} ".repeat(6000), "{{{a}}".repeat(5000)] {
         resolved(r#"{"@template":{"@path":"$.p"}}"#, &format!(r#"{{"p":"{text}"}}"#));

@@ -122,12 +122,13 @@ impl Generator {
         let mut path = self.pick(&["$.", "$.", "$.", "", "$"]).to_owned();
         for step in 0..=self.below(3) {
             let key = if self.one_in(15) { "length" } else { self.key() };
-            match self.below(8) {
-                0 => path += &format!("[{}]", self.below(3)),
-                1 => path += &format!("['{key}']"),
-                _ if step == 0 => path.push_str(key),
-                _ => path += &format!(".{key}"),
-            }
+            let part = match self.below(8) {
+                0 => format!("[{}]", self.below(3)),
+                1 => format!("['{key}']"),
+                _ if step == 0 => key.to_owned(),
+                _ => format!(".{key}"),
+            };
+            path.push_str(&part);
         }
         path
     }
