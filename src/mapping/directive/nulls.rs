@@ -1,7 +1,9 @@
-//! `@excludeWhenNull`: null becomes absent, also the null members of objects, but not what is inside arrays.
+//! `@excludeWhenNull`: null becomes undefined, also the null members of objects, but not what is inside arrays.
+//!
+//! Undefined, not gone: such a member still overwrites others in a `@merge`.
 
 use super::ResolveError;
-use super::resolved::{Budget, Resolved, View};
+use super::resolved::{Budget, Member, Resolved, View};
 use crate::json::Value;
 
 pub(super) fn exclude<'s, 'e>(
@@ -10,29 +12,28 @@ pub(super) fn exclude<'s, 'e>(
 ) -> Result<Resolved<'s, 'e>, ResolveError> {
     match value {
         Resolved::Borrowed(Value::Null) | Resolved::Owned(Value::Null) => Ok(Resolved::Undefined),
-        Resolved::Borrowed(_) | Resolved::Owned(_) if has_null_member(value.view()) => {
-            let mut value = value.into_value(budget)?;
-            remove(&mut value);
-            Ok(Resolved::Owned(value))
+        Resolved::Borrowed(Value::Object(object)) if has_null_member(value.view()) => {
+            let members = object.members().iter();
+            excluded(members.map(|(key, member)| (key.clone(), Resolved::Borrowed(member))), budget)
         }
-        Resolved::Object(members) => {
-            let members: Result<_, ResolveError> =
-                members.into_iter().map(|(key, member)| Ok((key, exclude(member, budget)?))).collect();
-            Ok(Resolved::Object(members?))
+        Resolved::Owned(Value::Object(object)) => {
+            excluded(object.into_iter().map(|(key, member)| (key, Resolved::Owned(member))), budget)
         }
+        Resolved::Object(members) => excluded(members.into_iter(), budget),
         unchanged => Ok(unchanged),
     }
+}
+
+fn excluded<'s, 'e>(
+    members: impl Iterator<Item = Member<'s, 'e>>,
+    budget: &Budget,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
+    let members: Result<_, ResolveError> =
+        members.map(|(key, member)| Ok((key, exclude(member, budget)?))).collect();
+    Resolved::object(members?, budget)
 }
 
 fn has_null_member(view: View<'_, '_>) -> bool {
     let View::Value(Value::Object(object)) = view else { return false };
     object.iter().any(|(_, member)| member.is_null() || has_null_member(View::Value(member)))
-}
-
-fn remove(value: &mut Value<'_>) {
-    let Value::Object(object) = value else { return };
-    object.retain_mut(|_, member| {
-        remove(member);
-        !member.is_null()
-    });
 }

@@ -42,10 +42,8 @@ fn hand_written_cases_give_what_they_say_and_what_segment_gives() {
 
 #[test]
 fn random_mappings_give_what_segment_gives() {
-    let seed = number("ACCOIL_RELAY_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        now.as_secs() ^ u64::from(now.subsec_nanos())
-    });
+    // Always the same unless told: a test that fails only on some days helps nobody.
+    let seed = number("ACCOIL_RELAY_SEED").unwrap_or(20_261_121);
     let count = number("ACCOIL_RELAY_CASES").unwrap_or(20_000);
     println!("ACCOIL_RELAY_SEED={seed}");
     let mut generator = Generator::new(seed);

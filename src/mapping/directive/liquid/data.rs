@@ -204,6 +204,7 @@ impl<'v> Data<'v> {
     pub(super) fn contains(&self, other: &Data<'v>) -> bool {
         match self {
             Data::Text(text) => text.contains(&other.clone().plain().script_text()),
+            Data::Empty | Data::Blank => other.clone().plain().script_text().is_empty(),
             _ => self.items().is_some_and(|items| items.iter().any(|item| item.equals(other))),
         }
     }

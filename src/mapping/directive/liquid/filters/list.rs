@@ -54,7 +54,7 @@ fn list<'v>(
 /// An end of an array or a text.
 fn end<'v>(value: &Data<'v>, pick: for<'a> fn(&'a [Data<'v>]) -> Option<&'a Data<'v>>) -> Data<'v> {
     match value {
-        Data::Text(text) => {
+        Data::Text(text) if !text.is_empty() => {
             let units: Vec<Data<'v>> = text.encode_utf16().map(Data::from_unit).collect();
             pick(&units).cloned().unwrap_or(Data::Undefined)
         }
