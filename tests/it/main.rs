@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod http;
+mod readme;
 mod reference;
 mod reference_directives;
 mod reference_fields;
