@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
 mod http;
 mod readme;
+mod receive;
 mod reference;
 mod reference_directives;
 mod reference_fields;
+mod relay;
 mod sandbox;
+mod serve;
