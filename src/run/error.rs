@@ -13,9 +13,7 @@ pub enum StartError {
     Mappings(MappingFaults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
-    #[error(
-        "cannot listen on {address}: {source}; is another program using it? choose another in server.listen"
-    )]
+    #[error("cannot listen on {address}; choose another address in server.listen, or end what uses it")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),

@@ -5,6 +5,7 @@
 
 mod clients;
 mod http;
+mod readme;
 mod receive;
 mod reference;
 mod reference_directives;
