@@ -7,6 +7,7 @@
 
 mod condition;
 mod difference;
+mod explain;
 mod field;
 mod lexer;
 mod number;
