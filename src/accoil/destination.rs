@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::{Fingerprint, Request, segment, v2};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::json::Value;
-use crate::mapping::{Mapping, Mappings, Payload};
+use crate::mapping::{Fault, Mapping, Mappings, Payload};
 
 /// Why an event is not for a destination at all.
 pub(super) const SWITCHED_OFF: &str = "the event's `integrations` switches this destination off";
@@ -36,6 +36,18 @@ pub(super) enum Encoded {
 }
 
 impl Destination {
+    /// The same destination with its mapping files read once more, or every fault in them.
+    pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
+        Ok(Self {
+            name: Arc::clone(&self.name),
+            dialect: self.dialect,
+            strict: self.strict,
+            integration: self.integration.clone(),
+            money: self.money,
+            mappings: self.mappings.read_again()?,
+        })
+    }
+
     /// Adds what the event becomes here: a request for each mapping whose trigger holds.
     pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
         if !self.is_wanted(&event.value) {

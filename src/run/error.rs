@@ -14,9 +14,9 @@ pub enum StartError {
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
     #[error(
-        "cannot listen on {address}: {source}; is another program using it? choose another in server.listen"
+        "cannot listen on {address}: {source}; is another program using it? choose another in {key}"
     )]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
     #[error("stopped while starting")]
