@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod http;
+mod receive;
 mod reference;
 mod reference_directives;
 mod reference_fields;
+mod relay;
 mod sandbox;
+mod serve;

@@ -1,0 +1,212 @@
+//! A whole relay for tests, with a sandbox to deliver to: in this process ([`TestRelay`]) or a child ([`Process`]).
+//!
+//! Both read a configuration text as an operator would write it, in a folder of their own and on free ports;
+//! `${SANDBOX}` in it is the sandbox's URL. Nothing here waits by time alone.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use accoil_relay::config::{Config, Environment};
+use accoil_relay::outbox::StoredReject;
+use accoil_relay::run::Relay;
+use accoil_relay::sandbox::{Options, Received, Sandbox};
+use bytes::Bytes;
+use http::Method;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::http::{Answer, send};
+use crate::sandbox::Served;
+
+/// One source of each kind and one destination: what most tests need.
+pub(crate) const USUAL: &str = r#"
+[[sources]]
+name = "web"
+kind = "segment"
+write_key = "web-key"
+
+[[sources]]
+name = "product"
+kind = "amplitude"
+write_key = "product-key"
+
+[[destinations]]
+name = "accoil"
+api_key = "accoil-key"
+base_url = "${SANDBOX}"
+"#;
+
+/// Only a guard: what never comes fails the test instead of stopping it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const FILE: &str = "accoil-relay.toml";
+
+/// Where everything that is not of interest to a test goes: free ports, files in the folder.
+fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("SANDBOX", sandbox.to_owned()),
+        ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("ACCOIL_RELAY_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("ACCOIL_RELAY_OUTBOX__URL", format!("sqlite:{}", directory.join("relay.db").display())),
+    ]
+}
+
+/// A relay and a sandbox in this process.
+pub(crate) struct TestRelay {
+    pub(crate) relay: Relay,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) config: Config,
+    served: Served,
+    directory: TempDir,
+}
+
+impl TestRelay {
+    /// Starts with this configuration file; it must be sound.
+    pub(crate) async fn start(toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), toml).unwrap();
+        let served = Served::start(Options::default()).await;
+        let surroundings = surroundings(directory.path(), &served.url);
+        let environment = Environment::new(directory.path(), surroundings);
+        let config = Config::load(None, &environment).unwrap_or_else(|faults| panic!("{faults}"));
+        let relay = Relay::start(&config).await.unwrap();
+        Self { relay, sandbox: served.sandbox.clone(), config, served, directory }
+    }
+
+    pub(crate) async fn usual() -> Self {
+        Self::start(USUAL).await
+    }
+
+    /// Stops in order and starts again on the same outbox; the sandbox goes on.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { relay, sandbox, config, served, directory } = self;
+        assert!(relay.stop().await, "stopped in time");
+        let relay = Relay::start(&config).await.unwrap();
+        Self { relay, sandbox, config, served, directory }
+    }
+
+    pub(crate) async fn stop(self) {
+        assert!(self.relay.stop().await, "stopped in time");
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.relay.address)
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        send(Method::POST, &self.url(path), headers, body).await
+    }
+
+    /// The calls at the sandbox once there are so many; fails if fewer or more have come.
+    pub(crate) async fn calls(&self, count: u64) -> Vec<Received> {
+        let reached = self.sandbox.wait_for(count, PATIENCE).await;
+        let calls = self.sandbox.received();
+        assert!(reached && calls.len() as u64 == count, "{count} calls expected: {calls:#?}");
+        calls
+    }
+
+    /// All rejects that are kept, the newest first.
+    pub(crate) async fn rejects(&self) -> Vec<StoredReject> {
+        self.relay.outbox.rejects(10_000).await.unwrap()
+    }
+}
+
+/// The built binary, with surroundings in which nothing is configured.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_accoil-relay"));
+    command.env_clear();
+    command
+}
+
+/// `serve` as a child process; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    address: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Writes the configuration into the folder, starts, and returns when `/readyz` says so.
+    pub(crate) async fn start(directory: &Path, toml: &str, sandbox: &str) -> Self {
+        std::fs::write(directory.join(FILE), toml).unwrap();
+        let mut child = command()
+            .arg("serve")
+            .current_dir(directory)
+            .envs(surroundings(directory, sandbox))
+            .env("ACCOIL_RELAY_LOG__FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (found, address) = oneshot::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || read_log(BufReader::new(stderr), &kept, found));
+        let address = tokio::time::timeout(PATIENCE, address).await.expect("it starts in time");
+        let address = address.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
+        let process = Self { child, address, log };
+        let ready = send(Method::GET, &process.url("/readyz"), &[], "").await;
+        assert_eq!(ready.status, 200, "{ready:?}");
+        process
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        send(Method::POST, &self.url(path), headers, body).await
+    }
+
+    /// SIGKILL: gone at once, with whatever was in memory.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM: asks it to stop in order.
+    pub(crate) fn terminate(&self) {
+        let script = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let log = Arc::clone(&self.log);
+        let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
+        match tokio::time::timeout(PATIENCE, ended).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("it does not end: {}", log.lock().unwrap()),
+        }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Keeps what is logged and tells the address of the public listener as soon as it is named.
+fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<String>) {
+    let mut found = Some(found);
+    for line in lines.lines().map_while(Result::ok) {
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        log.lock().unwrap().push_str(&(line + "\n"));
+        if let Some(address) = entry["server.listen"].as_str()
+            && let Some(found) = found.take()
+        {
+            // Nobody asks any more if the test has failed meanwhile.
+            let _ = found.send(address.to_owned());
+        }
+    }
+}
