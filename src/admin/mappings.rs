@@ -20,8 +20,7 @@ pub struct Reloaded {
 
 /// Reads the mapping files of every destination again, all or nothing, and logs what came of it.
 pub fn reload(receiver: &Receiver) -> Result<Reloaded, Vec<Fault>> {
-    let sources =
-        receiver.read_mappings_again().inspect_err(|faults| telemetry::mappings_refused(faults))?;
+    let sources = receiver.read_mappings_again().inspect_err(|faults| telemetry::mappings_refused(faults))?;
     let reloaded = Reloaded {
         mappings: rows(&sources).count(),
         warnings: sources.destinations().iter().flat_map(|one| one.mappings.warnings.clone()).collect(),
@@ -38,7 +37,8 @@ pub(super) async fn reload_now(State(admin): State<Admin>) -> Response {
             receive::json(StatusCode::OK, &json!({"mappings": mappings, "warnings": warnings}))
         }
         Ok(Err(faults)) => {
-            let error = "the mapping files have faults; those in force before stay in force; mend them and reload";
+            let error =
+                "the mapping files have faults; those in force before stay in force; mend them and reload";
             let faults: Vec<Value> = faults.iter().map(fault).collect();
             let body = json!({"error": error, "code": "invalid_mappings", "faults": faults});
             receive::json(StatusCode::BAD_REQUEST, &body)

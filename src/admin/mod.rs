@@ -56,7 +56,8 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, GET /readyz, GET /api/mappings and POST /api/reload";
+    let error =
+        "there is no such route; there are GET /healthz, GET /readyz, GET /api/mappings and POST /api/reload";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 

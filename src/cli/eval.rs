@@ -53,7 +53,7 @@ fn mapping(line: &str) -> Result<Answer, String> {
 fn trigger(line: &str) -> Result<Answer, String> {
     let case = parse(line)?;
     let text = member(&case, "trigger")?;
-    let text = text.as_str().ok_or_else(|| format!("trigger must be a string, but is {}", text.kind()))?;
+    let text = text.as_str().ok_or_else(|| format!("trigger must be a string (this is: {})", text.kind()))?;
     let trigger = Trigger::parse(text).map_err(|error| error.to_string())?;
     Ok(Answer::Matches(trigger.matches(event(&case)?)))
 }
@@ -71,6 +71,6 @@ fn event<'c>(case: &'c Value<'c>) -> Result<&'c Value<'c>, String> {
     let event = member(case, "event")?;
     match event.as_object() {
         Some(_) => Ok(event),
-        None => Err(format!("event must be an object, but is {}", event.kind())),
+        None => Err(format!("event must be an object (this is: {})", event.kind())),
     }
 }

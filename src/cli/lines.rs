@@ -57,10 +57,10 @@ mod tests {
         let mut output = Vec::new();
         answer_each(&*input, &mut output, |line, out| Ok(write!(out, "{line:?}")?)).unwrap();
         insta::assert_snapshot!(String::from_utf8(output).unwrap(), @r#"
-        {"Ok":3}
-        {"Err":41}
-        {"Err":59}
-        {"Ok":5}
+        Ok("one")
+        Err("the line is not UTF-8: send JSON as UTF-8")
+        Err("the line is longer than 4194304 bytes: send one event a line")
+        Ok("three")
         "#);
     }
 }

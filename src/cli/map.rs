@@ -108,7 +108,7 @@ impl Mapper {
         let mut config = match Config::load(file, &environment) {
             Ok(config) => config,
             Err(faults) if file.is_some() || environment.has_configuration() => return Err(faults.into()),
-            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry run")]))?,
+            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry-run")]))?,
         };
         for destination in &mut config.destinations {
             destination.strict |= args.strict;

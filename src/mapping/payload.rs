@@ -72,7 +72,9 @@ impl Slot {
     ) -> Result<Resolved<'e>, Violation> {
         match &self.origin {
             Origin::Nothing => Ok(None),
-            Origin::Directive(Expression { directive, .. }) => resolve(&self.field.key, directive, &event.value),
+            Origin::Directive(Expression { directive, .. }) => {
+                resolve(&self.field.key, directive, &event.value)
+            }
             Origin::Extension(default) => resolve(&self.field.key, &default.directive, &event.value),
             Origin::Root(_) => Ok(root.and_then(|root| member(root, &self.field.key))),
         }
@@ -121,11 +123,7 @@ impl<'e> Findings<'e> {
     }
 }
 
-fn resolve<'e>(
-    key: &str,
-    directive: &'e Directive,
-    event: &'e Value<'e>,
-) -> Result<Resolved<'e>, Violation> {
+fn resolve<'e>(key: &str, directive: &'e Directive, event: &'e Value<'e>) -> Result<Resolved<'e>, Violation> {
     directive.resolve(event).map_err(|error| {
         let path =
             [key, &error.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");

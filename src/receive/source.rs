@@ -58,7 +58,8 @@ impl Sources {
             let named = |name: &str| destinations.iter().find(|destination| *destination.name == *name);
             source.destinations.iter().filter_map(|old| named(&old.name)).cloned().collect()
         };
-        let sources = self.sources.iter().map(|source| Source { destinations: of(source), ..Source::clone(source) });
+        let sources =
+            self.sources.iter().map(|source| Source { destinations: of(source), ..Source::clone(source) });
         Ok(Self::new(sources.collect::<Vec<_>>().into_iter(), destinations))
     }
 

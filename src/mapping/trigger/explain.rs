@@ -60,7 +60,15 @@ mod tests {
         let event = Value::parse(event).unwrap();
         let told = |trigger: &str| Trigger::parse(trigger).unwrap().unmet(&event).join("\n");
         assert_eq!(told("type = \"track\" and properties.n > 4"), "");
-        insta::assert_snapshot!(told("type = \"page\" and (properties.n > 9 or properties.list = \"x\")"), @"");
-        insta::assert_snapshot!(told("!(type = \"track\" and properties.none = null) and userId != null"), @"");
+        insta::assert_snapshot!(told("type = \"page\" and (properties.n > 9 or properties.list = \"x\")"), @r#"
+        type = "page" does not hold: the event has "track" there
+        properties.n > 9 does not hold: the event has 5 there
+        properties.list = "x" does not hold: the event has a list of 1 there
+        "#);
+        insta::assert_snapshot!(told("!(type = \"track\" and properties.none = null) and userId != null"), @r#"
+        type = "track" holds: the event has "track" there
+        properties.none = null holds: the event has nothing there
+        userId != null does not hold: the event has nothing there
+        "#);
     }
 }
