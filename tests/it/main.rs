@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod commands;
+mod docs_mappings;
 mod http;
 mod receive;
 mod reference;
 mod reference_directives;
 mod reference_fields;
 mod relay;
+mod reload;
 mod sandbox;
+mod schema;
 mod serve;
