@@ -172,7 +172,11 @@ impl Process {
 
     /// SIGTERM: asks it to stop in order.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 
