@@ -201,8 +201,8 @@ fn what_is_pasted_from_segment_gives_the_same_requests() {
     }
     let folder = tempdir().unwrap();
     for api in ["v2", "segment"] {
-        let [own, pasted] =
-            ["segment", fixtures.join("mappings/segment-presets.json").to_str().unwrap()].map(|mappings| {
+        let [own, pasted] = ["segment", fixtures.join("mappings/segment-presets.json").to_str().unwrap()]
+            .map(|mappings| {
                 let config = configuration(folder.path(), &[mappings]);
                 answers(&["--config", &config, "map", "--source", "segment", "--api", api], &events)
             });
