@@ -1,6 +1,7 @@
 //! The one integration test binary: a file a stage, each through its public door.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod clients;
 mod http;
@@ -9,6 +10,7 @@ mod receive;
 mod reference;
 mod reference_directives;
 mod reference_fields;
+mod reference_triggers;
 mod relay;
 mod sandbox;
 mod serve;

@@ -82,8 +82,7 @@ impl<'e> Actual<'e> {
 
     fn step(self, name: &str) -> Self {
         match self {
-            Self::Missing | Self::Bool(false) | Self::Text("") => self,
-            Self::Number(number) if number == 0.0 => self,
+            Self::Missing | Self::Bool(false) | Self::Number(0.0) | Self::Text("") => self,
             Self::Bool(true) | Self::Number(_) => Self::Missing,
             Self::Object(object) => object.get(name).map_or(Self::Missing, Self::of),
             Self::List(items) if name == "length" => Self::length(items.len()),
