@@ -128,7 +128,7 @@ fn map_explains_what_matched_and_what_became_of_each_field() {
             .as_str()
     ), @"");
     insta::assert_snapshot!(explained(
-        r#"{"type":"track","event":"Order Paid","userId":"u1","timestamp":"2026-01-02T03:04:05Z","properties":{"total":120,"since":1683878400,"plan":"pro"}}"#
+        r#"{"type":"track","event":"Order Paid","userId":7,"timestamp":"2026-01-02T03:04:05Z","properties":{"total":120,"since":1683878400,"plan":"pro"}}"#
     ), @"");
 }
 
@@ -201,8 +201,8 @@ fn what_is_pasted_from_segment_gives_the_same_requests() {
     }
     let folder = tempdir().unwrap();
     for api in ["v2", "segment"] {
-        let [own, pasted] =
-            ["segment", fixtures.join("mappings/segment-presets.json").to_str().unwrap()].map(|mappings| {
+        let [own, pasted] = ["segment", fixtures.join("mappings/segment-presets.json").to_str().unwrap()]
+            .map(|mappings| {
                 let config = configuration(folder.path(), &[mappings]);
                 answers(&["--config", &config, "map", "--source", "segment", "--api", api], &events)
             });

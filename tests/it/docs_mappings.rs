@@ -75,8 +75,12 @@ impl Page {
             "json output" => assert_eq!(self.output(), compact(text), "line {line}"),
             "json matches" => assert!(self.matches(text), "line {line}"),
             "json misses" => assert!(!self.matches(text), "line {line}"),
-            "toml file" => self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}")),
-            "json file" => self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}")),
+            "toml file" => {
+                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+            }
+            "json file" => {
+                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+            }
             "text faults" => {
                 let wrong = self.load("mappings.toml", self.last("toml wrong"));
                 assert_eq!(wrong.unwrap_err(), *text, "line {line}");

@@ -29,7 +29,8 @@ fn configuration(folder: &Path) -> String {
     let mut text = "[[sources]]\nname = 'web'\nkind = 'segment'\nwrite_key = 'web-key'\n".to_owned();
     for name in ["one", "two"] {
         let file = folder.join(format!("{name}.toml"));
-        writeln!(text, "[[destinations]]\nname = '{name}'\napi_key = 'key'\nbase_url = '${{SANDBOX}}'").unwrap();
+        writeln!(text, "[[destinations]]\nname = '{name}'\napi_key = 'key'\nbase_url = '${{SANDBOX}}'")
+            .unwrap();
         writeln!(text, "mappings = ['{}']", file.display()).unwrap();
     }
     text
