@@ -45,7 +45,8 @@ fn destination(section: &config::Destination, mappings: Mappings) -> Destination
 }
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
-    config.sources.iter().map(|section| source(section, destinations)).collect()
+    let sources = config.sources.iter().map(|section| source(section, destinations));
+    Sources::new(sources, destinations.to_vec())
 }
 
 /// The first source of a kind; where there is none, one that sends to every destination with that kind's defaults.

@@ -13,8 +13,8 @@ pub enum StartError {
     Mappings(MappingFaults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
-    #[error("cannot listen on {address}; choose another address in server.listen, or end what uses it")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
     #[error("stopped while starting")]

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod clients;
+mod commands;
+mod docs_mappings;
 mod http;
 mod readme;
 mod receive;
@@ -12,5 +14,7 @@ mod reference_directives;
 mod reference_fields;
 mod reference_triggers;
 mod relay;
+mod reload;
 mod sandbox;
+mod schema;
 mod serve;

@@ -11,7 +11,7 @@ pub(super) struct Field {
     /// Never empty; the first name is the event's own field.
     pub(super) path: Vec<String>,
     /// Segment's lexer breaks this path as written (a name that begins with a digit, or is `and`, `or` or
-    /// `null`), so that a condition on it never holds.
+    /// `null`), so that a condition on it never holds. Only of a [`Kind::Nested`] field.
     pub(super) unreadable: bool,
 }
 

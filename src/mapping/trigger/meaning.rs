@@ -37,7 +37,9 @@ const SPEC_FIELDS: [&str; 20] = [
 pub(super) fn field(word: &Word) -> Option<Field> {
     let steps = word.names.iter().flat_map(|name| name.split(['[', ']']));
     let path: Vec<String> = steps.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    (!path.is_empty()).then_some(Field { path, unreadable: word.unreadable })
+    let mut field = Field { path, unreadable: false };
+    field.unreadable = word.unreadable.is_some() && field.kind() == Kind::Nested;
+    (!field.path.is_empty()).then_some(field)
 }
 
 pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Predicate {

@@ -6,6 +6,7 @@
 //! `facts/segment.md` 5). Nothing here may panic or recurse without bound, whatever the text.
 
 mod difference;
+mod explain;
 mod field;
 mod lexer;
 mod meaning;

@@ -77,8 +77,10 @@ impl<'v> Renderer<'v, '_> {
                 let turn = self.turns.entry(format!("{}:{key}", group.script_text())).or_insert(0);
                 let operand = operands.get(*turn % operands.len());
                 *turn += 1;
-                if let Some(operand) = operand {
-                    self.operand(operand)?.print(out);
+                let value = operand.map_or(Ok(Data::Undefined), |operand| self.operand(operand))?;
+                // What is falsy in JavaScript is not printed by this tag.
+                if value.is_given() {
+                    value.print(out);
                 }
             }
             Piece::Stop => self.stopped = true,

@@ -9,8 +9,8 @@ use crate::mapping::trigger::difference::Difference;
 pub(in crate::mapping::trigger) struct Word {
     /// Without their escapes; never empty, and none of them is.
     pub(in crate::mapping::trigger) names: Vec<String>,
-    /// Segment's lexer does not take one of them for a name.
-    pub(in crate::mapping::trigger) unreadable: bool,
+    /// The one that Segment's lexer does not take for a name.
+    pub(in crate::mapping::trigger) unreadable: Option<String>,
 }
 
 /// Bare names that mean something by themselves; an escape makes them names.
@@ -27,8 +27,7 @@ impl Lexer<'_, '_> {
             let source = self.text.get(at..self.at).unwrap_or_default();
             let last = self.peek() != Some('.');
             if self.is_unreadable(source, last, word.names.is_empty()) {
-                word.unreadable = true;
-                self.note(at, Difference::UnreadableName(name.clone()));
+                word.unreadable = Some(name.clone());
             }
             word.names.push(name);
             if last {

@@ -73,6 +73,9 @@ impl Parser<'_> {
                 let field = meaning::field(word).ok_or_else(|| {
                     self.fault("this path names nothing: write for example properties.plan")
                 })?;
+                if let Some(name) = word.unreadable.clone().filter(|_| field.unreadable) {
+                    self.note(Difference::UnreadableName(name));
+                }
                 self.next += 1;
                 return Ok(field);
             }

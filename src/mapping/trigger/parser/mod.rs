@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     if text.len() > super::MAX_LENGTH {
         let limit = super::MAX_LENGTH;
         return Err(Fault::new(
-            limit,
+            0,
             format!("a trigger has at most {limit} bytes: split it into two mappings"),
         ));
     }
