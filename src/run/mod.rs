@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, source_of_kind, sources};
+pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::config::Config;
