@@ -95,6 +95,10 @@ impl TestRelay {
         format!("http://{}{path}", self.relay.address)
     }
 
+    pub(crate) fn sandbox_url(&self) -> &str {
+        &self.served.url
+    }
+
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         send(Method::POST, &self.url(path), headers, body).await
     }

@@ -107,16 +107,12 @@ async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> 
         let mapper = if sample.kind == SourceKind::Segment { segment } else { amplitude };
         let expected = sample.expected_calls(mapper);
         let answer = connection.call(Method::POST, &sample.path, Bytes::from(sample.body.clone())).await?;
-        let complete = sandbox.wait_for(sandbox_total(seen, expected), PATIENCE).await;
+        let complete = sandbox.wait_for(seen + expected as u64, PATIENCE).await;
         let calls = new_calls(sandbox, &mut seen);
-        show::sample(&sample, answer.status, &calls)?;
+        show::sample(&sample, &answer, &calls)?;
         arrived &= complete && sample.is_answered_by(answer.status) && calls.len() == expected;
     }
     Ok(arrived)
-}
-
-fn sandbox_total(seen: u64, expected: usize) -> u64 {
-    seen + expected as u64
 }
 
 /// What came to the sandbox since the last sample.

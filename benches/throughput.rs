@@ -1,0 +1,187 @@
+//! Delivered events a second, CPU of the relay an event, and time to the answer, with a real process and a real disk.
+//!
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16]`. Load, sink and relay share the
+//! machine: compare ratios of one run only. The relay runs with both presets, in order, fsync before each answer.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "its figures are its output")]
+
+use std::convert::Infallible;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const EVENT: &str = include_str!("track.json");
+
+struct Args {
+    events: usize,
+    batch: usize,
+    connections: usize,
+    rounds: usize,
+}
+
+fn main() {
+    let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let mut args = Args { events: 200_000, batch: 0, connections: 16, rounds: 3 };
+    while let (Some(name), Some(value)) = (given.next(), given.next()) {
+        let value = value.parse().unwrap();
+        match name.as_str() {
+            "--events" => args.events = value,
+            "--batch" => args.batch = value,
+            "--connections" => args.connections = value,
+            "--rounds" => args.rounds = value,
+            _ => panic!("unknown option {name}"),
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
+    println!("{:>6} {:>12} {:>14} {:>12} {:>12} {:>10}", "batch", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB");
+    for _ in 0..args.rounds {
+        for batch in &batches {
+            runtime.block_on(round(&args, *batch));
+        }
+    }
+}
+
+async fn round(args: &Args, batch: usize) {
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut relay, port) = start(folder.path(), sink.local_addr().unwrap().port());
+    let serving = tokio::spawn(serve(sink, Arc::clone(&delivered)));
+    ready(port).await;
+
+    let (cpu, start) = (cpu(&relay), Instant::now());
+    let mut times = load(args, batch, port).await;
+    while delivered.load(Ordering::Relaxed) < args.events {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(start.elapsed() < Duration::from_secs(300), "not all events arrived");
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let spent = self::cpu(&relay) - cpu;
+    println!(
+        "{batch:>6} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
+        args.events as f64 / seconds,
+        spent * 1e6 / args.events as f64,
+        at(0.5),
+        at(0.99),
+        rss(&relay)
+    );
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+    serving.abort();
+}
+
+fn start(folder: &std::path::Path, sink: u16) -> (Child, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:{port}\"\n[[sources]]\nname = \"web\"\nkind = \"segment\"\nwrite_key = \"key\"\n\
+         [[destinations]]\nname = \"accoil\"\napi_key = \"key\"\nbase_url = \"http://127.0.0.1:{sink}\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n"
+    );
+    std::fs::write(folder.join("accoil-relay.toml"), config).unwrap();
+    let relay = Command::new(env!("CARGO_BIN_EXE_accoil-relay"))
+        .arg("serve")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    (relay, port)
+}
+
+async fn ready(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Answers 202 to everything and counts.
+async fn serve(listener: TcpListener, delivered: Arc<AtomicUsize>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let delivered = Arc::clone(&delivered);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let delivered = Arc::clone(&delivered);
+            async move {
+                request.into_body().collect().await.unwrap();
+                delivered.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(Response::builder().status(202).body(Empty::<Bytes>::new()).unwrap())
+            }
+        });
+        tokio::spawn(async move {
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// Posts all events, each with a user and an id of its own; the time to each answer.
+async fn load(args: &Args, batch: usize, port: u16) -> Vec<Duration> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut senders = JoinSet::new();
+    for _ in 0..args.connections {
+        let (next, events) = (Arc::clone(&next), args.events);
+        senders.spawn(async move {
+            let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            let mut times = Vec::new();
+            loop {
+                let first = next.fetch_add(batch, Ordering::Relaxed);
+                if first >= events {
+                    return times;
+                }
+                let body = body(first, batch.min(events - first));
+                let request = Request::post(if batch == 1 { "/v1/track" } else { "/v1/batch" })
+                    .header("host", "relay")
+                    .header("authorization", "Basic a2V5Og==")
+                    .header("content-type", "application/json")
+                    .body(Full::new(Bytes::from(body)))
+                    .unwrap();
+                let start = Instant::now();
+                let response = sender.send_request(request).await.unwrap();
+                assert_eq!(response.status(), 200);
+                response.into_body().collect().await.unwrap();
+                times.push(start.elapsed());
+            }
+        });
+    }
+    senders.join_all().await.concat()
+}
+
+fn body(first: usize, count: usize) -> String {
+    let event = |index: usize| {
+        EVENT.replacen("user-0123456789", &format!("user-{:010}", index % 5_000), 1).replacen("ajs-next-1768473060123", &format!("ajs-next-{index:013}"), 1)
+    };
+    if count == 1 {
+        return event(first);
+    }
+    let events: Vec<String> = (first..first + count).map(event).collect();
+    format!("{{\"batch\":[{}],\"sentAt\":\"2026-01-15T10:31:00.110Z\"}}", events.join(","))
+}
+
+/// Seconds of CPU the process has used.
+fn cpu(relay: &Child) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", relay.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Megabytes resident.
+fn rss(relay: &Child) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
