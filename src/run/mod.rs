@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, source_of_kind, sources};
+pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::admin::{self, Admin};
