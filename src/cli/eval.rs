@@ -64,7 +64,8 @@ fn parse(line: &str) -> Result<Value<'_>, String> {
 }
 
 fn member<'c>(case: &'c Value<'c>, key: &str) -> Result<&'c Value<'c>, String> {
-    case.get(key).ok_or_else(|| format!("the line has no {key}: send {{\"{key}\":…,\"event\":{{…}}}}"))
+    case.get(key)
+        .ok_or_else(|| format!("the line has no {key}; a line holds a mapping or a trigger, and an event"))
 }
 
 fn event<'c>(case: &'c Value<'c>) -> Result<&'c Value<'c>, String> {

@@ -42,7 +42,16 @@ fn eval_answers_every_line_in_order_and_a_bad_one_costs_no_other() {
         {"mapping":{}}
         {"mapping":{"a":
         {"mapping":{"a":{"@template":"{{b.0}}!"}},"event":{"b":[true]},"beside":1}"#;
-    insta::assert_snapshot!(answers(&["eval", "mapping"], lines).join("\n"), @"");
+    insta::assert_snapshot!(answers(&["eval", "mapping"], lines).join("\n"), @r#"
+    {"output":{"id":"u1","n":1}}
+    {"error":"id.@pth: @pth is not a directive; did you mean @path?"}
+    {"error":"id: an object with a directive has no other key, but here are @path, @literal"}
+    {"error":"a mapping is an object, but this is array"}
+    {"error":"event must be an object (this is: string)"}
+    {"error":"the line has no event; a line holds a mapping or a trigger, and an event"}
+    {"error":"the line is not JSON: EOF while parsing a value at line 1, column 16"}
+    {"output":{"a":"true!"}}
+    "#);
     let lines = r#"
         {"trigger":"type = \"track\" and properties.n > 4","event":{"type":"track","properties":{"n":5}}}
         {"trigger":"type = \"page\"","event":{"type":"track"}}
@@ -50,7 +59,14 @@ fn eval_answers_every_line_in_order_and_a_bad_one_costs_no_other() {
         {"trigger":7,"event":{}}
         {"trigger":"type = \"page\"","event":null}
         null"#;
-    insta::assert_snapshot!(answers(&["eval", "trigger"], lines).join("\n"), @"");
+    insta::assert_snapshot!(answers(&["eval", "trigger"], lines).join("\n"), @r#"
+    {"matches":true}
+    {"matches":false}
+    {"error":"the trigger ends too early: a value: a text in double quotes, a number, true, false or null is missing (column 8)"}
+    {"error":"trigger must be a string (this is: number)"}
+    {"error":"event must be an object (this is: null)"}
+    {"error":"the line has no trigger; a line holds a mapping or a trigger, and an event"}
+    "#);
 }
 
 #[test]
@@ -126,10 +142,28 @@ fn map_explains_what_matched_and_what_became_of_each_field() {
             "context":{"groupId":"g1"},"properties":{"total":"120","since":1683878400,"plan":"pro"}}"#
             .replace('\n', " ")
             .as_str()
-    ), @"");
+    ), @r#"
+    {"action":"group","destination":"accoil","mapping":"Big orders","matched":false,"origin":"own.toml","trigger":"type = \"track\" and (event = \"Order Completed\" or event = \"Order Paid\") and properties.total >= 100","unmatched":["properties.total >= 100 does not hold: the event has \"120\" there"]}
+    {"action":"postToAccoil","destination":"accoil","mapping":"Everything else","matched":false,"origin":"own.toml","trigger":"type != \"track\"","unmatched":["the mapping is disabled","type != \"track\" does not hold: the event has \"track\" there"]}
+    [[],[],"no mapping's trigger holds for the event"]
+    "#);
     insta::assert_snapshot!(explained(
-        r#"{"type":"track","event":"Order Paid","userId":"u1","timestamp":"2026-01-02T03:04:05Z","properties":{"total":120,"since":1683878400,"plan":"pro"}}"#
-    ), @"");
+        r#"{"type":"track","event":"Order Paid","userId":7,"timestamp":"2026-01-02T03:04:05Z","properties":{"total":120,"since":1683878400,"plan":"pro"}}"#
+    ), @r#"
+    {"action":"group","destination":"accoil","mapping":"Big orders","matched":true,"origin":"own.toml","trigger":"type = \"track\" and (event = \"Order Completed\" or event = \"Order Paid\") and properties.total >= 100"}
+      {"field":"anonymousId","outcome":"absent"}
+      {"field":"userId","from":{"@path":"$.userId"},"kind":"number","outcome":"coerced","sent":"7","value":7}
+      {"field":"groupId","from":{"@path":"$.context.groupId"},"outcome":"refused","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+      {"field":"name","outcome":"absent"}
+      {"field":"createdAt","from":{"@path":"$.properties.since"},"kind":"number","outcome":"mended","reason":"was read as Unix seconds; it is sent as an ISO 8601 date-time","sent":"2023-05-12T08:00:00Z","value":1683878400}
+      {"field":"status","outcome":"absent"}
+      {"field":"plan","from":{"@json":{"mode":"encode","value":{"@path":"$.properties.plan"}}},"kind":"string","outcome":"kept","value":"\"pro\""}
+      {"field":"mrr","from":{"@path":"$.properties.total"},"kind":"number","outcome":"kept","value":120}
+      {"field":"traits","from":{"@path":"$.properties.plan"},"kind":"string","outcome":"omitted","reason":"was left out: it must be an object, but is a string","value":"pro"}
+      {"field":"timestamp","from":{"@path":"$.timestamp"},"kind":"string","outcome":"kept","value":"2026-01-02T03:04:05Z"}
+    {"action":"postToAccoil","destination":"accoil","mapping":"Everything else","matched":false,"origin":"own.toml","trigger":"type != \"track\"","unmatched":["the mapping is disabled","type != \"track\" does not hold: the event has \"track\" there"]}
+    [[],[{"field":"groupId","mapping":"Big orders","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],null]
+    "#);
 }
 
 /// One mapping file with every kind of mistake, beside a mapping that Segment would read otherwise.
@@ -179,14 +213,26 @@ action = "postToAccoil"
     let config = configuration(folder.path(), &["mistakes.toml"]);
     let checked = command().args(["check", "--config", &config]).output().unwrap();
     assert_eq!(checked.status.code(), Some(78));
-    insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @"");
+    insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @r#"
+    mistakes.toml:6:20: @pth is not a directive; did you mean @path?
+    mistakes.toml:7:8: action group has no field timestam; did you mean timestamp?
+    mistakes.toml:13:8: an object with a directive has no other key, but here are @path, @template
+    mistakes.toml:18:10: there is no action grup; did you mean group?
+    mistakes.toml:22:11: trigger: no event has the type "trak"; did you mean "track"? (types are: identify, group, track, page, screen, alias)
+    mistakes.toml:25:1: the mapping has no trigger
+    mistakes.toml:27:1: a mapping has no key triger; did you mean trigger?
+    mistakes.toml:210:1: is mapping 51: a destination has 50 at most
+    "#);
 
     let sound = mistakes.split_at(mistakes.rfind("[[mappings]]").unwrap()).1;
     std::fs::write(folder.path().join("mistakes.toml"), sound).unwrap();
     let checked = command().args(["check", "--config", &config]).output().unwrap();
     assert_eq!(checked.status.code(), Some(0));
-    insta::assert_snapshot!(String::from_utf8(checked.stderr).unwrap(), @"");
-    insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @"");
+    insta::assert_snapshot!(String::from_utf8(checked.stderr).unwrap(), @"warning: mistakes.toml:3:11: trigger, column 32: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind");
+    insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @r#"
+    destination  mapping               trigger                                          action        source
+    accoil       Otherwise at Segment  (type = "track" and event = "A") or event = "B"  postToAccoil  mistakes.toml
+    "#);
 }
 
 /// Segment's own preset JSON, pasted, gives the requests of `mappings/segment.toml`, byte for byte.

@@ -6,6 +6,7 @@
 mod clients;
 mod commands;
 mod docs_mappings;
+mod fuzz_corpus;
 mod http;
 mod readme;
 mod receive;

@@ -69,7 +69,7 @@ async fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     let answer = reload().await;
     assert_eq!(answer.status, 400);
     let told = answer.text().replace(folder.path().to_str().unwrap(), "FOLDER");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; those in force before stay in force; mend them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
     relay.post("/segment", &[KEY], track("u2")).await;
     let calls = relay.calls(4).await;
     assert!(calls.iter().all(|call| event_name(call) == "Before"));
@@ -141,7 +141,17 @@ async fn the_admin_api_is_for_those_with_the_token_and_never_public() {
     }
     let rows = admin(&relay, Method::GET, "/api/mappings", &right).await.json();
     assert_eq!(rows["mappings"].as_array().unwrap().len(), 10);
-    insta::assert_json_snapshot!(rows["mappings"][2], @"");
+    insta::assert_json_snapshot!(rows["mappings"][2], @r#"
+    {
+      "action": "track",
+      "destination": "accoil",
+      "enabled": true,
+      "mapping": "Track Calls",
+      "origin": "preset segment",
+      "source": "segment",
+      "trigger": "type = \"track\""
+    }
+    "#);
     relay.stop().await;
 }
 

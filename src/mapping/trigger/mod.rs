@@ -70,11 +70,6 @@ impl Trigger {
         self.predicate.holds(event)
     }
 
-    /// Each condition as text, and whether the event fulfils it: why a trigger matched or did not.
-    pub fn explain(&self, event: &Value<'_>) -> Vec<(String, bool)> {
-        self.predicate.conditions().map(|condition| (condition.to_string(), condition.holds(event))).collect()
-    }
-
     /// Where Segment's own parser reads the text otherwise than it is written, each with column and advice.
     /// Empty when both agree. For `check`.
     pub fn differences(&self) -> Vec<String> {
