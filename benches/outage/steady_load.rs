@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use accoil_relay::accoil::Request;
+use accoil_relay::decode::Form;
 use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Target};
-use accoil_relay::outbox::{Accepted, Options, Outbox, Submission};
+use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 const USERS: usize = 500;
 const TICK: Duration = Duration::from_millis(10);
+const FOR_GOOD: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
 /// About what a mapped event takes, on both sides.
 const BYTES: usize = 450;
 
@@ -109,7 +111,10 @@ fn open(directory: &std::path::Path) -> Outbox {
         path: directory.join("relay.db"),
         deduplication_ids: 0,
         longest_window: Duration::ZERO,
-        reject_bytes: 0,
+        max_bytes: u64::MAX,
+        min_free_disk: 0,
+        dead_letters: FOR_GOOD,
+        rejects: FOR_GOOD,
     };
     Outbox::open(&options).expect("an outbox")
 }
@@ -139,6 +144,7 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
     });
     Submission {
         source: Arc::from("web"),
+        form: Form::SegmentWebhook,
         received_at: chrono::Utc::now(),
         deduplication_window: Duration::ZERO,
         accepted: accepted.collect(),

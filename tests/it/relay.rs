@@ -95,6 +95,10 @@ impl TestRelay {
         format!("http://{}{path}", self.relay.address)
     }
 
+    pub(crate) fn sandbox_url(&self) -> &str {
+        &self.served.url
+    }
+
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         send(Method::POST, &self.url(path), headers, body).await
     }
@@ -168,7 +172,11 @@ impl Process {
 
     /// SIGTERM: asks it to stop in order.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 
@@ -180,6 +188,13 @@ impl Process {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("it does not end: {}", log.lock().unwrap()),
         }
+    }
+
+    /// The most memory it ever held, in bytes, as the system counted it.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// What it has logged so far.

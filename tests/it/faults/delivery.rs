@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accoil_relay::accoil::Request;
+use accoil_relay::decode::Form;
 use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Status, Target};
-use accoil_relay::outbox::{Accepted, Options, Outbox, Submission};
+use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::PATIENCE;
+
+const FOR_GOOD: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
 
 pub(super) struct Delivery {
     outbox: Outbox,
@@ -28,7 +31,10 @@ impl Delivery {
             path: directory.path().join("relay.db"),
             deduplication_ids: 0,
             longest_window: Duration::ZERO,
-            reject_bytes: 0,
+            max_bytes: u64::MAX,
+            min_free_disk: 0,
+            dead_letters: FOR_GOOD,
+            rejects: FOR_GOOD,
         });
         let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
         let status = deliver::start(&tasks, &outbox, target(base_url));
@@ -44,6 +50,7 @@ impl Delivery {
         });
         let submission = Submission {
             source: Arc::from("web"),
+            form: Form::SegmentWebhook,
             received_at: chrono::Utc::now(),
             deduplication_window: Duration::ZERO,
             accepted: accepted.collect(),
