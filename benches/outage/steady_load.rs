@@ -4,6 +4,7 @@
 //! benchmark `outage` and its short form among the tests.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +50,35 @@ pub(crate) struct Figures {
     pub(crate) recovery: Duration,
     /// One about every second.
     pub(crate) samples: Vec<Sample>,
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, megabytes) = (self.at.as_secs(), self.resident_bytes >> 20);
+        write!(
+            formatter,
+            "{seconds:5} s  accepted {:8}  delivered {:8}  RSS {megabytes:4} MB",
+            self.accepted, self.delivered
+        )
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = self.samples.iter().map(|sample| sample.resident_bytes >> 20).max().unwrap_or(0);
+        write!(
+            formatter,
+            "accepted {}, delivered {}, dead letters {}, duplicates {}, out of order {}; {} calls while it was down; \
+             all through {:.1} s after it was up; RSS {most} MB at most",
+            self.accepted,
+            self.delivered,
+            self.dead,
+            self.duplicates,
+            self.out_of_order,
+            self.probes,
+            self.recovery.as_secs_f64(),
+        )
+    }
 }
 
 /// Sends `rate` events a second for the outage and half as long again.

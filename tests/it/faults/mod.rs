@@ -130,13 +130,8 @@ async fn every_cause_has_the_promised_outcome() {
             wrong.push(row.cause);
         }
     }
-    eprintln(&table);
+    println!("{table}");
     assert_eq!(wrong, [""; 0], "\n{table}");
-}
-
-#[expect(clippy::print_stderr, reason = "the table is for whoever runs the test with --nocapture")]
-fn eprintln(text: &str) {
-    eprintln!("{text}");
 }
 
 async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
