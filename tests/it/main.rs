@@ -4,6 +4,7 @@
 
 mod clients;
 mod http;
+mod outbox;
 mod receive;
 mod reference;
 mod reference_directives;
