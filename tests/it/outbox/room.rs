@@ -1,5 +1,6 @@
 //! Room: what waits against its limit, the free-disk floor, and a disk that is really full.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -62,10 +63,11 @@ impl Drop for Disk {
     }
 }
 
-/// Every event that was answered well is there, none that was refused; and it goes on by itself when there is room.
+/// Another program fills the disk: every event that was answered well is there, none that was refused, what was
+/// settled meanwhile is settled, and it goes on by itself when there is room.
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers_without_a_restart() {
-    let Some(disk) = Disk::new(3 << 20) else { return };
+    let Some(disk) = Disk::new(8 << 20) else { return };
     let outbox = open(disk.path());
     let body = |number: usize| format!("{number:08}{}", "x".repeat(40_000));
     let mut stored: Vec<String> = Vec::new();
@@ -75,14 +77,19 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
             Ok(_) => stored.push(body),
             Err(error) => break (error, body),
         }
+        if stored.len() == 5 {
+            fill(disk.path());
+        }
         assert!(stored.len() < 1000);
     };
     assert_eq!(refused.0, AcceptError::Full);
     assert!(!*outbox.failed().borrow());
     let waiting = jobs(&outbox, "a").await.0;
     assert_eq!(super::bodies(&waiting), stored);
-
     outbox.settle(waiting.iter().map(|job| delivered(job.place)).collect());
+    assert_eq!(outbox.accept(single(None, "u", &refused.1)).await, Err(AcceptError::Full));
+
+    std::fs::remove_file(disk.path().join("filler")).unwrap();
     flush(&outbox).await;
     assert_eq!(outbox.waiting_bytes(), 0);
     assert_eq!(outbox.accept(single(Some(&refused.1[..8]), "u", &refused.1)).await.unwrap().accepted, 1);
@@ -90,4 +97,10 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
 
     let outbox = open(disk.path());
     assert_eq!(super::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
+}
+
+/// Writes a file until nothing more fits beside it.
+fn fill(folder: &Path) {
+    let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
 }
