@@ -172,7 +172,11 @@ impl Process {
 
     /// SIGTERM: asks it to stop in order.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 
@@ -184,6 +188,13 @@ impl Process {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("it does not end: {}", log.lock().unwrap()),
         }
+    }
+
+    /// The most memory it ever held, in bytes, as the system counted it.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// What it has logged so far.

@@ -1,0 +1,286 @@
+//! Bad input gets a clear answer, is kept as a reject, and never costs its neighbours.
+
+use std::fmt::Write as _;
+
+use super::{AMPLITUDE, ROUTES, SEGMENT, exchange, shown};
+use crate::relay::TestRelay;
+
+/// Bodies of which nothing can be read, on any route.
+fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("empty", Vec::new()),
+        ("blank", b" \n ".to_vec()),
+        ("truncated", br#"{"type":"track","userId":"u1","eve"#.to_vec()),
+        ("open brackets", "[".repeat(200_000).into_bytes()),
+        ("open objects", r#"{"a":"#.repeat(80_000).into_bytes()),
+        ("NUL bytes", vec![0; 100]),
+        ("a raw NUL in a text", b"{\"type\":\"tr\0ack\"}".to_vec()),
+        ("not UTF-8", vec![0xff, 0xfe, b'{', 0, b'}', 0]),
+        ("a number", b"7".to_vec()),
+        ("a text", br#""track""#.to_vec()),
+        ("null", b"null".to_vec()),
+        ("two documents", b"{} {}".to_vec()),
+        ("a byte order mark", "\u{feff}{}".as_bytes().to_vec()),
+    ]
+}
+
+/// The exact words for each kind of route; what was sent is kept, its beginning at least.
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_with_the_place_and_kept() {
+    let relay = TestRelay::usual().await;
+    let mut text = String::new();
+    let (mut rejects, mut kept) = (Vec::new(), Vec::new());
+    for (name, body) in unreadable() {
+        for (path, key) in [("/segment", SEGMENT), ("/v1/batch", SEGMENT), ("/2/httpapi", AMPLITUDE)] {
+            writeln!(text, "{name} {path}: {}", shown(&relay.post(path, &[key], body.clone()).await))
+                .unwrap();
+            kept.push(String::from_utf8_lossy(&body).chars().take(100).collect::<String>());
+        }
+    }
+    insta::assert_snapshot!(text, @r#"
+    empty /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
+    empty /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
+    empty /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","reason":"invalid_json"}
+    blank /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
+    blank /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
+    blank /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","reason":"invalid_json"}
+    truncated /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
+    truncated /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
+    truncated /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","reason":"invalid_json"}
+    open brackets /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a list at line 1, column 200000; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a list at line 1, column 200000; send one complete JSON document","success":false}
+    open brackets /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 0: expected an object with an array `batch`","message":"the body has the wrong shape at line 1, column 0: expected an object with an array `batch`","success":false}
+    open brackets /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 0: expected an object with an array `events`","reason":"invalid_json"}
+    open objects /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
+    open objects /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","message":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
+    open objects /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","reason":"invalid_json"}
+    NUL bytes /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    NUL bytes /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    NUL bytes /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","reason":"invalid_json"}
+    a raw NUL in a text /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","message":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
+    a raw NUL in a text /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","message":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
+    a raw NUL in a text /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","reason":"invalid_json"}
+    not UTF-8 /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    not UTF-8 /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    not UTF-8 /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","reason":"invalid_json"}
+    a number /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 1: expected an event as an object","message":"the body has the wrong shape at line 1, column 1: expected an event as an object","success":false}
+    a number /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 1: expected an object with an array `batch`","message":"the body has the wrong shape at line 1, column 1: expected an object with an array `batch`","success":false}
+    a number /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 1: expected an object with an array `events`","reason":"invalid_json"}
+    a text /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 7: expected an event as an object","message":"the body has the wrong shape at line 1, column 7: expected an event as an object","success":false}
+    a text /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 7: expected an object with an array `batch`","message":"the body has the wrong shape at line 1, column 7: expected an object with an array `batch`","success":false}
+    a text /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 7: expected an object with an array `events`","reason":"invalid_json"}
+    null /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 4: expected an event as an object","message":"the body has the wrong shape at line 1, column 4: expected an event as an object","success":false}
+    null /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 4: expected an object with an array `batch`","message":"the body has the wrong shape at line 1, column 4: expected an object with an array `batch`","success":false}
+    null /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 4: expected an object with an array `events`","reason":"invalid_json"}
+    two documents /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","message":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
+    two documents /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","message":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
+    two documents /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","reason":"invalid_json"}
+    a byte order mark /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    a byte order mark /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","message":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    a byte order mark /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","reason":"invalid_json"}
+    "#);
+    for reject in relay.rejects().await.into_iter().rev() {
+        assert!(reject.reasons.starts_with(r#"[{"mapping":"","field":"","reason":"#), "{reject:?}");
+        rejects.push(String::from_utf8_lossy(&reject.original).chars().take(100).collect::<String>());
+    }
+    assert_eq!(rejects, kept);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn no_route_fails_on_what_cannot_be_read() {
+    let relay = TestRelay::usual().await;
+    for (path, key, good) in ROUTES {
+        for (name, body) in unreadable() {
+            let answer = relay.post(path, &[key, ("content-type", "application/json")], body).await;
+            let shown = shown(&answer);
+            assert!(answer.status.is_client_error() && shown.contains("error"), "{name} {path}: {shown}");
+        }
+        assert_eq!(relay.post(path, &[key], good).await.status, 200, "{path} goes on");
+    }
+    relay.stop().await;
+}
+
+const GOOD: &str = r#"{"type":"track","userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05Z"}"#;
+
+/// Items that are refused one by one, with the reason that the sender and the owner are told.
+fn bad_items() -> Vec<Vec<u8>> {
+    let deep = format!(
+        r#"{{"type":"track","properties":{}{}}}"#,
+        r#"{"a":"#.repeat(70),
+        "1".to_owned() + &"}".repeat(70)
+    );
+    let items = [
+        "7",
+        r#""text""#,
+        "null",
+        "[]",
+        "{}",
+        r#"{"type":"video","userId":"u1"}"#,
+        r#"{"type":7,"userId":"u1"}"#,
+        r#"{"type":"track","userId":"u1","event":"E","properties":{"n":1e999}}"#,
+        r#"{"type":"track","userId":"u1","event":"\ud800"}"#,
+        r#"{"type":"track","userId":"u1","event":"E","timestamp":"tomorrow"}"#,
+        r#"{"type":"track","userId":{"id":1},"event":"E"}"#,
+        r#"{"type":"identify","userId":"","traits":{}}"#,
+        r#"{"type":"group","userId":"u1"}"#,
+        &deep,
+    ];
+    let mut items: Vec<_> = items.map(|item| item.as_bytes().to_vec()).into();
+    items.push(b"{\"type\":\"track\",\"userId\":\"u1\",\"event\":\"\xff\"}".to_vec());
+    items
+}
+
+fn list(items: &[Vec<u8>]) -> Vec<u8> {
+    let mut list = format!("[{GOOD}").into_bytes();
+    for item in items {
+        list.push(b',');
+        list.extend_from_slice(item);
+    }
+    list.extend_from_slice(format!(",{GOOD}]").as_bytes());
+    list
+}
+
+/// Each refused item is kept as it came, with its reasons; the good ones on both sides are delivered.
+#[tokio::test]
+async fn a_bad_item_never_costs_its_neighbours() {
+    let relay = TestRelay::usual().await;
+    let items = bad_items();
+    let answer = relay.post("/segment", &[SEGMENT], list(&items)).await;
+    let reasons = answer.json()["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reason| format!("{reason}\n"))
+        .collect::<String>();
+    insta::assert_snapshot!(reasons, @r#"
+    {"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"}
+    {"field":"","index":2,"mapping":"","reason":"the event is of kind string; send each as a JSON object"}
+    {"field":"","index":3,"mapping":"","reason":"the event is of kind null; send each as a JSON object"}
+    {"field":"","index":4,"mapping":"","reason":"the event is of kind array; send each as a JSON object"}
+    {"field":"type","index":5,"mapping":"","reason":"is missing; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"field":"type","index":6,"mapping":"","reason":"is none of the spec's types; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"field":"type","index":7,"mapping":"","reason":"is of kind number; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"field":"","index":8,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 65; mend the value there"}
+    {"field":"","index":9,"mapping":"","reason":"the event cannot be read: unexpected end of hex escape at its line 1, column 46; mend the value there"}
+    {"field":"timestamp","index":10,"mapping":"Track Calls","reason":"must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form"}
+    {"field":"userId","index":11,"mapping":"Track Calls","reason":"must be a string, but is an object"}
+    {"field":"userId","index":12,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+    {"field":"groupId","index":13,"mapping":"Group Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+    {"field":"","index":14,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; mend the value there"}
+    {"field":"","index":15,"mapping":"","reason":"has bytes that are not UTF-8; send JSON as UTF-8"}
+    "#);
+    relay.calls(2).await;
+    let kept: Vec<_> = relay.rejects().await.into_iter().rev().map(|reject| reject.original).collect();
+    let expected: Vec<_> =
+        items.iter().map(|item| String::from_utf8_lossy(item).into_owned().into_bytes()).collect();
+    assert_eq!(kept, expected);
+
+    let batch = [b"{\"batch\":".to_vec(), list(&items), b"}".to_vec()].concat();
+    let sdk = relay.post("/v1/batch", &[SEGMENT], batch).await.json();
+    assert_eq!((&sdk["accepted"], &sdk["rejected"]), (&2.into(), &items.len().into()), "{sdk}");
+    assert_eq!(sdk["success"], true, "an SDK that heard no would send the good ones again: {sdk}");
+    relay.calls(4).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_item_never_costs_its_neighbours_of_amplitude() {
+    let relay = TestRelay::usual().await;
+    let good = r#"{"user_id":"u1","event_type":"Good","time":1767323045000}"#;
+    let bad = [
+        "7",
+        "[]",
+        "{}",
+        r#"{"user_id":"u1","event_type":7}"#,
+        r#"{"user_id":"u1","event_type":"E","event_properties":{"n":1e999}}"#,
+        r#"{"user_id":"u1","event_type":"E","time":1767323045000,"groups":7,"group_properties":"x","user_properties":[]}"#,
+    ];
+    let events = format!("[{good},{},{good}]", bad.join(","));
+    let mut text = String::new();
+    for (path, body) in [
+        ("/amplitude", events.clone()),
+        ("/amplitude", format!(r#"{{"events":{events}}}"#)),
+        ("/2/httpapi", format!(r#"{{"events":{events}}}"#)),
+    ] {
+        writeln!(text, "{path}: {}", exchange(&relay, path, &[AMPLITUDE], body, 3).await).unwrap();
+    }
+    insta::assert_snapshot!(text, @r#"
+        /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":332,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+        /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+        /2/httpapi: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+        "#);
+    relay.stop().await;
+}
+
+/// What is odd but can be read: the last of two keys counts, a number is an id, large numbers keep their digits.
+#[tokio::test]
+async fn odd_input_is_read_as_it_is_meant() {
+    let relay = TestRelay::usual().await;
+    let mut text = String::new();
+    for (path, key, body) in [
+        (
+            "/segment",
+            SEGMENT,
+            r#"{"type":"page","type":"track","userId":"a","userId":"b","event":"E","timestamp":"2026-01-02T03:04:05Z"}"#,
+        ),
+        (
+            "/segment",
+            SEGMENT,
+            r#"{"type":"track","userId":42,"event":"E","timestamp":"2026-01-02T03:04:05Z"}"#,
+        ),
+        (
+            "/segment",
+            SEGMENT,
+            r#"{"type":"track","userId":12345678901234567890,"event":"E","timestamp":"2026-01-02T03:04:05Z"}"#,
+        ),
+        (
+            "/segment",
+            SEGMENT,
+            r#"{"type":"identify","userId":"u\u0000\ud83d\ude00","traits":{"n":0.1,"e":1e3,"big":9007199254740993},"timestamp":"2026-01-02T03:04:05Z"}"#,
+        ),
+        ("/amplitude", AMPLITUDE, r#"{"user_id":42,"event_type":"E","time":1767323045000}"#),
+    ] {
+        writeln!(text, "{}", exchange(&relay, path, &[key], body, 1).await).unwrap();
+    }
+    insta::assert_snapshot!(text, @r#"
+    200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"b","event":"E","timestamp":"2026-01-02T03:04:05Z"}
+    200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"42","event":"E","timestamp":"2026-01-02T03:04:05Z"}
+    200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"12345678901234567890","event":"E","timestamp":"2026-01-02T03:04:05Z"}
+    200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/identify {"userId":"u\u0000😀","traits":{"n":0.1,"e":1000,"big":9007199254740993},"timestamp":"2026-01-02T03:04:05Z"}
+    200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":52,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"42","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+    "#);
+    relay.stop().await;
+}
+
+/// When the outbox cannot store, the sender hears so and when to come again; nothing is half taken.
+#[tokio::test]
+async fn a_closed_outbox_asks_senders_to_come_again() {
+    let relay = TestRelay::usual().await;
+    relay.relay.outbox.close().await;
+    let mut text = String::new();
+    for (path, key, body) in [ROUTES[0], ROUTES[2], ROUTES[8], ROUTES[9]] {
+        writeln!(text, "{path}: {}", shown(&relay.post(path, &[key], body).await)).unwrap();
+    }
+    insta::assert_snapshot!(text, @r#"
+    /segment: 503 retry-after: 5 {"code":"storage_failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","message":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
+    /v1/track: 503 retry-after: 5 {"code":"storage_failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","message":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
+    /amplitude: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"storage_failed"}
+    /2/httpapi: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"storage_failed"}
+    "#);
+    assert_eq!(relay.sandbox.total(), 0);
+    relay.stop().await;
+}
