@@ -5,6 +5,8 @@
 
 mod clients;
 mod commands;
+mod crash;
+mod dead_letters;
 mod docs_mappings;
 mod fuzz_corpus;
 mod http;
