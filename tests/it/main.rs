@@ -5,11 +5,14 @@
 
 mod clients;
 mod commands;
+mod crash;
+mod dead_letters;
 mod docs_mappings;
 mod faults;
 mod fuzz_corpus;
 mod http;
 mod outage;
+mod outbox;
 mod readme;
 mod receive;
 mod reference;
