@@ -26,12 +26,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
 pub use source::{Source, Sources};
 
+use crate::deliver::Status;
 use crate::mapping::Fault;
 use crate::outbox::Outbox;
 
@@ -66,10 +68,18 @@ struct Shared {
     timeout: Duration,
     room: body::Room,
     stopping: AtomicBool,
+    /// Of every destination, for `/readyz`.
+    destinations: Vec<watch::Receiver<Status>>,
 }
 
 impl Receiver {
-    pub fn new(sources: Sources, outbox: Outbox, limits: Limits, timeout: Duration) -> Self {
+    pub fn new(
+        sources: Sources,
+        outbox: Outbox,
+        limits: Limits,
+        timeout: Duration,
+        destinations: Vec<watch::Receiver<Status>>,
+    ) -> Self {
         let room = body::Room::new(limits.buffered_bytes);
         Self(Arc::new(Shared {
             sources: ArcSwap::from_pointee(sources),
@@ -79,6 +89,7 @@ impl Receiver {
             timeout,
             room,
             stopping: AtomicBool::new(false),
+            destinations,
         }))
     }
 

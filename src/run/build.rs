@@ -8,14 +8,11 @@ use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
-use crate::deliver::{Endpoint, Schedule, Target};
+use crate::deliver::{Endpoint, Rests, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::mapping::Mappings;
-use crate::outbox;
+use crate::outbox::{self, Retention};
 use crate::receive::{self, Source, Sources};
-
-/// Rejects are kept up to this size together.
-const REJECT_BYTES: u64 = 256 << 20;
 
 /// Every destination with its mappings compiled; all faults of all their files at once.
 pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
@@ -107,6 +104,7 @@ fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Ta
         name: Arc::from(section.name.as_str()),
         endpoint: Arc::new(endpoint(section)?),
         concurrency: section.concurrency,
+        rate: section.rate,
         timeout: section.request_timeout,
         schedule: Schedule {
             initial: deliver.retry_initial,
@@ -114,6 +112,7 @@ fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Ta
             most_age: deliver.retry_max_age,
             most_attempts: u32::try_from(deliver.retry_max_attempts).unwrap_or(u32::MAX),
         },
+        rests: Rests::default(),
     })
 }
 
@@ -124,7 +123,10 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
     let segment = accoil::authorization(Dialect::Segment, key);
     Endpoint::new(&section.base_url)
         .and_then(|endpoint| {
-            endpoint.with_authorization(&v2)?.with_authorization_at(accoil::SEGMENT_PATH, &segment)
+            endpoint
+                .with_connect_timeout(section.connect_timeout)
+                .with_authorization(&v2)?
+                .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
 }
@@ -145,16 +147,20 @@ pub(super) fn limits(config: &Config) -> receive::Limits {
     }
 }
 
-pub(super) fn outbox_options(config: &Config) -> outbox::Options {
+pub fn outbox_options(config: &Config) -> outbox::Options {
+    let section = &config.outbox;
     outbox::Options {
-        path: config.outbox.path.clone(),
-        deduplication_ids: config.outbox.deduplication_ids,
+        path: section.path.clone(),
+        deduplication_ids: section.deduplication_ids,
         longest_window: config
             .sources
             .iter()
             .map(|source| source.deduplication_window)
             .max()
             .unwrap_or_default(),
-        reject_bytes: REJECT_BYTES,
+        max_bytes: section.max_bytes,
+        min_free_disk: section.min_free_disk,
+        dead_letters: Retention { age: section.keep_dead_letters, bytes: section.max_dead_letter_bytes },
+        rejects: Retention { age: section.keep_rejects, bytes: section.max_reject_bytes },
     }
 }

@@ -12,9 +12,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, source_of_kind, sources};
+pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::admin::{self, Admin};
@@ -36,6 +37,8 @@ pub struct Relay {
     /// Where the admin listener really is.
     pub admin_address: SocketAddr,
     pub outbox: Outbox,
+    /// How each destination is doing, in the configuration's order.
+    pub destinations: Vec<watch::Receiver<deliver::Status>>,
     receiver: Receiver,
     administering: Tasks,
     receiving: Tasks,
@@ -56,12 +59,12 @@ impl Relay {
 
         let broken = CancellationToken::new();
         let [receiving, delivering, administering] = [(); 3].map(|()| Tasks::new(&broken));
-        for target in targets {
-            deliver::start(&delivering, &outbox, target);
-        }
+        let statuses: Vec<_> =
+            targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
         let limits = build::limits(config);
-        let receiver = Receiver::new(sources, outbox.clone(), limits, config.server.request_timeout);
+        let timeout = config.server.request_timeout;
+        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, statuses.clone());
         let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone()));
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
@@ -81,6 +84,7 @@ impl Relay {
             address,
             admin_address,
             outbox,
+            destinations: statuses,
             receiver,
             administering,
             receiving,
