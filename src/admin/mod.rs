@@ -69,7 +69,6 @@ async fn wrong_method() -> Response {
     )
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("an admin request's handler panicked");
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the relay failed on this request; see its log")

@@ -16,11 +16,13 @@ use super::dispatcher::Dispatcher;
 use super::worker::{Done, Work};
 use super::*;
 use crate::accoil::Request;
-use crate::outbox::{Accepted, Options, Submission};
+use crate::decode::Form;
+use crate::outbox::{Accepted, Options, Retention, Submission};
 
 /// On the test's clock. A dispatcher that sleeps over its work lets it pass in no time.
 const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const WORKERS: usize = 8;
+const FOR_GOOD: Retention = Retention { age: FOR_EVER, bytes: u64::MAX };
 
 type Outcome = Result<Answer, CallError>;
 type Script = Box<dyn FnMut(&Call<'_>) -> (Duration, Outcome) + Send>;
@@ -141,7 +143,10 @@ impl World {
             path: self.directory.path().join("relay.db"),
             deduplication_ids: 0,
             longest_window: Duration::ZERO,
-            reject_bytes: 0,
+            max_bytes: u64::MAX,
+            min_free_disk: 0,
+            dead_letters: FOR_GOOD,
+            rejects: FOR_GOOD,
         });
         let outbox = outbox.unwrap();
         let target = Target {
@@ -190,6 +195,7 @@ impl World {
         }
         let submission = Submission {
             source: Arc::from("web"),
+            form: Form::SegmentWebhook,
             received_at: chrono::Utc::now(),
             deduplication_window: Duration::ZERO,
             accepted,

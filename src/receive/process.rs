@@ -63,7 +63,7 @@ pub(super) async fn process(
     let (submission, mut tally) = match understood {
         Ok(understood) => understood,
         Err(error) => {
-            outbox.accept(unreadable(source, &text, received_at, &error)).await?;
+            outbox.accept(unreadable(source, form, &text, received_at, &error)).await?;
             return Err(error.into());
         }
     };
@@ -110,6 +110,7 @@ fn understand(
     }
     let submission = Submission {
         source: Arc::clone(&source.name),
+        form,
         received_at,
         deduplication_window: source.deduplication_window,
         accepted,
@@ -119,11 +120,18 @@ fn understand(
 }
 
 /// A body that is no JSON, or not of its route's shape, is shown to its owner like any other reject.
-fn unreadable(source: &Source, text: &Text, received_at: DateTime<Utc>, error: &BodyError) -> Submission {
+fn unreadable(
+    source: &Source,
+    form: Form,
+    text: &Text,
+    received_at: DateTime<Utc>,
+    error: &BodyError,
+) -> Submission {
     let kept = text.bytes.slice(..text.bytes.len().min(MOST_KEPT));
     let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };
     Submission {
         source: Arc::clone(&source.name),
+        form,
         received_at,
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),

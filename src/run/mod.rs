@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, source_of_kind, sources};
+pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::admin::{self, Admin};
@@ -75,6 +75,9 @@ impl Relay {
             "public listener",
             receive::listen::serve(listener, router, connections, receiving.clone()),
         );
+        for destination in &destinations {
+            telemetry::mapping_warnings(&destination.mappings.warnings);
+        }
         telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
