@@ -44,7 +44,10 @@ fn main() {
     println!("  serde_json to Value             {:>6.0} ns", median(rounds.iter().map(|round| round.0)));
     println!("  our parse to a borrowed value   {:>6.0} ns", median(rounds.iter().map(|round| round.1)));
     println!("  decode to encode, both presets  {:>6.0} ns", median(rounds.iter().map(|round| round.2)));
-    println!("  ratio of the whole to the first {:>6.2}", median(rounds.iter().map(|round| round.2 / round.0)));
+    println!(
+        "  ratio of the whole to the first {:>6.2}",
+        median(rounds.iter().map(|round| round.2 / round.0))
+    );
 }
 
 fn plan(destinations: &[Arc<Destination>], text: &str, context: Context<'_>) -> usize {

@@ -43,7 +43,10 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
-    println!("{:>6} {:>12} {:>14} {:>12} {:>12} {:>10}", "batch", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB");
+    println!(
+        "{:>6} {:>12} {:>14} {:>12} {:>12} {:>10}",
+        "batch", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
+    );
     for _ in 0..args.rounds {
         for batch in &batches {
             runtime.block_on(round(&args, *batch));
@@ -120,7 +123,9 @@ async fn serve(listener: TcpListener, delivered: Arc<AtomicUsize>) {
             }
         });
         tokio::spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -134,7 +139,8 @@ async fn load(args: &Args, batch: usize, port: u16) -> Vec<Duration> {
         senders.spawn(async move {
             let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
             tokio::spawn(connection);
             let mut times = Vec::new();
             loop {
@@ -162,7 +168,11 @@ async fn load(args: &Args, batch: usize, port: u16) -> Vec<Duration> {
 
 fn body(first: usize, count: usize) -> String {
     let event = |index: usize| {
-        EVENT.replacen("user-0123456789", &format!("user-{:010}", index % 5_000), 1).replacen("ajs-next-1768473060123", &format!("ajs-next-{index:013}"), 1)
+        EVENT.replacen("user-0123456789", &format!("user-{:010}", index % 5_000), 1).replacen(
+            "ajs-next-1768473060123",
+            &format!("ajs-next-{index:013}"),
+            1,
+        )
     };
     if count == 1 {
         return event(first);

@@ -24,21 +24,21 @@ fn edits(word: &[char], candidate: &str) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=word.len()).collect();
     let mut previous = None;
-    for (row, there) in candidate.chars().flat_map(char::to_lowercase).enumerate() {
+    for (row, letter) in candidate.chars().flat_map(char::to_lowercase).enumerate() {
         let mut current = vec![row + 1];
         for (column, here) in word.iter().enumerate() {
-            let replaced = last.get(column).map_or(0, |edits| edits + usize::from(*here != there));
+            let replaced = last.get(column).map_or(0, |edits| edits + usize::from(*here != letter));
             let inserted = current.last().map_or(0, |edits| edits + 1);
             let removed = last.get(column + 1).map_or(0, |edits| edits + 1);
-            let mut least = replaced.min(inserted).min(removed);
-            let crossed = column > 0 && word.get(column - 1) == Some(&there) && previous == Some(*here);
+            let mut fewest = replaced.min(inserted).min(removed);
+            let crossed = column > 0 && word.get(column - 1) == Some(&letter) && previous == Some(*here);
             if let Some(swapped) = before_last.get(column.wrapping_sub(1)).filter(|_| crossed) {
-                least = least.min(swapped + 1);
+                fewest = fewest.min(swapped + 1);
             }
-            current.push(least);
+            current.push(fewest);
         }
         before_last = std::mem::replace(&mut last, current);
-        previous = Some(there);
+        previous = Some(letter);
     }
     last.last().copied().unwrap_or_default()
 }

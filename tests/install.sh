@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Rust on a fresh Debian machine: Chromium, and the npm packages of the test
-# programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
+# Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, and the npm
+# packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
 set -eu
 cd "$(dirname "$0")"
 
@@ -30,13 +30,20 @@ as_root() {
     fi
 }
 
+install() {
+    command -v apt-get >/dev/null || fail "needs apt to install: $*"
+    as_root apt-get update
+    as_root apt-get install --yes --no-install-recommends "$@"
+}
+
 command -v node >/dev/null && command -v npm >/dev/null || fail "needs Node.js 20 or newer, with npm"
+# Rust links with it, and SQLite is compiled by it.
+command -v cc >/dev/null || install gcc libc6-dev
 
 if [ ! -x "${CHROMIUM:-/usr/bin/chromium}" ]; then
     [ -z "${CHROMIUM:-}" ] || fail "CHROMIUM names no program: $CHROMIUM"
     command -v apt-get >/dev/null || fail "needs Chromium: install it and name its program in CHROMIUM"
-    as_root apt-get update
-    as_root apt-get install --yes --no-install-recommends chromium
+    install chromium
 fi
 
 for folder in clients reference; do

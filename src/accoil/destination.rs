@@ -7,7 +7,10 @@ use super::plan::Plan;
 use super::{Fingerprint, Request, segment, v2};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::json::Value;
-use crate::mapping::{Mapping, Mappings, Payload};
+use crate::mapping::{Fault, Mapping, Mappings, Payload};
+
+/// Why an event is not for a destination at all.
+pub(super) const SWITCHED_OFF: &str = "the event's `integrations` switches this destination off";
 
 /// A destination as this stage needs it.
 pub struct Destination {
@@ -33,10 +36,22 @@ pub(super) enum Encoded {
 }
 
 impl Destination {
+    /// The same destination with its mapping files read once more, or every fault in them.
+    pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
+        Ok(Self {
+            name: Arc::clone(&self.name),
+            dialect: self.dialect,
+            strict: self.strict,
+            integration: self.integration.clone(),
+            money: self.money,
+            mappings: self.mappings.read_again()?,
+        })
+    }
+
     /// Adds what the event becomes here: a request for each mapping whose trigger holds.
     pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
         if !self.is_wanted(&event.value) {
-            plan.skip("the event's `integrations` switches this destination off");
+            plan.skip(SWITCHED_OFF);
             return;
         }
         let mut matched = false;
@@ -110,7 +125,7 @@ impl Destination {
 
     /// `facts/segment.md` 3: a named value blocks when it is falsy and falls through when null or absent; `All`
     /// blocks only when it is exactly false.
-    fn is_wanted(&self, event: &Value<'_>) -> bool {
+    pub(super) fn is_wanted(&self, event: &Value<'_>) -> bool {
         let Some(integrations) = event.get("integrations") else { return true };
         match integrations.get(&self.integration) {
             None | Some(Value::Null) => integrations.get("All") != Some(&Value::Bool(false)),

@@ -6,6 +6,7 @@
 
 mod body;
 mod destination;
+mod explain;
 mod fingerprint;
 mod key;
 mod money;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use body::Money;
 pub use destination::Destination;
+pub use explain::Explanation;
 pub use fingerprint::Fingerprint;
 pub use key::authorization;
 pub use plan::{Plan, Refusal, plan};

@@ -7,7 +7,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::{Config, Destination, Environment, Faults};
-use crate::mapping::{Mapping, Mappings};
+use crate::mapping::{self, Mapping, Mappings};
+
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Print the JSON Schema of a mapping file instead, for editors
+    #[arg(long)]
+    pub schema: bool,
+}
 
 /// One mapping of one destination, as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,12 @@ pub fn run<F: Display>(
     }
     print_table(&rows, out)?;
     Ok(sound)
+}
+
+/// The JSON Schema of a mapping file.
+pub fn print_schema(out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &mapping::schema())?;
+    writeln!(out)
 }
 
 /// The rows of one destination.

@@ -1,7 +1,7 @@
 //! `map`: a dry run of decode, match, map and validate. Each line of stdin is a received event, each line of stdout
 //! what it would become; nothing is sent or stored, so calls that another event implies are always shown.
 
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,15 +11,14 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::lines;
 use crate::accoil::{self, Destination, Plan, Refusal};
 use crate::config::{Config, Environment};
 use crate::decode::{self, Context, Form};
 use crate::event::{Decoded, Dialect, SourceKind, Violation};
+use crate::json::Value;
 use crate::receive::Source;
 use crate::run;
-
-/// A longer line is refused; the longest body a webhook may send by default.
-const MOST_LINE_BYTES: u64 = 4 << 20;
 
 #[derive(Debug, clap::Args)]
 pub struct MapArgs {
@@ -32,6 +31,9 @@ pub struct MapArgs {
     /// Refuse exactly what Segment's destination refuses
     #[arg(long)]
     pub strict: bool,
+    /// Say of every mapping why it matched or not, and of every field what became of it
+    #[arg(long)]
+    pub explain: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,6 +54,8 @@ struct Shown<'p> {
     requests: Vec<ShownRequest<'p>>,
     rejected: &'p [Refusal],
     skipped: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Vec<Box<RawValue>>>,
 }
 
 #[derive(Serialize)]
@@ -65,34 +69,29 @@ struct ShownRequest<'p> {
     warnings: &'p str,
 }
 
+/// An event as mappings see it, and what each of them makes of it.
+#[derive(Serialize)]
+struct Explained<'e> {
+    event: &'e Value<'e>,
+    /// Implied by another event: sent only when it tells something new.
+    derived: bool,
+    mappings: Vec<accoil::Explanation<'e>>,
+}
+
 pub fn run(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mapper = Mapper::new(args, file)?;
-    let (mut input, mut output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if io::Read::take(&mut input, MOST_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        let plan = if line.len() as u64 == MOST_LINE_BYTES && line.last() != Some(&b'\n') {
-            input.skip_until(b'\n')?;
-            refused(format!("the line is longer than {MOST_LINE_BYTES} bytes; send one event a line"))
-        } else {
-            match std::str::from_utf8(&line).map(str::trim) {
-                Ok("") => continue,
-                Ok(text) => mapper.plan(text),
-                Err(_) => refused("the line is not UTF-8; send JSON as UTF-8".to_owned()),
-            }
+    lines::answer_each(io::stdin().lock(), io::stdout().lock(), |line, out| {
+        let mut told = args.explain.then(Vec::new);
+        let plan = match line {
+            Ok(line) => mapper.look(line, |decoded| {
+                if let Some(told) = &mut told {
+                    told.extend(mapper.explain(decoded));
+                }
+            }),
+            Err(reason) => refused(reason),
         };
-        serde_json::to_writer(&mut output, &shown(&plan)?)?;
-        output.write_all(b"\n")?;
-        if input.fill_buf()?.is_empty() {
-            break;
-        }
-        // Whoever types lines sees each answer at once.
-        output.flush()?;
-    }
-    output.flush()?;
+        serde_json::to_writer(out, &shown(&plan, told)?).map_err(Into::into)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,7 +108,7 @@ impl Mapper {
         let mut config = match Config::load(file, &environment) {
             Ok(config) => config,
             Err(faults) if file.is_some() || environment.has_configuration() => return Err(faults.into()),
-            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry run")]))?,
+            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry-run")]))?,
         };
         for destination in &mut config.destinations {
             destination.strict |= args.strict;
@@ -134,6 +133,11 @@ impl Mapper {
     }
 
     pub(super) fn plan(&self, text: &str) -> Plan {
+        self.look(text, |_| {})
+    }
+
+    /// The plan of a body, with a look at each of its items before.
+    fn look(&self, text: &str, mut look: impl FnMut(&Decoded<'_>)) -> Plan {
         let form = match self.source.kind {
             SourceKind::Segment => Form::SegmentWebhook,
             SourceKind::Amplitude => Form::AmplitudeStream,
@@ -145,6 +149,7 @@ impl Mapper {
         };
         let mut whole = Plan::default();
         for item in items {
+            look(&item.outcome);
             let plan = accoil::plan(&self.source.destinations, self.source.kind, item.outcome);
             whole.requests.extend(plan.requests);
             whole.rejected.extend(plan.rejected);
@@ -155,13 +160,28 @@ impl Mapper {
         }
         whole
     }
+
+    /// The explanation of each of an item's events.
+    fn explain(&self, decoded: &Decoded<'_>) -> Vec<Box<RawValue>> {
+        let Decoded::Events(events) = decoded else { return Vec::new() };
+        let explained = events.iter().filter_map(|event| {
+            let destinations = &self.source.destinations;
+            let mappings: Vec<_> = destinations
+                .iter()
+                .flat_map(|destination| destination.explain(self.source.kind, event))
+                .collect();
+            let explained = Explained { event: &event.value, derived: event.derived, mappings };
+            serde_json::value::to_raw_value(&explained).ok()
+        });
+        explained.collect()
+    }
 }
 
 fn refused(reason: String) -> Plan {
     accoil::plan::<Arc<Destination>>(&[], SourceKind::Segment, Decoded::Rejected(Violation::new("", reason)))
 }
 
-fn shown(plan: &Plan) -> anyhow::Result<Shown<'_>> {
+fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Shown<'_>> {
     let requests = plan.requests.iter().map(|request| {
         Ok(ShownRequest {
             destination: &request.destination,
@@ -176,6 +196,7 @@ fn shown(plan: &Plan) -> anyhow::Result<Shown<'_>> {
         requests: requests.collect::<anyhow::Result<_>>()?,
         rejected: &plan.rejected,
         skipped: plan.skipped.as_deref(),
+        explain,
     })
 }
 

@@ -4,7 +4,9 @@ pub mod check;
 pub mod config;
 pub mod demo;
 mod error;
+pub mod eval;
 pub mod healthcheck;
+mod lines;
 pub mod map;
 pub mod sandbox;
 pub mod serve;
@@ -41,9 +43,12 @@ enum Command {
     /// Run the stand-in Accoil alone
     Sandbox(sandbox::SandboxArgs),
     /// Show every fault in the configuration and the mappings, then the mappings in force
-    Check,
+    Check(check::CheckArgs),
     /// Dry run: received events on stdin, a line each; what each would become on stdout
     Map(map::MapArgs),
+    /// Try the mapping language by itself on a stream of lines
+    #[command(subcommand)]
+    Eval(eval::Eval),
     /// Ask each destination whether it is reachable and takes the form of the key
     TestConnection,
     /// Show or explain the configuration
@@ -66,7 +71,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run(&load(file)?).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Sandbox(args) => sandbox::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Check => check(file),
+        Command::Check(args) => check(&args, file),
+        Command::Eval(what) => eval::run(what),
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
@@ -81,7 +87,11 @@ fn load(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(file, &Environment::of_process())?)
 }
 
-fn check(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+fn check(args: &check::CheckArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    if args.schema {
+        check::print_schema(&mut io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let environment = Environment::of_process();
     let rows = |destination: &crate::config::Destination, directory: &Path| {
         let mappings = Mappings::load(&destination.mappings, directory)?;

@@ -1,4 +1,4 @@
-//! `serve`: the relay, until SIGTERM or Ctrl-C; a second signal ends it at once.
+//! `serve`: the relay, until SIGTERM or Ctrl-C; a second signal ends it at once. SIGHUP reads the mappings again.
 
 use std::process::ExitCode;
 
@@ -12,10 +12,15 @@ use crate::telemetry;
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log);
     let mut signals = Signals::new()?;
+    // From here on SIGHUP no longer ends the process, not while it starts or stops either.
+    let mut hangup = listen(SignalKind::hangup())?;
     let relay = Relay::start(config).await?;
-    let broken = tokio::select! {
-        () = signals.next() => false,
-        () = relay.broken() => true,
+    let broken = loop {
+        tokio::select! {
+            () = signals.next() => break false,
+            () = relay.broken() => break true,
+            _ = hangup.recv() => relay.reload().await,
+        }
     };
     tokio::select! {
         _ = relay.stop() => {}
@@ -35,7 +40,6 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
@@ -45,4 +49,8 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }

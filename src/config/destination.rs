@@ -30,9 +30,13 @@ pub struct Destination {
     pub integration_name: String,
     /// The unit in which senders give `mrr`; Accoil wants cents (DESIGN 5.11).
     pub mrr_unit: MrrUnit,
-    /// Connections at most.
+    /// Connections, and so calls at once, at most.
     pub concurrency: usize,
-    /// From the first byte of a call to the last of its answer.
+    /// Calls a second at most.
+    pub rate: Option<u32>,
+    /// For finding the name, connecting and TLS.
+    pub connect_timeout: Duration,
+    /// From the beginning of a call to the last byte of its answer, connecting included.
     pub request_timeout: Duration,
 }
 
@@ -65,6 +69,10 @@ impl Destination {
                 .unwrap_or_else(|| "Accoil Analytics".to_owned()),
             mrr_unit: section.get("mrr_unit", value::choice(&MRR_UNITS)).unwrap_or(MrrUnit::Cents),
             concurrency: section.get("concurrency", value::whole(1..=10_000)).unwrap_or(64),
+            rate: section.get("rate", value::whole(1..=1_000_000)).and_then(|rate| u32::try_from(rate).ok()),
+            connect_timeout: section
+                .get("connect_timeout", value::duration)
+                .unwrap_or(Duration::from_secs(10)),
             request_timeout: section
                 .get("request_timeout", value::duration)
                 .unwrap_or(Duration::from_secs(30)),

@@ -23,7 +23,7 @@ pub struct Deliver {
     pub retry_initial: Duration,
     /// The longest wait between two attempts.
     pub retry_max: Duration,
-    /// From the event's arrival on; beyond it a call is a dead letter.
+    /// From the first attempt on; a call that fails beyond it is a dead letter.
     pub retry_max_age: Duration,
     pub retry_max_attempts: usize,
 }

@@ -89,6 +89,8 @@ fn destination(page: &mut Page, destination: &Destination) {
     page.text("integration_name", &destination.integration_name);
     page.text("mrr_unit", word(&destination::MRR_UNITS, &destination.mrr_unit));
     page.number("concurrency", destination.concurrency);
+    destination.rate.iter().for_each(|rate| page.pair("rate", *rate));
+    page.duration("connect_timeout", destination.connect_timeout);
     page.duration("request_timeout", destination.request_timeout);
 }
 

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::endpoint::Endpoint;
@@ -28,17 +29,47 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why no answer came.
+/// Why no answer came, or not all of it. Each may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
+    #[error("its name could not be resolved: {0}")]
+    Resolve(io::Error),
     #[error("could not connect: {0}")]
     Connect(io::Error),
+    #[error("could not connect in time")]
+    ConnectTimeout,
     #[error("TLS failed: {0}")]
     Tls(io::Error),
     #[error("no answer in time")]
-    Timeout,
-    #[error("the connection broke: {0}")]
-    Broken(#[from] hyper::Error),
+    HeadersTimeout,
+    #[error("the answer did not end in time")]
+    BodyTimeout,
+    #[error("the connection was reset")]
+    Reset(#[source] hyper::Error),
+    #[error("the connection was closed before the answer ended")]
+    Closed(#[source] hyper::Error),
+    #[error("what came back is not HTTP: {0}")]
+    Unreadable(#[source] hyper::Error),
+}
+
+impl CallError {
+    /// The other side is there and too slow.
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::HeadersTimeout | Self::BodyTimeout)
+    }
+}
+
+impl From<hyper::Error> for CallError {
+    fn from(error: hyper::Error) -> Self {
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            if inner.is::<io::Error>() {
+                return Self::Reset(error);
+            }
+            cause = inner.source();
+        }
+        if error.is_parse() { Self::Unreadable(error) } else { Self::Closed(error) }
+    }
 }
 
 type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
@@ -52,15 +83,19 @@ struct Open {
 pub struct Connection {
     endpoint: Arc<Endpoint>,
     open: Option<Open>,
+    /// The current call's answer has begun.
+    answering: bool,
 }
 
 impl Connection {
     pub const fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, open: None }
+        Self { endpoint, open: None, answering: false }
     }
 
-    /// Makes a call; dropping the future half-way must be followed by [`Connection::close`].
+    /// Makes a call, without a time limit but that for connecting; dropping the future half-way must be followed
+    /// by [`Connection::give_up`].
     pub async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
+        self.answering = false;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
@@ -89,9 +124,10 @@ impl Connection {
         }
     }
 
-    /// Forgets the connection: an exchange on it was given up half-way.
-    pub fn close(&mut self) {
+    /// Forgets the connection, because the call on it took too long, and says what that was waiting for.
+    pub fn give_up(&mut self) -> CallError {
         self.open = None;
+        if self.answering { CallError::BodyTimeout } else { CallError::HeadersTimeout }
     }
 
     /// One request and answer; keeps the connection if it can be used again.
@@ -107,6 +143,7 @@ impl Connection {
         };
         let response = response
             .map_err(|mut error| Failed { request: error.take_message(), error: error.into_error() })?;
+        self.answering = true;
         let (answer, whole) = read(response, &mut open.driver).await?;
         if whole && drive_until_ready(&mut open).await {
             self.open = Some(open);
@@ -163,19 +200,29 @@ async fn drive_until_ready(open: &mut Open) -> bool {
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<Open, CallError> {
-    let stream =
-        TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(CallError::Connect)?;
+    tokio::time::timeout(endpoint.connect_timeout, connect_in_time(endpoint))
+        .await
+        .unwrap_or(Err(CallError::ConnectTimeout))
+}
+
+async fn connect_in_time(endpoint: &Endpoint) -> Result<Open, CallError> {
+    let place = (endpoint.host.as_str(), endpoint.port);
+    let addresses: Vec<_> = tokio::net::lookup_host(place).await.map_err(CallError::Resolve)?.collect();
+    let stream = TcpStream::connect(&*addresses).await.map_err(CallError::Connect)?;
     stream.set_nodelay(true).map_err(CallError::Connect)?;
     match &endpoint.tls {
-        None => {
-            let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-            Ok(Open { sender, driver: Box::pin(driver) })
-        }
+        None => handshake(stream).await,
         Some(tls) => {
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(tls.name.clone(), stream).await.map_err(CallError::Tls)?;
-            let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-            Ok(Open { sender, driver: Box::pin(driver) })
+            handshake(connector.connect(tls.name.clone(), stream).await.map_err(CallError::Tls)?).await
         }
     }
+}
+
+async fn handshake<S>(stream: S) -> Result<Open, CallError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+    Ok(Open { sender, driver: Box::pin(driver) })
 }

@@ -4,38 +4,39 @@
 //! in the window behind it, or, once a call must be tried again later, in rows of its own in the outbox.
 //! No lock, no task and no timer a request. Never keeps a user in memory that has nothing loaded or parked.
 
-use std::cmp::Reverse;
-use std::collections::hash_map::RandomState;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Target;
-use super::breaker::Breaker;
+use super::breaker::State;
 use super::classify::{Verdict, classify};
+use super::clock::Clock;
 use super::connection::{Answer, CallError};
+use super::limits::Limits;
 use super::schedule;
+use super::status::Status;
+use super::waiting::Waiting;
+use super::window::Window;
 use super::worker::{Done, Work};
-use crate::outbox::chunk::Job;
-use crate::outbox::{Attempt, Delivered, Outbox, Place, Settlement};
+use crate::outbox::chunk::{Chunk, Job};
+use crate::outbox::{Attempt, Delivered, Outbox, Parked, Place, ReadError, Settlement};
 
-/// Requests in the window at most, and their bytes.
-const WINDOW_REQUESTS: usize = 16_384;
-const WINDOW_BYTES: usize = 16 << 20;
 /// With this many users waiting for a retry no more is loaded: their number bounds memory, and a destination
 /// with so many is in trouble.
 const MOST_PARKED_USERS: usize = 10_000;
 /// Derived calls remembered as delivered.
 const MOST_SAID: usize = 500_000;
-/// After a failed read of parked requests the next comes this much later.
-const REREAD: chrono::Duration = chrono::Duration::seconds(5);
+/// After a failed read of the outbox the next comes this much later.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// Answers taken at a time.
 const MOST_ANSWERS: usize = 256;
+/// With so many settlements at once their commit is waited for, so that they do not pile up in memory.
+const MANY_SETTLEMENTS: usize = 1024;
 
 pub(super) struct Dispatcher {
     target: Arc<Target>,
@@ -46,22 +47,29 @@ pub(super) struct Dispatcher {
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk loaded, or passed over.
     cursor: i64,
-    /// Requests whose turn has come.
-    ready: VecDeque<Work>,
-    /// Users (hashed; a collision merely makes two wait for each other) with a request ready or in flight, and what
-    /// follows it.
-    turns: HashMap<u64, VecDeque<Work>>,
-    hasher: RandomState,
+    window: Window,
     /// Users with requests parked: what comes for them is parked behind.
-    parked: HashSet<String>,
-    /// When each parked user's first request is due; a user is absent while theirs are in the window again.
-    due: BinaryHeap<Reverse<(DateTime<Utc>, String)>>,
+    waiting: Waiting,
     said: Delivered,
-    breaker: Breaker,
+    limits: Limits,
+    clock: Clock,
     in_flight: usize,
-    window_requests: usize,
-    window_bytes: usize,
     settlements: Vec<Settlement>,
+    status: Status,
+    shown: watch::Sender<Status>,
+}
+
+/// What there is to load.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    /// Nothing, until a chunk is committed.
+    None,
+    /// Perhaps something, when the window has room again.
+    NoRoom,
+    /// Something, at once.
+    Now,
+    /// Perhaps something: the outbox could not be read.
+    Later,
 }
 
 impl Dispatcher {
@@ -70,44 +78,49 @@ impl Dispatcher {
         outbox: Outbox,
         work: async_channel::Sender<Work>,
         answers: mpsc::UnboundedReceiver<Done>,
+        shown: watch::Sender<Status>,
     ) -> Self {
+        let status = shown.borrow().clone();
         Self {
             latest: outbox.latest(),
             failed: outbox.failed(),
+            limits: Limits::new(&target),
             target,
             outbox,
             work,
             answers,
             cursor: 0,
-            ready: VecDeque::new(),
-            turns: HashMap::new(),
-            hasher: RandomState::new(),
-            parked: HashSet::new(),
-            due: BinaryHeap::new(),
+            window: Window::default(),
+            waiting: Waiting::default(),
             said: Delivered::new(MOST_SAID),
-            breaker: Breaker::default(),
+            clock: Clock::read(),
             in_flight: 0,
-            window_requests: 0,
-            window_bytes: 0,
             settlements: Vec::new(),
+            status,
+            shown,
         }
     }
 
     /// Delivers until stopped; then waits for the answers to what is in flight.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        self.recover().await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.recover() => {}
+        }
         let mut answers = Vec::new();
         while !stop.is_cancelled() && !*self.failed.borrow() {
-            let more = self.load().await;
+            // Before anything new: a full window must not keep out what has waited longest.
             self.unpark_due().await;
+            let more = self.load().await;
             self.dispatch();
-            self.settle();
-            let wake_at = self.next_wake();
+            self.settle().await;
+            self.show();
+            let wake_at = self.wake_at(more);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 _ = self.answers.recv_many(&mut answers, MOST_ANSWERS) => self.record_all(&mut answers),
-                _ = self.latest.changed(), if !more => {}
+                _ = self.latest.changed(), if more == More::None => {}
                 () = sleep_until(wake_at) => {}
                 _ = self.failed.changed() => {}
             }
@@ -115,124 +128,129 @@ impl Dispatcher {
         self.finish(&mut answers).await;
     }
 
-    /// What the last run left: who waits, and what was said.
+    /// What the last run left: who waits, and what was said. Without it users' order would be lost.
     async fn recover(&mut self) {
-        match self.outbox.parked_users(&self.target.name).await {
-            Ok(users) => {
-                for (user, at) in users {
-                    self.due.push(Reverse((at.unwrap_or_default(), user.clone())));
-                    self.parked.insert(user);
-                }
-            }
-            Err(error) => tracing::error!(error.message = %error, "parked requests could not be read"),
+        let name = &self.target.name;
+        let users = insist(|| {
+            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
+            async move { outbox.parked_users(&name).await }
+        });
+        let said = insist(|| {
+            let outbox = self.outbox.clone();
+            async move { outbox.said(MOST_SAID).await }
+        });
+        let (users, said) = (users.await, said.await);
+        let now = Instant::now();
+        for (user, at) in users {
+            let wait = self.target.schedule.resume(self.clock.wall(now), at);
+            self.waiting.due_at(&user, now + wait);
         }
-        match self.outbox.said(MOST_SAID).await {
-            Ok(said) => self.said.insert(&said),
-            Err(error) => tracing::error!(error.message = %error, "delivered fingerprints could not be read"),
-        }
+        self.said.insert(&said);
     }
 
-    /// Fills the window from the outbox; true if it is full or may be filled further at once.
-    async fn load(&mut self) -> bool {
+    /// Fills the window from the outbox.
+    async fn load(&mut self) -> More {
         // Marks what has come so far as seen before looking, so that nothing committed meanwhile is slept over.
         self.latest.borrow_and_update();
         while self.has_room() {
+            if self.settlements.len() >= MANY_SETTLEMENTS {
+                return More::Now;
+            }
             match self.outbox.chunk_after(self.cursor).await {
-                Ok(Some(chunk)) => {
-                    self.cursor = chunk.id;
-                    let (Ok(jobs) | Err(jobs)) = chunk.jobs(&self.target.name).inspect_err(|_| {
-                        tracing::error!(
-                            chunk.id = chunk.id,
-                            "a chunk of the outbox cannot be read to its end; it is kept"
-                        );
-                    });
-                    for job in jobs {
-                        self.admit(Work { job, attempts: Vec::new() });
-                    }
-                }
-                Ok(None) => return false,
+                Ok(Some(chunk)) => self.admit_all(&chunk),
+                Ok(None) => return More::None,
                 Err(error) => {
-                    tracing::error!(error.message = %error, "the outbox could not be read; trying again");
-                    return false;
+                    unreadable(&error);
+                    return More::Later;
                 }
             }
         }
-        true
+        More::NoRoom
     }
 
     fn has_room(&self) -> bool {
-        self.window_requests < WINDOW_REQUESTS
-            && self.window_bytes < WINDOW_BYTES
-            && self.parked.len() < MOST_PARKED_USERS
+        self.window.has_room() && self.waiting.len() < MOST_PARKED_USERS
     }
 
-    /// Takes a request into the window, or parks it behind what its user has waiting.
-    fn admit(&mut self, work: Work) {
-        let behind = matches!(work.job.place, Place::Chunk { .. })
-            && !self.parked.is_empty()
-            && self.parked.contains(work.job.user.as_str());
-        if behind {
-            self.settlements.push(parked(work, None));
-            return;
+    fn admit_all(&mut self, chunk: &Chunk) {
+        self.cursor = chunk.id;
+        let (Ok(jobs) | Err(jobs)) = chunk.jobs(&self.target.name).inspect_err(|_| {
+            tracing::error!(
+                chunk.id = chunk.id,
+                "a chunk of the outbox cannot be read to its end; it is kept"
+            );
+        });
+        if !jobs.is_empty() {
+            self.window.loaded(chunk.id, chunk.size());
         }
-        self.window_requests += 1;
-        self.window_bytes += work.job.body.len() + work.job.original.len();
-        let user = self.hasher.hash_one(work.job.user.as_str());
-        if let Some(followers) = self.turns.get_mut(&user) {
-            followers.push_back(work);
-        } else {
-            self.turns.insert(user, VecDeque::new());
-            self.ready.push_back(work);
+        for job in jobs {
+            self.admit(Work { job, attempts: Vec::new() });
+        }
+    }
+
+    /// Takes a request of a chunk into the window, or parks it behind what its user has waiting.
+    fn admit(&mut self, work: Work) {
+        let refused =
+            if self.waiting.holds(work.job.user.as_str()) { Err(work) } else { self.window.push(work) };
+        if let Err(work) = refused {
+            self.waiting.join(work.job.user.as_str());
+            self.settlements.push(parked(work, None));
         }
     }
 
     /// Brings back the requests of users whose time has come.
     async fn unpark_due(&mut self) {
-        let now = Utc::now();
-        let mut users = Vec::new();
-        while users.len() < self.target.concurrency
-            && self.window_requests < WINDOW_REQUESTS
-            && self.due.peek().is_some_and(|Reverse((at, _))| *at <= now)
-            && let Some(Reverse((_, user))) = self.due.pop()
-        {
-            users.push(user);
+        let now = Instant::now();
+        if !self.may_unpark(now) {
+            return;
         }
+        let users = self.waiting.take_due(now, self.target.concurrency);
         if users.is_empty() {
             return;
         }
-        // What was settled so far must be seen by the reading.
-        self.settle();
+        // What was settled so far is seen by the reading.
+        self.outbox.settle(std::mem::take(&mut self.settlements));
         match self.outbox.parked(&self.target.name, users.clone()).await {
-            Ok(rows) => {
-                for row in rows {
-                    self.admit(Work { job: row.job, attempts: row.attempts });
-                }
-                // Users of whom nothing is left are like any other again.
-                for user in users {
-                    if !self.turns.contains_key(&self.hasher.hash_one(user.as_str())) {
-                        self.parked.remove(&user);
-                    }
-                }
-            }
+            Ok(rows) => self.readmit(users, rows),
             Err(error) => {
-                tracing::error!(error.message = %error, "parked requests could not be read back; trying again");
-                self.due.extend(users.into_iter().map(|user| Reverse((now + REREAD, user))));
+                unreadable(&error);
+                for user in users {
+                    self.waiting.due_at(&user, now + READ_AGAIN);
+                }
             }
+        }
+    }
+
+    /// While nothing may be sent, or the window is full, those whose time has come wait in the outbox.
+    fn may_unpark(&self, now: Instant) -> bool {
+        self.window.has_room() && self.limits.rests_until(now).is_none()
+    }
+
+    fn readmit(&mut self, users: Vec<String>, rows: Vec<Parked>) {
+        let mut done: HashSet<String> = users.into_iter().collect();
+        for row in rows {
+            done.remove(row.job.user.as_str());
+            // The user has nothing else in the window, so that there is room behind.
+            let _ = self.window.push(Work { job: row.job, attempts: row.attempts });
+        }
+        for user in done {
+            self.waiting.leave(&user);
         }
     }
 
     /// Hands out as many requests as may be in flight.
     fn dispatch(&mut self) {
-        let allowed = self.breaker.allowed(self.target.concurrency, Instant::now());
-        while self.in_flight < allowed
-            && let Some(work) = self.ready.pop_front()
+        let now = Instant::now();
+        while self.limits.allow(self.in_flight, now)
+            && let Some(work) = self.window.next()
         {
             if self.said.holds(&work.job.fingerprints) {
-                self.leave_window(&work.job);
+                self.window.leave(&work.job);
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said: Vec::new() });
-                self.next_turn(&work.job);
+                self.next_turn(&work.job, now);
                 continue;
             }
+            self.limits.started(now);
             self.in_flight += 1;
             // Unbounded, and the workers outlive this task: it cannot fail.
             let _ = self.work.try_send(work);
@@ -240,102 +258,114 @@ impl Dispatcher {
     }
 
     fn record_all(&mut self, answers: &mut Vec<Done>) {
+        let now = Instant::now();
         for done in answers.drain(..) {
             self.in_flight -= 1;
-            self.leave_window(&done.work.job);
-            self.record(done);
+            self.window.leave(&done.work.job);
+            if self.limits.learn(&done.outcome, self.in_flight, now) {
+                self.tell_state(&done.outcome);
+            }
+            self.record(done, now);
         }
     }
 
-    fn record(&mut self, done: Done) {
-        let Done { mut work, outcome } = done;
+    fn record(&mut self, done: Done, now: Instant) {
+        let Done { work, outcome } = done;
         let status = outcome.as_ref().ok().map(|answer| answer.status);
-        let verdict = classify(status);
-        if verdict == Verdict::Delivered {
-            self.recovered();
-            self.said.insert(&work.job.fingerprints);
-            self.next_turn(&work.job);
-            let said = work.job.fingerprints;
-            self.settlements.push(Settlement::Delivered { place: work.job.place, said });
-            return;
+        match classify(status) {
+            Verdict::Delivered => {
+                self.status.delivered += 1;
+                self.said.insert(&work.job.fingerprints);
+                self.next_turn(&work.job, now);
+                let said = work.job.fingerprints;
+                self.settlements.push(Settlement::Delivered { place: work.job.place, said });
+            }
+            verdict => self.record_failure(verdict, work, &outcome, now),
         }
-        let now = Utc::now();
-        work.attempts.push(Attempt { at: now, status, reason: reason(&outcome) });
-        match verdict {
-            Verdict::Delivered | Verdict::Permanent => {
-                self.recovered();
-                self.bury(work);
-            }
-            Verdict::Credentials => {
-                if self.breaker.refused(Instant::now()) {
-                    tracing::error!(
-                        destination.name = &*self.target.name,
-                        http.status = status,
-                        "the destination refuses the key; its queue is kept and one probe a minute is sent: mend the key"
-                    );
-                }
-                self.park(work, now + chrono::Duration::minutes(1));
-            }
+    }
+
+    fn record_failure(
+        &mut self,
+        verdict: Verdict,
+        mut work: Work,
+        outcome: &Result<Answer, CallError>,
+        now: Instant,
+    ) {
+        if self.waiting.len() == 0 {
+            // Nothing is measured against the old reading.
+            self.clock = Clock::read();
+        }
+        let at = self.clock.wall(now);
+        let status = outcome.as_ref().ok().map(|answer| answer.status);
+        self.status.last_error = Some(kind(outcome).into());
+        if verdict == Verdict::Credentials {
+            // One such attempt is kept of what may be thousands: the last.
+            work.attempts.retain(|attempt| classify(attempt.status) != Verdict::Credentials);
+        }
+        work.attempts.push(Attempt { at, status, reason: reason(outcome) });
+        let wait = match verdict {
+            Verdict::Delivered | Verdict::Permanent => None,
+            Verdict::Credentials => Some(self.target.rests.credentials),
             Verdict::Retry => {
-                if self.breaker.troubled(Instant::now()) {
-                    let reason = work.attempts.last().map(|attempt| attempt.reason.as_str());
-                    tracing::warn!(
-                        destination.name = &*self.target.name,
-                        reason,
-                        "the destination is in trouble; it is given rests"
-                    );
-                }
-                let first = work.attempts.first().map_or(now, |attempt| attempt.at);
-                let made = u32::try_from(work.attempts.len()).unwrap_or(u32::MAX);
-                match self.target.schedule.next(now, first, made, retry_after(&outcome), random()) {
-                    Some(at) => self.park(work, at),
-                    None => self.bury(work),
-                }
+                let asked = outcome.as_ref().ok().and_then(schedule::retry_after);
+                self.target.schedule.next(at, &work.attempts, asked, random())
+            }
+        };
+        match wait {
+            Some(wait) => self.park(work, wait, now),
+            None => self.bury(work, now),
+        }
+    }
+
+    /// The destination's state is another than before this outcome.
+    fn tell_state(&self, outcome: &Result<Answer, CallError>) {
+        let name = &*self.target.name;
+        let reason = kind(outcome);
+        match self.limits.state() {
+            State::Ok => tracing::info!(destination.name = name, "the destination answers again"),
+            State::Resting => tracing::warn!(
+                destination.name = name,
+                reason,
+                "the destination is in trouble: it is left alone and probed now and then; its queue is kept"
+            ),
+            State::CredentialsRefused => tracing::error!(
+                destination.name = name,
+                reason,
+                "the destination refuses the key: its queue is kept and one probe a minute is sent; mend the key"
+            ),
+        }
+    }
+
+    /// The user's next request is ready, if there is one; a waiting user's further rows are fetched.
+    fn next_turn(&mut self, job: &Job, now: Instant) {
+        let user = job.user.as_str();
+        if !self.window.next_turn(job) && self.waiting.holds(user) {
+            self.waiting.due_at(user, now);
+        }
+    }
+
+    /// The request waits for so long, and all that its user has waits behind it.
+    fn park(&mut self, work: Work, wait: Duration, now: Instant) {
+        self.status.retried += 1;
+        let job = work.job.clone();
+        self.waiting.due_at(job.user.as_str(), now + wait);
+        let at = chrono::Duration::from_std(wait).ok();
+        let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
+        self.settlements.push(parked(work, next_attempt_at));
+        for follower in self.window.end_turn(&job) {
+            if follower.job.user.as_str() != job.user.as_str() {
+                // The hashes of two users are the same: this one's request may go.
+                let _ = self.window.push(follower);
+            } else if matches!(follower.job.place, Place::Chunk { .. }) {
+                // One that was parked before is still in its row.
+                self.settlements.push(parked(follower, None));
             }
         }
     }
 
-    fn recovered(&mut self) {
-        if self.breaker.healthy() {
-            tracing::info!(destination.name = &*self.target.name, "the destination answers again");
-        }
-    }
-
-    /// The user's next request is ready, if there is one; a parked user's further rows are fetched.
-    fn next_turn(&mut self, job: &Job) {
-        let user = self.hasher.hash_one(job.user.as_str());
-        if let Some(next) = self.turns.get_mut(&user).and_then(VecDeque::pop_front) {
-            self.ready.push_back(next);
-            return;
-        }
-        self.turns.remove(&user);
-        if matches!(job.place, Place::Parked { .. }) {
-            self.due.push(Reverse((DateTime::UNIX_EPOCH, job.user.as_str().to_owned())));
-        }
-    }
-
-    /// The request waits until then, and all that its user has waits behind it.
-    fn park(&mut self, work: Work, at: DateTime<Utc>) {
-        let user = work.job.user.as_str().to_owned();
-        let followers = self.turns.remove(&self.hasher.hash_one(user.as_str())).unwrap_or_default();
-        self.settlements.push(parked(work, Some(at)));
-        for follower in followers {
-            self.leave_window(&follower.job);
-            if follower.job.user.as_str() == user {
-                // One that was parked already is still in its row.
-                if matches!(follower.job.place, Place::Chunk { .. }) {
-                    self.settlements.push(parked(follower, None));
-                }
-            } else {
-                self.admit(follower);
-            }
-        }
-        self.due.push(Reverse((at, user.clone())));
-        self.parked.insert(user);
-    }
-
-    fn bury(&mut self, work: Work) {
-        self.next_turn(&work.job);
+    fn bury(&mut self, work: Work, now: Instant) {
+        self.status.dead += 1;
+        self.next_turn(&work.job, now);
         tracing::warn!(
             destination.name = &*self.target.name,
             mapping.name = work.job.mapping.as_str(),
@@ -345,26 +375,37 @@ impl Dispatcher {
         self.settlements.push(Settlement::Dead { job: Box::new(work.job), attempts: work.attempts });
     }
 
-    fn leave_window(&mut self, job: &Job) {
-        self.window_requests -= 1;
-        self.window_bytes -= job.body.len() + job.original.len();
-    }
-
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
+        let many = self.settlements.len() >= MANY_SETTLEMENTS;
         if !self.settlements.is_empty() {
             self.outbox.settle(std::mem::take(&mut self.settlements));
         }
+        if many {
+            // Asks for nobody's rows: the answer comes after the commit. If it fails, `failed` says so.
+            let _ = self.outbox.parked(&self.target.name, Vec::new()).await;
+        }
     }
 
-    fn next_wake(&self) -> Option<Instant> {
+    /// When to go on if nothing happens: what is due may be unparked, what is ready may be sent.
+    fn wake_at(&self, more: More) -> Option<Instant> {
         let now = Instant::now();
-        let rest = self.breaker.rests_until(now);
-        let due =
-            self.due.peek().map(|Reverse((at, _))| now + (*at - Utc::now()).to_std().unwrap_or_default());
-        match (rest, due) {
-            (Some(rest), Some(due)) => Some(rest.min(due)),
-            (one, other) => one.or(other),
-        }
+        let load = match more {
+            More::Now => Some(now),
+            More::Later => Some(now + READ_AGAIN),
+            More::None | More::NoRoom => None,
+        };
+        let due = self.waiting.next_due().filter(|_| self.window.has_room());
+        let due = due.max(due.and(self.limits.rests_until(now)));
+        let ready = self.limits.wake_at(now).filter(|_| self.window.has_ready());
+        [load, due, ready].into_iter().flatten().min()
+    }
+
+    fn show(&mut self) {
+        self.status.state = self.limits.state();
+        self.status.loaded = self.window.len();
+        self.status.in_flight = self.in_flight;
+        self.status.waiting_users = self.waiting.len();
+        self.shown.send_replace(self.status.clone());
     }
 
     /// No more is handed out; what is in flight is answered and settled. What is not stays in the outbox.
@@ -372,27 +413,49 @@ impl Dispatcher {
         self.work.close();
         while self.in_flight > 0 && self.answers.recv_many(answers, MOST_ANSWERS).await > 0 {
             self.record_all(answers);
-            self.settle();
+            self.settle().await;
         }
-        self.settle();
+        self.settle().await;
+        self.show();
     }
 }
 
-fn parked(work: Work, next_attempt_at: Option<DateTime<Utc>>) -> Settlement {
-    Settlement::Parked { job: Box::new(work.job), attempts: work.attempts, next_attempt_at }
+/// Reads until it succeeds.
+async fn insist<T, F>(read: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, ReadError>>,
+{
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(error) => unreadable(&error),
+        }
+        tokio::time::sleep(READ_AGAIN).await;
+    }
 }
 
-fn retry_after(outcome: &Result<Answer, CallError>) -> Option<std::time::Duration> {
-    let answer = outcome.as_ref().ok()?;
-    let value = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    schedule::retry_after(value, Utc::now())
+fn unreadable(error: &ReadError) {
+    tracing::error!(error.message = %error, "the outbox could not be read; trying again in some seconds");
+}
+
+fn parked(work: Work, next_attempt_at: Option<chrono::DateTime<chrono::Utc>>) -> Settlement {
+    Settlement::Parked { job: Box::new(work.job), attempts: work.attempts, next_attempt_at }
 }
 
 /// What is kept of a failure, for a person.
 fn reason(outcome: &Result<Answer, CallError>) -> String {
     match outcome {
-        Ok(answer) if answer.body.is_empty() => format!("answered {} without a text", answer.status),
-        Ok(answer) => format!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body)),
+        Ok(answer) if !answer.body.is_empty() => {
+            format!("{}: {}", kind(outcome), String::from_utf8_lossy(&answer.body))
+        }
+        _ => kind(outcome),
+    }
+}
+
+/// The same without what the destination wrote.
+fn kind(outcome: &Result<Answer, CallError>) -> String {
+    match outcome {
+        Ok(answer) => format!("answered {}", answer.status),
         Err(error) => error.to_string(),
     }
 }
@@ -407,7 +470,7 @@ fn random() -> f64 {
 
 async fn sleep_until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -1,10 +1,14 @@
 //! Where a destination's calls go: its base URL taken apart once, with the headers every call carries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Uri};
 use rustls::pki_types::ServerName;
+
+/// Unless another is set.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place to call.
 #[derive(Clone)]
@@ -13,6 +17,8 @@ pub struct Endpoint {
     pub port: u16,
     /// Set for https.
     pub tls: Option<Tls>,
+    /// For finding the name, connecting and TLS.
+    pub connect_timeout: Duration,
     /// Path that comes before each call's own; without a trailing slash.
     prefix: String,
     headers: HeaderMap,
@@ -58,7 +64,15 @@ impl Endpoint {
         let tls = if secure { Some(tls(&host, base_url)?) } else { None };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { host, port, tls, prefix, headers: headers(host_header), exception: None })
+        let connect_timeout = CONNECT_TIMEOUT;
+        let headers = headers(host_header);
+        Ok(Self { host, port, tls, connect_timeout, prefix, headers, exception: None })
+    }
+
+    /// Gives up connecting after this long.
+    pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
     }
 
     /// Sends this header value with every call.

@@ -7,19 +7,30 @@
 
 mod breaker;
 mod classify;
+mod clock;
+mod concurrency;
 pub mod connection;
 mod dispatcher;
 pub mod endpoint;
+mod limits;
+mod rate;
 mod schedule;
+mod status;
+mod waiting;
+mod window;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+pub use breaker::{Rests, State};
 pub use classify::{Verdict, classify};
 pub use connection::{Answer, CallError, Connection};
 pub use endpoint::{Endpoint, EndpointError};
 pub use schedule::Schedule;
+pub use status::Status;
 
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
@@ -29,15 +40,19 @@ use crate::tasks::Tasks;
 pub struct Target {
     pub name: Arc<str>,
     pub endpoint: Arc<Endpoint>,
-    /// Calls in flight at once, a connection each.
+    /// Calls in flight at once at most, a connection each; fewer while the destination is overloaded.
     pub concurrency: usize,
+    /// Calls a second at most.
+    pub rate: Option<u32>,
     /// For one call, from connect to the end of the answer.
     pub timeout: Duration,
     pub schedule: Schedule,
+    pub rests: Rests,
 }
 
 /// Starts delivering to a destination; ends when the group is stopped and what was in flight has been answered.
-pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) {
+/// Shows how the destination is doing.
+pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) -> watch::Receiver<Status> {
     let target = Arc::new(target);
     let (work, workers) = async_channel::unbounded();
     let (done, answers) = tokio::sync::mpsc::unbounded_channel();
@@ -45,6 +60,11 @@ pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) {
         let worker = worker::Worker::new(Arc::clone(&target), workers.clone(), done.clone());
         tasks.spawn("delivery worker", worker.run());
     }
-    let dispatcher = dispatcher::Dispatcher::new(target, outbox.clone(), work, answers);
+    let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));
+    let dispatcher = dispatcher::Dispatcher::new(target, outbox.clone(), work, answers, shown);
     tasks.spawn("dispatcher", dispatcher.run(tasks.stop_signal()));
+    status
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,32 +3,41 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use http::header::{DATE, RETRY_AFTER};
+
+use super::classify::{Verdict, classify};
+use super::connection::Answer;
+use crate::outbox::Attempt;
 
 /// A destination's retry settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// The most to wait before the second attempt; doubles with each further one.
     pub initial: Duration,
-    /// The most to wait before any attempt.
+    /// The most to wait before any attempt, unless the destination asks for more.
     pub longest: Duration,
-    /// A call whose first attempt is this long ago becomes a dead letter.
+    /// A call whose first attempt is this long ago becomes a dead letter when it fails again.
     pub most_age: Duration,
     pub most_attempts: u32,
 }
 
 impl Schedule {
-    /// The time of the next attempt, or `None` when there are to be no more.
+    /// How long to wait for the next attempt, or `None` when there are to be no more.
     ///
-    /// `first` is the time of the first attempt, `made` counts those made, `random` is in `0.0..1.0`, and
-    /// `retry_after` is what the destination asked for: it is obeyed as far as the age allows.
+    /// `attempts` are those made, the last one just now. Refusals of the key are not held against the call: they
+    /// do not count, and its age begins anew after the last of them. `random` is in `0.0..1.0`; what the
+    /// destination `asked` for is obeyed as far as the age allows.
     pub fn next(
         &self,
         now: DateTime<Utc>,
-        first: DateTime<Utc>,
-        made: u32,
-        retry_after: Option<Duration>,
+        attempts: &[Attempt],
+        asked: Option<Duration>,
         random: f64,
-    ) -> Option<DateTime<Utc>> {
+    ) -> Option<Duration> {
+        let is_counted = |attempt: &&Attempt| classify(attempt.status) != Verdict::Credentials;
+        let made = u32::try_from(attempts.iter().filter(is_counted).count()).unwrap_or(u32::MAX);
+        let first = attempts.iter().rev().take_while(is_counted).last().map_or(now, |attempt| attempt.at);
         let age = (now - first).to_std().unwrap_or_default();
         let left = self.most_age.checked_sub(age)?;
         if made >= self.most_attempts || left.is_zero() {
@@ -36,19 +45,30 @@ impl Schedule {
         }
         let doubled = self.initial.saturating_mul(1 << made.saturating_sub(1).min(20));
         let jittered = doubled.min(self.longest).mul_f64(random.clamp(0.0, 1.0));
-        let wait = jittered.max(retry_after.unwrap_or_default()).min(left);
-        now.checked_add_signed(chrono::Duration::from_std(wait).ok()?)
+        Some(jittered.max(asked.unwrap_or_default()).min(left))
+    }
+
+    /// How long to wait for a stored time. One that no attempt can have asked for was stored before the clock
+    /// was set back: it is not waited for.
+    pub fn resume(&self, now: DateTime<Utc>, next_attempt_at: Option<DateTime<Utc>>) -> Duration {
+        let wait = next_attempt_at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
+        if wait > self.most_age { Duration::ZERO } else { wait }
     }
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date.
-pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let value = value.trim();
+/// What an answer asks for in `Retry-After`: seconds, or an HTTP date, held against the answer's own clock.
+pub(super) fn retry_after(answer: &Answer) -> Option<Duration> {
+    read_retry_after(&answer.headers, Utc::now())
+}
+
+fn read_retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
-    let at = DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.with_timezone(&Utc) - now).to_std().unwrap_or_default())
+    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&Utc));
+    let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?));
+    Some((date(value)? - sent.unwrap_or(now)).to_std().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -66,25 +86,75 @@ mod tests {
         DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
     }
 
-    #[test]
-    fn doubles_up_to_the_longest_wait_and_ends_by_count_and_age() {
-        let wait =
-            |made| SCHEDULE.next(at(0), at(0), made, None, 1.0).map(|next| (next - at(0)).num_seconds());
-        assert_eq!((1..=4).map(wait).collect::<Vec<_>>(), [Some(1), Some(2), Some(4), Some(8)]);
-        assert_eq!(wait(40), Some(600));
-        assert_eq!(wait(60), None);
-        assert_eq!(SCHEDULE.next(at(86_400), at(0), 3, None, 1.0), None);
-        assert_eq!(SCHEDULE.next(at(0), at(0), 9, None, 0.0), Some(at(0)));
+    fn attempts(made: &[(i64, u16)]) -> Vec<Attempt> {
+        let attempt =
+            |&(second, status)| Attempt { at: at(second), status: Some(status), reason: String::new() };
+        made.iter().map(attempt).collect()
+    }
+
+    fn wait(now: i64, made: &[(i64, u16)], asked: Option<u64>, random: f64) -> Option<u64> {
+        let asked = asked.map(Duration::from_secs);
+        SCHEDULE.next(at(now), &attempts(made), asked, random).map(|wait| wait.as_secs())
     }
 
     #[test]
-    fn retry_after_is_obeyed_in_both_forms_up_to_the_age() {
-        assert_eq!(retry_after("120", at(0)), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Tue, 14 Nov 2023 22:13:50 GMT", at(0)), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after("Tue, 14 Nov 2023 22:13:10 GMT", at(0)), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", at(0)), None);
-        let asked = Some(Duration::from_secs(120));
-        assert_eq!(SCHEDULE.next(at(0), at(0), 1, asked, 0.5), Some(at(120)));
-        assert_eq!(SCHEDULE.next(at(86_390), at(0), 1, asked, 0.5), Some(at(86_400)));
+    fn doubles_up_to_the_longest_wait_and_ends_by_count_and_age() {
+        let after = |made| wait(0, &vec![(0, 503); made], None, 1.0);
+        assert_eq!((1..=4).map(after).collect::<Vec<_>>(), [Some(1), Some(2), Some(4), Some(8)]);
+        assert_eq!((after(40), after(59), after(60)), (Some(600), Some(600), None));
+        assert_eq!(wait(86_399, &[(0, 503); 12], None, 1.0), Some(1), "never beyond the age");
+        assert_eq!(wait(86_400, &[(0, 503), (86_400, 503)], None, 1.0), None);
+        assert_eq!(wait(0, &[(0, 503); 9], None, 0.0), Some(0));
+    }
+
+    #[test]
+    fn a_refused_key_counts_neither_as_attempt_nor_as_age() {
+        let year = 365 * 86_400;
+        assert_eq!(wait(year, &[(0, 503), (year - 9, 401), (year, 503)], None, 1.0), Some(2));
+        let refused: Vec<_> = (0..500).map(|minute| (minute * 60, 403)).chain([(30_000, 500)]).collect();
+        assert_eq!(wait(30_000, &refused, None, 1.0), Some(1));
+    }
+
+    #[test]
+    fn what_the_destination_asks_for_is_obeyed_up_to_the_age() {
+        for (name, value, date, expected) in [
+            ("seconds", "120", None, Some(120)),
+            ("date", "Tue, 14 Nov 2023 22:13:50 GMT", None, Some(30)),
+            (
+                "by its clock",
+                "Tue, 14 Nov 2023 20:00:50 GMT",
+                Some("Tue, 14 Nov 2023 20:00:00 GMT"),
+                Some(50),
+            ),
+            ("past", "Tue, 14 Nov 2023 22:13:10 GMT", None, Some(0)),
+            ("text", "soon", None, None),
+            ("negative", "-1", None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            date.into_iter().for_each(|date| drop(headers.insert(DATE, date.parse().unwrap())));
+            let read = read_retry_after(&headers, at(0)).map(|asked| asked.as_secs());
+            assert_eq!(read, expected, "{name}");
+        }
+        assert_eq!(wait(0, &[(0, 429)], Some(3_600), 0.5), Some(3_600), "beyond the longest wait");
+        assert_eq!(wait(86_390, &[(0, 429), (86_390, 429)], Some(3_600), 0.5), Some(10));
+    }
+
+    #[test]
+    fn clock_jumps_neither_stall_nor_end_retries() {
+        let hour = 3_600;
+        for (name, stored, now, expected) in [
+            ("nothing stored", None, 0, 0),
+            ("due", Some(-5), 0, 0),
+            ("ahead", Some(600), 0, 600),
+            ("clock set back by an hour", Some(600), -hour, u64::try_from(hour).unwrap() + 600),
+            ("clock set back by a year", Some(600), -365 * 24 * hour, 0),
+            ("clock set forward by a year", Some(600), 365 * 24 * hour, 0),
+        ] {
+            let wait = SCHEDULE.resume(at(now), stored.map(at));
+            assert_eq!(wait.as_secs(), expected, "{name}");
+        }
+        // An attempt in the future is of no age.
+        assert_eq!(wait(0, &[(hour, 503)], None, 1.0), Some(1));
     }
 }

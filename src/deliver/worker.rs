@@ -68,15 +68,11 @@ impl Worker {
 
     async fn call(&mut self, job: &Job) -> Result<Answer, CallError> {
         self.patience.until(self.target.timeout);
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
             outcome = self.connection.call(Method::POST, job.path.as_str(), job.body.clone()) => outcome,
-            () = self.patience.ended() => Err(CallError::Timeout),
-        };
-        if outcome.is_err() {
-            self.connection.close();
+            () = self.patience.ended() => Err(self.connection.give_up()),
         }
-        outcome
     }
 }
 

@@ -174,11 +174,6 @@ impl<'a> Object<'a> {
         Some(self.0.remove(index).1)
     }
 
-    /// Keeps the members for which this holds, in their order.
-    pub(crate) fn retain_mut(&mut self, mut keep: impl FnMut(&str, &mut Value<'a>) -> bool) {
-        self.0.retain_mut(|(key, value)| keep(key, value));
-    }
-
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'a>)> + DoubleEndedIterator {
         self.0.iter().map(|(key, value)| (key.as_ref(), value))
     }

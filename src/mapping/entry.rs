@@ -8,7 +8,7 @@ use super::document::Node;
 use super::field::{Field, refusal};
 use super::load::{Loading, action_hint, did_you_mean};
 use super::trigger::Trigger;
-use super::{Action, Mapping, Origin, Slot};
+use super::{Action, Expression, Mapping, Origin, Slot};
 use crate::event::SourceKind;
 use crate::json::Value;
 
@@ -135,9 +135,10 @@ impl<'d> Entry<'d> {
         let mut slots = Vec::with_capacity(action.fields.len());
         for field in &action.fields {
             let origin = match (fields.and_then(|fields| fields.get(&field.key)), &field.default) {
-                (Some(_), _) if whole.is_some() => Origin::Root,
+                (Some(node), _) if whole.is_some() => Origin::Root(node.value.clone().into_owned()),
                 (Some(node), _) => self
                     .compiled(&node, Directive::compile(node.value), loading)
+                    .map(|directive| Expression { directive, written: node.value.clone().into_owned() })
                     .map_or(Origin::Nothing, Origin::Directive),
                 (None, Some(default)) if field.dialect.is_some() => Origin::Extension(default),
                 (None, _) => {

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 
+use super::Expression;
 use super::coerce::coerce;
-use super::directive::Directive;
 use super::format::{Format, mended_date_time};
 use crate::event::Dialect;
 use crate::json::Value;
@@ -70,7 +70,7 @@ pub struct Field {
     /// What presets map to the field. Segment applies it to a new mapping only, never at delivery; so do we,
     /// except for an extension: a mapping pasted from Segment cannot know of it.
     #[serde(default, deserialize_with = "compiled")]
-    pub default: Option<Directive>,
+    pub(super) default: Option<Expression>,
     /// An extension that only this dialect has; `None`: a field of Segment's own destination.
     #[serde(default, deserialize_with = "dialect")]
     pub dialect: Option<Dialect>,
@@ -174,9 +174,9 @@ pub(super) fn refusal(rule: &str, given: &str) -> String {
     format!("must be {rule}, but is {article}{given}")
 }
 
-fn compiled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Directive>, D::Error> {
+fn compiled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Expression>, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    Directive::compile(&value)
+    Expression::compile(&value)
         .map(Some)
         .map_err(|error| serde::de::Error::custom(format!("{}: {}", error.path, error.message)))
 }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::entry::Entry;
@@ -32,6 +32,9 @@ pub struct Mappings {
     list: Vec<Mapping>,
     /// What loads, but may not be meant: keys that the action does not have, a required field left unmapped.
     pub warnings: Vec<Fault>,
+    /// Where they came from, to be read again.
+    names_or_paths: Vec<String>,
+    directory: PathBuf,
 }
 
 impl Mappings {
@@ -41,11 +44,17 @@ impl Mappings {
         for name in names_or_paths {
             loading.source(name, relative_to);
         }
-        if loading.faults.is_empty() {
-            Ok(Mappings { list: loading.mappings, warnings: loading.warnings })
-        } else {
-            Err(loading.faults)
+        let Loading { mappings: list, faults, warnings, .. } = loading;
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let (names_or_paths, directory) = (names_or_paths.to_vec(), relative_to.to_owned());
+        Ok(Mappings { list, warnings, names_or_paths, directory })
+    }
+
+    /// Reads the same presets and files once more, as they are now.
+    pub fn read_again(&self) -> Result<Mappings, Vec<Fault>> {
+        Self::load(&self.names_or_paths, &self.directory)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {

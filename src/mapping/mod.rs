@@ -9,6 +9,7 @@ mod coerce;
 pub mod directive;
 mod document;
 mod entry;
+mod explain;
 mod fault;
 mod field;
 mod file;
@@ -24,10 +25,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use directive::Directive;
+use directive::{CompileError, Directive};
 use trigger::Trigger;
 
 pub use action::Action;
+pub use explain::Explanation;
 pub use fault::Fault;
 pub use field::{Field, Type};
 pub use format::{Format, utc};
@@ -36,6 +38,7 @@ pub use payload::Payload;
 pub use schema::schema;
 
 use crate::event::{Event, SourceKind};
+use crate::json::Value;
 
 /// A trigger, an action and what each of the action's fields is made of: Segment's mapping (subscription).
 pub struct Mapping {
@@ -63,11 +66,23 @@ struct Slot {
 enum Origin {
     /// The mapping does not mention it.
     Nothing,
-    Directive(Directive),
+    Directive(Expression),
     /// Not mentioned, but an extension of ours, whose default then holds.
-    Extension(&'static Directive),
-    /// The mapping's root directive.
-    Root,
+    Extension(&'static Expression),
+    /// The mapping's root directive; and what the mapping says of the field.
+    Root(Value<'static>),
+}
+
+/// A mapping value, compiled, and as it was written: to explain what came of it.
+struct Expression {
+    directive: Directive,
+    written: Value<'static>,
+}
+
+impl Expression {
+    fn compile(written: &Value<'_>) -> Result<Self, CompileError> {
+        Ok(Self { directive: Directive::compile(written)?, written: written.clone().into_owned() })
+    }
 }
 
 impl Mapping {

@@ -9,7 +9,7 @@ use chrono::SecondsFormat;
 
 use super::directive::Directive;
 use super::field::{Checked, Field};
-use super::{Mapping, Origin, Slot};
+use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
 
@@ -19,6 +19,9 @@ pub struct Payload<'e> {
     /// What lenient validation mended or left out.
     pub warnings: Vec<Violation>,
 }
+
+/// What a mapping gives for a field; `None` is JavaScript's undefined.
+pub(super) type Resolved<'e> = Option<Cow<'e, Value<'e>>>;
 
 impl<'e> Payload<'e> {
     pub fn get(&self, key: &str) -> Option<&Value<'e>> {
@@ -38,18 +41,10 @@ impl Mapping {
         dialect: Dialect,
         strict: bool,
     ) -> Result<Payload<'e>, Vec<Violation>> {
-        let root = self.root.as_ref().map(|root| resolve("", root, &event.value)).transpose();
-        let mut root = root.map_err(|violation| vec![violation])?.flatten();
+        let mut root = self.resolve_root(event).map_err(|violation| vec![violation])?;
         let mut findings = Findings { values: Vec::with_capacity(self.slots.len()), ..Findings::default() };
-        for slot in self.slots.iter().filter(|slot| slot.field.dialect.is_none_or(|only| only == dialect)) {
-            let key = slot.field.key.as_str();
-            let resolved = match &slot.origin {
-                Origin::Nothing => Ok(None),
-                Origin::Directive(directive) => resolve(key, directive, &event.value),
-                Origin::Extension(default) => resolve(key, default, &event.value),
-                Origin::Root => Ok(root.as_mut().and_then(|root| member(root, key))),
-            };
-            match resolved {
+        for slot in self.slots_of(dialect) {
+            match slot.resolve(root.as_mut(), event) {
                 Ok(value) => findings.take(slot, value, event, strict),
                 Err(violation) => findings.violations.push(violation),
             }
@@ -57,19 +52,46 @@ impl Mapping {
         let Findings { values, warnings, violations } = findings;
         if violations.is_empty() { Ok(Payload { values, warnings }) } else { Err(violations) }
     }
+
+    pub(super) fn slots_of(&self, dialect: Dialect) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |slot| slot.field.dialect.is_none_or(|only| only == dialect))
+    }
+
+    /// The object that the root directive makes, if there is one.
+    pub(super) fn resolve_root<'e>(&'e self, event: &'e Event<'e>) -> Result<Resolved<'e>, Violation> {
+        self.root.as_ref().map_or(Ok(None), |root| resolve("", root, &event.value))
+    }
+}
+
+impl Slot {
+    /// What the mapping gives for the field; taken out of what the root directive made, where there is one.
+    pub(super) fn resolve<'e>(
+        &'e self,
+        root: Option<&mut Cow<'e, Value<'e>>>,
+        event: &'e Event<'e>,
+    ) -> Result<Resolved<'e>, Violation> {
+        match &self.origin {
+            Origin::Nothing => Ok(None),
+            Origin::Directive(Expression { directive, .. }) => {
+                resolve(&self.field.key, directive, &event.value)
+            }
+            Origin::Extension(default) => resolve(&self.field.key, &default.directive, &event.value),
+            Origin::Root(_) => Ok(root.and_then(|root| member(root, &self.field.key))),
+        }
+    }
 }
 
 /// What has been found so far in one event.
 #[derive(Default)]
-struct Findings<'e> {
-    values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
-    warnings: Vec<Violation>,
-    violations: Vec<Violation>,
+pub(super) struct Findings<'e> {
+    pub(super) values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
+    pub(super) warnings: Vec<Violation>,
+    pub(super) violations: Vec<Violation>,
 }
 
 impl<'e> Findings<'e> {
     /// Checks what a field was given and files it.
-    fn take(&mut self, slot: &'e Slot, value: Option<Cow<'e, Value<'e>>>, event: &Event<'_>, strict: bool) {
+    pub(super) fn take(&mut self, slot: &'e Slot, value: Resolved<'e>, event: &Event<'_>, strict: bool) {
         let field = slot.field;
         match value.map_or(Checked::Absent, |value| field.check(value, strict)) {
             Checked::Valid(value) => self.keep(field, value),
@@ -101,11 +123,7 @@ impl<'e> Findings<'e> {
     }
 }
 
-fn resolve<'e>(
-    key: &str,
-    directive: &'e Directive,
-    event: &'e Value<'e>,
-) -> Result<Option<Cow<'e, Value<'e>>>, Violation> {
+fn resolve<'e>(key: &str, directive: &'e Directive, event: &'e Value<'e>) -> Result<Resolved<'e>, Violation> {
     directive.resolve(event).map_err(|error| {
         let path =
             [key, &error.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");

@@ -1,11 +1,28 @@
-//! The JSON Schema of a mapping file in our own form, so that editors complete and check it.
+//! The JSON Schema of a mapping file in our own form, so that editors complete and check it (`check --schema`).
 //!
-//! Made from the action tables; never used to read a file.
+//! Made from the action tables and the table of directives below; never used to read a file.
 
 use serde_json::{Map, Value, json};
 
 use super::action::Action;
 use super::load::MOST_MAPPINGS;
+
+/// Every directive, and what it does. A test holds it against those that compile.
+const DIRECTIVES: [(&str, &str); 13] = [
+    ("@path", "The value there in the event, such as $.properties.plan; or a directive that gives the path."),
+    ("@template", "A text with {{paths}} in it, such as {{properties.first}} {{properties.last}}."),
+    ("@literal", "The value as it stands."),
+    ("@if", "`then` if `exists` gives a value (or `blank` gives one that is not empty), else `else`."),
+    ("@case", "`value` in `lower` or `upper` case, as `operator` says."),
+    ("@replace", "`value` with `pattern` replaced by `replacement`."),
+    ("@arrayPath", "[path, shape]: the items of a list, each made into the shape."),
+    ("@flatten", "`value` with nested objects made into one, keys joined by `separator`."),
+    ("@json", "`value` written as JSON text (`mode` encode) or read from it (decode)."),
+    ("@merge", "`objects` merged into one; `direction` says which wins: left or right."),
+    ("@transform", "`mapping`, resolved against what `apply` makes of the event."),
+    ("@excludeWhenNull", "The value, its null members left out."),
+    ("@liquid", "A Liquid template, 1,000 characters at most."),
+];
 
 /// JSON Schema, draft 2020-12.
 pub fn schema() -> Value {
@@ -45,6 +62,7 @@ pub fn schema() -> Value {
                 },
             },
         },
+        "$defs": { "value": value() },
     })
 }
 
@@ -56,7 +74,7 @@ fn fields_of(action: &Action) -> Value {
         .map(|field| {
             let required = if field.required { " (required)" } else { "" };
             let text = format!("{}{required}: {}. {}", field.label, field.kind.rule(), field.description);
-            (field.key.clone(), json!({ "description": text }))
+            (field.key.clone(), json!({ "description": text, "$ref": "#/$defs/value" }))
         })
         .collect();
     json!({
@@ -72,4 +90,37 @@ fn fields_of(action: &Action) -> Value {
             },
         },
     })
+}
+
+/// A literal, a list or object of values, or a directive: an object with exactly one key that begins with `@`.
+fn value() -> Value {
+    let value = json!({ "$ref": "#/$defs/value" });
+    let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).chain(["_metadata"]).collect();
+    let one: Vec<Value> = DIRECTIVES.iter().map(|(name, _)| json!({ "required": [name] })).collect();
+    let described: Map<String, Value> = DIRECTIVES
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), json!({ "description": text, "$ref": "#/$defs/value" })))
+        .collect();
+    json!({
+        "properties": described,
+        "additionalProperties": value,
+        "items": value,
+        "if": { "not": { "propertyNames": { "pattern": "^[^@]|^$" } } },
+        "then": { "propertyNames": { "enum": names }, "oneOf": one },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+    use crate::mapping::directive::Directive;
+
+    #[test]
+    fn names_the_directives_that_there_are() {
+        let value = json::Value::parse(r#"{"@no-such-directive":1}"#).unwrap();
+        let told = Directive::compile(&value).unwrap_err().message;
+        let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(told, format!("@no-such-directive is not a directive; there are {}", names.join(", ")));
+    }
 }

@@ -384,7 +384,11 @@ fn the_schema_knows_every_action_and_field() {
     for action in Action::all() {
         assert!(schema.contains(&format!("\"const\":\"{}\"", action.slug)), "{}", action.slug);
         for field in &action.fields {
-            assert!(schema.contains(&format!("\"{}\":{{\"description\"", field.key)), "{}", field.key);
+            assert!(
+                schema.contains(&format!("\"{}\":{{\"$ref\":\"#/$defs/value\",\"description\"", field.key)),
+                "{}",
+                field.key
+            );
         }
     }
 }

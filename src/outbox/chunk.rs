@@ -34,7 +34,32 @@ pub struct Job {
     pub fingerprints: Vec<Fingerprint>,
 }
 
+impl Job {
+    /// Copies it out of its chunk, whose bytes it keeps in memory otherwise.
+    pub fn detach(&mut self) {
+        for bytes in [&mut self.original, &mut self.body] {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+        for text in [
+            &mut self.source,
+            &mut self.destination,
+            &mut self.user,
+            &mut self.path,
+            &mut self.mapping,
+            &mut self.action,
+            &mut self.warnings,
+        ] {
+            *text = Text::from(text.as_str().to_owned());
+        }
+    }
+}
+
 impl Chunk {
+    /// Bytes it holds in memory.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The unsettled requests for a destination, in order. Bytes that cannot be read end it early: they were
     /// written by something else, and the caller is told by `Err` with what could be read before.
     pub fn jobs(&self, destination: &str) -> Result<Vec<Job>, Vec<Job>> {

@@ -79,22 +79,23 @@ async fn take(
         let fields = Fields::read(&parts, &text);
         let source = source(receiver, &parts, fields.key.as_deref()).ok_or(Refused::Key)?;
         let identification = fields.identification.ok_or(Refused::FormField { field: "identification" })?;
-        process(receiver, source, form, limits, text.part(identification)).await?
+        process(receiver, &source, form, limits, text.part(identification)).await?
     } else {
         let key = decode::body_key(text.as_str());
         let source = source(receiver, &parts, key.as_deref()).ok_or(Refused::Key)?;
-        process(receiver, source, form, limits, text).await?
+        process(receiver, &source, form, limits, text).await?
     };
     Ok(answer::taken(audience, &tally, size))
 }
 
 /// By the key in a header; else by the one in the body.
-fn source<'r>(receiver: &'r Receiver, parts: &Parts, body_key: Option<&str>) -> Option<&'r Arc<Source>> {
-    let sources = &receiver.0.sources;
+fn source(receiver: &Receiver, parts: &Parts, body_key: Option<&str>) -> Option<Arc<Source>> {
+    let sources = receiver.0.sources.load();
     let key = credentials::header_key(&parts.headers);
     sources
         .find(SourceKind::Amplitude, key.as_deref())
         .or_else(|| sources.find(SourceKind::Amplitude, Some(body_key?)))
+        .cloned()
 }
 
 const fn is_form(form: Form) -> bool {

@@ -15,21 +15,26 @@ mod signature;
 mod source;
 mod status;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
+pub(crate) use answer::json;
 pub use source::{Source, Sources};
 
+use crate::deliver::Status;
+use crate::mapping::Fault;
 use crate::outbox::Outbox;
 
 /// The most that is read, on decompressed bytes (`[limits]` of the configuration).
@@ -53,19 +58,53 @@ pub struct Limits {
 pub struct Receiver(Arc<Shared>);
 
 struct Shared {
-    sources: Sources,
+    /// Exchanged as one when mappings are read again; a request keeps those it began with.
+    sources: ArcSwap<Sources>,
+    /// Held while mappings are read again: one at a time.
+    reading: Mutex<()>,
     outbox: Outbox,
     limits: Limits,
     /// For a body to arrive.
     timeout: Duration,
     room: body::Room,
     stopping: AtomicBool,
+    /// Of every destination, for `/readyz`.
+    destinations: Vec<watch::Receiver<Status>>,
 }
 
 impl Receiver {
-    pub fn new(sources: Sources, outbox: Outbox, limits: Limits, timeout: Duration) -> Self {
+    pub fn new(
+        sources: Sources,
+        outbox: Outbox,
+        limits: Limits,
+        timeout: Duration,
+        destinations: Vec<watch::Receiver<Status>>,
+    ) -> Self {
         let room = body::Room::new(limits.buffered_bytes);
-        Self(Arc::new(Shared { sources, outbox, limits, timeout, room, stopping: AtomicBool::new(false) }))
+        Self(Arc::new(Shared {
+            sources: ArcSwap::from_pointee(sources),
+            reading: Mutex::default(),
+            outbox,
+            limits,
+            timeout,
+            room,
+            stopping: AtomicBool::new(false),
+            destinations,
+        }))
+    }
+
+    /// The sources and destinations in force.
+    pub fn sources(&self) -> Arc<Sources> {
+        self.0.sources.load_full()
+    }
+
+    /// Reads the mapping files of every destination again: all are in force from the next request on, or, with
+    /// any fault in any of them, none. Reads files: not for a thread that serves.
+    pub fn read_mappings_again(&self) -> Result<Arc<Sources>, Vec<Fault>> {
+        let _one_at_a_time = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = Arc::new(self.0.sources.load().read_again()?);
+        self.0.sources.store(Arc::clone(&sources));
+        Ok(sources)
     }
 
     /// From now on `/readyz` says no, so that a load balancer sends nothing more.
@@ -73,7 +112,8 @@ impl Receiver {
         self.0.stopping.store(true, Ordering::Relaxed);
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether events can be taken: it is not stopping, and the outbox can store.
+    pub fn is_ready(&self) -> bool {
         !self.0.stopping.load(Ordering::Relaxed) && !*self.0.outbox.failed().borrow()
     }
 }

@@ -85,23 +85,24 @@ async fn take(
     let text = body::read(headers, body, bytes, shared.timeout, &shared.room).await?;
     let source = source(receiver, headers, &text).ok_or(Refused::Key)?;
     let is_webhook = matches!(form, Form::SegmentWebhook);
-    if is_webhook && !is_signed(source, headers, &text) {
+    if is_webhook && !is_signed(&source, headers, &text) {
         return Err(Refused::Signature);
     }
     let size = text.bytes.len();
-    let tally = process(receiver, source, form, limits, text).await?;
+    let tally = process(receiver, &source, form, limits, text).await?;
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
     Ok(answer::taken(audience, &tally, size))
 }
 
 /// By the key in a header; else, as OAuth senders and older SDKs do it, in the body.
-fn source<'r>(receiver: &'r Receiver, headers: &HeaderMap, text: &Text) -> Option<&'r Arc<Source>> {
-    let sources = &receiver.0.sources;
+fn source(receiver: &Receiver, headers: &HeaderMap, text: &Text) -> Option<Arc<Source>> {
+    let sources = receiver.0.sources.load();
     let key = credentials::header_key(headers);
-    sources.find(SourceKind::Segment, key.as_deref()).or_else(|| {
+    let found = sources.find(SourceKind::Segment, key.as_deref()).or_else(|| {
         let key = decode::body_key(text.as_str())?;
         sources.find(SourceKind::Segment, Some(&key))
-    })
+    });
+    found.cloned()
 }
 
 /// Webhook posts of a source with a shared secret must carry its signature.
@@ -120,7 +121,7 @@ pub(super) async fn settings(
     Path(write_key): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if receiver.0.sources.find(SourceKind::Segment, Some(&write_key)).is_none() {
+    if receiver.0.sources.load().find(SourceKind::Segment, Some(&write_key)).is_none() {
         let message = "no Segment source has this write key; check the key given to the SDK";
         let body =
             json!({"success": false, "error": message, "code": "invalid_write_key", "message": message});

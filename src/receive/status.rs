@@ -3,23 +3,32 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Receiver, answer};
+use crate::deliver::Status;
 
 /// The process answers.
 pub(super) async fn health() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// Events can be taken: it is not stopping, and the outbox can store.
+/// Events can be taken: it is not stopping, and the outbox can store. A destination in trouble is told of, but its
+/// queue is kept meanwhile: there is no reason to send senders away.
 pub(super) async fn ready(State(receiver): State<Receiver>) -> Response {
+    let destinations: Vec<_> =
+        receiver.0.destinations.iter().map(|status| detail(&status.borrow())).collect();
     if receiver.is_ready() {
-        answer::json(StatusCode::OK, &json!({"status": "ready"}))
+        answer::json(StatusCode::OK, &json!({"status": "ready", "destinations": destinations}))
     } else {
         let reason = "stopping, or the outbox could not store to disk; see the relay's log";
-        answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "reason": reason}))
+        let body = json!({"status": "not ready", "reason": reason, "destinations": destinations});
+        answer::json(StatusCode::SERVICE_UNAVAILABLE, &body)
     }
+}
+
+fn detail(status: &Status) -> Value {
+    json!({"name": &*status.name, "state": status.state.name(), "reason": status.reason()})
 }
 
 pub(super) async fn unknown_route() -> Response {

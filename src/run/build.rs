@@ -8,7 +8,7 @@ use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
-use crate::deliver::{Endpoint, Schedule, Target};
+use crate::deliver::{Endpoint, Rests, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::mapping::Mappings;
 use crate::outbox;
@@ -45,7 +45,8 @@ fn destination(section: &config::Destination, mappings: Mappings) -> Destination
 }
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
-    config.sources.iter().map(|section| source(section, destinations)).collect()
+    let sources = config.sources.iter().map(|section| source(section, destinations));
+    Sources::new(sources, destinations.to_vec())
 }
 
 /// The first source of a kind; where there is none, one that sends to every destination with that kind's defaults.
@@ -106,6 +107,7 @@ fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Ta
         name: Arc::from(section.name.as_str()),
         endpoint: Arc::new(endpoint(section)?),
         concurrency: section.concurrency,
+        rate: section.rate,
         timeout: section.request_timeout,
         schedule: Schedule {
             initial: deliver.retry_initial,
@@ -113,6 +115,7 @@ fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Ta
             most_age: deliver.retry_max_age,
             most_attempts: u32::try_from(deliver.retry_max_attempts).unwrap_or(u32::MAX),
         },
+        rests: Rests::default(),
     })
 }
 
@@ -123,7 +126,10 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
     let segment = accoil::authorization(Dialect::Segment, key);
     Endpoint::new(&section.base_url)
         .and_then(|endpoint| {
-            endpoint.with_authorization(&v2)?.with_authorization_at(accoil::SEGMENT_PATH, &segment)
+            endpoint
+                .with_connect_timeout(section.connect_timeout)
+                .with_authorization(&v2)?
+                .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
 }

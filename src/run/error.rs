@@ -13,10 +13,8 @@ pub enum StartError {
     Mappings(MappingFaults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
-    #[error(
-        "cannot listen on {address}: {source}; is another program using it? choose another in server.listen"
-    )]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
     #[error("stopped while starting")]

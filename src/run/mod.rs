@@ -1,8 +1,9 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind, open the outbox, deliver, then receive. Stop: readiness off, stop accepting and let requests
-//! finish, stop handing out calls and let those in flight be answered, close the outbox. Whatever is not done by the
-//! deadline stays in the outbox and is done after the next start.
+//! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
+//! let requests finish, stop handing out calls and let those in flight be answered, close the outbox, and last the
+//! admin API, so that one can watch. Whatever is not done by the deadline stays in the outbox and is done after the
+//! next start.
 
 mod build;
 mod error;
@@ -11,23 +12,35 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{destinations, endpoint, source_of_kind, sources};
 pub use error::StartError;
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::outbox::{self, Outbox};
 use crate::receive::{self, Receiver};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
+/// Open at once; further ones wait.
+const ADMIN_CONNECTIONS: usize = 64;
+/// For admin answers still under way when all else has stopped.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// A running relay.
 pub struct Relay {
     /// Where the public listener really is.
     pub address: SocketAddr,
+    /// Where the admin listener really is.
+    pub admin_address: SocketAddr,
     pub outbox: Outbox,
+    /// How each destination is doing, in the configuration's order.
+    pub destinations: Vec<watch::Receiver<deliver::Status>>,
     receiver: Receiver,
+    administering: Tasks,
     receiving: Tasks,
     delivering: Tasks,
     broken: CancellationToken,
@@ -39,32 +52,50 @@ impl Relay {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let destinations = destinations(config)?;
         let targets = build::targets(config)?;
-        let listen = config.server.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| StartError::Listen { address: listen, source })?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let (listener, address) = bind("server.listen", config.server.listen).await?;
+        let (admin_listener, admin_address) = bind("admin.listen", config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
 
         let broken = CancellationToken::new();
-        let (receiving, delivering) = (Tasks::new(&broken), Tasks::new(&broken));
-        for target in targets {
-            deliver::start(&delivering, &outbox, target);
-        }
+        let [receiving, delivering, administering] = [(); 3].map(|()| Tasks::new(&broken));
+        let statuses: Vec<_> =
+            targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
         let limits = build::limits(config);
-        let receiver = Receiver::new(sources, outbox.clone(), limits, config.server.request_timeout);
+        let timeout = config.server.request_timeout;
+        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, statuses.clone());
+        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone()));
+        let serving =
+            receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
+        administering.spawn("admin listener", serving);
         let router = receive::router(receiver.clone());
         let connections = config.server.max_connections;
         receiving.spawn(
             "public listener",
             receive::listen::serve(listener, router, connections, receiving.clone()),
         );
-        telemetry::started(address, &config.outbox.path);
+        telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
-        Ok(Self { address, outbox, receiver, receiving, delivering, broken, shutdown_timeout })
+        Ok(Self {
+            address,
+            admin_address,
+            outbox,
+            destinations: statuses,
+            receiver,
+            administering,
+            receiving,
+            delivering,
+            broken,
+            shutdown_timeout,
+        })
+    }
+
+    /// Reads the mapping files of every destination again; with a fault in any, nothing changes. Logs what came of it.
+    pub async fn reload(&self) {
+        let receiver = self.receiver.clone();
+        // A panic there has been logged; the running mappings stay.
+        let _ = tokio::task::spawn_blocking(move || admin::reload(&receiver)).await;
     }
 
     /// Ends when a task has panicked: the relay is then to be stopped.
@@ -80,9 +111,18 @@ impl Relay {
         let received = self.receiving.stop(left()).await;
         let delivered = self.delivering.stop(left()).await;
         self.outbox.close().await;
+        self.administering.stop(left().min(ADMIN_GRACE)).await;
         telemetry::stopped(received && delivered);
         received && delivered
     }
+}
+
+/// Binds what this key of the configuration names.
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 async fn open(options: outbox::Options) -> Result<Outbox, StartError> {

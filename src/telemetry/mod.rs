@@ -1,11 +1,12 @@
 //! Every log field and metric name, in one place; logs go to stderr, never a body, a key or a personal value in them.
 //!
-//! Fields are dotted: `destination.name`, `mapping.name`, `http.status`, `error.message`, `task.name`, `chunk.id`.
+//! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::{Log, LogFormat};
+use crate::mapping::Fault;
 
 /// Starts logging; a second call changes nothing.
 pub fn init(log: &Log) {
@@ -18,12 +19,29 @@ pub fn init(log: &Log) {
 }
 
 /// The relay takes events; says what its 200 means.
-pub fn started(address: SocketAddr, outbox: &Path) {
+pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
     tracing::info!(
         server.listen = %address,
+        admin.listen = %admin,
         outbox.file = %outbox.display(),
         "taking events; accepted means: committed to local disk, fsync done"
     );
+}
+
+/// Mapping files were read again and are in force.
+pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+    for warning in warnings {
+        tracing::warn!(mapping.fault = %warning, "a mapping may not do what is meant");
+    }
+    tracing::info!(mapping.count = mappings, "the mapping files were read again and are in force");
+}
+
+/// Mapping files were read again, but have faults.
+pub fn mappings_refused(faults: &[Fault]) {
+    for fault in faults {
+        tracing::error!(mapping.fault = %fault, "a mapping file cannot be used");
+    }
+    tracing::error!("the mapping files were read again but have faults; those in force before stay in force");
 }
 
 pub fn stopped(in_time: bool) {

@@ -1,12 +1,21 @@
 //! The one integration test binary: a file a stage, each through its public door.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
+mod clients;
+mod commands;
+mod docs_mappings;
+mod fuzz_corpus;
 mod http;
+mod readme;
 mod receive;
 mod reference;
 mod reference_directives;
 mod reference_fields;
+mod reference_triggers;
 mod relay;
+mod reload;
 mod sandbox;
+mod schema;
 mod serve;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use accoil_relay::json::Value;
 
 /// One Node process: each case a line in, each answer a line out, in order.
-pub fn ask<'c>(script: &str, cases: impl Iterator<Item = &'c Value<'c>>) -> Vec<String> {
+pub(crate) fn ask<'c>(script: &str, cases: impl Iterator<Item = &'c Value<'c>>) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
     assert!(
         folder.join("node_modules").is_dir(),

@@ -95,6 +95,10 @@ impl TestRelay {
         format!("http://{}{path}", self.relay.address)
     }
 
+    pub(crate) fn sandbox_url(&self) -> &str {
+        &self.served.url
+    }
+
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         send(Method::POST, &self.url(path), headers, body).await
     }
@@ -168,7 +172,11 @@ impl Process {
 
     /// SIGTERM: asks it to stop in order.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 

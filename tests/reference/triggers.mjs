@@ -1,21 +1,27 @@
-// The reference for tests/it/reference_triggers.rs: Segment's own trigger parser and evaluator.
-// Reads lines {"trigger":"…","event":{…}}; prints for each {"matches":bool} or {"error":"…"}.
+// Segment's own trigger parser and evaluator, asked by tests/it/reference_triggers: a {"trigger","event"} a
+// line in, {"matches"} or {"error"} a line out.
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import subscriptions from "@segment/destination-subscriptions";
 
-const answer = (line) => {
-  const { trigger, event } = JSON.parse(line);
-  const condition = subscriptions.parseFql(trigger);
-  if (condition.error) return { error: condition.error.message };
-  return { matches: subscriptions.validate(condition, event) };
-};
+const { parseFql, validate } = createRequire(import.meta.url)("@segment/destination-subscriptions");
 
-let answers = [];
-for await (const line of createInterface({ input: process.stdin })) {
+function answer(line) {
   try {
-    answers.push(JSON.stringify(answer(line)));
+    const { trigger, event } = JSON.parse(line);
+    const condition = parseFql(trigger);
+    if (condition.error) throw condition.error;
+    return JSON.stringify({ matches: validate(condition, event) });
   } catch (error) {
-    answers.push(JSON.stringify({ error: error.message }));
+    return JSON.stringify({ error: String(error.message).slice(0, 300) });
   }
 }
-console.log(answers.join("\n"));
+
+let waiting = [];
+for await (const line of createInterface({ input: process.stdin })) {
+  waiting.push(answer(line));
+  if (waiting.length === 500) {
+    process.stdout.write(waiting.join("\n") + "\n");
+    waiting = [];
+  }
+}
+process.stdout.write(waiting.map((line) => line + "\n").join(""));

@@ -29,6 +29,7 @@ use crate::telemetry;
 const PATIENCE: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
 const RELAY_PORT: u16 = 8080;
+const ADMIN_PORT: u16 = 8081;
 const SANDBOX_PORT: u16 = 8090;
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +88,7 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
     let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
     let mut config = Config::load(None, &environment)?;
     config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
+    config.admin.listen = listen(ADMIN_PORT).await?.local_addr()?;
     config.outbox.path = folder.0.join("relay.db");
     config.log.level = tracing::Level::WARN;
     for destination in &mut config.destinations {
@@ -107,16 +109,12 @@ async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> 
         let mapper = if sample.kind == SourceKind::Segment { segment } else { amplitude };
         let expected = sample.expected_calls(mapper);
         let answer = connection.call(Method::POST, &sample.path, Bytes::from(sample.body.clone())).await?;
-        let complete = sandbox.wait_for(sandbox_total(seen, expected), PATIENCE).await;
+        let complete = sandbox.wait_for(seen + expected as u64, PATIENCE).await;
         let calls = new_calls(sandbox, &mut seen);
-        show::sample(&sample, answer.status, &calls)?;
+        show::sample(&sample, &answer, &calls)?;
         arrived &= complete && sample.is_answered_by(answer.status) && calls.len() == expected;
     }
     Ok(arrived)
-}
-
-fn sandbox_total(seen: u64, expected: usize) -> u64 {
-    seen + expected as u64
 }
 
 /// What came to the sandbox since the last sample.

@@ -84,9 +84,9 @@ fn directive(members: &Object<'_>, place: &Place<'_>) -> Checked {
     }
     let place = place.key(name);
     match name {
-        "@path" | "@template" => accept(Accepts::TextOrDirective, operand, &place),
-        "@literal" | "@excludeWhenNull" => accept(Accepts::Anything, operand, &place),
-        "@liquid" => accept(Accepts::Text, operand, &place),
+        "@path" | "@template" => accept_deeply(Accepts::TextOrDirective, operand, &place),
+        "@literal" | "@excludeWhenNull" => accept_deeply(Accepts::Anything, operand, &place),
+        "@liquid" => accept_deeply(Accepts::Text, operand, &place),
         "@arrayPath" => array_path(operand, &place),
         "@if" => options(operand, IF, &place),
         "@case" => options(operand, CASE, &place),
@@ -99,7 +99,7 @@ fn directive(members: &Object<'_>, place: &Place<'_>) -> Checked {
             let objects = operand.get("objects").and_then(Value::as_array).unwrap_or_default();
             let place = place.key("objects");
             objects.iter().enumerate().try_for_each(|(index, object)| {
-                accept(Accepts::ObjectOrDirective, object, &place.key(&index.to_string()))
+                accept_deeply(Accepts::ObjectOrDirective, object, &place.key(&index.to_string()))
             })
         }
         other => fault(&place, unknown(other)),
@@ -110,7 +110,7 @@ fn array_path(operand: &Value<'_>, place: &Place<'_>) -> Checked {
     let Some(operands) = operand.as_array() else {
         return fault(place, format!("takes an array [path, shape], but it is {}", operand.kind()));
     };
-    accept(Accepts::TextOrDirective, operands.first().unwrap_or(&Value::Null), &place.key("0"))?;
+    accept_deeply(Accepts::TextOrDirective, operands.first().unwrap_or(&Value::Null), &place.key("0"))?;
     operands.get(1).map_or(Ok(()), |shape| check(shape, &place.key("1")))
 }
 
@@ -133,12 +133,21 @@ fn described(value: &Value<'_>) -> &'static str {
     if value.as_object().is_some_and(has_directive) { "a directive" } else { value.kind() }
 }
 
+/// Checks the kind of a value and what is inside it.
+fn accept_deeply(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
+    accept(accepts, value, place)?;
+    match value {
+        Value::Object(members) if has_directive(members) => directive(members, place),
+        Value::Object(members) if matches!(accepts, Accepts::ObjectOrDirective) => object(members, place),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the kind of a value alone: options are checked inside before, once, or nesting would cost 2^depth.
 fn accept(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
     let expected = match (accepts, value) {
         (_, Value::Object(members)) if has_directive(members) => match accepts {
-            Accepts::Anything | Accepts::TextOrDirective | Accepts::ObjectOrDirective => {
-                return directive(members, place);
-            }
+            Accepts::Anything | Accepts::TextOrDirective | Accepts::ObjectOrDirective => return Ok(()),
             Accepts::Boolean => "must be true or false",
             Accepts::Array => "must be an array",
             _ => "must be a string",
@@ -146,8 +155,8 @@ fn accept(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
         (Accepts::Anything, _)
         | (Accepts::Text | Accepts::TextOrDirective, Value::String(_))
         | (Accepts::Boolean, Value::Bool(_))
-        | (Accepts::Array, Value::Array(_)) => return Ok(()),
-        (Accepts::ObjectOrDirective, Value::Object(members)) => return object(members, place),
+        | (Accepts::Array, Value::Array(_))
+        | (Accepts::ObjectOrDirective, Value::Object(_)) => return Ok(()),
         (Accepts::Length(shortest, longest), Value::String(text)) => {
             let fits = (shortest..=longest).contains(&text_length(text));
             let message = format!("must have {shortest} to {longest} characters");

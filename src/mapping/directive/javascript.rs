@@ -24,6 +24,16 @@ pub(super) fn text_length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// White space to JavaScript: also the byte order mark, but not U+0085.
+pub(super) fn is_space(character: char) -> bool {
+    character == '\u{feff}' || (character.is_whitespace() && character != '\u{85}')
+}
+
+/// JavaScript's `trim`.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
 /// The array index that a key names (`"0"`, `"12"`, but not `"01"`), at most the 2^32 - 2 of JavaScript.
 pub(super) fn array_index(key: &str) -> Option<usize> {
     let canonical = key == "0" || (key.len() <= 10 && !key.starts_with('0'));

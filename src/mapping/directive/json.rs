@@ -1,7 +1,5 @@
 //! `@json`: a value as JSON text, or JSON text as the value it says.
 
-use std::borrow::Cow;
-
 use super::ResolveError;
 use super::compile::{Compiler, Place};
 use super::javascript;
@@ -56,19 +54,18 @@ impl Json {
 }
 
 fn encode<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'s, 'e>, ResolveError> {
-    let value = match value {
-        Resolved::Undefined => return Ok(Resolved::Undefined),
-        Resolved::Json(value) => value,
-        sparse => Cow::Owned(sparse.into_value(budget)?),
-    };
     let mut out = Vec::new();
-    write(&value, &mut out);
+    match value {
+        Resolved::Undefined => return Ok(Resolved::Undefined),
+        Resolved::Borrowed(value) => write(value, &mut out),
+        built => write(&built.into_value(budget)?, &mut out),
+    }
     budget.text(out.len())?;
     Ok(Resolved::text(String::from_utf8_lossy(&out).into_owned()))
 }
 
 /// Writes as `JSON.stringify` does: in JavaScript's order of keys.
-fn write(value: &Value<'_>, out: &mut Vec<u8>) {
+pub(super) fn write(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Array(items) => {
             out.push(b'[');
@@ -102,5 +99,5 @@ fn decode<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'
     let Ok(decoded) = Value::parse(text) else { return Ok(value) };
     let decoded = decoded.into_owned();
     budget.copy(&decoded)?;
-    Ok(Resolved::owned(decoded))
+    Ok(Resolved::Owned(decoded))
 }

@@ -67,7 +67,9 @@ fn assign<'v, 'e>(
 ) -> Result<(), ResolveError> {
     if let Some(inner) = from.members() {
         scope.budget.values(inner.len())?;
-        inner.into_iter().for_each(|(key, view)| members.insert(key, view.resolved()));
+        for (key, view) in inner {
+            members.insert(key, view.resolved());
+        }
     } else if let Some(items) = from.items() {
         for (index, item) in items.enumerate() {
             scope.budget.values(1)?;
@@ -76,7 +78,7 @@ fn assign<'v, 'e>(
     } else if let Some(text) = from.as_str() {
         for (index, unit) in text.encode_utf16().enumerate() {
             scope.budget.values(1)?;
-            members.insert(Cow::Owned(index.to_string()), Resolved::owned(javascript::unit(unit)));
+            members.insert(Cow::Owned(index.to_string()), Resolved::Owned(javascript::unit(unit)));
         }
     }
     Ok(())

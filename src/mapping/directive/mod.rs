@@ -99,7 +99,8 @@ impl Directive {
         let budget = Budget::new();
         match self.node.resolve(Scope { root: View::Value(event), budget: &budget })? {
             Resolved::Undefined => Ok(None),
-            Resolved::Json(value) => Ok(Some(value)),
+            Resolved::Borrowed(value) => Ok(Some(Cow::Borrowed(value))),
+            Resolved::Owned(value) => Ok(Some(Cow::Owned(value))),
             sparse => Ok(Some(Cow::Owned(sparse.into_value(&budget)?))),
         }
     }

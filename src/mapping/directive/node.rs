@@ -64,7 +64,7 @@ impl Node {
         scope: Scope<'s, 'e, '_>,
     ) -> Result<Resolved<'s, 'e>, ResolveError> {
         match self {
-            Node::Literal(value) => Ok(Resolved::Json(Cow::Borrowed(value))),
+            Node::Literal(value) => Ok(Resolved::Borrowed(value)),
             Node::Undefined => Ok(Resolved::Undefined),
             Node::Failure(error) => Err(error.clone()),
             Node::Array(items) => {

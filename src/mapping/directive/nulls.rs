@@ -1,7 +1,9 @@
-//! `@excludeWhenNull`: null becomes absent, also the null members of objects, but not what is inside arrays.
+//! `@excludeWhenNull`: null becomes undefined, also the null members of objects, but not what is inside arrays.
+//!
+//! Undefined, not gone: such a member still overwrites others in a `@merge`.
 
 use super::ResolveError;
-use super::resolved::{Budget, Resolved};
+use super::resolved::{Budget, Member, Resolved, View};
 use crate::json::Value;
 
 pub(super) fn exclude<'s, 'e>(
@@ -9,30 +11,29 @@ pub(super) fn exclude<'s, 'e>(
     budget: &Budget,
 ) -> Result<Resolved<'s, 'e>, ResolveError> {
     match value {
-        Resolved::Json(value) if value.is_null() => Ok(Resolved::Undefined),
-        Resolved::Json(value) if has_null_member(&value) => {
-            let mut value = Resolved::Json(value).into_value(budget)?;
-            remove(&mut value);
-            Ok(Resolved::owned(value))
+        Resolved::Borrowed(Value::Null) | Resolved::Owned(Value::Null) => Ok(Resolved::Undefined),
+        Resolved::Borrowed(Value::Object(object)) if has_null_member(value.view()) => {
+            let members = object.members().iter();
+            excluded(members.map(|(key, member)| (key.clone(), Resolved::Borrowed(member))), budget)
         }
-        Resolved::Object(members) => {
-            let members: Result<_, ResolveError> =
-                members.into_iter().map(|(key, member)| Ok((key, exclude(member, budget)?))).collect();
-            Ok(Resolved::Object(members?))
+        Resolved::Owned(Value::Object(object)) => {
+            excluded(object.into_iter().map(|(key, member)| (key, Resolved::Owned(member))), budget)
         }
+        Resolved::Object(members) => excluded(members.into_iter(), budget),
         unchanged => Ok(unchanged),
     }
 }
 
-fn has_null_member(value: &Value<'_>) -> bool {
-    let Value::Object(object) = value else { return false };
-    object.iter().any(|(_, member)| member.is_null() || has_null_member(member))
+fn excluded<'s, 'e>(
+    members: impl Iterator<Item = Member<'s, 'e>>,
+    budget: &Budget,
+) -> Result<Resolved<'s, 'e>, ResolveError> {
+    let members: Result<_, ResolveError> =
+        members.map(|(key, member)| Ok((key, exclude(member, budget)?))).collect();
+    Resolved::object(members?, budget)
 }
 
-fn remove(value: &mut Value<'_>) {
-    let Value::Object(object) = value else { return };
-    object.retain_mut(|_, member| {
-        remove(member);
-        !member.is_null()
-    });
+fn has_null_member(view: View<'_, '_>) -> bool {
+    let View::Value(Value::Object(object)) = view else { return false };
+    object.iter().any(|(_, member)| member.is_null() || has_null_member(View::Value(member)))
 }

@@ -46,10 +46,8 @@ impl Path {
                 Ok(next) => at = next,
                 Err(leaf) => {
                     let rest = self.0.get(walked + 1..).unwrap_or_default();
-                    return rest
-                        .iter()
-                        .try_fold(leaf, Key::step_into_leaf)
-                        .map_or(Resolved::Undefined, Resolved::owned);
+                    let leaf = rest.iter().try_fold(leaf, |leaf, key| key.step_into_leaf(leaf));
+                    return leaf.map_or(Resolved::Undefined, Resolved::Owned);
                 }
             }
         }
@@ -80,16 +78,15 @@ impl Key {
     fn step<'s, 'e>(&self, at: View<'s, 'e>) -> Result<View<'s, 'e>, Value<'static>> {
         let length = |length: usize| Err(Value::Number(length.into()));
         let found = match at {
-            View::Value(Value::Object(object)) => object.get(&self.name).map(View::Value),
+            View::Value(Value::Object(_)) | View::Sparse(Resolved::Object(_)) => {
+                return Ok(at.member(&self.name));
+            }
             View::Value(Value::Array(items)) if &*self.name == "length" => return length(items.len()),
             View::Value(Value::Array(items)) => {
                 self.index.and_then(|index| items.get(index)).map(View::Value)
             }
             View::Value(Value::String(text)) => {
                 return javascript::character(text, &self.name).map_or(Ok(View::Undefined), Err);
-            }
-            View::Sparse(Resolved::Object(members)) => {
-                members.iter().find(|(key, _)| **key == *self.name).map(|(_, member)| member.view())
             }
             View::Sparse(Resolved::Array(items)) if &*self.name == "length" => return length(items.len()),
             View::Sparse(Resolved::Array(items)) => {
@@ -101,10 +98,10 @@ impl Key {
     }
 
     /// One step from a length or a character.
-    fn step_into_leaf(leaf: Value<'static>, key: &Key) -> Option<Value<'static>> {
-        match &leaf {
-            leaf if !javascript::is_truthy(leaf) => Some(leaf.clone()),
-            Value::String(text) => javascript::character(text, &key.name),
+    fn step_into_leaf(&self, leaf: Value<'static>) -> Option<Value<'static>> {
+        match leaf {
+            leaf if !javascript::is_truthy(&leaf) => Some(leaf),
+            Value::String(text) => javascript::character(&text, &self.name),
             _ => None,
         }
     }

@@ -23,7 +23,8 @@ pub(super) type Member<'s, 'e> = (Cow<'e, str>, Resolved<'s, 'e>);
 #[derive(Debug, Clone)]
 pub(super) enum Resolved<'s, 'e> {
     Undefined,
-    Json(Cow<'s, Value<'e>>),
+    Borrowed(&'s Value<'e>),
+    Owned(Value<'e>),
     /// An array with an undefined somewhere inside.
     Array(Vec<Resolved<'s, 'e>>),
     /// An object with an undefined somewhere inside; its keys differ.
@@ -79,48 +80,50 @@ impl Budget {
 }
 
 impl<'s, 'e> Resolved<'s, 'e> {
-    pub(super) fn owned(value: Value<'e>) -> Self {
-        Resolved::Json(Cow::Owned(value))
+    pub(super) fn text(text: String) -> Self {
+        Resolved::Owned(Value::from(text))
     }
 
-    pub(super) fn text(text: String) -> Self {
-        Self::owned(Value::from(text))
+    /// Without any undefined inside.
+    fn is_json(&self) -> bool {
+        matches!(self, Resolved::Borrowed(_) | Resolved::Owned(_))
     }
 
     pub(super) fn view(&self) -> View<'_, 'e> {
         match self {
             Resolved::Undefined => View::Undefined,
-            Resolved::Json(value) => View::Value(value),
+            Resolved::Borrowed(value) => View::Value(value),
+            Resolved::Owned(value) => View::Value(value),
             sparse => View::Sparse(sparse),
         }
     }
 
     pub(super) fn array(items: Vec<Self>, budget: &Budget) -> Result<Self, ResolveError> {
         budget.values(items.len() + 1)?;
-        if !items.iter().all(|item| matches!(item, Resolved::Json(_))) {
+        if !items.iter().all(Self::is_json) {
             return Ok(Resolved::Array(items));
         }
         let values: Result<_, _> = items.into_iter().map(|item| item.into_value(budget)).collect();
-        Ok(Self::owned(Value::Array(values?)))
+        Ok(Resolved::Owned(Value::Array(values?)))
     }
 
     /// An object of members whose keys differ.
     pub(super) fn object(members: Vec<Member<'s, 'e>>, budget: &Budget) -> Result<Self, ResolveError> {
         budget.values(members.len() + 1)?;
-        if !members.iter().all(|(_, member)| matches!(member, Resolved::Json(_))) {
+        if !members.iter().all(|(_, member)| member.is_json()) {
             return Ok(Resolved::Object(members));
         }
         let values = members.into_iter().map(|(key, member)| Ok((key, member.into_value(budget)?)));
         let values: Result<Vec<_>, ResolveError> = values.collect();
-        Ok(Self::owned(Value::Object(Object::from_distinct(values?))))
+        Ok(Resolved::Owned(Value::Object(Object::from_distinct(values?))))
     }
 
     /// The value as JSON has it: undefined members are dropped, undefined items (and undefined itself) are null.
     pub(super) fn into_value(self, budget: &Budget) -> Result<Value<'e>, ResolveError> {
         match self {
             Resolved::Undefined => Ok(Value::Null),
-            Resolved::Json(Cow::Owned(value)) => Ok(value),
-            Resolved::Json(Cow::Borrowed(value)) => {
+            Resolved::Owned(value) => Ok(value),
+            Resolved::Borrowed(value) => {
                 budget.copy(value)?;
                 Ok(value.clone())
             }
@@ -162,7 +165,7 @@ impl<'s, 'e> Resolved<'s, 'e> {
     pub(super) fn detach<'other>(self, budget: &Budget) -> Result<Resolved<'other, 'e>, ResolveError> {
         Ok(match self {
             Resolved::Undefined => Resolved::Undefined,
-            Resolved::Json(_) => Resolved::owned(self.into_value(budget)?),
+            Resolved::Borrowed(_) | Resolved::Owned(_) => Resolved::Owned(self.into_value(budget)?),
             Resolved::Array(items) => {
                 let items: Result<_, _> = items.into_iter().map(|item| item.detach(budget)).collect();
                 Resolved::Array(items?)
@@ -180,9 +183,15 @@ impl<'s, 'e> View<'s, 'e> {
     pub(super) fn resolved(self) -> Resolved<'s, 'e> {
         match self {
             View::Undefined => Resolved::Undefined,
-            View::Value(value) => Resolved::Json(Cow::Borrowed(value)),
+            View::Value(value) => Resolved::Borrowed(value),
             View::Sparse(sparse) => sparse.clone(),
         }
+    }
+
+    /// The root, or an empty object for an undefined one, as the engine's default arguments have it.
+    pub(super) fn or_empty(self) -> Self {
+        static EMPTY: Value<'static> = Value::Object(Object::new());
+        if let View::Undefined = self { View::Value(&EMPTY) } else { self }
     }
 
     /// Neither undefined nor null.
@@ -223,6 +232,27 @@ impl<'s, 'e> View<'s, 'e> {
             View::Value(value) => value.kind(),
             View::Sparse(Resolved::Array(_)) => "array",
             View::Sparse(_) => "object",
+        }
+    }
+
+    /// The member of an object by its key.
+    pub(super) fn member(self, key: &str) -> View<'s, 'e> {
+        let member = match self {
+            View::Value(Value::Object(object)) => object.get(key).map(View::Value),
+            View::Sparse(Resolved::Object(members)) => {
+                members.iter().find(|(name, _)| name == key).map(|(_, member)| member.view())
+            }
+            _ => None,
+        };
+        member.unwrap_or(View::Undefined)
+    }
+
+    /// Whether both are the same value in the same place.
+    pub(super) fn is_same(self, other: View<'_, '_>) -> bool {
+        match (self, other) {
+            (View::Value(one), View::Value(other)) => std::ptr::addr_eq(one, other),
+            (View::Sparse(one), View::Sparse(other)) => std::ptr::addr_eq(one, other),
+            _ => false,
         }
     }
 

@@ -40,6 +40,7 @@ impl Template {
     }
 
     pub(super) fn render<'s, 'e>(&self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {
+        let scope = Scope { root: scope.root.or_empty(), ..scope };
         if let ([Piece::Path(path)], false) = (self.pieces.as_slice(), self.again) {
             let value = path.get(scope.root);
             if value.view().as_str().is_some() {
@@ -79,7 +80,7 @@ fn split(text: &str, braces: usize) -> Vec<Piece> {
             continue;
         }
         pieces.push(Piece::Text(text.get(done..start).unwrap_or_default().to_owned()));
-        pieces.push(Piece::Path(Path::plain(trim(name))));
+        pieces.push(Piece::Path(Path::plain(javascript::trim(name))));
         done = end + braces;
         from = done;
     }
@@ -90,13 +91,6 @@ fn split(text: &str, braces: usize) -> Vec<Piece> {
 
 fn find(text: &str, from: usize, what: &str) -> Option<usize> {
     text.get(from..)?.find(what).map(|at| from + at)
-}
-
-/// JavaScript's `trim`, which also takes the byte order mark and leaves U+0085.
-fn trim(text: &str) -> &str {
-    text.trim_matches(|character: char| {
-        character == '\u{feff}' || (character.is_whitespace() && character != '\u{85}')
-    })
 }
 
 /// Compiles the operand of `@template`: a text, or a directive that gives one.

@@ -31,8 +31,11 @@ impl Case {
                 Some("upper") => Some(str::to_uppercase),
                 _ => None,
             };
-            let value = truthy_member(options, "value", compiler, place);
-            if to.is_none() && !matches!(value, Node::Undefined) {
+            if !options.get("value").is_some_and(javascript::is_truthy) {
+                return Node::Undefined;
+            }
+            let value = compiler.member(options, "value", place);
+            if to.is_none() {
                 compiler.fault(place, NO_OPERATOR);
             }
             Node::Case(Box::new(Self { to, value, place: place.to_string() }))
@@ -76,10 +79,10 @@ impl Replace {
             if !options.get("pattern").is_some_and(javascript::is_truthy) {
                 return compiler.failure(place, "needs a `pattern`: the text to replace");
             }
-            let value = truthy_member(options, "value", compiler, place);
-            if matches!(value, Node::Undefined) {
-                return value;
+            if !options.get("value").is_some_and(javascript::is_truthy) {
+                return Node::Undefined;
             }
+            let value = compiler.member(options, "value", place);
             let first = Replacement::compile(options, "pattern", "replacement");
             let second = Replacement::compile(options, "pattern2", "replacement2");
             if [&first, &second].into_iter().flatten().any(Replacement::is_too_long) {
@@ -120,14 +123,6 @@ impl Replace {
 
 fn too_long() -> String {
     format!("a pattern and its replacement have {MAX_PATTERN} characters at most")
-}
-
-/// The member as a node; undefined if what is written there is falsy.
-fn truthy_member(options: &Object<'_>, key: &str, compiler: &mut Compiler, place: &Place<'_>) -> Node {
-    match options.get(key).is_some_and(javascript::is_truthy) {
-        true => compiler.member(options, key, place),
-        false => Node::Undefined,
-    }
 }
 
 impl Replacement {

@@ -6,14 +6,12 @@
 use super::compile::{Compiler, Place};
 use super::javascript;
 use super::node::{Node, Scope};
-use super::resolved::{Resolved, View};
+use super::resolved::Resolved;
 use super::{CompileError, ResolveError, check};
 use crate::json::{Object, Value};
 
 /// The key of a mapping that holds its root directive.
 const ROOT_DIRECTIVE: &str = "__segment_internal_directive";
-
-static EMPTY: Value<'static> = Value::Object(Object::new());
 
 #[derive(Debug)]
 pub(super) struct Transform {
@@ -48,8 +46,7 @@ impl Transform {
         &'e self,
         scope: Scope<'s, 'e, '_>,
     ) -> Result<Resolved<'s, 'e>, ResolveError> {
-        // An undefined root is an empty one, by the engine's default argument.
-        let root = if let View::Undefined = scope.root { View::Value(&EMPTY) } else { scope.root };
+        let root = scope.root.or_empty();
         if !root.is_object() {
             let message = format!("applies to an object, but here it meets {}", root.kind());
             return Err(ResolveError::new(&self.place, message));

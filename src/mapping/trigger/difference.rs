@@ -17,7 +17,7 @@ pub(super) enum Difference {
     DotInName,
     WideCharacterInName,
     SingleQuotes,
-    CutWord(String),
+    LostNearEnd,
     Glob,
     Exponent,
     MissingSpace { symbol: &'static str, place: &'static str },
@@ -74,9 +74,9 @@ impl fmt::Display for Difference {
             Self::SingleQuotes => {
                 formatter.write_str("Segment takes single quotes for part of the text: write double quotes")
             }
-            Self::CutWord(word) => {
-                write!(formatter, "Segment loses letters of the last word: write \"{word}\" in double quotes")
-            }
+            Self::LostNearEnd => formatter.write_str(
+                "Segment loses a part of the trigger's end, as it begins like a keyword: put a space behind it",
+            ),
             Self::Glob => formatter.write_str(
                 "this pattern is a glob here; Segment reads a last `*` as \"starts with the rest\", anything \
                  else as \"ends with all but the first character\": write \"text*\" or \"*text\"",

@@ -11,7 +11,7 @@ pub(super) struct Field {
     /// Never empty; the first name is the event's own field.
     pub(super) path: Vec<String>,
     /// Segment's lexer breaks this path as written (a name that begins with a digit, or is `and`, `or` or
-    /// `null`), so that a condition on it never holds.
+    /// `null`), so that a condition on it never holds. Only of a [`Kind::Nested`] field.
     pub(super) unreadable: bool,
 }
 
@@ -82,8 +82,7 @@ impl<'e> Actual<'e> {
 
     fn step(self, name: &str) -> Self {
         match self {
-            Self::Missing | Self::Bool(false) | Self::Text("") => self,
-            Self::Number(number) if number == 0.0 => self,
+            Self::Missing | Self::Bool(false) | Self::Number(0.0) | Self::Text("") => self,
             Self::Bool(true) | Self::Number(_) => Self::Missing,
             Self::Object(object) => object.get(name).map_or(Self::Missing, Self::of),
             Self::List(items) if name == "length" => Self::length(items.len()),

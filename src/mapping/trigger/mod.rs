@@ -5,10 +5,11 @@
 //! what Segment's evaluator makes of it; beyond that the text is read as FQL documents it (DESIGN 5.7,
 //! `facts/segment.md` 5). Nothing here may panic or recurse without bound, whatever the text.
 
-mod condition;
 mod difference;
+mod explain;
 mod field;
 mod lexer;
+mod meaning;
 mod number;
 mod parser;
 mod pattern;
@@ -82,17 +83,16 @@ impl Trigger {
             return None;
         }
         let known = types.join(", ");
-        let unknown = self.predicate.types_named().into_iter().find(|named| !types.contains(named));
-        Some(match unknown {
-            Some(unknown) => {
-                let meant = nearest(unknown, types.iter().copied())
-                    .map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
-                format!("no event has the type \"{unknown}\"{meant} (types are: {known})")
-            }
-            None => format!(
-                "no event of any type ({known}) can fulfil these conditions together; perhaps an `or` is meant"
-            ),
-        })
+        let mut named = self.predicate.conditions().filter_map(Predicate::type_named);
+        if let Some(unknown) = named.find(|named| !types.contains(named)) {
+            let meant = nearest(unknown, types.iter().copied())
+                .map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
+            return Some(format!("no event has the type \"{unknown}\"{meant} (types are: {known})"));
+        }
+        let hopeless = |one: &Predicate| one.hopeless().map(|why| format!("`{one}` never holds: {why}"));
+        Some(self.predicate.conditions().find_map(hopeless).unwrap_or_else(|| {
+            format!("no event of any type ({known}) can fulfil these conditions together; perhaps an `or` is meant")
+        }))
     }
 }
 

@@ -63,23 +63,41 @@ impl Predicate {
             Self::Any(any) if wanted => any.iter().any(|one| one.may_be(true, kind)),
             Self::Any(any) => any.iter().all(|one| one.may_be(false, kind)),
             Self::Not(one) => one.may_be(!wanted, kind),
-            Self::Condition(field, test) if field.unreadable || test.never_holds() => !wanted,
+            Self::Condition(..) if self.hopeless().is_some() => !wanted,
             Self::Condition(field, test) if field.is_type() => test.holds(Actual::Text(kind)) == wanted,
             Self::Condition(..) => true,
         }
     }
 
-    /// The texts that `type` is compared with.
-    pub(super) fn types_named(&self) -> Vec<&str> {
+    /// Why a condition holds for no event at all.
+    pub(super) fn hopeless(&self) -> Option<&'static str> {
         match self {
-            Self::All(several) | Self::Any(several) => several.iter().flat_map(Self::types_named).collect(),
-            Self::Not(one) => one.types_named(),
+            Self::Condition(field, _) if field.unreadable => {
+                Some("put a `\\` before a name that begins with a digit or is `and`, `or` or `null`")
+            }
+            Self::Condition(_, test) if test.never_holds() => Some("`<` and `>` compare with a number"),
+            _ => None,
+        }
+    }
+
+    /// The conditions, from left to right.
+    pub(super) fn conditions(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
+        match self {
+            Self::All(several) | Self::Any(several) => Box::new(several.iter().flat_map(Self::conditions)),
+            Self::Not(one) => one.conditions(),
+            Self::Condition(..) => Box::new(std::iter::once(self)),
+        }
+    }
+
+    /// The text that `type` must be.
+    pub(super) fn type_named(&self) -> Option<&str> {
+        match self {
             Self::Condition(field, Test::Compare(Operator::Equal, Literal::Text(text)))
                 if field.is_type() =>
             {
-                vec![text]
+                Some(text)
             }
-            Self::Condition(..) => Vec::new(),
+            _ => None,
         }
     }
 }

@@ -42,7 +42,6 @@ const TEXTS: [&str; 30] = [
     "}}",
 ];
 const NUMBERS: [f64; 10] = [0.0, 1.0, -1.0, 2.0, 5.0, 0.5, 1.5, 1e21, 1e-7, 9_007_199_254_740_991.0];
-const LIQUID: [&str; 1] = [""];
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
@@ -51,12 +50,18 @@ impl Generator {
 
     /// One `{"mapping","event"}`.
     pub(super) fn case(&mut self) -> Json {
-        let mapping = if self.one_in(12) { self.rooted() } else { self.fields(4) };
+        let mapping = if self.one_in(8) {
+            object([("x", object([("@liquid", Value::from(self.liquid(true)))]))])
+        } else if self.one_in(12) {
+            self.rooted()
+        } else {
+            self.fields(4)
+        };
         let event = if self.one_in(200) { self.json(2) } else { self.object(3, 7) };
         object([("mapping", mapping), ("event", event)])
     }
 
-    /// SplitMix64.
+    /// The generator known as `SplitMix64`.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -64,15 +69,15 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    fn one_in(&mut self, bound: usize) -> bool {
+    pub(super) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
@@ -117,12 +122,13 @@ impl Generator {
         let mut path = self.pick(&["$.", "$.", "$.", "", "$"]).to_owned();
         for step in 0..=self.below(3) {
             let key = if self.one_in(15) { "length" } else { self.key() };
-            match self.below(8) {
-                0 => path.push_str(&format!("[{}]", self.below(3))),
-                1 => path.push_str(&format!("['{key}']")),
-                _ if step == 0 => path.push_str(key),
-                _ => path.push_str(&format!(".{key}")),
-            }
+            let part = match self.below(8) {
+                0 => format!("[{}]", self.below(3)),
+                1 => format!("['{key}']"),
+                _ if step == 0 => key.to_owned(),
+                _ => format!(".{key}"),
+            };
+            path.push_str(&part);
         }
         path
     }
@@ -131,14 +137,15 @@ impl Generator {
         let mut text = String::new();
         for _ in 0..=self.below(3) {
             let path = self.path();
-            text.push_str(&match self.below(8) {
+            let piece = match self.below(8) {
                 0 => self.text(),
                 1 => format!("{{{{{{{path}}}}}}}"),
                 2 => format!("{{{{ {path} }}}}}}"),
                 3 => self.pick(&["{{}}", "{{ }}", "{{{", "}}", "{", "{{a}", "{{{a}}", "{{a} b}}"]).to_owned(),
                 4 => format!("Hi {{{{{}}}}}", self.key()),
                 _ => format!("{{{{{}}}}}", path.replacen("$.", "", 1)),
-            });
+            };
+            text.push_str(&piece);
         }
         text
     }
@@ -193,7 +200,7 @@ impl Generator {
             9 => ("@merge", self.merge_options(depth)),
             10 => ("@transform", self.transform_options(depth)),
             11 => ("@excludeWhenNull", self.mapping(depth)),
-            _ => ("@liquid", self.pick(&LIQUID).into()),
+            _ => ("@liquid", Value::from(self.liquid(false))),
         };
         let operand = if self.one_in(50) { self.json(1) } else { operand };
         let mut members: Object<'static> = [(name, operand)].into_iter().collect();

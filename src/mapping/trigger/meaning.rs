@@ -37,7 +37,9 @@ const SPEC_FIELDS: [&str; 20] = [
 pub(super) fn field(word: &Word) -> Option<Field> {
     let steps = word.names.iter().flat_map(|name| name.split(['[', ']']));
     let path: Vec<String> = steps.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    (!path.is_empty()).then_some(Field { path, unreadable: word.unreadable.is_some() })
+    let mut field = Field { path, unreadable: false };
+    field.unreadable = word.unreadable.is_some() && field.kind() == Kind::Nested;
+    (!field.path.is_empty()).then_some(field)
 }
 
 pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Predicate {
@@ -54,11 +56,11 @@ pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Pre
 
 /// What `=` and `!=` compare with.
 fn equated(kind: Kind, operator: Operator, literal: Literal) -> Literal {
-    let as_text = match (&literal, kind) {
-        (Literal::Number(_), Kind::Label | Kind::Name | Kind::UserId) => true,
-        (Literal::Bool(_), Kind::Label | Kind::Name) => true,
-        (Literal::Bool(_), Kind::UserId | Kind::Nested) => operator == Operator::NotEqual,
-        _ => false,
+    let as_text = match kind {
+        Kind::Label | Kind::Name => matches!(literal, Literal::Number(_) | Literal::Bool(_)),
+        Kind::UserId if matches!(literal, Literal::Number(_)) => true,
+        Kind::UserId | Kind::Nested => matches!(literal, Literal::Bool(_)) && operator == Operator::NotEqual,
+        Kind::Other => false,
     };
     if as_text { Literal::Text(text(literal)) } else { literal }
 }

@@ -1,0 +1,59 @@
+//! What must hold for any input: shared by the fuzz targets and by the test that replays their corpus.
+
+use accoil_relay::decode::{self, Anonymous, Context, EventType, Form, Limits, SourceSettings};
+use accoil_relay::event::Decoded;
+use accoil_relay::json::Value;
+use accoil_relay::mapping::directive::Directive;
+use accoil_relay::mapping::trigger::Trigger;
+
+const EVENT: &str = r#"{"type":"track","event":"Signed Up","userId":"u1","a":{"b":[{"c":1},"x"],"d e":null},
+    "properties":{"n":5,"list":[1,2],"and":true,"s":"text é😀"},"context":{"page":{"url":"https://example.com/"}}}"#;
+
+const FORMS: [Form; 7] = [
+    Form::SegmentWebhook,
+    Form::SegmentCall(EventType::Track),
+    Form::SegmentBatch,
+    Form::AmplitudeStream,
+    Form::AmplitudeUpload,
+    Form::AmplitudeIdentify,
+    Form::AmplitudeGroupIdentify,
+];
+
+/// A trigger that can be read prints as one that asks the same, and is unmet exactly where it does not match.
+pub(crate) fn trigger(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(trigger) = Trigger::parse(text) else { return };
+    assert_eq!(Trigger::parse(&trigger.to_string()).as_ref(), Ok(&trigger));
+    let event = Value::parse(EVENT).expect("the event is JSON");
+    assert_eq!(trigger.matches(&event), trigger.unmet(&event).is_empty());
+    let _ = (trigger.differences(), trigger.impossible(&["track"]));
+}
+
+/// A path, and a template, gives the same each time.
+pub(crate) fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let event = Value::parse(EVENT).expect("the event is JSON");
+    for directive in ["@path", "@template"] {
+        let written = [(directive, Value::from(text))].into_iter().collect();
+        let Ok(directive) = Directive::compile(&Value::Object(written)) else { continue };
+        assert_eq!(directive.resolve(&event), directive.resolve(&event));
+    }
+}
+
+/// The first byte chooses the form of the body behind it. Whatever becomes an event is an object with a type.
+pub(crate) fn decode(bytes: &[u8]) {
+    let Some((form, body)) = bytes.split_first() else { return };
+    let Ok(body) = std::str::from_utf8(body) else { return };
+    let form = FORMS[usize::from(*form) % FORMS.len()];
+    let context = Context {
+        received_at: chrono::DateTime::UNIX_EPOCH,
+        source: &SourceSettings::new(Anonymous::Reject),
+        limits: Limits { event_bytes: 64 << 10, events: 100, depth: 64 },
+    };
+    let Ok(items) = decode::decode(form, body, context) else { return };
+    for item in items {
+        if let Decoded::Events(events) = item.outcome {
+            assert!(events.iter().all(|event| event.value.get("type").and_then(Value::as_str).is_some()));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What each mapping of a destination makes of one event: for `map --explain`.
+
+use serde::Serialize;
+
+use super::Destination;
+use super::destination::SWITCHED_OFF;
+use crate::event::{Event, SourceKind};
+use crate::mapping;
+
+/// One mapping of one destination held against an event.
+#[derive(Debug, Serialize)]
+pub struct Explanation<'e> {
+    pub destination: &'e str,
+    #[serde(flatten)]
+    pub mapping: mapping::Explanation<'e>,
+}
+
+impl Destination {
+    /// Of every mapping, in order, whether it matched and why, and what became of each field.
+    pub fn explain<'e>(&'e self, kind: SourceKind, event: &'e Event<'e>) -> Vec<Explanation<'e>> {
+        let wanted = self.is_wanted(&event.value);
+        let explain = |mapping: &'e mapping::Mapping| {
+            let mut explained = mapping.explain(kind, event, self.dialect, self.strict);
+            if !wanted {
+                explained.matched = false;
+                explained.unmatched = vec![SWITCHED_OFF.to_owned()];
+                explained.fields = Vec::new();
+            }
+            Explanation { destination: &self.name, mapping: explained }
+        };
+        self.mappings.iter().map(explain).collect()
+    }
+}

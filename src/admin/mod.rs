@@ -1,0 +1,80 @@
+//! The operators' side: health, and a JSON API to see and change what runs. On a listener of its own, never on the
+//! public port.
+//!
+//! One file a group of routes; `guard.rs` stands before `/api`. To add a group: a file with its handlers, its routes
+//! in [`router`]. Every answer is JSON; an error is `{"error":…,"code":…}` and says what to do.
+
+mod guard;
+mod health;
+mod mappings;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use mappings::reload;
+
+use crate::receive::{self, Receiver};
+
+/// What the routes share. Clones are the same.
+#[derive(Clone)]
+pub struct Admin(Arc<Shared>);
+
+struct Shared {
+    receiver: Receiver,
+    /// None only where the listener is on loopback.
+    token: Option<SecretString>,
+}
+
+impl Admin {
+    pub fn new(receiver: Receiver, token: Option<SecretString>) -> Self {
+        Self(Arc::new(Shared { receiver, token }))
+    }
+}
+
+/// Every route of the admin listener.
+pub fn router(admin: Admin) -> Router {
+    let api = Router::new()
+        .route("/reload", post(mappings::reload_now))
+        .route("/mappings", get(mappings::list))
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .nest("/api", api)
+        .fallback(any(unknown_route))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(admin)
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+async fn unknown_route() -> Response {
+    let error =
+        "there is no such route; there are GET /healthz, GET /readyz, GET /api/mappings and POST /api/reload";
+    refusal(StatusCode::NOT_FOUND, "not_found", error)
+}
+
+async fn wrong_method() -> Response {
+    refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong_method",
+        "this route takes another method: GET to see, POST to change",
+    )
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
+fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("an admin request's handler panicked");
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the relay failed on this request; see its log")
+}
+
+fn refusal(status: StatusCode, code: &str, error: &str) -> Response {
+    receive::json(status, &json!({"error": error, "code": code}))
+}

@@ -1,0 +1,24 @@
+//! Wall time that never jumps: read once, then carried on by the monotonic clock.
+//!
+//! Ages and stored times are taken from it, so that a corrected clock neither stalls retries nor ends them early.
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Clock {
+    wall: DateTime<Utc>,
+    read_at: Instant,
+}
+
+impl Clock {
+    pub(super) fn read() -> Self {
+        Self { wall: Utc::now(), read_at: Instant::now() }
+    }
+
+    /// The wall time of a moment since it was read.
+    pub(super) fn wall(&self, moment: Instant) -> DateTime<Utc> {
+        let since = chrono::Duration::from_std(moment - self.read_at).unwrap_or_default();
+        self.wall.checked_add_signed(since).unwrap_or(self.wall)
+    }
+}

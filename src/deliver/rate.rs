@@ -1,0 +1,68 @@
+//! The most calls a second that a destination is sent: a token bucket, kept as the one time at which it is full.
+//!
+//! Pure: the clock is passed in.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What was not used up to this long ago may be used at once: timers are no finer.
+const BURST: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Rate {
+    interval: Duration,
+    /// Up to so far ahead of `free_at` a call may start.
+    ahead: Duration,
+    /// When the calls started so far are all paid for.
+    free_at: Option<Instant>,
+}
+
+impl Rate {
+    /// `None` for a rate of nothing, which would be no destination.
+    pub(super) fn new(a_second: u32) -> Option<Self> {
+        let interval = Duration::from_secs(1).checked_div(a_second)?;
+        Some(Self { interval, ahead: BURST.saturating_sub(interval), free_at: None })
+    }
+
+    /// When a call may start: not later than `now` if it may start at once.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        self.free_at.and_then(|at| at.checked_sub(self.ahead)).unwrap_or(now)
+    }
+
+    /// A call starts.
+    pub(super) fn take(&mut self, now: Instant) {
+        self.free_at = Some(self.free_at.map_or(now, |at| at.max(now)) + self.interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls that start within so many milliseconds, looked at every one.
+    fn started(a_second: u32, milliseconds: u64) -> usize {
+        let start = Instant::now();
+        let mut rate = Rate::new(a_second).unwrap();
+        let mut started = 0;
+        for millisecond in 0..milliseconds {
+            let now = start + Duration::from_millis(millisecond);
+            while rate.next(now) <= now {
+                rate.take(now);
+                started += 1;
+            }
+        }
+        started
+    }
+
+    #[test]
+    fn never_more_than_the_rate_and_a_short_burst() {
+        for (a_second, milliseconds, expected) in
+            [(1, 2_500, 3), (10, 1_000, 10), (1_000, 1_000, 1_099), (50_000, 1_000, 54_950)]
+        {
+            let started = started(a_second, milliseconds);
+            assert!(started.abs_diff(expected) * 100 <= expected, "{a_second}/s: {started} of {expected}");
+        }
+        assert!(Rate::new(0).is_none());
+    }
+}

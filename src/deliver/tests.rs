@@ -1,0 +1,400 @@
+//! The dispatcher against a scripted destination, on a clock that runs as fast as it can, over a real outbox:
+//! nothing lost, nothing twice, each user in order, one call a user at a time, nobody waiting for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::Dispatcher;
+use super::worker::{Done, Work};
+use super::*;
+use crate::accoil::Request;
+use crate::outbox::{Accepted, Options, Submission};
+
+/// On the test's clock. A dispatcher that sleeps over its work lets it pass in no time.
+const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const WORKERS: usize = 8;
+
+type Outcome = Result<Answer, CallError>;
+type Script = Box<dyn FnMut(&Call<'_>) -> (Duration, Outcome) + Send>;
+
+/// What the script sees of a call.
+struct Call<'c> {
+    user: &'c str,
+    attempt: usize,
+    /// Since the test began.
+    at: Duration,
+}
+
+fn answer(status: u16) -> Outcome {
+    Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new() })
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Stands in for the workers and the destination; holds every call against the promises.
+struct Destination {
+    script: Script,
+    started: Instant,
+    /// Users with a call in flight.
+    busy: HashSet<String>,
+    /// The last of each user's requests that was answered for good.
+    last: HashMap<String, u64>,
+    /// When each was made, since the test began.
+    calls: Vec<Duration>,
+    faults: Vec<String>,
+    ended: watch::Sender<usize>,
+}
+
+impl Destination {
+    fn begin(&mut self, work: &Work) -> (Duration, Outcome) {
+        let (user, number) = identity(work);
+        if !self.busy.insert(user.clone()) {
+            self.faults.push(format!("{user} has two calls in flight at {number}"));
+        }
+        let expected = self.last.get(&user).map_or(0, |last| last + 1);
+        if number != expected {
+            self.faults.push(format!("{user}: {number} called, {expected} expected"));
+        }
+        let (attempt, at) = (work.attempts.len(), self.started.elapsed());
+        self.calls.push(at);
+        (self.script)(&Call { user: &user, attempt, at })
+    }
+
+    fn end(&mut self, work: &Work, outcome: &Outcome) {
+        let (user, number) = identity(work);
+        self.busy.remove(&user);
+        let status = outcome.as_ref().ok().map(|answer| answer.status);
+        if matches!(classify(status), Verdict::Delivered | Verdict::Permanent) {
+            self.last.insert(user, number);
+            self.ended.send_modify(|ended| *ended += 1);
+        }
+    }
+}
+
+fn identity(work: &Work) -> (String, u64) {
+    let number = String::from_utf8_lossy(&work.job.body).parse().unwrap();
+    (work.job.user.as_str().to_owned(), number)
+}
+
+/// One outbox on disk and one destination, over several runs of the dispatcher.
+struct World {
+    directory: tempfile::TempDir,
+    destination: Arc<Mutex<Destination>>,
+    numbers: HashMap<String, u64>,
+    sent: usize,
+    schedule: Schedule,
+    /// See [`run_clock`].
+    step: Duration,
+}
+
+struct Run {
+    outbox: Outbox,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    status: watch::Receiver<Status>,
+}
+
+impl World {
+    fn new(script: impl FnMut(&Call<'_>) -> (Duration, Outcome) + Send + 'static) -> Self {
+        let destination = Destination {
+            script: Box::new(script),
+            started: Instant::now(),
+            busy: HashSet::new(),
+            last: HashMap::new(),
+            calls: Vec::new(),
+            faults: Vec::new(),
+            ended: watch::Sender::new(0),
+        };
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            destination: Arc::new(Mutex::new(destination)),
+            numbers: HashMap::new(),
+            sent: 0,
+            step: Duration::from_millis(20),
+            schedule: Schedule {
+                initial: Duration::from_secs(1),
+                longest: Duration::from_secs(60),
+                most_age: FOR_EVER,
+                most_attempts: u32::MAX,
+            },
+        }
+    }
+
+    fn start(&self) -> Run {
+        let outbox = Outbox::open(&Options {
+            path: self.directory.path().join("relay.db"),
+            deduplication_ids: 0,
+            longest_window: Duration::ZERO,
+            reject_bytes: 0,
+        });
+        let outbox = outbox.unwrap();
+        let target = Target {
+            name: Arc::from("accoil"),
+            endpoint: Arc::new(Endpoint::new("http://127.0.0.1:1").unwrap()),
+            concurrency: WORKERS,
+            rate: None,
+            timeout: Duration::from_secs(30),
+            schedule: self.schedule,
+            rests: Rests::default(),
+        };
+        let (work, received) = async_channel::unbounded::<Work>();
+        let (done, answers) = tokio::sync::mpsc::unbounded_channel();
+        let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(run_clock(outbox.clone(), self.step, stop.clone()));
+        for _ in 0..WORKERS {
+            let (received, done, destination) =
+                (received.clone(), done.clone(), Arc::clone(&self.destination));
+            tasks.spawn(async move {
+                while let Ok(work) = received.recv().await {
+                    let (time, outcome) = destination.lock().unwrap().begin(&work);
+                    tokio::time::sleep(time).await;
+                    destination.lock().unwrap().end(&work, &outcome);
+                    let _ = done.send(Done { work, outcome });
+                }
+            });
+        }
+        let dispatcher = Dispatcher::new(Arc::new(target), outbox.clone(), work, answers, shown);
+        tasks.spawn(dispatcher.run(stop.clone()));
+        Run { outbox, stop, tasks, status }
+    }
+
+    /// Accepts one more request of each of these users, as one post.
+    async fn accept(&mut self, run: &Run, users: impl IntoIterator<Item = String>) {
+        let mut accepted = Vec::new();
+        for user in users {
+            let number = self.numbers.entry(user.clone()).or_default();
+            accepted.push(Accepted {
+                original: Bytes::from_static(b"{}"),
+                message_id: None,
+                requests: vec![request(user, *number)],
+            });
+            *number += 1;
+            self.sent += 1;
+        }
+        let submission = Submission {
+            source: Arc::from("web"),
+            received_at: chrono::Utc::now(),
+            deduplication_window: Duration::ZERO,
+            accepted,
+            rejects: Vec::new(),
+        };
+        run.outbox.accept(submission).await.unwrap();
+    }
+
+    /// Until so many requests have been answered for good.
+    async fn ended(&self, count: usize) {
+        let mut ended = self.destination.lock().unwrap().ended.subscribe();
+        let reached = tokio::time::timeout(FOR_EVER, ended.wait_for(|ended| *ended >= count)).await;
+        let state = self.destination.lock().unwrap();
+        assert!(
+            reached.is_ok(),
+            "{} of {count} ended after {} calls",
+            *state.ended.borrow(),
+            state.calls.len()
+        );
+    }
+
+    /// Until all is through; then nothing may be left anywhere.
+    async fn conclude(self, mut run: Run) -> Status {
+        self.ended(self.sent).await;
+        let idle = |status: &Status| status.loaded == 0 && status.waiting_users == 0;
+        let status = tokio::time::timeout(FOR_EVER, run.status.wait_for(idle)).await;
+        let status = status.expect("users and requests are let go").unwrap().clone();
+        run.stop().await;
+        let run = self.start();
+        assert!(run.outbox.chunk_after(0).await.unwrap().is_none(), "a chunk is left");
+        assert_eq!(run.outbox.parked_users("accoil").await.unwrap(), [], "somebody is left parked");
+        run.stop().await;
+        let destination = self.destination.lock().unwrap();
+        assert_eq!(destination.faults, [""; 0], "in {} calls", destination.calls.len());
+        assert_eq!(*destination.ended.borrow(), self.sent, "each ended once");
+        status
+    }
+
+    fn calls_before(&self, end: Duration) -> usize {
+        self.destination.lock().unwrap().calls.iter().filter(|at| **at < end).count()
+    }
+}
+
+/// The paused clock moves on whenever nothing runs, and does not see that the outbox's thread does: this lets it
+/// move by one step at most before all that was asked of the outbox is done.
+async fn run_clock(outbox: Outbox, step: Duration, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let (outbox, handle) = (outbox.clone(), tokio::runtime::Handle::current());
+        // A blocking task stops the clock.
+        let all_done = move || handle.block_on(outbox.parked("accoil", Vec::new())).map(drop);
+        let _ = tokio::task::spawn_blocking(all_done).await;
+        tokio::time::sleep(step).await;
+    }
+}
+
+impl Run {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+        self.outbox.close().await;
+    }
+}
+
+fn request(user: String, number: u64) -> Request {
+    Request {
+        destination: Arc::from("accoil"),
+        mapping: Arc::from("Track Calls"),
+        action: "track",
+        path: "/v2/track",
+        user,
+        fingerprints: Vec::new(),
+        warnings: String::new(),
+        body: number.to_string().into_bytes(),
+    }
+}
+
+fn users(prefix: &str, count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(move |index| format!("{prefix}{index}"))
+}
+
+/// Any mixture of outcomes, a user with more than its share, and restarts in the middle.
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_all_arrive_once_and_in_order() {
+    for seed in 0..12 {
+        let (mut dice, mut choice) = (Dice(seed), Dice(seed ^ 0xABCD));
+        let bad = choice.roll(70);
+        let mut world = World::new(move |_| {
+            let time = Duration::from_millis(dice.roll(200));
+            let outcome = match dice.roll(100) {
+                roll if roll >= bad => answer(202),
+                roll if roll % 9 == 0 => answer(400),
+                roll if roll % 9 == 1 => answer(401),
+                roll if roll % 9 == 2 => Err(CallError::HeadersTimeout),
+                roll if roll % 9 == 3 => answer(429),
+                _ => answer(503),
+            };
+            (time, outcome)
+        });
+        let mut run = world.start();
+        for _ in 0..6 {
+            for _ in 0..choice.roll(12) {
+                let crowd = usize::try_from(choice.roll(30)).unwrap();
+                world.accept(&run, users("u", crowd)).await;
+                world.accept(&run, vec!["busy".to_owned(); 40]).await;
+            }
+            let share = world.sent * usize::try_from(choice.roll(100)).unwrap() / 100;
+            world.ended(share).await;
+            if choice.roll(2) == 0 {
+                run.stop().await;
+                run = world.start();
+            }
+        }
+        world.conclude(run).await;
+    }
+}
+
+/// A dead destination costs a probe now and then, whatever waits; then all of it arrives.
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_probes_and_a_bounded_window() {
+    const OUTAGE: Duration = Duration::from_secs(600);
+    let mut world = World::new(|call| {
+        let outcome = if call.at < OUTAGE { answer(503) } else { answer(202) };
+        (Duration::from_millis(20), outcome)
+    });
+    let mut run = world.start();
+    for _ in 0..40 {
+        world.accept(&run, users("u", 1_000)).await;
+    }
+    let mut most_loaded = 0;
+    while world.destination.lock().unwrap().started.elapsed() < OUTAGE {
+        run.status.changed().await.unwrap();
+        most_loaded = most_loaded.max(run.status.borrow_and_update().loaded);
+    }
+    assert!(most_loaded < 20_000, "{most_loaded} loaded of 40000");
+    let calls = world.calls_before(OUTAGE);
+    assert!(calls < WORKERS + 40, "{calls} calls to a dead destination");
+    world.conclude(run).await;
+}
+
+/// One user whose calls fail, again and again, while there is always more for the others than can be sent.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_does_not_keep_out_who_waits_for_a_retry() {
+    let mut world = World::new(|call| {
+        let fails = call.user == "unlucky" && call.attempt < 3;
+        (Duration::from_millis(10), if fails { answer(500) } else { answer(202) })
+    });
+    let run = world.start();
+    world.accept(&run, ["unlucky".to_owned()]).await;
+    for _ in 0..60 {
+        world.accept(&run, users("u", 1_000)).await;
+    }
+    let unlucky = || world.destination.lock().unwrap().last.contains_key("unlucky");
+    for thousand in 1..=60 {
+        world.ended(thousand * 1_000).await;
+        if unlucky() {
+            break;
+        }
+    }
+    let ended = *world.destination.lock().unwrap().ended.borrow();
+    assert!(unlucky() && ended < 50_000, "the fourth attempt came after {ended} others");
+    world.conclude(run).await;
+}
+
+/// One user's backlog, larger than the window, leaves room for everybody who comes later.
+#[tokio::test(start_paused = true)]
+async fn one_users_backlog_holds_up_nobody_else() {
+    let mut world = World::new(|_| (Duration::from_millis(50), answer(202)));
+    let run = world.start();
+    for _ in 0..18 {
+        world.accept(&run, vec!["busy".to_owned(); 1_000]).await;
+    }
+    world.accept(&run, users("u", 100)).await;
+    world.ended(200).await;
+    let destination = world.destination.lock().unwrap();
+    let busy = destination.last.get("busy").copied();
+    let others = destination.last.len() - 1;
+    assert!(others == 100 && busy < Some(200), "{others} others; busy is at {busy:?}");
+}
+
+/// A refused key buries nothing, is probed once a minute, and costs no attempt.
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_keeps_the_queue() {
+    const REFUSED: Duration = Duration::from_secs(3 * 60 * 60);
+    let mut world = World::new(|call| {
+        let outcome = match call.at {
+            at if at < REFUSED => answer(401),
+            at if at < REFUSED + Duration::from_secs(30) => answer(503),
+            _ => answer(202),
+        };
+        (Duration::from_millis(20), outcome)
+    });
+    world.step = Duration::from_secs(1);
+    world.schedule.most_attempts = 60;
+    world.schedule.most_age = Duration::from_secs(60 * 60);
+    let mut run = world.start();
+    for _ in 0..50 {
+        world.accept(&run, users("u", 20)).await;
+    }
+    let refused = |status: &Status| status.state == State::CredentialsRefused;
+    let status = run.status.wait_for(refused).await.unwrap().clone();
+    assert_eq!(status.reason(), Some("answered 401"));
+    let answers_again = |status: &Status| status.state == State::Ok;
+    let _ = run.status.wait_for(answers_again).await.unwrap();
+    let (calls, minutes) = (world.calls_before(REFUSED), 3 * 60);
+    assert!(calls <= minutes + WORKERS, "{calls} calls in {minutes} minutes");
+    let status = world.conclude(run).await;
+    assert_eq!((status.state, status.dead, status.delivered), (State::Ok, 0, 1_000));
+}

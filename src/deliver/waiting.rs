@@ -1,0 +1,58 @@
+//! The users of a destination with requests parked in the outbox, and when each is to be looked at again.
+//!
+//! Every one of them is either in the heap once or has requests in the window; nobody is forgotten.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+
+use tokio::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    users: HashSet<String>,
+    due: BinaryHeap<Reverse<(Instant, String)>>,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(super) fn holds(&self, user: &str) -> bool {
+        !self.users.is_empty() && self.users.contains(user)
+    }
+
+    /// The user has something parked, and something in the window that will end.
+    pub(super) fn join(&mut self, user: &str) {
+        if !self.holds(user) {
+            self.users.insert(user.to_owned());
+        }
+    }
+
+    /// The user has something parked, nothing in the window, and is to be looked at then.
+    pub(super) fn due_at(&mut self, user: &str, at: Instant) {
+        self.join(user);
+        self.due.push(Reverse((at, user.to_owned())));
+    }
+
+    /// Takes users out of the heap whose time has come.
+    pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<String> {
+        let mut users = Vec::new();
+        while users.len() < most
+            && self.next_due().is_some_and(|at| at <= now)
+            && let Some(Reverse((_, user))) = self.due.pop()
+        {
+            users.push(user);
+        }
+        users
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Nothing of the user is parked any more.
+    pub(super) fn leave(&mut self, user: &str) {
+        self.users.remove(user);
+    }
+}

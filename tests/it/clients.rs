@@ -1,0 +1,44 @@
+//! Real, unmodified SDKs against a real listener: each flushes without an error and each call is at the sandbox,
+//! once, within a second. What each does is in `tests/clients`.
+
+use std::process::Command;
+
+use crate::relay::TestRelay;
+
+/// One source of each kind, known by the same key: `run.mjs` gives every SDK one key.
+const CLIENTS: &str = r#"
+[[sources]]
+name = "segment"
+kind = "segment"
+write_key = "clients-write-key"
+
+[[sources]]
+name = "amplitude"
+kind = "amplitude"
+write_key = "clients-write-key"
+
+[[destinations]]
+name = "accoil"
+api_key = "accoil-key"
+base_url = "${SANDBOX}"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sdk_delivers_each_of_its_calls_once() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+    assert!(
+        std::path::Path::new(folder).join("node_modules").exists(),
+        "the SDKs are not installed: run tests/run, or tests/install.sh once"
+    );
+    let test = TestRelay::start(CLIENTS).await;
+    let mut run = Command::new("node");
+    run.current_dir(folder)
+        .arg("run.mjs")
+        .args(["--relay", &test.url("")])
+        .args(["--sandbox", test.sandbox_url()]);
+    let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    test.stop().await;
+}

@@ -1,0 +1,151 @@
+//! Every fenced example of docs/mappings.md is run. Its tag says how:
+//!
+//! `json mapping`, `json event`, `json output`: what the mapping makes of the event, as `eval mapping` does;
+//! `fql trigger` with `json matches` and `json misses`: events that it takes and that it does not;
+//! `toml file`, `json file`: a mapping file, in force until the next heading; else the presets are;
+//! `toml wrong` with `text faults`: one that does not load, and why;
+//! `json received` with `json answer` (`strict`) or `json explain`: an event and what `map` says to it;
+//! `console`: after `$` a command, below it what it prints.
+
+use std::path::Path;
+use std::process::Command;
+
+use accoil_relay::json::Value;
+use accoil_relay::mapping::directive::{Directive, transform};
+use accoil_relay::mapping::trigger::Trigger;
+use accoil_relay::mapping::{Fault, Mappings};
+use tempfile::TempDir;
+
+use crate::commands::{answers, configuration};
+
+const PAGE: &str = include_str!("../../docs/mappings.md");
+
+struct Block<'p> {
+    tag: &'p str,
+    text: String,
+    line: usize,
+    /// How many headings stand before it.
+    section: usize,
+}
+
+fn blocks() -> Vec<Block<'static>> {
+    let (mut blocks, mut open, mut section) = (Vec::new(), None, 0);
+    for (index, line) in PAGE.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(tag), None) => open = Some(Block { tag, text: String::new(), line: index + 1, section }),
+            (Some(_), _) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text.push_str(&format!("{line}\n")),
+            (None, None) => section += usize::from(line.starts_with('#')),
+        }
+    }
+    blocks
+}
+
+/// The mapping files in our own form.
+pub(crate) fn files() -> Vec<String> {
+    blocks().into_iter().filter(|block| block.tag == "toml file").map(|block| block.text).collect()
+}
+
+#[test]
+fn every_example_does_what_the_page_says() {
+    let mut page = Page { folder: tempfile::tempdir().unwrap(), last: Vec::new(), run: 0 };
+    for block in blocks() {
+        page.run(&block);
+        page.last.push(block);
+    }
+    assert!(page.run > 30, "only {} examples were found", page.run);
+}
+
+struct Page {
+    folder: TempDir,
+    last: Vec<Block<'static>>,
+    run: usize,
+}
+
+impl Page {
+    /// The last block with this tag.
+    fn last(&self, tag: &str) -> &str {
+        &self.last.iter().rfind(|block| block.tag == tag).unwrap_or_else(|| panic!("no {tag} before")).text
+    }
+
+    fn run(&mut self, block: &Block<'_>) {
+        let (line, text) = (block.line, &block.text);
+        self.run += 1;
+        match block.tag {
+            "json output" => assert_eq!(self.output(), compact(text), "line {line}"),
+            "json matches" => assert!(self.matches(text), "line {line}"),
+            "json misses" => assert!(!self.matches(text), "line {line}"),
+            "toml file" => {
+                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+            }
+            "json file" => {
+                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+            }
+            "text faults" => {
+                let wrong = self.load("mappings.toml", self.last("toml wrong"));
+                assert_eq!(wrong.unwrap_err(), *text, "line {line}");
+            }
+            "json answer" => assert_eq!(self.map(block, &[]), compact(text), "line {line}"),
+            "json answer strict" => assert_eq!(self.map(block, &["--strict"]), compact(text), "line {line}"),
+            "json explain" => {
+                let answer = self.map(block, &["--explain"]);
+                let answer = Value::parse(&answer).unwrap();
+                assert_eq!(answer.get("explain").unwrap().to_string(), compact(text), "line {line}");
+            }
+            "console" => assert_eq!(console(text), *text, "line {line}"),
+            "json mapping" | "json event" | "fql trigger" | "toml wrong" | "json received" => self.run -= 1,
+            other => panic!("line {line}: nothing is known about {other:?}"),
+        }
+    }
+
+    fn output(&self) -> String {
+        let (mapping, event) = (self.last("json mapping"), self.last("json event"));
+        let mapping = Directive::compile_mapping(&Value::parse(mapping).unwrap()).unwrap();
+        transform(&mapping, &Value::parse(event).unwrap()).unwrap().to_string()
+    }
+
+    fn matches(&self, event: &str) -> bool {
+        let trigger = Trigger::parse(self.last("fql trigger").trim()).unwrap();
+        trigger.matches(&Value::parse(event).unwrap())
+    }
+
+    /// Loads a mapping file; warnings count as faults.
+    fn load(&self, name: &str, text: &str) -> Result<(), String> {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        let told = |faults: &[Fault]| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>();
+        match Mappings::load(&[name.to_owned()], self.folder.path()) {
+            Ok(mappings) if mappings.warnings.is_empty() => Ok(()),
+            Ok(mappings) => Err(told(&mappings.warnings)),
+            Err(faults) => Err(told(&faults)),
+        }
+    }
+
+    /// What `map` says to the last event with the mapping file of this section, or with the presets.
+    fn map(&self, block: &Block<'_>, more: &[&str]) -> String {
+        let own = self.last.iter().rfind(|other| other.section == block.section && other.tag == "toml file");
+        let mappings = own.map_or("segment", |own| {
+            std::fs::write(self.folder.path().join("mappings.toml"), &own.text).unwrap();
+            "mappings.toml"
+        });
+        let config = configuration(self.folder.path(), &[mappings]);
+        let mut arguments = vec!["--config", &config, "map", "--source", "segment"];
+        arguments.extend(more);
+        answers(&arguments, &compact(self.last("json received"))).concat()
+    }
+}
+
+fn compact(text: &str) -> String {
+    Value::parse(text).unwrap_or_else(|error| panic!("{error}: {text}")).to_string()
+}
+
+/// The commands and what they print, one after the other.
+fn console(text: &str) -> String {
+    let binary = Path::new(env!("CARGO_BIN_EXE_accoil-relay")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let mut said = String::new();
+    for command in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let run = Command::new("sh").args(["-c", command]).env("PATH", &path).output().unwrap();
+        said += &format!("$ {command}\n{}", String::from_utf8(run.stdout).unwrap());
+    }
+    said
+}

@@ -1,0 +1,18 @@
+//! What fuzzing has found or begun with (`fuzz/corpus`), replayed at every test run.
+
+use std::path::Path;
+
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+
+#[test]
+fn the_corpus_of_every_fuzz_target_passes() {
+    for (target, check) in
+        [("trigger", checks::trigger as fn(&[u8])), ("path", checks::path), ("decode", checks::decode)]
+    {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 5, "{} has only {} files", folder.display(), files.len());
+        files.iter().for_each(|file| check(&std::fs::read(file).unwrap()));
+    }
+}
