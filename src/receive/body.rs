@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 const UNIT: usize = 1024;
 /// A body whose length is not announced gets room in steps of this.
 const STEP: usize = 64 * 1024;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Of a refused body at most this much is still received, and thrown away.
 const MOST_DISCARDED: usize = 64 << 20;
 
@@ -60,8 +61,8 @@ impl Room {
 pub(super) struct Text {
     /// Always UTF-8.
     pub(super) bytes: Bytes,
-    /// Bytes that were no UTF-8 were replaced by U+FFFD: the items that have one are refused.
-    pub(super) mended: bool,
+    /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
+    pub(super) mended_from: Option<usize>,
     _room: Arc<OwnedSemaphorePermit>,
 }
 
@@ -103,9 +104,14 @@ pub(super) async fn read(
         Encoding::Gzip => decompress(MultiGzDecoder::new(&bytes[..]), limit, room, &mut taken)?,
         Encoding::Deflate => decompress(ZlibDecoder::new(&bytes[..]), limit, room, &mut taken)?,
     };
-    let mended = std::str::from_utf8(&bytes).is_err();
-    let bytes = if mended { Bytes::from(String::from_utf8_lossy(&bytes).into_owned()) } else { bytes };
-    Ok(Text { bytes, mended, _room: Arc::new(taken) })
+    // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
+    let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
+    let mended_from = std::str::from_utf8(&bytes).err().map(|error| error.valid_up_to());
+    let bytes = match mended_from {
+        Some(_) => Bytes::from(String::from_utf8_lossy(&bytes).into_owned()),
+        None => bytes,
+    };
+    Ok(Text { bytes, mended_from, _room: Arc::new(taken) })
 }
 
 async fn receive(
