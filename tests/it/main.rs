@@ -4,10 +4,12 @@
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod clients;
+mod command_line;
 mod commands;
 mod docs_mappings;
 mod fuzz_corpus;
 mod http;
+mod map;
 mod readme;
 mod receive;
 mod reference;
