@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod clients;
+mod command_line;
 mod commands;
 mod crash;
 mod dead_letters;
@@ -13,6 +14,7 @@ mod fuzz_corpus;
 mod http;
 mod outage;
 mod outbox;
+mod map;
 mod readme;
 mod receive;
 mod reference;
