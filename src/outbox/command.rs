@@ -18,8 +18,9 @@ pub(super) enum Command {
         /// The reject of which the submission was made: it leaves with the same commit.
         replayed: Option<i64>,
         reply: Reply<Receipt>,
-        /// Room in memory, given back after the commit.
-        _room: OwnedSemaphorePermit,
+        /// Given back after the commit, by being dropped.
+        #[expect(dead_code, reason = "held, never read")]
+        room: OwnedSemaphorePermit,
     },
     Settle(Vec<Settlement>),
     /// Through the writer, so that what was settled before is seen.

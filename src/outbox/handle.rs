@@ -90,9 +90,9 @@ impl Outbox {
         let size = submission.size();
         self.shown.space.check(size as u64)?;
         let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
-        let _room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
         let (reply, receipt) = oneshot::channel();
-        self.ask(Command::Accept { submission, replayed, reply, _room })?;
+        self.ask(Command::Accept { submission, replayed, reply, room })?;
         receipt.await.unwrap_or(Err(AcceptError::Failed))
     }
 

@@ -40,11 +40,18 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let store = Store::open_locked(path, lock)?;
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0 };
-    match Connection::open(&recovered.aside) {
+    match open_damaged(&recovered.aside) {
         Ok(old) => take_over(&old, &store.connection, &mut recovered).map_err(failed)?,
         Err(_) => recovered.unreadable += 1,
     }
     Ok(Some(recovered))
+}
+
+/// With this switch SQLite reads a file that is shorter than it says.
+fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch("PRAGMA writable_schema = ON")?;
+    Ok(connection)
 }
 
 /// The log goes with its file, under the name by which SQLite finds it.

@@ -214,7 +214,7 @@ impl Writer {
         for &chunk in &group.touched {
             match self.progress.get(&chunk) {
                 Some(progress) if !progress.is_complete() => {
-                    sqlite::save_progress(connection, chunk, progress)?
+                    sqlite::save_progress(connection, chunk, progress)?;
                 }
                 _ => {
                     group.freed += sqlite::delete(connection, chunk)?;

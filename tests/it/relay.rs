@@ -44,7 +44,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const FILE: &str = "accoil-relay.toml";
 
 /// Where everything that is not of interest to a test goes: free ports, files in the folder.
-fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
     vec![
         ("SANDBOX", sandbox.to_owned()),
         ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -128,15 +128,22 @@ pub(crate) fn command() -> Command {
 pub(crate) struct Process {
     child: Child,
     address: String,
+    admin_address: String,
     log: Arc<Mutex<String>>,
 }
 
 impl Process {
     /// Writes the configuration into the folder, starts, and returns when `/readyz` says so.
     pub(crate) async fn start(directory: &Path, toml: &str, sandbox: &str) -> Self {
+        let mut serve = command();
+        serve.arg("serve");
+        Self::start_as(serve, directory, toml, sandbox).await
+    }
+
+    /// The same, by a command of the test's own that runs `serve` in the end.
+    pub(crate) async fn start_as(mut serve: Command, directory: &Path, toml: &str, sandbox: &str) -> Self {
         std::fs::write(directory.join(FILE), toml).unwrap();
-        let mut child = command()
-            .arg("serve")
+        let mut child = serve
             .current_dir(directory)
             .envs(surroundings(directory, sandbox))
             .env("ACCOIL_RELAY_LOG__FORMAT", "json")
@@ -144,20 +151,30 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (found, address) = oneshot::channel();
+        let (found, addresses) = oneshot::channel();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || read_log(BufReader::new(stderr), &kept, found));
-        let address = tokio::time::timeout(PATIENCE, address).await.expect("it starts in time");
-        let address = address.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
-        let process = Self { child, address, log };
+        let addresses = tokio::time::timeout(PATIENCE, addresses).await.expect("it starts in time");
+        let [address, admin_address] =
+            addresses.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
+        let process = Self { child, address, admin_address, log };
         let ready = send(Method::GET, &process.url("/readyz"), &[], "").await;
         assert_eq!(ready.status, 200, "{ready:?}");
         process
     }
 
+    /// Of the public listener.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin_address)
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
@@ -211,17 +228,18 @@ impl Drop for Process {
     }
 }
 
-/// Keeps what is logged and tells the address of the public listener as soon as it is named.
-fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<String>) {
+/// Keeps what is logged and tells the addresses of the public and the admin listener as soon as they are named.
+fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<[String; 2]>) {
     let mut found = Some(found);
     for line in lines.lines().map_while(Result::ok) {
         let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         log.lock().unwrap().push_str(&(line + "\n"));
-        if let Some(address) = entry["server.listen"].as_str()
+        if let (Some(address), Some(admin)) =
+            (entry["server.listen"].as_str(), entry["admin.listen"].as_str())
             && let Some(found) = found.take()
         {
             // Nobody asks any more if the test has failed meanwhile.
-            let _ = found.send(address.to_owned());
+            let _ = found.send([address.to_owned(), admin.to_owned()]);
         }
     }
 }
