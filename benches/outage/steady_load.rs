@@ -15,11 +15,12 @@ use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Target};
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Collected, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const USERS: usize = 500;
@@ -86,7 +87,8 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
     let destination = Arc::new(Destination::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let server = tokio::spawn(serve(listener, Arc::clone(&destination)));
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, Arc::clone(&destination)));
 
     let directory = tempfile::tempdir().expect("a folder");
     let outbox = open(directory.path());
@@ -111,7 +113,7 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
             accepted = wanted;
         }
         let delivered = destination.delivered();
-        if samples.last().is_none_or(|last| at - last.at >= Duration::from_secs(1)) {
+        if samples.last().is_none_or(|last| at.saturating_sub(last.at) >= Duration::from_secs(1)) {
             samples.push(Sample { at, accepted, delivered, resident_bytes: resident_bytes() });
             samples.last().into_iter().for_each(&mut watch);
         }
@@ -132,7 +134,6 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
     };
     tasks.stop(Duration::from_secs(10)).await;
     outbox.close().await;
-    server.abort();
     figures
 }
 
@@ -247,12 +248,13 @@ impl Destination {
 }
 
 async fn serve(listener: TcpListener, destination: Arc<Destination>) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let destination = Arc::clone(&destination);
         let service = service_fn(move |request: http::Request<Incoming>| {
             let destination = Arc::clone(&destination);
             async move {
-                let body = request.into_body().collect().await.map(|body| body.to_bytes());
+                let body = request.into_body().collect().await.map(Collected::to_bytes);
                 let mut response = http::Response::new(Empty::<Bytes>::new());
                 let status = body.map_or(400, |body| destination.take(&body));
                 *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
@@ -260,7 +262,7 @@ async fn serve(listener: TcpListener, destination: Arc<Destination>) {
             }
         });
         let connection = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(connection.serve_connection(TokioIo::new(stream), service));
     }
 }
 
