@@ -1,5 +1,7 @@
 //! HTTP as odd senders speak it: old versions, missing and contradicting headers, bodies that never come.
 
+use std::fmt::Write as _;
+
 use super::{TRACK, raw};
 use crate::relay::TestRelay;
 
@@ -62,7 +64,7 @@ async fn odd_requests_are_answered() {
     ];
     let mut text = String::new();
     for (name, request) in cases {
-        text += &format!("{name}: {}\n", told(&raw(&relay, request).await));
+        writeln!(text, "{name}: {}", told(&raw(&relay, request).await)).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
     HTTP/1.0: 200 "-"
