@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod config;
+pub mod dead_letters;
 pub mod demo;
 mod error;
 pub mod eval;
@@ -37,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the relay until SIGTERM or Ctrl-C
-    Serve,
+    Serve(serve::ServeArgs),
     /// See it work: a stand-in Accoil, the relay, and sample events through both
     Demo(demo::DemoArgs),
     /// Run the stand-in Accoil alone
@@ -51,6 +52,9 @@ enum Command {
     Eval(eval::Eval),
     /// Ask each destination whether it is reachable and takes the form of the key
     TestConnection,
+    /// What could not be delivered or mapped: list, show, export, replay or purge it
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Show or explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -68,13 +72,14 @@ enum ConfigCommand {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Serve => serve::run(&load(file)?).await,
+        Command::Serve(args) => serve::run(&args, &load(file)?).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Sandbox(args) => sandbox::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args, file),
         Command::Eval(what) => eval::run(what),
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
+        Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

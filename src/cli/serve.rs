@@ -6,11 +6,22 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
-use crate::run::Relay;
+use crate::outbox;
+use crate::run::{Relay, StartError};
 use crate::telemetry;
 
-pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// If the outbox is damaged: move it aside and take what can be read of it into a new one
+    #[arg(long)]
+    pub recover_outbox: bool,
+}
+
+pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log);
+    if args.recover_outbox {
+        recover(config).await?;
+    }
     let mut signals = Signals::new()?;
     // From here on SIGHUP no longer ends the process, not while it starts or stops either.
     let mut hangup = listen(SignalKind::hangup())?;
@@ -30,6 +41,14 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     }
     // What was not done by the deadline is kept: that is no failure.
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn recover(config: &Config) -> anyhow::Result<()> {
+    let path = config.outbox.path.clone();
+    let recover = move || outbox::recover(&path, chrono::Utc::now());
+    let recovered = tokio::task::spawn_blocking(recover).await?.map_err(StartError::from)?;
+    telemetry::recovered(recovered.as_ref());
+    Ok(())
 }
 
 /// SIGTERM and Ctrl-C, as one.

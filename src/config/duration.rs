@@ -9,7 +9,7 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 const LONGEST: u64 = 366 * 86_400_000;
 
 /// `None` for anything but a whole number directly followed by a unit, or for more than a year.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, milliseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;

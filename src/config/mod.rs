@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use accounts::{Accounts, Vitally};
 pub use destination::{Destination, MrrUnit};
+pub(crate) use duration::parse as parse_duration;
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Place};
 pub use outbox::{Deliver, Outbox};

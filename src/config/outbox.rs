@@ -14,6 +14,14 @@ pub struct Outbox {
     pub path: PathBuf,
     /// Event ids kept in memory over all sources, the oldest out first; none switches de-duplication off.
     pub deduplication_ids: usize,
+    /// Bytes that may wait to be delivered, and that must stay free on the disk; beyond either senders hear 503.
+    pub max_bytes: u64,
+    pub min_free_disk: u64,
+    /// How long and how many bytes of dead letters and rejects are kept, the oldest out first.
+    pub keep_dead_letters: Duration,
+    pub max_dead_letter_bytes: u64,
+    pub keep_rejects: Duration,
+    pub max_reject_bytes: u64,
 }
 
 /// `[deliver]`: when a call that failed is made again, and when no more.
@@ -33,6 +41,12 @@ impl Outbox {
         Self {
             path: section.need("url", sqlite_path),
             deduplication_ids: section.need("deduplication_ids", value::whole(0..=100_000_000)),
+            max_bytes: section.need("max_bytes", value::size),
+            min_free_disk: section.need("min_free_disk", value::size_or_none),
+            keep_dead_letters: section.need("keep_dead_letters", value::duration),
+            max_dead_letter_bytes: section.need("max_dead_letter_bytes", value::size),
+            keep_rejects: section.need("keep_rejects", value::duration),
+            max_reject_bytes: section.need("max_reject_bytes", value::size),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use secrecy::SecretString;
 
-use super::{Config, Destination, Limits, Source, destination, duration, server, source};
+use super::{Config, Destination, Limits, Outbox, Source, destination, duration, server, source};
 
 /// Stands where a secret is.
 pub(super) const HIDDEN: &str = "[hidden]";
@@ -25,7 +25,7 @@ pub fn show(config: &Config) -> String {
     config.destinations.iter().for_each(|one| destination(&mut page, one));
     page.heading("[outbox]");
     page.text("url", &format!("sqlite:{}", config.outbox.path.display()));
-    page.number("deduplication_ids", config.outbox.deduplication_ids);
+    outbox(&mut page, &config.outbox);
     page.heading("[deliver]");
     page.duration("retry_initial", config.deliver.retry_initial);
     page.duration("retry_max", config.deliver.retry_max);
@@ -60,6 +60,16 @@ fn limits(page: &mut Page, limits: &Limits) {
     page.number("amplitude_events", limits.amplitude_events);
     page.number("json_depth", limits.json_depth);
     page.number("buffered_bytes", limits.buffered_bytes);
+}
+
+fn outbox(page: &mut Page, outbox: &Outbox) {
+    page.number("deduplication_ids", outbox.deduplication_ids);
+    page.size("max_bytes", outbox.max_bytes);
+    page.size("min_free_disk", outbox.min_free_disk);
+    page.duration("keep_dead_letters", outbox.keep_dead_letters);
+    page.size("max_dead_letter_bytes", outbox.max_dead_letter_bytes);
+    page.duration("keep_rejects", outbox.keep_rejects);
+    page.size("max_reject_bytes", outbox.max_reject_bytes);
 }
 
 fn source(page: &mut Page, source: &Source) {
@@ -128,6 +138,10 @@ impl Page {
 
     fn number(&mut self, key: &str, number: usize) {
         self.pair(key, i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    fn size(&mut self, key: &str, bytes: u64) {
+        self.pair(key, i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     fn duration(&mut self, key: &str, duration: std::time::Duration) {

@@ -102,6 +102,24 @@ pub(super) fn bytes(node: &Node) -> Reading<usize> {
     whole(1..=u32::MAX)(node)
 }
 
+/// A number of bytes on a disk, more than none.
+pub(super) fn size(node: &Node) -> Reading<u64> {
+    match size_or_none(node)? {
+        0 => Err(Complaint::new("must be more than nothing", "write a whole number of bytes")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A number of bytes on a disk; none is one too.
+pub(super) fn size_or_none(node: &Node) -> Reading<u64> {
+    let number = match &node.value {
+        Value::Whole(number) => u64::try_from(*number).ok(),
+        Value::Text(text) => text.parse().ok().filter(|number| i64::try_from(*number).is_ok()),
+        _ => None,
+    };
+    number.ok_or_else(|| Complaint::new("is not a whole number of bytes", "write one without quotes or unit"))
+}
+
 pub(super) fn switch(node: &Node) -> Reading<bool> {
     match &node.value {
         Value::Switch(switch) => Ok(*switch),

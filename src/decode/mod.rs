@@ -54,6 +54,44 @@ impl Form {
         })
     }
 
+    const ALL: [Self; 12] = [
+        Self::SegmentWebhook,
+        Self::SegmentCall(EventType::Identify),
+        Self::SegmentCall(EventType::Track),
+        Self::SegmentCall(EventType::Page),
+        Self::SegmentCall(EventType::Screen),
+        Self::SegmentCall(EventType::Group),
+        Self::SegmentCall(EventType::Alias),
+        Self::SegmentBatch,
+        Self::AmplitudeStream,
+        Self::AmplitudeUpload,
+        Self::AmplitudeIdentify,
+        Self::AmplitudeGroupIdentify,
+    ];
+
+    /// By which it is stored with what came in it; such names never change.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SegmentWebhook => "segment webhook",
+            Self::SegmentCall(EventType::Identify) => "segment identify",
+            Self::SegmentCall(EventType::Track) => "segment track",
+            Self::SegmentCall(EventType::Page) => "segment page",
+            Self::SegmentCall(EventType::Screen) => "segment screen",
+            Self::SegmentCall(EventType::Group) => "segment group",
+            Self::SegmentCall(EventType::Alias) => "segment alias",
+            Self::SegmentBatch => "segment batch",
+            Self::AmplitudeStream => "amplitude stream",
+            Self::AmplitudeUpload => "amplitude upload",
+            Self::AmplitudeIdentify => "amplitude identify",
+            Self::AmplitudeGroupIdentify => "amplitude group identify",
+        }
+    }
+
+    /// The form of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.name() == name)
+    }
+
     /// Webhook set-up pages test the connection with an empty object.
     const fn takes_connection_test(self) -> bool {
         matches!(self, Self::SegmentWebhook | Self::AmplitudeStream)

@@ -1,5 +1,7 @@
 //! A chunk read back: the requests of one commit group, sliced out of its bytes for one destination.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::Place;
@@ -15,6 +17,8 @@ pub struct Chunk {
     /// Requests that were settled in an earlier run, a bit each; empty when none was.
     pub(super) settled: Vec<u8>,
     pub(super) bytes: Bytes,
+    /// False when the bytes are not those that were written: then none of it is read.
+    pub(super) is_sound: bool,
 }
 
 /// One request on its way to one destination.
@@ -64,23 +68,45 @@ impl Chunk {
     /// written by something else, and the caller is told by `Err` with what could be read before.
     pub fn jobs(&self, destination: &str) -> Result<Vec<Job>, Vec<Job>> {
         let mut jobs = Vec::new();
-        match self.read(destination, &mut jobs) {
+        if !self.is_sound {
+            return Err(jobs);
+        }
+        let read = self.read(|place, source, original, mut request| {
+            if is_for(&request, destination) {
+                jobs.push(read_job(&mut request, place, Text::new(source.clone())?, original.clone())?);
+            }
+            Some(())
+        });
+        match read {
             Some(()) => Ok(jobs),
             None => Err(jobs),
         }
     }
 
-    fn read(&self, destination: &str, jobs: &mut Vec<Job>) -> Option<()> {
+    /// Counts the unsettled requests of every destination, as far as they can be read.
+    pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
+        let _ = self.read(|_, _, _, mut request| {
+            let destination = request.text()?;
+            match counts.get_mut(destination.as_str()) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(destination.as_str().to_owned(), 1)),
+            }
+            Some(())
+        });
+    }
+
+    /// Hands each unsettled request to `each`, with its place, source and original, until it cannot read one.
+    fn read(&self, mut each: impl FnMut(Place, &Bytes, &Bytes, Reader) -> Option<()>) -> Option<()> {
         let mut reader = Reader(self.bytes.clone());
         let mut index = 0;
         while !reader.is_empty() {
             let source = reader.field()?;
             let original = reader.field()?;
             for _ in 0..reader.count()? {
-                let mut request = Reader(reader.field()?);
-                let place = Place::Chunk { chunk: self.id, index, of: self.requests };
-                if !self.is_settled(index) && is_for(&request, destination) {
-                    jobs.push(read_job(&mut request, place, Text::new(source.clone())?, original.clone())?);
+                let request = Reader(reader.field()?);
+                if !self.is_settled(index) {
+                    let place = Place::Chunk { chunk: self.id, index, of: self.requests };
+                    each(place, &source, &original, request)?;
                 }
                 index += 1;
             }
@@ -151,7 +177,7 @@ mod tests {
         let mut bytes = Vec::new();
         frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]));
         frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]));
-        let chunk = Chunk { id: 5, requests: 4, settled: vec![0b100], bytes: bytes.into() };
+        let chunk = Chunk { id: 5, requests: 4, settled: vec![0b100], bytes: bytes.into(), is_sound: true };
         let jobs = chunk.jobs("a").unwrap();
         let seen: Vec<_> =
             jobs.iter().map(|job| (job.source.as_str(), job.user.as_str(), job.place.order())).collect();
@@ -170,6 +196,7 @@ mod tests {
                 requests: 2,
                 settled: vec![],
                 bytes: Bytes::copy_from_slice(&bytes[..length]),
+                is_sound: true,
             };
             let (Ok(jobs) | Err(jobs)) = chunk.jobs("a");
             assert!(jobs.len() <= 1);

@@ -9,35 +9,67 @@ use bytes::{Buf, Bytes};
 use super::Accepted;
 use crate::accoil::{Fingerprint, Request};
 
-/// Appends one event with its requests.
-pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {
-    put(out, source.as_bytes());
-    put(out, &event.original);
-    put_count(out, event.requests.len());
-    for request in &event.requests {
-        // The request's own length first, so that a reader can slice it off whole.
-        let start = out.len();
-        put_count(out, 0);
-        write_request(out, request);
-        let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-        if let Some(slot) = out.get_mut(start..start + 4) {
-            slot.copy_from_slice(&length.to_le_bytes());
+/// A request's fields, in the order in which they are written.
+pub(super) struct Fields<'a> {
+    pub(super) destination: &'a str,
+    pub(super) user: &'a str,
+    pub(super) path: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) mapping: &'a str,
+    pub(super) action: &'a str,
+    pub(super) warnings: &'a str,
+    pub(super) fingerprints: &'a [Fingerprint],
+}
+
+impl<'a> Fields<'a> {
+    fn of(request: &'a Request) -> Self {
+        Self {
+            destination: &request.destination,
+            user: &request.user,
+            path: request.path,
+            body: &request.body,
+            mapping: &request.mapping,
+            action: request.action,
+            warnings: &request.warnings,
+            fingerprints: &request.fingerprints,
         }
     }
 }
 
-fn write_request(out: &mut Vec<u8>, request: &Request) {
+/// Appends one event with its requests.
+pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {
+    write_head(out, source, &event.original, event.requests.len());
+    for request in &event.requests {
+        write_request(out, &Fields::of(request));
+    }
+}
+
+/// Appends an event of which so many requests follow.
+pub(super) fn write_head(out: &mut Vec<u8>, source: &str, original: &[u8], requests: usize) {
+    put(out, source.as_bytes());
+    put(out, original);
+    put_count(out, requests);
+}
+
+pub(super) fn write_request(out: &mut Vec<u8>, request: &Fields<'_>) {
+    // The request's own length first, so that a reader can slice it off whole.
+    let start = out.len();
+    put_count(out, 0);
     put(out, request.destination.as_bytes());
     put(out, request.user.as_bytes());
     put(out, request.path.as_bytes());
-    put(out, &request.body);
+    put(out, request.body);
     put(out, request.mapping.as_bytes());
     put(out, request.action.as_bytes());
     put(out, request.warnings.as_bytes());
     put_count(out, request.fingerprints.len());
-    for fingerprint in &request.fingerprints {
+    for fingerprint in request.fingerprints {
         out.extend_from_slice(&fingerprint.key.to_le_bytes());
         out.extend_from_slice(&fingerprint.content.to_le_bytes());
+    }
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    if let Some(slot) = out.get_mut(start..start + 4) {
+        slot.copy_from_slice(&length.to_le_bytes());
     }
 }
 

@@ -1,14 +1,18 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
-use super::sqlite::{self, DeadLetter, OpenError, Parked, Store, StoredReject};
+use super::command::Command;
+use super::space::Space;
+use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
-use super::writer::{Command, Shown, Writer};
+use super::writer::{Shown, Writer};
 use super::{AcceptError, Options, Receipt, Settlement, Submission};
 use crate::accoil::Fingerprint;
 
@@ -25,6 +29,11 @@ pub enum ReadError {
     #[error("the outbox is closed")]
     Closed,
 }
+
+/// Why a replay or a purge was not done; nothing was changed.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error("nothing was changed: {0}")]
+pub struct ChangeError(#[from] pub AcceptError);
 
 /// A cheap clone; the last one gone closes the outbox.
 #[derive(Debug, Clone)]
@@ -45,10 +54,12 @@ impl Outbox {
         let store = Store::open(path)?;
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
+        let space = space(&store.connection, options).map_err(database)?;
         let shown = Arc::new(Shown {
             tail: Mutex::new(Tail::new(TAIL_BYTES, last)),
             latest: watch::Sender::new(last),
             failed: watch::Sender::new(false),
+            space,
         });
         let writer = Writer::new(store, options, Arc::clone(&shown)).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -67,12 +78,59 @@ impl Outbox {
 
     /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
     pub async fn accept(&self, submission: Submission) -> Result<Receipt, AcceptError> {
-        let kib = u32::try_from(submission.size().div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
+        self.store(submission, None).await
+    }
+
+    /// Stores what a reject was replayed into, and removes the reject with the same commit.
+    pub async fn replay_reject(&self, id: i64, submission: Submission) -> Result<Receipt, ChangeError> {
+        Ok(self.store(submission, Some(id)).await?)
+    }
+
+    async fn store(&self, submission: Submission, replayed: Option<i64>) -> Result<Receipt, AcceptError> {
+        let size = submission.size();
+        self.shown.space.check(size as u64)?;
+        let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
         let (reply, receipt) = oneshot::channel();
-        let command = Command::Accept { submission, reply, room };
-        self.commands.send(command).map_err(|_| AcceptError::Failed)?;
+        self.ask(Command::Accept { submission, replayed, reply, room })?;
         receipt.await.unwrap_or(Err(AcceptError::Failed))
+    }
+
+    fn ask(&self, command: Command) -> Result<(), AcceptError> {
+        self.commands.send(command).map_err(|_| AcceptError::Failed)
+    }
+
+    /// Stores the requests of these dead letters anew, in this order, behind all that their users have waiting; says
+    /// how many there were.
+    pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<usize, ChangeError> {
+        let (reply, changed) = oneshot::channel();
+        self.ask(Command::Replay { dead_letters, reply })?;
+        Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    /// Removes these for good; says how many there were.
+    pub async fn purge(&self, kind: Kind, ids: Vec<i64>) -> Result<usize, ChangeError> {
+        let (reply, changed) = oneshot::channel();
+        self.ask(Command::Purge { kind, ids, reply })?;
+        Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    /// Bytes that wait to be delivered.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shown.space.waiting()
+    }
+
+    /// Requests that wait for other destinations than these, by destination: such are no longer configured. Reads
+    /// all that waits, a chunk at a time.
+    pub async fn waiting_for_others(&self, known: &[&str]) -> Result<BTreeMap<String, u64>, ReadError> {
+        let mut others = self.read(sqlite::parked_destinations).await?;
+        let mut cursor = 0;
+        while let Some(chunk) = self.read(move |reader| sqlite::after(reader, cursor)).await? {
+            cursor = chunk.id;
+            chunk.count(&mut others);
+        }
+        others.retain(|name, _| !known.contains(&name.as_str()));
+        Ok(others)
     }
 
     /// Reports what became of requests; durable with the next commit.
@@ -123,14 +181,16 @@ impl Outbox {
         self.read(move |reader| sqlite::said(reader, most)).await
     }
 
-    /// The newest dead letters.
+    /// The newest dead letters first.
     pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
-        self.read(move |reader| sqlite::dead_letters(reader, most)).await
+        let from = From::Before(i64::MAX);
+        self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), from, most)).await
     }
 
-    /// The newest rejects.
+    /// The newest rejects first.
     pub async fn rejects(&self, most: usize) -> Result<Vec<StoredReject>, ReadError> {
-        self.read(move |reader| sqlite::rejects(reader, most)).await
+        let from = From::Before(i64::MAX);
+        self.read(move |reader| sqlite::rejects(reader, &Filter::default(), from, most)).await
     }
 
     /// Commits what is waiting and closes the file. Later accepts fail; blocks until the writer has ended.
@@ -147,9 +207,22 @@ impl Outbox {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
         let reader = Arc::clone(&self.reader);
-        tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)))
-            .await
-            .map_err(|_| ReadError::Closed)?
-            .map_err(ReadError::from)
+        let read = move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = tokio::task::spawn_blocking(read).await.map_err(|_| ReadError::Closed)?;
+        if let Err(error) = &result
+            && sqlite::is_damaged(error)
+            && !self.shown.failed.send_replace(true)
+        {
+            tracing::error!(
+                error.message = %error,
+                "the outbox's database file is damaged: nothing more is accepted; restart with `serve --recover-outbox`"
+            );
+        }
+        Ok(result?)
     }
+}
+
+fn space(connection: &Connection, options: &Options) -> rusqlite::Result<Space> {
+    let waiting = sqlite::chunk_bytes(connection)? + sqlite::parked_bytes(connection)?;
+    Ok(Space::new(options, waiting, sqlite::reusable_bytes(connection)?))
 }

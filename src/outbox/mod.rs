@@ -15,18 +15,28 @@
 //! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
 //!    again, restarts included; an id whose first copy was rejected or skipped is not remembered. Memory for it is
 //!    bounded: beyond the configured number the oldest ids are forgotten first.
-//! 6. **Failure.** After a failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a failed
-//!    fsync says nothing about what is on disk. Too much waiting to be committed is [`AcceptError::Busy`].
-//! 7. **One owner.** A second process on the same outbox is refused at open.
+//! 6. **Room.** Beyond the configured size of what waits, or below the free-disk floor, nothing is accepted
+//!    ([`AcceptError::Full`]) until there is room again; a full disk is no more than that. What was settled meanwhile is
+//!    kept in memory and stored as soon as it can be. Too much waiting to be committed is [`AcceptError::Busy`].
+//! 7. **Failure.** After any other failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a
+//!    failed fsync says nothing about what is on disk.
+//! 8. **One owner.** A second process on the same outbox is refused at open; any process may read ([`Archive`]).
+//! 9. **Dead letters and rejects** are kept until they are replayed, purged, or over their age or size. A replay stores
+//!    what it makes and removes what it was made of in one commit.
 //!
 //! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
 
+mod archive;
 pub mod chunk;
+mod command;
 mod derived;
 mod frame;
 mod handle;
 mod recent;
+mod recover;
+mod space;
 mod sqlite;
+mod stage;
 mod tail;
 mod writer;
 
@@ -36,10 +46,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::accoil::{Fingerprint, Request};
+use crate::decode::Form;
 
+pub use archive::Archive;
 pub use derived::Delivered;
-pub use handle::{Outbox, ReadError};
-pub use sqlite::{DeadLetter, OpenError, Parked, StoredReject};
+pub use handle::{ChangeError, Outbox, ReadError};
+pub use recover::{Recovered, recover};
+pub use sqlite::{DeadLetter, Filter, Kind, OpenError, Parked, StoredReject};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug)]
@@ -64,6 +77,8 @@ pub struct Reject {
 pub struct Submission {
     /// The source's name in the configuration.
     pub source: Arc<str>,
+    /// In which form its items came, so that a reject can be read again.
+    pub form: Form,
     pub received_at: DateTime<Utc>,
     /// How long the source remembers its ids; zero: not at all.
     pub deduplication_window: std::time::Duration,
@@ -104,14 +119,27 @@ pub struct Options {
     pub deduplication_ids: usize,
     /// The longest de-duplication window of any source.
     pub longest_window: std::time::Duration,
-    /// Most bytes of rejects kept, the oldest leaving first: a flood of them costs neither the disk nor the stream.
-    pub reject_bytes: u64,
+    /// Most bytes that may wait to be delivered.
+    pub max_bytes: u64,
+    /// Bytes that must stay free on the disk; what the file itself can use again counts as free.
+    pub min_free_disk: u64,
+    pub dead_letters: Retention,
+    pub rejects: Retention,
+}
+
+/// How long and how much of what could not be delivered is kept; the oldest leaves first, in small batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    pub age: std::time::Duration,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 pub enum AcceptError {
     #[error("the outbox is busy: more is waiting to be stored than fits; try again in a moment")]
     Busy,
+    #[error("the outbox is full: more waits than it may hold, or the disk has no room left; try again later")]
+    Full,
     #[error("the outbox could not store to disk and is closed until the relay is restarted; see its log")]
     Failed,
 }

@@ -36,7 +36,7 @@ impl Identity {
 pub(super) struct Recent {
     newer: Generation,
     older: Generation,
-    /// Ids a generation may hold.
+    /// Ids a generation may hold; none: every id is new.
     capacity: usize,
     /// Minutes a generation may last: the longest window of any source.
     span: u32,
@@ -51,7 +51,7 @@ impl Recent {
         Self {
             newer: Generation::default(),
             older: Generation::default(),
-            capacity: (most_ids / 2).max(1),
+            capacity: most_ids / 2,
             span,
             started: minute(now),
         }
@@ -60,6 +60,9 @@ impl Recent {
     /// Remembers an id; false if it had been accepted within its window.
     pub(super) fn insert(&mut self, identity: &Identity, now: DateTime<Utc>) -> bool {
         let now = minute(now);
+        if self.capacity == 0 {
+            return true;
+        }
         let known = self.newer.get(&identity.hash).or_else(|| self.older.get(&identity.hash));
         if known.is_some_and(|&at| now.saturating_sub(at) < identity.window) {
             return false;
@@ -68,9 +71,10 @@ impl Recent {
         true
     }
 
-    /// Takes back ids whose commit failed or whose submission was refused.
+    /// Takes back an id whose commit failed: from both generations, for they may have changed since.
     pub(super) fn forget(&mut self, identity: &Identity) {
         self.newer.remove(&identity.hash);
+        self.older.remove(&identity.hash);
     }
 
     fn remember(&mut self, hash: [u32; 4], at: u32) {
@@ -174,6 +178,25 @@ mod tests {
         assert!(recent.newer.len() + recent.older.len() <= 100);
         assert!(!recent.insert(&id("9999"), at(1)));
         assert!(!recent.insert(&id("9951"), at(1)));
+    }
+
+    #[test]
+    fn what_is_taken_back_may_come_again_even_after_the_generations_changed() {
+        let mut recent = Recent::new(4, Duration::from_secs(3600), at(0));
+        for text in ["a", "b", "c"] {
+            assert!(recent.insert(&id(text), at(0)));
+        }
+        for text in ["a", "b", "c"] {
+            recent.forget(&id(text));
+            assert!(recent.insert(&id(text), at(1)), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_capacity_every_id_is_new() {
+        let mut recent = Recent::new(0, Duration::from_secs(3600), at(0));
+        assert!(recent.insert(&id("a"), at(0)) && recent.insert(&id("a"), at(0)));
+        assert!(!recent.restore(&bytes(&id("a")), at(0)));
     }
 
     #[test]

@@ -1,54 +1,31 @@
 //! The one thread that writes the outbox: it takes whatever waits, commits it as one group, then answers.
 //!
-//! No timer: while one commit is being synced the next group gathers. Whatever a group stages is undone with
-//! its transaction if the commit fails, and then nothing more is written until a restart. Never blocks on
-//! anything but the disk.
+//! No timer: while one commit is being synced the next group gathers. Whatever a group staged is undone, on disk
+//! and in memory, if its commit fails; for want of room that is all, for any other reason nothing more is written until
+//! a restart. Never blocks on anything but the disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::chunk::Chunk;
-use super::recent::{self, Identity, Recent};
-use super::sqlite::{self, Parked, Progress, Store};
+use super::command::Command;
+use super::recent::Recent;
+use super::space::Space;
+use super::sqlite::{self, Kind, Progress, Store};
+use super::stage::{Group, HOUSEKEEPING, Sizes};
 use super::tail::Tail;
-use super::{AcceptError, Accepted, Options, Place, Receipt, Settlement, Submission, frame};
+use super::{AcceptError, Options, Retention};
 
 /// Commands taken into one commit at most.
 const MOST_COMMANDS: usize = 1024;
-/// One user's parked requests handed out at a time.
-const MOST_PARKED: usize = 16;
-/// A chunk is closed at this size: it is what a reader holds in memory at a time.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Old ids are looked for this often.
-const HOUSEKEEPING: chrono::Duration = chrono::Duration::minutes(1);
-/// A derived call that was not repeated for this long is sent again.
-const SAID_FOR: chrono::Duration = chrono::Duration::days(30);
-
-/// Where the sender waits for the commit.
-pub(super) type Reply = oneshot::Sender<Result<Receipt, AcceptError>>;
-
-/// What the handle asks of the writer.
-#[derive(Debug)]
-pub(super) enum Command {
-    Accept {
-        submission: Submission,
-        reply: Reply,
-        /// Room in memory, given back after the commit.
-        room: OwnedSemaphorePermit,
-    },
-    Settle(Vec<Settlement>),
-    /// Through the writer, so that what was settled before is seen.
-    Parked {
-        destination: String,
-        users: Vec<String>,
-        reply: oneshot::Sender<Vec<Parked>>,
-    },
-    Close,
-}
+/// Settlements that a full disk did not take are tried again after this.
+const AGAIN: Duration = Duration::from_millis(50);
+/// With more than so many commands kept in memory because the disk is full, a restart is better: their calls are then
+/// made once more.
+const MOST_KEPT: usize = 10_000;
 
 /// What the writer shows to everybody else.
 #[derive(Debug)]
@@ -58,217 +35,113 @@ pub(super) struct Shown {
     pub(super) latest: watch::Sender<i64>,
     /// Set once a commit has failed.
     pub(super) failed: watch::Sender<bool>,
+    pub(super) space: Space,
 }
 
 pub(super) struct Writer {
-    store: Store,
+    pub(super) store: Store,
     shown: Arc<Shown>,
-    recent: Recent,
+    pub(super) recent: Recent,
     /// Chunks of which some requests are settled and some are not.
-    progress: HashMap<i64, Progress>,
-    reject_bytes: u64,
-    most_reject_bytes: u64,
-    housekept_at: DateTime<Utc>,
-}
-
-/// What one commit group has staged.
-#[derive(Default)]
-struct Group {
-    /// The chunk being filled.
-    bytes: Vec<u8>,
-    requests: u32,
-    /// Chunks already written.
-    chunks: Vec<Chunk>,
-    identities: Vec<Identity>,
-    touched: HashSet<i64>,
-    receipts: Vec<(Reply, Receipt, OwnedSemaphorePermit)>,
-    parked: Vec<(oneshot::Sender<Vec<Parked>>, Vec<Parked>)>,
+    pub(super) progress: HashMap<i64, Progress>,
+    pub(super) sizes: Sizes,
+    pub(super) dead_letters: Retention,
+    pub(super) rejects: Retention,
+    pub(super) housekept_at: DateTime<Utc>,
 }
 
 impl Writer {
     pub(super) fn new(store: Store, options: &Options, shown: Arc<Shown>) -> rusqlite::Result<Self> {
-        let now = now();
+        let now = Utc::now();
+        let connection = &store.connection;
         let mut recent = Recent::new(options.deduplication_ids, options.longest_window, now);
         let horizon = recent.horizon(now);
-        sqlite::remembered(&store.connection, |at, ids| at >= horizon && recent.restore(ids, at))?;
-        let progress = sqlite::progress(&store.connection)?.into_iter().collect();
-        let reject_bytes = sqlite::reject_bytes(&store.connection)?;
-        let most_reject_bytes = options.reject_bytes;
-        Ok(Self { store, shown, recent, progress, reject_bytes, most_reject_bytes, housekept_at: now })
+        sqlite::remembered(connection, |at, ids| at >= horizon && recent.restore(ids, at))?;
+        let progress = sqlite::progress(connection)?.into_iter().collect();
+        let sizes = Sizes {
+            dead_letters: sqlite::bytes(connection, Kind::DeadLetter)?,
+            rejects: sqlite::bytes(connection, Kind::Reject)?,
+        };
+        Ok(Self {
+            store,
+            shown,
+            recent,
+            progress,
+            sizes,
+            dead_letters: options.dead_letters,
+            rejects: options.rejects,
+            // The first commit looks for what became old while the relay was down.
+            housekept_at: now - HOUSEKEEPING - HOUSEKEEPING,
+        })
     }
 
     /// Writes until it is told to close or every handle is gone.
     pub(super) fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let _watch = Watch(Arc::clone(&self.shown));
         let mut waiting = Vec::new();
-        let mut open = true;
-        while open && commands.blocking_recv_many(&mut waiting, MOST_COMMANDS) > 0 {
-            open = !waiting.iter().any(|command| matches!(command, Command::Close));
+        while take(&mut commands, &mut waiting) {
+            let is_last = waiting.iter().any(|command| matches!(command, Command::Close));
             if *self.shown.failed.borrow() {
                 refuse(&mut waiting);
             } else {
                 self.commit(&mut waiting);
+            }
+            if is_last {
+                break;
             }
         }
         // Leaves a file that is whole by itself; if it cannot, the log beside it is read at the next start.
         let _ = self.store.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
     }
 
+    /// Commits all that waits as one group. What could not be stored for want of room is left waiting.
     fn commit(&mut self, waiting: &mut Vec<Command>) {
-        let at = now();
+        let asked = waiting.len();
+        let Err(error) = self.try_commit(waiting) else { return };
+        let Some(why) = passing(&error) else { return self.fail(waiting, &error) };
+        tracing::warn!(error.message = %error, "nothing could be stored; senders are told to come again");
+        let kept = waiting.drain(..).filter_map(|command| command.refuse(why)).collect();
+        *waiting = kept;
+        if waiting.len() > MOST_KEPT {
+            return self.fail(waiting, &error);
+        }
+        // Settlements need little room, and make some: by themselves they may fit.
+        if !waiting.is_empty()
+            && waiting.len() < asked
+            && let Err(error) = self.try_commit(waiting)
+            && passing(&error).is_none()
+        {
+            self.fail(waiting, &error);
+        }
+    }
+
+    fn try_commit(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
+        let sizes = self.sizes;
         let mut group = Group::default();
-        match self.stage_all(waiting, &mut group, at).and_then(|()| self.finish(&mut group, at)) {
-            Ok(()) => self.publish(group),
-            Err(error) => self.fail(group, &error),
+        match self.store(waiting, &mut group, Utc::now()) {
+            Ok(()) => {
+                self.publish(group, waiting);
+                Ok(())
+            }
+            Err(error) => {
+                self.sizes = sizes;
+                self.undo(&group)?;
+                Err(error)
+            }
         }
     }
 
-    fn stage_all(
-        &mut self,
-        waiting: &mut Vec<Command>,
-        group: &mut Group,
-        at: DateTime<Utc>,
-    ) -> rusqlite::Result<()> {
-        self.store.connection.execute_batch("BEGIN IMMEDIATE")?;
-        for command in waiting.drain(..) {
-            match command {
-                Command::Accept { submission, reply, room } => {
-                    let receipt = self.stage(&submission, group, at)?;
-                    group.receipts.push((reply, receipt, room));
-                }
-                Command::Settle(settlements) => {
-                    for settlement in settlements {
-                        self.settle(settlement, group, at)?;
-                    }
-                }
-                Command::Parked { destination, users, reply } => {
-                    let mut parked = Vec::new();
-                    for user in users {
-                        parked.extend(sqlite::parked(
-                            &self.store.connection,
-                            &destination,
-                            &user,
-                            MOST_PARKED,
-                        )?);
-                    }
-                    group.parked.push((reply, parked));
-                }
-                Command::Close => {}
-            }
+    /// After a commit: shows the new chunks, then answers.
+    fn publish(&mut self, group: Group, waiting: &mut Vec<Command>) {
+        self.shown.space.count(group.added, group.freed);
+        for chunk in &group.completed {
+            self.progress.remove(chunk);
         }
-        Ok(())
-    }
-
-    fn stage(
-        &mut self,
-        submission: &Submission,
-        group: &mut Group,
-        at: DateTime<Utc>,
-    ) -> rusqlite::Result<Receipt> {
-        let mut receipt = Receipt::default();
-        for event in &submission.accepted {
-            if let Some(identity) = self.identity(submission, event) {
-                if !self.recent.insert(&identity, at) {
-                    receipt.duplicates += 1;
-                    continue;
-                }
-                group.identities.push(identity);
-            }
-            frame::write_event(&mut group.bytes, &submission.source, event);
-            group.requests += u32::try_from(event.requests.len()).unwrap_or(u32::MAX);
-            receipt.accepted += 1;
-            if group.bytes.len() >= CHUNK_BYTES {
-                self.write_chunk(group)?;
-            }
+        if !group.completed.is_empty()
+            && let Ok(bytes) = sqlite::reusable_bytes(&self.store.connection)
+        {
+            self.shown.space.set_reusable(bytes);
         }
-        for reject in &submission.rejects {
-            sqlite::reject(&self.store.connection, &submission.source, submission.received_at, reject)?;
-            self.reject_bytes += (reject.original.len() + reject.reasons.len()) as u64;
-        }
-        Ok(receipt)
-    }
-
-    fn identity(&self, submission: &Submission, event: &Accepted) -> Option<Identity> {
-        let id = event.message_id.as_deref()?;
-        let window = submission.deduplication_window;
-        (!window.is_zero()).then(|| Identity::new(self.store.key, &submission.source, id, window))
-    }
-
-    fn write_chunk(&self, group: &mut Group) -> rusqlite::Result<()> {
-        if group.requests == 0 {
-            return Ok(());
-        }
-        let bytes = Bytes::from(std::mem::take(&mut group.bytes));
-        let requests = std::mem::take(&mut group.requests);
-        let id = sqlite::insert(&self.store.connection, requests, &bytes)?;
-        group.chunks.push(Chunk { id, requests, settled: Vec::new(), bytes });
-        Ok(())
-    }
-
-    fn settle(
-        &mut self,
-        settlement: Settlement,
-        group: &mut Group,
-        at: DateTime<Utc>,
-    ) -> rusqlite::Result<()> {
-        let connection = &self.store.connection;
-        let place = match settlement {
-            Settlement::Delivered { place, said } => {
-                sqlite::say(connection, &said, at)?;
-                place
-            }
-            Settlement::Parked { job, attempts, next_attempt_at } => {
-                sqlite::park(connection, &job, &attempts, next_attempt_at)?;
-                match job.place {
-                    Place::Parked { .. } => return Ok(()),
-                    place @ Place::Chunk { .. } => place,
-                }
-            }
-            Settlement::Dead { job, attempts } => {
-                sqlite::bury(connection, &job, &attempts, at)?;
-                job.place
-            }
-        };
-        match place {
-            Place::Parked { row, .. } => sqlite::unpark(connection, row)?,
-            Place::Chunk { chunk, index, of } => {
-                self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index);
-                group.touched.insert(chunk);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what the group gathered and commits: the fsync is in here.
-    fn finish(&mut self, group: &mut Group, at: DateTime<Utc>) -> rusqlite::Result<()> {
-        self.write_chunk(group)?;
-        let connection = &self.store.connection;
-        if !group.identities.is_empty() {
-            let ids: Vec<u8> = group.identities.iter().flat_map(recent::bytes).collect();
-            sqlite::remember(connection, at, &ids)?;
-        }
-        for chunk in &group.touched {
-            match self.progress.get(chunk) {
-                Some(progress) if !progress.is_complete() => {
-                    sqlite::save_progress(connection, *chunk, progress)?
-                }
-                _ => {
-                    sqlite::delete(connection, *chunk)?;
-                    self.progress.remove(chunk);
-                }
-            }
-        }
-        while self.reject_bytes > self.most_reject_bytes {
-            let freed = sqlite::drop_oldest_rejects(connection)?;
-            self.reject_bytes = if freed == 0 { 0 } else { self.reject_bytes.saturating_sub(freed) };
-        }
-        if at - self.housekept_at > HOUSEKEEPING {
-            sqlite::forget(connection, self.recent.horizon(at), at - SAID_FOR)?;
-            self.housekept_at = at;
-        }
-        connection.execute_batch("COMMIT")
-    }
-
-    fn publish(&self, group: Group) {
         if let Some(latest) = group.chunks.last().map(|chunk| chunk.id) {
             let mut tail = self.shown.tail.lock().unwrap_or_else(PoisonError::into_inner);
             for chunk in group.chunks {
@@ -277,40 +150,81 @@ impl Writer {
             drop(tail);
             self.shown.latest.send_replace(latest);
         }
-        // A receiver that is gone hung up before its answer; what it sent is stored all the same.
-        for (reply, receipt, _room) in group.receipts {
-            let _ = reply.send(Ok(receipt));
-        }
-        for (reply, parked) in group.parked {
-            let _ = reply.send(parked);
+        for (command, outcome) in waiting.drain(..).zip(group.outcomes) {
+            command.answer(outcome);
         }
     }
 
-    fn fail(&mut self, group: Group, error: &rusqlite::Error) {
-        tracing::error!(
-            error.message = %error,
-            "the outbox could not store to disk: nothing more is accepted until the relay is restarted; check the disk"
-        );
-        let _ = self.store.connection.execute_batch("ROLLBACK");
+    /// Takes back what a group staged. Marks in `progress` may stay: what they mark is settled, and is stored again
+    /// with the settlements that are kept.
+    fn undo(&mut self, group: &Group) -> rusqlite::Result<()> {
         for identity in &group.identities {
             self.recent.forget(identity);
         }
-        self.shown.failed.send_replace(true);
-        for (reply, ..) in group.receipts {
-            let _ = reply.send(Err(AcceptError::Failed));
+        let connection = &self.store.connection;
+        // SQLite may have ended the transaction by itself.
+        if !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
         }
+        // Once it is copied into the file, the log is used from its beginning again: that makes room in it.
+        sqlite::copy_log_now(connection)
+    }
+
+    fn fail(&self, waiting: &mut Vec<Command>, error: &rusqlite::Error) {
+        let advice = if sqlite::is_damaged(error) {
+            "the database file is damaged; restart with `serve --recover-outbox`"
+        } else {
+            "check the disk, then restart the relay"
+        };
+        tracing::error!(
+            error.message = %error,
+            "the outbox could not store to disk: nothing more is accepted until a restart; {advice}"
+        );
+        self.shown.failed.send_replace(true);
+        refuse(waiting);
+    }
+}
+
+/// Waits for commands and takes what is there; false when there will be none any more. Does not wait for long
+/// while something is left from before.
+fn take(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Command>) -> bool {
+    if waiting.is_empty() {
+        return commands.blocking_recv_many(waiting, MOST_COMMANDS) > 0;
+    }
+    std::thread::sleep(AGAIN);
+    let most = waiting.len() + MOST_COMMANDS;
+    while waiting.len() < most
+        && let Ok(command) = commands.try_recv()
+    {
+        waiting.push(command);
+    }
+    !(commands.is_closed() && commands.is_empty())
+}
+
+/// What senders are told when a commit failed for a reason that passes.
+fn passing(error: &rusqlite::Error) -> Option<AcceptError> {
+    if sqlite::is_full(error) {
+        Some(AcceptError::Full)
+    } else {
+        sqlite::is_locked(error).then_some(AcceptError::Busy)
     }
 }
 
 /// After a failure: whoever asks is told so; settlements are dropped, their calls will be made once more.
 fn refuse(waiting: &mut Vec<Command>) {
     for command in waiting.drain(..) {
-        if let Command::Accept { reply, .. } = command {
-            let _ = reply.send(Err(AcceptError::Failed));
-        }
+        drop(command.refuse(AcceptError::Failed));
     }
 }
 
-fn now() -> DateTime<Utc> {
-    Utc::now()
+/// A writer that panics leaves a relay that must not look ready.
+struct Watch(Arc<Shown>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the outbox's writer panicked: nothing more is accepted until a restart");
+            self.0.failed.send_replace(true);
+        }
+    }
 }

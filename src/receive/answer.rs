@@ -87,6 +87,7 @@ impl Refused {
                 "too_many_events"
             }
             Self::Process(ProcessError::Body(_) | ProcessError::NotUtf8 { .. }) => "invalid_json",
+            Self::Process(ProcessError::Outbox(AcceptError::Full)) => "full",
             Self::Process(ProcessError::Outbox(AcceptError::Failed)) => "storage_failed",
         }
     }

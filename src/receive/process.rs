@@ -69,7 +69,7 @@ pub(super) async fn process(
                 (BodyError::Syntax(_), Some(at)) => ProcessError::NotUtf8 { at },
                 (error, _) => error.into(),
             };
-            outbox.accept(unreadable(source, &text, received_at, &error)).await?;
+            outbox.accept(unreadable(source, form, &text, received_at, &error)).await?;
             return Err(error);
         }
     };
@@ -116,6 +116,7 @@ fn understand(
     }
     let submission = Submission {
         source: Arc::clone(&source.name),
+        form,
         received_at,
         deduplication_window: source.deduplication_window,
         accepted,
@@ -125,11 +126,18 @@ fn understand(
 }
 
 /// A body that is no JSON, or not of its route's shape, is shown to its owner like any other reject.
-fn unreadable(source: &Source, text: &Text, received_at: DateTime<Utc>, error: &ProcessError) -> Submission {
+fn unreadable(
+    source: &Source,
+    form: Form,
+    text: &Text,
+    received_at: DateTime<Utc>,
+    error: &ProcessError,
+) -> Submission {
     let kept = text.bytes.slice(..text.bytes.len().min(MOST_KEPT));
     let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };
     Submission {
         source: Arc::clone(&source.name),
+        form,
         received_at,
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),

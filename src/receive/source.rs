@@ -63,6 +63,11 @@ impl Sources {
         Ok(Self::new(sources.collect::<Vec<_>>().into_iter(), destinations))
     }
 
+    /// The source of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| &*source.name == name)
+    }
+
     /// The source of this kind that has the key; else one without a key. Every key is compared, each in constant
     /// time, so that the answer's time tells nothing of them.
     pub(super) fn find(&self, kind: SourceKind, key: Option<&str>) -> Option<&Arc<Source>> {

@@ -11,11 +11,8 @@ use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::mapping::Mappings;
-use crate::outbox;
+use crate::outbox::{self, Retention};
 use crate::receive::{self, Source, Sources};
-
-/// Rejects are kept up to this size together.
-const REJECT_BYTES: u64 = 256 << 20;
 
 /// Every destination with its mappings compiled; all faults of all their files at once.
 pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
@@ -150,16 +147,20 @@ pub(super) fn limits(config: &Config) -> receive::Limits {
     }
 }
 
-pub(super) fn outbox_options(config: &Config) -> outbox::Options {
+pub fn outbox_options(config: &Config) -> outbox::Options {
+    let section = &config.outbox;
     outbox::Options {
-        path: config.outbox.path.clone(),
-        deduplication_ids: config.outbox.deduplication_ids,
+        path: section.path.clone(),
+        deduplication_ids: section.deduplication_ids,
         longest_window: config
             .sources
             .iter()
             .map(|source| source.deduplication_window)
             .max()
             .unwrap_or_default(),
-        reject_bytes: REJECT_BYTES,
+        max_bytes: section.max_bytes,
+        min_free_disk: section.min_free_disk,
+        dead_letters: Retention { age: section.keep_dead_letters, bytes: section.max_dead_letter_bytes },
+        rejects: Retention { age: section.keep_rejects, bytes: section.max_reject_bytes },
     }
 }

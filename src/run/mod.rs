@@ -9,13 +9,14 @@ mod build;
 mod error;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, source_of_kind, sources};
+pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 
 use crate::admin::{self, Admin};
@@ -57,8 +58,13 @@ impl Relay {
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
 
+        let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
         let [receiving, delivering, administering] = [(); 3].map(|()| Tasks::new(&broken));
+        delivering.spawn(
+            "count of the unclaimed",
+            count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
+        );
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
@@ -75,6 +81,9 @@ impl Relay {
             "public listener",
             receive::listen::serve(listener, router, connections, receiving.clone()),
         );
+        for destination in &destinations {
+            telemetry::mapping_warnings(&destination.mappings.warnings);
+        }
         telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
@@ -123,6 +132,22 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Says once what waits for destinations that are no longer configured. Reads all that waits: beside the rest, and
+/// only as long as the relay runs.
+async fn count_unclaimed(outbox: Outbox, names: Vec<Arc<str>>, stop: CancellationToken) {
+    let known: Vec<&str> = names.iter().map(|name| &**name).collect();
+    let counted = stop.run_until_cancelled(outbox.waiting_for_others(&known)).await;
+    match counted {
+        Some(Ok(others)) => {
+            for (name, requests) in &others {
+                telemetry::waiting_for_nobody(name, *requests);
+            }
+        }
+        Some(Err(error)) => tracing::error!(error.message = %error, "what waits could not be counted"),
+        None => {}
+    }
 }
 
 async fn open(options: outbox::Options) -> Result<Outbox, StartError> {

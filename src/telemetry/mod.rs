@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::config::{Log, LogFormat};
 use crate::mapping::Fault;
+use crate::outbox::Recovered;
 
 /// Starts logging; a second call changes nothing.
 pub fn init(log: &Log) {
@@ -28,11 +29,41 @@ pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
     );
 }
 
-/// Mapping files were read again and are in force.
-pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+/// What was taken over from a damaged outbox; none: it is sound.
+pub fn recovered(recovered: Option<&Recovered>) {
+    let Some(Recovered { aside, rows, unreadable }) = recovered else {
+        tracing::info!("the outbox is sound; there was nothing to recover");
+        return;
+    };
+    for (table, rows) in rows {
+        tracing::warn!(outbox.table = table, outbox.rows = rows, "recovered from the damaged outbox");
+    }
+    tracing::warn!(
+        outbox.aside = %aside.display(),
+        outbox.unreadable = unreadable,
+        "the damaged outbox was moved aside and its readable part taken into a new one"
+    );
+}
+
+/// Requests wait for a destination that nobody delivers to.
+pub fn waiting_for_nobody(destination: &str, requests: u64) {
+    tracing::warn!(
+        destination.name = destination,
+        outbox.requests = requests,
+        "requests wait for a destination that is not configured; they stay until it is configured again"
+    );
+}
+
+/// What loads, but may not be meant.
+pub fn mapping_warnings(warnings: &[Fault]) {
     for warning in warnings {
         tracing::warn!(mapping.fault = %warning, "a mapping may not do what is meant");
     }
+}
+
+/// Mapping files were read again and are in force.
+pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+    mapping_warnings(warnings);
     tracing::info!(mapping.count = mappings, "the mapping files were read again and are in force");
 }
 

@@ -6,9 +6,14 @@
 mod clients;
 mod command_line;
 mod commands;
+mod crash;
+mod dead_letters;
 mod docs_mappings;
+mod faults;
 mod fuzz_corpus;
 mod http;
+mod outage;
+mod outbox;
 mod map;
 mod readme;
 mod receive;

@@ -44,7 +44,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const FILE: &str = "accoil-relay.toml";
 
 /// Where everything that is not of interest to a test goes: free ports, files in the folder.
-fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
     vec![
         ("SANDBOX", sandbox.to_owned()),
         ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -135,9 +135,15 @@ pub(crate) struct Process {
 impl Process {
     /// Writes the configuration into the folder, starts, and returns when `/readyz` says so.
     pub(crate) async fn start(directory: &Path, toml: &str, sandbox: &str) -> Self {
+        let mut serve = command();
+        serve.arg("serve");
+        Self::start_as(serve, directory, toml, sandbox).await
+    }
+
+    /// The same, by a command of the test's own that runs `serve` in the end.
+    pub(crate) async fn start_as(mut serve: Command, directory: &Path, toml: &str, sandbox: &str) -> Self {
         std::fs::write(directory.join(FILE), toml).unwrap();
-        let mut child = command()
-            .arg("serve")
+        let mut child = serve
             .current_dir(directory)
             .envs(surroundings(directory, sandbox))
             .env("ACCOIL_RELAY_LOG__FORMAT", "json")

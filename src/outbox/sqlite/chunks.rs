@@ -41,15 +41,26 @@ impl Progress {
 
 pub(in super::super) fn insert(connection: &Connection, requests: u32, body: &[u8]) -> Result<i64> {
     connection
-        .prepare_cached("INSERT INTO chunks (requests, body) VALUES (?1, ?2)")?
-        .execute(params![requests, body])?;
+        .prepare_cached("INSERT INTO chunks (requests, checksum, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![requests, crc32fast::hash(body), body])?;
     Ok(connection.last_insert_rowid())
 }
 
-pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<()> {
+/// Forgets a chunk; says how many bytes it had.
+pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> {
+    let bytes = connection
+        .prepare_cached("SELECT length(body) FROM chunks WHERE id = ?1")?
+        .query_row([id], |row| super::unsigned(row, 0))
+        .optional()?;
     connection.prepare_cached("DELETE FROM chunks WHERE id = ?1")?.execute([id])?;
     connection.prepare_cached("DELETE FROM progress WHERE chunk = ?1")?.execute([id])?;
-    Ok(())
+    Ok(bytes.unwrap_or(0))
+}
+
+/// Bytes that all chunks hold. SQLite knows a blob's length without reading it.
+pub(in super::super) fn chunk_bytes(connection: &Connection) -> Result<u64> {
+    let sum = "SELECT coalesce(sum(length(body)), 0) FROM chunks";
+    connection.query_row(sum, [], |row| super::unsigned(row, 0))
 }
 
 pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress: &Progress) -> Result<()> {
@@ -81,15 +92,17 @@ pub(in super::super) fn last_id(connection: &Connection) -> Result<i64> {
 pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     connection
         .prepare_cached(
-            "SELECT id, requests, body, settled FROM chunks LEFT JOIN progress ON progress.chunk = chunks.id
+            "SELECT id, requests, body, settled, checksum FROM chunks LEFT JOIN progress ON progress.chunk = chunks.id
              WHERE id > ?1 ORDER BY id LIMIT 1",
         )?
         .query_row([id], |row| {
+            let bytes = Bytes::from(row.get::<_, Vec<u8>>(2)?);
             Ok(Chunk {
                 id: row.get(0)?,
                 requests: row.get(1)?,
-                bytes: Bytes::from(row.get::<_, Vec<u8>>(2)?),
                 settled: row.get::<_, Option<Vec<u8>>>(3)?.unwrap_or_default(),
+                is_sound: row.get::<_, i64>(4)? == i64::from(crc32fast::hash(&bytes)),
+                bytes,
             })
         })
         .optional()
@@ -126,11 +139,13 @@ pub(in super::super) fn forget(
 ) -> Result<()> {
     connection
         .prepare_cached(
-            "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ?1 ORDER BY id LIMIT 5000)",
+            "DELETE FROM seen WHERE id IN (SELECT id FROM (SELECT id, at FROM seen ORDER BY id LIMIT 1000) WHERE at < ?1)",
         )?
         .execute([ids.timestamp_millis()])?;
     connection
-        .prepare_cached("DELETE FROM said WHERE key IN (SELECT key FROM said WHERE at < ?1 LIMIT 5000)")?
+        .prepare_cached(
+            "DELETE FROM said WHERE key IN (SELECT key FROM said WHERE at < ?1 ORDER BY at LIMIT 1000)",
+        )?
         .execute([said.timestamp_millis()])?;
     Ok(())
 }

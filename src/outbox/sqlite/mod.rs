@@ -1,70 +1,72 @@
-//! The outbox's one database file: opened, locked, checked, its schema made.
+//! The outbox's one database file: opened, locked, checked, brought to this program's version.
 //!
-//! One writing connection, owned by the writer thread, and one reading connection. `synchronous=FULL` is set
-//! and read back: it is what "on disk" in the contract stands on. Never opens a file that is not ours.
+//! One writing connection, owned by the writer thread, and reading ones. `synchronous=FULL` is set and read
+//! back: it is what "on disk" in the contract stands on. Never opens a file that is not ours, and never goes on with
+//! one that is damaged.
 
 mod chunks;
-mod rows;
+mod kept;
+mod parked;
+mod said;
+mod schema;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 pub(super) use chunks::{
-    Progress, after, delete, forget, insert, last_id, progress, remember, remembered, save_progress,
+    Progress, after, chunk_bytes, delete, forget, insert, last_id, progress, remember, remembered,
+    save_progress,
 };
-pub use rows::{DeadLetter, Parked, StoredReject};
-pub(super) use rows::{
-    bury, dead_letters, drop_oldest_rejects, park, parked, parked_users, reject, reject_bytes, rejects, said,
-    say, unpark,
+use kept::unsigned;
+pub use kept::{DeadLetter, Filter, Kind, StoredReject};
+pub(super) use kept::{
+    From, Removed, bury, bytes, dead_letter, dead_letters, reject, rejects, remove, remove_old, remove_oldest,
 };
+pub use parked::Parked;
+pub(super) use parked::{park, parked, parked_bytes, parked_destinations, parked_users, unpark};
+pub(super) use said::{said, say};
 
-/// "ACRL": says that a database file is an outbox of ours.
-const APPLICATION_ID: i32 = 0x4143_524C;
-/// Version of the schema and of the chunk layout.
-const VERSION: i32 = 1;
+use super::Attempt;
 
-const SCHEMA: &str = "
-CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, requests INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE progress (chunk INTEGER PRIMARY KEY, settled BLOB NOT NULL) STRICT;
-CREATE TABLE seen (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids BLOB NOT NULL) STRICT;
-CREATE TABLE said (key INTEGER PRIMARY KEY, content INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
-CREATE TABLE parked (
-    id INTEGER PRIMARY KEY, destination TEXT NOT NULL, user TEXT NOT NULL, chunk INTEGER NOT NULL, place INTEGER NOT NULL,
-    next_attempt_at INTEGER, attempts TEXT NOT NULL, source TEXT NOT NULL, mapping TEXT NOT NULL, action TEXT NOT NULL,
-    path TEXT NOT NULL, body BLOB NOT NULL, original BLOB NOT NULL, warnings TEXT NOT NULL, said BLOB NOT NULL
-) STRICT;
-CREATE INDEX parked_order ON parked (destination, user, chunk, place);
-CREATE TABLE dead_letters (
-    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, destination TEXT NOT NULL, user TEXT NOT NULL, source TEXT NOT NULL,
-    mapping TEXT NOT NULL, action TEXT NOT NULL, path TEXT NOT NULL, body BLOB NOT NULL, original BLOB NOT NULL,
-    warnings TEXT NOT NULL, attempts TEXT NOT NULL
-) STRICT;
-CREATE TABLE rejects (
-    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, source TEXT NOT NULL, original BLOB NOT NULL, reasons TEXT NOT NULL
-) STRICT;
-CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-";
+/// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
+/// ever copied.
+const LOG_PAGES: i32 = 4096;
+/// Files up to this size are checked whole at the start.
+const CHECKED_BYTES: u64 = 256 << 20;
+/// For a person's `sqlite3` that holds a lock on the file.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Why an outbox could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("outbox {path}: the folder or file cannot be opened; check that it exists and may be written")]
+    #[error("outbox {}: the folder or file cannot be opened; check that it exists and may be written", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("outbox {}: there is none; check outbox.url, and where the command runs", path.display())]
+    Missing { path: PathBuf },
     #[error(
-        "outbox {path}: another process has it open; stop that one, or give each relay a file of its own"
+        "outbox {}: another process has it open; stop that one, or give each relay a file of its own", path.display()
     )]
     InUse { path: PathBuf },
-    #[error("outbox {path}: this is a database of another program; name another file in outbox.url")]
+    #[error("outbox {}: this is a database of another program; name another file in outbox.url", path.display())]
     Foreign { path: PathBuf },
-    #[error("outbox {path}: written by another version (format {found}, this program reads {VERSION})")]
+    #[error(
+        "outbox {}: written by a later version (format {found}, this program knows up to {}); use that version",
+        path.display(), schema::version()
+    )]
     Version { path: PathBuf, found: i32 },
-    #[error("outbox {path}: the file system does not let SQLite be durable ({what}); use a local disk")]
+    #[error("outbox {}: the file system does not let SQLite be durable ({what}); use a local disk", path.display())]
     NotDurable { path: PathBuf, what: String },
-    #[error("outbox {path}: not a readable database; move the file aside to start anew")]
+    #[error(
+        "outbox {}: this is no outbox, or a damaged one ({what}); `serve --recover-outbox` moves it aside and takes what \
+         can be read of it into a new one", path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+    #[error("outbox {}: the database cannot be opened; check the disk and who may read and write there", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
-    #[error("outbox {path}: its writer could not be started")]
+    #[error("outbox {}: its writer could not be started", path.display())]
     Writer { path: PathBuf, source: std::io::Error },
 }
 
@@ -80,39 +82,38 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = lock(path)?;
-        let database = |source| OpenError::Database { path: path.to_owned(), source };
-        let connection = Connection::open(path).map_err(database)?;
-        check_owner(&connection, path)?;
-        make_durable(&connection, path)?;
-        create(&connection).map_err(database)?;
-        let key = key(&connection).map_err(database)?;
+        Self::open_locked(path, lock(path)?)
+    }
+
+    /// As `open`, by who holds the lock already.
+    pub(super) fn open_locked(path: &Path, lock: File) -> Result<Self, OpenError> {
+        let failed = |source| schema::failed(path, source);
+        refuse_lost(path)?;
+        let mut connection = Connection::open(path).map_err(failed)?;
+        schema::check(&connection, path)?;
+        check_moderate(&connection, path)?;
+        make_durable(&mut connection, path)?;
+        schema::migrate(&connection).map_err(failed)?;
+        let key = key(&connection).map_err(failed)?;
         Ok(Self { connection, key, _lock: lock })
     }
 }
 
-/// A connection that only reads, for chunks that left memory and for lists.
+/// A connection that only reads; works beside a running relay.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |source| schema::failed(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
-        .and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            Ok(connection)
-        })
-        .map_err(|source| OpenError::Database { path: path.to_owned(), source })
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    schema::check(&connection, path)?;
+    Ok(connection)
 }
 
 /// Takes the lock file beside the database. (A lock on the database itself would be SQLite's own to break.)
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let file = |source| OpenError::File { path: path.to_owned(), source };
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(name))
-        .map_err(file)?;
+    let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
+    let lock = options.map_err(file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
@@ -120,55 +121,101 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
-    let application: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
-    let version: i32 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(database)?;
-    match (application, version) {
-        (0, 0) if tables == 0 => Ok(()),
-        (APPLICATION_ID, VERSION) => Ok(()),
-        (APPLICATION_ID, found) => Err(OpenError::Version { path: path.to_owned(), found }),
-        _ => Err(OpenError::Foreign { path: path.to_owned() }),
+/// The file whose name is the database's with this ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// SQLite takes an empty file for a new database and deletes the log beside it. If there is one, events are in it
+/// and the file they belong to is lost: that is for a person to know.
+fn refuse_lost(path: &Path) -> Result<(), OpenError> {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size(path) == 0 && size(&beside(path, "-wal")) > 0 {
+        let what = "the file is empty or gone, but its log is there".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), what });
     }
+    Ok(())
+}
+
+/// Reads a file of moderate size through; damage in a larger one is found when its place is read.
+fn check_moderate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > CHECKED_BYTES { Ok(()) } else { check_whole(connection, path) }
+}
+
+pub(super) fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| schema::failed(path, source);
+    let what: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if what == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), what }) }
 }
 
 /// Sets the durability that the contract promises and reads it back.
-fn make_durable(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
+fn make_durable(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| schema::failed(path, source);
     let not_durable = |what: String| OpenError::NotDurable { path: path.to_owned(), what };
     // Larger pages: a chunk is a blob of many kilobytes. Only a new file takes them.
-    connection.pragma_update(None, "page_size", 8192).map_err(database)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-        .map_err(database)?;
+    connection.pragma_update(None, "page_size", 8192).map_err(failed)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(not_durable(format!("journal_mode is {mode}")));
     }
-    connection.pragma_update(None, "synchronous", "FULL").map_err(database)?;
-    let level: i64 =
-        connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(database)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    let level: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(failed)?;
     if level < 2 {
         return Err(not_durable(format!("synchronous is {level}")));
     }
-    // A delivered chunk should be gone before it is ever copied from the log into the file: 32 MB of log.
-    connection.pragma_update(None, "wal_autocheckpoint", 4096).map_err(database)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(database)?;
+    connection.wal_hook(Some(copy_log)).map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
 
-fn create(connection: &Connection) -> rusqlite::Result<()> {
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == VERSION {
+/// Copies the log into the file when it has grown. SQLite's own way to do so forgets errors: after a failed fsync
+/// the next one may succeed without the pages having reached the disk, and the log would be used again.
+fn copy_log(log: &mut Wal, pages: i32) -> rusqlite::Result<()> {
+    if pages < LOG_PAGES {
         return Ok(());
     }
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-    ))
+    match log.checkpoint() {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => Err(error),
+        // A reader in the way, or no room in the file: the log keeps everything until the next time.
+        _ => Ok(()),
+    }
+}
+
+/// The same, at once; an error only where the disk failed.
+pub(super) fn copy_log_now(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a commit failed for want of room only: SQLite has undone it, and all that was stored before is sound.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
+}
+
+/// Whether another program holds the database's lock; it will let go.
+pub(super) fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Whether the file is not what was written to it.
+pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Bytes of the file that hold nothing and are used before it grows.
+pub(super) fn reusable_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| unsigned(row, 0));
+    Ok(number("freelist_count")? * number("page_size")?)
 }
 
 /// The outbox's hash key, made once.
@@ -176,4 +223,9 @@ fn key(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection
         .execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('hash key', randomblob(16))", [])?;
     connection.query_row("SELECT value FROM secrets WHERE name = 'hash key'", [], |row| row.get(0))
+}
+
+fn to_json(attempts: &[Attempt]) -> String {
+    // Attempts hold nothing that JSON cannot.
+    serde_json::to_string(attempts).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -1,0 +1,86 @@
+//! What the handles ask of the writer, and what it answers.
+//!
+//! A command outlives a commit that failed for want of room: whoever waits is told so, and what has to be stored
+//! sooner or later is given back.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::sqlite::{Kind, Parked};
+use super::{AcceptError, Receipt, Settlement, Submission};
+
+/// Where somebody waits for the commit.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Accept {
+        submission: Submission,
+        /// The reject of which the submission was made: it leaves with the same commit.
+        replayed: Option<i64>,
+        reply: Reply<Receipt>,
+        /// Given back after the commit, by being dropped.
+        #[expect(dead_code, reason = "held, never read")]
+        room: OwnedSemaphorePermit,
+    },
+    Settle(Vec<Settlement>),
+    /// Through the writer, so that what was settled before is seen.
+    Parked {
+        destination: String,
+        users: Vec<String>,
+        reply: oneshot::Sender<Vec<Parked>>,
+    },
+    /// Stores the requests of these dead letters anew.
+    Replay {
+        dead_letters: Vec<i64>,
+        reply: Reply<usize>,
+    },
+    Purge {
+        kind: Kind,
+        ids: Vec<i64>,
+        reply: Reply<usize>,
+    },
+    Close,
+}
+
+/// What a command came to, once its group is committed.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Stored(Receipt),
+    Parked(Vec<Parked>),
+    /// So many rows.
+    Changed(usize),
+    Done,
+}
+
+impl Command {
+    /// Tells whoever waits. One that is gone hung up before its answer; what it sent is stored all the same.
+    pub(super) fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Accept { reply, .. }, Outcome::Stored(receipt)) => {
+                let _ = reply.send(Ok(receipt));
+            }
+            (Self::Parked { reply, .. }, Outcome::Parked(rows)) => {
+                let _ = reply.send(rows);
+            }
+            (Self::Replay { reply, .. } | Self::Purge { reply, .. }, Outcome::Changed(rows)) => {
+                let _ = reply.send(Ok(rows));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells whoever waits that nothing was stored. Gives back what was not asked for by anybody who could ask again.
+    pub(super) fn refuse(self, why: AcceptError) -> Option<Self> {
+        match self {
+            Self::Accept { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Replay { reply, .. } | Self::Purge { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Settle(_) | Self::Parked { .. } => return Some(self),
+            Self::Close => {}
+        }
+        None
+    }
+}

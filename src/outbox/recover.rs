@@ -1,0 +1,185 @@
+//! What is left of a damaged outbox: the file is moved aside and its readable rows are taken into a new one.
+//!
+//! Only on an operator's order. Nothing is ever deleted: the old file stays beside the new one. What was damaged
+//! is counted, not guessed.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+use super::sqlite::{self, OpenError, Store};
+
+/// What must come over first comes first.
+const TABLES: [&str; 8] =
+    ["secrets", "parked", "chunks", "progress", "dead_letters", "rejects", "said", "seen"];
+
+/// What was done.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Where the damaged file is now.
+    pub aside: PathBuf,
+    /// Rows taken over from each table.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Places at which something could not be read.
+    pub unreadable: u64,
+}
+
+/// Recovers a damaged outbox; `None` if it is sound. A file of another program is refused.
+pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, OpenError> {
+    let sound = Store::open(path).and_then(|store| sqlite::check_whole(&store.connection, path));
+    match sound {
+        Ok(()) => return Ok(None),
+        Err(OpenError::Damaged { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let lock = sqlite::lock(path)?;
+    let aside = sqlite::beside(path, &format!(".corrupt-{}", now.format("%Y%m%dT%H%M%SZ")));
+    move_aside(path, &aside).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let store = Store::open_locked(path, lock)?;
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0 };
+    match open_damaged(&recovered.aside) {
+        Ok(old) => take_over(&old, &store.connection, &mut recovered).map_err(failed)?,
+        Err(_) => recovered.unreadable += 1,
+    }
+    Ok(Some(recovered))
+}
+
+/// With this switch SQLite reads a file that is shorter than it says.
+fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch("PRAGMA writable_schema = ON")?;
+    Ok(connection)
+}
+
+/// The log goes with its file, under the name by which SQLite finds it.
+fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
+    for ending in ["-wal", ""] {
+        let from = sqlite::beside(path, ending);
+        if from.exists() {
+            std::fs::rename(from, sqlite::beside(aside, ending))?;
+        }
+    }
+    match std::fs::remove_file(sqlite::beside(path, "-shm")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn take_over(old: &Connection, new: &Connection, recovered: &mut Recovered) -> rusqlite::Result<()> {
+    new.execute_batch("BEGIN IMMEDIATE")?;
+    for table in TABLES {
+        let mut copy = Copy { old, new, table, columns: columns(new, table)?, rows: 0, unreadable: 0 };
+        copy.all()?;
+        recovered.rows.push((table, copy.rows));
+        recovered.unreadable += copy.unreadable;
+    }
+    // New chunks must come after everything that is parked, whatever became of the old ones.
+    new.execute_batch(
+        "DELETE FROM progress WHERE chunk NOT IN (SELECT id FROM chunks);
+         INSERT INTO sqlite_sequence (name, seq) SELECT 'chunks', 0
+             WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'chunks');
+         UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT max(chunk) FROM parked), 0)) WHERE name = 'chunks';
+         COMMIT",
+    )
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    let names: Vec<String> = connection
+        .prepare("SELECT name FROM pragma_table_info(?1)")?
+        .query_map([table], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(names.join(", "))
+}
+
+/// One table, row by row.
+struct Copy<'a> {
+    old: &'a Connection,
+    new: &'a Connection,
+    table: &'static str,
+    columns: String,
+    rows: u64,
+    unreadable: u64,
+}
+
+impl Copy<'_> {
+    /// From the front up to the first damage, from the back down to the last, then what can be found in between.
+    fn all(&mut self) -> rusqlite::Result<()> {
+        let mut low = i64::MIN;
+        let mut high = i64::MAX;
+        loop {
+            match self.row(low, high, "ASC") {
+                Ok(Some((id, row))) => low = self.take(id, &row)?,
+                Ok(None) => return Ok(()),
+                Err(_) => break,
+            }
+        }
+        while let Ok(Some((id, row))) = self.row(low, high, "DESC") {
+            high = self.take(id, &row)?;
+        }
+        let mut step = 1_i64;
+        while low < high {
+            match self.row(low, high, "ASC") {
+                Ok(Some((id, row))) => {
+                    low = self.take(id, &row)?;
+                    step = 1;
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    self.unreadable += 1;
+                    low = low.saturating_add(step);
+                    step = step.saturating_mul(2);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first or last row between two ids.
+    fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<(i64, Vec<Value>)>> {
+        let (table, columns) = (self.table, &self.columns);
+        let query = format!(
+            "SELECT rowid, {columns} FROM {table} WHERE rowid > ?1 AND rowid < ?2 ORDER BY rowid {direction} LIMIT 1"
+        );
+        let mut statement = self.old.prepare_cached(&query)?;
+        let width = statement.column_count();
+        statement
+            .query_row([low, high], |row| {
+                let values = (1..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
+                Ok((row.get(0)?, values))
+            })
+            .optional()
+    }
+
+    fn take(&mut self, id: i64, row: &[Value]) -> rusqlite::Result<i64> {
+        if self.is_sound(row) {
+            let (table, columns) = (self.table, &self.columns);
+            let marks = vec!["?"; row.len()].join(", ");
+            let insert = format!("INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})");
+            match self.new.prepare_cached(&insert)?.execute(params_from_iter(row)) {
+                Ok(_) => self.rows += 1,
+                // A value that no row of ours could have.
+                Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                    self.unreadable += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        } else {
+            self.unreadable += 1;
+        }
+        Ok(id)
+    }
+
+    /// A chunk's bytes must be those that were written.
+    fn is_sound(&self, row: &[Value]) -> bool {
+        match (self.table, row) {
+            ("chunks", [_, _, Value::Integer(checksum), body]) => match ValueRef::from(body) {
+                ValueRef::Blob(body) => *checksum == i64::from(crc32fast::hash(body)),
+                _ => false,
+            },
+            _ => true,
+        }
+    }
+}

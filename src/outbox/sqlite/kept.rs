@@ -1,0 +1,313 @@
+//! What could not be delivered, a row each: dead letters and rejects, with everything that a replay needs.
+//!
+//! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long; the oldest leave when
+//! they are over their age or size. Ids only grow, and so does time with them, nearly.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rusqlite::types::Value;
+use rusqlite::{
+    Connection, OptionalExtension as _, Params, Result, Row, named_params, params, params_from_iter,
+};
+
+use super::super::chunk::Job;
+use super::super::{Attempt, Reject, Retention};
+use super::said;
+use crate::accoil::Fingerprint;
+
+/// Rows deleted at a time.
+const BATCH: usize = 256;
+/// Rows deleted at a time to make room: few, so that no more leave than must.
+const FEW: usize = 16;
+
+/// A call that can never be delivered as it is.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    pub destination: String,
+    pub user: String,
+    pub source: String,
+    pub mapping: String,
+    pub action: String,
+    pub path: String,
+    pub body: Vec<u8>,
+    pub original: Vec<u8>,
+    pub warnings: String,
+    pub attempts: Vec<Attempt>,
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// An event that was refused, with the reasons as JSON: `[{"mapping","field","reason"}]`.
+#[derive(Debug, Clone)]
+pub struct StoredReject {
+    pub id: i64,
+    /// When it was received.
+    pub at: DateTime<Utc>,
+    pub source: String,
+    /// The form it came in, by name; see `decode::Form`.
+    pub form: String,
+    pub original: Vec<u8>,
+    pub reasons: String,
+}
+
+/// The two tables of what could not be delivered; ids are each table's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    DeadLetter,
+    Reject,
+}
+
+impl Kind {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead_letters",
+            Self::Reject => "rejects",
+        }
+    }
+
+    /// What a row counts for.
+    const fn size(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "octet_length(body) + octet_length(original) + octet_length(attempts)",
+            Self::Reject => "octet_length(original) + octet_length(reasons)",
+        }
+    }
+}
+
+/// Which of them are meant; all that is given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub ids: Vec<i64>,
+    /// Dead letters only; no reject has one.
+    pub destination: Option<String>,
+    /// The user of a dead letter's call; of a reject, its `userId` or `user_id`.
+    pub user: Option<String>,
+    /// Part of the text of an attempt's or a reject's reason, in any case of letters.
+    pub reason: Option<String>,
+    pub since: Option<DateTime<Utc>>,
+    /// Up to, not including.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// In which order a page is read, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum From {
+    /// The oldest first, after this id.
+    After(i64),
+    /// The newest first, before this id.
+    Before(i64),
+}
+
+const DEAD_LETTER: &str =
+    "id, at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said";
+const REJECT: &str = "id, at, source, form, original, reasons";
+
+/// `json_valid` guards the reading of originals that are no JSON at all.
+const REJECT_USER: &str = "CASE WHEN json_valid(CAST(original AS TEXT)) THEN coalesce(
+    CAST(original AS TEXT) ->> '$.userId', CAST(original AS TEXT) ->> '$.user_id') END";
+
+pub(in super::super) fn dead_letters(
+    connection: &Connection,
+    filter: &Filter,
+    from: From,
+    most: usize,
+) -> Result<Vec<DeadLetter>> {
+    let conditions =
+        "(:destination IS NULL OR destination = :destination) AND (:user IS NULL OR user = :user)
+         AND (:reason IS NULL OR instr(lower(attempts), lower(:reason)) > 0)";
+    page(connection, Kind::DeadLetter, DEAD_LETTER, conditions, filter, from, most, read_dead_letter)
+}
+
+pub(in super::super) fn rejects(
+    connection: &Connection,
+    filter: &Filter,
+    from: From,
+    most: usize,
+) -> Result<Vec<StoredReject>> {
+    let conditions = format!(
+        ":destination IS NULL AND (:user IS NULL OR {REJECT_USER} = :user)
+         AND (:reason IS NULL OR instr(lower(reasons), lower(:reason)) > 0)"
+    );
+    page(connection, Kind::Reject, REJECT, &conditions, filter, from, most, |row| {
+        Ok(StoredReject {
+            id: row.get(0)?,
+            at: time(row.get(1)?),
+            source: row.get(2)?,
+            form: row.get(3)?,
+            original: row.get(4)?,
+            reasons: row.get(5)?,
+        })
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "private: the two functions above, spelled once")]
+fn page<T>(
+    connection: &Connection,
+    kind: Kind,
+    columns: &str,
+    conditions: &str,
+    filter: &Filter,
+    from: From,
+    most: usize,
+    read: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let (order, start) = match from {
+        From::After(id) => ("id > :start AND", id),
+        From::Before(id) => ("id < :start AND", id),
+    };
+    let direction = if matches!(from, From::After(_)) { "ASC" } else { "DESC" };
+    let ids = if filter.ids.is_empty() {
+        String::new()
+    } else {
+        let ids: Vec<String> = filter.ids.iter().map(i64::to_string).collect();
+        format!("id IN ({}) AND", ids.join(","))
+    };
+    let table = kind.table();
+    let mut statement = connection.prepare(&format!(
+        "SELECT {columns} FROM {table} WHERE {order} {ids} {conditions}
+         AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until) ORDER BY id {direction} LIMIT :most"
+    ))?;
+    let millis = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_millis());
+    let values = named_params! {
+        ":start": start, ":destination": filter.destination, ":user": filter.user, ":reason": filter.reason,
+        ":since": millis(filter.since), ":until": millis(filter.until),
+        ":most": i64::try_from(most).unwrap_or(i64::MAX),
+    };
+    statement.query_map(values, read)?.collect()
+}
+
+fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
+    let attempts: String = row.get(11)?;
+    Ok(DeadLetter {
+        id: row.get(0)?,
+        at: time(row.get(1)?),
+        destination: row.get(2)?,
+        user: row.get(3)?,
+        source: row.get(4)?,
+        mapping: row.get(5)?,
+        action: row.get(6)?,
+        path: row.get(7)?,
+        body: row.get(8)?,
+        original: row.get(9)?,
+        warnings: row.get(10)?,
+        attempts: serde_json::from_str(&attempts).unwrap_or_default(),
+        fingerprints: said::from_bytes(&row.get::<_, Vec<u8>>(12)?),
+    })
+}
+
+/// One dead letter, if it is still there.
+pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<Option<DeadLetter>> {
+    connection
+        .prepare_cached(&format!("SELECT {DEAD_LETTER} FROM dead_letters WHERE id = ?1"))?
+        .query_row([id], read_dead_letter)
+        .optional()
+}
+
+/// Makes a dead letter of a request; says how many bytes it counts for.
+pub(in super::super) fn bury(
+    connection: &Connection,
+    job: &Job,
+    attempts: &[Attempt],
+    at: DateTime<Utc>,
+) -> Result<u64> {
+    let attempts = super::to_json(attempts);
+    connection
+        .prepare_cached(
+            "INSERT INTO dead_letters (at, destination, user, source, mapping, action, path, body, original, warnings,
+             attempts, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            at.timestamp_millis(),
+            job.destination.as_str(),
+            job.user.as_str(),
+            job.source.as_str(),
+            job.mapping.as_str(),
+            job.action.as_str(),
+            job.path.as_str(),
+            &job.body[..],
+            &job.original[..],
+            job.warnings.as_str(),
+            attempts,
+            said::to_bytes(&job.fingerprints),
+        ])?;
+    Ok((job.body.len() + job.original.len() + attempts.len()) as u64)
+}
+
+/// Keeps a reject; says how many bytes it counts for.
+pub(in super::super) fn reject(
+    connection: &Connection,
+    source: &str,
+    form: &str,
+    at: DateTime<Utc>,
+    reject: &Reject,
+) -> Result<u64> {
+    let original: &Bytes = &reject.original;
+    connection
+        .prepare_cached(
+            "INSERT INTO rejects (at, source, form, original, reasons) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![at.timestamp_millis(), source, form, &original[..], reject.reasons])?;
+    Ok((original.len() + reject.reasons.len()) as u64)
+}
+
+/// How many bytes all of a kind count for.
+pub(in super::super) fn bytes(connection: &Connection, kind: Kind) -> Result<u64> {
+    let (table, size) = (kind.table(), kind.size());
+    connection.query_row(&format!("SELECT coalesce(sum({size}), 0) FROM {table}"), [], |row| unsigned(row, 0))
+}
+
+/// What was deleted.
+#[derive(Debug, Default, Clone, Copy)]
+pub(in super::super) struct Removed {
+    pub(in super::super) rows: usize,
+    pub(in super::super) bytes: u64,
+}
+
+/// Deletes those of these ids that are there.
+pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Removed> {
+    let mut removed = Removed::default();
+    for ids in ids.chunks(BATCH) {
+        let marks = vec!["?"; ids.len()].join(",");
+        let these = ids.iter().map(|id| Value::Integer(*id));
+        let batch = delete(connection, kind, &format!("id IN ({marks})"), params_from_iter(these))?;
+        removed = Removed { rows: removed.rows + batch.rows, bytes: removed.bytes + batch.bytes };
+    }
+    Ok(removed)
+}
+
+/// Deletes some of the oldest, whatever their age.
+pub(in super::super) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Removed> {
+    let oldest = format!("id IN (SELECT id FROM {} ORDER BY id LIMIT {FEW})", kind.table());
+    delete(connection, kind, &oldest, [])
+}
+
+/// Deletes some of what is over its age. Looks at the oldest rows only, so that it costs little when none is.
+pub(in super::super) fn remove_old(
+    connection: &Connection,
+    kind: Kind,
+    retention: &Retention,
+    now: DateTime<Utc>,
+) -> Result<Removed> {
+    let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
+    let oldest = format!("SELECT id, at FROM {} ORDER BY id LIMIT {BATCH}", kind.table());
+    let old = format!("id IN (SELECT id FROM ({oldest}) WHERE at < ?1)");
+    delete(connection, kind, &old, [now.timestamp_millis().saturating_sub(age)])
+}
+
+fn delete(connection: &Connection, kind: Kind, which: &str, values: impl Params + Clone) -> Result<Removed> {
+    let (table, size) = (kind.table(), kind.size());
+    let bytes = connection
+        .prepare_cached(&format!("SELECT coalesce(sum({size}), 0) FROM {table} WHERE {which}"))?
+        .query_row(values.clone(), |row| unsigned(row, 0))?;
+    let rows = connection.prepare_cached(&format!("DELETE FROM {table} WHERE {which}"))?.execute(values)?;
+    Ok(Removed { rows, bytes })
+}
+
+pub(super) fn unsigned(row: &Row<'_>, index: usize) -> Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
+}
+
+fn time(milliseconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
+}

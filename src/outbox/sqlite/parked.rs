@@ -1,0 +1,141 @@
+//! Parked requests, a row each: what waits for its retry, and what waits behind it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
+
+use super::super::chunk::Job;
+use super::super::frame::Text;
+use super::super::{Attempt, Place};
+use super::said;
+
+/// A request that waits in a row of its own.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    pub job: Job,
+    pub attempts: Vec<Attempt>,
+    /// None: it waits behind an earlier call of its user.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// Parks a request in a row of its own, or changes the row in which it is parked.
+pub(in super::super) fn park(
+    connection: &Connection,
+    job: &Job,
+    attempts: &[Attempt],
+    next_attempt_at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    let next_attempt_at = next_attempt_at.map(|at| at.timestamp_millis());
+    if let Place::Parked { row, .. } = job.place {
+        connection
+            .prepare_cached("UPDATE parked SET next_attempt_at = ?2, attempts = ?3 WHERE id = ?1")?
+            .execute(params![row, next_attempt_at, super::to_json(attempts)])?;
+        return Ok(());
+    }
+    let (chunk, place) = job.place.order();
+    connection
+        .prepare_cached(
+            "INSERT INTO parked (destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path,
+             body, original, warnings, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            job.destination.as_str(),
+            job.user.as_str(),
+            chunk,
+            place,
+            next_attempt_at,
+            super::to_json(attempts),
+            job.source.as_str(),
+            job.mapping.as_str(),
+            job.action.as_str(),
+            job.path.as_str(),
+            &job.body[..],
+            &job.original[..],
+            job.warnings.as_str(),
+            said::to_bytes(&job.fingerprints),
+        ])?;
+    Ok(())
+}
+
+/// Removes a parked request; says how many bytes that freed.
+pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<u64> {
+    let bytes = connection
+        .prepare_cached("SELECT length(body) + length(original) FROM parked WHERE id = ?1")?
+        .query_row([row], |row| super::unsigned(row, 0))
+        .optional()?;
+    connection.prepare_cached("DELETE FROM parked WHERE id = ?1")?.execute([row])?;
+    Ok(bytes.unwrap_or(0))
+}
+
+/// Bytes that parked requests hold.
+pub(in super::super) fn parked_bytes(connection: &Connection) -> Result<u64> {
+    let sum = "SELECT coalesce(sum(length(body) + length(original)), 0) FROM parked";
+    connection.query_row(sum, [], |row| super::unsigned(row, 0))
+}
+
+/// How many requests each destination has parked.
+pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
+    connection
+        .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
+        .query_map([], |row| Ok((row.get(0)?, super::unsigned(row, 1)?)))?
+        .collect()
+}
+
+/// One user's parked requests of a destination, in order.
+pub(in super::super) fn parked(
+    connection: &Connection,
+    destination: &str,
+    user: &str,
+    most: usize,
+) -> Result<Vec<Parked>> {
+    connection
+        .prepare_cached(
+            "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path, body,
+             original, warnings, said FROM parked WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place LIMIT ?3",
+        )?
+        .query_map(params![destination, user, i64::try_from(most).unwrap_or(i64::MAX)], read_parked)?
+        .collect()
+}
+
+/// The users with something parked, each with the time of the next attempt of its first request.
+pub(in super::super) fn parked_users(
+    connection: &Connection,
+    destination: &str,
+) -> Result<Vec<(String, Option<DateTime<Utc>>)>> {
+    connection
+        .prepare("SELECT user, max(next_attempt_at) FROM parked WHERE destination = ?1 GROUP BY user")?
+        .query_map([destination], |row| {
+            let at: Option<i64> = row.get(1)?;
+            Ok((row.get(0)?, at.and_then(DateTime::from_timestamp_millis)))
+        })?
+        .collect()
+}
+
+fn read_parked(row: &Row<'_>) -> Result<Parked> {
+    let blob = |index| row.get::<_, Vec<u8>>(index).map(Bytes::from);
+    let text = |index| {
+        let text: String = row.get(index)?;
+        Ok::<_, rusqlite::Error>(Text::from(text))
+    };
+    let attempts: String = row.get(6)?;
+    let next_attempt_at: Option<i64> = row.get(5)?;
+    Ok(Parked {
+        job: Job {
+            place: Place::Parked { row: row.get(0)?, chunk: row.get(3)?, index: row.get(4)? },
+            destination: text(1)?,
+            user: text(2)?,
+            source: text(7)?,
+            mapping: text(8)?,
+            action: text(9)?,
+            path: text(10)?,
+            body: blob(11)?,
+            original: blob(12)?,
+            warnings: text(13)?,
+            fingerprints: said::from_bytes(&blob(14)?),
+        },
+        attempts: serde_json::from_str(&attempts).unwrap_or_default(),
+        next_attempt_at: next_attempt_at.and_then(DateTime::from_timestamp_millis),
+    })
+}

@@ -1,0 +1,46 @@
+//! What derived calls said last, a row each (DESIGN 5.3).
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Result, params};
+
+use crate::accoil::Fingerprint;
+
+pub(in super::super) fn say(connection: &Connection, said: &[Fingerprint], at: DateTime<Utc>) -> Result<()> {
+    for one in said {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO said (key, content, at) VALUES (?1, ?2, ?3)")?
+            .execute(params![one.key.cast_signed(), one.content.cast_signed(), at.timestamp_millis()])?;
+    }
+    Ok(())
+}
+
+/// What was delivered last for each id, the oldest first, at most so many.
+pub(in super::super) fn said(connection: &Connection, most: usize) -> Result<Vec<Fingerprint>> {
+    let mut said: Vec<Fingerprint> = connection
+        .prepare("SELECT key, content FROM said ORDER BY at DESC LIMIT ?1")?
+        .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            Ok(Fingerprint {
+                key: row.get::<_, i64>(0)?.cast_unsigned(),
+                content: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })?
+        .collect::<Result<_>>()?;
+    said.reverse();
+    Ok(said)
+}
+
+/// As a column of the rows that wait.
+pub(super) fn to_bytes(fingerprints: &[Fingerprint]) -> Vec<u8> {
+    fingerprints.iter().flat_map(|one| [one.key.to_le_bytes(), one.content.to_le_bytes()].concat()).collect()
+}
+
+pub(super) fn from_bytes(bytes: &[u8]) -> Vec<Fingerprint> {
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+    bytes
+        .chunks_exact(16)
+        .map(|pair| {
+            let (key, content) = pair.split_at(8);
+            Fingerprint { key: number(key), content: number(content) }
+        })
+        .collect()
+}

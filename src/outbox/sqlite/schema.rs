@@ -1,0 +1,88 @@
+//! The on-disk format: whose file it is, its version, and the steps from each version to the next.
+//!
+//! `user_version` counts the migrations that a file has had. A step is never changed once it is released; a change
+//! of the schema or of the chunk layout (`outbox::frame`) is one more step at the end.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::OpenError;
+
+/// "ACRL": says that a database file is an outbox of ours.
+const APPLICATION_ID: i32 = 0x4143_524C;
+
+/// Each takes a file from the version of its index to the next.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, requests INTEGER NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE progress (chunk INTEGER PRIMARY KEY, settled BLOB NOT NULL) STRICT;
+CREATE TABLE seen (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids BLOB NOT NULL) STRICT;
+CREATE TABLE said (key INTEGER PRIMARY KEY, content INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX said_at ON said (at);
+CREATE TABLE parked (
+    id INTEGER PRIMARY KEY, destination TEXT NOT NULL, user TEXT NOT NULL, chunk INTEGER NOT NULL, place INTEGER NOT NULL,
+    next_attempt_at INTEGER, attempts TEXT NOT NULL, source TEXT NOT NULL, mapping TEXT NOT NULL, action TEXT NOT NULL,
+    path TEXT NOT NULL, body BLOB NOT NULL, original BLOB NOT NULL, warnings TEXT NOT NULL, said BLOB NOT NULL
+) STRICT;
+CREATE INDEX parked_order ON parked (destination, user, chunk, place);
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, destination TEXT NOT NULL, user TEXT NOT NULL,
+    source TEXT NOT NULL, mapping TEXT NOT NULL, action TEXT NOT NULL, path TEXT NOT NULL, body BLOB NOT NULL,
+    original BLOB NOT NULL, warnings TEXT NOT NULL, attempts TEXT NOT NULL, said BLOB NOT NULL
+) STRICT;
+CREATE TABLE rejects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, source TEXT NOT NULL, form TEXT NOT NULL,
+    original BLOB NOT NULL, reasons TEXT NOT NULL
+) STRICT;
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+"];
+
+/// The version that this program writes.
+pub(super) fn version() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+/// Refuses a file that is not ours, is from a later version, or cannot be read.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| failed(path, source);
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let application = number("application_id").map_err(failed)?;
+    let found = number("user_version").map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let is_new = application == 0 && found == 0 && tables == 0;
+    match application {
+        APPLICATION_ID if found > version() => Err(OpenError::Version { path: path.to_owned(), found }),
+        APPLICATION_ID => Ok(()),
+        _ if is_new => Ok(()),
+        _ => Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Brings the file to this program's version, each step whole or not at all.
+pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    let had: usize = connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?
+        .try_into()
+        .unwrap_or(0);
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(had) {
+        let version = index + 1;
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What an error at the start means to an operator.
+pub(super) fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Damaged { path, what: source.to_string() }
+        }
+        _ => OpenError::Database { path, source },
+    }
+}

@@ -1,0 +1,152 @@
+//! Files that are not what they should be: foreign, from another version, truncated, flipped, zeroed; and what is left
+//! of them.
+
+use std::fs;
+use std::path::Path;
+
+use accoil_relay::outbox::{OpenError, Outbox, Recovered, recover};
+use chrono::Utc;
+use rusqlite::Connection;
+
+use super::{bodies, dead, flush, jobs, open, options, reject, single, submission};
+
+fn refused(folder: &Path) -> String {
+    let error = Outbox::open(&options(folder)).unwrap_err();
+    error.to_string().replace(&folder.display().to_string(), "…")
+}
+
+fn recovered(folder: &Path) -> Recovered {
+    recover(&folder.join("relay.db"), Utc::now()).unwrap().expect("it is damaged")
+}
+
+fn rows(recovered: &Recovered, table: &str) -> u64 {
+    recovered.rows.iter().find(|(name, _)| *name == table).map_or(0, |(_, rows)| *rows)
+}
+
+/// 40 chunks of 30 KB, a dead letter and a reject; closed, so that all of it is in the one file.
+async fn filled(folder: &Path) {
+    let outbox = open(folder);
+    for number in 0..40 {
+        let body = format!("{number:02}{}", "x".repeat(30_000));
+        outbox.accept(single(Some(&format!("m{number}")), "u", &body)).await.unwrap();
+    }
+    outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
+    let first = jobs(&outbox, "a").await.0.remove(0);
+    outbox.settle(vec![dead(first, "no")]);
+    flush(&outbox).await;
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn only_an_outbox_of_a_known_version_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.db");
+    fs::write(&path, "not a database, but long enough to look at: ".repeat(100)).unwrap();
+    insta::assert_snapshot!(refused(folder.path()), @"outbox …/relay.db: this is no outbox, or a damaged one (file is not a database); `serve --recover-outbox` moves it aside and takes what can be read of it into a new one");
+    fs::remove_file(&path).unwrap();
+
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    insta::assert_snapshot!(refused(folder.path()), @"outbox …/relay.db: this is a database of another program; name another file in outbox.url");
+    let foreign = recover(&path, Utc::now()).unwrap_err();
+    assert!(matches!(foreign, OpenError::Foreign { .. }), "{foreign}");
+    fs::remove_file(&path).unwrap();
+
+    open(folder.path()).close().await;
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    insta::assert_snapshot!(refused(folder.path()), @"outbox …/relay.db: written by a later version (format 99, this program knows up to 1); use that version");
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.db");
+    // Version 0: ours, and without a table.
+    Connection::open(&path).unwrap().execute_batch("PRAGMA application_id = 0x4143524C").unwrap();
+    let outbox = open(folder.path());
+    outbox.accept(single(None, "u", "1")).await.unwrap();
+    outbox.close().await;
+    let version: i64 =
+        Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+}
+
+#[tokio::test]
+async fn a_sound_outbox_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    assert!(recover(&folder.path().join("relay.db"), Utc::now()).unwrap().is_none());
+    let outbox = open(folder.path());
+    assert_eq!(jobs(&outbox, "a").await.0.len(), 39);
+}
+
+#[tokio::test]
+async fn of_a_truncated_file_the_beginning_is_recovered_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let path = folder.path().join("relay.db");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(fs::metadata(&path).unwrap().len() / 2).unwrap();
+    let error = Outbox::open(&options(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+
+    let recovered = recovered(folder.path());
+    assert!(recovered.aside.exists() && recovered.unreadable > 0, "{recovered:?}");
+    let outbox = open(folder.path());
+    let (left, is_sound) = jobs(&outbox, "a").await;
+    assert!(is_sound && (10..39).contains(&left.len()), "{}", left.len());
+    assert!(bodies(&left).is_sorted());
+    // Ids are known as before, and the new file works.
+    let known = bodies(&left)[0][..2].parse::<usize>().unwrap();
+    assert_eq!(outbox.accept(single(Some(&format!("m{known}")), "u", "again")).await.unwrap().duplicates, 1);
+}
+
+#[tokio::test]
+async fn a_chunk_with_a_flipped_bit_is_not_sent_and_the_others_are() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let path = folder.path().join("relay.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let marker = [b"20".as_slice(), &[b'x'; 100]].concat();
+    let at = bytes.windows(marker.len()).position(|window| window == marker).unwrap();
+    bytes[at + 50] ^= 1;
+    fs::write(&path, bytes).unwrap();
+
+    let outbox = open(folder.path());
+    let (left, is_sound) = jobs(&outbox, "a").await;
+    assert!(!is_sound);
+    assert_eq!(left.len(), 38);
+    assert!(!bodies(&left).iter().any(|body| body.starts_with("20")));
+}
+
+#[tokio::test]
+async fn zeroed_pages_cost_what_was_on_them() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let path = folder.path().join("relay.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 8192 * 8192;
+    bytes[middle..middle + 10 * 8192].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let recovered = recovered(folder.path());
+    assert!((30..39).contains(&rows(&recovered, "chunks")), "{recovered:?}");
+    assert_eq!((rows(&recovered, "dead_letters"), rows(&recovered, "rejects")), (1, 1));
+
+    // The whole file: nothing can be told from it, but the relay starts again.
+    fs::write(&path, vec![0; bytes.len()]).unwrap();
+    let recovered = self::recovered(folder.path());
+    assert_eq!(rows(&recovered, "chunks"), 0);
+    assert!(jobs(&open(folder.path()), "a").await.0.is_empty());
+}
+
+/// SQLite would take the empty file for a new one and delete the log, with all that is only in there.
+#[tokio::test]
+async fn a_log_without_its_file_is_not_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    outbox.accept(single(None, "u", "1")).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(folder.path().join("relay.db-wal"), copy.path().join("relay.db-wal")).unwrap();
+    let error = Outbox::open(&options(copy.path())).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(fs::metadata(copy.path().join("relay.db-wal")).unwrap().len() > 0);
+}

@@ -1,0 +1,245 @@
+//! The outbox against a map: random runs of enqueue, claim, settle, crash and reopen.
+//!
+//! A crash is a copy of the files as they are, opened elsewhere, while the first outbox is still running.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs;
+use std::path::Path;
+
+use accoil_relay::outbox::chunk::Job;
+use accoil_relay::outbox::{Outbox, Settlement};
+use chrono::{DateTime, Utc};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::{attempt, dead, delivered, event, flush, jobs, open, request, submission};
+
+const DESTINATIONS: [&str; 2] = ["a", "b"];
+const USERS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Events of (user, id, both destinations or the first alone), in one submission.
+    Accept(Vec<(usize, Option<u8>, bool)>),
+    /// The n-th of what was loaded for a destination leaves its chunk.
+    Settle {
+        destination: usize,
+        pick: usize,
+        how: How,
+    },
+    /// The first of what a user has parked leaves its row, or stays.
+    Unpark {
+        destination: usize,
+        user: usize,
+        how: How,
+    },
+    Reopen,
+    Crash,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Deliver,
+    Park,
+    Bury,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Parked,
+    Dead,
+    Delivered,
+}
+
+#[derive(Debug)]
+struct Known {
+    destination: usize,
+    user: usize,
+    body: String,
+    state: State,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let how = || prop_oneof![2 => Just(How::Deliver), 2 => Just(How::Park), 1 => Just(How::Bury)];
+    let events = vec((0..USERS, proptest::option::of(0_u8..12), any::<bool>()), 1..5);
+    let (settled, unparked) = ((0_usize..2, 0_usize..8, how()), (0_usize..2, 0..USERS, how()));
+    prop_oneof![
+        4 => events.prop_map(Step::Accept),
+        6 => settled.prop_map(|(destination, pick, how)| Step::Settle { destination, pick, how }),
+        3 => unparked.prop_map(|(destination, user, how)| Step::Unpark { destination, user, how }),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
+    ]
+}
+
+/// The outbox, and what it must hold.
+struct Run {
+    folder: TempDir,
+    outbox: Outbox,
+    /// As a dispatcher has them: loaded and not yet settled.
+    loaded: [VecDeque<Job>; 2],
+    cursors: [i64; 2],
+    model: Vec<Known>,
+    ids: HashSet<u8>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = open(folder.path());
+        Self {
+            folder,
+            outbox,
+            loaded: Default::default(),
+            cursors: [0; 2],
+            model: Vec::new(),
+            ids: HashSet::new(),
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Accept(events) => self.accept(&events).await,
+            Step::Settle { destination, pick, how } => self.settle(destination, pick, how).await,
+            Step::Unpark { destination, user, how } => self.unpark(destination, user, how).await,
+            Step::Reopen => {
+                self.outbox.close().await;
+                self.start_on(None).await;
+            }
+            Step::Crash => {
+                // What was settled is durable with the next commit: this one.
+                flush(&self.outbox).await;
+                let copy = tempfile::tempdir().unwrap();
+                copy_files(self.folder.path(), copy.path());
+                self.start_on(Some(copy)).await;
+            }
+        }
+    }
+
+    async fn accept(&mut self, events: &[(usize, Option<u8>, bool)]) {
+        let (mut accepted, mut duplicates) = (Vec::new(), 0);
+        for (user, id, both) in events {
+            let destinations = if *both { 2 } else { 1 };
+            let is_new = id.is_none_or(|id| self.ids.insert(id));
+            let mut requests = Vec::new();
+            for (destination, name) in DESTINATIONS.iter().enumerate().take(destinations) {
+                let body = if is_new { self.model.len().to_string() } else { "duplicate".to_owned() };
+                requests.push(request(name, &user.to_string(), body.clone()));
+                if is_new {
+                    self.model.push(Known { destination, user: *user, body, state: State::Waiting });
+                }
+            }
+            duplicates += usize::from(!is_new);
+            accepted.push(event(id.map(|id| id.to_string()).as_deref(), requests));
+        }
+        let receipt = self.outbox.accept(submission(accepted, Vec::new())).await.unwrap();
+        assert_eq!((receipt.accepted, receipt.duplicates), (events.len() - duplicates, duplicates));
+    }
+
+    /// Takes what is new, as a dispatcher does, and settles one of it.
+    async fn settle(&mut self, destination: usize, pick: usize, how: How) {
+        let cursor = &mut self.cursors[destination];
+        while let Some(chunk) = self.outbox.chunk_after(*cursor).await.unwrap() {
+            *cursor = chunk.id;
+            self.loaded[destination].extend(chunk.jobs(DESTINATIONS[destination]).unwrap());
+        }
+        let length = self.loaded[destination].len();
+        if length > 0 {
+            let job = self.loaded[destination].remove(pick % length).unwrap();
+            self.settle_as(job, how).await;
+        }
+    }
+
+    async fn unpark(&mut self, destination: usize, user: usize, how: How) {
+        let user = user.to_string();
+        let rows = self.outbox.parked(DESTINATIONS[destination], vec![user]).await.unwrap();
+        if let Some(first) = rows.into_iter().next() {
+            self.settle_as(first.job, how).await;
+        }
+    }
+
+    async fn settle_as(&mut self, job: Job, how: How) {
+        let body = std::str::from_utf8(&job.body).unwrap();
+        let known = self
+            .model
+            .iter_mut()
+            .find(|known| known.body == body && DESTINATIONS[known.destination] == job.destination.as_str());
+        let known = known.expect("what is claimed was accepted");
+        let (state, settlement) = match how {
+            How::Deliver => (State::Delivered, delivered(job.place)),
+            How::Bury => (State::Dead, dead(job, "no")),
+            How::Park => {
+                let at: Option<DateTime<Utc>> = Some(Utc::now());
+                let attempts = vec![attempt("later")];
+                (State::Parked, Settlement::Parked { job: Box::new(job), attempts, next_attempt_at: at })
+            }
+        };
+        known.state = state;
+        self.outbox.settle(vec![settlement]);
+    }
+
+    /// Opens the same folder again, or another; then all that the outbox shows must be what the model holds.
+    async fn start_on(&mut self, folder: Option<TempDir>) {
+        if let Some(folder) = folder {
+            self.folder = folder;
+        }
+        self.outbox = open(self.folder.path());
+        self.cursors = [0; 2];
+        for (destination, name) in DESTINATIONS.iter().enumerate() {
+            let (waiting, is_sound) = jobs(&self.outbox, name).await;
+            assert!(is_sound);
+            assert_eq!(super::bodies(&waiting), self.bodies(destination, None, State::Waiting));
+            for user in 0..USERS {
+                let parked = self.outbox.parked(name, vec![user.to_string()]).await.unwrap();
+                let parked: Vec<Job> = parked.into_iter().map(|row| row.job).collect();
+                let expected = self.bodies(destination, Some(user), State::Parked);
+                // Handed out 16 at a time.
+                assert_eq!(super::bodies(&parked), expected[..expected.len().min(16)]);
+            }
+            self.loaded[destination].clear();
+        }
+        let mut dead: Vec<_> = self.outbox.dead_letters(1000).await.unwrap();
+        dead.sort_by_key(|letter| String::from_utf8(letter.body.clone()).unwrap().parse::<usize>().unwrap());
+        let dead: Vec<_> =
+            dead.iter().map(|letter| String::from_utf8(letter.body.clone()).unwrap()).collect();
+        let buried = self.model.iter().filter(|known| known.state == State::Dead);
+        assert_eq!(dead, buried.map(|known| known.body.clone()).collect::<Vec<_>>());
+        let is_empty = !self.model.iter().any(|known| matches!(known.state, State::Waiting | State::Parked));
+        assert_eq!(self.outbox.waiting_bytes() == 0, is_empty);
+    }
+
+    fn bodies(&self, destination: usize, user: Option<usize>, state: State) -> Vec<&str> {
+        let meant = |known: &&Known| {
+            known.destination == destination
+                && known.state == state
+                && user.is_none_or(|user| known.user == user)
+        };
+        self.model.iter().filter(meant).map(|known| known.body.as_str()).collect()
+    }
+}
+
+/// As a crash would leave them: the file, then its log, which only grows meanwhile.
+fn copy_files(from: &Path, to: &Path) {
+    for name in ["relay.db", "relay.db-wal"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_outbox_holds_what_a_map_holds(steps in vec(step(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut run = Run::new();
+            for step in steps {
+                run.step(step).await;
+            }
+            run.step(Step::Crash).await;
+            run.step(Step::Reopen).await;
+        });
+    }
+}

@@ -1,0 +1,106 @@
+//! Room: what waits against its limit, the free-disk floor, and a disk that is really full.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use accoil_relay::outbox::{AcceptError, Options, Outbox};
+
+use super::{delivered, flush, jobs, open, options, single};
+
+#[tokio::test]
+async fn beyond_its_size_the_outbox_is_full_until_something_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(&Options { max_bytes: 4000, ..options(folder.path()) }).unwrap();
+    let body = "x".repeat(1000);
+    let mut stored = 0;
+    while outbox.accept(single(Some(&format!("m{stored}")), "u", &body)).await.is_ok() {
+        stored += 1;
+        assert!(stored < 10);
+    }
+    let refused = format!("m{stored}");
+    assert_eq!(outbox.accept(single(Some(&refused), "u", &body)).await, Err(AcceptError::Full));
+    let waiting = jobs(&outbox, "a").await.0;
+    assert_eq!(waiting.len(), stored);
+    outbox.settle(waiting.into_iter().map(|job| delivered(job.place)).collect());
+    flush(&outbox).await;
+    // Not a duplicate: nothing of it was stored before.
+    assert_eq!(outbox.accept(single(Some(&refused), "u", &body)).await.unwrap().accepted, 1);
+}
+
+#[tokio::test]
+async fn below_the_free_disk_floor_nothing_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(&Options { min_free_disk: u64::MAX, ..options(folder.path()) }).unwrap();
+    assert_eq!(outbox.accept(single(None, "u", "1")).await, Err(AcceptError::Full));
+    assert!(!*outbox.failed().borrow());
+}
+
+/// A small disk of its own; gone when dropped.
+pub(crate) struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// None where the system does not let tests mount: there the other tests of this file stand alone.
+    pub(crate) fn new(bytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: what is still open in it is closed right after.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Another program fills the disk: every event that was answered well is there, none that was refused, what was
+/// settled meanwhile is settled, and it goes on by itself when there is room.
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers_without_a_restart() {
+    let Some(disk) = Disk::new(8 << 20) else { return };
+    let outbox = open(disk.path());
+    let body = |number: usize| format!("{number:08}{}", "x".repeat(40_000));
+    let mut stored: Vec<String> = Vec::new();
+    let refused = loop {
+        let body = body(stored.len());
+        match outbox.accept(single(Some(&body[..8]), "u", &body)).await {
+            Ok(_) => stored.push(body),
+            Err(error) => break (error, body),
+        }
+        if stored.len() == 5 {
+            fill(disk.path());
+        }
+        assert!(stored.len() < 1000);
+    };
+    assert_eq!(refused.0, AcceptError::Full);
+    assert!(!*outbox.failed().borrow());
+    let waiting = jobs(&outbox, "a").await.0;
+    assert_eq!(super::bodies(&waiting), stored);
+    outbox.settle(waiting.iter().map(|job| delivered(job.place)).collect());
+    assert_eq!(outbox.accept(single(None, "u", &refused.1)).await, Err(AcceptError::Full));
+
+    std::fs::remove_file(disk.path().join("filler")).unwrap();
+    flush(&outbox).await;
+    assert_eq!(outbox.waiting_bytes(), 0);
+    assert_eq!(outbox.accept(single(Some(&refused.1[..8]), "u", &refused.1)).await.unwrap().accepted, 1);
+    outbox.close().await;
+
+    let outbox = open(disk.path());
+    assert_eq!(super::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
+}
+
+/// Writes a file until nothing more fits beside it.
+fn fill(folder: &Path) {
+    let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
+}
