@@ -5,12 +5,12 @@
 //! in [`router`]. Every answer is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
 mod guard;
-mod health;
 mod mappings;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
@@ -39,6 +39,13 @@ impl Admin {
     }
 }
 
+/// For the handlers that both listeners have.
+impl FromRef<Admin> for Receiver {
+    fn from_ref(admin: &Admin) -> Self {
+        admin.0.receiver.clone()
+    }
+}
+
 /// Every route of the admin listener.
 pub fn router(admin: Admin) -> Router {
     let api = Router::new()
@@ -46,8 +53,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/mappings", get(mappings::list))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/healthz", get(receive::health))
+        .route("/readyz", get(receive::ready))
         .nest("/api", api)
         .fallback(any(unknown_route))
         .method_not_allowed_fallback(wrong_method)
@@ -69,7 +76,6 @@ async fn wrong_method() -> Response {
     )
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("an admin request's handler panicked");
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the relay failed on this request; see its log")

@@ -20,6 +20,9 @@ use super::endpoint::Endpoint;
 /// An answer is kept up to this size as the reason; a longer one ends the connection.
 const MOST_ANSWER_BYTES: usize = 2048;
 
+/// Read of an answer's status and headers; also the most that is buffered of its body.
+const MOST_HEAD_BYTES: usize = 32 * 1024;
+
 /// What came back.
 #[derive(Debug)]
 pub struct Answer {
@@ -61,14 +64,14 @@ impl CallError {
 
 impl From<hyper::Error> for CallError {
     fn from(error: hyper::Error) -> Self {
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            if inner.is::<io::Error>() {
-                return Self::Reset(error);
-            }
-            cause = inner.source();
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        match cause.map(io::Error::kind) {
+            None if error.is_parse() => Self::Unreadable(error),
+            // hyper's own, about chunks that are none.
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Self::Unreadable(error),
+            None | Some(io::ErrorKind::UnexpectedEof) => Self::Closed(error),
+            Some(_) => Self::Reset(error),
         }
-        if error.is_parse() { Self::Unreadable(error) } else { Self::Closed(error) }
     }
 }
 
@@ -223,6 +226,7 @@ async fn handshake<S>(stream: S) -> Result<Open, CallError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+    let (sender, driver) =
+        http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
     Ok(Open { sender, driver: Box::pin(driver) })
 }

@@ -108,7 +108,7 @@ impl Mapping {
     ) -> Vec<FieldExplanation<'e>> {
         let mut root = match self.resolve_root(event) {
             Ok(root) => root,
-            Err(violation) => return vec![FieldExplanation::new("", None).refused(violation)],
+            Err(violation) => return vec![FieldExplanation::new("", None).refused(&violation)],
         };
         self.slots_of(dialect).map(|slot| slot.explain(root.as_mut(), event, strict)).collect()
     }
@@ -124,7 +124,7 @@ impl Slot {
         let explained = FieldExplanation::new(&self.field.key, self.written());
         let value = match self.resolve(root, event) {
             Ok(value) => value,
-            Err(violation) => return explained.refused(violation),
+            Err(violation) => return explained.refused(&violation),
         };
         let mut findings = Findings::default();
         findings.take(self, value.clone(), event, strict);
@@ -146,7 +146,7 @@ impl<'e> FieldExplanation<'e> {
     }
 
     /// A directive failed; the violation says which.
-    fn refused(self, violation: Violation) -> Self {
+    fn refused(self, violation: &Violation) -> Self {
         let reason = format!("{}: {}", violation.field, violation.reason);
         Self { outcome: Outcome::Refused, reason: Some(reason), ..self }
     }

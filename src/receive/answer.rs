@@ -69,6 +69,7 @@ impl Refused {
                 crate::decode::BodyError::TooManyEvents { .. } => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
+            Self::Process(ProcessError::NotUtf8 { .. }) => StatusCode::BAD_REQUEST,
             Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -86,7 +87,7 @@ impl Refused {
             Self::Process(ProcessError::Body(crate::decode::BodyError::TooManyEvents { .. })) => {
                 "too_many_events"
             }
-            Self::Process(ProcessError::Body(_)) => "invalid_json",
+            Self::Process(ProcessError::Body(_) | ProcessError::NotUtf8 { .. }) => "invalid_json",
             Self::Process(ProcessError::Outbox(AcceptError::Full)) => "full",
             Self::Process(ProcessError::Outbox(AcceptError::Failed)) => "storage_failed",
         }

@@ -11,14 +11,18 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// Memory for bodies, in units of this many bytes.
 const UNIT: usize = 1024;
 /// A body whose length is not announced gets room in steps of this.
 const STEP: usize = 64 * 1024;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// Of a refused body at most this much is still received, and thrown away.
+const MOST_DISCARDED: usize = 64 << 20;
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +61,8 @@ impl Room {
 pub(super) struct Text {
     /// Always UTF-8.
     pub(super) bytes: Bytes,
-    /// Bytes that were no UTF-8 were replaced by U+FFFD: the items that have one are refused.
-    pub(super) mended: bool,
+    /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
+    pub(super) mended_from: Option<usize>,
     _room: Arc<OwnedSemaphorePermit>,
 }
 
@@ -77,31 +81,68 @@ impl Text {
 /// Reads a body of at most `limit` decompressed bytes within `timeout`.
 pub(super) async fn read(
     headers: &HeaderMap,
-    body: Body,
+    mut body: Body,
     limit: usize,
     timeout: Duration,
     room: &Room,
 ) -> Result<Text, BodyError> {
-    let encoding = encoding(headers)?;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(BodyError::TooLarge { limit });
-    }
-    let collected = collect(body, limit, announced.unwrap_or(STEP), room);
-    let (bytes, mut taken) =
-        tokio::time::timeout(timeout, collected).await.map_err(|_| BodyError::TimedOut)??;
+    let deadline = Instant::now() + timeout;
+    let received = timeout_at(deadline, receive(headers, &mut body, limit, room)).await;
+    let (encoding, bytes, mut taken) = match received {
+        Ok(Ok(received)) => received,
+        Ok(Err(refused)) => {
+            // One that waits for a go-ahead has not sent its body, and now need not.
+            if !headers.contains_key(EXPECT) {
+                let _ = timeout_at(deadline, discard(&mut body)).await;
+            }
+            return Err(refused);
+        }
+        Err(_) => return Err(BodyError::TimedOut),
+    };
     let bytes = match encoding {
         Encoding::Plain => bytes,
         Encoding::Gzip => decompress(MultiGzDecoder::new(&bytes[..]), limit, room, &mut taken)?,
         Encoding::Deflate => decompress(ZlibDecoder::new(&bytes[..]), limit, room, &mut taken)?,
     };
-    let mended = std::str::from_utf8(&bytes).is_err();
-    let bytes = if mended { Bytes::from(String::from_utf8_lossy(&bytes).into_owned()) } else { bytes };
-    Ok(Text { bytes, mended, _room: Arc::new(taken) })
+    // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
+    let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
+    let mended_from = std::str::from_utf8(&bytes).err().map(|error| error.valid_up_to());
+    let bytes = match mended_from {
+        Some(_) => Bytes::from(String::from_utf8_lossy(&bytes).into_owned()),
+        None => bytes,
+    };
+    Ok(Text { bytes, mended_from, _room: Arc::new(taken) })
+}
+
+async fn receive(
+    headers: &HeaderMap,
+    body: &mut Body,
+    limit: usize,
+    room: &Room,
+) -> Result<(Encoding, Bytes, OwnedSemaphorePermit), BodyError> {
+    let encoding = encoding(headers)?;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLarge { limit });
+    }
+    let (bytes, taken) = collect(body, limit, announced.unwrap_or(STEP), room).await?;
+    Ok((encoding, bytes, taken))
+}
+
+/// Lets the rest of a refused body pass by. Most senders write all of it before they read, and would meet a closed
+/// connection in place of the answer that says what is wrong.
+async fn discard(body: &mut Body) {
+    let mut left = MOST_DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 async fn collect(
-    mut body: Body,
+    body: &mut Body,
     limit: usize,
     expected: usize,
     room: &Room,

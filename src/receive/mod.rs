@@ -32,6 +32,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
 pub use source::{Source, Sources};
+pub(crate) use status::{health, ready};
 
 use crate::deliver::Status;
 use crate::mapping::Fault;

@@ -37,6 +37,8 @@ pub(super) struct Tally {
 pub(super) enum ProcessError {
     #[error(transparent)]
     Body(#[from] BodyError),
+    #[error("the body is not UTF-8 from its byte {at} on; send JSON as UTF-8")]
+    NotUtf8 { at: usize },
     #[error(transparent)]
     Outbox(#[from] AcceptError),
 }
@@ -63,8 +65,12 @@ pub(super) async fn process(
     let (submission, mut tally) = match understood {
         Ok(understood) => understood,
         Err(error) => {
+            let error = match (error, text.mended_from) {
+                (BodyError::Syntax(_), Some(at)) => ProcessError::NotUtf8 { at },
+                (error, _) => error.into(),
+            };
             outbox.accept(unreadable(source, form, &text, received_at, &error)).await?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     if !submission.accepted.is_empty() || !submission.rejects.is_empty() {
@@ -88,7 +94,7 @@ fn understand(
     let mut accepted = Vec::with_capacity(items.len());
     let mut rejects = Vec::new();
     for (index, mut item) in items.enumerate() {
-        if text.mended && item.original.contains(char::REPLACEMENT_CHARACTER) {
+        if text.mended_from.is_some() && item.original.contains(char::REPLACEMENT_CHARACTER) {
             item.outcome =
                 Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
         }
@@ -125,7 +131,7 @@ fn unreadable(
     form: Form,
     text: &Text,
     received_at: DateTime<Utc>,
-    error: &BodyError,
+    error: &ProcessError,
 ) -> Submission {
     let kept = text.bytes.slice(..text.bytes.len().min(MOST_KEPT));
     let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };

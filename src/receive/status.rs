@@ -9,13 +9,13 @@ use super::{Receiver, answer};
 use crate::deliver::Status;
 
 /// The process answers.
-pub(super) async fn health() -> Response {
+pub(crate) async fn health() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
 /// Events can be taken: it is not stopping, and the outbox can store. A destination in trouble is told of, but its
 /// queue is kept meanwhile: there is no reason to send senders away.
-pub(super) async fn ready(State(receiver): State<Receiver>) -> Response {
+pub(crate) async fn ready(State(receiver): State<Receiver>) -> Response {
     let destinations: Vec<_> =
         receiver.0.destinations.iter().map(|status| detail(&status.borrow())).collect();
     if receiver.is_ready() {

@@ -81,6 +81,9 @@ impl Relay {
             "public listener",
             receive::listen::serve(listener, router, connections, receiving.clone()),
         );
+        for destination in &destinations {
+            telemetry::mapping_warnings(&destination.mappings.warnings);
+        }
         telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {

@@ -54,11 +54,16 @@ pub fn waiting_for_nobody(destination: &str, requests: u64) {
     );
 }
 
-/// Mapping files were read again and are in force.
-pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+/// What loads, but may not be meant.
+pub fn mapping_warnings(warnings: &[Fault]) {
     for warning in warnings {
         tracing::warn!(mapping.fault = %warning, "a mapping may not do what is meant");
     }
+}
+
+/// Mapping files were read again and are in force.
+pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+    mapping_warnings(warnings);
     tracing::info!(mapping.count = mappings, "the mapping files were read again and are in force");
 }
 

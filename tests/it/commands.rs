@@ -204,12 +204,12 @@ name = "Otherwise at Segment"
 trigger = 'type = "track" and event = "A" or event = "B"'
 action = "postToAccoil"
 "#;
-    let many: String = (7..=51)
-        .map(|n| {
-            format!("[[mappings]]\nname = 'm{n}'\ntrigger = 'type = \"page\"'\naction = 'postToAccoil'\n")
-        })
-        .collect();
-    std::fs::write(folder.path().join("mistakes.toml"), mistakes.to_owned() + &many).unwrap();
+    let mut text = mistakes.to_owned();
+    for n in 7..=51 {
+        write!(text, "[[mappings]]\nname = 'm{n}'\ntrigger = 'type = \"page\"'\naction = 'postToAccoil'\n")
+            .unwrap();
+    }
+    std::fs::write(folder.path().join("mistakes.toml"), text).unwrap();
     let config = configuration(folder.path(), &["mistakes.toml"]);
     let checked = command().args(["check", "--config", &config]).output().unwrap();
     assert_eq!(checked.status.code(), Some(78));

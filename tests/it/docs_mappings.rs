@@ -7,6 +7,7 @@
 //! `json received` with `json answer` (`strict`) or `json explain`: an event and what `map` says to it;
 //! `console`: after `$` a command, below it what it prints.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -34,7 +35,7 @@ fn blocks() -> Vec<Block<'static>> {
         match (line.strip_prefix("```"), &mut open) {
             (Some(tag), None) => open = Some(Block { tag, text: String::new(), line: index + 1, section }),
             (Some(_), _) => blocks.extend(open.take()),
-            (None, Some(block)) => block.text.push_str(&format!("{line}\n")),
+            (None, Some(block)) => writeln!(block.text, "{line}").unwrap(),
             (None, None) => section += usize::from(line.starts_with('#')),
         }
     }
@@ -76,14 +77,14 @@ impl Page {
             "json matches" => assert!(self.matches(text), "line {line}"),
             "json misses" => assert!(!self.matches(text), "line {line}"),
             "toml file" => {
-                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}"));
             }
             "json file" => {
-                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}"))
+                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}"));
             }
             "text faults" => {
                 let wrong = self.load("mappings.toml", self.last("toml wrong"));
-                assert_eq!(wrong.unwrap_err(), *text, "line {line}");
+                assert_eq!(wrong.unwrap_err(), text.trim_end(), "line {line}");
             }
             "json answer" => assert_eq!(self.map(block, &[]), compact(text), "line {line}"),
             "json answer strict" => assert_eq!(self.map(block, &["--strict"]), compact(text), "line {line}"),
@@ -112,7 +113,7 @@ impl Page {
     /// Loads a mapping file; warnings count as faults.
     fn load(&self, name: &str, text: &str) -> Result<(), String> {
         std::fs::write(self.folder.path().join(name), text).unwrap();
-        let told = |faults: &[Fault]| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>();
+        let told = |faults: &[Fault]| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
         match Mappings::load(&[name.to_owned()], self.folder.path()) {
             Ok(mappings) if mappings.warnings.is_empty() => Ok(()),
             Ok(mappings) => Err(told(&mappings.warnings)),
@@ -145,7 +146,7 @@ fn console(text: &str) -> String {
     let mut said = String::new();
     for command in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
         let run = Command::new("sh").args(["-c", command]).env("PATH", &path).output().unwrap();
-        said += &format!("$ {command}\n{}", String::from_utf8(run.stdout).unwrap());
+        write!(said, "$ {command}\n{}", String::from_utf8(run.stdout).unwrap()).unwrap();
     }
     said
 }

@@ -4,13 +4,17 @@
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod clients;
+mod command_line;
 mod commands;
 mod crash;
 mod dead_letters;
 mod docs_mappings;
+mod faults;
 mod fuzz_corpus;
 mod http;
+mod outage;
 mod outbox;
+mod map;
 mod readme;
 mod receive;
 mod reference;

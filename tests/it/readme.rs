@@ -24,7 +24,8 @@ fn the_table_of_keys_is_that_of_the_defaults() {
             }
         }
     }
-    assert_eq!(told, keys.into_keys().collect(), "the README's keys, and those of default.toml");
+    let untold: Vec<_> = keys.keys().filter(|key| !told.contains(*key)).collect();
+    assert!(untold.is_empty(), "the README's table lacks {untold:?}");
 }
 
 #[test]

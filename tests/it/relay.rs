@@ -128,6 +128,7 @@ pub(crate) fn command() -> Command {
 pub(crate) struct Process {
     child: Child,
     address: String,
+    admin_address: String,
     log: Arc<Mutex<String>>,
 }
 
@@ -150,20 +151,30 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (found, address) = oneshot::channel();
+        let (found, addresses) = oneshot::channel();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || read_log(BufReader::new(stderr), &kept, found));
-        let address = tokio::time::timeout(PATIENCE, address).await.expect("it starts in time");
-        let address = address.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
-        let process = Self { child, address, log };
+        let addresses = tokio::time::timeout(PATIENCE, addresses).await.expect("it starts in time");
+        let [address, admin_address] =
+            addresses.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
+        let process = Self { child, address, admin_address, log };
         let ready = send(Method::GET, &process.url("/readyz"), &[], "").await;
         assert_eq!(ready.status, 200, "{ready:?}");
         process
     }
 
+    /// Of the public listener.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin_address)
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
@@ -217,17 +228,18 @@ impl Drop for Process {
     }
 }
 
-/// Keeps what is logged and tells the address of the public listener as soon as it is named.
-fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<String>) {
+/// Keeps what is logged and tells the addresses of the public and the admin listener as soon as they are named.
+fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<[String; 2]>) {
     let mut found = Some(found);
     for line in lines.lines().map_while(Result::ok) {
         let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         log.lock().unwrap().push_str(&(line + "\n"));
-        if let Some(address) = entry["server.listen"].as_str()
+        if let (Some(address), Some(admin)) =
+            (entry["server.listen"].as_str(), entry["admin.listen"].as_str())
             && let Some(found) = found.take()
         {
             // Nobody asks any more if the test has failed meanwhile.
-            let _ = found.send(address.to_owned());
+            let _ = found.send([address.to_owned(), admin.to_owned()]);
         }
     }
 }

@@ -1,8 +1,12 @@
 //! `serve` as a process: what a kill and a stop leave behind.
 
 use accoil_relay::sandbox::{Fault, Options};
+use http::Method;
 use tempfile::tempdir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
+use crate::http::{send, try_send};
 use crate::relay::{PATIENCE, Process, USUAL};
 use crate::sandbox::Served;
 
@@ -26,4 +30,42 @@ async fn a_kill_after_the_answer_loses_nothing() {
     assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
+}
+
+/// SIGTERM: not ready at once and no new connections, but a request whose body is still on its way is taken and
+/// answered; then the process ends with 0.
+#[tokio::test]
+async fn a_stop_lets_a_request_in_flight_finish() {
+    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
+    let mut slow = TcpStream::connect(process.address()).await.unwrap();
+    let head = format!(
+        "POST /segment HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        TRACK.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let go_ahead = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut said = vec![0; go_ahead.len()];
+    slow.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, go_ahead);
+
+    process.terminate();
+    let unready = async {
+        while send(Method::GET, &process.admin_url("/readyz"), &[], "").await.status != 503 {}
+        while try_send(Method::GET, &process.url("/healthz"), &[], "").await.is_ok() {}
+    };
+    tokio::time::timeout(PATIENCE, unready)
+        .await
+        .expect("it says that it stops, and takes no more connections");
+
+    slow.write_all(TRACK.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(process.ended().await.code(), Some(0));
+
+    // It was taken: by now or after the next start it is delivered.
+    let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
+    assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    process.kill();
 }

@@ -25,7 +25,9 @@ impl Predicate {
         }
         match self {
             Self::All(several) | Self::Any(several) => {
-                several.iter().for_each(|one| one.blame(wanted, event, unmet));
+                for one in several {
+                    one.blame(wanted, event, unmet);
+                }
             }
             Self::Not(one) => one.blame(!wanted, event, unmet),
             Self::Condition(field, _) => {

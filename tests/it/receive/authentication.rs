@@ -72,7 +72,7 @@ async fn a_wrong_key_is_refused_on_every_route() {
         writeln!(text, "  {status} {path}").unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    {"code":"invalid_write_key","error":"no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","message":"no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","success":false}
+    {"code":"invalid_write_key","error":"no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","success":false}
       401 /segment
       401 /v1/identify
       401 /v1/track

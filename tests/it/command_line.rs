@@ -1,0 +1,168 @@
+//! The commands as an operator meets them: exit codes, what is said where, what is never said.
+
+use std::path::Path;
+use std::process::Output;
+
+use accoil_relay::sandbox::{Fault, Options};
+use tempfile::tempdir;
+
+use crate::relay::{PATIENCE, TestRelay, command};
+use crate::sandbox::Served;
+
+/// A command's exit code, stdout and stderr, once it has ended by itself.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+async fn run(folder: &Path, environment: &[(&str, &str)], args: &[&str]) -> Said {
+    let mut command = command();
+    command.args(args).current_dir(folder).envs(environment.iter().copied());
+    command.stdin(std::process::Stdio::null());
+    let ended = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let Output { status, stdout, stderr } =
+        tokio::time::timeout(PATIENCE, ended).await.expect("it ends by itself").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
+
+const KEY: (&str, &str) = ("ACCOIL_API_KEY", "ingest-key-7531");
+const WRITE_KEY: (&str, &str) = ("ACCOIL_RELAY_WRITE_KEY", "write-key-8642");
+const OPEN: (&str, &str) = ("ACCOIL_RELAY_SERVER__LISTEN", "0.0.0.0:0");
+
+/// 0 done, 1 the work found faults, 2 usage, 78 bad configuration. A failure says why on stderr, `check` on stdout,
+/// where its answer is.
+#[tokio::test]
+async fn exit_codes_tell_what_is_to_be_mended() {
+    let folder = tempdir().unwrap();
+    let closed = ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1");
+    let unknown = ("ACCOIL_RELAY_SERVER__LISTN", "127.0.0.1:1");
+    let cases: [(&[&str], &[(&str, &str)], i32, &str); 18] = [
+        (&["--help"], &[], 0, "Usage:"),
+        (&["--version"], &[], 0, "accoil-relay "),
+        (&["config", "show"], &[KEY], 0, "[server]"),
+        (&["check"], &[KEY], 0, "Track Calls"),
+        (&["map", "--source", "segment"], &[], 0, ""),
+        (&["healthcheck"], &[KEY, closed], 1, "no relay answers at 127.0.0.1:1"),
+        (&[], &[], 2, "Usage:"),
+        (&["sreve"], &[], 2, "serve"),
+        (&["serve", "--frce"], &[], 2, "--frce"),
+        (&["map"], &[], 2, "--source"),
+        (&["map", "--source", "mixpanel"], &[], 2, "amplitude"),
+        (&["serve"], &[], 78, "ACCOIL_API_KEY"),
+        (&["serve", "--config", "missing.toml"], &[KEY], 78, "missing.toml"),
+        (&["check"], &[KEY, unknown], 78, "ACCOIL_RELAY_SERVER__LISTEN?"),
+        (&["check"], &[KEY, OPEN], 78, "ACCOIL_RELAY_WRITE_KEY"),
+        (&["serve"], &[KEY, OPEN], 78, "ACCOIL_RELAY_WRITE_KEY"),
+        (&["check"], &[KEY, WRITE_KEY, OPEN], 0, "Track Calls"),
+        (&["config", "show"], &[KEY, WRITE_KEY, OPEN], 0, "[server]"),
+    ];
+    for (args, environment, code, text) in cases {
+        let said = run(folder.path(), environment, args).await;
+        let case = format!("{args:?} {environment:?}: {}\nout: {}\nerr: {}", said.code, said.out, said.err);
+        assert_eq!(said.code, code, "{case}");
+        let place = if code == 0 || args == ["check"] { &said.out } else { &said.err };
+        assert!(place.contains(text), "{case}");
+        assert!(code == 0 || args == ["check"] || said.out.is_empty(), "stdout is data: {case}");
+        assert!(!said.out.contains("7531") && !said.err.contains("7531"), "{case}");
+        assert!(!said.out.contains("8642") && !said.err.contains("8642"), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn config_show_hides_every_secret() {
+    let folder = tempdir().unwrap();
+    let file = "[server]\nlisten = '127.0.0.1:9'\n[admin]\ntoken = 's3cret-a'\n\
+                [[sources]]\nname = 'web'\nkind = 'segment'\nwrite_key = 's3cret-b'\nshared_secret = '${SHARED}'\n\
+                [[destinations]]\nname = 'accoil'\napi_key_file = 'key'\n[vitally]\nsecret = 's3cret-d'\nsubdomain = 'acme'\n";
+    std::fs::write(folder.path().join("accoil-relay.toml"), file).unwrap();
+    std::fs::write(folder.path().join("key"), "s3cret-e\n").unwrap();
+    let said = run(folder.path(), &[("SHARED", "s3cret-c")], &["config", "show"]).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert!(!said.out.contains("s3cret"), "{}", said.out);
+    assert_eq!(said.out.matches("[hidden]").count(), 5, "{}", said.out);
+    // What is shown is a configuration again.
+    std::fs::write(folder.path().join("shown.toml"), &said.out).unwrap();
+    let again = run(folder.path(), &[], &["config", "show", "--config", "shown.toml"]).await;
+    assert_eq!((again.code, again.out), (0, said.out), "{}", again.err);
+}
+
+/// Of the configuration and of mapping files, all at once, each with its place.
+#[tokio::test]
+async fn check_tells_every_fault_before_the_mappings() {
+    let folder = tempdir().unwrap();
+    let file = "[server]\nlisten = 'here'\n[[destinations]]\nname = 'accoil'\napi_key = 'k'\n\
+                mappings = ['segment', 'mine.toml']\nmapings = []\n";
+    std::fs::write(folder.path().join("relay.toml"), file).unwrap();
+    let mine = "[[mappings]]\nname = 'Mine'\ntrigger = 'type = '\naction = 'trak'\n";
+    std::fs::write(folder.path().join("mine.toml"), mine).unwrap();
+    let said = run(folder.path(), &[], &["check", "--config", "relay.toml"]).await;
+    assert_eq!(said.code, 78);
+    insta::assert_snapshot!(said.out, @r#"
+    relay.toml:2:10: listen in [server] is not an IP address and a port: write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" or "[::]:8080" for every interface
+    relay.toml:7:1: unknown key "mapings" in [[destinations]]: did you mean "mappings"?
+    mine.toml:3:19: trigger: the trigger ends too early: a value: a text in double quotes, a number, true, false or null is missing
+    mine.toml:4:10: there is no action trak; did you mean track?
+    "#);
+}
+
+/// Success proves the way and the form of the key, whichever form the destination is spoken to in.
+#[tokio::test]
+async fn test_connection_asks_each_destination() {
+    let (folder, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let file = "[[destinations]]\nname = 'documented'\napi_key = 'k'\nbase_url = '${SANDBOX}'\n\
+                [[destinations]]\nname = 'as-segment'\napi_key = 'k'\napi = 'segment'\nbase_url = '${SANDBOX}'\n";
+    std::fs::write(folder.path().join("accoil-relay.toml"), file).unwrap();
+    let url = ("SANDBOX", sandbox.url.as_str());
+    let said = run(folder.path(), &[url], &["test-connection"]).await;
+    assert_eq!(said.code, 0, "{}", said.out);
+    let paths: Vec<_> = sandbox.sandbox.received().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/v2/identify", "/segment"]);
+
+    for status in [401, 503, 404] {
+        let fault = Fault { status: Some(status), path: Some("/segment".to_owned()), ..Fault::default() };
+        sandbox.sandbox.faults().add(fault).unwrap();
+        let said = run(folder.path(), &[url], &["test-connection"]).await;
+        assert_eq!(said.code, 1, "{}", said.out);
+        assert!(
+            said.out.contains("ok  documented") && said.out.contains("FAILED  as-segment"),
+            "{}",
+            said.out
+        );
+        assert!(said.out.contains(&status.to_string()), "{}", said.out);
+    }
+    let said = run(folder.path(), &[("SANDBOX", "http://127.0.0.1:1")], &["test-connection"]).await;
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert_eq!(said.out.matches("FAILED").count(), 2, "{}", said.out);
+}
+
+#[tokio::test]
+async fn healthcheck_asks_the_relay_on_this_machine() {
+    let (folder, relay) = (tempdir().unwrap(), TestRelay::usual().await);
+    let address = relay.relay.address.to_string();
+    let environment = [KEY, ("ACCOIL_RELAY_SERVER__LISTEN", address.as_str())];
+    let said = run(folder.path(), &environment, &["healthcheck"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    // Listening on every address, it is asked on loopback.
+    let everywhere = format!("0.0.0.0:{}", relay.relay.address.port());
+    let environment = [KEY, WRITE_KEY, ("ACCOIL_RELAY_SERVER__LISTEN", everywhere.as_str())];
+    assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 0);
+    relay.stop().await;
+    assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 1);
+}
+
+/// Whatever else runs on the usual ports; nothing is left behind.
+#[tokio::test]
+async fn demo_once_shows_the_samples_and_their_calls() {
+    let folder = tempdir().unwrap();
+    let temporary = folder.path().to_str().unwrap();
+    let said = run(folder.path(), &[("TMPDIR", temporary)], &["demo", "--once"]).await;
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    for path in
+        ["/v2/track", "/v2/identify", "/v2/group", "POST /segment", "POST /amplitude", "Every call arrived"]
+    {
+        assert!(said.out.contains(path), "{path}: {}", said.out);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,108 @@
+//! Delivery to one destination, outbox and all, with time limits short enough for a test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use accoil_relay::accoil::Request;
+use accoil_relay::decode::Form;
+use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Status, Target};
+use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
+use accoil_relay::tasks::Tasks;
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::relay::PATIENCE;
+
+const FOR_GOOD: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
+
+pub(super) struct Delivery {
+    outbox: Outbox,
+    tasks: Tasks,
+    pub(super) status: watch::Receiver<Status>,
+    _directory: TempDir,
+}
+
+impl Delivery {
+    pub(super) fn start(base_url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(&Options {
+            path: directory.path().join("relay.db"),
+            deduplication_ids: 0,
+            longest_window: Duration::ZERO,
+            max_bytes: u64::MAX,
+            min_free_disk: 0,
+            dead_letters: FOR_GOOD,
+            rejects: FOR_GOOD,
+        });
+        let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
+        let status = deliver::start(&tasks, &outbox, target(base_url));
+        Self { outbox, tasks, status, _directory: directory }
+    }
+
+    /// Accepts a request for each user and body.
+    pub(super) async fn accept(&self, calls: impl IntoIterator<Item = (String, String)>) {
+        let accepted = calls.into_iter().map(|(user, body)| Accepted {
+            original: Bytes::from_static(b"{}"),
+            message_id: None,
+            requests: vec![request(user, body)],
+        });
+        let submission = Submission {
+            source: Arc::from("web"),
+            form: Form::SegmentWebhook,
+            received_at: chrono::Utc::now(),
+            deduplication_window: Duration::ZERO,
+            accepted: accepted.collect(),
+            rejects: Vec::new(),
+        };
+        self.outbox.accept(submission).await.unwrap();
+    }
+
+    /// The status once this holds of it.
+    pub(super) async fn until(&mut self, holds: impl FnMut(&Status) -> bool) -> Status {
+        let reached = tokio::time::timeout(PATIENCE, self.status.wait_for(holds)).await;
+        let reached = reached.map(|status| status.unwrap().clone());
+        reached.unwrap_or_else(|_| panic!("it came no further than {:?}", self.status.borrow()))
+    }
+
+    pub(super) async fn stop(self) {
+        assert!(self.tasks.stop(PATIENCE).await, "stopped in time");
+        self.outbox.close().await;
+    }
+}
+
+fn target(base_url: &str) -> Target {
+    let limit = Duration::from_millis(300);
+    Target {
+        name: Arc::from("accoil"),
+        endpoint: Arc::new(Endpoint::new(base_url).unwrap().with_connect_timeout(limit)),
+        concurrency: 8,
+        rate: None,
+        timeout: limit,
+        schedule: Schedule {
+            initial: Duration::from_millis(20),
+            longest: Duration::from_millis(100),
+            most_age: Duration::from_secs(60),
+            most_attempts: 1_000,
+        },
+        rests: Rests {
+            shortest: Duration::from_millis(10),
+            longest: Duration::from_secs(2),
+            credentials: Duration::from_millis(200),
+        },
+    }
+}
+
+fn request(user: String, body: String) -> Request {
+    Request {
+        destination: Arc::from("accoil"),
+        mapping: Arc::from("Track Calls"),
+        action: "track",
+        path: "/v2/track",
+        user,
+        fingerprints: Vec::new(),
+        warnings: String::new(),
+        body: body.into_bytes(),
+    }
+}

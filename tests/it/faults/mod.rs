@@ -1,0 +1,299 @@
+//! The fault table: what can go wrong at a destination, and what becomes of the calls.
+//! `cargo test --test it faults -- --nocapture` prints it; docs/delivery.md explains it.
+
+mod delivery;
+mod stand_in;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use accoil_relay::deliver::State;
+
+use delivery::Delivery;
+use stand_in::Act::{self, Answer, Close, Endless, HalfClose, Reset, Stall};
+use stand_in::{OK, StandIn};
+
+const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
+
+/// What three calls of three users meet, one script a row; after its acts everything is well.
+struct Row {
+    cause: &'static str,
+    /// Connections reset before anything is read.
+    resets: usize,
+    acts: &'static [Act],
+    /// Delivered, dead letters, attempts made, calls that came again after they may have been acted on.
+    expected: (u64, u64, u64, usize),
+    /// What the relay tells of the last failure has this in it.
+    told: &'static str,
+}
+
+const fn row(
+    cause: &'static str,
+    acts: &'static [Act],
+    expected: (u64, u64, u64, usize),
+    told: &'static str,
+) -> Row {
+    Row { cause, resets: 0, acts, expected, told }
+}
+
+const TABLE: &[Row] = &[
+    row("nothing", &[], (3, 0, 3, 0), ""),
+    row("no answer in time", &[Stall("")], (3, 0, 4, 1), "no answer in time"),
+    row("headers that never end", &[Stall("HTTP/1.1 202 Acc")], (3, 0, 4, 1), "no answer in time"),
+    row(
+        "a body that never ends in time",
+        &[Stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")],
+        (3, 0, 4, 1),
+        "the answer did not end in time",
+    ),
+    Row { resets: 2, ..row("reset before the call was read", &[], (3, 0, 5, 0), "reset") },
+    row("reset after the call was read", &[Reset, Reset], (3, 0, 5, 2), "the connection was reset"),
+    row("closed without an answer", &[Close("")], (3, 0, 4, 1), "the connection was closed"),
+    row("half-closed without an answer", &[HalfClose("")], (3, 0, 4, 1), "the connection was closed"),
+    row(
+        "half-closed within the body",
+        &[HalfClose("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")],
+        (3, 0, 4, 1),
+        "the connection was closed",
+    ),
+    row("closed after each answer", &[Close(OK), Close(OK), Close(OK)], (3, 0, 3, 0), ""),
+    row(
+        "an answer that is not HTTP",
+        &[Close("SSH-2.0-nothing\r\n\r\n")],
+        (3, 0, 4, 1),
+        "what came back is not HTTP",
+    ),
+    row(
+        "200 with an error in its body",
+        &[Answer("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"success\":false}")],
+        (3, 0, 3, 0),
+        "",
+    ),
+    row(
+        "200 with a web page",
+        &[Answer("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")],
+        (3, 0, 3, 0),
+        "",
+    ),
+    row(
+        "200 with an endless body",
+        &[Endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "9\r\nand so on\r\n")],
+        (3, 0, 3, 0),
+        "",
+    ),
+    row(
+        "endless headers",
+        &[Endless("HTTP/1.1 200 OK\r\n", "X-More: and so on\r\n")],
+        (3, 0, 4, 1),
+        "not HTTP",
+    ),
+    row(
+        "400",
+        &[Answer("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")],
+        (2, 1, 3, 0),
+        "answered 400",
+    ),
+    row(
+        "413",
+        &[Answer("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")],
+        (2, 1, 3, 0),
+        "answered 413",
+    ),
+    row(
+        "302, not followed",
+        &[Answer("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")],
+        (2, 1, 3, 0),
+        "answered 302",
+    ),
+    row("408", &[Answer("HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 408"),
+    row("500", &[Answer("HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 500"),
+    row("501", &[Answer("HTTP/1.1 501 Never\r\nContent-Length: 0\r\n\r\n")], (2, 1, 3, 0), "answered 501"),
+    row("a storm of 503", &[Answer(UNAVAILABLE); 12], (3, 0, 15, 0), "answered 503"),
+];
+
+#[tokio::test]
+async fn every_cause_has_the_promised_outcome() {
+    let mut runs = Vec::new();
+    for row in TABLE {
+        runs.push((row, tokio::spawn(run(row))));
+    }
+    let mut table =
+        String::from("cause | delivered | dead letters | attempts | duplicates | the relay tells\n");
+    let mut wrong = Vec::new();
+    for (row, run) in runs {
+        let (found, told) = run.await.unwrap();
+        let (delivered, dead, attempts, duplicates) = found;
+        table += &format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {told}\n", row.cause);
+        if found != row.expected || !told.contains(row.told) {
+            wrong.push(row.cause);
+        }
+    }
+    eprintln(&table);
+    assert_eq!(wrong, [""; 0], "\n{table}");
+}
+
+#[expect(clippy::print_stderr, reason = "the table is for whoever runs the test with --nocapture")]
+fn eprintln(text: &str) {
+    eprintln!("{text}");
+}
+
+async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
+    let mut acts = row.acts.iter();
+    let stand_in =
+        StandIn::start("127.0.0.1:0", row.resets, move |_| acts.next().copied().unwrap_or(Answer(OK))).await;
+    let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
+    // One by one, so that a connection is used again where it can be.
+    for number in 1..=3_u64 {
+        delivery.accept([(format!("u{number}"), number.to_string())]).await;
+        delivery.until(|status| status.delivered + status.dead == number).await;
+    }
+    let status = delivery.until(|status| status.in_flight == 0).await;
+    delivery.stop().await;
+    let attempts = status.delivered + status.dead + status.retried;
+    let told = status.last_error.as_deref().unwrap_or_default().to_owned();
+    ((status.delivered, status.dead, attempts, stand_in.duplicates()), told)
+}
+
+/// Nobody is there, the name leads nowhere, or what is there speaks no TLS: calls wait, and go once it is mended.
+#[tokio::test]
+async fn what_cannot_be_reached_is_waited_for() {
+    let stand_in = StandIn::start("127.0.0.1:0", 0, |_| Answer(OK)).await;
+    let plain = stand_in.address.clone();
+    let (unused, signed_by_itself) = (free_address().await, tls::start().await);
+    for (url, told) in [
+        (format!("http://{unused}"), "could not connect"),
+        (format!("https://{plain}"), "TLS failed"),
+        (format!("https://{signed_by_itself}"), "TLS failed"),
+        // Some resolvers take their time to say so.
+        ("http://nowhere.invalid".to_owned(), ""),
+    ] {
+        let mut delivery = Delivery::start(&url);
+        delivery.accept([("u1".to_owned(), "1".to_owned())]).await;
+        let status = delivery.until(|status| status.retried >= 2).await;
+        let last = status.last_error.as_deref().unwrap_or_default();
+        assert!(status.dead == 0 && last.starts_with(told), "{url}: {status:?}");
+        if url.ends_with(&unused) {
+            let _there = StandIn::start(&unused, 0, |_| Answer(OK)).await;
+            delivery.until(|status| status.delivered == 1).await;
+        }
+        delivery.stop().await;
+    }
+    assert_eq!(stand_in.calls(), [""; 0]);
+}
+
+async fn free_address() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// Both forms of `Retry-After`, of a second each, hold back every caller of that destination.
+#[tokio::test]
+async fn a_pause_that_is_asked_for_is_kept() {
+    for too_many in [
+        "HTTP/1.1 429 Slow Down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 429 Slow Down\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\nRetry-After: Tue, 14 Nov 2023 22:13:21 GMT\r\n\
+         Content-Length: 0\r\n\r\n",
+    ] {
+        let mut acts = [Answer(too_many)].into_iter();
+        let stand_in = StandIn::start("127.0.0.1:0", 0, move |_| acts.next().unwrap_or(Answer(OK))).await;
+        let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
+        let started = Instant::now();
+        delivery.accept([("u1".to_owned(), "1".to_owned())]).await;
+        let status = delivery.until(|status| status.retried == 1).await;
+        assert_eq!(status.state, State::Resting);
+        delivery.accept([("u2".to_owned(), "2".to_owned())]).await;
+        delivery.until(|status| status.delivered == 2).await;
+        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+        assert_eq!(stand_in.calls().len(), 3);
+        delivery.stop().await;
+    }
+}
+
+/// A refused key: nothing becomes a dead letter, few calls are made, and all of it arrives once it is mended.
+#[tokio::test]
+async fn a_refused_key_is_waited_for() {
+    let mended = Arc::new(AtomicBool::new(false));
+    let key = Arc::clone(&mended);
+    let stand_in = StandIn::start("127.0.0.1:0", 0, move |_| {
+        let refused = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+        Answer(if key.load(Ordering::Relaxed) { OK } else { refused })
+    });
+    let stand_in = stand_in.await;
+    let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
+    delivery.accept((0..100).map(|number| (format!("u{}", number % 20), number.to_string()))).await;
+    let status =
+        delivery.until(|status| status.state == State::CredentialsRefused && status.retried > 9).await;
+    assert_eq!(status.reason(), Some("answered 401"));
+    let probes = stand_in.calls().len();
+    assert!(probes < 20, "{probes} calls with a refused key");
+    mended.store(true, Ordering::Relaxed);
+    let status = delivery.until(|status| status.delivered == 100).await;
+    assert_eq!((status.state, status.dead, stand_in.duplicates()), (State::Ok, 0, 0));
+    delivery.stop().await;
+}
+
+/// One user's fifty calls, every other one refused at first, arrive in order; nobody else waits for them.
+#[tokio::test]
+async fn one_users_retries_keep_their_order_and_hold_up_nobody() {
+    let (mut refusals, mut others) = (HashMap::new(), 0);
+    let stand_in = StandIn::start("127.0.0.1:0", 0, move |body| {
+        let Some(number) = body.strip_prefix("slow ").and_then(|number| number.parse::<u32>().ok()) else {
+            others += 1;
+            return Answer(OK);
+        };
+        let refused = refusals.entry(number).or_insert(0);
+        *refused += 1;
+        // The first waits for all the others: if they waited for it, nothing would ever arrive.
+        let unlucky = if number == 0 { others < 200 } else { *refused <= number * 7 % 3 };
+        Answer(if unlucky { UNAVAILABLE } else { OK })
+    });
+    let stand_in = stand_in.await;
+    let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
+    let slow: Vec<_> = (0..50).map(|number| format!("slow {number}")).collect();
+    delivery.accept(slow.iter().map(|body| ("slow".to_owned(), body.clone()))).await;
+    delivery.accept((0..200).map(|user| (format!("u{user}"), user.to_string()))).await;
+    delivery.until(|status| status.delivered == 250).await;
+    let mut arrived = stand_in.calls();
+    arrived.retain(|body| body.starts_with("slow"));
+    arrived.dedup();
+    assert_eq!((arrived, stand_in.duplicates()), (slow, 0));
+    delivery.stop().await;
+}
+
+/// A server with a certificate that nobody vouches for.
+mod tls {
+    use std::sync::Arc;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring::default_provider;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    pub(super) async fn start() -> String {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let _ = acceptor.accept(stream).await;
+                });
+            }
+        });
+        address
+    }
+}

@@ -1,0 +1,89 @@
+//! `map` prints for each fixture exactly the calls that `serve` makes of it, in both of Accoil's request forms.
+
+use std::path::Path;
+
+use accoil_relay::json::Value;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::commands::answers;
+use crate::relay::{TestRelay, USUAL};
+
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/events");
+
+/// A call: its path, then its body's text.
+type Call = (String, String);
+
+/// Name and text of each fixture, on one line: a line break in JSON is only a space.
+fn fixtures(folder: &str) -> Vec<(String, String)> {
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(EVENTS).join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let name = |file: &Path| file.file_stem().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap().replace('\n', " "))).collect()
+}
+
+/// Its place among others: one user's calls have an order, those of several users have none.
+fn user(body: &Value<'_>) -> String {
+    ["userId", "groupId"].iter().find_map(|id| body.get(id)).map(ToString::to_string).unwrap_or_default()
+}
+
+/// With the time of receipt, which stands in for a missing one, made the same.
+fn call(path: &str, body: &Value<'_>) -> Call {
+    let mut body = body.clone().into_owned();
+    if let Value::Object(members) = &mut body
+        && let Some(time) = members.get("timestamp").and_then(Value::as_str)
+        && let Ok(time) = DateTime::parse_from_rfc3339(time)
+        && Utc::now().signed_duration_since(time) < TimeDelta::hours(1)
+    {
+        members.insert("timestamp", Value::from("the time of receipt".to_owned()));
+    }
+    (path.to_owned(), body.to_string())
+}
+
+/// What `map` prints for a fixture, one user's calls after the other's.
+fn printed(line: &str) -> Vec<Call> {
+    let line = Value::parse(line).unwrap();
+    let mut requests: Vec<_> = line.get("requests").unwrap().as_array().unwrap().iter().collect();
+    requests.sort_by_key(|request| user(request.get("body").unwrap()));
+    let path = |request: &Value<'_>| request.get("path").unwrap().as_str().unwrap().to_owned();
+    requests.into_iter().map(|request| call(&path(request), request.get("body").unwrap())).collect()
+}
+
+/// What comes to the sandbox when it is posted to a relay that has seen nothing before.
+async fn sent(config: &str, path: &str, key: &str, event: &str, count: usize) -> Vec<Call> {
+    let relay = TestRelay::start(config).await;
+    let answer = relay.post(path, &[("x-api-key", key)], event.to_owned()).await;
+    assert!(answer.status == 200 || answer.status == 400, "{answer:?}");
+    let mut calls = relay.calls(count as u64).await;
+    calls.sort_by_key(|call| user(&call.body));
+    relay.stop().await;
+    calls.iter().map(|received| call(&received.path, &received.body)).collect()
+}
+
+async fn agree(kind: &str, folder: &str, path: &str, key: &str) {
+    let fixtures = fixtures(folder);
+    assert!(fixtures.len() > 10);
+    let lines: String = fixtures.iter().map(|(_, event)| format!("{event}\n")).collect();
+    for api in ["v2", "segment"] {
+        let config = USUAL.replace("[[destinations]]", &format!("[[destinations]]\napi = \"{api}\""));
+        let answers = answers(&["map", "--source", kind, "--api", api], &lines);
+        assert_eq!(answers.len(), fixtures.len());
+        for ((name, event), line) in fixtures.iter().zip(&answers) {
+            let printed = printed(line);
+            let sent = sent(&config, path, key, event, printed.len()).await;
+            assert_eq!(printed, sent, "{folder}/{name} by {api}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn map_prints_what_serve_sends_for_segment() {
+    agree("segment", "segment-webhook", "/segment", "web-key").await;
+}
+
+#[tokio::test]
+async fn map_prints_what_serve_sends_for_amplitude() {
+    agree("amplitude", "amplitude-stream", "/amplitude", "product-key").await;
+}
