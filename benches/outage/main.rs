@@ -26,28 +26,10 @@ fn main() -> ExitCode {
     let figures = runtime.block_on(steady_load::run(outage, rate, |sample| {
         if sample.at.as_secs() >= printed {
             printed = sample.at.as_secs() + (seconds as u64 / 20).max(1);
-            println!(
-                "{:5} s  accepted {:8}  delivered {:8}  RSS {:4} MB",
-                sample.at.as_secs(),
-                sample.accepted,
-                sample.delivered,
-                sample.resident_bytes >> 20
-            );
+            println!("{sample}");
         }
     }));
-    let most = figures.samples.iter().map(|sample| sample.resident_bytes).max().unwrap_or(0);
-    println!(
-        "accepted {}, delivered {}, dead letters {}, duplicates {}, out of order {}; {} calls while it was down; \
-         all through {:.1} s after it was up; RSS {} MB at most",
-        figures.accepted,
-        figures.delivered,
-        figures.dead,
-        figures.duplicates,
-        figures.out_of_order,
-        figures.probes,
-        figures.recovery.as_secs_f64(),
-        most >> 20
-    );
+    println!("{figures}");
     let sound = figures.delivered == figures.accepted && figures.duplicates == 0 && figures.out_of_order == 0;
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

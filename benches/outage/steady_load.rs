@@ -4,6 +4,7 @@
 //! benchmark `outage` and its short form among the tests.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Target};
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Collected, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const USERS: usize = 500;
@@ -51,12 +53,42 @@ pub(crate) struct Figures {
     pub(crate) samples: Vec<Sample>,
 }
 
+impl fmt::Display for Sample {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, megabytes) = (self.at.as_secs(), self.resident_bytes >> 20);
+        write!(
+            formatter,
+            "{seconds:5} s  accepted {:8}  delivered {:8}  RSS {megabytes:4} MB",
+            self.accepted, self.delivered
+        )
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = self.samples.iter().map(|sample| sample.resident_bytes >> 20).max().unwrap_or(0);
+        write!(
+            formatter,
+            "accepted {}, delivered {}, dead letters {}, duplicates {}, out of order {}; {} calls while it was down; \
+             all through {:.1} s after it was up; RSS {most} MB at most",
+            self.accepted,
+            self.delivered,
+            self.dead,
+            self.duplicates,
+            self.out_of_order,
+            self.probes,
+            self.recovery.as_secs_f64(),
+        )
+    }
+}
+
 /// Sends `rate` events a second for the outage and half as long again.
 pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sample)) -> Figures {
     let destination = Arc::new(Destination::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let server = tokio::spawn(serve(listener, Arc::clone(&destination)));
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, Arc::clone(&destination)));
 
     let directory = tempfile::tempdir().expect("a folder");
     let outbox = open(directory.path());
@@ -81,7 +113,7 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
             accepted = wanted;
         }
         let delivered = destination.delivered();
-        if samples.last().is_none_or(|last| at - last.at >= Duration::from_secs(1)) {
+        if samples.last().is_none_or(|last| at.saturating_sub(last.at) >= Duration::from_secs(1)) {
             samples.push(Sample { at, accepted, delivered, resident_bytes: resident_bytes() });
             samples.last().into_iter().for_each(&mut watch);
         }
@@ -102,7 +134,6 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
     };
     tasks.stop(Duration::from_secs(10)).await;
     outbox.close().await;
-    server.abort();
     figures
 }
 
@@ -217,12 +248,13 @@ impl Destination {
 }
 
 async fn serve(listener: TcpListener, destination: Arc<Destination>) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let destination = Arc::clone(&destination);
         let service = service_fn(move |request: http::Request<Incoming>| {
             let destination = Arc::clone(&destination);
             async move {
-                let body = request.into_body().collect().await.map(|body| body.to_bytes());
+                let body = request.into_body().collect().await.map(Collected::to_bytes);
                 let mut response = http::Response::new(Empty::<Bytes>::new());
                 let status = body.map_or(400, |body| destination.take(&body));
                 *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
@@ -230,7 +262,7 @@ async fn serve(listener: TcpListener, destination: Arc<Destination>) {
             }
         });
         let connection = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(connection.serve_connection(TokioIo::new(stream), service));
     }
 }
 

@@ -191,8 +191,8 @@ impl Dispatcher {
     /// Takes a request of a chunk into the window, or parks it behind what its user has waiting.
     fn admit(&mut self, work: Work) {
         let refused =
-            if self.waiting.holds(work.job.user.as_str()) { Err(work) } else { self.window.push(work) };
-        if let Err(work) = refused {
+            if self.waiting.holds(work.job.user.as_str()) { Some(work) } else { self.window.push(work) };
+        if let Some(work) = refused {
             self.waiting.join(work.job.user.as_str());
             self.settlements.push(parked(work, None));
         }

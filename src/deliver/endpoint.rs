@@ -70,6 +70,7 @@ impl Endpoint {
     }
 
     /// Gives up connecting after this long.
+    #[must_use]
     pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

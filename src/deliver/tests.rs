@@ -35,6 +35,7 @@ struct Call<'c> {
     at: Duration,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an outcome, as the scripts give them")]
 fn answer(status: u16) -> Outcome {
     Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new() })
 }
@@ -281,7 +282,7 @@ fn users(prefix: &str, count: usize) -> impl Iterator<Item = String> {
 /// Any mixture of outcomes, a user with more than its share, and restarts in the middle.
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_all_arrive_once_and_in_order() {
-    for seed in 0..8 {
+    for seed in 0..6 {
         let (mut dice, mut choice) = (Dice(seed), Dice(seed ^ 0xABCD));
         let bad = choice.roll(60);
         let mut world = World::new(move |_| {
@@ -297,15 +298,16 @@ async fn whatever_happens_all_arrive_once_and_in_order() {
             (time, outcome)
         });
         world.step = Duration::from_millis(500);
-        world.schedule.longest = Duration::from_secs(4);
-        world.rests.longest = Duration::from_secs(4);
-        world.rests.credentials = Duration::from_secs(4);
+        world.schedule.longest = Duration::from_secs(2);
+        world.rests.longest = Duration::from_secs(1);
+        world.rests.credentials = Duration::from_secs(2);
         let mut run = world.start();
+        world.accept(&run, vec!["busy".to_owned(); 300]).await;
         for _ in 0..6 {
             for _ in 0..choice.roll(12) {
                 let crowd = usize::try_from(choice.roll(30)).unwrap();
                 world.accept(&run, users("u", crowd)).await;
-                world.accept(&run, vec!["busy".to_owned(); 40]).await;
+                world.accept(&run, vec!["busy".to_owned(); 9]).await;
             }
             let share = world.sent * usize::try_from(choice.roll(100)).unwrap() / 100;
             world.ended(share).await;

@@ -50,12 +50,12 @@ impl Window {
     }
 
     /// Takes a request in, ready or behind what its user has here; gives it back if that is too much already.
-    pub(super) fn push(&mut self, work: Work) -> Result<(), Work> {
+    pub(super) fn push(&mut self, work: Work) -> Option<Work> {
         let size = size(&work.job);
         let user = self.hash(&work.job);
         if let Some(followers) = self.turns.get_mut(&user) {
             if followers.len() >= MOST_FOLLOWERS {
-                return Err(work);
+                return Some(work);
             }
             followers.push_back(work);
         } else {
@@ -64,7 +64,7 @@ impl Window {
         }
         self.requests += 1;
         self.bytes += size;
-        Ok(())
+        None
     }
 
     /// The next request that may be sent; it counts until [`Self::leave`].

@@ -12,15 +12,11 @@ async fn what_came_meanwhile_arrives_afterwards() {
     let resident =
         |sample: Option<&steady_load::Sample>| sample.map_or(0, |sample| sample.resident_bytes >> 20);
     let (first, last) = (resident(figures.samples.first()), resident(figures.samples.last()));
-    print(&format!("{figures:#?}"));
+    figures.samples.iter().for_each(|sample| println!("{sample}"));
+    println!("{figures}");
     assert_eq!((figures.accepted, figures.delivered), (6_000, 6_000));
     assert_eq!((figures.duplicates, figures.out_of_order, figures.dead), (0, 0, 0));
     assert!(figures.probes < 64 + 5, "{} calls while it was down", figures.probes);
     // Other tests run in the same process.
     assert!(last < first + 150, "{first} MB, then {last} MB");
-}
-
-#[expect(clippy::print_stderr, reason = "the figures are for whoever runs the test with --nocapture")]
-fn print(text: &str) {
-    eprintln!("{text}");
 }

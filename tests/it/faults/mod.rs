@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use accoil_relay::deliver::State;
+use tokio::task::JoinSet;
 
 use delivery::Delivery;
 use stand_in::Act::{self, Answer, Close, Endless, HalfClose, Reset, Stall};
@@ -115,28 +116,25 @@ const TABLE: &[Row] = &[
 
 #[tokio::test]
 async fn every_cause_has_the_promised_outcome() {
-    let mut runs = Vec::new();
-    for row in TABLE {
-        runs.push((row, tokio::spawn(run(row))));
+    let mut runs = JoinSet::new();
+    for (place, row) in TABLE.iter().enumerate() {
+        runs.spawn(async move { (place, row, run(row).await) });
     }
+    let mut runs = runs.join_all().await;
+    runs.sort_by_key(|(place, ..)| *place);
     let mut table =
         String::from("cause | delivered | dead letters | attempts | duplicates | the relay tells\n");
     let mut wrong = Vec::new();
-    for (row, run) in runs {
-        let (found, told) = run.await.unwrap();
+    for (_, row, (found, told)) in runs {
         let (delivered, dead, attempts, duplicates) = found;
-        table += &format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {told}\n", row.cause);
+        let line = format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {told}\n", row.cause);
+        table.push_str(&line);
         if found != row.expected || !told.contains(row.told) {
             wrong.push(row.cause);
         }
     }
-    eprintln(&table);
+    println!("{table}");
     assert_eq!(wrong, [""; 0], "\n{table}");
-}
-
-#[expect(clippy::print_stderr, reason = "the table is for whoever runs the test with --nocapture")]
-fn eprintln(text: &str) {
-    eprintln!("{text}");
 }
 
 async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
@@ -161,7 +159,7 @@ async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
 async fn what_cannot_be_reached_is_waited_for() {
     let stand_in = StandIn::start("127.0.0.1:0", 0, |_| Answer(OK)).await;
     let plain = stand_in.address.clone();
-    let (unused, signed_by_itself) = (free_address().await, tls::start().await);
+    let (unused, (signed_by_itself, _tls)) = (free_address().await, tls::start().await);
     for (url, told) in [
         (format!("http://{unused}"), "could not connect"),
         (format!("https://{plain}"), "TLS failed"),
@@ -268,12 +266,13 @@ mod tls {
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::crypto::ring::default_provider;
     use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-    pub(super) async fn start() -> String {
+    pub(super) async fn start() -> (String, JoinSet<()>) {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
@@ -286,14 +285,13 @@ mod tls {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move {
+        let mut greetings = JoinSet::new();
+        greetings.spawn(async move {
+            // One after another: each ends with the client's refusal.
             while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let _ = acceptor.accept(stream).await;
-                });
+                let _ = acceptor.accept(stream).await;
             }
         });
-        address
+        (address, greetings)
     }
 }
