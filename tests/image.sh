@@ -119,7 +119,7 @@ make_base() {
 lend_crates() {
     quietly cargo vendor --locked --versioned-dirs "$work/home/crates"
     mkdir -p "$work/home/.cargo"
-    printf '[source.crates-io]\nreplace-with = "lent"\n[source.lent]\ndirectory = "/root/crates"\n' \
+    printf '[source.crates-io]\nreplace-with = "lent"\n[source.lent]\ndirectory = "crates"\n' \
         >"$work/home/.cargo/config.toml"
 }
 

@@ -63,13 +63,12 @@ impl Refused {
             // There is no 401 on Amplitude's ingestion; its SDKs know a wrong key by 400.
             Self::Key if matches!(audience, Audience::AmplitudeSdk) => StatusCode::BAD_REQUEST,
             Self::Key | Self::Signature => StatusCode::UNAUTHORIZED,
-            Self::FormField { .. } => StatusCode::BAD_REQUEST,
+            Self::FormField { .. } | Self::Process(ProcessError::NotUtf8 { .. }) => StatusCode::BAD_REQUEST,
             Self::Body(error) => body_status(error, audience),
             Self::Process(ProcessError::Body(error)) => match error {
                 crate::decode::BodyError::TooManyEvents { .. } => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
-            Self::Process(ProcessError::NotUtf8 { .. }) => StatusCode::BAD_REQUEST,
             Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -91,10 +91,7 @@ pub(super) async fn read(
     let (encoding, bytes, mut taken) = match received {
         Ok(Ok(received)) => received,
         Ok(Err(refused)) => {
-            // One that waits for a go-ahead has not sent its body, and now need not.
-            if !headers.contains_key(EXPECT) {
-                let _ = timeout_at(deadline, discard(&mut body)).await;
-            }
+            discard(headers, body, deadline).await;
             return Err(refused);
         }
         Err(_) => return Err(BodyError::TimedOut),
@@ -131,14 +128,21 @@ async fn receive(
 
 /// Lets the rest of a refused body pass by. Most senders write all of it before they read, and would meet a closed
 /// connection in place of the answer that says what is wrong.
-async fn discard(body: &mut Body) {
-    let mut left = MOST_DISCARDED;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
+pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Instant) {
+    // A sender that waits for a go-ahead has not sent its body, and now need not.
+    if headers.contains_key(EXPECT) {
+        return;
     }
+    let pass = async {
+        let mut left = MOST_DISCARDED;
+        while left > 0
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    // What has not come by then is given up.
+    let _ = timeout_at(deadline, pass).await;
 }
 
 async fn collect(

@@ -159,7 +159,6 @@ fn cors() -> CorsLayer {
         .max_age(Duration::from_secs(24 * 60 * 60))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked; the sender was asked to try again");
     answer::json(

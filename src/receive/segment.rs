@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
@@ -39,11 +40,12 @@ pub(super) async fn webhook(State(receiver): State<Receiver>, request: Request<B
 /// `POST /v1/{call}`
 pub(super) async fn track(
     State(receiver): State<Receiver>,
-    Path(call): Path<String>,
+    call: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    let Some(form) = Form::of_tracking_path(&call) else {
-        return status::unknown_route().await;
+    // A path whose percent signs stand for no text is no route either.
+    let Some(form) = call.ok().and_then(|Path(call)| Form::of_tracking_path(&call)) else {
+        return status::unknown_route(State(receiver), request).await;
     };
     let limits = &receiver.0.limits;
     let bytes = match form {
@@ -118,15 +120,17 @@ fn is_signed(source: &Source, headers: &HeaderMap, text: &Text) -> bool {
 /// would load that one's code from Segment's CDN.
 pub(super) async fn settings(
     State(receiver): State<Receiver>,
-    Path(write_key): Path<String>,
+    write_key: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    if receiver.0.sources.load().find(SourceKind::Segment, Some(&write_key)).is_none() {
+    let sources = receiver.0.sources.load();
+    let known = |key: &String| sources.find(SourceKind::Segment, Some(key)).is_some();
+    let Some(write_key) = write_key.ok().map(|Path(key)| key).filter(known) else {
         let message = "no Segment source has this write key; check the key given to the SDK";
         let body =
             json!({"success": false, "error": message, "code": "invalid_write_key", "message": message});
         return answer::json(StatusCode::NOT_FOUND, &body);
-    }
+    };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");
     let protocol = match header("x-forwarded-proto") {

@@ -1,11 +1,13 @@
 //! Health for load balancers and orchestrators, and the answers to requests that meet no route.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::{Receiver, answer};
+use super::{Receiver, answer, body};
 use crate::deliver::Status;
 
 /// The process answers.
@@ -31,21 +33,26 @@ fn detail(status: &Status) -> Value {
     json!({"name": &*status.name, "state": status.state.name(), "reason": status.reason()})
 }
 
-pub(super) async fn unknown_route() -> Response {
+pub(super) async fn unknown_route(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let error = "there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,\
                  batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify";
-    refused(StatusCode::NOT_FOUND, error, "not_found")
+    refused(&receiver, request, StatusCode::NOT_FOUND, error, "not_found").await
 }
 
-pub(super) async fn wrong_method() -> Response {
-    refused(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this route takes another method; events are sent by POST",
-        "wrong_method",
-    )
+pub(super) async fn wrong_method(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+    let error = "this route takes another method; events are sent by POST";
+    refused(&receiver, request, StatusCode::METHOD_NOT_ALLOWED, error, "wrong_method").await
 }
 
-fn refused(status: StatusCode, error: &str, reason: &str) -> Response {
+async fn refused(
+    receiver: &Receiver,
+    request: Request<Body>,
+    status: StatusCode,
+    error: &str,
+    reason: &str,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard(&parts.headers, body, Instant::now() + receiver.0.timeout).await;
     let body = json!({"success": false, "code": status.as_u16(), "error": error, "message": error, "reason": reason});
     answer::json(status, &body)
 }

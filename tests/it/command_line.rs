@@ -9,6 +9,9 @@ use tempfile::tempdir;
 use crate::relay::{PATIENCE, TestRelay, command};
 use crate::sandbox::Served;
 
+/// Names and values of environment variables.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A command's exit code, stdout and stderr, once it has ended by itself.
 struct Said {
     code: i32,
@@ -16,7 +19,7 @@ struct Said {
     err: String,
 }
 
-async fn run(folder: &Path, environment: &[(&str, &str)], args: &[&str]) -> Said {
+async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]) -> Said {
     let mut command = command();
     command.args(args).current_dir(folder).envs(environment.iter().copied());
     command.stdin(std::process::Stdio::null());
@@ -38,7 +41,7 @@ async fn exit_codes_tell_what_is_to_be_mended() {
     let folder = tempdir().unwrap();
     let closed = ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1");
     let unknown = ("ACCOIL_RELAY_SERVER__LISTN", "127.0.0.1:1");
-    let cases: [(&[&str], &[(&str, &str)], i32, &str); 18] = [
+    let cases: [(&[&str], Variables<'_>, i32, &str); 18] = [
         (&["--help"], &[], 0, "Usage:"),
         (&["--version"], &[], 0, "accoil-relay "),
         (&["config", "show"], &[KEY], 0, "[server]"),

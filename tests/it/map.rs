@@ -65,7 +65,8 @@ async fn sent(config: &str, path: &str, key: &str, event: &str, count: usize) ->
 async fn agree(kind: &str, folder: &str, path: &str, key: &str) {
     let fixtures = fixtures(folder);
     assert!(fixtures.len() > 10);
-    let lines: String = fixtures.iter().map(|(_, event)| format!("{event}\n")).collect();
+    let lines: Vec<&str> = fixtures.iter().map(|(_, event)| event.as_str()).collect();
+    let lines = lines.join("\n");
     for api in ["v2", "segment"] {
         let config = USUAL.replace("[[destinations]]", &format!("[[destinations]]\napi = \"{api}\""));
         let answers = answers(&["map", "--source", kind, "--api", api], &lines);

@@ -201,10 +201,8 @@ impl Process {
     pub(crate) async fn ended(mut self) -> ExitStatus {
         let log = Arc::clone(&self.log);
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
-        match tokio::time::timeout(PATIENCE, ended).await {
-            Ok(status) => status.unwrap(),
-            Err(_) => panic!("it does not end: {}", log.lock().unwrap()),
-        }
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.unwrap_or_else(|_| panic!("it does not end: {}", log.lock().unwrap())).unwrap()
     }
 
     /// The most memory it ever held, in bytes, as the system counted it.

@@ -9,6 +9,8 @@ use crate::relay::TestRelay;
 const BASIC: (&str, &str) = ("authorization", "Basic d2ViLWtleTo=");
 const AMPLITUDE_BASIC: (&str, &str) = ("authorization", "Basic cHJvZHVjdC1rZXk6");
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 fn with_member(body: &str, name: &str, value: &str) -> String {
     format!("{{\"{name}\":\"{value}\",{}", &body[1..])
 }
@@ -18,7 +20,7 @@ async fn a_key_is_found_wherever_its_sender_puts_it() {
     let relay = TestRelay::usual().await;
     let in_body = |name: &str| with_member(TRACK, name, "web-key");
     let upload = format!(r#"{{"events":[{EVENT}],"api_key":"product-key"}}"#);
-    let cases: [(&str, &[(&str, &str)], String); 16] = [
+    let cases: [(&str, Headers<'_>, String); 16] = [
         ("/segment", &[BASIC], TRACK.to_owned()),
         ("/segment", &[("authorization", "basic d2ViLWtleQ==")], TRACK.to_owned()),
         ("/segment", &[("authorization", "Basic d2ViLWtleTpwYXNzd29yZA==")], TRACK.to_owned()),

@@ -142,12 +142,10 @@ async fn a_bad_item_never_costs_its_neighbours() {
     let relay = TestRelay::usual().await;
     let items = bad_items();
     let answer = relay.post("/segment", &[SEGMENT], list(&items)).await;
-    let reasons = answer.json()["reasons"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|reason| format!("{reason}\n"))
-        .collect::<String>();
+    let mut reasons = String::new();
+    for reason in answer.json()["reasons"].as_array().unwrap() {
+        writeln!(reasons, "{reason}").unwrap();
+    }
     insta::assert_snapshot!(reasons, @r#"
     {"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"}
     {"field":"","index":2,"mapping":"","reason":"the event is of kind string; send each as a JSON object"}

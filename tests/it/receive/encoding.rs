@@ -67,7 +67,8 @@ async fn a_body_in_chunks_needs_no_length() {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n"
         );
-        let chunks: String = body.chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
+        let chunks: Vec<_> = body.chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
+        let chunks = chunks.concat();
         let answer = raw(&relay, format!("{head}{chunks}0\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }

@@ -1,7 +1,9 @@
 //! HTTP as odd senders speak it: old versions, missing and contradicting headers, bodies that never come.
 
+use std::fmt::Write as _;
+
 use super::{TRACK, raw};
-use crate::relay::TestRelay;
+use crate::relay::{TestRelay, USUAL};
 
 /// The status line's code and, if there is one, the body's `code` or `reason`.
 fn told(answer: &str) -> String {
@@ -62,7 +64,7 @@ async fn odd_requests_are_answered() {
     ];
     let mut text = String::new();
     for (name, request) in cases {
-        text += &format!("{name}: {}\n", told(&raw(&relay, request).await));
+        writeln!(text, "{name}: {}", told(&raw(&relay, request).await)).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
     HTTP/1.0: 200 "-"
@@ -93,5 +95,49 @@ async fn requests_on_one_connection_are_answered_in_turn() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{answers}");
     assert!(answers.ends_with(r#"{"status":"ok"}"#), "{answers}");
     relay.calls(2).await;
+    relay.stop().await;
+}
+
+/// Whatever the path: percent signs that stand for no text, and a large body that nobody asked for.
+#[tokio::test]
+async fn odd_paths_are_answered_in_json() {
+    let relay = TestRelay::usual().await;
+    let mut text = String::new();
+    for path in ["/v1/%ff", "/v1/%zz", "/v1/projects/%ff/settings", "/%00", "//", "/v1/track%2f", "/nowhere"]
+    {
+        for (method, length) in [("GET", 0), ("POST", 5_000_000)] {
+            let body = "x".repeat(length);
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
+            let answer = raw(&relay, format!("{head}Content-Length: {length}\r\n\r\n{body}")).await;
+            writeln!(text, "{method} {path}: {}", told(&answer)).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text, @r#"
+    GET /v1/%ff: 405 405
+    POST /v1/%ff: 404 404
+    GET /v1/%zz: 405 405
+    POST /v1/%zz: 404 404
+    GET /v1/projects/%ff/settings: 404 "invalid_write_key"
+    POST /v1/projects/%ff/settings: 405 405
+    GET /%00: 404 404
+    POST /%00: 404 404
+    GET //: 404 404
+    POST //: 404 404
+    GET /v1/track%2f: 405 405
+    POST /v1/track%2f: 404 404
+    GET /nowhere: 404 404
+    POST /nowhere: 404 404
+    "#);
+    relay.stop().await;
+}
+
+/// A body that never comes is waited for so long and no longer.
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let relay = TestRelay::start(&format!("[server]\nrequest_timeout = \"50ms\"\n{USUAL}")).await;
+    let head = "POST /v1/track HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nContent-Length: 100\r\n\r\n{";
+    let answer = raw(&relay, head).await;
+    assert_eq!(told(&answer), "408 \"timed_out\"", "{answer}");
+    assert!(relay.rejects().await.is_empty());
     relay.stop().await;
 }

@@ -21,7 +21,7 @@ base_url = "${SANDBOX}"
 
 fn sign(secret: &str, text: &str) -> String {
     let mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).unwrap().chain_update(text).finalize();
-    mac.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    mac.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test]
