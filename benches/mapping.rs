@@ -18,7 +18,7 @@ use chrono::Utc;
 
 const EVENT: &str = include_str!("track.json");
 const ROUNDS: usize = 21;
-const EVENTS: usize = 20_000;
+const EVENTS: u32 = 20_000;
 
 fn main() {
     let config = Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "bench")])).unwrap();
@@ -61,7 +61,7 @@ fn time(mut call: impl FnMut()) -> f64 {
     for _ in 0..EVENTS {
         call();
     }
-    start.elapsed().as_secs_f64() * 1e9 / EVENTS as f64
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(EVENTS)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

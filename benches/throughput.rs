@@ -4,6 +4,13 @@
 //! machine: compare ratios of one run only. The relay runs with both presets, in order, fsync before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are rounded anyway"
+)]
+#![expect(clippy::disallowed_methods, reason = "load and sink are no part of the relay")]
 
 use std::convert::Infallible;
 use std::process::{Child, Command, Stdio};

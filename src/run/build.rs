@@ -49,7 +49,7 @@ pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
 /// The first source of a kind; where there is none, one that sends to every destination with that kind's defaults.
 pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Destination>]) -> Source {
     let configured = config.sources.iter().find(|section| section.kind == kind);
-    configured.map(|section| source(section, destinations)).unwrap_or_else(|| Source {
+    let unconfigured = || Source {
         name: Arc::from(kind.name()),
         kind,
         write_key: None,
@@ -60,7 +60,8 @@ pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Des
             SourceKind::Amplitude => Anonymous::Skip,
         }),
         deduplication_window: std::time::Duration::ZERO,
-    })
+    };
+    configured.map_or_else(unconfigured, |section| source(section, destinations))
 }
 
 fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source {
