@@ -43,7 +43,11 @@ fn main() {
 
     let start = Instant::now();
     let (mut relay, _) = self::start(folder.path());
-    println!("started again within {:.1} s, RSS {} MB", start.elapsed().as_secs_f64(), memory(&relay, "VmRSS:"));
+    println!(
+        "started again within {:.1} s, RSS {} MB",
+        start.elapsed().as_secs_f64(),
+        memory(&relay, "VmRSS:")
+    );
     relay.kill().unwrap();
     relay.wait().unwrap();
 }
@@ -85,7 +89,8 @@ fn send(port: u16, sender: usize, batches: usize) {
             })
             .collect();
         let body = format!(r#"{{"writeKey":"web-key","batch":[{}]}}"#, events.join(","));
-        let head = format!("POST /v1/batch HTTP/1.1\r\nHost: relay\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST /v1/batch HTTP/1.1\r\nHost: relay\r\nContent-Length: {}\r\n\r\n", body.len());
         loop {
             connection.write_all(head.as_bytes()).unwrap();
             connection.write_all(body.as_bytes()).unwrap();
@@ -94,7 +99,11 @@ fn send(port: u16, sender: usize, batches: usize) {
             if answer[..read].starts_with(b"HTTP/1.1 200") {
                 break;
             }
-            assert!(answer[..read].starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&answer[..read]));
+            assert!(
+                answer[..read].starts_with(b"HTTP/1.1 503"),
+                "{}",
+                String::from_utf8_lossy(&answer[..read])
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
