@@ -243,6 +243,27 @@ async fn a_second_process_on_the_same_file_refuses_to_start() {
     assert!(said.contains("another process has it open"), "{said}");
 }
 
+#[tokio::test]
+async fn a_damaged_outbox_is_refused_and_moved_aside_only_by_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(Options::default()).await;
+    std::fs::write(folder.path().join("relay.db"), vec![7; 100_000]).unwrap();
+    let mut serve = command();
+    serve.args(["serve"]).current_dir(folder.path()).envs(surroundings(folder.path(), &served.url));
+    std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
+    let refused = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("--recover-outbox"), "{said}");
+    assert_eq!(std::fs::metadata(folder.path().join("relay.db")).unwrap().len(), 100_000);
+
+    let mut serve = command();
+    serve.args(["serve", "--recover-outbox"]);
+    let relay = Process::start_as(serve, folder.path(), USUAL, &served.url).await;
+    assert!(relay.log().contains("moved aside"), "{}", relay.log());
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("relay.db.corrupt-")));
+}
+
 /// A file that may not grow is what a broken disk looks like to SQLite: not full, failed.
 #[tokio::test]
 async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_is_lost() {

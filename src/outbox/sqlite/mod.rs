@@ -77,7 +77,7 @@ pub(super) struct Store {
     /// The random key by which this outbox hashes ids.
     pub(super) key: [u8; 16],
     /// Held for the life of the store: a second process is refused by it.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// As `open`, by who holds the lock already.
-    pub(super) fn open_locked(path: &Path, lock: File) -> Result<Self, OpenError> {
+    pub(super) fn open_locked(path: &Path, lock: Lock) -> Result<Self, OpenError> {
         let failed = |source| schema::failed(path, source);
         refuse_lost(path)?;
         let mut connection = Connection::open(path).map_err(failed)?;
@@ -109,13 +109,24 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Ownership of an outbox, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock file beside the database. (A lock on the database itself would be SQLite's own to break.)
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let file = |source| OpenError::File { path: path.to_owned(), source };
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let lock = options.map_err(file)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(file(source)),
     }

@@ -10,8 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use accoil_relay::deliver::State;
+use accoil_relay::sandbox::Fault;
+use http::Method;
 use tokio::task::JoinSet;
 
+use crate::http::send;
+use crate::relay::{PATIENCE, TestRelay};
 use delivery::Delivery;
 use stand_in::Act::{self, Answer, Close, Endless, HalfClose, Reset, Stall};
 use stand_in::{OK, StandIn};
@@ -230,6 +234,32 @@ async fn a_refused_key_is_waited_for() {
     let status = delivery.until(|status| status.delivered == 100).await;
     assert_eq!((status.state, status.dead, stand_in.duplicates()), (State::Ok, 0, 0));
     delivery.stop().await;
+}
+
+/// `/readyz` tells of it, without a word of what the destination wrote, and goes on saying that events are taken.
+#[tokio::test]
+async fn a_refused_key_is_shown() {
+    let relay = TestRelay::usual().await;
+    let refusal =
+        Fault { status: Some(403), body: Some("u1 is unwelcome".to_owned()), times: 9, ..Fault::default() };
+    relay.sandbox.faults().add(refusal).unwrap();
+    let event = r#"{"type":"track","userId":"u1","event":"E","messageId":"m1"}"#;
+    assert_eq!(relay.post("/segment", &[("x-api-key", "web-key")], event).await.status, 200);
+    let mut status = relay.relay.destinations[0].clone();
+    let refused = status.wait_for(|status| status.state == State::CredentialsRefused);
+    drop(tokio::time::timeout(PATIENCE, refused).await.expect("it is refused in time").unwrap());
+    let ready = send(Method::GET, &relay.url("/readyz"), &[], "").await;
+    assert_eq!(ready.status, 200);
+    insta::assert_json_snapshot!(ready.json()["destinations"], @r#"
+    [
+      {
+        "name": "accoil",
+        "reason": "answered 403",
+        "state": "credentials refused"
+      }
+    ]
+    "#);
+    relay.stop().await;
 }
 
 /// One user's fifty calls, every other one refused at first, arrive in order; nobody else waits for them.

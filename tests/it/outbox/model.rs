@@ -148,7 +148,7 @@ impl Run {
         let length = self.loaded[destination].len();
         if length > 0 {
             let job = self.loaded[destination].remove(pick % length).unwrap();
-            self.settle_as(job, how).await;
+            self.settle_as(job, how);
         }
     }
 
@@ -156,11 +156,11 @@ impl Run {
         let user = user.to_string();
         let rows = self.outbox.parked(DESTINATIONS[destination], vec![user]).await.unwrap();
         if let Some(first) = rows.into_iter().next() {
-            self.settle_as(first.job, how).await;
+            self.settle_as(first.job, how);
         }
     }
 
-    async fn settle_as(&mut self, job: Job, how: How) {
+    fn settle_as(&mut self, job: Job, how: How) {
         let body = std::str::from_utf8(&job.body).unwrap();
         let known = self
             .model

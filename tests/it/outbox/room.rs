@@ -7,6 +7,7 @@ use std::process::Command;
 use accoil_relay::outbox::{AcceptError, Options, Outbox};
 
 use super::{delivered, flush, jobs, open, options, single};
+use crate::relay::{TestRelay, USUAL};
 
 #[tokio::test]
 async fn beyond_its_size_the_outbox_is_full_until_something_left() {
@@ -103,4 +104,15 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
 fn fill(folder: &Path) {
     let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
     while filler.write_all(&[1; 4096]).is_ok() {}
+}
+
+#[tokio::test]
+async fn senders_hear_at_once_that_there_is_no_room_and_when_to_come_again() {
+    let relay = TestRelay::start(&format!("{USUAL}[outbox]\nmin_free_disk = {}\n", i64::MAX)).await;
+    let event = r#"{"userId":"u1","event":"E","writeKey":"web-key"}"#;
+    let answer = relay.post("/v1/track", &[], event).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (503, Some("full")), "{answer:?}");
+    assert!(!answer.header("retry-after").is_empty());
+    assert!(relay.rejects().await.is_empty());
+    relay.stop().await;
 }
