@@ -4,6 +4,8 @@
 //! in the window behind it, or, once a call must be tried again later, in rows of its own in the outbox.
 //! No lock, no task and no timer a request. Never keeps a user in memory that has nothing loaded or parked.
 
+mod record;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +15,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Target;
-use super::breaker::State;
-use super::classify::{Verdict, classify};
 use super::clock::Clock;
-use super::connection::{Answer, CallError};
 use super::limits::Limits;
-use super::schedule;
 use super::status::Status;
 use super::waiting::Waiting;
 use super::window::Window;
 use super::worker::{Done, Work};
-use crate::outbox::chunk::{Chunk, Job};
-use crate::outbox::{Attempt, Delivered, Outbox, Parked, Place, ReadError, Settlement};
+use crate::outbox::chunk::Chunk;
+use crate::outbox::{Delivered, Outbox, Parked, ReadError, Settlement};
 
 /// With this many users waiting for a retry no more is loaded: their number bounds memory, and a destination
 /// with so many is in trouble.
@@ -257,124 +255,6 @@ impl Dispatcher {
         }
     }
 
-    fn record_all(&mut self, answers: &mut Vec<Done>) {
-        let now = Instant::now();
-        for done in answers.drain(..) {
-            self.in_flight -= 1;
-            self.window.leave(&done.work.job);
-            if self.limits.learn(&done.outcome, self.in_flight, now) {
-                self.tell_state(&done.outcome);
-            }
-            self.record(done, now);
-        }
-    }
-
-    fn record(&mut self, done: Done, now: Instant) {
-        let Done { work, outcome } = done;
-        let status = outcome.as_ref().ok().map(|answer| answer.status);
-        match classify(status) {
-            Verdict::Delivered => {
-                self.status.delivered += 1;
-                self.said.insert(&work.job.fingerprints);
-                self.next_turn(&work.job, now);
-                let said = work.job.fingerprints;
-                self.settlements.push(Settlement::Delivered { place: work.job.place, said });
-            }
-            verdict => self.record_failure(verdict, work, &outcome, now),
-        }
-    }
-
-    fn record_failure(
-        &mut self,
-        verdict: Verdict,
-        mut work: Work,
-        outcome: &Result<Answer, CallError>,
-        now: Instant,
-    ) {
-        if self.waiting.len() == 0 {
-            // Nothing is measured against the old reading.
-            self.clock = Clock::read();
-        }
-        let at = self.clock.wall(now);
-        let status = outcome.as_ref().ok().map(|answer| answer.status);
-        self.status.last_error = Some(kind(outcome).into());
-        if verdict == Verdict::Credentials {
-            // One such attempt is kept of what may be thousands: the last.
-            work.attempts.retain(|attempt| classify(attempt.status) != Verdict::Credentials);
-        }
-        work.attempts.push(Attempt { at, status, reason: reason(outcome) });
-        let wait = match verdict {
-            Verdict::Delivered | Verdict::Permanent => None,
-            Verdict::Credentials => Some(self.target.rests.credentials),
-            Verdict::Retry => {
-                let asked = outcome.as_ref().ok().and_then(schedule::retry_after);
-                self.target.schedule.next(at, &work.attempts, asked, random())
-            }
-        };
-        match wait {
-            Some(wait) => self.park(work, wait, now),
-            None => self.bury(work, now),
-        }
-    }
-
-    /// The destination's state is another than before this outcome.
-    fn tell_state(&self, outcome: &Result<Answer, CallError>) {
-        let name = &*self.target.name;
-        let reason = kind(outcome);
-        match self.limits.state() {
-            State::Ok => tracing::info!(destination.name = name, "the destination answers again"),
-            State::Resting => tracing::warn!(
-                destination.name = name,
-                reason,
-                "the destination is in trouble: it is left alone and probed now and then; its queue is kept"
-            ),
-            State::CredentialsRefused => tracing::error!(
-                destination.name = name,
-                reason,
-                "the destination refuses the key: its queue is kept and one probe a minute is sent; mend the key"
-            ),
-        }
-    }
-
-    /// The user's next request is ready, if there is one; a waiting user's further rows are fetched.
-    fn next_turn(&mut self, job: &Job, now: Instant) {
-        let user = job.user.as_str();
-        if !self.window.next_turn(job) && self.waiting.holds(user) {
-            self.waiting.due_at(user, now);
-        }
-    }
-
-    /// The request waits for so long, and all that its user has waits behind it.
-    fn park(&mut self, work: Work, wait: Duration, now: Instant) {
-        self.status.retried += 1;
-        let job = work.job.clone();
-        self.waiting.due_at(job.user.as_str(), now + wait);
-        let at = chrono::Duration::from_std(wait).ok();
-        let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
-        self.settlements.push(parked(work, next_attempt_at));
-        for follower in self.window.end_turn(&job) {
-            if follower.job.user.as_str() != job.user.as_str() {
-                // The hashes of two users are the same: this one's request may go.
-                let _ = self.window.push(follower);
-            } else if matches!(follower.job.place, Place::Chunk { .. }) {
-                // One that was parked before is still in its row.
-                self.settlements.push(parked(follower, None));
-            }
-        }
-    }
-
-    fn bury(&mut self, work: Work, now: Instant) {
-        self.status.dead += 1;
-        self.next_turn(&work.job, now);
-        tracing::warn!(
-            destination.name = &*self.target.name,
-            mapping.name = work.job.mapping.as_str(),
-            http.status = work.attempts.last().and_then(|attempt| attempt.status),
-            "a call became a dead letter"
-        );
-        self.settlements.push(Settlement::Dead { job: Box::new(work.job), attempts: work.attempts });
-    }
-
     async fn settle(&mut self) {
         let many = self.settlements.len() >= MANY_SETTLEMENTS;
         if !self.settlements.is_empty() {
@@ -440,32 +320,6 @@ fn unreadable(error: &ReadError) {
 
 fn parked(work: Work, next_attempt_at: Option<chrono::DateTime<chrono::Utc>>) -> Settlement {
     Settlement::Parked { job: Box::new(work.job), attempts: work.attempts, next_attempt_at }
-}
-
-/// What is kept of a failure, for a person.
-fn reason(outcome: &Result<Answer, CallError>) -> String {
-    match outcome {
-        Ok(answer) if !answer.body.is_empty() => {
-            format!("{}: {}", kind(outcome), String::from_utf8_lossy(&answer.body))
-        }
-        _ => kind(outcome),
-    }
-}
-
-/// The same without what the destination wrote.
-fn kind(outcome: &Result<Answer, CallError>) -> String {
-    match outcome {
-        Ok(answer) => format!("answered {}", answer.status),
-        Err(error) => error.to_string(),
-    }
-}
-
-/// In `0.0..1.0`; spreads retries, guards nothing.
-fn random() -> f64 {
-    let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
-    #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
-    let value = bits as f64;
-    value / (f64::from(u32::MAX) + 1.0)
 }
 
 async fn sleep_until(at: Option<Instant>) {
