@@ -176,6 +176,13 @@ impl Outbox {
         self.read(move |reader| sqlite::parked_users(reader, &destination)).await
     }
 
+    /// The newest chunk that something parked came from: chunks up to it may hold earlier requests of the same
+    /// users, which are to be loaded before theirs go on.
+    pub async fn last_parked_chunk(&self, destination: &str) -> Result<Option<i64>, ReadError> {
+        let destination = destination.to_owned();
+        self.read(move |reader| sqlite::last_parked_chunk(reader, &destination)).await
+    }
+
     /// What derived calls said last, the oldest first.
     pub async fn said(&self, most: usize) -> Result<Vec<Fingerprint>, ReadError> {
         self.read(move |reader| sqlite::said(reader, most)).await

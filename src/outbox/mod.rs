@@ -10,8 +10,9 @@
 //! 3. **Settle.** A request leaves its chunk by one [`Settlement`]: delivered, parked (it waits in a row of its own,
 //!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next
 //!    commit; one lost in a crash means that the call is made once more, never that it is lost.
-//! 4. **Order.** Requests of one user and destination are read in the order in which they were accepted: parked ones
-//!    first (by chunk and index), then those still in chunks.
+//! 4. **Order.** Chunk and index order one user's requests, parked or not. A later one may be parked while an earlier
+//!    one is still in its chunk: a reader that begins anew loads the chunks up to [`Outbox::last_parked_chunk`] before
+//!    it goes on with what is parked.
 //! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
 //!    again, restarts included; an id whose first copy was rejected or skipped is not remembered. Memory for it is
 //!    bounded: beyond the configured number the oldest ids are forgotten first.

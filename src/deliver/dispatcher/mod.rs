@@ -137,13 +137,31 @@ impl Dispatcher {
             let outbox = self.outbox.clone();
             async move { outbox.said(MOST_SAID).await }
         });
-        let (users, said) = (users.await, said.await);
+        let last = insist(|| {
+            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
+            async move { outbox.last_parked_chunk(&name).await }
+        });
+        let (users, said, last) = (users.await, said.await, last.await);
         let now = Instant::now();
         for (user, at) in users {
             let wait = self.target.schedule.resume(self.clock.wall(now), at);
             self.waiting.due_at(&user, now + wait);
         }
         self.said.insert(&said);
+        self.load_again(last.unwrap_or(0)).await;
+    }
+
+    /// What the last run had loaded, up to the newest chunk of which it parked something: a request parked for want of
+    /// room may have earlier ones of its user in these chunks. No more than the last run's window held.
+    async fn load_again(&mut self, last: i64) {
+        while self.cursor < last {
+            let (outbox, cursor) = (self.outbox.clone(), self.cursor);
+            match insist(|| outbox.chunk_after(cursor)).await {
+                Some(chunk) => self.admit_all(&chunk),
+                None => return,
+            }
+            self.settle().await;
+        }
     }
 
     /// Fills the window from the outbox.

@@ -99,6 +99,12 @@ pub(in super::super) fn parked(
         .collect()
 }
 
+/// The newest chunk that a parked request of the destination came from.
+pub(in super::super) fn last_parked_chunk(connection: &Connection, destination: &str) -> Result<Option<i64>> {
+    let newest = "SELECT max(chunk) FROM parked WHERE destination = ?1";
+    connection.query_row(newest, [destination], |row| row.get(0))
+}
+
 /// The users with something parked, each with the time of the next attempt of its first request.
 pub(in super::super) fn parked_users(
     connection: &Connection,
