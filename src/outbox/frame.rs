@@ -5,6 +5,7 @@
 //! Reading foreign bytes yields `None`, never a panic.
 
 use bytes::{Buf, Bytes};
+use bytestring::ByteString;
 
 use super::Accepted;
 use crate::accoil::{Fingerprint, Request};
@@ -116,23 +117,22 @@ impl Reader {
     }
 }
 
-/// Shared bytes that are known to be UTF-8.
+/// Shared text, checked once when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(Bytes);
+pub struct Text(ByteString);
 
 impl Text {
     pub(super) fn new(bytes: Bytes) -> Option<Self> {
-        std::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+        ByteString::try_from(bytes).ok().map(Self)
     }
 
     pub fn as_str(&self) -> &str {
-        // Checked when it was made; the fallback is never taken.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Bytes::from(text))
+        Self(text.into())
     }
 }

@@ -73,7 +73,7 @@ async fn take(
     let (parts, body) = request.into_parts();
     let shared = &receiver.0;
     let text = body::read(&parts.headers, body, bytes, shared.timeout, &shared.room).await?;
-    let size = text.bytes.len();
+    let size = text.bytes().len();
     let limits = decode::Limits { event_bytes: bytes, events, depth: shared.limits.json_depth };
     let tally = if is_form(form) {
         let fields = Fields::read(&parts, &text);

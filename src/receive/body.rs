@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
@@ -59,8 +60,7 @@ impl Room {
 /// A body's text and the room that it takes.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
-    /// Always UTF-8.
-    pub(super) bytes: Bytes,
+    content: ByteString,
     /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
     pub(super) mended_from: Option<usize>,
     _room: Arc<OwnedSemaphorePermit>,
@@ -69,12 +69,15 @@ pub(super) struct Text {
 impl Text {
     /// A text taken out of this body, which stays paid for.
     pub(super) fn part(self, text: String) -> Self {
-        Self { bytes: Bytes::from(text), ..self }
+        Self { content: text.into(), ..self }
     }
 
     pub(super) fn as_str(&self) -> &str {
-        // Checked when it was made; the fallback is never taken.
-        std::str::from_utf8(&self.bytes).unwrap_or_default()
+        &self.content
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        self.content.as_bytes()
     }
 }
 
@@ -103,12 +106,11 @@ pub(super) async fn read(
     };
     // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
     let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
-    let mended_from = std::str::from_utf8(&bytes).err().map(|error| error.valid_up_to());
-    let bytes = match mended_from {
-        Some(_) => Bytes::from(String::from_utf8_lossy(&bytes).into_owned()),
-        None => bytes,
+    let (content, mended_from) = match ByteString::try_from(bytes.clone()) {
+        Ok(content) => (content, None),
+        Err(error) => (String::from_utf8_lossy(&bytes).into_owned().into(), Some(error.valid_up_to())),
     };
-    Ok(Text { bytes, mended_from, _room: Arc::new(taken) })
+    Ok(Text { content, mended_from, _room: Arc::new(taken) })
 }
 
 async fn receive(

@@ -53,7 +53,7 @@ pub(super) async fn process(
     text: Text,
 ) -> Result<Tally, ProcessError> {
     let received_at = Utc::now();
-    let understood = if text.bytes.len() > LARGE {
+    let understood = if text.bytes().len() > LARGE {
         let (source, text) = (Arc::clone(source), text.clone());
         tokio::task::spawn_blocking(move || understand(&source, form, limits, &text, received_at))
             .await
@@ -98,7 +98,7 @@ fn understand(
             item.outcome =
                 Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
         }
-        let original = share(&text.bytes, item.original);
+        let original = share(text.bytes(), item.original);
         let Item { message_id, outcome, .. } = item;
         let plan = accoil::plan(&source.destinations, source.kind, outcome);
         if plan.skipped.is_some() {
@@ -133,7 +133,7 @@ fn unreadable(
     received_at: DateTime<Utc>,
     error: &ProcessError,
 ) -> Submission {
-    let kept = text.bytes.slice(..text.bytes.len().min(MOST_KEPT));
+    let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
     let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };
     Submission {
         source: Arc::clone(&source.name),

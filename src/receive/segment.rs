@@ -90,7 +90,7 @@ async fn take(
     if is_webhook && !is_signed(&source, headers, &text) {
         return Err(Refused::Signature);
     }
-    let size = text.bytes.len();
+    let size = text.bytes().len();
     let tally = process(receiver, &source, form, limits, text).await?;
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
     Ok(answer::taken(audience, &tally, size))
