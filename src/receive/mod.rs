@@ -34,25 +34,10 @@ pub(crate) use answer::json;
 pub use source::{Source, Sources};
 pub(crate) use status::{health, ready};
 
+use crate::config::Limits;
 use crate::deliver::Status;
 use crate::mapping::Fault;
 use crate::outbox::Outbox;
-
-/// The most that is read, on decompressed bytes (`[limits]` of the configuration).
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    pub tracking_event_bytes: usize,
-    pub tracking_batch_bytes: usize,
-    pub tracking_batch_events: usize,
-    pub webhook_bytes: usize,
-    pub webhook_events: usize,
-    pub amplitude_bytes: usize,
-    pub amplitude_batch_bytes: usize,
-    pub amplitude_events: usize,
-    pub json_depth: usize,
-    /// Of all bodies in memory together.
-    pub buffered_bytes: usize,
-}
 
 /// What the routes share. Clones are the same receiver.
 #[derive(Clone)]

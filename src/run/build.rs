@@ -12,7 +12,7 @@ use crate::deliver::{Endpoint, Rests, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::mapping::Mappings;
 use crate::outbox::{self, Retention};
-use crate::receive::{self, Source, Sources};
+use crate::receive::{Source, Sources};
 
 /// Every destination with its mappings compiled; all faults of all their files at once.
 pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
@@ -130,22 +130,6 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
                 .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
-}
-
-pub(super) fn limits(config: &Config) -> receive::Limits {
-    let limits = &config.limits;
-    receive::Limits {
-        tracking_event_bytes: limits.tracking_event_bytes,
-        tracking_batch_bytes: limits.tracking_batch_bytes,
-        tracking_batch_events: limits.tracking_batch_events,
-        webhook_bytes: limits.webhook_bytes,
-        webhook_events: limits.webhook_events,
-        amplitude_bytes: limits.amplitude_bytes,
-        amplitude_batch_bytes: limits.amplitude_batch_bytes,
-        amplitude_events: limits.amplitude_events,
-        json_depth: limits.json_depth,
-        buffered_bytes: limits.buffered_bytes,
-    }
 }
 
 pub fn outbox_options(config: &Config) -> outbox::Options {

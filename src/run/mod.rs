@@ -68,9 +68,9 @@ impl Relay {
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
-        let limits = build::limits(config);
         let timeout = config.server.request_timeout;
-        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, statuses.clone());
+        let receiver =
+            Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
         let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone()));
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());

@@ -26,7 +26,9 @@ pub(super) use kept::{
     From, Removed, bury, bytes, dead_letter, dead_letters, reject, rejects, remove, remove_old, remove_oldest,
 };
 pub use parked::Parked;
-pub(super) use parked::{last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_users, unpark};
+pub(super) use parked::{
+    last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_users, unpark,
+};
 pub(super) use said::{said, say};
 
 use super::Attempt;
