@@ -1,11 +1,12 @@
 //! The operators' side: health, and a JSON API to see and change what runs. On a listener of its own, never on the
 //! public port.
 //!
-//! One file a group of routes; `guard.rs` stands before `/api`. To add a group: a file with its handlers, its routes
-//! in [`router`]. Every answer is JSON; an error is `{"error":…,"code":…}` and says what to do.
+//! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its
+//! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
 mod guard;
 mod mappings;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -48,14 +49,15 @@ impl FromRef<Admin> for Receiver {
 
 /// Every route of the admin listener.
 pub fn router(admin: Admin) -> Router {
-    let api = Router::new()
-        .route("/reload", post(mappings::reload_now))
-        .route("/mappings", get(mappings::list))
+    let guarded = Router::new()
+        .route("/api/reload", post(mappings::reload_now))
+        .route("/api/mappings", get(mappings::list))
+        .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
         .route("/healthz", get(receive::health))
         .route("/readyz", get(receive::ready))
-        .nest("/api", api)
+        .merge(guarded)
         .fallback(any(unknown_route))
         .method_not_allowed_fallback(wrong_method)
         .with_state(admin)
@@ -63,8 +65,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error =
-        "there is no such route; there are GET /healthz, GET /readyz, GET /api/mappings and POST /api/reload";
+    let error = "there is no such route; there are GET /healthz, /readyz, /metrics and /api/mappings, and POST /api/reload";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 

@@ -40,6 +40,8 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Resting, Self::CredentialsRefused];
+
     /// As health answers and metrics say it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -79,6 +79,11 @@ impl Receiver {
         }))
     }
 
+    /// How each destination is doing, in the configuration's order.
+    pub fn destinations(&self) -> Vec<Status> {
+        self.0.destinations.iter().map(|status| status.borrow().clone()).collect()
+    }
+
     /// The sources and destinations in force.
     pub fn sources(&self) -> Arc<Sources> {
         self.0.sources.load_full()

@@ -18,8 +18,7 @@ pub(crate) async fn health() -> Response {
 /// Events can be taken: it is not stopping, and the outbox can store. A destination in trouble is told of, but its
 /// queue is kept meanwhile: there is no reason to send senders away.
 pub(crate) async fn ready(State(receiver): State<Receiver>) -> Response {
-    let destinations: Vec<_> =
-        receiver.0.destinations.iter().map(|status| detail(&status.borrow())).collect();
+    let destinations: Vec<_> = receiver.destinations().iter().map(detail).collect();
     if receiver.is_ready() {
         answer::json(StatusCode::OK, &json!({"status": "ready", "destinations": destinations}))
     } else {

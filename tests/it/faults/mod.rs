@@ -236,7 +236,7 @@ async fn a_refused_key_is_waited_for() {
     delivery.stop().await;
 }
 
-/// `/readyz` tells of it, without a word of what the destination wrote, and goes on saying that events are taken.
+/// `/readyz` and the metrics tell of it, without a word of what the destination wrote, and goes on saying that events are taken.
 #[tokio::test]
 async fn a_refused_key_is_shown() {
     let relay = TestRelay::usual().await;
@@ -259,6 +259,10 @@ async fn a_refused_key_is_shown() {
       }
     ]
     "#);
+    let metrics = send(Method::GET, &format!("http://{}/metrics", relay.relay.admin_address), &[], "").await;
+    let expected = r#"accoil_relay_destination_state{destination="accoil",state="credentials refused"} 1"#;
+    assert!(metrics.text().lines().any(|line| line == expected), "{}", metrics.text());
+    assert_eq!(send(Method::GET, &relay.url("/metrics"), &[], "").await.status, 404);
     relay.stop().await;
 }
 
