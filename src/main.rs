@@ -20,6 +20,9 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if cli::is_hung_up(error) {
+        return ExitCode::SUCCESS;
+    }
     // Nobody is harmed if stderr is closed.
     let _ = writeln!(std::io::stderr(), "{error:#}");
     cli::exit_code(error)

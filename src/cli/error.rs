@@ -5,6 +5,14 @@ use std::process::ExitCode;
 use crate::config::Faults;
 use crate::run::StartError;
 
+/// Whoever read stdout has gone, as `head` does: nothing is wrong, and nobody is left to be told.
+pub fn is_hung_up(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.downcast_ref::<Faults>().is_some()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);

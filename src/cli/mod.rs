@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use error::exit_code;
+pub use error::{exit_code, is_hung_up};
 
 use crate::config::{Config, Environment};
 use crate::mapping::Mappings;

@@ -8,7 +8,8 @@
 mod build;
 mod error;
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ use crate::receive::{self, Receiver};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
+/// Where the admin listener is unless the configuration says otherwise.
+const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 /// Open at once; further ones wait.
 const ADMIN_CONNECTIONS: usize = 64;
 /// For admin answers still under way when all else has stopped.
@@ -54,7 +57,7 @@ impl Relay {
         let destinations = destinations(config)?;
         let targets = build::targets(config)?;
         let (listener, address) = bind("server.listen", config.server.listen).await?;
-        let (admin_listener, admin_address) = bind("admin.listen", config.admin.listen).await?;
+        let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
 
@@ -132,6 +135,21 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// A second relay on one machine, with nothing said of its admin listener, takes any free port for it.
+async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    const KEY: &str = "admin.listen";
+    match bind(KEY, address).await {
+        Err(StartError::Listen { source, .. })
+            if source.kind() == ErrorKind::AddrInUse && address == USUAL_ADMIN =>
+        {
+            let bound = bind(KEY, SocketAddr::new(address.ip(), 0)).await?;
+            telemetry::admin_elsewhere(address, bound.1);
+            Ok(bound)
+        }
+        bound => bound,
+    }
 }
 
 /// Says once what waits for destinations that are no longer configured. Reads all that waits: beside the rest, and

@@ -2,6 +2,7 @@
 //!
 //! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,8 +12,11 @@ use crate::outbox::Recovered;
 
 /// Starts logging; a second call changes nothing.
 pub fn init(log: &Log) {
-    let builder =
-        tracing_subscriber::fmt().with_max_level(log.level).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(log.level)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let _ = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -26,6 +30,14 @@ pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
         admin.listen = %admin,
         outbox.file = %outbox.display(),
         "taking events; accepted means: committed to local disk, fsync done"
+    );
+}
+
+/// The usual admin port is taken, most likely by another relay.
+pub fn admin_elsewhere(usual: SocketAddr, taken: SocketAddr) {
+    tracing::warn!(
+        admin.listen = %taken,
+        "{usual} is in use: the admin listener is elsewhere this time; set admin.listen to choose its address"
     );
 }
 

@@ -29,7 +29,6 @@ use crate::telemetry;
 const PATIENCE: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
 const RELAY_PORT: u16 = 8080;
-const ADMIN_PORT: u16 = 8081;
 const SANDBOX_PORT: u16 = 8090;
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +87,6 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
     let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
     let mut config = Config::load(None, &environment)?;
     config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
-    config.admin.listen = listen(ADMIN_PORT).await?.local_addr()?;
     config.outbox.path = folder.0.join("relay.db");
     config.log.level = tracing::Level::WARN;
     for destination in &mut config.destinations {
