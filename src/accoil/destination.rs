@@ -76,6 +76,12 @@ impl Destination {
             Ok(payload) => payload,
             Err(violations) => return plan.refuse(&mapping.name, violations),
         };
+        // Segment's engine takes it; at Accoil all such visitors would be one user (DESIGN 5.4).
+        let is_blank = |id: &Value<'_>| id.as_str().is_some_and(|id| id.trim().is_empty());
+        if !self.strict && payload.get("userId").is_some_and(is_blank) {
+            let why = "is blank, which is no user id; send the user's id, or none";
+            return plan.refuse(&mapping.name, vec![Violation::new("userId", why)]);
+        }
         let encoded = match self.dialect {
             Dialect::V2 => v2::encode(action, &payload, self.money),
             Dialect::Segment => segment::encode(action, &payload, self.money),

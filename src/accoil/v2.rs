@@ -5,6 +5,7 @@
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;
+use super::money;
 use crate::event::Violation;
 use crate::json::Value;
 use crate::mapping::{self, Payload};
@@ -20,7 +21,7 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
             "userId",
             "is missing: Accoil records no view without a user id; identify the user first, or map another field to it",
         )),
-        _ => track(payload),
+        _ => track(payload, money),
     }
 }
 
@@ -40,13 +41,30 @@ fn group(payload: &Payload<'_>, money: Money) -> Encoded {
     finish("/v2/group", body, payload)
 }
 
-fn track(payload: &Payload<'_>) -> Encoded {
+fn track(payload: &Payload<'_>, money: Money) -> Encoded {
     let mut body = Body::new();
     body.value("userId", payload.get("userId"));
     body.value("event", payload.get("event"));
-    body.value("groupTraits", payload.get("groupTraits"));
+    match (payload.get("groupTraits"), money) {
+        (Some(groups), Money::Dollars) => body.value("groupTraits", Some(&in_cents(groups.clone()))),
+        (groups, _) => body.value("groupTraits", groups),
+    }
     body.value("properties", payload.get("properties"));
     finish("/v2/track", body, payload)
+}
+
+/// The list of groups with each one's `mrr` in cents, as its group call has it.
+fn in_cents(groups: Value<'_>) -> Value<'_> {
+    let Value::Array(mut groups) = groups else { return groups };
+    for group in &mut groups {
+        if let Value::Object(group) = group
+            && let Some(Value::Object(traits)) = group.get_mut("traits")
+            && let Some(mrr) = traits.get_mut("mrr")
+        {
+            *mrr = money::cents(mrr);
+        }
+    }
+    Value::Array(groups)
 }
 
 fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> Encoded {

@@ -1,8 +1,9 @@
-//! `GET /metrics`: each destination's state and counts, in Prometheus' text format.
+//! `GET /metrics`: what came of each source's events, each destination's state and counts, in Prometheus' text format.
 //!
-//! Read from what the dispatchers show anyway: an event pays nothing for it. Counts are since the start.
+//! Read from what is kept anyway: an event pays next to nothing for it. Counts are since the start.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,6 +13,7 @@ use http::header::CONTENT_TYPE;
 
 use super::Admin;
 use crate::deliver::{State as Health, Status};
+use crate::receive::Sources;
 
 /// A metric: its name, its type, what it says, and a destination's value.
 type Metric = (&'static str, &'static str, &'static str, fn(&Status) -> u64);
@@ -28,14 +30,36 @@ const METRICS: [Metric; 6] = [
 ];
 
 pub(super) async fn show(State(admin): State<Admin>) -> Response {
-    let mut response = Response::new(Body::from(text(&admin.0.receiver.destinations())));
+    let mut all = of_sources(&admin.0.receiver.sources());
+    all.push_str(&of_destinations(&admin.0.receiver.destinations()));
+    let mut response = Response::new(Body::from(all));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-/// Names of destinations are letters, digits, `-` and `_`: they need no escape.
-fn text(destinations: &[Status]) -> String {
+/// What came of each source's events. Names are letters, digits, `-` and `_`: they need no escape.
+fn of_sources(sources: &Sources) -> String {
+    let metric = "accoil_relay_source_events_total";
+    let mut text =
+        format!("# HELP {metric} Events received, by what came of them.\n# TYPE {metric} counter\n");
+    for source in sources.iter() {
+        let counts = &source.counts;
+        for (outcome, count) in [
+            ("accepted", &counts.accepted),
+            ("duplicate", &counts.duplicates),
+            ("skipped", &counts.skipped),
+            ("rejected", &counts.rejected),
+        ] {
+            let (name, count) = (&source.name, count.load(Ordering::Relaxed));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{metric}{{source=\"{name}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
+    text
+}
+
+fn of_destinations(destinations: &[Status]) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in METRICS {
         let metric = format!("accoil_relay_destination_{name}");

@@ -40,9 +40,11 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let store = Store::open_locked(path, lock)?;
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0 };
-    match open_damaged(&recovered.aside) {
-        Ok(old) => take_over(&old, &store.connection, &mut recovered).map_err(failed)?,
-        Err(_) => recovered.unreadable += 1,
+    // Beside a missing or empty file SQLite would delete the log at the first read: it is left for a person.
+    let has_pages = std::fs::metadata(&recovered.aside).is_ok_and(|file| file.len() > 0);
+    match has_pages.then(|| open_damaged(&recovered.aside)) {
+        Some(Ok(old)) => take_over(&old, &store.connection, &mut recovered).map_err(failed)?,
+        Some(Err(_)) | None => recovered.unreadable += 1,
     }
     Ok(Some(recovered))
 }
@@ -54,9 +56,10 @@ fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The log goes with its file, under the name by which SQLite finds it.
+/// The log goes with its file, under the name by which SQLite finds it; after it, for a log without its file is
+/// refused at the next start, and a file without its log would look sound.
 fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
-    for ending in ["-wal", ""] {
+    for ending in ["", "-wal"] {
         let from = sqlite::beside(path, ending);
         if from.exists() {
             std::fs::rename(from, sqlite::beside(aside, ending))?;

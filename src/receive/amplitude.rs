@@ -90,12 +90,8 @@ async fn take(
 
 /// By the key in a header; else by the one in the body.
 fn source(receiver: &Receiver, parts: &Parts, body_key: Option<&str>) -> Option<Arc<Source>> {
-    let sources = receiver.0.sources.load();
-    let key = credentials::header_key(&parts.headers);
-    sources
-        .find(SourceKind::Amplitude, key.as_deref())
-        .or_else(|| sources.find(SourceKind::Amplitude, Some(body_key?)))
-        .cloned()
+    let keys = credentials::header_keys(&parts.headers).chain(body_key.map(Cow::Borrowed));
+    receiver.0.sources.load().find(SourceKind::Amplitude, keys).cloned()
 }
 
 const fn is_form(form: Form) -> bool {

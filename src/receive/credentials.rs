@@ -5,19 +5,18 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 
-/// The key in a header: Basic user name, Bearer token, or `x-api-key`.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What may be the key in a header: Basic user name or Bearer token, and `x-api-key`.
 ///
-/// With OAuth, Segment's SDKs send a Bearer token that is not the key and put the key into the body: the caller
-/// tries that one too.
-pub(super) fn header_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let from_authorization =
-        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(authorization_key);
-    from_authorization.or_else(|| {
-        let key = headers.get("x-api-key")?.to_str().ok()?.trim();
-        (!key.is_empty()).then_some(Cow::Borrowed(key))
-    })
+/// With OAuth, Segment's SDKs send a Bearer token that is not the key and put the key into the body, and a gateway may
+/// want a token of its own: each candidate is tried.
+pub(super) fn header_keys(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = text(&X_API_KEY).map(str::trim).filter(|key| !key.is_empty()).map(Cow::Borrowed);
+    text(&AUTHORIZATION).and_then(authorization_key).into_iter().chain(plain)
 }
 
 fn authorization_key(value: &str) -> Option<Cow<'_, str>> {
@@ -58,7 +57,15 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
-            assert_eq!(header_key(&headers).as_deref(), expected, "{name}: {value}");
+            assert_eq!(header_keys(&headers).next().as_deref(), expected, "{name}: {value}");
         }
+    }
+    /// A gateway's own token does not hide the key.
+    #[test]
+    fn each_header_is_a_candidate() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer token"));
+        headers.insert("x-api-key", HeaderValue::from_static("key"));
+        assert_eq!(header_keys(&headers).collect::<Vec<_>>(), ["token", "key"]);
     }
 }

@@ -1,13 +1,14 @@
 //! A body of a known source, from its text to the outbox: decode, match, map, validate, enqueue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::Receiver;
 use super::body::Text;
-use super::source::Source;
+use super::source::{Counts, Source};
 use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
 use crate::event::{Decoded, Item, Violation};
@@ -78,7 +79,19 @@ pub(super) async fn process(
         tally.accepted = receipt.accepted;
         tally.duplicates = receipt.duplicates;
     }
+    count(&source.counts, &tally);
     Ok(tally)
+}
+
+fn count(counts: &Counts, tally: &Tally) {
+    for (counter, more) in [
+        (&counts.accepted, tally.accepted),
+        (&counts.duplicates, tally.duplicates),
+        (&counts.skipped, tally.skipped),
+        (&counts.rejected, tally.rejected),
+    ] {
+        counter.fetch_add(more as u64, Ordering::Relaxed);
+    }
 }
 
 fn understand(

@@ -98,13 +98,10 @@ async fn take(
 
 /// By the key in a header; else, as OAuth senders and older SDKs do it, in the body.
 fn source(receiver: &Receiver, headers: &HeaderMap, text: &Text) -> Option<Arc<Source>> {
+    // The body is looked at only if no header has the key.
+    let in_body = std::iter::once_with(|| decode::body_key(text.as_str())).flatten();
     let sources = receiver.0.sources.load();
-    let key = credentials::header_key(headers);
-    let found = sources.find(SourceKind::Segment, key.as_deref()).or_else(|| {
-        let key = decode::body_key(text.as_str())?;
-        sources.find(SourceKind::Segment, Some(&key))
-    });
-    found.cloned()
+    sources.find(SourceKind::Segment, credentials::header_keys(headers).chain(in_body)).cloned()
 }
 
 /// Webhook posts of a source with a shared secret must carry its signature.
@@ -124,7 +121,8 @@ pub(super) async fn settings(
     headers: HeaderMap,
 ) -> Response {
     let sources = receiver.0.sources.load();
-    let known = |key: &String| sources.find(SourceKind::Segment, Some(key)).is_some();
+    let known =
+        |key: &String| sources.find(SourceKind::Segment, std::iter::once(key.as_str().into())).is_some();
     let Some(write_key) = write_key.ok().map(|Path(key)| key).filter(known) else {
         let message = "no Segment source has this write key; check the key given to the SDK";
         let body =

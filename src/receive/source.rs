@@ -1,6 +1,8 @@
 //! The sources a relay knows, which of them a key belongs to, and the destinations they send to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +26,17 @@ pub struct Source {
     pub settings: SourceSettings,
     /// How long an event's id is remembered; zero: not at all.
     pub deduplication_window: Duration,
+    /// What became of its events since the start; kept when mappings are read again.
+    pub counts: Arc<Counts>,
+}
+
+/// Events by what became of them.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub accepted: AtomicU64,
+    pub duplicates: AtomicU64,
+    pub skipped: AtomicU64,
+    pub rejected: AtomicU64,
 }
 
 /// All sources and all destinations, each in the order of the configuration.
@@ -36,6 +49,10 @@ impl Sources {
     /// `destinations`: those of the sources, and any that no source sends to.
     pub fn new(sources: impl Iterator<Item = Source>, destinations: Vec<Arc<Destination>>) -> Self {
         Self { sources: sources.map(Arc::new).collect(), destinations }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.iter()
     }
 
     pub fn destinations(&self) -> &[Arc<Destination>] {
@@ -68,22 +85,27 @@ impl Sources {
         self.sources.iter().find(|source| &*source.name == name)
     }
 
-    /// The source of this kind that has the key; else one without a key. Every key is compared, each in constant
-    /// time, so that the answer's time tells nothing of them.
-    pub(super) fn find(&self, kind: SourceKind, key: Option<&str>) -> Option<&Arc<Source>> {
-        let mut keyed = None;
-        let mut open = None;
+    /// The source of this kind that has one of the keys, tried in their order; else one without a key.
+    pub(super) fn find<'k>(
+        &self,
+        kind: SourceKind,
+        mut keys: impl Iterator<Item = Cow<'k, str>>,
+    ) -> Option<&Arc<Source>> {
+        let mut of_kind = self.sources.iter().filter(|source| source.kind == kind);
+        keys.find_map(|key| self.keyed(kind, &key))
+            .or_else(|| of_kind.find(|source| source.write_key.is_none()))
+    }
+
+    /// Every key is compared, each in constant time, so that the answer's time tells nothing of them.
+    fn keyed(&self, kind: SourceKind, key: &str) -> Option<&Arc<Source>> {
+        let mut found = None;
         for source in self.sources.iter().filter(|source| source.kind == kind) {
-            match (&source.write_key, key) {
-                (Some(own), Some(key)) => {
-                    if bool::from(own.expose_secret().as_bytes().ct_eq(key.as_bytes())) {
-                        keyed = Some(source);
-                    }
-                }
-                (Some(_), None) => {}
-                (None, _) => open = open.or(Some(source)),
+            let own =
+                source.write_key.as_ref().map(|own| own.expose_secret().as_bytes().ct_eq(key.as_bytes()));
+            if own.is_some_and(bool::from) {
+                found = Some(source);
             }
         }
-        keyed.or(open)
+        found
     }
 }

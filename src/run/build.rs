@@ -60,6 +60,7 @@ pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Des
             SourceKind::Amplitude => Anonymous::Skip,
         }),
         deduplication_window: std::time::Duration::ZERO,
+        counts: Arc::default(),
     };
     configured.map_or_else(unconfigured, |section| source(section, destinations))
 }
@@ -77,6 +78,7 @@ fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source
             .collect(),
         settings: source_settings(section),
         deduplication_window: section.deduplication_window,
+        counts: Arc::default(),
     }
 }
 

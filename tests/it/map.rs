@@ -88,3 +88,34 @@ async fn map_prints_what_serve_sends_for_segment() {
 async fn map_prints_what_serve_sends_for_amplitude() {
     agree("amplitude", "amplitude-stream", "/amplitude", "product-key").await;
 }
+
+/// Dollars become cents wherever a request has them; views carry their group and the chosen properties; a blank id is none.
+#[test]
+fn amounts_groups_and_blank_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("relay.toml");
+    let text = "[[sources]]\nname = 'product'\nkind = 'amplitude'\nwrite_key = 'k'\nevent_properties = ['plan']\n\
+                [[destinations]]\nname = 'accoil'\napi_key = 'k'\nmrr_unit = 'dollars'\n";
+    std::fs::write(&config, text).unwrap();
+    let view = r#"{"event_type":"[Amplitude] Page Viewed","user_id":"u1","time":1700000000000,
+        "event_properties":{"[Amplitude] Page Title":"Home","plan":"pro","other":1},
+        "groups":{"org":"g1"},"group_properties":{"org":{"g1":{"mrr":99.99}}}}"#;
+    let run = |kind: &str, event: &str| {
+        let arguments = ["map", "--source", kind, "--config", config.to_str().unwrap()];
+        let line = answers(&arguments, &event.replace('\n', " ")).remove(0);
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    let line = run("amplitude", view);
+    let bodies: Vec<_> =
+        line["requests"].as_array().unwrap().iter().map(|request| &request["body"]).collect();
+    insta::assert_snapshot!(
+        serde_json::to_string(&bodies).unwrap(),
+        @r#"[{"groupId":"g1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org","mrr":9999},"userId":"u1"},{"event":"Viewed Home Page","groupTraits":[{"groupId":"g1","traits":{"group_type":"org","mrr":9999}}],"properties":{"plan":"pro"},"timestamp":"2023-11-14T22:13:20.000Z","userId":"u1"}]"#
+    );
+    let blank =
+        run("segment", r#"{"type":"track","event":"E","userId":" ","timestamp":"2026-01-02T03:04:05Z"}"#);
+    insta::assert_snapshot!(
+        blank["rejected"],
+        @r#"[{"field":"userId","mapping":"Track Calls","reason":"is blank, which is no user id; send the user's id, or none"}]"#
+    );
+}

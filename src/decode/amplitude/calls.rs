@@ -66,7 +66,8 @@ impl<'a> Calls<'_, 'a> {
             None if kind == EventType::Group => {}
             None => return self.anonymous(),
         }
-        event.fill([("timestamp".into(), self.timestamp.clone())]);
+        // A template prints "" for what is missing, and zone-less times: what was read of it stands.
+        event.insert("timestamp", self.timestamp.clone());
         events.push(self.as_sent(event));
         Decoded::Events(events)
     }

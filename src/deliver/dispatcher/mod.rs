@@ -110,14 +110,18 @@ impl Dispatcher {
             // Before anything new: a full window must not keep out what has waited longest.
             self.unpark_due().await;
             let more = self.load().await;
-            self.dispatch();
+            let dispatched_at = self.dispatch();
             self.settle().await;
             self.show();
-            let wake_at = self.wake_at(more);
+            let wake_at = self.wake_at(more, dispatched_at);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = self.answers.recv_many(&mut answers, MOST_ANSWERS) => self.record_all(&mut answers),
+                received = self.answers.recv_many(&mut answers, MOST_ANSWERS) => match received {
+                    // Every worker has gone: the relay is about to stop.
+                    0 => break,
+                    _ => self.record_all(&mut answers),
+                },
                 _ = self.latest.changed(), if more == More::None => {}
                 () = sleep_until(wake_at) => {}
                 _ = self.failed.changed() => {}
@@ -254,8 +258,8 @@ impl Dispatcher {
         }
     }
 
-    /// Hands out as many requests as may be in flight.
-    fn dispatch(&mut self) {
+    /// Hands out as many requests as may be in flight; says as of when.
+    fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         while self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next()
@@ -271,6 +275,7 @@ impl Dispatcher {
             // Unbounded, and the workers outlive this task: it cannot fail.
             let _ = self.work.try_send(work);
         }
+        now
     }
 
     async fn settle(&mut self) {
@@ -284,8 +289,9 @@ impl Dispatcher {
         }
     }
 
-    /// When to go on if nothing happens: what is due may be unparked, what is ready may be sent.
-    fn wake_at(&self, more: More) -> Option<Instant> {
+    /// When to go on if nothing happens: what is due may be unparked, what is ready may be sent. What forbade sending
+    /// when requests were handed out is asked as of then: a moment that has passed since is not slept over.
+    fn wake_at(&self, more: More, dispatched_at: Instant) -> Option<Instant> {
         let now = Instant::now();
         let load = match more {
             More::Now => Some(now),
@@ -294,7 +300,7 @@ impl Dispatcher {
         };
         let due = self.waiting.next_due().filter(|_| self.window.has_room());
         let due = due.max(due.and(self.limits.rests_until(now)));
-        let ready = self.limits.wake_at(now).filter(|_| self.window.has_ready());
+        let ready = self.limits.wake_at(dispatched_at).filter(|_| self.window.has_ready());
         [load, due, ready].into_iter().flatten().min()
     }
 
