@@ -70,6 +70,13 @@ enum More {
     Later,
 }
 
+/// What a turn ends with.
+struct Next {
+    more: More,
+    /// When to go on if nothing happens.
+    at: Option<Instant>,
+}
+
 impl Dispatcher {
     pub(super) fn new(
         target: Arc<Target>,
@@ -107,13 +114,12 @@ impl Dispatcher {
         }
         let mut answers = Vec::new();
         while !stop.is_cancelled() && !*self.failed.borrow() {
-            // Before anything new: a full window must not keep out what has waited longest.
-            self.unpark_due().await;
-            let more = self.load().await;
-            let dispatched_at = self.dispatch();
-            self.settle().await;
-            self.show();
-            let wake_at = self.wake_at(more, dispatched_at);
+            let next = tokio::select! {
+                biased;
+                // The outbox may keep it waiting, on a full disk above all.
+                () = stop.cancelled() => break,
+                next = self.turn() => next,
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -122,12 +128,23 @@ impl Dispatcher {
                     0 => break,
                     _ => self.record_all(&mut answers),
                 },
-                _ = self.latest.changed(), if more == More::None => {}
-                () = sleep_until(wake_at) => {}
+                _ = self.latest.changed(), if next.more == More::None => {}
+                () = sleep_until(next.at) => {}
                 _ = self.failed.changed() => {}
             }
         }
         self.finish(&mut answers).await;
+    }
+
+    /// All that can be done without waiting for an answer.
+    async fn turn(&mut self) -> Next {
+        // Before anything new: a full window must not keep out what has waited longest.
+        self.unpark_due().await;
+        let more = self.load().await;
+        let dispatched_at = self.dispatch();
+        self.settle().await;
+        self.show();
+        Next { more, at: self.wake_at(more, dispatched_at) }
     }
 
     /// What the last run left: who waits, and what was said. Without it users' order would be lost.
@@ -229,7 +246,7 @@ impl Dispatcher {
             return;
         }
         // What was settled so far is seen by the reading.
-        self.outbox.settle(std::mem::take(&mut self.settlements));
+        self.send_settlements();
         match self.outbox.parked(&self.target.name, users.clone()).await {
             Ok(rows) => self.readmit(users, rows),
             Err(error) => {
@@ -280,12 +297,16 @@ impl Dispatcher {
 
     async fn settle(&mut self) {
         let many = self.settlements.len() >= MANY_SETTLEMENTS;
-        if !self.settlements.is_empty() {
-            self.outbox.settle(std::mem::take(&mut self.settlements));
-        }
+        self.send_settlements();
         if many {
             // Asks for nobody's rows: the answer comes after the commit. If it fails, `failed` says so.
             let _ = self.outbox.parked(&self.target.name, Vec::new()).await;
+        }
+    }
+
+    fn send_settlements(&mut self) {
+        if !self.settlements.is_empty() {
+            self.outbox.settle(std::mem::take(&mut self.settlements));
         }
     }
 
@@ -317,9 +338,9 @@ impl Dispatcher {
         self.work.close();
         while self.in_flight > 0 && self.answers.recv_many(answers, MOST_ANSWERS).await > 0 {
             self.record_all(answers);
-            self.settle().await;
+            self.send_settlements();
         }
-        self.settle().await;
+        self.send_settlements();
         self.show();
     }
 }
