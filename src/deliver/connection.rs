@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::endpoint::Endpoint;
 
-/// An answer is kept up to this size as the reason; a longer one ends the connection.
+/// An answer's body is read up to this size unless more is asked for; a longer one ends the connection.
 const MOST_ANSWER_BYTES: usize = 2048;
 
 /// Read of an answer's status and headers; also the most that is buffered of its body.
@@ -30,6 +30,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The beginning of the body.
     pub body: Bytes,
+    /// False when there was more of it.
+    pub is_whole: bool,
 }
 
 /// Why no answer came, or not all of it. Each may pass.
@@ -85,6 +87,7 @@ struct Open {
 /// A connection to an endpoint, opened when first used and again whenever it has gone.
 pub struct Connection {
     endpoint: Arc<Endpoint>,
+    most_answer_bytes: usize,
     open: Option<Open>,
     /// The current call's answer has begun.
     answering: bool,
@@ -92,7 +95,14 @@ pub struct Connection {
 
 impl Connection {
     pub const fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, open: None, answering: false }
+        Self { endpoint, most_answer_bytes: MOST_ANSWER_BYTES, open: None, answering: false }
+    }
+
+    /// Reads so much of each answer's body.
+    #[must_use]
+    pub const fn with_most_answer_bytes(mut self, most: usize) -> Self {
+        self.most_answer_bytes = most;
+        self
     }
 
     /// Makes a call, without a time limit but that for connecting; dropping the future half-way must be followed
@@ -147,8 +157,8 @@ impl Connection {
         let response = response
             .map_err(|mut error| Failed { request: error.take_message(), error: error.into_error() })?;
         self.answering = true;
-        let (answer, whole) = read(response, &mut open.driver).await?;
-        if whole && drive_until_ready(&mut open).await {
+        let (answer, reusable) = read(response, &mut open.driver, self.most_answer_bytes).await?;
+        if reusable && drive_until_ready(&mut open).await {
             self.open = Some(open);
         }
         Ok(answer)
@@ -167,11 +177,15 @@ impl From<hyper::Error> for Failed {
     }
 }
 
-/// Reads the answer's body up to the cap; false if there was more.
-async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answer, bool), hyper::Error> {
+/// Reads the answer's body up to so many bytes; false if its connection cannot be used again.
+async fn read(
+    response: Response<Incoming>,
+    driver: &mut Driver,
+    most: usize,
+) -> Result<(Answer, bool), hyper::Error> {
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
-    let mut whole = true;
+    let mut is_whole = true;
     let mut driving = true;
     loop {
         let frame = tokio::select! {
@@ -181,16 +195,16 @@ async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answ
         };
         let Some(frame) = frame else { break };
         if let Ok(data) = frame?.into_data() {
-            let room = MOST_ANSWER_BYTES - body.len();
+            let room = most - body.len();
             body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             if data.len() > room {
-                whole = false;
+                is_whole = false;
                 break;
             }
         }
     }
-    let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.freeze() };
-    Ok((answer, whole && driving))
+    let (status, headers) = (parts.status.as_u16(), parts.headers);
+    Ok((Answer { status, headers, body: body.freeze(), is_whole }, is_whole && driving))
 }
 
 /// Whether the connection takes another request; drives it until that is known.

@@ -57,7 +57,7 @@ impl Schedule {
 }
 
 /// What an answer asks for in `Retry-After`: seconds, or an HTTP date, held against the answer's own clock.
-pub(super) fn retry_after(answer: &Answer) -> Option<Duration> {
+pub fn retry_after(answer: &Answer) -> Option<Duration> {
     read_retry_after(&answer.headers, Utc::now())
 }
 
@@ -69,6 +69,14 @@ fn read_retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration>
     let date = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&Utc));
     let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?));
     Some((date(value)? - sent.unwrap_or(now)).to_std().unwrap_or_default())
+}
+
+/// In `0.0..1.0`; spreads retries, guards nothing.
+pub fn random() -> f64 {
+    let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
+    #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
+    let value = bits as f64;
+    value / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]

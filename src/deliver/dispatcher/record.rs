@@ -68,7 +68,7 @@ impl Dispatcher {
             Verdict::Credentials => Some(self.target.rests.credentials),
             Verdict::Retry => {
                 let asked = outcome.as_ref().ok().and_then(schedule::retry_after);
-                self.target.schedule.next(at, &work.attempts, asked, random())
+                self.target.schedule.next(at, &work.attempts, asked, schedule::random())
             }
         };
         match wait {
@@ -152,12 +152,4 @@ fn kind(outcome: &Result<Answer, CallError>) -> String {
         Ok(answer) => format!("answered {}", answer.status),
         Err(error) => error.to_string(),
     }
-}
-
-/// In `0.0..1.0`; spreads retries, guards nothing.
-fn random() -> f64 {
-    let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
-    #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
-    let value = bits as f64;
-    value / (f64::from(u32::MAX) + 1.0)
 }

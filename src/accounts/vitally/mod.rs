@@ -1,0 +1,5 @@
+//! Vitally's REST API for accounts (`seeds/vitally-rest-api-accounts.txt`, `facts/vitally.md`).
+
+mod account;
+
+pub use account::Account;
