@@ -7,7 +7,9 @@ pub mod accoil;
 mod budget;
 mod http;
 mod lenient;
+mod plain;
 pub mod sync;
 pub mod vitally;
 
 pub use http::HttpError;
+pub(crate) use plain::plain;

@@ -1,0 +1,50 @@
+//! What other systems wrote, made safe to show: on one line, with nothing that a terminal would obey.
+
+/// The first `most` characters; blanks and what cannot be printed between two words become one space.
+pub(crate) fn plain(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    let mut left = most;
+    for word in text.split(|sign: char| sign.is_whitespace() || steers(sign)).filter(|word| !word.is_empty())
+    {
+        if left == 0 {
+            shown.push('…');
+            break;
+        }
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        let mut signs = word.chars();
+        shown.extend(signs.by_ref().take(left));
+        left = left.saturating_sub(word.chars().count() + 1);
+        if signs.next().is_some() {
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that turn the direction of what follows.
+fn steers(sign: char) -> bool {
+    sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        for (text, most, expected) in [
+            ("TechCorp Solutions", 100, "TechCorp Solutions"),
+            ("\u{1b}[31mred\u{7}\r\n\tnext\u{9b}2J", 100, "[31mred next 2J"),
+            ("a\u{202e}b\u{2066}c", 100, "a b c"),
+            ("  é🏢👩‍👩‍👧  ", 100, "é🏢👩‍👩‍👧"),
+            ("one two three", 7, "one two…"),
+            ("abcdef", 3, "abc…"),
+            ("", 3, ""),
+        ] {
+            assert_eq!(plain(text, most), expected, "{text:?}");
+        }
+    }
+}
