@@ -19,6 +19,7 @@ mod section;
 mod server;
 mod show;
 mod source;
+mod sync;
 mod tree;
 mod value;
 
@@ -33,6 +34,7 @@ pub use outbox::{Deliver, Outbox};
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
 pub use source::{Anonymous, Source};
+pub use sync::{AccoilToVitally, VitallyToAccoil};
 
 use reader::Reader;
 use section::Section;
@@ -56,6 +58,8 @@ pub struct Config {
     pub deliver: Deliver,
     pub accounts: Option<Accounts>,
     pub vitally: Option<Vitally>,
+    pub vitally_to_accoil: VitallyToAccoil,
+    pub accoil_to_vitally: AccoilToVitally,
     pub log: Log,
 }
 
@@ -104,6 +108,8 @@ impl Config {
         let deliver = root.section("deliver", Deliver::read);
         let accounts = root.section("accounts", Accounts::read);
         let vitally = root.section("vitally", Vitally::read);
+        let vitally_to_accoil = root.section("vitally_to_accoil", VitallyToAccoil::read);
+        let accoil_to_vitally = root.section("accoil_to_vitally", AccoilToVitally::read);
         let log = root.section("log", Log::read);
         for source in sources.iter_mut().filter(|source| source.destinations.is_empty()) {
             source.destinations = destinations.iter().map(|destination| destination.name.clone()).collect();
@@ -119,6 +125,8 @@ impl Config {
             deliver: deliver?,
             accounts,
             vitally,
+            vitally_to_accoil: vitally_to_accoil?,
+            accoil_to_vitally: accoil_to_vitally?,
             log: log?,
         })
     }

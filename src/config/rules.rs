@@ -39,6 +39,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     distinct_write_keys(&config.sources, &mut broken);
     guarded_listeners(config, &mut broken);
     ordered(config, &mut broken);
+    schedulable(config, &mut broken);
     broken
 }
 
@@ -81,6 +82,32 @@ fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
                 let message = format!("the destination {name:?} is named twice");
                 broken.push(Broken::new(&[&path], message, "name it once: it gets each event once"));
             }
+        }
+    }
+}
+
+/// A scheduled sync has both its ends, and the destinations it names.
+fn schedulable(config: &Config, broken: &mut Vec<Broken>) {
+    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    for (place, name) in config.vitally_to_accoil.destinations.iter().enumerate() {
+        if !names.contains(&name.as_str()) && !names.contains(&"") {
+            broken.push(Broken::new(
+                &[&format!("vitally_to_accoil.destinations.{place}")],
+                format!("no destination is called {name:?}"),
+                format!("the destinations are {}", names.join(", ")),
+            ));
+        }
+    }
+    let missing = |section: &str| format!("add [{section}], or leave every out");
+    for (key, is_scheduled, section, is_there) in [
+        ("vitally_to_accoil.every", config.vitally_to_accoil.every, "vitally", config.vitally.is_some()),
+        ("vitally_to_accoil.every", config.vitally_to_accoil.every, "[destinations]", !names.is_empty()),
+        ("accoil_to_vitally.every", config.accoil_to_vitally.every, "vitally", config.vitally.is_some()),
+        ("accoil_to_vitally.every", config.accoil_to_vitally.every, "accounts", config.accounts.is_some()),
+    ] {
+        if is_scheduled.is_some() && !is_there {
+            let message = format!("the sync is scheduled, but there is no [{section}]");
+            broken.push(Broken::new(&[key], message, missing(section)));
         }
     }
 }

@@ -42,10 +42,30 @@ pub fn show(config: &Config) -> String {
         page.secret("secret", Some(&vitally.secret));
         page.text("base_url", &vitally.base_url);
     }
+    sync(&mut page, config);
     page.heading("[log]");
     page.text("format", word(&server::LOG_FORMATS, &config.log.format));
     page.text("level", word(&server::LEVELS, &config.log.level));
     page.0
+}
+
+fn sync(page: &mut Page, config: &Config) {
+    page.heading("[vitally_to_accoil]");
+    let section = &config.vitally_to_accoil;
+    section.every.iter().for_each(|every| page.duration("every", *every));
+    page.list("destinations", &section.destinations);
+    section.mrr_unit.iter().for_each(|unit| page.text("mrr_unit", word(&destination::MRR_UNITS, unit)));
+    page.text("plan_trait", &section.plan_trait);
+    page.text("status_trait", &section.status_trait);
+    page.text("churned_status", &section.churned_status);
+    page.list("traits", &section.traits);
+    page.heading("[accoil_to_vitally]");
+    let section = &config.accoil_to_vitally;
+    section.every.iter().for_each(|every| page.duration("every", *every));
+    page.text("match_type", &section.match_type);
+    page.text("match_value", &section.match_value);
+    page.text("prefix", &section.prefix);
+    page.pair("insights", section.insights);
 }
 
 fn limits(page: &mut Page, limits: &Limits) {

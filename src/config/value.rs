@@ -66,6 +66,19 @@ pub(super) fn name(node: &Node) -> Reading<String> {
     )
 }
 
+/// Where a Vitally account has a value: one of its own texts, or a trait by its flat key.
+pub(super) fn member(node: &Node) -> Reading<String> {
+    text_that(
+        node,
+        |path| {
+            ["externalId", "name"].contains(&path)
+                || path.strip_prefix("traits.").is_some_and(|key| !key.is_empty())
+        },
+        "names nothing that a Vitally account has a single value for",
+        "write \"externalId\", \"name\" or \"traits.KEY\"",
+    )
+}
+
 /// Any text that is kept from sight.
 pub(super) fn secret(node: &Node) -> Reading<SecretString> {
     text(node).map(SecretString::from)

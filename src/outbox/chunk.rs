@@ -83,6 +83,21 @@ impl Chunk {
         }
     }
 
+    /// The unsettled requests that came of a source, in order, as far as they can be read.
+    pub(super) fn jobs_of_source(&self, source: &str) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        if !self.is_sound {
+            return jobs;
+        }
+        let _ = self.read(|place, from, original, mut request| {
+            if &**from == source.as_bytes() {
+                jobs.push(read_job(&mut request, place, Text::new(from.clone())?, original.clone())?);
+            }
+            Some(())
+        });
+        jobs
+    }
+
     /// Counts the unsettled requests of every destination, as far as they can be read.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
         let _ = self.read(|_, _, _, mut request| {

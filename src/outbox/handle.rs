@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Job};
 use super::command::Command;
 use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
@@ -133,6 +133,23 @@ impl Outbox {
         Ok(others)
     }
 
+    /// Requests of a source that wait, in order, for any destination. Reads all that waits, a chunk at a time.
+    pub async fn waiting_of(&self, source: &str) -> Result<Vec<Job>, ReadError> {
+        let name = source.to_owned();
+        let parked = self.read(move |reader| sqlite::parked_of_source(reader, &name)).await?;
+        let mut waiting: Vec<Job> = parked.into_iter().map(|parked| parked.job).collect();
+        let mut cursor = 0;
+        while let Some(chunk) = self.read(move |reader| sqlite::after(reader, cursor)).await? {
+            cursor = chunk.id;
+            waiting.extend(chunk.jobs_of_source(source).into_iter().map(|mut job| {
+                job.detach();
+                job
+            }));
+        }
+        waiting.sort_by_key(|job| job.place.order());
+        Ok(waiting)
+    }
+
     /// Reports what became of requests; durable with the next commit.
     pub fn settle(&self, settlements: Vec<Settlement>) {
         // A closed writer means that the calls are made once more after the next start.
@@ -186,6 +203,21 @@ impl Outbox {
     /// What derived calls said last, the oldest first.
     pub async fn said(&self, most: usize) -> Result<Vec<Fingerprint>, ReadError> {
         self.read(move |reader| sqlite::said(reader, most)).await
+    }
+
+    /// What was last delivered for these keys, and when that was stored; nothing for those never delivered.
+    pub async fn said_of(&self, keys: Vec<u64>) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
+        self.read(move |reader| sqlite::said_of(reader, &keys)).await
+    }
+
+    /// Keeps what was delivered long ago from being forgotten for its age: it is still so.
+    pub fn still_said(&self, said: Vec<Fingerprint>) {
+        let _ = self.commands.send(Command::StillSaid(said));
+    }
+
+    /// The dead letters after this id, the oldest first.
+    pub async fn dead_letters_after(&self, id: i64, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
+        self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), From::After(id), most)).await
     }
 
     /// The newest dead letters first.

@@ -99,6 +99,10 @@ impl Writer {
                 }
                 Outcome::Done
             }
+            Command::StillSaid(said) => {
+                sqlite::say(&self.store.connection, said, at)?;
+                Outcome::Done
+            }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),
             Command::Replay { dead_letters, .. } => Outcome::Changed(self.replay(dead_letters, group)?),
             Command::Purge { kind, ids, .. } => Outcome::Changed(self.remove(*kind, ids)?),

@@ -308,6 +308,6 @@ pub(super) fn unsigned(row: &Row<'_>, index: usize) -> Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
 }
 
-fn time(milliseconds: i64) -> DateTime<Utc> {
+pub(super) fn time(milliseconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
 }

@@ -20,6 +20,9 @@ pub struct Parked {
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
+const PARKED: &str = "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, \
+                      path, body, original, warnings, said FROM parked";
+
 /// Parks a request in a row of its own, or changes the row in which it is parked.
 pub(in super::super) fn park(
     connection: &Connection,
@@ -90,13 +93,17 @@ pub(in super::super) fn parked(
     user: &str,
     most: usize,
 ) -> Result<Vec<Parked>> {
+    let page = format!("{PARKED} WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place LIMIT ?3");
     connection
-        .prepare_cached(
-            "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path, body,
-             original, warnings, said FROM parked WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place LIMIT ?3",
-        )?
+        .prepare_cached(&page)?
         .query_map(params![destination, user, i64::try_from(most).unwrap_or(i64::MAX)], read_parked)?
         .collect()
+}
+
+/// The parked requests that came of a source, in the order in which they were parked.
+pub(in super::super) fn parked_of_source(connection: &Connection, source: &str) -> Result<Vec<Parked>> {
+    let all = format!("{PARKED} WHERE source = ?1 ORDER BY chunk, place");
+    connection.prepare_cached(&all)?.query_map([source], read_parked)?.collect()
 }
 
 /// The newest chunk that a parked request of the destination came from.

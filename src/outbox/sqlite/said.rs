@@ -1,7 +1,7 @@
 //! What derived calls said last, a row each (DESIGN 5.3).
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use crate::accoil::Fingerprint;
 
@@ -27,6 +27,23 @@ pub(in super::super) fn said(connection: &Connection, most: usize) -> Result<Vec
         .collect::<Result<_>>()?;
     said.reverse();
     Ok(said)
+}
+
+/// What was last delivered for these keys, and when that was stored; in no order, and without those never delivered.
+pub(in super::super) fn said_of(
+    connection: &Connection,
+    keys: &[u64],
+) -> Result<Vec<(Fingerprint, DateTime<Utc>)>> {
+    let mut statement = connection.prepare_cached("SELECT content, at FROM said WHERE key = ?1")?;
+    let mut found = Vec::new();
+    for &key in keys {
+        let row = statement.query_row([key.cast_signed()], |row| {
+            let content = row.get::<_, i64>(0)?.cast_unsigned();
+            Ok((Fingerprint { key, content }, super::time(row.get(1)?)))
+        });
+        found.extend(row.optional()?);
+    }
+    Ok(found)
 }
 
 /// As a column of the rows that wait.
