@@ -11,6 +11,7 @@ mod lines;
 pub mod map;
 pub mod sandbox;
 pub mod serve;
+pub mod sync;
 pub mod test_connection;
 
 use std::io;
@@ -55,6 +56,9 @@ enum Command {
     /// What could not be delivered or mapped: list, show, export, replay or purge it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Keep Vitally's accounts and Accoil's in step, one way or the other
+    #[command(subcommand)]
+    Sync(sync::Sync),
     /// Show or explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -80,6 +84,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
+        Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

@@ -68,8 +68,8 @@ fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetErro
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
     let is_account = |object: &json::Object<'_>| object.contains_key("id") || object.contains_key("metrics");
     let is_error = |object: &json::Object<'_>| matches!(object.get("error"), Some(json::Value::Object(_)));
-    let is_found =
-        (200..300).contains(&status) && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
+    let is_found = (200..300).contains(&status)
+        && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
     // Written anew it has no key twice, which a typed reading would refuse.
     let body = sent.to_string();
     let failed = || {

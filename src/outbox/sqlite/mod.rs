@@ -20,11 +20,11 @@ pub(super) use chunks::{
     Progress, after, chunk_bytes, delete, forget, insert, last_id, progress, remember, remembered,
     save_progress,
 };
-use kept::{time, unsigned};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
     From, Removed, bury, bytes, dead_letter, dead_letters, reject, rejects, remove, remove_old, remove_oldest,
 };
+use kept::{time, unsigned};
 pub use parked::Parked;
 pub(super) use parked::{
     last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_of_source, parked_users,
@@ -129,7 +129,11 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let lock = options.map_err(file)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
+        Ok(()) => {
+            // What the last owner said of itself.
+            lock.set_len(0).map_err(file)?;
+            Ok(Lock(lock))
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(file(source)),
     }
