@@ -24,5 +24,6 @@ mod reference_triggers;
 mod relay;
 mod reload;
 mod sandbox;
+mod sandbox_accounts;
 mod schema;
 mod serve;
