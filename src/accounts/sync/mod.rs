@@ -3,6 +3,7 @@
 //! [`Syncs::run`] is the one door, for commands, for the admin API and for the schedule; one run at a time, whichever
 //! way. Each run reads all of Vitally's accounts, writes only what differs, and tells of it by [`Report`]s.
 
+mod confirm;
 mod group;
 mod outstanding;
 mod report;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
+pub use confirm::confirm;
 pub use group::Carried;
 pub use report::{Change, Direction, Named, Problem, Report, Reports, Summary};
 use to_accoil::ToAccoil;
