@@ -133,6 +133,7 @@ impl Syncs {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
             Direction::AccoilToVitally => self.to_vitally(reports, &mut summary).await,
         };
+        summary.at = Utc::now();
         if !dry_run {
             self.remember(&summary).await;
         }
