@@ -69,11 +69,19 @@ pub(super) struct Caller {
     endpoint: Arc<Endpoint>,
     idle: Mutex<Vec<Connection>>,
     budget: Budget,
+    most_wait: Duration,
 }
 
 impl Caller {
     pub(super) fn new(endpoint: Endpoint, budget: Budget) -> Self {
-        Self { endpoint: Arc::new(endpoint), idle: Mutex::default(), budget }
+        Self { endpoint: Arc::new(endpoint), idle: Mutex::default(), budget, most_wait: LONGEST_WAIT }
+    }
+
+    /// Gives the answer back instead, if it asks for a longer wait before the next try: somebody sits there.
+    #[must_use]
+    pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
+        self.most_wait = most;
+        self
     }
 
     /// Makes the call; the answer of the last try, whatever its status.
@@ -94,6 +102,9 @@ impl Caller {
                 return outcome;
             }
             let wait = asked.unwrap_or_else(|| wait_before(tries)).min(LONGEST_WAIT);
+            if wait > self.most_wait {
+                return outcome;
+            }
             if is_refused {
                 // It is about the caller, not about this call.
                 self.budget.pause(wait);

@@ -4,7 +4,8 @@
 pub(crate) fn plain(text: &str, most: usize) -> String {
     let mut shown = String::new();
     let mut left = most;
-    for word in text.split(|sign: char| sign.is_whitespace() || steers(sign)).filter(|word| !word.is_empty()) {
+    for word in text.split(|sign: char| sign.is_whitespace() || steers(sign)).filter(|word| !word.is_empty())
+    {
         if left == 0 {
             shown.push('…');
             break;

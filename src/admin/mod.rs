@@ -4,6 +4,7 @@
 //! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its
 //! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
+mod accounts;
 mod guard;
 mod mappings;
 mod metrics;
@@ -22,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use mappings::reload;
 
+use crate::accounts::accoil::Cache;
 use crate::receive::{self, Receiver};
 
 /// What the routes share. Clones are the same.
@@ -32,11 +34,13 @@ struct Shared {
     receiver: Receiver,
     /// None only where the listener is on loopback.
     token: Option<SecretString>,
+    /// None where `[accounts]` is not configured.
+    accounts: Option<Cache>,
 }
 
 impl Admin {
-    pub fn new(receiver: Receiver, token: Option<SecretString>) -> Self {
-        Self(Arc::new(Shared { receiver, token }))
+    pub fn new(receiver: Receiver, token: Option<SecretString>, accounts: Option<Cache>) -> Self {
+        Self(Arc::new(Shared { receiver, token, accounts }))
     }
 }
 
@@ -52,6 +56,7 @@ pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/api/reload", post(mappings::reload_now))
         .route("/api/mappings", get(mappings::list))
+        .route("/api/accounts", get(accounts::get))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
@@ -65,7 +70,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, /readyz, /metrics and /api/mappings, and POST /api/reload";
+    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts and /api/mappings, and POST /api/reload";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
+use crate::accounts::accoil::Client;
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
@@ -132,6 +133,14 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
                 .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
+}
+
+/// Accoil's read API, if it is configured.
+pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
+    let Some(section) = &config.accounts else { return Ok(None) };
+    Client::new(&section.base_url, &section.token, &section.workspace_id)
+        .map(Some)
+        .map_err(|source| StartError::Api { section: "accounts", source })
 }
 
 pub fn outbox_options(config: &Config) -> outbox::Options {

@@ -13,6 +13,9 @@ pub enum StartError {
     Mappings(MappingFaults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
+    /// Of an API that is read.
+    #[error("[{section}]: {source}")]
+    Api { section: &'static str, source: EndpointError },
     #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
@@ -35,6 +38,6 @@ impl fmt::Display for MappingFaults {
 impl StartError {
     /// Whether it is the configuration that is to be mended.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Mappings(_) | Self::Endpoint { .. })
+        matches!(self, Self::Mappings(_) | Self::Endpoint { .. } | Self::Api { .. })
     }
 }

@@ -99,12 +99,22 @@ mod tests {
             (json!({"id": "4", "metrics": null}), "4", None, 0),
             (json!({"id": "4", "metrics": [1, 2]}), "4", None, 0),
             (json!({"id": "4", "metrics": "none yet"}), "4", None, 0),
-            (json!({"id": "4", "metrics": {"engagement_score": " 75.5 ", "last_seen": 5}}), "4", Some(75.5), 0),
+            (
+                json!({"id": "4", "metrics": {"engagement_score": " 75.5 ", "last_seen": 5}}),
+                "4",
+                Some(75.5),
+                0,
+            ),
             (json!({"id": "4", "metrics": {"engagement_score": "high", "owner_name": {}}}), "4", None, 0),
             (json!({"id": "4", "_expansions": null, "_links": null}), "4", None, 0),
             (json!({"id": "4", "_expansions": {"available": null, "unknown_parameters": 7}}), "4", None, 0),
             (json!({"id": "4", "_expansions": {"available": ["traits"], "error": null}}), "4", None, 1),
-            (json!({"id": "4", "_expansions": [], "insights": 1, "traits": null, "segments": {}}), "4", None, 0),
+            (
+                json!({"id": "4", "_expansions": [], "insights": 1, "traits": null, "segments": {}}),
+                "4",
+                None,
+                0,
+            ),
         ] {
             let mut body = odd.clone();
             body["name"] = json!("TechCorp");

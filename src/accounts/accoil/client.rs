@@ -1,5 +1,7 @@
 //! `GET /v1/accounts`: one call an account, its answer judged. Reads only.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -38,6 +40,13 @@ impl Client {
         Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
     }
 
+    /// Does not wait longer before a next try, but tells what Accoil said: for whom somebody waits.
+    #[must_use]
+    pub fn with_most_wait(mut self, most: Duration) -> Self {
+        self.caller = self.caller.with_most_wait(most);
+        self
+    }
+
     pub fn workspace_id(&self) -> &str {
         &self.workspace_id
     }
@@ -57,6 +66,20 @@ impl Client {
     }
 }
 
+impl Found {
+    /// What is shown of it: the account as it was sent, and last the member `age`, in seconds since it was. One of
+    /// the account's own by that name gives way.
+    pub fn with_age(&self, age: Duration) -> String {
+        match json::Value::parse(&self.body) {
+            Ok(json::Value::Object(mut account)) => {
+                account.insert("age", json::Value::Number(age.as_secs().into()));
+                json::Value::Object(account).to_string()
+            }
+            _ => self.body.clone(),
+        }
+    }
+}
+
 fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
     let (status, body) = (answer.status, &answer.body);
     let retry_after = deliver::retry_after(answer);
@@ -68,8 +91,8 @@ fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetErro
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
     let is_account = |object: &json::Object<'_>| object.contains_key("id") || object.contains_key("metrics");
     let is_error = |object: &json::Object<'_>| matches!(object.get("error"), Some(json::Value::Object(_)));
-    let is_found =
-        (200..300).contains(&status) && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
+    let is_found = (200..300).contains(&status)
+        && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
     // Written anew it has no key twice, which a typed reading would refuse.
     let body = sent.to_string();
     let failed = || {

@@ -35,7 +35,9 @@ pub enum GetError {
          set it as accounts.token; it begins with accoil_ and is not the key that events are sent with"
     )]
     Unauthorized(Refusal),
-    #[error("Accoil has no such account (404{0}): check the value, which must be exact, and the workspace_id")]
+    #[error(
+        "Accoil has no such account (404{0}): check the value, which must be exact, and the workspace_id"
+    )]
     NotFound(Refusal),
     #[error("Accoil takes no more requests just now (429{refusal}): ask again {}", when(*.retry_after))]
     RateLimited { refusal: Refusal, retry_after: Option<Duration> },

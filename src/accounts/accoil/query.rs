@@ -41,9 +41,13 @@ pub struct Expand {
 /// Why parameters name no account, or more than one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    #[error("both id and match_type or match_value are given: give the id alone, which is faster, or the match alone")]
+    #[error(
+        "both id and match_type or match_value are given: give the id alone, which is faster, or the match alone"
+    )]
     IdAndMatch,
-    #[error("match_type is given without match_value: add the value that the trait has, such as techcorp.com")]
+    #[error(
+        "match_type is given without match_value: add the value that the trait has, such as techcorp.com"
+    )]
     NoMatchValue,
     #[error(
         "match_value is given without match_type: add the trait that has it: domain, name, intercom_id, \
@@ -116,8 +120,9 @@ impl Query {
         let mut parameters = vec![("workspace_id", workspace_id)];
         match lookup {
             Lookup::Id(id) => parameters.push(("id", id)),
-            Lookup::Match { kind, value } => parameters.extend([("match_type", kind), ("match_value", value)]
-                .map(|(name, text)| (name, text.as_str()))),
+            Lookup::Match { kind, value } => parameters.extend(
+                [("match_type", kind), ("match_value", value)].map(|(name, text)| (name, text.as_str())),
+            ),
         }
         if let Some((parameter, _)) = parameters.iter().find(|(_, text)| text.len() > MOST_VALUE_BYTES) {
             return Err(QueryError::TooLong { parameter });

@@ -30,7 +30,11 @@ impl Counted {
         counted
     }
 
-    async fn get(&self, query: Query, outcome: fn() -> Result<Found, GetError>) -> Result<Cached, Arc<GetError>> {
+    async fn get(
+        &self,
+        query: Query,
+        outcome: fn() -> Result<Found, GetError>,
+    ) -> Result<Cached, Arc<GetError>> {
         let read = async || {
             self.reads.fetch_add(1, Ordering::Relaxed);
             self.permits.acquire().await.unwrap().forget();
@@ -185,7 +189,8 @@ async fn it_is_bounded_in_number_and_in_bytes() {
     for id in ["a", "b", "c", "d", "e"] {
         counted.get(query(id, ""), large).await.unwrap();
     }
-    let held = counted.cache.with_entries(|entries| entries.iter().map(|(_, flight)| size(flight)).sum::<usize>());
+    let held =
+        counted.cache.with_entries(|entries| entries.iter().map(|(_, flight)| size(flight)).sum::<usize>());
     assert_eq!(held, MOST_BYTES);
     counted.get(query("b", ""), large).await.unwrap();
     assert_eq!(counted.reads(), 5);
