@@ -1,8 +1,10 @@
-//! How many calls a minute an API may get from us: a token bucket that its `RateLimit-*` headers feed.
+//! How many calls an API gets from us within its limit: the fewer are left, the longer the gap before the next one.
 //!
-//! It stays well below the limit of either kind of server, sliding window or bucket, and leaves a part to the
-//! workspace's other integrations (`facts/vitally.md` 3). Never knows what a call is about.
+//! What its `RateLimit-*` headers say is left governs, whatever a call costs there and whoever else calls; so a limit
+//! is approached and not reached, be it a sliding window or a bucket (`facts/vitally.md` 3). Never knows what a call
+//! is about.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,27 +13,28 @@ use tokio::time::Instant;
 
 use crate::deliver::{self, Answer};
 
-/// Of the limit: what may be used at once, what comes back within a window, and what is left to others. The first two
-/// together are the most that is used in any window.
-const BURST: f64 = 0.1;
-const REFILL: f64 = 0.7;
+/// Of the limit: what is left to the workspace's other integrations.
 const RESERVE: f64 = 0.1;
-/// What a write is taken to cost until the API has said how much is left.
-const UNKNOWN_WRITE: f64 = 3.0;
+/// Of the window: what using up all that is left would take at the pace of now.
+const HORIZON: f64 = 0.5;
+/// Of the window: the longest gap. Calls that far apart find out what has come back.
+const LONGEST_GAP: f64 = 0.25;
+/// However long an answer asks to wait.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The calls that may be made. Units are the API's.
 #[derive(Debug)]
 pub(super) struct Budget(Mutex<State>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    /// None: nothing is known of a limit.
+    /// None: nothing is known of a limit, and nobody is held.
     limit: Option<Limit>,
-    available: f64,
-    refilled_at: Instant,
+    /// When our own calls of the last window began, the oldest first.
+    calls: VecDeque<Instant>,
+    /// What was left when the API last said so, less our calls since.
+    told: Option<(f64, Instant)>,
     paused_until: Option<Instant>,
-    /// The API says what is left: then that counts, not what a call is taken to cost.
-    is_told: bool,
 }
 
 /// So many units in each window.
@@ -41,42 +44,39 @@ struct Limit {
     window: Duration,
 }
 
-/// Leave to make one call.
-pub(super) struct Turn<'a>(&'a Budget);
-
 impl Budget {
-    /// For an API whose limit is known; it begins with a full burst.
+    /// For an API whose limit is known.
     pub(super) fn new(units: u32, window: Duration) -> Self {
-        let limit = Limit { units: f64::from(units), window };
-        Self::from_limit(Some(limit), limit.burst())
+        let limit = Some(Limit { units: f64::from(units), window });
+        Self(Mutex::new(State { limit, ..State::default() }))
     }
 
     /// For an API that publishes none: it holds back only after it was told to.
     pub(super) fn unknown() -> Self {
-        Self::from_limit(None, 0.0)
+        Self(Mutex::default())
     }
 
-    fn from_limit(limit: Option<Limit>, available: f64) -> Self {
-        let refilled_at = Instant::now();
-        Self(Mutex::new(State { limit, available, refilled_at, paused_until: None, is_told: false }))
-    }
-
-    /// Waits until a call may be made.
-    pub(super) async fn turn(&self, is_write: bool) -> Turn<'_> {
+    /// Waits until a call may be made, and counts it.
+    pub(super) async fn turn(&self) {
         loop {
-            let wait = self.state().take(is_write, Instant::now());
+            let wait = self.state().take(Instant::now());
             match wait {
-                None => return Turn(self),
+                None => return,
                 Some(wait) => tokio::time::sleep(wait).await,
             }
         }
     }
 
+    /// Takes in what the answer says of the limit; gives back how long it asks to wait, if it does.
+    pub(super) fn answered(&self, answer: &Answer) -> Option<Duration> {
+        let told = Told::read(&answer.headers);
+        self.state().hear(&told, Instant::now());
+        deliver::retry_after(answer).or(if answer.status == 429 { told.reset } else { None })
+    }
+
     /// No call is begun before this time has passed.
     pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut state = self.state();
-        state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
+        self.state().pause(Instant::now() + wait);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,61 +84,52 @@ impl Budget {
     }
 }
 
-impl Turn<'_> {
-    /// Takes in what the answer says of the limit; gives back how long it asks to wait, if it does.
-    pub(super) fn answered(self, answer: &Answer) -> Option<Duration> {
-        let told = Told::read(&answer.headers);
-        self.0.state().hear(&told, Instant::now());
-        deliver::retry_after(answer).or(if answer.status == 429 { told.reset } else { None })
-    }
-}
-
 impl State {
-    /// Takes a unit, or says how long there is none.
-    fn take(&mut self, is_write: bool, now: Instant) -> Option<Duration> {
+    /// Counts a call, or says how long none may begin.
+    fn take(&mut self, now: Instant) -> Option<Duration> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Some(until - now);
         }
-        let limit = self.limit?;
-        self.refill(limit, now);
-        let cost = if is_write && !self.is_told { UNKNOWN_WRITE } else { 1.0 };
-        if self.available >= cost.min(limit.burst()) {
-            self.available -= cost;
-            return None;
+        let Some(limit) = self.limit else { return None };
+        while self.calls.front().is_some_and(|call| now - *call >= limit.window) {
+            self.calls.pop_front();
         }
-        let missing = cost.min(limit.burst()) - self.available;
-        Some(Duration::from_secs_f64(missing / limit.refill()).max(Duration::from_millis(1)))
+        let next = self.next(limit, now);
+        if next > now {
+            return Some((next - now).max(Duration::from_millis(1)));
+        }
+        self.calls.push_back(now);
+        if let Some((left, _)) = &mut self.told {
+            *left -= 1.0;
+        }
+        None
     }
 
-    fn refill(&mut self, limit: Limit, now: Instant) {
-        let since = now.saturating_duration_since(self.refilled_at).as_secs_f64();
-        self.available = (self.available + since * limit.refill()).min(limit.burst());
-        self.refilled_at = now;
+    /// When the next call may begin.
+    fn next(&self, limit: Limit, now: Instant) -> Instant {
+        let (Some(first), Some(last)) = (self.calls.front(), self.calls.back()) else { return now };
+        #[expect(clippy::cast_precision_loss, reason = "no limit on calls comes near 2^52")]
+        let own = limit.units - self.calls.len() as f64;
+        if own < 1.0 {
+            return *first + limit.window;
+        }
+        let told = self.told.filter(|(_, at)| now - *at < limit.window).map_or(own, |(left, _)| left);
+        let spare = own.min(told) - limit.units * RESERVE;
+        let share = if spare > 0.0 { (HORIZON / spare).min(LONGEST_GAP) } else { LONGEST_GAP };
+        *last + limit.window.mul_f64(share)
     }
 
     fn hear(&mut self, told: &Told, now: Instant) {
-        if let Some(limit) = told.limit {
-            self.limit = Some(limit);
-        }
-        let (Some(limit), Some(remaining)) = (self.limit, told.remaining) else { return };
-        self.refill(limit, now);
-        self.is_told = true;
-        self.available = self.available.min(remaining - limit.units * RESERVE);
+        self.limit = told.limit.or(self.limit);
+        let Some(remaining) = told.remaining else { return };
+        self.told = Some((remaining, now));
         if remaining < 1.0 {
-            let until = now + told.reset.unwrap_or_default();
-            self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
+            self.pause(now + told.reset.unwrap_or_default().min(LONGEST_PAUSE));
         }
     }
-}
 
-impl Limit {
-    fn burst(self) -> f64 {
-        (self.units * BURST).max(1.0)
-    }
-
-    /// Units a second.
-    fn refill(self) -> f64 {
-        self.units * REFILL / self.window.as_secs_f64()
+    fn pause(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(Some(until));
     }
 }
 
@@ -178,6 +169,10 @@ fn leading_number(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::JoinSet;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -202,30 +197,75 @@ mod tests {
         assert_eq!(Told::read(&HeaderMap::new()), Told::default());
     }
 
-    /// Units used in each window of a server that counts what came within the last one, by a caller that never rests.
-    async fn most_in_a_window(cost: u32, budget: &Budget) -> usize {
-        let mut used: Vec<Instant> = Vec::new();
-        let start = Instant::now();
-        let mut most = 0;
-        while start.elapsed() < Duration::from_secs(300) {
-            let turn = budget.turn(true).await;
-            let now = Instant::now();
-            used.extend(std::iter::repeat_n(now, cost as usize));
-            used.retain(|at| now - *at < Duration::from_secs(60));
-            most = most.max(used.len());
-            let told = Told { remaining: Some(1000.0 - used.len() as f64), ..Told::default() };
-            turn.0.state().hear(&told, now);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    /// A server that counts what came within the last minute, each call at a cost.
+    #[derive(Default)]
+    struct Server {
+        used: VecDeque<Instant>,
+        most: usize,
+        /// In the last three of five minutes.
+        calls: usize,
+    }
+
+    impl Server {
+        fn call(&mut self, cost: usize, now: Instant, is_late: bool) -> Told {
+            self.used.extend(std::iter::repeat_n(now, cost));
+            while self.used.front().is_some_and(|at| now - *at >= Duration::from_secs(60)) {
+                self.used.pop_front();
+            }
+            self.most = self.most.max(self.used.len());
+            self.calls += usize::from(is_late);
+            let remaining = u32::try_from(1000_usize.saturating_sub(self.used.len())).unwrap();
+            Told { remaining: Some(remaining.into()), ..Told::default() }
         }
-        most
+    }
+
+    /// The most units used in a window by callers that never rest, and the units in a usual one.
+    async fn use_of(cost: usize, callers: usize, latency: u64, tells: bool) -> (usize, usize) {
+        let budget = Arc::new(Budget::new(1000, Duration::from_secs(60)));
+        let (server, start) = (Arc::new(Mutex::new(Server::default())), Instant::now());
+        let (way, mut tasks) = (Duration::from_millis(latency / 2), JoinSet::new());
+        for _ in 0..callers {
+            let (budget, server) = (Arc::clone(&budget), Arc::clone(&server));
+            tasks.spawn(async move {
+                while start.elapsed() < Duration::from_secs(300) {
+                    budget.turn().await;
+                    tokio::time::sleep(way).await;
+                    let is_late = start.elapsed() > Duration::from_secs(120);
+                    let told = server.lock().unwrap().call(cost, Instant::now(), is_late);
+                    tokio::time::sleep(way).await;
+                    if tells {
+                        budget.state().hear(&told, Instant::now());
+                    }
+                }
+            });
+        }
+        tasks.join_all().await;
+        let server = server.lock().unwrap();
+        (server.most, server.calls * cost / 3)
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_window_exceeds_the_limit_whatever_a_call_costs() {
-        for cost in [1, 3, 5] {
-            let most = most_in_a_window(cost, &Budget::new(1000, Duration::from_secs(60))).await;
-            assert!((500..=905).contains(&most), "{most} units at {cost} a call");
+        for cost in [1, 3, 5, 10, 20] {
+            for (callers, latency) in [(1, 4), (8, 100), (8, 1_000), (8, 5_000)] {
+                let (most, _) = use_of(cost, callers, latency, true).await;
+                assert!(most <= 1000, "{most} units: {callers} callers, {cost} a call, {latency} ms");
+            }
+            let (_, usual) = use_of(cost, 8, 100, true).await;
+            assert!(usual >= 550, "only {usual} units at {cost} a call");
         }
+        // Where the API says nothing, our own calls are what is known.
+        let (most, usual) = use_of(1, 8, 100, false).await;
+        assert!(most <= 900 && usual >= 550, "{most} {usual}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_limit_is_kept_by_count() {
+        let (budget, start) = (Budget::new(3, Duration::from_secs(60)), Instant::now());
+        for _ in 0..4 {
+            budget.turn().await;
+        }
+        assert_eq!(start.elapsed().as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,11 +273,11 @@ mod tests {
         let budget = Budget::unknown();
         let start = Instant::now();
         for _ in 0..100 {
-            let _ = budget.turn(true).await;
+            budget.turn().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
         budget.pause(Duration::from_secs(7));
-        let _ = budget.turn(false).await;
+        budget.turn().await;
         assert_eq!(start.elapsed().as_secs(), 7);
     }
 }

@@ -8,28 +8,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use tokio::sync::Semaphore;
 
-use super::budget::Budget;
+use super::budget::{Budget, LONGEST_PAUSE};
 use crate::deliver::{self, Answer, CallError, Connection, Endpoint};
 
 /// A page of a hundred accounts with large traits, and much more than one account.
 const MOST_ANSWER_BYTES: usize = 16 << 20;
 /// For one call, from connect to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Idle connections kept.
-const MOST_IDLE: usize = 8;
+/// Calls at once, a connection each. What the API says is left is never older than so many calls.
+const MOST_CONNECTIONS: usize = 8;
 /// Tries of one call, the first included.
 const MOST_TRIES: u32 = 6;
 /// The most to wait before the second try; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The most to wait between two tries, whatever the answer asks for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer, after every try that is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] CallError),
+    #[error("the call was not made: its address is too long")]
+    Address,
     #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
     TooLarge,
 }
@@ -42,6 +43,7 @@ impl HttpError {
                 error,
                 CallError::Resolve(_) | CallError::Connect(_) | CallError::ConnectTimeout | CallError::Tls(_)
             ),
+            Self::Address => true,
             Self::TooLarge => false,
         }
     }
@@ -67,6 +69,7 @@ impl Call {
 /// One API's address, connections and budget.
 pub(super) struct Caller {
     endpoint: Arc<Endpoint>,
+    places: Semaphore,
     idle: Mutex<Vec<Connection>>,
     budget: Budget,
     most_wait: Duration,
@@ -74,10 +77,17 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(endpoint: Endpoint, budget: Budget) -> Self {
-        Self { endpoint: Arc::new(endpoint), idle: Mutex::default(), budget, most_wait: LONGEST_WAIT }
+        let places = Semaphore::new(MOST_CONNECTIONS);
+        Self {
+            endpoint: Arc::new(endpoint),
+            places,
+            idle: Mutex::default(),
+            budget,
+            most_wait: LONGEST_PAUSE,
+        }
     }
 
-    /// Gives the answer back instead, if it asks for a longer wait before the next try: somebody sits there.
+    /// Gives the answer back instead of waiting longer before the next try: somebody sits there.
     #[must_use]
     pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
         self.most_wait = most;
@@ -86,33 +96,39 @@ impl Caller {
 
     /// Makes the call; the answer of the last try, whatever its status.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, HttpError> {
-        let is_write = call.method != Method::GET;
+        if self.endpoint.uri(&call.path).is_none() {
+            return Err(HttpError::Address);
+        }
         let mut tries = 1;
         loop {
-            let turn = self.budget.turn(is_write).await;
-            let outcome = self.exchange(&call).await;
-            let asked = outcome.as_ref().ok().and_then(|answer| turn.answered(answer));
+            let (outcome, asked) = self.try_once(&call).await;
             let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
-            let again = match &outcome {
-                Ok(answer) => is_refused || (call.is_repeatable && is_passing(answer.status)),
-                Err(HttpError::TooLarge) => false,
-                Err(error) => call.is_repeatable || error.is_before_sending(),
-            };
-            if !again || tries == MOST_TRIES {
-                return outcome;
-            }
-            let wait = asked.unwrap_or_else(|| wait_before(tries)).min(LONGEST_WAIT);
+            // Longer than asked where that did not help before.
+            let wait = wait_before(tries).max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
             if wait > self.most_wait {
                 return outcome;
             }
             if is_refused {
                 // It is about the caller, not about this call.
                 self.budget.pause(wait);
-            } else {
+            }
+            if tries == MOST_TRIES || !(is_refused || may_be_repeated(&call, &outcome)) {
+                return outcome;
+            }
+            if !is_refused {
                 tokio::time::sleep(wait).await;
             }
             tries += 1;
         }
+    }
+
+    /// The outcome of one try, and how long the answer asks to wait.
+    async fn try_once(&self, call: &Call) -> (Result<Answer, HttpError>, Option<Duration>) {
+        let _place = self.places.acquire().await;
+        self.budget.turn().await;
+        let outcome = self.exchange(call).await;
+        let asked = outcome.as_ref().ok().and_then(|answer| self.budget.answered(answer));
+        (outcome, asked)
     }
 
     async fn exchange(&self, call: &Call) -> Result<Answer, HttpError> {
@@ -128,10 +144,7 @@ impl Caller {
         if !answer.is_whole {
             return Err(HttpError::TooLarge);
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MOST_IDLE {
-            idle.push(connection);
-        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         Ok(answer)
     }
 }
@@ -142,13 +155,23 @@ impl std::fmt::Debug for Caller {
     }
 }
 
+/// Whether the call may be made again after an outcome that is not 429.
+fn may_be_repeated(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
+    match outcome {
+        Ok(answer) => call.is_repeatable && is_passing(answer.status),
+        Err(HttpError::Call(_)) if call.is_repeatable => true,
+        Err(error @ HttpError::Call(_)) => error.is_before_sending(),
+        Err(HttpError::Address | HttpError::TooLarge) => false,
+    }
+}
+
 /// An answer that may be another one later.
 const fn is_passing(status: u16) -> bool {
     status == 408 || (status >= 500 && status != 501 && status != 505)
 }
 
 /// Doubles from try to try, with full jitter above a half.
-fn wait_before(tries: u32) -> Duration {
+pub(super) fn wait_before(tries: u32) -> Duration {
     let longest = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(10));
     longest.mul_f64(f64::midpoint(1.0, deliver::random()))
 }

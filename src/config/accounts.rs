@@ -34,7 +34,7 @@ enum Region {
 impl Accounts {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
-            token: section.need_secret("token", "token_file"),
+            token: section.need_secret("token", "token_file", value::accoil_token),
             workspace_id: section.need("workspace_id", value::text),
             base_url: section
                 .get("base_url", value::base_url)
@@ -45,7 +45,10 @@ impl Accounts {
 
 impl Vitally {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self { secret: section.need_secret("secret", "secret_file"), base_url: vitally_url(section) }
+        Self {
+            secret: section.need_secret("secret", "secret_file", value::vitally_secret),
+            base_url: vitally_url(section),
+        }
     }
 }
 

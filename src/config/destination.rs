@@ -53,7 +53,7 @@ pub(super) const MRR_UNITS: [(&str, MrrUnit); 2] = [("cents", MrrUnit::Cents), (
 
 impl Destination {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let api_key = section.need_secret("api_key", "api_key_file");
+        let api_key = section.need_secret("api_key", "api_key_file", value::token);
         let base_url = section.get("base_url", value::base_url);
         Self {
             name: section.need("name", value::name),

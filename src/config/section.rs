@@ -160,11 +160,16 @@ impl<'r, 'e> Section<'r, 'e> {
     }
 
     /// A secret that must be there, itself or by its twin.
-    pub(super) fn need_secret(&mut self, key: &'static str, twin: &'static str) -> SecretString {
+    pub(super) fn need_secret(
+        &mut self,
+        key: &'static str,
+        twin: &'static str,
+        reading: impl Fn(&Node) -> Reading<SecretString>,
+    ) -> SecretString {
         if !self.has(key) && !self.has(twin) {
             self.missing(key, format!("add {key} = \"${{NAME_OF_A_VARIABLE}}\" or {twin} = \"PATH\" to it"));
         }
-        self.secret(key, twin, value::token).unwrap_or_default()
+        self.secret(key, twin, reading).unwrap_or_default()
     }
 
     /// Keys that have no meaning here, and why.

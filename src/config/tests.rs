@@ -251,6 +251,28 @@ fn secrets_come_from_files_too() {
 }
 
 #[test]
+fn tokens_of_the_wrong_product_are_told_and_both_forms_of_vitallys_are_taken() {
+    let read = |secret: &str, token: &str| {
+        let accounts = format!("[accounts]\nworkspace_id = '1'\ntoken = '{token}'\n");
+        load(&format!("{accounts}[vitally]\nsubdomain = 'a'\nsecret = '{secret}'\n"), &[])
+    };
+    for secret in ["sk_live_1", "Basic c2VjcmV0X2tleTo=", "Basically"] {
+        let config = read(secret, "accoil_1").unwrap();
+        assert_eq!(config.vitally.unwrap().secret.expose_secret(), secret);
+    }
+    let told = [
+        ("accoil_hush", "sk_live_hush"),
+        ("Basic  hush", "Basic hush"),
+        ("Basic sk_live_hush", "Bearer hush"),
+        ("basic hush", "a"),
+        ("Basic ", "a"),
+    ]
+    .map(|(secret, token)| faults(read(secret, token)));
+    assert!(!told.concat().contains("hush"));
+    insta::assert_snapshot!(told.concat(), @"");
+}
+
+#[test]
 fn a_flag_is_held_to_the_same_rules() {
     let mut config = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key")])).unwrap();
     assert!(config.check().is_ok());
@@ -307,6 +329,19 @@ fn base_urls_and_subdomains() {
         "subdomain = '-acme'",
         "subdomain = 'é'",
         "subdomain = 'a@b'",
+        "subdomain = 'a:80'",
+        "subdomain = 'a#'",
+        "subdomain = 'a?'",
+        "subdomain = 'a%2eb'",
+        "subdomain = '..'",
+        "subdomain = ''",
+        "subdomain = 'a b'",
+        "subdomain = \"a\\r\\nb\"",
+        "subdomain = 'https://acme'",
+        "subdomain = 'acme。evil'",
+        "subdomain = 'аcme'",
+        "region = 'eu'\nsubdomain = 'acme'",
+        "region = 'us'",
         "base_url = 'https://'",
         "base_url = 'https:///path'",
         "base_url = 'https://a b'",

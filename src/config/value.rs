@@ -13,6 +13,9 @@ use super::duration;
 use super::tree::{Node, Origin, Value};
 use crate::nearest::nearest;
 
+/// How Vitally's ready-made header begins.
+const BASIC: &str = "Basic ";
+
 /// The end of a sentence that begins with the key, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
@@ -90,6 +93,38 @@ pub(super) fn token(node: &Node) -> Reading<SecretString> {
         "copy the key again, without anything around it",
     )
     .map(SecretString::from)
+}
+
+/// The token of Accoil's read API.
+pub(super) fn accoil_token(node: &Node) -> Reading<SecretString> {
+    let text = text(node)?;
+    if text.starts_with("sk_live_") || text.starts_with(BASIC) {
+        return Err(Complaint::new(
+            "is a token of the wrong product, Vitally's",
+            "use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]",
+        ));
+    }
+    token(node)
+}
+
+/// Vitally's secret in either form it is shown in: the token, or the whole header (`facts/vitally.md` 1).
+pub(super) fn vitally_secret(node: &Node) -> Reading<SecretString> {
+    let text = text(node)?;
+    if text.starts_with("accoil_") {
+        return Err(Complaint::new(
+            "is a token of the wrong product, Accoil's",
+            "use the one from Vitally under Settings > Integrations > Vitally REST API; Accoil's is token in [accounts]",
+        ));
+    }
+    let Some(encoded) = text.strip_prefix(BASIC) else { return token(node) };
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    if encoded.is_empty() || !encoded.bytes().all(usual) {
+        return Err(Complaint::new(
+            "begins with Basic, and what follows is not base64",
+            "copy the Basic Auth Header again, or give the Secret Token alone",
+        ));
+    }
+    Ok(text.into())
 }
 
 /// From the environment also as a string, because variables have no other form.

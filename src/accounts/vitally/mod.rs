@@ -1,5 +1,17 @@
 //! Vitally's REST API for accounts (`seeds/vitally-rest-api-accounts.txt`, `facts/vitally.md`).
+//!
+//! [`Client`] has a function a call, [`Pages`] reads a whole list. Nothing is deleted unless a person asked for it.
 
 mod account;
+mod client;
+mod error;
+mod listing;
+mod pages;
+mod write;
 
 pub use account::Account;
+pub use client::Client;
+pub use error::VitallyError;
+pub use listing::{Listing, MOST_A_PAGE, Sort, Status};
+pub use pages::{Listed, Page, Pages};
+pub use write::{Changes, New};

@@ -1,0 +1,201 @@
+//! One function a call of Vitally's REST API for accounts; what may be made again safely is.
+//!
+//! Never deletes but when told to, and never creates over an account that is there.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::error::VitallyError;
+use super::listing::{self, Listing};
+use super::pages::{Listed, Page};
+use super::write::{Changes, New};
+use crate::accounts::budget::Budget;
+use crate::accounts::http::{Call, Caller, wait_before};
+use crate::deliver::{Answer, Endpoint, EndpointError};
+use crate::json;
+
+/// Calls in a minute, unless the answers say otherwise (`facts/vitally.md` 3).
+const LIMIT: u32 = 1000;
+const WINDOW: Duration = Duration::from_secs(60);
+const BASIC: &str = "Basic ";
+/// Tries of a create or a delete whose outcome stays unknown.
+const MOST_TRIES: u32 = 4;
+
+/// One workspace of Vitally. Shared behind an `Arc`.
+#[derive(Debug)]
+pub struct Client {
+    caller: Caller,
+    /// To take them out of what is shown: the secret as it was given, and as it is sent.
+    secrets: [SecretString; 2],
+}
+
+impl Client {
+    /// `base_url` is what `/resources` follows; `secret` the Secret Token or the whole Basic Auth Header.
+    pub fn new(base_url: &str, secret: &SecretString) -> Result<Self, EndpointError> {
+        let mut authorization = authorization(secret.expose_secret());
+        let endpoint = Endpoint::new(base_url)?.with_authorization(&authorization)?;
+        let secrets = [secret.clone(), authorization.split_off(BASIC.len()).into()];
+        Ok(Self { caller: Caller::new(endpoint, Budget::new(LIMIT, WINDOW)), secrets })
+    }
+
+    /// One page of all accounts, or of an organization's.
+    pub async fn list(&self, listing: &Listing) -> Result<Page, VitallyError> {
+        let answer = self.send(Call::get(listing.path()?)).await?;
+        Page::read(self.json(&answer)?)
+    }
+
+    /// By Vitally's id or by the externalId.
+    pub async fn get(&self, id: &str) -> Result<Listed, VitallyError> {
+        let answer = self.send(Call::get(listing::account(id)?)).await?;
+        account(self.json(&answer)?).ok_or(VitallyError::Shape("it is not an account, an object with an id"))
+    }
+
+    /// The health score's parts, as JSON on one line: their form is not documented.
+    pub async fn health(&self, id: &str) -> Result<String, VitallyError> {
+        let path = format!("{}/healthScores", listing::account(id)?);
+        let answer = self.send(Call::get(path)).await?;
+        let value = json::Value::parse(self.json(&answer)?);
+        value.map(|value| value.to_string()).map_err(|_| VitallyError::Shape("it is nested too deeply"))
+    }
+
+    /// The account once it is there. It is looked for first: whether Vitally would write over it is not documented
+    /// (`facts/vitally.md` 5).
+    pub async fn create(&self, new: &New) -> Result<Listed, VitallyError> {
+        if self.find(&new.external_id).await?.is_some() {
+            return Err(VitallyError::Conflict);
+        }
+        let (mut tries, mut may_be_there) = (1, false);
+        loop {
+            let call = call(Method::POST, "/resources/accounts".to_owned(), new, false);
+            let error = match self.send(call).await {
+                Ok(answer) => return self.written(&answer, &new.external_id).await,
+                Err(error) => error,
+            };
+            may_be_there |= error.leaves_open();
+            let is_refused = matches!(error, VitallyError::BadRequest { .. });
+            if !is_refused && !error.leaves_open() {
+                return Err(error);
+            }
+            match self.find(&new.external_id).await {
+                Ok(Some(found)) if may_be_there => return Ok(found),
+                Ok(Some(_)) => return Err(VitallyError::Conflict),
+                Ok(None) if !is_refused && tries < MOST_TRIES => tokio::time::sleep(wait_before(tries)).await,
+                _ => return Err(error),
+            }
+            tries += 1;
+        }
+    }
+
+    /// The account as it is then.
+    pub async fn update(&self, id: &str, changes: &Changes) -> Result<Listed, VitallyError> {
+        let answer = self.send(call(Method::PUT, listing::account(id)?, changes, true)).await?;
+        self.written(&answer, id).await
+    }
+
+    /// For good, with all that belongs to this account alone.
+    pub async fn delete(&self, id: &str) -> Result<(), VitallyError> {
+        let path = listing::account(id)?;
+        let mut tries = 1;
+        loop {
+            let call =
+                Call { method: Method::DELETE, path: path.clone(), body: Bytes::new(), is_repeatable: false };
+            match self.send(call).await {
+                Ok(_) => return Ok(()),
+                // By the try before, whose answer was lost.
+                Err(VitallyError::NotFound { .. }) if tries > 1 => return Ok(()),
+                Err(error) if error.leaves_open() && tries < MOST_TRIES => {
+                    tokio::time::sleep(wait_before(tries)).await;
+                }
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+        }
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Listed>, VitallyError> {
+        match self.get(id).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The account that a write answered with; what it answers with is not documented, so else it is read.
+    async fn written(&self, answer: &Answer, id: &str) -> Result<Listed, VitallyError> {
+        let sent = if answer.body.is_empty() { None } else { account(self.json(answer)?) };
+        match sent {
+            Some(listed) => Ok(listed),
+            None => self.get(id).await,
+        }
+    }
+
+    /// An answer of 2xx, or what another one means.
+    async fn send(&self, call: Call) -> Result<Answer, VitallyError> {
+        let answer = self.caller.send(call).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        Err(VitallyError::of_status(&answer, |text| self.hide(text)))
+    }
+
+    /// An answer's body, which is JSON.
+    fn json<'a>(&self, answer: &'a Answer) -> Result<&'a str, VitallyError> {
+        let text = str::from_utf8(&answer.body).ok();
+        text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+            .ok_or_else(|| VitallyError::not_json(answer, |text| self.hide(text)))
+    }
+
+    fn hide(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "(the secret)"))
+    }
+}
+
+/// The header of either form in which Vitally shows the secret (`facts/vitally.md` 1).
+fn authorization(secret: &str) -> String {
+    if secret.starts_with(BASIC) {
+        return secret.to_owned();
+    }
+    format!("{BASIC}{}", BASE64_STANDARD.encode(format!("{secret}:")))
+}
+
+fn call(method: Method, path: String, body: &impl Serialize, is_repeatable: bool) -> Call {
+    // What is written here has text as keys and cannot fail.
+    let body = serde_json::to_vec(body).unwrap_or_default().into();
+    Call { method, path, body, is_repeatable }
+}
+
+fn account(text: &str) -> Option<Listed> {
+    Listed::read(text).filter(|listed| listed.account.id.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_secret_make_the_same_header() {
+        // The documents' own sample (`facts/vitally.md` 1).
+        assert_eq!(authorization("secret_key"), "Basic c2VjcmV0X2tleTo=");
+        assert_eq!(authorization("Basic c2VjcmV0X2tleTo="), "Basic c2VjcmV0X2tleTo=");
+    }
+
+    #[test]
+    fn the_secret_is_never_shown() {
+        let client = Client::new("http://127.0.0.1:1", &"secret_key".into()).unwrap();
+        assert!(!format!("{client:?}").contains("secret_key"));
+        assert_eq!(
+            client.hide("no secret_key, no Basic c2VjcmV0X2tleTo="),
+            "no (the secret), no Basic (the secret)"
+        );
+    }
+}

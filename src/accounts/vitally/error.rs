@@ -1,0 +1,131 @@
+//! Why Vitally's API did not do what was asked, in words for a person that say what to do.
+//!
+//! What Vitally wrote is kept, without control characters and without the secret, should something send it back.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::accounts::http::HttpError;
+use crate::accounts::plain;
+use crate::deliver::{self, Answer};
+
+/// Of an answer that is not JSON so much is shown.
+const MOST_EXCERPT: usize = 200;
+/// Of an error's own message.
+const MOST_SAID: usize = 500;
+
+#[derive(Debug, thiserror::Error)]
+pub enum VitallyError {
+    /// Not even asked.
+    #[error("this is no usable account or organization id: it {0}")]
+    BadId(&'static str),
+    #[error("Vitally does not take the request ({status}{}): mend what it names", said(.message))]
+    BadRequest { status: u16, message: String },
+    #[error(
+        "Vitally refuses the secret ({status}{}): copy the Secret Token or the Basic Auth Header from Vitally under \
+         Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, \
+         which does not work here. Check vitally.subdomain or region too",
+        said(.message)
+    )]
+    Refused { status: u16, message: String },
+    #[error("Vitally has none with this id ({status}{}): give its Vitally id or its externalId", said(.message))]
+    NotFound { status: u16, message: String },
+    /// A create that met one that is there.
+    #[error("an account with this externalId is there already: change it with update")]
+    Conflict,
+    /// After several tries, each as late as Vitally asked for.
+    #[error("Vitally takes no more calls just now (429{}): try again {}", said(.message), when(*.retry_after))]
+    RateLimited { message: String, retry_after: Option<Duration> },
+    /// After several tries.
+    #[error("Vitally is in trouble ({status}{}): try again later", said(.message))]
+    Unavailable { status: u16, message: String },
+    #[error("Vitally answered {status}{}, which is not documented: is the address right?", said(.message))]
+    Unexpected { status: u16, message: String },
+    /// A proxy's page, say.
+    #[error(
+        "what answered {status} is not JSON: is the address right, and is no proxy between? It began: {excerpt}"
+    )]
+    NotJson { status: u16, excerpt: String },
+    #[error("Vitally answered with JSON that is not as documented: {0}")]
+    Shape(&'static str),
+    #[error(
+        "Vitally gave the same page cursor twice, so the list would never end; what came before is not all of it"
+    )]
+    RepeatedCursor,
+    #[error(
+        "Vitally gave an empty page that is said not to be the last; what came before may not be all of it"
+    )]
+    EmptyPage,
+    #[error(
+        "the list has more than {0} pages, so something is wrong with it; what came before is not all of it"
+    )]
+    TooManyPages(u32),
+    #[error("Vitally could not be asked: {0}; is the address right?")]
+    Http(HttpError),
+}
+
+/// Its words are in the message: as a source they would be said twice.
+impl From<HttpError> for VitallyError {
+    fn from(error: HttpError) -> Self {
+        Self::Http(error)
+    }
+}
+
+impl VitallyError {
+    /// Nothing will work before the secret or the address is mended.
+    pub const fn is_refused_secret(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether the call may have been carried out all the same.
+    pub(super) const fn leaves_open(&self) -> bool {
+        match self {
+            Self::Http(error) => !error.is_before_sending(),
+            Self::Unavailable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What an answer of another status than 2xx means. `hide` takes secrets out of a text.
+    pub(super) fn of_status(answer: &Answer, hide: impl Fn(&str) -> String) -> Self {
+        let status = answer.status;
+        let message = message(&answer.body, hide);
+        match status {
+            400 | 409 | 422 => Self::BadRequest { status, message },
+            401 | 403 => Self::Refused { status, message },
+            404 => Self::NotFound { status, message },
+            429 => Self::RateLimited { message, retry_after: deliver::retry_after(answer) },
+            408 | 500.. => Self::Unavailable { status, message },
+            _ => Self::Unexpected { status, message },
+        }
+    }
+
+    pub(super) fn not_json(answer: &Answer, hide: impl Fn(&str) -> String) -> Self {
+        Self::NotJson { status: answer.status, excerpt: excerpt(&answer.body, hide) }
+    }
+}
+
+/// `{"error": "…"}` or `{"message": "…"}` (`facts/vitally.md` 0), an object with a message in either; else what came.
+fn message(body: &[u8], hide: impl Fn(&str) -> String) -> String {
+    let read: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = ["/error", "/message", "/error/message"].iter().find_map(|at| read.pointer(at)?.as_str());
+    text.map_or_else(|| excerpt(body, &hide), |text| plain(&hide(text), MOST_SAID))
+}
+
+fn excerpt(body: &[u8], hide: impl Fn(&str) -> String) -> String {
+    let begin = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
+    plain(&hide(&begin), MOST_EXCERPT)
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(", {message}") }
+}
+
+fn when(after: Option<Duration>) -> String {
+    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs().max(1)))
+}

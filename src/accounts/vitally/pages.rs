@@ -1,0 +1,171 @@
+//! A list page by page: what one page holds, and guards against lists that never end.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::account::Account;
+use super::client::Client;
+use super::error::VitallyError;
+use super::listing::Listing;
+use crate::json;
+
+/// A million accounts.
+const MOST_PAGES: u32 = 10_000;
+/// No cursor is longer.
+const MOST_CURSOR_BYTES: usize = 4096;
+
+/// An account as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub account: Account,
+    /// The JSON object that Vitally sent, on one line; order and unknown fields are kept.
+    pub body: String,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    pub accounts: Vec<Listed>,
+    /// Items that are no account objects.
+    pub unreadable: usize,
+    /// The cursor of the page after it; None on the last.
+    pub next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sent<'a> {
+    #[serde(borrow)]
+    results: Option<&'a RawValue>,
+    next: Option<Value>,
+}
+
+impl Listed {
+    /// `None` if this is not an account object.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let sent = json::Value::parse(text).ok()?;
+        sent.as_object()?;
+        // Written anew it has no key twice, which a typed reading would refuse.
+        let body = sent.to_string();
+        let account = serde_json::from_str(&body).ok()?;
+        Some(Self { account, body })
+    }
+}
+
+impl Page {
+    /// Of text that is JSON. Items are read one by one: one that is no account costs no other.
+    pub(super) fn read(text: &str) -> Result<Self, VitallyError> {
+        let sent: Sent<'_> =
+            serde_json::from_str(text).map_err(|_| VitallyError::Shape("it is not a page, an object"))?;
+        let results = sent.results.ok_or(VitallyError::Shape("the page has no results"))?;
+        let items: Vec<&RawValue> = serde_json::from_str(results.get())
+            .map_err(|_| VitallyError::Shape("the results of the page are not a list"))?;
+        let accounts: Vec<Listed> = items.iter().filter_map(|item| Listed::read(item.get())).collect();
+        Ok(Self { unreadable: items.len() - accounts.len(), accounts, next: cursor(sent.next)? })
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.unreadable == 0
+    }
+}
+
+fn cursor(next: Option<Value>) -> Result<Option<String>, VitallyError> {
+    match next {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(next)) if next.len() > MOST_CURSOR_BYTES => {
+            Err(VitallyError::Shape("the page's next is longer than any cursor"))
+        }
+        Some(Value::String(next)) => Ok(Some(next).filter(|next| !next.is_empty())),
+        Some(Value::Number(next)) => Ok(Some(next.to_string())),
+        Some(_) => Err(VitallyError::Shape("the page's next is not text")),
+    }
+}
+
+/// All pages of a list, one after another. After an error there is no further one.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    client: &'a Client,
+    listing: Listing,
+    seen: HashSet<String>,
+    pages: u32,
+    is_over: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// Begins where `listing.from` says.
+    pub fn new(client: &'a Client, listing: Listing) -> Self {
+        let seen = listing.from.iter().cloned().collect();
+        Self { client, listing, seen, pages: 0, is_over: false }
+    }
+
+    /// The next page; None after the last.
+    pub async fn next(&mut self) -> Result<Option<Page>, VitallyError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        // Unless it turns out well.
+        self.is_over = true;
+        if self.pages == MOST_PAGES {
+            return Err(VitallyError::TooManyPages(MOST_PAGES));
+        }
+        let page = self.client.list(&self.listing).await?;
+        self.pages += 1;
+        if let Some(next) = &page.next {
+            if page.is_empty() {
+                return Err(VitallyError::EmptyPage);
+            }
+            if !self.seen.insert(next.clone()) {
+                return Err(VitallyError::RepeatedCursor);
+            }
+            self.is_over = false;
+        }
+        self.listing.from.clone_from(&page.next);
+        Ok(Some(page))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_is_no_account_is_counted_and_the_others_are_read() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let text = format!(
+            r#"{{"results": [ {{"id": "1", "n": 1, "id": "2",
+                "a.b": [ 1 ,2 ]}}, 7, null, "x", [], {{"traits": {deep}}}, {{"id": 3, "usersCount": "12"}} ],
+                "next": "c29tZWJhc2U2NA==", "total": 9}}"#
+        );
+        let page = Page::read(&text).unwrap();
+        let bodies: Vec<_> = page.accounts.iter().map(|listed| listed.body.as_str()).collect();
+        assert_eq!(bodies, [r#"{"id":"2","n":1,"a.b":[1,2]}"#, r#"{"id":3,"usersCount":"12"}"#]);
+        let second = &page.accounts[1].account;
+        assert_eq!((second.id.as_deref(), second.users_count.clone()), (Some("3"), Some(12.into())));
+        assert_eq!((page.unreadable, page.next.as_deref()), (5, Some("c29tZWJhc2U2NA==")));
+    }
+
+    #[test]
+    fn what_is_no_page_is_told() {
+        for (text, expected) in [
+            (r#"{"results":[],"next":null}"#, Ok(None)),
+            (r#"{"results":[]}"#, Ok(None)),
+            (r#"{"results":[],"next":""}"#, Ok(None)),
+            (r#"{"results":[],"next":5}"#, Ok(Some("5"))),
+            (r#"{"results":[],"next":[]}"#, Err("next is not text")),
+            (r#"{"next":"a"}"#, Err("no results")),
+            (r#"{"results":{},"next":null}"#, Err("not a list")),
+            (r#"{"results":"[]"}"#, Err("not a list")),
+            ("[]", Err("not a page")),
+            ("null", Err("not a page")),
+            (&format!(r#"{{"results":[],"next":"{}"}}"#, "x".repeat(4097)), Err("longer than")),
+        ] {
+            match (Page::read(text), expected) {
+                (Ok(page), Ok(next)) => assert_eq!(page.next.as_deref(), next, "{text}"),
+                (Err(error), Err(said)) => assert!(error.to_string().contains(said), "{text}: {error}"),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a create and an update say; what is not said is not sent.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A new account.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct New {
+    pub external_id: String,
+    pub name: String,
+    /// Vitally's own id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organization_id: Option<String>,
+    /// Keys are flat, dots and all.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub traits: Map<String, Value>,
+}
+
+/// What is to be otherwise of an account; the rest stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Changes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Merged into those that are there; null removes one. Keys are flat, dots and all.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub traits: Map<String, Value>,
+    /// Vitally's own id of it or its externalId; `Some(None)` takes the account out of its organization.
+    #[serde(rename = "organizationId", skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Option<String>>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn traits(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_said_is_sent() {
+        let new = New { external_id: "account-101".into(), name: "Big Corp".into(), ..New::default() };
+        assert_eq!(json!(new), json!({"externalId": "account-101", "name": "Big Corp"}));
+        assert_eq!(json!(Changes::default()), json!({}));
+        assert!(Changes::default().is_empty());
+        let removed = Changes { organization: Some(None), ..Changes::default() };
+        assert_eq!(json!(removed), json!({"organizationId": null}));
+        let changed = Changes {
+            name: Some("New Name".into()),
+            traits: traits(json!({"hspot.city": "Bern", "gone": null, "n": 100})),
+            organization: Some(Some("o1".into())),
+        };
+        let sent = json!({"name": "New Name", "organizationId": "o1",
+            "traits": {"hspot.city": "Bern", "gone": null, "n": 100}});
+        assert_eq!(json!(changed), sent);
+    }
+}
