@@ -1,4 +1,4 @@
-//! The operators' side: health, and a JSON API to see and change what runs. On a listener of its own, never on the
+//! The operators' side: health, and a JSON API to see and change what runs, and an account as Accoil scores it. On a listener of its own, never on the
 //! public port.
 //!
 //! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its

@@ -18,8 +18,9 @@ use crate::deliver::{Answer, Connection, Verdict, classify};
 use crate::event::Dialect;
 use crate::run;
 
-/// With all tries of a call.
+/// With all tries of a call, and between two of them.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const MOST_WAIT: Duration = Duration::from_secs(3);
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut sound = true;
@@ -56,7 +57,7 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
     let client = run::accoil_client(config).map_err(|error| error.to_string())?;
     let client = client.ok_or("it is not configured")?;
     let query = Query { lookup: Some(Lookup::Id("0".to_owned())), ..Query::default() };
-    let client = client.with_most_wait(READ_TIMEOUT / 6);
+    let client = client.with_most_wait(MOST_WAIT);
     match tokio::time::timeout(READ_TIMEOUT, client.get(&query)).await {
         Ok(Ok(_)) => Ok("GET /v1/accounts: reachable, and the token is taken".to_owned()),
         Ok(Err(error)) if error.is_not_found() => {

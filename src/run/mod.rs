@@ -33,7 +33,7 @@ const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 /// Open at once; further ones wait.
 const ADMIN_CONNECTIONS: usize = 64;
 /// For Accoil to take a call again, while somebody waits for an admin answer.
-const ADMIN_WAIT: Duration = Duration::from_secs(5);
+const ADMIN_WAIT: Duration = Duration::from_secs(3);
 /// For admin answers still under way when all else has stopped.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 

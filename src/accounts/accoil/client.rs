@@ -80,28 +80,32 @@ impl Found {
     }
 }
 
+/// `hide` takes the token out of what is to be shown.
 fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
-    let (status, body) = (answer.status, &answer.body);
+    let status = answer.status;
     let retry_after = deliver::retry_after(answer);
     let not_json = |reason: String| match status {
-        429 => GetError::from_object(status, &Value::Null, retry_after, &hide),
-        _ => GetError::not_json(status, reason, body, &hide),
+        // It may come from what stands before the API, and means the same.
+        429 => GetError::from_object(status, &Value::Null, retry_after),
+        _ => GetError::not_json(status, reason, &hide(&String::from_utf8_lossy(&answer.body))),
     };
-    let text = str::from_utf8(body).map_err(|error| not_json(error.to_string()))?;
+    let text = str::from_utf8(&answer.body).map_err(|error| not_json(error.to_string()))?;
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
-    let is_account = |object: &json::Object<'_>| object.contains_key("id") || object.contains_key("metrics");
-    let is_error = |object: &json::Object<'_>| matches!(object.get("error"), Some(json::Value::Object(_)));
-    let is_found = (200..300).contains(&status)
-        && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
     // Written anew it has no key twice, which a typed reading would refuse.
     let body = sent.to_string();
     let failed = || {
-        let value = serde_json::from_str(&body).unwrap_or_default();
-        GetError::from_object(status, &value, retry_after, &hide)
+        let value = serde_json::from_str(&hide(&body)).unwrap_or_default();
+        GetError::from_object(status, &value, retry_after)
     };
-    if !is_found {
+    if !((200..300).contains(&status) && is_account(&sent)) {
         return Err(failed());
     }
     let account = serde_json::from_str(&body).map_err(|_| failed())?;
     Ok(Found { account, body })
+}
+
+/// Not an error in the guise of success, nor the answer of something else at that address.
+fn is_account(sent: &json::Value<'_>) -> bool {
+    let is_error = matches!(sent.get("error"), Some(json::Value::Object(_)));
+    !is_error && (sent.get("id").is_some() || sent.get("metrics").is_some())
 }

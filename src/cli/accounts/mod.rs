@@ -14,7 +14,7 @@ use crate::config::{Config, Fault, Faults, Place};
 use crate::run;
 
 /// For Accoil to take a call again; beyond it whoever waits is told.
-const MOST_WAIT: Duration = Duration::from_secs(10);
+const MOST_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub enum Accounts {

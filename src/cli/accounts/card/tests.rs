@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::card;
 use crate::accounts::accoil::Account;
 
@@ -91,5 +94,21 @@ fn a_card_of_little_says_what_there_is() {
         ),
     ] {
         assert_eq!(card(&read(text)), expected, "{text}");
+    }
+}
+
+proptest! {
+    /// Whatever the texts are, and wherever they stand.
+    #[test]
+    fn nothing_in_a_card_steers_the_terminal(text in any::<String>(), name in any::<String>(), depth in 0..60_usize) {
+        let nested = (0..depth).fold(json!(text), |inner, at| {
+            if at % 2 == 0 { json!([inner, text]) } else { json!({ name.as_str(): inner }) }
+        });
+        let body = json!({
+            "id": text, "name": text, "metrics": {"owner_name": text, name.as_str(): text}, "traits": {name.as_str(): text},
+            "segments": [text], "insights": nested, "_expansions": {"error": text},
+        });
+        let card = card(&read(&body.to_string()));
+        prop_assert!(!card.contains(|sign: char| sign != '\n' && sign.is_control()), "{card:?}");
     }
 }
