@@ -1,5 +1,5 @@
-//! The operators' side: health, and a JSON API to see and change what runs, and an account as Accoil scores it. On a listener of its own, never on the
-//! public port.
+//! The operators' side: health, and a JSON API to see and change what runs, and to read an account of Accoil's. On a
+//! listener of its own, never on the public port.
 //!
 //! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its
 //! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
@@ -8,6 +8,7 @@ mod accounts;
 mod guard;
 mod mappings;
 mod metrics;
+mod syncs;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use mappings::reload;
 
 use crate::accounts::accoil::Cache;
+use crate::accounts::sync::Syncs;
 use crate::receive::{self, Receiver};
 
 /// What the routes share. Clones are the same.
@@ -36,11 +38,17 @@ struct Shared {
     token: Option<SecretString>,
     /// None where `[accounts]` is not configured.
     accounts: Option<Cache>,
+    syncs: Syncs,
 }
 
 impl Admin {
-    pub fn new(receiver: Receiver, token: Option<SecretString>, accounts: Option<Cache>) -> Self {
-        Self(Arc::new(Shared { receiver, token, accounts }))
+    pub fn new(
+        receiver: Receiver,
+        token: Option<SecretString>,
+        accounts: Option<Cache>,
+        syncs: Syncs,
+    ) -> Self {
+        Self(Arc::new(Shared { receiver, token, accounts, syncs }))
     }
 }
 
@@ -57,6 +65,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/reload", post(mappings::reload_now))
         .route("/api/mappings", get(mappings::list))
         .route("/api/accounts", get(accounts::get))
+        .route("/api/sync", get(syncs::show))
+        .route("/api/sync/{direction}", post(syncs::start))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
@@ -70,7 +80,8 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts and /api/mappings, and POST /api/reload";
+    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts, /api/mappings and \
+                 /api/sync, and POST /api/reload and /api/sync/DIRECTION";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 

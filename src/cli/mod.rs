@@ -12,6 +12,7 @@ mod lines;
 pub mod map;
 pub mod sandbox;
 pub mod serve;
+pub mod sync;
 pub mod test_connection;
 
 use std::io;
@@ -59,6 +60,9 @@ enum Command {
     /// Accounts as Accoil scores them
     #[command(subcommand)]
     Accounts(accounts::Accounts),
+    /// Keep Vitally's accounts and Accoil's in step, one way or the other
+    #[command(subcommand)]
+    Sync(sync::Sync),
     /// Show or explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,6 +89,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
+        Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

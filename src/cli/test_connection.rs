@@ -1,7 +1,8 @@
 //! `test-connection`: is each destination reachable, and does it take the form of the key? And the APIs that are read?
 //!
 //! An empty object, as Segment's own test posts it. Accoil checks the key itself only after it has answered
-//! (`facts/accoil.md` 1.5), so success proves the way and the form, never the key. An API that is read says at once whether it takes its token.
+//! (`facts/accoil.md` 1.5), so success proves the way and the form, never the key. An API
+//! that is read says at once whether it takes its token.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

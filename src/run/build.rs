@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
 use crate::accounts::accoil::Client;
+use crate::accounts::vitally;
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
@@ -28,18 +29,36 @@ pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError
     if faults.is_empty() { Ok(destinations) } else { Err(StartError::Mappings(MappingFaults(faults))) }
 }
 
-fn destination(section: &config::Destination, mappings: Mappings) -> Destination {
+pub(super) fn destination(section: &config::Destination, mappings: Mappings) -> Destination {
     Destination {
         name: Arc::from(section.name.as_str()),
         dialect: section.api,
         strict: section.strict,
         integration: section.integration_name.clone(),
-        money: match section.mrr_unit {
-            MrrUnit::Cents => Money::Cents,
-            MrrUnit::Dollars => Money::Dollars,
-        },
+        money: money(section.mrr_unit),
         mappings,
     }
+}
+
+pub(super) const fn money(unit: MrrUnit) -> Money {
+    match unit {
+        MrrUnit::Cents => Money::Cents,
+        MrrUnit::Dollars => Money::Dollars,
+    }
+}
+
+/// The client of `[vitally]`.
+pub(super) fn vitally(config: &Config) -> Result<Option<vitally::Client>, StartError> {
+    let client = config.vitally.as_ref().map(|one| vitally::Client::new(&one.base_url, &one.secret));
+    client.transpose().map_err(|source| StartError::Api { section: "vitally", source })
+}
+
+/// The client of `[accounts]`.
+pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
+    let Some(section) = &config.accounts else { return Ok(None) };
+    Client::new(&section.base_url, &section.token, &section.workspace_id)
+        .map(Some)
+        .map_err(|source| StartError::Api { section: "accounts", source })
 }
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
@@ -133,14 +152,6 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
                 .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
-}
-
-/// Accoil's read API, if it is configured.
-pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
-    let Some(section) = &config.accounts else { return Ok(None) };
-    Client::new(&section.base_url, &section.token, &section.workspace_id)
-        .map(Some)
-        .map_err(|source| StartError::Api { section: "accounts", source })
 }
 
 pub fn outbox_options(config: &Config) -> outbox::Options {

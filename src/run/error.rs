@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::accounts::sync::WrittenError;
 use crate::deliver::EndpointError;
 use crate::mapping::Fault;
 use crate::outbox::OpenError;
@@ -13,13 +14,14 @@ pub enum StartError {
     Mappings(MappingFaults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
-    /// Of an API that is read.
-    #[error("[{section}]: {source}")]
-    Api { section: &'static str, source: EndpointError },
     #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
+    #[error("[{section}]: {source}")]
+    Api { section: &'static str, source: EndpointError },
+    #[error(transparent)]
+    Written(#[from] WrittenError),
     #[error("stopped while starting")]
     Stopped,
 }

@@ -1,12 +1,13 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
 //! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
-//! let requests finish, stop handing out calls and let those in flight be answered, close the outbox, and last the
+//! let requests finish, stop the syncs beside that, stop handing out calls and let those in flight be answered, close the outbox, and last the
 //! admin API, so that one can watch. Whatever is not done by the deadline stays in the outbox and is done after the
 //! next start.
 
 mod build;
 mod error;
+mod syncing;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{accoil_client, destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
+pub use syncing::{SyncsAlone, admin_of_owner};
 
 use crate::accounts::accoil::Cache;
+use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::outbox::{self, Outbox};
@@ -46,10 +49,12 @@ pub struct Relay {
     pub outbox: Outbox,
     /// How each destination is doing, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
+    pub syncs: Syncs,
     receiver: Receiver,
     administering: Tasks,
     receiving: Tasks,
     delivering: Tasks,
+    syncing: Tasks,
     broken: CancellationToken,
     shutdown_timeout: Duration,
 }
@@ -65,10 +70,11 @@ impl Relay {
         let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
+        syncing::confirm(config, &outbox).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
-        let [receiving, delivering, administering] = [(); 3].map(|()| Tasks::new(&broken));
+        let [receiving, delivering, syncing, administering] = [(); 4].map(|()| Tasks::new(&broken));
         delivering.spawn(
             "count of the unclaimed",
             count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
@@ -79,7 +85,9 @@ impl Relay {
         let timeout = config.server.request_timeout;
         let receiver =
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
-        let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts);
+        let syncs = syncing::syncs(config, &outbox, statuses.clone(), &syncing).await?;
+        syncs.run_on_schedule();
+        let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
         let router = admin::router(admin);
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
@@ -93,6 +101,9 @@ impl Relay {
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);
         }
+        if let Err(error) = outbox::announce(&config.outbox.path, &admin_address.to_string()) {
+            tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
+        }
         telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
@@ -100,10 +111,12 @@ impl Relay {
             admin_address,
             outbox,
             destinations: statuses,
+            syncs,
             receiver,
             administering,
             receiving,
             delivering,
+            syncing,
             broken,
             shutdown_timeout,
         })
@@ -127,7 +140,9 @@ impl Relay {
         let left = || deadline.saturating_duration_since(Instant::now());
         self.receiver.stop();
         // A sender that is slow to finish must not use up the time of the calls in flight.
-        let received = self.receiving.stop(left().saturating_sub(self.shutdown_timeout / 3)).await;
+        let most = left().saturating_sub(self.shutdown_timeout / 3);
+        // A sync finishes what it has begun at Vitally and leaves the rest to its next run.
+        let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
         let delivered = self.delivering.stop(left()).await;
         self.outbox.close().await;
         self.administering.stop(left().min(ADMIN_GRACE)).await;

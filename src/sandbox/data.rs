@@ -39,59 +39,32 @@ enum Stage {
 
 use Stage::{Churned, Customer, Trial, Unnamed, Unused};
 
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, u32, Stage);
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, u32, Stage);
 
-/// Name, domain, tracking id, industry, city, plan, MRR.
+/// Name, domain, industry, city, plan, MRR.
 const KNOWN: [Row; USUAL] = [
-    ("TechCorp Solutions", "techcorp.com", "ext-12345", "Software", "Austin", "enterprise", 4200, Customer),
-    (
-        "Northwind Freight",
-        "northwind.example",
-        "ext-12346",
-        "Logistics",
-        "Rotterdam",
-        "growth",
-        1450,
-        Customer,
-    ),
-    ("Bluebird Analytics", "bluebird.example", "ext-12347", "Software", "Toronto", "starter", 190, Customer),
-    ("Harbor & Pine Law", "harborpine.example", "ext-12348", "Legal", "Boston", "growth", 980, Customer),
-    ("Verdant Foods", "verdant.example", "ext-12349", "Food", "Lyon", "starter", 240, Churned),
-    (
-        "Kestrel Robotics",
-        "kestrel.example",
-        "ext-12350",
-        "Manufacturing",
-        "Eindhoven",
-        "enterprise",
-        6100,
-        Customer,
-    ),
-    (
-        "Müller Präzision GmbH",
-        "mueller.example",
-        "ext-12351",
-        "Manufacturing",
-        "Stuttgart",
-        "growth",
-        1320,
-        Customer,
-    ),
-    ("Lumen Health", "lumen.example", "ext-12352", "Health", "Denver", "enterprise", 5250, Customer),
-    ("Atlas Travel", "atlas.example", "ext-12353", "Travel", "Lisbon", "growth", 760, Churned),
-    ("Papertrail HR", "papertrail.example", "ext-12354", "Software", "Melbourne", "trial", 0, Trial),
-    ("Quartz Studios", "quartz.example", "ext-12355", "Media", "Oslo", "starter", 310, Unnamed),
-    ("Summit Credit Union", "summit.example", "ext-12356", "Finance", "Calgary", "growth", 1150, Unused),
+    ("TechCorp Solutions", "techcorp.com", "Software", "Austin", "enterprise", 4200, Customer),
+    ("Northwind Freight", "northwind.example", "Logistics", "Rotterdam", "growth", 1450, Customer),
+    ("Bluebird Analytics", "bluebird.example", "Software", "Toronto", "starter", 190, Customer),
+    ("Harbor & Pine Law", "harborpine.example", "Legal", "Boston", "growth", 980, Customer),
+    ("Verdant Foods", "verdant.example", "Food", "Lyon", "starter", 240, Churned),
+    ("Kestrel Robotics", "kestrel.example", "Manufacturing", "Eindhoven", "enterprise", 6100, Customer),
+    ("Müller Präzision GmbH", "mueller.example", "Manufacturing", "Stuttgart", "growth", 1320, Customer),
+    ("Lumen Health", "lumen.example", "Health", "Denver", "enterprise", 5250, Customer),
+    ("Atlas Travel", "atlas.example", "Travel", "Lisbon", "growth", 760, Churned),
+    ("Papertrail HR", "papertrail.example", "Software", "Melbourne", "trial", 0, Trial),
+    ("Quartz Studios", "quartz.example", "Media", "Oslo", "starter", 310, Unnamed),
+    ("Summit Credit Union", "summit.example", "Finance", "Calgary", "growth", 1150, Unused),
 ];
 
 /// The first so many companies. The generated ones are known on both sides, each under an id of its own.
 pub(super) fn companies(number: usize) -> impl Iterator<Item = Company> {
     (1..).take(number).map(|place: u32| match KNOWN.get(place as usize - 1) {
-        Some((name, domain, tracking_id, industry, city, plan, mrr, stage)) => Company {
+        Some((name, domain, industry, city, plan, mrr, stage)) => Company {
             place,
             name: (*name).to_owned(),
             domain: (*domain).to_owned(),
-            tracking_id: (*tracking_id).to_owned(),
+            tracking_id: format!("ext-{}", 12344 + place),
             industry,
             city,
             plan,

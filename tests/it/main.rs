@@ -25,5 +25,6 @@ mod reference_triggers;
 mod relay;
 mod reload;
 mod sandbox;
+mod sandbox_accounts;
 mod schema;
 mod serve;

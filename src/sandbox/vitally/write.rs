@@ -22,7 +22,8 @@ pub(super) async fn create(State(sandbox): State<Sandbox>, body: Bytes) -> Respo
         Ok(change) => change,
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };
-    let (Some(external), Some(_)) = (text(&change.body, "externalId"), &change.name) else {
+    let external = text(&change.body, "externalId").filter(|id| !id.is_empty());
+    let (Some(external), Some(_)) = (external, &change.name) else {
         return refuse(StatusCode::BAD_REQUEST, "externalId and name are required.");
     };
     let mut inner = vitally.inner();
