@@ -12,6 +12,7 @@ pub mod map;
 pub mod sandbox;
 pub mod serve;
 pub mod test_connection;
+pub mod vitally;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ enum Command {
     /// What could not be delivered or mapped: list, show, export, replay or purge it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Vitally's accounts: read and write them
+    #[command(subcommand)]
+    Vitally(vitally::Vitally),
     /// Show or explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -80,6 +84,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
+        Command::Vitally(what) => vitally::run(what, file).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

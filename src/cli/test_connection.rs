@@ -1,4 +1,4 @@
-//! `test-connection`: is each destination reachable, and does it take the form of the key?
+//! `test-connection`: is each destination reachable, and does it take the form of the key? Is Vitally, and its secret?
 //!
 //! An empty object, as Segment's own test posts it. Accoil checks the key itself only after it has answered
 //! (`facts/accoil.md` 1.5), so success proves the way and the form, never the key.
@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::accoil;
-use crate::config::{Config, Destination};
+use crate::accounts::vitally::{Client, Listing};
+use crate::config::{Config, Destination, Vitally};
 use crate::deliver::{Answer, Connection, Verdict, classify};
 use crate::event::Dialect;
 use crate::run;
@@ -28,10 +29,26 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         };
         writeln!(out, "{word}  {}  {}  {text}", destination.name, destination.base_url)?;
     }
+    if let Some(vitally) = &config.vitally {
+        let outcome = call_vitally(vitally).await;
+        sound &= outcome.is_ok();
+        let (word, text) = match outcome {
+            Ok(()) => ("ok", "an account list was read: the secret is right".to_owned()),
+            Err(error) => ("FAILED", format!("{error:#}")),
+        };
+        writeln!(out, "{word}  vitally  {}  {text}", vitally.base_url)?;
+    }
     super::say(
         "Accoil checks a key only after it has answered: look there for your data to be sure of the key.",
     );
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The probe of `facts/vitally.md` 11.
+async fn call_vitally(vitally: &Vitally) -> anyhow::Result<()> {
+    let client = Client::new(&vitally.base_url, &vitally.secret)?;
+    client.list(&Listing { limit: 1, ..Listing::sweep() }).await?;
+    Ok(())
 }
 
 async fn call(destination: &Destination) -> Result<String, String> {

@@ -45,7 +45,10 @@ impl Accounts {
 
 impl Vitally {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self { secret: section.need_secret("secret", "secret_file", value::vitally_secret), base_url: vitally_url(section) }
+        Self {
+            secret: section.need_secret("secret", "secret_file", value::vitally_secret),
+            base_url: vitally_url(section),
+        }
     }
 }
 

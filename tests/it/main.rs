@@ -26,3 +26,4 @@ mod reload;
 mod sandbox;
 mod schema;
 mod serve;
+mod vitally;

@@ -20,11 +20,11 @@ pub(super) use chunks::{
     Progress, after, chunk_bytes, delete, forget, insert, last_id, progress, remember, remembered,
     save_progress,
 };
-use kept::{time, unsigned};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
     From, Removed, bury, bytes, dead_letter, dead_letters, reject, rejects, remove, remove_old, remove_oldest,
 };
+use kept::{time, unsigned};
 pub use parked::Parked;
 pub(super) use parked::{
     last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_of_source, parked_users,
