@@ -2,14 +2,17 @@
 //!
 //! One odd field never costs its account. What was read this way is only compared and shown; nothing is guessed.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
-/// Text that says something; a number is its digits.
+use crate::json::write_number;
+
+/// Text that says something; a number is its digits, `456.0` those of `456`.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) if !text.trim().is_empty() => Some(text),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(digits(&number)),
         _ => None,
     })
 }
@@ -25,6 +28,28 @@ pub(super) fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<Stri
         Value::Object(map) => map,
         _ => Map::new(),
     })
+}
+
+/// What an object holds; of anything else, null included, nothing. Every field of `T` is lenient itself.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(if value.is_object() { T::deserialize(value).unwrap_or_default() } else { T::default() })
+}
+
+/// The items; of anything but an array none.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    })
+}
+
+fn digits(number: &Number) -> String {
+    let mut text = Vec::new();
+    write_number(number, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// A number, or text that is one in JSON's own writing.

@@ -7,6 +7,7 @@
 mod guard;
 mod mappings;
 mod metrics;
+mod syncs;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use mappings::reload;
 
+use crate::accounts::sync::Syncs;
 use crate::receive::{self, Receiver};
 
 /// What the routes share. Clones are the same.
@@ -32,11 +34,12 @@ struct Shared {
     receiver: Receiver,
     /// None only where the listener is on loopback.
     token: Option<SecretString>,
+    syncs: Syncs,
 }
 
 impl Admin {
-    pub fn new(receiver: Receiver, token: Option<SecretString>) -> Self {
-        Self(Arc::new(Shared { receiver, token }))
+    pub fn new(receiver: Receiver, token: Option<SecretString>, syncs: Syncs) -> Self {
+        Self(Arc::new(Shared { receiver, token, syncs }))
     }
 }
 
@@ -52,6 +55,8 @@ pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/api/reload", post(mappings::reload_now))
         .route("/api/mappings", get(mappings::list))
+        .route("/api/sync", get(syncs::show))
+        .route("/api/sync/{direction}", post(syncs::start))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()

@@ -11,6 +11,7 @@ mod lines;
 pub mod map;
 pub mod sandbox;
 pub mod serve;
+pub mod sync;
 pub mod test_connection;
 pub mod vitally;
 
@@ -59,6 +60,9 @@ enum Command {
     /// Vitally's accounts: read and write them
     #[command(subcommand)]
     Vitally(vitally::Vitally),
+    /// Keep Vitally's accounts and Accoil's in step, one way or the other
+    #[command(subcommand)]
+    Sync(sync::Sync),
     /// Show or explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,6 +89,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Vitally(what) => vitally::run(what, file).await,
+        Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

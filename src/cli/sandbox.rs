@@ -1,4 +1,4 @@
-//! `accoil-relay sandbox`: the stand-in Accoil alone, until Ctrl-C.
+//! `accoil-relay sandbox`: the stand-in Accoil and Vitally alone, until Ctrl-C.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::{Options, Sandbox};
 
-/// Runs a stand-in Accoil that keeps and shows what it is sent.
+/// Runs a stand-in Accoil that keeps and shows what it is sent, and a stand-in Vitally beside it.
 #[derive(Debug, clap::Args)]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one
@@ -18,17 +18,21 @@ pub struct SandboxArgs {
     /// How many requests to keep and show, the newest; 0 only counts them
     #[arg(long, value_name = "NUMBER", default_value_t = Options::default().keep)]
     pub keep: usize,
+    /// How many companies have accounts there, in both
+    #[arg(long, value_name = "NUMBER", default_value_t = Options::default().accounts)]
+    pub accounts: usize,
 }
 
 pub async fn run(args: SandboxArgs) -> anyhow::Result<()> {
-    let SandboxArgs { listen, keep } = args;
+    let SandboxArgs { listen, keep, accounts } = args;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
     announce(listener.local_addr()?);
 
     let stop = CancellationToken::new();
-    let serving = Sandbox::new(Options { keep, ..Options::default() }).serve(listener, stop.clone());
+    let sandbox = Sandbox::new(Options { keep, accounts, ..Options::default() });
+    let serving = sandbox.serve(listener, stop.clone());
     tokio::pin!(serving);
     tokio::select! {
         served = &mut serving => return served.context("the sandbox stopped serving"),
@@ -47,9 +51,11 @@ fn announce(address: SocketAddr) {
     // Talk, not data: nobody is harmed if stderr is closed.
     drop(write!(
         std::io::stderr(),
-        "Sandbox: a stand-in Accoil. Nothing that is sent here goes any further.\n\
+        "Sandbox: a stand-in Accoil and Vitally. Nothing that is sent here goes any further.\n\
          {warning}\
          \x20 send to    http://{address}  (/v2/*, /v1/*, /segment; any key)\n\
+         \x20 accounts   http://{address}/v1/accounts  (any token that begins with accoil_)\n\
+         \x20 vitally    http://{address}/resources/accounts  (any token; writes at /vitally/writes)\n\
          \x20 received   http://{address}/received\n\
          \x20 faults     http://{address}/faults\n\
          Ctrl-C stops it.\n"

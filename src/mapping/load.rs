@@ -23,6 +23,9 @@ pub const PRESETS: [(&str, &str); 2] = [
     ("amplitude", include_str!("../../mappings/amplitude.toml")),
 ];
 
+/// What the sync from Vitally sends; no destination asks for it by name.
+const VITALLY: &str = include_str!("../../mappings/vitally.toml");
+
 /// A mapping file may not be larger.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -44,12 +47,15 @@ impl Mappings {
         for name in names_or_paths {
             loading.source(name, relative_to);
         }
-        let Loading { mappings: list, faults, warnings, .. } = loading;
-        if !faults.is_empty() {
-            return Err(faults);
-        }
         let (names_or_paths, directory) = (names_or_paths.to_vec(), relative_to.to_owned());
-        Ok(Mappings { list, warnings, names_or_paths, directory })
+        Ok(Mappings { names_or_paths, directory, ..loading.conclude()? })
+    }
+
+    /// The mapping by which Vitally's accounts become group calls.
+    pub fn of_vitally() -> Result<Mappings, Vec<Fault>> {
+        let mut loading = Loading::default();
+        loading.toml("mapping vitally", VITALLY);
+        loading.conclude()
     }
 
     /// Reads the same presets and files once more, as they are now.
@@ -83,6 +89,11 @@ pub(super) struct Loading {
 }
 
 impl Loading {
+    fn conclude(self) -> Result<Mappings, Vec<Fault>> {
+        let Self { mappings: list, faults, warnings, .. } = self;
+        if faults.is_empty() { Ok(Mappings { list, warnings, ..Mappings::default() }) } else { Err(faults) }
+    }
+
     fn source(&mut self, name: &str, relative_to: &Path) {
         if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
             return self.toml(&format!("preset {name}"), text);

@@ -33,6 +33,7 @@ mod command;
 mod derived;
 mod frame;
 mod handle;
+mod owner;
 mod recent;
 mod recover;
 mod space;
@@ -52,6 +53,7 @@ use crate::decode::Form;
 pub use archive::Archive;
 pub use derived::Delivered;
 pub use handle::{ChangeError, Outbox, ReadError};
+pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use sqlite::{DeadLetter, Filter, Kind, OpenError, Parked, StoredReject};
 

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
+use crate::accounts::{self, vitally};
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
@@ -27,18 +28,36 @@ pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError
     if faults.is_empty() { Ok(destinations) } else { Err(StartError::Mappings(MappingFaults(faults))) }
 }
 
-fn destination(section: &config::Destination, mappings: Mappings) -> Destination {
+pub(super) fn destination(section: &config::Destination, mappings: Mappings) -> Destination {
     Destination {
         name: Arc::from(section.name.as_str()),
         dialect: section.api,
         strict: section.strict,
         integration: section.integration_name.clone(),
-        money: match section.mrr_unit {
-            MrrUnit::Cents => Money::Cents,
-            MrrUnit::Dollars => Money::Dollars,
-        },
+        money: money(section.mrr_unit),
         mappings,
     }
+}
+
+pub(super) const fn money(unit: MrrUnit) -> Money {
+    match unit {
+        MrrUnit::Cents => Money::Cents,
+        MrrUnit::Dollars => Money::Dollars,
+    }
+}
+
+/// The client of `[vitally]`.
+pub(super) fn vitally(config: &Config) -> Result<Option<vitally::Client>, StartError> {
+    let client = config.vitally.as_ref().map(|one| vitally::Client::new(&one.base_url, &one.secret));
+    client.transpose().map_err(|source| StartError::Api { section: "vitally", source })
+}
+
+/// The client of `[accounts]`.
+pub(super) fn accoil(config: &Config) -> Result<Option<Arc<accounts::accoil::Client>>, StartError> {
+    let client =
+        |one: &config::Accounts| accounts::accoil::Client::new(&one.base_url, &one.token, &one.workspace_id);
+    let client = config.accounts.as_ref().map(client).transpose();
+    Ok(client.map_err(|source| StartError::Api { section: "accounts", source })?.map(Arc::new))
 }
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::accounts::sync::WrittenError;
 use crate::deliver::EndpointError;
 use crate::mapping::Fault;
 use crate::outbox::OpenError;
@@ -17,6 +18,10 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
+    #[error("[{section}]: {source}")]
+    Api { section: &'static str, source: EndpointError },
+    #[error(transparent)]
+    Written(#[from] WrittenError),
     #[error("stopped while starting")]
     Stopped,
 }
@@ -35,6 +40,6 @@ impl fmt::Display for MappingFaults {
 impl StartError {
     /// Whether it is the configuration that is to be mended.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Mappings(_) | Self::Endpoint { .. })
+        matches!(self, Self::Mappings(_) | Self::Endpoint { .. } | Self::Api { .. })
     }
 }

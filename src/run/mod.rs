@@ -1,12 +1,13 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
 //! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
-//! let requests finish, stop handing out calls and let those in flight be answered, close the outbox, and last the
+//! let requests finish, stop the syncs beside that, stop handing out calls and let those in flight be answered, close the outbox, and last the
 //! admin API, so that one can watch. Whatever is not done by the deadline stays in the outbox and is done after the
 //! next start.
 
 mod build;
 mod error;
+mod syncing;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
+pub use syncing::{SyncsAlone, admin_of_owner};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
@@ -47,6 +49,7 @@ pub struct Relay {
     administering: Tasks,
     receiving: Tasks,
     delivering: Tasks,
+    syncing: Tasks,
     broken: CancellationToken,
     shutdown_timeout: Duration,
 }
@@ -63,7 +66,7 @@ impl Relay {
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
-        let [receiving, delivering, administering] = [(); 3].map(|()| Tasks::new(&broken));
+        let [receiving, delivering, syncing, administering] = [(); 4].map(|()| Tasks::new(&broken));
         delivering.spawn(
             "count of the unclaimed",
             count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
@@ -74,7 +77,9 @@ impl Relay {
         let timeout = config.server.request_timeout;
         let receiver =
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
-        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone()));
+        let syncs = syncing::syncs(config, &outbox, statuses.clone(), &syncing).await?;
+        syncs.run_on_schedule();
+        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone(), syncs));
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
         administering.spawn("admin listener", serving);
@@ -87,6 +92,9 @@ impl Relay {
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);
         }
+        if let Err(error) = outbox::announce(&config.outbox.path, &admin_address.to_string()) {
+            tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
+        }
         telemetry::started(address, admin_address, &config.outbox.path);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
@@ -98,6 +106,7 @@ impl Relay {
             administering,
             receiving,
             delivering,
+            syncing,
             broken,
             shutdown_timeout,
         })
@@ -121,7 +130,9 @@ impl Relay {
         let left = || deadline.saturating_duration_since(Instant::now());
         self.receiver.stop();
         // A sender that is slow to finish must not use up the time of the calls in flight.
-        let received = self.receiving.stop(left().saturating_sub(self.shutdown_timeout / 3)).await;
+        let most = left().saturating_sub(self.shutdown_timeout / 3);
+        // A sync finishes what it has begun at Vitally and leaves the rest to its next run.
+        let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
         let delivered = self.delivering.stop(left()).await;
         self.outbox.close().await;
         self.administering.stop(left().min(ADMIN_GRACE)).await;

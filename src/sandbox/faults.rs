@@ -7,17 +7,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::header::RETRY_AFTER;
 use ::http::{HeaderValue, StatusCode};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use hyper::body::{Body as HttpBody, Frame};
 use serde::{Deserialize, Serialize};
 
+use super::http::ReadError;
 use super::{Sandbox, contract, http, received};
 
 /// More rules than this are refused: each is looked at for every request.
@@ -31,7 +34,7 @@ const RULE_LIMIT: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Only requests to this path.
+    /// Only requests to this path, percent-encoded as it is sent, without a query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Only requests whose body names this user (`userId`, in v1 `user_id`).
@@ -193,6 +196,32 @@ pub(super) fn broken_off() -> Response {
     }
 
     Response::new(Body::new(Fails))
+}
+
+/// Around the routes of the account APIs: a fault that is due strikes before anything else looks at the request.
+///
+/// As for events: refused or closed without a 2xx status, the request is not carried out; with one it is, and only the
+/// answer is another, late or lost.
+pub(super) async fn around(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match http::read(body, sandbox.0.body_limit).await {
+        Ok(body) => body,
+        Err(ReadError::TooLarge { .. }) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(error) => return http::message(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let fault = sandbox.faults().strike(parts.uri.path(), &body).unwrap_or_default();
+    let response = match fault.answer() {
+        Some(refusal) if !refusal.status().is_success() => refusal,
+        None if fault.close => broken_off(),
+        instead => {
+            let usual = next.run(Request::from_parts(parts, Body::from(body))).await;
+            instead.unwrap_or(usual)
+        }
+    };
+    if let Some(delay) = fault.delay_ms {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+    if fault.close { broken_off() } else { response }
 }
 
 pub(super) fn routes() -> Router<Sandbox> {

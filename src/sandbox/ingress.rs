@@ -48,6 +48,9 @@ async fn accept(State(sandbox): State<Sandbox>, request: Request) -> Response {
         body: body.as_deref().map(Box::from),
         status: (!fault.close).then(|| response.status()),
     });
+    if let (true, Some(body)) = (accepted, &body) {
+        sandbox.accounts().learn(path, body);
+    }
     // Only the answer is late: a sender that gives up meanwhile has been heard all the same.
     if let Some(delay) = fault.delay_ms {
         tokio::time::sleep(Duration::from_millis(delay)).await;

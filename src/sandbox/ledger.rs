@@ -41,29 +41,41 @@ pub(super) struct Entry {
     pub(super) call: Call,
 }
 
-/// The newest requests, within a number and a size.
-#[derive(Debug, Default)]
-struct Newest {
-    entries: VecDeque<Arc<Entry>>,
+/// The newest of what came, within a number and a size.
+#[derive(Debug)]
+pub(super) struct Newest<T> {
+    /// Each with its size.
+    entries: VecDeque<(T, usize)>,
     bytes: usize,
 }
 
-impl Newest {
-    fn push(&mut self, entry: Entry, keep: usize) {
-        self.bytes += entry.call.size();
-        self.entries.push_back(Arc::new(entry));
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<T> Newest<T> {
+    pub(super) fn push(&mut self, entry: T, size: usize, keep: usize) {
+        self.bytes += size;
+        self.entries.push_back((entry, size));
         while self.entries.len() > keep || self.bytes > KEPT_BYTES {
-            let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.call.size();
+            let Some((_, size)) = self.entries.pop_front() else { break };
+            self.bytes -= size;
         }
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|(entry, _)| entry)
     }
 }
 
 #[derive(Debug, Default)]
 struct Lists {
     last_sequence: u64,
-    received: Newest,
-    refused: Newest,
+    received: Newest<Arc<Entry>>,
+    refused: Newest<Arc<Entry>>,
 }
 
 /// The kept requests at one moment, oldest first.
@@ -100,9 +112,10 @@ impl Ledger {
     fn keep(&self, accepted: bool, call: Call) {
         let mut lists = self.lists();
         lists.last_sequence += 1;
+        let size = call.size();
         let entry = Entry { sequence: lists.last_sequence, at: Utc::now(), call };
         let list = if accepted { &mut lists.received } else { &mut lists.refused };
-        list.push(entry, self.keep);
+        list.push(Arc::new(entry), size, self.keep);
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -127,7 +140,7 @@ impl Ledger {
     /// Both lists as they are now: looked at without holding up the requests that come meanwhile.
     pub(super) fn snapshot(&self) -> Snapshot {
         let lists = self.lists();
-        let copy = |list: &Newest| list.entries.iter().cloned().collect();
+        let copy = |list: &Newest<_>| list.iter().cloned().collect();
         Snapshot { received: copy(&lists.received), refused: copy(&lists.refused) }
     }
 

@@ -1,11 +1,12 @@
 //! Every log field and metric name, in one place; logs go to stderr, never a body, a key or a personal value in them.
 //!
-//! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`.
+//! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`, `sync.direction`.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::accounts::sync::Summary;
 use crate::config::{Log, LogFormat};
 use crate::mapping::Fault;
 use crate::outbox::Recovered;
@@ -85,6 +86,33 @@ pub fn mappings_refused(faults: &[Fault]) {
         tracing::error!(mapping.fault = %fault, "a mapping file cannot be used");
     }
     tracing::error!("the mapping files were read again but have faults; those in force before stay in force");
+}
+
+/// A sync between Vitally and Accoil has ended.
+pub fn synced(summary: &Summary) {
+    let direction = summary.direction.name();
+    let (skipped, unknown, failed) = (summary.skipped.len(), summary.unknown.len(), summary.failed.len());
+    if summary.is_success() {
+        tracing::info!(
+            sync.direction = direction,
+            sync.accounts = summary.accounts,
+            sync.written = summary.written,
+            sync.unchanged = summary.unchanged,
+            sync.skipped = skipped,
+            sync.unknown = unknown,
+            "a sync has ended"
+        );
+    } else {
+        let reason = summary.ended.as_deref().or(summary.failed.first().map(|first| first.reason.as_str()));
+        tracing::error!(
+            sync.direction = direction,
+            sync.accounts = summary.accounts,
+            sync.written = summary.written,
+            sync.failed = failed,
+            error.message = reason,
+            "a sync has ended, but not every account was seen to"
+        );
+    }
 }
 
 pub fn stopped(in_time: bool) {

@@ -24,6 +24,7 @@ mod reference_triggers;
 mod relay;
 mod reload;
 mod sandbox;
+mod sandbox_accounts;
 mod schema;
 mod serve;
 mod vitally;

@@ -1,5 +1,16 @@
 //! Accoil's read API, `GET /v1/accounts` (`seeds/accoil-get-accounts.txt`, `facts/accoil.md` 5).
+//!
+//! A [`Query`] names one account, the [`Client`] reads it, a [`Cache`] before it spares Accoil what it would answer
+//! alike. Nothing is ever written here, and no message has the token in it.
 
 mod account;
+mod cache;
+mod client;
+mod error;
+mod query;
 
 pub use account::{Account, Expansions, Metrics};
+pub use cache::{Cache, Cached};
+pub use client::{Client, Found};
+pub use error::{GetError, Refusal};
+pub use query::{Expand, Lookup, Query, QueryError};

@@ -90,7 +90,7 @@ impl Sort {
 }
 
 /// The path of one account, by Vitally's id or by the externalId.
-pub(super) fn account(id: &str) -> Result<String, VitallyError> {
+pub(in crate::accounts) fn account(id: &str) -> Result<String, VitallyError> {
     Ok(format!("/resources/accounts/{}", segment(id)?))
 }
 

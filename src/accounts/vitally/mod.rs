@@ -12,6 +12,7 @@ mod write;
 pub use account::Account;
 pub use client::Client;
 pub use error::VitallyError;
+pub(super) use listing::account as account_path;
 pub use listing::{Listing, MOST_A_PAGE, Sort, Status};
 pub use pages::{Listed, Page, Pages};
 pub use write::{Changes, New};

@@ -129,7 +129,11 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let lock = options.map_err(file)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
+        Ok(()) => {
+            // What the last owner said of itself.
+            lock.set_len(0).map_err(file)?;
+            Ok(Lock(lock))
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(file(source)),
     }

@@ -1,0 +1,84 @@
+//! `GET /v1/accounts`: one call an account, its answer judged. Reads only.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::account::Account;
+use super::error::GetError;
+use super::query::Query;
+use crate::accounts::budget::Budget;
+use crate::accounts::http::{Call, Caller};
+use crate::deliver::{self, Answer, Endpoint, EndpointError};
+use crate::json;
+
+/// Accoil's read API with one workspace's token. Shared behind an `Arc`.
+#[derive(Debug)]
+pub struct Client {
+    caller: Caller,
+    /// To take it out of what is shown.
+    token: SecretString,
+    workspace_id: String,
+}
+
+/// An account that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    pub account: Account,
+    /// The JSON object that Accoil sent, on one line; order and unknown fields are kept.
+    pub body: String,
+}
+
+impl Client {
+    /// `workspace_id` is for queries that name none.
+    pub fn new(base_url: &str, token: &SecretString, workspace_id: &str) -> Result<Self, EndpointError> {
+        let authorization = format!("Bearer {}", token.expose_secret());
+        let endpoint = Endpoint::new(base_url)?.with_authorization(&authorization)?;
+        // Its limit is not published (`facts/accoil.md` 5.2).
+        let caller = Caller::new(endpoint, Budget::unknown());
+        Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
+    }
+
+    pub fn workspace_id(&self) -> &str {
+        &self.workspace_id
+    }
+
+    /// The account that the query names. A match is Accoil's: whether it is the account that was meant is not looked
+    /// at. Waits as long as Accoil asks to, and tries again what may pass.
+    pub async fn get(&self, query: &Query) -> Result<Found, GetError> {
+        let lookup = query.lookup.as_ref().ok_or(GetError::MissingLookup)?;
+        let path = query.path(lookup, &self.workspace_id)?;
+        let answer = self.caller.send(Call::get(path)).await?;
+        read(&answer, |text| self.hide(text))
+    }
+
+    fn hide(&self, text: &str) -> String {
+        let token = self.token.expose_secret();
+        if token.is_empty() { text.to_owned() } else { text.replace(token, "(the token)") }
+    }
+}
+
+fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
+    let (status, body) = (answer.status, &answer.body);
+    let retry_after = deliver::retry_after(answer);
+    let not_json = |reason: String| match status {
+        429 => GetError::from_object(status, &Value::Null, retry_after, &hide),
+        _ => GetError::not_json(status, reason, body, &hide),
+    };
+    let text = str::from_utf8(body).map_err(|error| not_json(error.to_string()))?;
+    let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
+    let is_account = |object: &json::Object<'_>| object.contains_key("id") || object.contains_key("metrics");
+    let is_error = |object: &json::Object<'_>| matches!(object.get("error"), Some(json::Value::Object(_)));
+    let is_found = (200..300).contains(&status)
+        && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
+    // Written anew it has no key twice, which a typed reading would refuse.
+    let body = sent.to_string();
+    let failed = || {
+        let value = serde_json::from_str(&body).unwrap_or_default();
+        GetError::from_object(status, &value, retry_after, &hide)
+    };
+    if !is_found {
+        return Err(failed());
+    }
+    let account = serde_json::from_str(&body).map_err(|_| failed())?;
+    Ok(Found { account, body })
+}

@@ -1,0 +1,124 @@
+//! Why an account could not be read, in words for a person that say what to do.
+//!
+//! What Accoil wrote is kept, without its control characters and without the token, should something send it back.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::query::QueryError;
+use crate::accounts::http::HttpError;
+use crate::accounts::plain;
+
+/// Of an answer that is not JSON so much is shown.
+const MOST_EXCERPT: usize = 200;
+/// Of one text in an error's body.
+const MOST_SAID: usize = 500;
+
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    /// Not even asked: the API needs one (`seeds/accoil-get-accounts.txt`).
+    #[error(
+        "no account is named: give its id, or match_type (domain, name, intercom_id, salesforce_id, tracking_id or a \
+         trait of your own) and match_value"
+    )]
+    MissingLookup,
+    /// Not even asked.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("Accoil does not take the request (400{0}): check workspace_id, match_type and expand")]
+    BadRequest(Refusal),
+    /// 401, and 403, which is not documented.
+    #[error(
+        "Accoil refuses the API token{0}: make one in Accoil under Settings > Product Settings > API Token and \
+         set it as accounts.token; it begins with accoil_ and is not the key that events are sent with"
+    )]
+    Unauthorized(Refusal),
+    #[error(
+        "Accoil has no such account (404{0}): check the value, which must be exact, and the workspace_id"
+    )]
+    NotFound(Refusal),
+    #[error("Accoil takes no more requests just now (429{refusal}): ask again {}", when(*.retry_after))]
+    RateLimited { refusal: Refusal, retry_after: Option<Duration> },
+    /// JSON that is no account and no documented error.
+    #[error(
+        "Accoil answered {status} with {what}{refusal}: is accounts.base_url right? Else it may pass, ask again later"
+    )]
+    Unexpected { status: u16, what: &'static str, refusal: Refusal },
+    /// A proxy's page, say.
+    #[error(
+        "what answered {status} is not JSON ({reason}): is accounts.base_url right, and is no proxy between? It began: \
+         {excerpt}"
+    )]
+    NotJson { status: u16, reason: String, excerpt: String },
+    #[error("Accoil's read API could not be asked: {0}; is accounts.base_url right?")]
+    Http(#[from] HttpError),
+}
+
+/// What an error's body says, as `{"error": {"code", "message", "details"}}`. Shown as what follows a status.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Refusal {
+    /// `missing_lookup_parameter`, `unauthorized`, `not_found`; empty if there is none.
+    pub code: String,
+    pub message: String,
+    pub details: Option<Value>,
+}
+
+impl GetError {
+    /// Accoil says that it has no such account; not a 404 of somebody else.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound(_))
+    }
+
+    /// What an answer with this JSON object means, that is no account. `hide` takes secrets out of a text.
+    pub(super) fn from_object(
+        status: u16,
+        body: &Value,
+        retry_after: Option<Duration>,
+        hide: impl Fn(&str) -> String,
+    ) -> Self {
+        let refusal = body.get("error").filter(|error| error.is_object()).map(|error| {
+            let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
+            Refusal {
+                code: plain(&hide(text("code")), MOST_SAID),
+                message: plain(&hide(text("message")), MOST_SAID),
+                details: error.get("details").filter(|details| !details.is_null()).cloned(),
+            }
+        });
+        match (status, refusal) {
+            (429, refusal) => Self::RateLimited { refusal: refusal.unwrap_or_default(), retry_after },
+            (400, Some(refusal)) => Self::BadRequest(refusal),
+            (401 | 403, Some(refusal)) => Self::Unauthorized(refusal),
+            // Without an error's body it is the answer of something else at that address.
+            (404, Some(refusal)) => Self::NotFound(refusal),
+            (_, Some(refusal)) => Self::Unexpected { status, what: "an error", refusal },
+            (_, None) => {
+                Self::Unexpected { status, what: "JSON that is no account", refusal: Refusal::default() }
+            }
+        }
+    }
+
+    pub(super) fn not_json(status: u16, reason: String, body: &[u8], hide: impl Fn(&str) -> String) -> Self {
+        let begin = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
+        Self::NotJson { status, reason, excerpt: plain(&hide(&begin), MOST_EXCERPT) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for text in [&self.code, &self.message] {
+            if !text.is_empty() {
+                write!(formatter, ", {text}")?;
+            }
+        }
+        match &self.details {
+            Some(details) => write!(formatter, ", {}", plain(&details.to_string(), MOST_SAID)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn when(after: Option<Duration>) -> String {
+    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs().max(1)))
+}

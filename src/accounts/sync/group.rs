@@ -1,0 +1,125 @@
+//! A Vitally account as the group event that Accoil is told: pure.
+//!
+//! What cannot be read as what it should be is left out with a warning; nothing is guessed.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value};
+
+use crate::accounts::lenient;
+use crate::accounts::vitally::Account;
+
+/// What travels, beside name and creation.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    pub plan_trait: String,
+    pub status_trait: String,
+    /// The status of an account that has churned.
+    pub churned_status: String,
+    /// Further traits, by their flat keys.
+    pub traits: Vec<String>,
+}
+
+/// The event, as JSON in the Segment spec's shape, and what was left out of it.
+pub(super) fn event(
+    account: &Account,
+    group: &str,
+    carried: &Carried,
+    now: DateTime<Utc>,
+) -> (Value, Vec<String>) {
+    let mut warnings = Vec::new();
+    let mut traits = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            traits.entry(key).or_insert(value);
+        }
+    };
+    put("name", account.name.clone().map(Value::from));
+    put("createdAt", account.created_at.clone().map(Value::from));
+    put("status", status(account, carried, now).map(Value::from));
+    put("plan", word(account, &carried.plan_trait).map(Value::from));
+    put("mrr", mrr(account, &mut warnings));
+    for key in &carried.traits {
+        put(key, account.traits.get(key).cloned());
+    }
+    let timestamp = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let event =
+        serde_json::json!({"type": "group", "groupId": group, "traits": traits, "timestamp": timestamp});
+    (event, warnings)
+}
+
+/// Churned, else what the trait says, else on trial while the trial lasts.
+fn status(account: &Account, carried: &Carried, now: DateTime<Utc>) -> Option<String> {
+    let is = |time: &Option<String>, holds: fn(DateTime<Utc>, DateTime<Utc>) -> bool| {
+        time.as_deref().and_then(time_of).is_some_and(|at| holds(at, now))
+    };
+    if is(&account.churned_at, |at, now| at <= now) {
+        return Some(carried.churned_status.clone());
+    }
+    let on_trial = || is(&account.trial_end_date, |at, now| at > now).then(|| "trial".to_owned());
+    word(account, &carried.status_trait).or_else(on_trial)
+}
+
+/// A trait that is text or a number.
+fn word(account: &Account, key: &str) -> Option<String> {
+    match account.traits.get(key)? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn mrr(account: &Account, warnings: &mut Vec<String>) -> Option<Value> {
+    let value = account.mrr.as_ref().filter(|value| !value.is_null())?;
+    let number = lenient::to_number(value);
+    if number.is_none() {
+        warnings.push("mrr is no number and was left out".to_owned());
+    }
+    number.map(Value::Number)
+}
+
+/// A time with a zone, or a date alone, which is its midnight UTC.
+pub(super) fn time_of(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
+    let date = || Some(text.parse::<chrono::NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
+    time.or_else(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried() -> Carried {
+        Carried {
+            plan_trait: "plan".to_owned(),
+            status_trait: "status".to_owned(),
+            churned_status: "canceled".to_owned(),
+            traits: vec!["hspot.city".to_owned(), "seats".to_owned(), "plan".to_owned()],
+        }
+    }
+
+    #[test]
+    fn an_account_becomes_a_group_with_what_can_be_read_of_it() {
+        for (account, expected, warned) in [
+            (
+                r#"{"name":"Acme","createdAt":"2024-01-02T00:00:00.000Z","mrr":99.5,
+                    "traits":{"plan":"pro","status":"paid","hspot.city":"Oslo","seats":3,"other":1}}"#,
+                r#"{"createdAt":"2024-01-02T00:00:00.000Z","hspot.city":"Oslo","mrr":99.5,"name":"Acme","plan":"pro","seats":3,"status":"paid"}"#,
+                0,
+            ),
+            (r#"{"churnedAt":"2025-01-01","traits":{"status":"paid"}}"#, r#"{"status":"canceled"}"#, 0),
+            (r#"{"churnedAt":"2999-01-01","traits":{"status":"paid"}}"#, r#"{"status":"paid"}"#, 0),
+            (r#"{"trialEndDate":"2999-01-01T00:00:00Z","traits":{}}"#, r#"{"status":"trial"}"#, 0),
+            (r#"{"trialEndDate":"2020-01-01","traits":{"status":""}}"#, "{}", 0),
+            (r#"{"mrr":" 1200 ","traits":{"plan":7}}"#, r#"{"mrr":1200,"plan":"7"}"#, 0),
+            (r#"{"mrr":"a lot","traits":{"plan":null,"seats":null}}"#, "{}", 1),
+            (r#"{"mrr":null,"traits":null}"#, "{}", 0),
+        ] {
+            let account: Account = serde_json::from_str(account).unwrap();
+            let now = "2026-01-02T03:04:05Z".parse().unwrap();
+            let (event, warnings) = super::event(&account, "g", &carried(), now);
+            assert_eq!((event["traits"].to_string(), warnings.len()), (expected.to_owned(), warned));
+            assert_eq!((&event["groupId"], &event["type"]), (&Value::from("g"), &Value::from("group")));
+        }
+    }
+}

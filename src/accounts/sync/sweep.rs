@@ -1,0 +1,101 @@
+//! Reads every Vitally account once, and tells apart those that a sync can name from those it must leave alone.
+//!
+//! Sorted by creation, so that writing during the sweep moves nothing (`facts/vitally.md` 0). Two accounts with one id
+//! for the other side are both left alone: nobody knows which of them is meant.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Named, Problem, Report, Reports};
+use crate::accounts::vitally::{Account, Client, Listing, Pages, VitallyError};
+
+/// One account to be seen to.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) named: Named,
+    /// By which the other side knows it.
+    pub(super) key: String,
+    /// What the sync keeps of it.
+    pub(super) kept: T,
+}
+
+/// All that a sweep found.
+#[derive(Debug)]
+pub(super) struct Swept<T> {
+    pub(super) entries: Vec<Entry<T>>,
+    pub(super) skipped: Vec<Problem>,
+}
+
+impl<T> Swept<T> {
+    pub(super) const fn accounts(&self) -> usize {
+        self.entries.len() + self.skipped.len()
+    }
+}
+
+/// Why not all accounts were read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SweepError {
+    #[error("Vitally: {0}")]
+    Vitally(#[from] VitallyError),
+    #[error("it was told to stop before all accounts were read from Vitally")]
+    Stopped,
+}
+
+/// Reads all accounts, churned ones too. `key` is by what the other side knows an account, or why it cannot; `keep` is
+/// all that stays in memory of it.
+pub(super) async fn sweep<T>(
+    client: &Client,
+    reports: &Reports,
+    stop: &CancellationToken,
+    key: impl Fn(&Account) -> Result<String, String>,
+    mut keep: impl FnMut(Account) -> T,
+) -> Result<Swept<T>, SweepError> {
+    let mut pages = Pages::new(client, Listing::sweep());
+    let mut swept = Swept { entries: Vec::new(), skipped: Vec::new() };
+    let mut ids = HashSet::new();
+    loop {
+        let page = stop.run_until_cancelled(pages.next()).await.ok_or(SweepError::Stopped)??;
+        let Some(page) = page else { break };
+        let unreadable = || Problem { named: Named::default(), reason: "it is no account object".to_owned() };
+        swept.skipped.extend(std::iter::repeat_with(unreadable).take(page.unreadable));
+        for account in page.accounts.into_iter().map(|listed| listed.account) {
+            let named = name(&account);
+            match (&account.id, key(&account)) {
+                (None, _) => swept.skipped.push(Problem { named, reason: "it has no id".to_owned() }),
+                // An account that was made meanwhile has moved this one to a second page.
+                (Some(id), _) if !ids.insert(id.clone()) => {}
+                (_, Err(reason)) => swept.skipped.push(Problem { named, reason }),
+                (_, Ok(key)) => swept.entries.push(Entry { named, key, kept: keep(account) }),
+            }
+        }
+        reports.tell(Report::Reading { accounts: swept.accounts() }).await;
+    }
+    leave_ambiguous(&mut swept);
+    Ok(swept)
+}
+
+pub(super) fn name(account: &Account) -> Named {
+    Named {
+        account: account.id.clone(),
+        external_id: account.external_id.clone(),
+        name: account.name.clone(),
+    }
+}
+
+fn leave_ambiguous<T>(swept: &mut Swept<T>) {
+    let mut count: HashMap<&str, usize> = HashMap::new();
+    for entry in &swept.entries {
+        *count.entry(&entry.key).or_default() += 1;
+    }
+    let twice: HashSet<String> =
+        count.into_iter().filter(|(_, count)| *count > 1).map(|(key, _)| key.to_owned()).collect();
+    let (ambiguous, entries) = std::mem::take(&mut swept.entries)
+        .into_iter()
+        .partition::<Vec<_>, _>(|entry| twice.contains(&entry.key));
+    swept.entries = entries;
+    swept.skipped.extend(ambiguous.into_iter().map(|entry| {
+        let reason = format!("another Vitally account has {:?} too: mend it there", entry.key);
+        Problem { named: entry.named, reason }
+    }));
+}

@@ -1,0 +1,254 @@
+//! `sync accoil-to-vitally`: each Vitally account is looked up at Accoil, and its traits that differ are written.
+//!
+//! Accounts are independent of each other and a few are seen to at once. Never deletes anything, never creates an
+//! account, and writes nothing to an account of which it is not sure.
+
+use std::collections::HashSet;
+
+use chrono::Utc;
+use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Change, Direction, Named, Report, Reports, Summary};
+use super::sweep::{Entry, SweepError, sweep};
+use super::traits::{self, Difference};
+use super::written::{Written, WrittenError};
+use crate::accounts::accoil::{self, Expand, Found, GetError, Lookup, Query};
+use crate::accounts::vitally::{Account, Changes, Client, VitallyError, account_path};
+
+const DIRECTION: Direction = Direction::AccoilToVitally;
+/// Accounts seen to at once (`facts/vitally.md` 11).
+const CONCURRENCY: usize = 4;
+/// Failures in a row that mean that one of the two systems is in trouble, not the account.
+const TROUBLE: usize = 20;
+
+/// How an account is matched and what is written of it.
+#[derive(Debug, Clone)]
+pub struct Matching {
+    /// Accoil's `match_type`.
+    pub kind: String,
+    /// `externalId`, `name`, or `traits.KEY`.
+    pub value: String,
+    /// Stands before each trait's name.
+    pub prefix: String,
+    pub insights: bool,
+}
+
+/// What the sync needs.
+pub(super) struct ToVitally<'a> {
+    pub(super) vitally: &'a Client,
+    pub(super) accoil: &'a accoil::Client,
+    pub(super) matching: &'a Matching,
+    pub(super) written: &'a Written,
+    pub(super) reports: &'a Reports,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) dry_run: bool,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ToVitallyError {
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    #[error("Vitally: {0}")]
+    Vitally(#[from] VitallyError),
+    #[error("Accoil: {0}")]
+    Accoil(#[from] GetError),
+    #[error(transparent)]
+    Written(#[from] WrittenError),
+    #[error("given up after {TROUBLE} failures in a row; the next run goes on where this one ended")]
+    Trouble,
+    #[error("it was told to stop; the next run goes on where this one ended")]
+    Stopped,
+}
+
+/// What became of one account.
+enum Outcome {
+    Resumed,
+    Unknown,
+    Unchanged(Vec<String>),
+    Written(Vec<String>),
+    Failed(String),
+}
+
+impl ToVitally<'_> {
+    pub(super) async fn run(&self, summary: &mut Summary) -> Result<(), ToVitallyError> {
+        let seen =
+            if self.dry_run { HashSet::new() } else { self.written.begin(DIRECTION, Utc::now()).await? };
+        let swept = sweep(
+            self.vitally,
+            self.reports,
+            self.stop,
+            |account| self.matching.value_of(account),
+            |account| self.matching.of_ours(account.traits),
+        )
+        .await?;
+        summary.accounts = swept.accounts();
+        summary.skipped = swept.skipped;
+        let of = swept.entries.len();
+        // Once it is told to stop no other account is begun; those begun are finished.
+        let mut outcomes = futures_util::stream::iter(swept.entries)
+            .take_while(|_| std::future::ready(!self.stop.is_cancelled()))
+            .map(|entry| self.see_to(entry, &seen))
+            .buffer_unordered(CONCURRENCY);
+        let mut done = 0;
+        let mut failures = 0;
+        while let Some((named, outcome)) = outcomes.next().await {
+            done += 1;
+            failures = if matches!(outcome, Ok(Outcome::Failed(_))) { failures + 1 } else { 0 };
+            count(summary, named, outcome?);
+            self.reports.tell(Report::Progress { done, of }).await;
+            if failures == TROUBLE {
+                return Err(ToVitallyError::Trouble);
+            }
+        }
+        if done < of { Err(ToVitallyError::Stopped) } else { Ok(()) }
+    }
+
+    async fn see_to(
+        &self,
+        entry: Entry<Map<String, Value>>,
+        seen: &HashSet<String>,
+    ) -> (Named, Result<Outcome, ToVitallyError>) {
+        let id = entry.named.account.clone().unwrap_or_default();
+        if seen.contains(&id) {
+            return (entry.named, Ok(Outcome::Resumed));
+        }
+        let outcome = self.compare_and_write(&id, &entry).await;
+        (entry.named, outcome)
+    }
+
+    async fn compare_and_write(
+        &self,
+        id: &str,
+        entry: &Entry<Map<String, Value>>,
+    ) -> Result<Outcome, ToVitallyError> {
+        let account = match self.look_up(&entry.key).await? {
+            Looked::Account(account) => account,
+            Looked::Unknown => {
+                self.seen_to(id, false).await?;
+                return Ok(Outcome::Unknown);
+            }
+            Looked::Failed(why) => return Ok(Outcome::Failed(why)),
+        };
+        let wanted = traits::wanted(&account, &self.matching.prefix, self.matching.insights);
+        let ours = self.written.ours(id).await?;
+        let difference = traits::difference(&entry.kept, wanted, |name, value| ours.holds(name, value));
+        if difference.changed.is_empty() {
+            self.seen_to(id, false).await?;
+            return Ok(Outcome::Unchanged(difference.warnings));
+        }
+        let path = match account_path(id) {
+            Ok(path) => path,
+            Err(error) => return Ok(Outcome::Failed(error.to_string())),
+        };
+        self.reports.tell(Report::Change(change(&entry.named, path, &difference))).await;
+        if self.dry_run {
+            return Ok(Outcome::Written(difference.warnings));
+        }
+        self.written.intend(id, &difference.changed).await?;
+        let changes = Changes { traits: difference.changed, ..Changes::default() };
+        match self.vitally.update(id, &changes).await {
+            Ok(_) => {
+                self.seen_to(id, true).await?;
+                Ok(Outcome::Written(difference.warnings))
+            }
+            Err(error) if error.is_refused_secret() => Err(error.into()),
+            Err(error) => Ok(Outcome::Failed(format!("Vitally: {error}"))),
+        }
+    }
+
+    async fn seen_to(&self, id: &str, written: bool) -> Result<(), WrittenError> {
+        if self.dry_run { Ok(()) } else { self.written.seen_to(DIRECTION, id, written).await }
+    }
+
+    async fn look_up(&self, value: &str) -> Result<Looked, ToVitallyError> {
+        let kind = self.matching.kind.clone();
+        let query = Query {
+            lookup: Some(Lookup::Match { kind, value: value.to_owned() }),
+            expand: Expand { segments: true, insights: self.matching.insights, traits: false },
+            workspace_id: None,
+        };
+        match self.accoil.get(&query).await {
+            Ok(found) => Ok(self.matching.checked(&found, value)),
+            Err(error) if error.is_not_found() => Ok(Looked::Unknown),
+            Err(error @ GetError::Unauthorized { .. }) => Err(error.into()),
+            Err(error) => Ok(Looked::Failed(format!("Accoil: {error}"))),
+        }
+    }
+}
+
+enum Looked {
+    Account(Value),
+    Unknown,
+    Failed(String),
+}
+
+impl Matching {
+    /// By what Accoil is asked for the account.
+    fn value_of(&self, account: &Account) -> Result<String, String> {
+        let value = match self.value.as_str() {
+            "externalId" => account.external_id.clone(),
+            "name" => account.name.clone(),
+            path => match path.strip_prefix("traits.").and_then(|key| account.traits.get(key)) {
+                Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
+                Some(Value::Number(number)) => Some(number.to_string()),
+                _ => None,
+            },
+        };
+        value.ok_or_else(|| format!("it has no {}", self.value))
+    }
+
+    /// The traits that may be written; the others need not stay in memory.
+    fn of_ours(&self, traits: Map<String, Value>) -> Map<String, Value> {
+        traits.into_iter().filter(|(name, _)| name.starts_with(&self.prefix)).collect()
+    }
+
+    /// Sure that it is the account that was asked for, and an account at all.
+    fn checked(&self, found: &Found, asked: &str) -> Looked {
+        let account = &found.account;
+        let answered = match self.kind.as_str() {
+            "tracking_id" => account.tracking_id.as_deref(),
+            "domain" => account.domain.as_deref(),
+            "name" => account.name.as_deref(),
+            _ => None,
+        };
+        if answered.is_some_and(|answered| !answered.eq_ignore_ascii_case(asked)) {
+            return Looked::Failed(
+                "Accoil: it answered with another account than the one asked for".to_owned(),
+            );
+        }
+        match serde_json::from_str::<Value>(&found.body) {
+            Ok(body) if body.get("metrics").is_some_and(Value::is_object) => Looked::Account(body),
+            _ => Looked::Failed("Accoil: its answer is no account with metrics".to_owned()),
+        }
+    }
+}
+
+fn change(named: &Named, path: String, difference: &Difference) -> Change {
+    Change {
+        named: named.clone(),
+        to: "vitally".to_owned(),
+        method: "PUT".to_owned(),
+        path,
+        body: serde_json::json!({"traits": difference.changed}),
+        before: Some(Value::Object(difference.before.clone())),
+    }
+}
+
+fn count(summary: &mut Summary, named: Named, outcome: Outcome) {
+    match outcome {
+        Outcome::Resumed => summary.resumed += 1,
+        Outcome::Unknown => summary.unknown.push(named),
+        Outcome::Failed(why) => summary.fail(named, why),
+        Outcome::Unchanged(warnings) => {
+            summary.unchanged += 1;
+            warnings.into_iter().for_each(|warning| summary.warn(&named, warning));
+        }
+        Outcome::Written(warnings) => {
+            summary.written += 1;
+            warnings.into_iter().for_each(|warning| summary.warn(&named, warning));
+        }
+    }
+}

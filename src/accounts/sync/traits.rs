@@ -1,0 +1,194 @@
+//! What an Accoil account says as Vitally traits, and which of them differ from those that are there: pure.
+//!
+//! Names are the seed's own behind the prefix (`seeds/accoil-get-accounts.txt`). Null clears a trait only when its value
+//! was ours; what Accoil does not mention is left alone.
+
+use serde_json::{Map, Value};
+
+use super::group::time_of;
+use crate::accounts::lenient;
+
+const NUMBERS: [&str; 6] = [
+    "engagement_score",
+    "raw_score",
+    "activation_rate",
+    "active_users",
+    "total_people_count",
+    "total_active_people_count",
+];
+const DATES: [&str; 2] = ["first_seen", "last_seen"];
+/// A longer text of insights is left out: nobody reads it in a trait, and Vitally's limit is not known.
+const MOST_INSIGHTS: usize = 16 * 1024;
+
+/// What the traits should be; null: there should be none.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) traits: Map<String, Value>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the account's JSON as Accoil sent it.
+pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
+    let mut wanted = Wanted::default();
+    let metric = |name: &str| account.get("metrics").and_then(|metrics| metrics.get(name));
+    for name in NUMBERS {
+        wanted.put(prefix, name, metric(name), |value| lenient::to_number(value).map(Value::Number));
+    }
+    for name in DATES {
+        wanted.put(prefix, name, metric(name), |value| value.as_str().map(Value::from));
+    }
+    wanted.put(prefix, "segments", account.get("segments"), segments);
+    if insights {
+        wanted.put(prefix, "insights", account.get("insights"), text_of_insights);
+    }
+    wanted
+}
+
+impl Wanted {
+    fn put(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        value: Option<&Value>,
+        read: impl Fn(&Value) -> Option<Value>,
+    ) {
+        let Some(value) = value else { return };
+        let read = if value.is_null() { Some(Value::Null) } else { read(value) };
+        match read {
+            Some(read) => drop(self.traits.insert(format!("{prefix}{name}"), read)),
+            None => {
+                self.warnings.push(format!("{name} is not what it should be, or too large, and was left out"))
+            }
+        }
+    }
+}
+
+/// Their names as one text, in text order so that another order is no change; none is null.
+fn segments(value: &Value) -> Option<Value> {
+    let mut names = value.as_array()?.iter().map(name_of_segment).collect::<Option<Vec<_>>>()?;
+    names.sort_unstable();
+    Some(if names.is_empty() { Value::Null } else { Value::from(names.join(", ")) })
+}
+
+fn name_of_segment(segment: &Value) -> Option<&str> {
+    segment.as_str().or_else(|| segment.get("name")?.as_str())
+}
+
+/// Text as it is; of anything else its texts, a line each.
+fn text_of_insights(value: &Value) -> Option<Value> {
+    let mut lines = Vec::new();
+    collect(value, "", &mut lines);
+    let text = lines.join("\n");
+    match text.len() {
+        0 => Some(Value::Null),
+        1..=MOST_INSIGHTS => Some(Value::from(text)),
+        _ => None,
+    }
+}
+
+/// The depth is bounded by the parser's.
+fn collect(value: &Value, label: &str, lines: &mut Vec<String>) {
+    let mut line = |text: &str| {
+        lines.push(if label.is_empty() { text.to_owned() } else { format!("{label}: {text}") });
+    };
+    match value {
+        Value::Null => {}
+        Value::String(text) => line(text),
+        Value::Bool(_) | Value::Number(_) => line(&value.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, label, lines)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| collect(value, key, lines)),
+    }
+}
+
+/// What is to be written.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Difference {
+    /// With null for what is to be cleared.
+    pub(super) changed: Map<String, Value>,
+    /// What is there now, of those.
+    pub(super) before: Map<String, Value>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Compares with the traits that the Vitally account has. `is_ours` tells whether a trait's present value is one that
+/// we wrote.
+pub(super) fn difference(
+    current: &Map<String, Value>,
+    wanted: Wanted,
+    is_ours: impl Fn(&str, &Value) -> bool,
+) -> Difference {
+    let mut difference = Difference { warnings: wanted.warnings, ..Difference::default() };
+    for (name, value) in wanted.traits {
+        let there = current.get(&name).filter(|value| !value.is_null());
+        match (there, value.is_null()) {
+            (None, true) => continue,
+            (Some(there), true) if !is_ours(&name, there) => {
+                difference.warnings.push(format!("{name} was not cleared: its value is not ours"));
+                continue;
+            }
+            (Some(there), false) if is_same(there, &value) => continue,
+            _ => {}
+        }
+        difference.before.extend(there.map(|there| (name.clone(), there.clone())));
+        difference.changed.insert(name, value);
+    }
+    difference
+}
+
+/// Vitally may hold a number as text, and a date with a time.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    let number = |value: &Value| lenient::to_number(value).and_then(|number| number.as_f64());
+    let time = |value: &Value| value.as_str().and_then(time_of);
+    one == other
+        || number(one).is_some_and(|one| Some(one) == number(other))
+        || time(one).is_some_and(|one| Some(one) == time(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn map(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_account_says_the_documented_names_behind_the_prefix() {
+        let account = json!({
+            "metrics": {
+                "engagement_score": "75.5", "raw_score": 2150, "activation_rate": null, "active_users": "many",
+                "first_seen": "2023-01-15", "last_seen": 5, "total_people_count": 18, "owner_name": "no trait",
+            },
+            "segments": [{"id": 1, "name": "Power"}, "At risk"],
+            "insights": {"summary": "Good.", "recommendations": ["Call.", "Train."]},
+        });
+        let wanted = wanted(&account, "x_", true);
+        let expected = json!({
+            "x_engagement_score": 75.5, "x_raw_score": 2150, "x_activation_rate": null, "x_first_seen": "2023-01-15",
+            "x_total_people_count": 18, "x_segments": "At risk, Power",
+            "x_insights": "recommendations: Call.\nrecommendations: Train.\nsummary: Good.",
+        });
+        assert_eq!((Value::Object(wanted.traits), wanted.warnings.len()), (expected, 2));
+        let large = json!({"insights": "x".repeat(2 << 20), "segments": []});
+        let wanted = super::wanted(&large, "", true);
+        assert_eq!((Value::Object(wanted.traits), wanted.warnings.len()), (json!({"segments": null}), 1));
+        assert_eq!(super::wanted(&large, "", false).traits.len(), 1, "insights only if asked for");
+    }
+
+    #[test]
+    fn only_what_differs_is_written_and_only_ours_is_cleared() {
+        let current = map(json!({
+            "number": "75.50", "date": "2023-01-15T00:00:00.000Z", "text": "old", "ours": 1, "theirs": 2, "null": null,
+        }));
+        let traits = map(json!({
+            "number": 75.5, "date": "2023-01-15", "text": "new", "ours": null, "theirs": null, "null": null, "more": 1,
+        }));
+        let difference =
+            difference(&current, Wanted { traits, warnings: Vec::new() }, |name, _| name == "ours");
+        assert_eq!(Value::Object(difference.changed), json!({"text": "new", "ours": null, "more": 1}));
+        assert_eq!(Value::Object(difference.before), json!({"text": "old", "ours": 1}));
+        assert_eq!(difference.warnings, ["theirs was not cleared: its value is not ours"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! What a sync shows: a bar on a terminal, plain lines elsewhere; changes and the summary as data.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::super::say;
+use crate::accounts::sync::{Direction, Named, Problem, Report, Summary};
+
+/// Between two plain lines.
+const PACE: Duration = Duration::from_secs(5);
+/// Accounts told of by name, beside failures, which are all told.
+const MOST_TOLD: usize = 20;
+
+pub(super) struct Show {
+    direction: Direction,
+    dry_run: bool,
+    /// Where stderr is a terminal.
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    said: Instant,
+    summary: Option<Summary>,
+}
+
+impl Show {
+    pub(super) fn new(direction: Direction, dry_run: bool) -> Self {
+        let now = Instant::now();
+        // A bar and the changes would be drawn over each other.
+        let is_quiet = dry_run && io::stdout().is_terminal();
+        let bar = (io::stderr().is_terminal() && !is_quiet).then(bar);
+        Self { direction, dry_run, bar, begun: now, said: now, summary: None }
+    }
+
+    pub(super) fn report(&mut self, report: Report) -> io::Result<()> {
+        match report {
+            Report::Reading { accounts } => self.reading(accounts),
+            Report::Progress { done, of } => self.progress(done, of),
+            Report::Change(_) if !self.dry_run => {}
+            Report::Change(_) => writeln!(io::stdout(), "{}", json(&report))?,
+            Report::Summary(ref summary) => {
+                self.summary = Some(summary.clone());
+                if let Some(bar) = &self.bar {
+                    bar.finish_and_clear();
+                }
+                writeln!(io::stdout(), "{}", json(&report))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The summary for people; 1 unless every account was seen to.
+    pub(super) fn conclude(self) -> anyhow::Result<ExitCode> {
+        let Some(summary) = self.summary else {
+            bail!("the sync ended without a summary; see the relay's log");
+        };
+        lines(&summary).iter().for_each(|line| say(line));
+        Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn reading(&mut self, accounts: usize) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{accounts} accounts read from Vitally")),
+            None => self.plain(|| format!("{accounts} accounts read from Vitally")),
+        }
+    }
+
+    fn progress(&mut self, done: usize, of: usize) {
+        let begun = self.begun;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message(self.direction.name());
+            }
+            None => self.plain(|| format!("{done} of {of} accounts{}", pace(done, of, begun.elapsed()))),
+        }
+    }
+
+    fn plain(&mut self, line: impl FnOnce() -> String) {
+        if self.said.elapsed() >= PACE {
+            self.said = Instant::now();
+            say(&format!("{}: {}", self.direction.name(), line()));
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let template = "{msg}  {wide_bar} {pos}/{len}  {per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
+/// `, 42/s, about 60 s left`; nothing before there is anything to say.
+fn pace(done: usize, of: usize, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs().max(1);
+    let (done, of) = (done as u64, of as u64);
+    match done.checked_div(seconds) {
+        Some(rate @ 1..) => format!(", {rate}/s, about {} s left", (of.saturating_sub(done)) / rate),
+        _ => String::new(),
+    }
+}
+
+fn json(report: &Report) -> String {
+    // Texts, numbers and JSON only: it cannot fail.
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+fn lines(summary: &Summary) -> Vec<String> {
+    let would = if summary.dry_run { "to be written" } else { "written" };
+    let mut lines = vec![format!(
+        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} unknown to Accoil, {} skipped, {} failed",
+        summary.direction.name(),
+        summary.accounts,
+        summary.written,
+        summary.unchanged,
+        summary.resumed,
+        summary.unknown.len(),
+        summary.skipped.len(),
+        summary.failed.len(),
+    )];
+    let unknown = summary.unknown.iter().map(name).collect();
+    few(&mut lines, "unknown to Accoil", unknown);
+    few(&mut lines, "skipped", summary.skipped.iter().map(problem).collect());
+    few(&mut lines, "note", summary.warnings.iter().map(problem).collect());
+    lines.extend(summary.failed.iter().map(|one| format!("  FAILED  {}", problem(one))));
+    lines.extend(summary.ended.iter().map(|why| format!("  ENDED EARLY  {}", plain(why))));
+    lines
+}
+
+fn few(lines: &mut Vec<String>, label: &str, told: Vec<String>) {
+    let more = told.len().saturating_sub(MOST_TOLD);
+    lines.extend(told.into_iter().take(MOST_TOLD).map(|one| format!("  {label}  {one}")));
+    if more > 0 {
+        lines.push(format!("  {label}  and {more} more: all are in the summary on stdout"));
+    }
+}
+
+fn problem(problem: &Problem) -> String {
+    format!("{}: {}", name(&problem.named), plain(&problem.reason))
+}
+
+fn name(named: &Named) -> String {
+    let id = named.external_id.as_ref().or(named.account.as_ref()).map_or("an account", String::as_str);
+    let name = named.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    plain(&format!("{id}{name}"))
+}
+
+/// Data must not steer the terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}

@@ -1,0 +1,122 @@
+//! The syncs put together: as a part of the relay, or alone with the outbox for a command when no relay runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::build;
+use super::error::{MappingFaults, StartError};
+use crate::accoil::Destination;
+use crate::accounts::sync::{Carried, Direction, Matching, Setup, Syncs};
+use crate::config::Config;
+use crate::deliver::{self, Status};
+use crate::mapping::Mappings;
+use crate::outbox::{self, Outbox};
+use crate::tasks::Tasks;
+
+/// For calls in flight to be answered when a command ends.
+const STOP: Duration = Duration::from_secs(25);
+
+/// The syncs as the configuration has them; they run in these tasks.
+pub(super) async fn syncs(
+    config: &Config,
+    outbox: &Outbox,
+    statuses: Vec<watch::Receiver<Status>>,
+    tasks: &Tasks,
+) -> Result<Syncs, StartError> {
+    let setup = setup(config)?;
+    let (outbox, written, tasks) = (outbox.clone(), written(config), tasks.clone());
+    tokio::task::spawn_blocking(move || Syncs::new(setup, outbox, statuses, &written, tasks))
+        .await
+        .map_err(|_| StartError::Stopped)?
+        .map_err(Into::into)
+}
+
+/// The file beside the outbox.
+fn written(config: &Config) -> PathBuf {
+    let mut name = config.outbox.path.as_os_str().to_owned();
+    name.push(".accounts");
+    name.into()
+}
+
+fn setup(config: &Config) -> Result<Setup, StartError> {
+    let (to_accoil, to_vitally) = (&config.vitally_to_accoil, &config.accoil_to_vitally);
+    Ok(Setup {
+        vitally: build::vitally(config)?,
+        accoil: build::accoil(config)?,
+        destinations: destinations(config)?,
+        carried: Carried {
+            plan_trait: to_accoil.plan_trait.clone(),
+            status_trait: to_accoil.status_trait.clone(),
+            churned_status: to_accoil.churned_status.clone(),
+            traits: to_accoil.traits.clone(),
+        },
+        matching: Matching {
+            kind: to_vitally.match_type.clone(),
+            value: to_vitally.match_value.clone(),
+            prefix: to_vitally.prefix.clone(),
+            insights: to_vitally.insights,
+        },
+        every: [to_accoil.every, to_vitally.every],
+    })
+}
+
+/// Those that Vitally's accounts go to, with the one mapping for that.
+fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
+    let wanted = &config.vitally_to_accoil.destinations;
+    let sections = config.destinations.iter();
+    sections
+        .filter(|section| wanted.is_empty() || wanted.contains(&section.name))
+        .map(|section| {
+            let mappings =
+                Mappings::of_vitally().map_err(|faults| StartError::Mappings(MappingFaults(faults)))?;
+            let unit = config.vitally_to_accoil.mrr_unit.unwrap_or(section.mrr_unit);
+            Ok(Arc::new(Destination { money: build::money(unit), ..build::destination(section, mappings) }))
+        })
+        .collect()
+}
+
+/// The syncs without a relay: the outbox is open, and what is in it is delivered while the accounts of Vitally go out.
+pub struct SyncsAlone {
+    pub syncs: Syncs,
+    outbox: Outbox,
+    syncing: Tasks,
+    delivering: Tasks,
+}
+
+impl SyncsAlone {
+    /// Takes the outbox; fails with `OpenError::InUse` where a relay has it.
+    pub async fn start(config: &Config, direction: Direction, dry_run: bool) -> Result<Self, StartError> {
+        let targets = build::targets(config)?;
+        let options = build::outbox_options(config);
+        let outbox = super::open(options).await?;
+        let broken = CancellationToken::new();
+        let [syncing, delivering] = [(); 2].map(|()| Tasks::new(&broken));
+        let mut statuses = Vec::new();
+        if direction == Direction::VitallyToAccoil && !dry_run {
+            statuses.extend(targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)));
+        }
+        let syncs = syncs(config, &outbox, statuses, &syncing).await?;
+        Ok(Self { syncs, outbox, syncing, delivering })
+    }
+
+    /// Tells a run to end; what it has begun is finished.
+    pub async fn stop(self) {
+        self.syncing.stop(STOP).await;
+        self.delivering.stop(STOP).await;
+        self.outbox.close().await;
+    }
+
+    /// By which the run is told to end while its reports are still heard.
+    pub fn stop_signal(&self) -> CancellationToken {
+        self.syncing.stop_signal()
+    }
+}
+
+/// Where the admin API of the relay that has the outbox is; `None`: a command has it, or a relay that is just starting.
+pub fn admin_of_owner(config: &Config) -> Option<String> {
+    outbox::owner(&config.outbox.path)
+}

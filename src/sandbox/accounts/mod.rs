@@ -1,0 +1,98 @@
+//! Accoil's read API, `GET /v1/accounts` (`seeds/accoil-get-accounts.txt`, `facts/accoil.md` 5), and its accounts.
+//!
+//! Status, bodies and the order of members are the seed's. Ours, because nothing is documented: what is inside `traits`,
+//! `segments` and `insights`, and that they stand before `_expansions`; that `id` counts before a match, and the lowest id
+//! among several; what is answered without a `workspace_id`. 429 comes by a fault only: its body is not documented.
+
+mod get;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Map, Value};
+
+use super::Sandbox;
+use super::data::Company;
+use super::store::Store;
+use crate::json;
+
+/// The accounts as Accoil has them now.
+#[derive(Debug)]
+pub struct Accounts {
+    store: Mutex<Store>,
+    reads: AtomicU64,
+}
+
+impl Accounts {
+    pub(super) fn new<'a>(companies: impl IntoIterator<Item = &'a Company>) -> Self {
+        let accounts = companies.into_iter().filter_map(Company::in_accoil);
+        Self { store: Mutex::new(Store::new("tracking_id", accounts)), reads: AtomicU64::new(0) }
+    }
+
+    /// Puts an account in, in place of the one with its `id`: members as answered, `traits`, `segments` and `insights`
+    /// included. Sent as it is, odd as it may be. False: it is no object with an `id` that is text.
+    pub fn set(&self, account: Value) -> bool {
+        self.store().set(account)
+    }
+
+    /// Forgets the account with this `id` of Accoil's; false if there is none.
+    pub fn remove(&self, id: &str) -> bool {
+        self.store().remove(id).is_some()
+    }
+
+    /// As they are now, expansions included, in the order of their ids.
+    pub fn list(&self) -> Vec<Value> {
+        self.store().iter().cloned().map(Value::Object).collect()
+    }
+
+    /// How many requests were looked at, whatever the answer; not those that a fault refused.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Takes a group call's traits into the account with that `tracking_id`, `name` as its name too. Metrics stay.
+    pub(super) fn learn(&self, path: &str, body: &[u8]) {
+        let member = match path {
+            "/v2/group" => "groupId",
+            "/v1/groups" => "group_id",
+            "/segment" if mentions_group(body) => "groupId",
+            _ => return,
+        };
+        let call = std::str::from_utf8(body).ok().and_then(|text| json::Value::parse(text).ok());
+        let Some(call) = call else { return };
+        let is_group = path != "/segment" || call.get("type").and_then(json::Value::as_str) == Some("group");
+        let group = call.get(member).and_then(json::Value::as_str).filter(|_| is_group);
+        let (Some(group), Some(traits)) = (group, call.get("traits")) else { return };
+        let mut store = self.store();
+        let Some(id) = store.id_of(group).map(str::to_owned) else { return };
+        if let (Some(account), Ok(Value::Object(traits))) = (store.get_mut(&id), serde_json::to_value(traits))
+        {
+            merge(account, traits);
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every post to `/segment` passes here: most need not be read.
+fn mentions_group(body: &[u8]) -> bool {
+    body.windows(7).any(|word| word == b"\"group\"")
+}
+
+fn merge(account: &mut Map<String, Value>, mut traits: Map<String, Value>) {
+    if let Some(name) = traits.get("name").filter(|name| name.is_string()) {
+        account.insert("name".to_owned(), name.clone());
+    }
+    match account.get_mut("traits") {
+        Some(Value::Object(known)) => known.append(&mut traits),
+        _ => drop(account.insert("traits".to_owned(), Value::Object(traits))),
+    }
+}
+
+pub(super) fn routes() -> Router<Sandbox> {
+    Router::new().route("/v1/accounts", get(get::answer))
+}

@@ -1,0 +1,229 @@
+//! A stand-in for Vitally's REST API for accounts (`seeds/vitally-rest-api-accounts.txt`, `facts/vitally.md`).
+//!
+//! Ours, because nothing is documented: every error body but that of a missing header (`{"error": …}` is its form);
+//! 400 for a parameter out of range, a broken cursor and an `externalId` that exists; 404 for an unknown id; 200 with the
+//! account for POST and PUT; the body of a health score; that status does not narrow an organization's list.
+
+mod limit;
+mod list;
+mod write;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, Method, StatusCode};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::data::Company;
+use super::ledger::Newest;
+use super::store::{Account, InOrder, Store};
+use super::{Sandbox, http};
+use limit::Limit;
+
+/// The attributes in the order of the seed's table.
+const ATTRIBUTES: [&str; 26] = [
+    "id",
+    "createdAt",
+    "updatedAt",
+    "externalId",
+    "name",
+    "traits",
+    "organizationId",
+    "accountOwnerId",
+    "mrr",
+    "nextRenewalDate",
+    "churnedAt",
+    "firstSeenTimestamp",
+    "lastSeenTimestamp",
+    "lastInboundMessageTimestamp",
+    "lastOutboundMessageTimestamp",
+    "trialEndDate",
+    "usersCount",
+    "npsDetractorCount",
+    "npsPassiveCount",
+    "npsPromoterCount",
+    "npsScore",
+    "healthScore",
+    "csmId",
+    "accountExecutiveId",
+    "keyRoles",
+    "segments",
+];
+
+/// The accounts as Vitally has them now, and what was asked of them.
+#[derive(Debug)]
+pub struct Vitally {
+    inner: Mutex<Inner>,
+    limit: Limit,
+    write_cost: u32,
+    /// How many writes are kept.
+    keep: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    writes: Newest<Write>,
+}
+
+/// A write that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Write {
+    /// POST, PUT or DELETE.
+    pub method: String,
+    /// Vitally's own id of the account.
+    pub id: String,
+    /// As it was sent; null for DELETE.
+    pub body: Value,
+    pub at: DateTime<Utc>,
+}
+
+impl Vitally {
+    pub(super) fn new<'a>(
+        companies: impl IntoIterator<Item = &'a Company>,
+        limit: (u32, Duration),
+        write_cost: u32,
+        keep: usize,
+    ) -> Self {
+        let store = Store::new("externalId", companies.into_iter().map(Company::in_vitally));
+        let inner = Mutex::new(Inner { store, writes: Newest::default() });
+        Self { inner, limit: Limit::new(limit), write_cost, keep }
+    }
+
+    /// The accounts as they are now, in the order of their ids.
+    pub fn accounts(&self) -> Vec<Value> {
+        self.inner().store.iter().cloned().map(Value::Object).collect()
+    }
+
+    /// Puts an account in, in place of the one with its `id`; no write, and sent as it is, odd as it may be. False: it
+    /// is no object with an `id` that is text.
+    pub fn set(&self, account: Value) -> bool {
+        self.inner().store.set(account)
+    }
+
+    /// Takes out the account with this id of Vitally's; no write. False if there is none.
+    pub fn remove(&self, id: &str) -> bool {
+        self.inner().store.remove(id).is_some()
+    }
+
+    /// The writes that were carried out, oldest first: the newest `Options::keep` of them, within 64 MiB.
+    pub fn writes(&self) -> Vec<Write> {
+        self.inner().writes.iter().cloned().collect()
+    }
+
+    /// The most units that were used in any window so far.
+    pub fn most_in_window(&self) -> u32 {
+        self.limit.most()
+    }
+
+    /// How many requests the rate limit refused; not those that a fault did.
+    pub fn refused(&self) -> u64 {
+        self.limit.refused()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Vitally's own id of the account that goes by this id, its own or its owner's.
+    fn resolve(&self, id: &str) -> Option<String> {
+        match self.store.get(id) {
+            Some(_) => Some(id.to_owned()),
+            None => self.store.id_of(id).map(str::to_owned),
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<&Account> {
+        self.store.get(&self.resolve(id)?)
+    }
+}
+
+pub(super) fn routes(sandbox: &Sandbox) -> Router<Sandbox> {
+    Router::new()
+        .route("/resources/accounts", get(list::all).post(write::create))
+        .route("/resources/organizations/{id}/accounts", get(list::of_organization))
+        .route("/resources/accounts/{id}", get(one).put(write::update).delete(write::delete))
+        .route("/resources/accounts/{id}/healthScores", get(health))
+        .route_layer(middleware::from_fn_with_state(sandbox.clone(), admit))
+}
+
+/// What the sandbox shows of it; no part of Vitally's API, so neither limit nor fault applies.
+pub(super) fn inspection() -> Router<Sandbox> {
+    Router::new().route("/vitally/writes", get(writes))
+}
+
+/// Counts a request and looks at who asks, before anything else.
+async fn admit(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
+    let vitally = sandbox.vitally();
+    let cost = if request.method() == Method::GET { 1 } else { vitally.write_cost };
+    let standing = vitally.limit.take(cost, Instant::now());
+    let mut response = if standing.is_refused {
+        refuse(StatusCode::TOO_MANY_REQUESTS, "Too many requests.")
+    } else if let Err(reason) = authorize(request.headers()) {
+        refuse(StatusCode::UNAUTHORIZED, reason)
+    } else {
+        next.run(request).await
+    };
+    vitally.limit.tell(&standing, response.headers_mut());
+    response
+}
+
+/// Any token as a user name without a password, but for one that is plainly Accoil's (`facts/vitally.md` 1).
+fn authorize(headers: &HeaderMap) -> Result<(), &'static str> {
+    // Attested, word for word.
+    let header = headers.get(AUTHORIZATION).ok_or("Authorization header not present.")?;
+    let credentials =
+        header.as_bytes().strip_prefix(b"Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
+    match credentials.as_deref().and_then(|credentials| credentials.strip_suffix(b":")) {
+        None | Some(b"") => {
+            Err("Authorization header is not Basic with a secret token and a colon in base64.")
+        }
+        Some(token) if token.starts_with(b"accoil_") => Err("The secret token is not valid."),
+        Some(_) => Ok(()),
+    }
+}
+
+async fn one(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response {
+    match sandbox.vitally().inner().find(&id) {
+        Some(account) => http::json(StatusCode::OK, &shown(account)),
+        None => unknown(),
+    }
+}
+
+/// Of the undocumented body only what is documented elsewhere, on the account.
+async fn health(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response {
+    match sandbox.vitally().inner().find(&id) {
+        Some(account) => http::json(StatusCode::OK, &json!({ "healthScore": account.get("healthScore") })),
+        None => unknown(),
+    }
+}
+
+async fn writes(State(sandbox): State<Sandbox>) -> Response {
+    http::json(StatusCode::OK, &sandbox.vitally().writes())
+}
+
+fn shown(account: &Account) -> InOrder<'_> {
+    InOrder { members: account, order: &ATTRIBUTES }
+}
+
+fn unknown() -> Response {
+    refuse(StatusCode::NOT_FOUND, "Account not found.")
+}
+
+/// An error in the one form that is attested.
+fn refuse(status: StatusCode, text: &str) -> Response {
+    http::json(status, &json!({ "error": text }))
+}
