@@ -3,4 +3,5 @@
 mod calls;
 mod canned;
 mod commands;
+mod stand_in;
 mod trouble;
