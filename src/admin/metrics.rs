@@ -1,4 +1,5 @@
-//! `GET /metrics`: what came of each source's events, each destination's state and counts, in Prometheus' text format.
+//! `GET /metrics`: what came of each source's events, each destination's state and counts, the last runs of the syncs,
+//! in Prometheus' text format.
 //!
 //! Read from what is kept anyway: an event pays next to nothing for it. Counts are since the start.
 
@@ -12,6 +13,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use super::Admin;
+use crate::accounts::sync::Summary;
 use crate::deliver::{State as Health, Status};
 use crate::receive::Sources;
 
@@ -32,6 +34,7 @@ const METRICS: [Metric; 6] = [
 pub(super) async fn show(State(admin): State<Admin>) -> Response {
     let mut all = of_sources(&admin.0.receiver.sources());
     all.push_str(&of_destinations(&admin.0.receiver.destinations()));
+    all.push_str(&of_syncs(&admin.0.syncs.last().await));
     let mut response = Response::new(Body::from(all));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -75,6 +78,45 @@ fn of_destinations(destinations: &[Status]) -> String {
         for state in Health::ALL {
             let (name, value) = (state.name(), u8::from(status.state == state));
             let _ = writeln!(text, "{metric}{{destination=\"{}\",state=\"{name}\"}} {value}", status.name);
+        }
+    }
+    text
+}
+
+/// The last run of each sync; nothing before its first.
+fn of_syncs(last: &[Summary]) -> String {
+    let mut text = String::new();
+    let metric = "accoil_relay_sync_accounts";
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP {metric} Accounts of the last run, by what came of them.\n# TYPE {metric} gauge"
+    );
+    for run in last {
+        let direction = run.direction.name();
+        for (outcome, count) in [
+            ("written", run.written),
+            ("unchanged", run.unchanged),
+            ("resumed", run.resumed),
+            ("unknown", run.unknown.len()),
+            ("skipped", run.skipped.len()),
+            ("failed", run.failed.len()),
+        ] {
+            let _ = writeln!(text, "{metric}{{direction=\"{direction}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
+    for (name, help, value) in [
+        (
+            "ended_timestamp_seconds",
+            "When the last run ended.",
+            (|run| run.at.timestamp()) as fn(&Summary) -> i64,
+        ),
+        ("success", "1 if the last run saw to every account.", |run| i64::from(run.is_success())),
+    ] {
+        let metric = format!("accoil_relay_sync_{name}");
+        let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} gauge");
+        for run in last {
+            let _ = writeln!(text, "{metric}{{direction=\"{}\"}} {}", run.direction.name(), value(run));
         }
     }
     text

@@ -22,6 +22,7 @@ pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources}
 pub use error::StartError;
 pub use syncing::{SyncsAlone, admin_of_owner};
 
+use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::outbox::{self, Outbox};
@@ -45,6 +46,7 @@ pub struct Relay {
     pub outbox: Outbox,
     /// How each destination is doing, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
+    pub syncs: Syncs,
     receiver: Receiver,
     administering: Tasks,
     receiving: Tasks,
@@ -63,6 +65,7 @@ impl Relay {
         let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
+        syncing::confirm(config, &outbox).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
@@ -79,7 +82,7 @@ impl Relay {
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
         let syncs = syncing::syncs(config, &outbox, statuses.clone(), &syncing).await?;
         syncs.run_on_schedule();
-        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone(), syncs));
+        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone(), syncs.clone()));
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
         administering.spawn("admin listener", serving);
@@ -102,6 +105,7 @@ impl Relay {
             admin_address,
             outbox,
             destinations: statuses,
+            syncs,
             receiver,
             administering,
             receiving,

@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::build;
 use super::error::{MappingFaults, StartError};
 use crate::accoil::Destination;
-use crate::accounts::sync::{Carried, Direction, Matching, Setup, Syncs};
+use crate::accounts::sync::{self, Carried, Direction, Matching, Setup, Syncs};
 use crate::config::Config;
 use crate::deliver::{self, Status};
 use crate::mapping::Mappings;
 use crate::outbox::{self, Outbox};
 use crate::tasks::Tasks;
+use crate::telemetry;
 
 /// For calls in flight to be answered when a command ends.
 const STOP: Duration = Duration::from_secs(25);
@@ -33,6 +34,18 @@ pub(super) async fn syncs(
         .await
         .map_err(|_| StartError::Stopped)?
         .map_err(Into::into)
+}
+
+/// Settles the syncs' calls that Accoil carried out before the last run was killed. Before anything is delivered.
+pub(super) async fn confirm(config: &Config, outbox: &Outbox) -> Result<(), StartError> {
+    let Some(client) = build::accoil(config)? else { return Ok(()) };
+    match sync::confirm(outbox, &client).await {
+        Ok(0) => {}
+        Ok(calls) => telemetry::confirmed(calls),
+        // They are made once more: that is what is promised.
+        Err(error) => tracing::warn!(error.message = %error, "the syncs' waiting calls could not be read"),
+    }
+    Ok(())
 }
 
 /// The file beside the outbox.
@@ -97,6 +110,7 @@ impl SyncsAlone {
         let [syncing, delivering] = [(); 2].map(|()| Tasks::new(&broken));
         let mut statuses = Vec::new();
         if direction == Direction::VitallyToAccoil && !dry_run {
+            confirm(config, &outbox).await?;
             statuses.extend(targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)));
         }
         let syncs = syncs(config, &outbox, statuses, &syncing).await?;

@@ -88,6 +88,11 @@ pub fn mappings_refused(faults: &[Fault]) {
     tracing::error!("the mapping files were read again but have faults; those in force before stay in force");
 }
 
+/// Calls that a killed run had made, as Accoil says, and that are not made again.
+pub fn confirmed(calls: usize) {
+    tracing::info!(outbox.requests = calls, "Accoil has carried out these calls of a sync already");
+}
+
 /// A sync between Vitally and Accoil has ended.
 pub fn synced(summary: &Summary) {
     let direction = summary.direction.name();

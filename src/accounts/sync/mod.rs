@@ -3,6 +3,7 @@
 //! [`Syncs::run`] is the one door, for commands, for the admin API and for the schedule; one run at a time, whichever
 //! way. Each run reads all of Vitally's accounts, writes only what differs, and tells of it by [`Report`]s.
 
+mod confirm;
 mod group;
 mod outstanding;
 mod report;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
+pub use confirm::confirm;
 pub use group::Carried;
 pub use report::{Change, Direction, Named, Problem, Report, Reports, Summary};
 use to_accoil::ToAccoil;
@@ -131,6 +133,7 @@ impl Syncs {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
             Direction::AccoilToVitally => self.to_vitally(reports, &mut summary).await,
         };
+        summary.at = Utc::now();
         if !dry_run {
             self.remember(&summary).await;
         }

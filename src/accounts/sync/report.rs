@@ -2,6 +2,7 @@
 //!
 //! On the wire and on stdout each is one JSON object a line: `{"change":{…}}`, `{"summary":{…}}`. Holds ids, never a key.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -84,6 +85,8 @@ pub struct Problem {
 pub struct Summary {
     pub direction: Direction,
     pub dry_run: bool,
+    /// When it ended.
+    pub at: DateTime<Utc>,
     /// Read from Vitally, each once; what is skipped among them.
     pub accounts: usize,
     /// Written, or in a dry run to be written.
@@ -104,10 +107,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) const fn new(direction: Direction, dry_run: bool) -> Self {
+    pub(super) fn new(direction: Direction, dry_run: bool) -> Self {
         Self {
             direction,
             dry_run,
+            at: Utc::now(),
             accounts: 0,
             written: 0,
             unchanged: 0,

@@ -91,18 +91,19 @@ impl ToAccoil<'_> {
             }
             self.batch(batch, &mut outstanding, summary).await?;
             let most = if summary.dry_run { usize::MAX } else { MOST_OUTSTANDING };
-            self.wait_for(most, &mut outstanding, summary).await?;
-            self.progress(summary, of).await;
+            self.progress(summary, of, &outstanding).await;
+            self.wait_for(most, of, &mut outstanding, summary).await?;
         }
         if !summary.dry_run {
-            self.wait_for(0, &mut outstanding, summary).await?;
+            self.wait_for(0, of, &mut outstanding, summary).await?;
         }
-        self.progress(summary, of).await;
         Ok(())
     }
 
-    async fn progress(&self, summary: &Summary, of: usize) {
-        let done = (summary.written + summary.unchanged + summary.resumed + summary.failed.len()).min(of);
+    /// What is outstanding is not done.
+    async fn progress(&self, summary: &Summary, of: usize, outstanding: &Outstanding<'_>) {
+        let met = (summary.written + summary.unchanged + summary.resumed + summary.failed.len()).min(of);
+        let done = met.saturating_sub(outstanding.len());
         self.reports.tell(Report::Progress { done, of }).await;
     }
 
@@ -228,6 +229,7 @@ impl ToAccoil<'_> {
     async fn wait_for(
         &self,
         most: usize,
+        of: usize,
         outstanding: &mut Outstanding<'_>,
         summary: &mut Summary,
     ) -> Result<(), ToAccoilError> {
@@ -238,6 +240,7 @@ impl ToAccoil<'_> {
                     summary.undeliver(fate.caller, why);
                 }
             }
+            self.progress(summary, of, outstanding).await;
         }
         Ok(())
     }

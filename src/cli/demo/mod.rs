@@ -1,4 +1,5 @@
-//! `demo`: a stand-in Accoil, the relay, and sample events through both; then both go on for real senders.
+//! `demo`: a stand-in Accoil and Vitally, the relay, sample events through it and accounts both ways; then all go on for
+//! real senders.
 
 mod samples;
 mod show;
@@ -17,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::map::Mapper;
 use super::serve::Signals;
-use crate::config::{Config, Environment};
+use crate::accounts::sync::{Direction, Report, Syncs};
+use crate::config::{Accounts, Config, Environment, Vitally};
 use crate::deliver::{Connection, Endpoint};
 use crate::event::SourceKind;
 use crate::run::Relay;
@@ -51,7 +53,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         sent = send_samples(&config, relay.address, &sandbox) => sent,
         () = signals.next() => bail!("interrupted before the samples were through"),
     };
-    let arrived = outcome?;
+    let arrived = outcome?
+        && tokio::select! {
+            synced = sync_accounts(&relay.syncs) => synced?,
+            () = signals.next() => bail!("interrupted before the accounts were in step"),
+        };
     show::next_steps(relay.address, sandbox_address, arrived)?;
     if !args.once {
         signals.next().await;
@@ -89,10 +95,37 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
     config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
     config.outbox.path = folder.0.join("relay.db");
     config.log.level = tracing::Level::WARN;
+    let base_url = format!("http://{sandbox}");
+    config.accounts = Some(Accounts {
+        token: "accoil_demo".into(),
+        workspace_id: "123".to_owned(),
+        base_url: base_url.clone(),
+    });
+    config.vitally = Some(Vitally { secret: "demo-secret".into(), base_url });
     for destination in &mut config.destinations {
         destination.base_url = format!("http://{sandbox}");
     }
     Ok(config)
+}
+
+/// Runs both syncs and shows what each came to; true if no account failed.
+async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
+    let mut sound = true;
+    for direction in [Direction::VitallyToAccoil, Direction::AccoilToVitally] {
+        let mut reports = syncs.start(direction, false)?;
+        let mut first = None;
+        while let Some(report) = reports.recv().await {
+            match report {
+                Report::Change(change) if first.is_none() => first = Some(change),
+                Report::Summary(summary) => {
+                    sound &= summary.is_success();
+                    show::sync(&summary, first.as_ref())?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(sound)
 }
 
 /// Sends one sample after another and shows what each became; true if every call arrived.

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::samples::Sample;
+use crate::accounts::sync::{Change, Direction, Summary};
 use crate::deliver::Answer;
 use crate::sandbox::Received;
 
@@ -27,6 +28,32 @@ pub(super) fn sample(sample: &Sample, answer: &Answer, calls: &[Received]) -> io
     writeln!(out)
 }
 
+/// What a sync came to, with the first of its calls.
+pub(super) fn sync(summary: &Summary, first: Option<&Change>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let title = match summary.direction {
+        Direction::VitallyToAccoil => "Vitally's accounts at Accoil",
+        Direction::AccoilToVitally => "Accoil's scores at Vitally",
+    };
+    writeln!(out, "{title}: sync {}", summary.direction.name())?;
+    if let Some(first) = first {
+        writeln!(out, "  out  {} {}", first.method, first.path)?;
+        writeln!(out, "       {}", first.body)?;
+    }
+    for (count, what) in [
+        (summary.written, "accounts written"),
+        (summary.unknown.len(), "unknown to Accoil"),
+        (summary.skipped.len(), "without an externalId, skipped"),
+        (summary.failed.len(), "FAILED"),
+    ] {
+        if count > 0 {
+            writeln!(out, "  {count:>4} {what}")?;
+        }
+    }
+    summary.ended.iter().try_for_each(|why| writeln!(out, "  ENDED EARLY  {why}"))?;
+    writeln!(out)
+}
+
 pub(super) fn next_steps(relay: SocketAddr, sandbox: SocketAddr, arrived: bool) -> io::Result<()> {
     let verdict = if arrived {
         "Every call arrived as it should."
@@ -38,7 +65,8 @@ pub(super) fn next_steps(relay: SocketAddr, sandbox: SocketAddr, arrived: bool) 
         "{verdict}\n\n\
          Send your own (any write key will do here):\n\
          \x20 curl -d '{{\"type\":\"track\",\"event\":\"Hello\",\"userId\":\"me\"}}' http://{relay}/segment\n\
-         See what the stand-in Accoil got:\n\
-         \x20 curl http://{sandbox}/received"
+         See what the stand-in Accoil got, and what was written to the stand-in Vitally:\n\
+         \x20 curl http://{sandbox}/received\n\
+         \x20 curl http://{sandbox}/vitally/writes"
     )
 }

@@ -1,0 +1,75 @@
+//! Before anything is delivered after a start: which of the sync's calls that still wait has Accoil carried out already?
+//!
+//! A call that was in flight when the process was killed waits like the others. Accoil can be asked: if the account
+//! has every trait that the call says, the call need not be made again. Where it is not sure, the call is made. Never
+//! holds up a start for long.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
+
+use super::SOURCE;
+use super::traits::is_same;
+use crate::accounts::accoil::{Client, Expand, Lookup, Query};
+use crate::outbox::chunk::Job;
+use crate::outbox::{Outbox, ReadError, Settlement};
+
+/// For all of it together; what is not known by then is delivered.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Accounts asked for at once.
+const CONCURRENCY: usize = 8;
+
+/// Settles those calls; says how many there were. To be called before the deliver stage is started.
+pub async fn confirm(outbox: &Outbox, client: &Client) -> Result<usize, ReadError> {
+    let mut waiting = outbox.waiting_of(SOURCE).await?;
+    leave_only_ones(&mut waiting);
+    let mut asked = futures_util::stream::iter(waiting)
+        .map(async |job| is_carried_out(client, &job).await.then_some(job))
+        .buffer_unordered(CONCURRENCY);
+    let mut confirmed = 0;
+    let settling = async {
+        while let Some(job) = asked.next().await {
+            if let Some(job) = job {
+                confirmed += 1;
+                outbox.settle(vec![Settlement::Delivered { place: job.place, said: job.fingerprints }]);
+            }
+        }
+    };
+    // Late is no failure: the others are delivered.
+    let _ = tokio::time::timeout(PATIENCE, settling).await;
+    // Answered behind the settlements: they are on disk then.
+    outbox.parked("", Vec::new()).await?;
+    Ok(confirmed)
+}
+
+/// Of several calls about one account the later ones tell what the earlier ones do not: all are made.
+fn leave_only_ones(waiting: &mut Vec<Job>) {
+    let mut count: HashMap<(String, String), usize> = HashMap::new();
+    let key = |job: &Job| (job.destination.as_str().to_owned(), job.user.as_str().to_owned());
+    for job in waiting.iter() {
+        *count.entry(key(job)).or_default() += 1;
+    }
+    waiting.retain(|job| count.get(&key(job)) == Some(&1));
+}
+
+async fn is_carried_out(client: &Client, job: &Job) -> bool {
+    let body: Value = serde_json::from_slice(&job.body).unwrap_or_default();
+    let (Some(group), Some(said)) = (body["groupId"].as_str(), body["traits"].as_object()) else {
+        return false;
+    };
+    let query = Query {
+        lookup: Some(Lookup::Match { kind: "tracking_id".to_owned(), value: group.to_owned() }),
+        expand: Expand { traits: true, ..Expand::default() },
+        workspace_id: None,
+    };
+    let Ok(found) = client.get(&query).await else { return false };
+    let Some(Value::Object(traits)) = found.account.traits else { return false };
+    found.account.tracking_id.as_deref() == Some(group) && holds_all(&traits, said)
+}
+
+/// Whether the account has every trait that the call says.
+fn holds_all(traits: &Map<String, Value>, said: &Map<String, Value>) -> bool {
+    said.iter().all(|(key, value)| traits.get(key).is_some_and(|there| is_same(there, value)))
+}
