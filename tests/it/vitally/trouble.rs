@@ -1,5 +1,6 @@
 //! What Vitally, or whatever stands in its place, may answer with: a clear error, another try where that is safe.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
@@ -40,7 +41,7 @@ async fn each_refusal_says_what_to_do_and_never_the_secret() {
         let error = get([said(status, body)]).await.unwrap_err();
         assert_eq!(error.is_refused_secret(), status == 401 || status == 403, "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
-        told.push_str(&format!("{error}\n"));
+        writeln!(told, "{error}").unwrap();
     }
     insta::assert_snapshot!(told, @"
     Vitally does not take the request (400, limit must be a number): mend what it names
