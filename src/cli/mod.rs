@@ -14,6 +14,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod sync;
 pub mod test_connection;
+pub mod vitally;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,9 @@ enum Command {
     /// Accounts as Accoil scores them
     #[command(subcommand)]
     Accounts(accounts::Accounts),
+    /// Vitally's accounts: read and write them
+    #[command(subcommand)]
+    Vitally(vitally::Vitally),
     /// Keep Vitally's accounts and Accoil's in step, one way or the other
     #[command(subcommand)]
     Sync(sync::Sync),
@@ -89,6 +93,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
+        Command::Vitally(what) => vitally::run(what, file).await,
         Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;

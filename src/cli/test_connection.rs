@@ -14,7 +14,8 @@ use http::Method;
 
 use crate::accoil;
 use crate::accounts::accoil::{Lookup, Query};
-use crate::config::{Config, Destination};
+use crate::accounts::vitally::{Client, Listing};
+use crate::config::{Config, Destination, Vitally};
 use crate::deliver::{Answer, Connection, Verdict, classify};
 use crate::event::Dialect;
 use crate::run;
@@ -31,6 +32,9 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     }
     if let Some(section) = &config.accounts {
         sound &= tell(&mut out, "[accounts]", &section.base_url, read_accounts(config).await)?;
+    }
+    if let Some(section) = &config.vitally {
+        sound &= tell(&mut out, "[vitally]", &section.base_url, list_vitally(section).await)?;
     }
     if !config.destinations.is_empty() {
         super::say(
@@ -69,6 +73,17 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
             Err("GET /v1/accounts: no answer in time; is the address right, or are there too many calls?"
                 .to_owned())
         }
+    }
+}
+
+/// The probe of `facts/vitally.md` 11.
+async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
+    let client = Client::new(&vitally.base_url, &vitally.secret).map_err(|error| error.to_string())?;
+    let listing = Listing { limit: 1, ..Listing::sweep() };
+    match tokio::time::timeout(READ_TIMEOUT, client.list(&listing)).await {
+        Ok(Ok(_)) => Ok("GET /resources/accounts: reachable, and the secret is taken".to_owned()),
+        Ok(Err(error)) => Err(format!("GET /resources/accounts: {error}")),
+        Err(_) => Err("GET /resources/accounts: no answer in time; is the address right?".to_owned()),
     }
 }
 

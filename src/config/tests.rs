@@ -269,7 +269,16 @@ fn tokens_of_the_wrong_product_are_told_and_both_forms_of_vitallys_are_taken() {
     ]
     .map(|(secret, token)| faults(read(secret, token)));
     assert!(!told.concat().contains("hush"));
-    insta::assert_snapshot!(told.concat(), @"");
+    insta::assert_snapshot!(told.concat(), @"
+    accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
+    accoil-relay.toml:6:10: secret in [vitally] is a token of the wrong product, Accoil's: use the one from Vitally under Settings > Integrations > Vitally REST API; Accoil's is token in [accounts]
+    accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    accoil-relay.toml:3:9: token in [accounts] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    accoil-relay.toml:6:10: secret in [vitally] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    ");
 }
 
 #[test]

@@ -28,3 +28,4 @@ mod sandbox;
 mod sandbox_accounts;
 mod schema;
 mod serve;
+mod vitally;
