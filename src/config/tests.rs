@@ -107,7 +107,7 @@ fn every_fault_is_told_with_its_place() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 9);
+    assert_eq!(seen, 11);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn variables_that_set_nothing_are_told() {
     environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVER__LISTN: unknown key "listn" in [server]: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVR__LISTEN: unknown section [servr]: did you mean ACCOIL_RELAY_SERVER__…?
-    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, log
+    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, vitally_to_accoil, accoil_to_vitally, log
     "#);
 }
 
@@ -427,6 +427,10 @@ proptest! {
         config.sources[1].user_id = open.then(|| text.clone());
         config.accounts.as_mut().unwrap().workspace_id = text;
         config.vitally = config.vitally.filter(|_| open);
+        config.vitally_to_accoil.every = config.vitally_to_accoil.every.filter(|_| open);
+        config.accoil_to_vitally.every = config.accoil_to_vitally.every.filter(|_| open);
+        config.accoil_to_vitally.prefix.clone_from(&items.concat());
+        config.accoil_to_vitally.prefix.push('_');
         let shown = show(&config);
         prop_assert!(!shown.contains("hush"));
         let again = load(&shown, &[]).map(|again| Config { directory: config.directory.clone(), ..again });
