@@ -27,3 +27,4 @@ mod sandbox;
 mod sandbox_accounts;
 mod schema;
 mod serve;
+mod sync;
