@@ -28,4 +28,5 @@ mod sandbox;
 mod sandbox_accounts;
 mod schema;
 mod serve;
+mod sync;
 mod vitally;

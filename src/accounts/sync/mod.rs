@@ -62,6 +62,12 @@ pub struct Setup {
     pub every: [Option<Duration>; 2],
 }
 
+impl Setup {
+    fn writes_to(&self, destination: &str) -> bool {
+        self.destinations.iter().any(|one| &*one.name == destination)
+    }
+}
+
 /// A handle on the syncs; clones are the same.
 #[derive(Clone)]
 pub struct Syncs(Arc<Shared>);
@@ -90,6 +96,8 @@ impl Syncs {
         tasks: Tasks,
     ) -> Result<Self, WrittenError> {
         let written = setup.vitally.as_ref().map(|_| Written::open(written)).transpose()?;
+        // One that a sync does not write to does not concern it.
+        let statuses = statuses.into_iter().filter(|status| setup.writes_to(&status.borrow().name)).collect();
         let (running, last) = (Arc::default(), Mutex::default());
         Ok(Self(Arc::new(Shared { setup, outbox, statuses, written, tasks, running, last })))
     }

@@ -131,9 +131,12 @@ impl ToAccoil<'_> {
         prepared
     }
 
-    /// Calls that an earlier run left waiting are not given to the outbox again.
+    /// Calls that an earlier run left waiting are not given to the outbox again. Those for a destination that is no
+    /// longer one of the sync's are not waited for.
     async fn expect_waiting(&self, outstanding: &mut Outstanding<'_>) -> Result<(), ReadError> {
-        for job in self.outbox.waiting_of(SOURCE).await? {
+        let is_ours = |name: &str| self.destinations.iter().any(|destination| &*destination.name == name);
+        let waiting = self.outbox.waiting_of(SOURCE).await?;
+        for job in waiting.into_iter().filter(|job| is_ours(job.destination.as_str())) {
             let named = Named { external_id: Some(job.user.as_str().to_owned()), ..Named::default() };
             if let Some(one) = job.fingerprints.first() {
                 outstanding.expect(*one, Caller { named, is_new: false });
@@ -151,7 +154,9 @@ impl ToAccoil<'_> {
         let requests = batch.iter().flat_map(|entry| &entry.kept.requests);
         let keys = requests.flat_map(|request| &request.fingerprints).map(|one| one.key).collect();
         let said = self.outbox.said_of(keys).await?;
-        self.keep(&said);
+        if !summary.dry_run {
+            self.keep(&said);
+        }
         let said: HashMap<u64, u64> = said.into_iter().map(|(one, _)| (one.key, one.content)).collect();
         let mut accepted = Vec::new();
         let mut expected = Vec::new();

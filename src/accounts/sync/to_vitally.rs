@@ -126,10 +126,8 @@ impl ToVitally<'_> {
     ) -> Result<Outcome, ToVitallyError> {
         let account = match self.look_up(&entry.key).await? {
             Looked::Account(account) => account,
-            Looked::Unknown => {
-                self.seen_to(id, false).await?;
-                return Ok(Outcome::Unknown);
-            }
+            // Not noted as seen to: the run that ends lists every one of them.
+            Looked::Unknown => return Ok(Outcome::Unknown),
             Looked::Failed(why) => return Ok(Outcome::Failed(why)),
         };
         let wanted = traits::wanted(&account, &self.matching.prefix, self.matching.insights);
@@ -208,13 +206,15 @@ impl Matching {
     /// Sure that it is the account that was asked for, and an account at all.
     fn checked(&self, found: &Found, asked: &str) -> Looked {
         let account = &found.account;
-        let answered = match self.kind.as_str() {
-            "tracking_id" => account.tracking_id.as_deref(),
-            "domain" => account.domain.as_deref(),
-            "name" => account.name.as_deref(),
-            _ => None,
+        let is_asked = |answered: &Option<String>| answered.as_deref() == Some(asked);
+        let is_it = match self.kind.as_str() {
+            "tracking_id" => is_asked(&account.tracking_id),
+            "name" => is_asked(&account.name),
+            "domain" => account.domain.as_ref().is_some_and(|domain| domain.eq_ignore_ascii_case(asked)),
+            // The answer does not have it.
+            _ => true,
         };
-        if answered.is_some_and(|answered| !answered.eq_ignore_ascii_case(asked)) {
+        if !is_it {
             return Looked::Failed(
                 "Accoil: it answered with another account than the one asked for".to_owned(),
             );

@@ -35,7 +35,8 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
         wanted.put(prefix, name, metric(name), |value| lenient::to_number(value).map(Value::Number));
     }
     for name in DATES {
-        wanted.put(prefix, name, metric(name), |value| value.as_str().map(Value::from));
+        let date = |value: &Value| value.as_str().filter(|text| time_of(text).is_some()).map(Value::from);
+        wanted.put(prefix, name, metric(name), date);
     }
     wanted.put(prefix, "segments", account.get("segments"), segments);
     if insights {

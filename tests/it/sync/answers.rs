@@ -1,0 +1,186 @@
+//! What either system may answer instead of what it should: the run ends or the account fails, both say why, and
+//! nothing wrong is written. A rerun does what was left.
+
+use accoil_relay::sandbox::{Fault, Options};
+use serde_json::json;
+
+use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, reasons};
+
+const LIST: &str = "/resources/accounts";
+const LOOK_UP: &str = "/v1/accounts";
+const HTML: &str = "<html><body>Sign in</body></html>";
+
+fn answer(path: &str, status: u16, body: &str, times: u64) -> Fault {
+    let (path, body) = (Some(path.to_owned()), Some(body.to_owned()));
+    Fault { path, status: Some(status), body, times, ..Fault::default() }
+}
+
+impl Place {
+    /// The path of a write to this account.
+    fn path(&self, external: &str) -> String {
+        format!("{LIST}/{}", self.vitally(external)["id"].as_str().unwrap())
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.sandbox().vitally().writes().is_empty() && self.sandbox().total() == 0
+    }
+}
+
+/// Whatever is wrong with a list ends the run before anything is written: half a list is none.
+#[tokio::test]
+async fn a_bad_list_ends_the_run_before_anything_is_written() {
+    let page = |results: &str, next: &str| format!(r#"{{"results":{results},"next":{next}}}"#);
+    let one = r#"[{"id":"1","externalId":"one","name":"One","traits":{}}]"#;
+    let cases = [
+        (answer(LIST, 200, &page(one, "\"same\""), 2), "the same page cursor twice"),
+        (answer(LIST, 200, &page("[]", "\"more\""), 1), "an empty page"),
+        (answer(LIST, 200, HTML, 1), "not JSON"),
+        (answer(LIST, 200, r#"{"data":[]}"#, 1), "not as documented"),
+        (answer(LIST, 401, r#"{"error":"Unknown key."}"#, 1), "vitally.secret"),
+        (answer(LIST, 403, HTML, 1), "vitally.secret"),
+        (answer(LIST, 400, r#"{"message":"No."}"#, 1), "No."),
+        (answer(LIST, 302, "", 1), "302"),
+    ];
+    let place = Place::usual().await;
+    for (fault, said) in cases {
+        for direction in [TO_ACCOIL, TO_VITALLY] {
+            place.fault(fault.clone());
+            let run = place.sync(&[direction]).await;
+            let ended = run.summary()["ended"].as_str().unwrap_or_default();
+            assert!(run.code == Some(1) && ended.contains(said), "{direction} {fault:?}: {run:#?}");
+            assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(said), "{run:#?}");
+            assert!(place.sandbox().faults().list().is_empty(), "{direction} {fault:?}: one try");
+        }
+    }
+    assert!(place.is_untouched());
+}
+
+/// The key that is wrong is named; nothing is tried again with it.
+#[tokio::test]
+async fn a_wrong_token_ends_the_run_and_is_named() {
+    let place = Place::usual().await;
+    // A wrong key, not of a wrong form: that the configuration tells.
+    for (fault, said) in [
+        (answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50), "accounts.token"),
+        (answer(LOOK_UP, 403, r#"{"error":{"message":"No","code":"forbidden"}}"#, 50), "accounts.token"),
+        (answer(&place.path("ext-12345"), 401, r#"{"error":"No."}"#, 1), "vitally.secret"),
+    ] {
+        place.fault(fault.clone());
+        let run = place.sync(&[TO_VITALLY]).await;
+        let ended = run.summary()["ended"].as_str().unwrap_or_default();
+        assert!(run.code == Some(1) && ended.contains(said), "{fault:?}: {run:#?}");
+        let left: u64 = place.sandbox().faults().list().iter().map(|fault| fault.times).sum();
+        assert!(left == 0 || left >= 50 - 5, "a few calls at once, no more: {left}");
+        place.sandbox().faults().clear();
+    }
+    let written = place.writes().len() as u64;
+    let rest = place.synced(&[TO_VITALLY]).await;
+    assert_eq!(counts(&rest)[0] + written, 10);
+}
+
+/// One account that cannot be read or written costs no other; it is tried again by the next run.
+#[tokio::test]
+async fn one_account_that_fails_costs_no_other() {
+    let place = Place::usual().await;
+    let write = place.path("ext-12345");
+    for (fault, said) in [
+        (answer(LOOK_UP, 501, "{}", 1), "501"),
+        (answer(LOOK_UP, 200, HTML, 1), "not JSON"),
+        (answer(LOOK_UP, 404, HTML, 1), "not JSON"),
+        (answer(LOOK_UP, 404, "{}", 1), "no account"),
+        (answer(LOOK_UP, 200, r#"{"id":"9","tracking_id":"somebody","metrics":{"raw_score":1}}"#, 1), "another account"),
+        (answer(LOOK_UP, 200, r#"{"id":"9","metrics":{"raw_score":1}}"#, 1), "another account"),
+        (answer(&write, 400, r#"{"error":"Bad trait."}"#, 1), "Bad trait."),
+        (answer(&write, 501, HTML, 1), "501"),
+        (answer(&write, 404, r#"{"error":"Account not found."}"#, 1), "404"),
+    ] {
+        // Something to write for everybody.
+        for account in place.sandbox().accounts().list() {
+            let mut account = account;
+            let score = account["metrics"]["raw_score"].as_u64().unwrap();
+            account["metrics"]["raw_score"] = json!(score + 1);
+            assert!(place.sandbox().accounts().set(account));
+        }
+        place.fault(fault.clone());
+        let run = place.sync(&[TO_VITALLY]).await;
+        let failed = reasons(run.summary(), "failed");
+        assert_eq!((run.code, failed.len()), (Some(1), 1), "{fault:?}: {run:#?}");
+        assert!(failed[0].1.contains(said) && run.stderr.contains(said), "{fault:?}: {run:#?}");
+        assert!(run.stderr.contains("FAILED"), "{run:#?}");
+        // The one that failed may be the one that Accoil does not know.
+        let written = run.summary()["written"].as_u64().unwrap();
+        assert!(written >= 9, "{fault:?}: {run:#?}");
+        let again = place.synced(&[TO_VITALLY]).await;
+        assert_eq!([again["written"].as_u64().unwrap() + written, counts(&again)[2]], [10, 0]);
+    }
+}
+
+/// A 5xx that passes is nothing: the call is made again.
+#[tokio::test]
+async fn what_passes_is_tried_again() {
+    let place = Place::usual().await;
+    for path in [LIST, LOOK_UP, &place.path("ext-12345")] {
+        place.fault(answer(path, 503, HTML, 1));
+        place.fault(Fault { path: Some(path.to_owned()), close: true, ..Fault::default() });
+    }
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await), [10, 0, 0, 1, 1, 0]);
+    assert_eq!(place.writes().values().map(Vec::len).sum::<usize>(), 10);
+    place.fault(answer("/v2/group", 503, "", 3));
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+    assert_eq!(place.sandbox().total(), 11);
+}
+
+/// Trouble of the system, not of the accounts.
+#[tokio::test]
+async fn twenty_failures_in_a_row_end_the_run_and_the_next_goes_on() {
+    let place = Place::new(Options { accounts: 112, ..Options::default() }, BOTH).await;
+    place.fault(answer(LOOK_UP, 200, HTML, 1_000));
+    let run = place.sync(&[TO_VITALLY]).await;
+    let ended = run.summary()["ended"].as_str().unwrap();
+    assert!(run.code == Some(1) && ended.contains("20 failures in a row"), "{run:#?}");
+    assert_eq!(counts(run.summary())[5], 20);
+    place.sandbox().faults().clear();
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], 110);
+}
+
+/// Accoil refuses the ingestion key: the calls wait in the outbox and go out once it is right, each once. What was
+/// refused itself is tried again a minute later.
+#[tokio::test]
+async fn a_refused_ingestion_key_keeps_the_calls() {
+    let one_at_a_time = BOTH.replace("mrr_unit", "concurrency = 1\nmrr_unit");
+    let place = Place::new(Options::default(), &one_at_a_time).await;
+    place.fault(answer("/v2/group", 401, r#"{"message":"no"}"#, 1));
+    let run = place.sync(&[TO_ACCOIL]).await;
+    let ended = run.summary()["ended"].as_str().unwrap_or_default();
+    assert!(run.code == Some(1) && ended.contains("key of destination accoil"), "{run:#?}");
+    assert!(ended.contains("11 calls wait"), "{ended}");
+    assert_eq!(place.sandbox().total(), 0);
+    let mut rest = place.start(TO_ACCOIL);
+    super::until("the calls that wait", || place.sandbox().total() == 10).await;
+    rest.kill().unwrap();
+    rest.wait().unwrap();
+    assert!(place.groups().values().all(|calls| calls.len() == 1), "{:?}", place.groups());
+}
+
+/// A call that Accoil refuses for good has failed, with its reason; the next run makes it again.
+#[tokio::test]
+async fn a_dead_letter_is_a_failure() {
+    let place = Place::usual().await;
+    place.fault(answer("/v2/group", 422, r#"{"message":"bad group"}"#, 2));
+    let run = place.sync(&[TO_ACCOIL]).await;
+    assert_eq!((run.code, counts(run.summary())), (Some(1), [9, 0, 0, 0, 1, 2]), "{run:#?}");
+    assert!(reasons(run.summary(), "failed").iter().all(|(_, why)| why.contains("422")), "{run:#?}");
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [2, 9, 0, 0, 1, 0]);
+    assert_eq!(place.groups().len(), 11);
+}
+
+/// Calls that wait for a destination that is no longer there are not waited for.
+#[tokio::test]
+async fn a_destination_that_is_gone_holds_up_no_run() {
+    let place = Place::usual().await;
+    place.fault(answer("/v2/group", 401, "", 1_000));
+    assert_eq!(place.sync(&[TO_ACCOIL]).await.code, Some(1));
+    place.sandbox().faults().clear();
+    place.configure(&BOTH.replace("\"accoil\"", "\"renamed\""));
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+}

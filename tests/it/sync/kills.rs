@@ -1,0 +1,103 @@
+//! 2,500 accounts: a run is killed again and again; the reruns finish the rest, and no account is written twice.
+
+use std::time::{Duration, Instant};
+
+use accoil_relay::sandbox::Options;
+use serde_json::Value;
+
+use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, until};
+
+const ACCOUNTS: usize = 2_500;
+/// All but one that has no externalId, and one that Accoil does not know.
+const KNOWN: usize = ACCOUNTS - 2;
+
+/// The pace is not the point here: no limit.
+async fn large() -> Place {
+    let vitally_limit = (1_000_000, Duration::from_secs(60));
+    Place::new(Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() }, BOTH).await
+}
+
+/// Starts a run and kills it once this holds.
+async fn kill_when(place: &Place, direction: &str, holds: impl FnMut() -> bool) {
+    let mut child = place.start(direction);
+    until(direction, holds).await;
+    assert!(child.try_wait().unwrap().is_none(), "{direction}: it had ended before the kill");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn not_once<T>(by_account: impl IntoIterator<Item = (String, Vec<T>)>) -> Vec<(String, usize)> {
+    let times = by_account.into_iter().map(|(account, calls)| (account, calls.len()));
+    times.filter(|(_, times)| *times != 1).collect()
+}
+
+/// What is there is not noted by the runs but by Vitally itself: exact wherever the kill falls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed() {
+    let place = large().await;
+    let vitally = place.sandbox().vitally();
+    let start = Instant::now();
+    kill_when(&place, TO_VITALLY, || vitally.most_in_window() >= 5).await;
+    assert_eq!(vitally.writes().len(), 0, "the first kill is during the sweep");
+    for written in [1, 400, 1_500, KNOWN - 10] {
+        kill_when(&place, TO_VITALLY, || vitally.writes().len() >= written).await;
+    }
+    let before = vitally.writes().len() as u64;
+    let last = place.synced(&[TO_VITALLY]).await;
+    let [written, unchanged, resumed, unknown, skipped, failed] = counts(&last);
+    // Those in flight at a kill are found to be as they should be.
+    assert_eq!([written + before, unknown, skipped, failed], [KNOWN as u64, 1, 1, 0], "{last:#}");
+    assert!(resumed > 0 && unchanged + resumed >= before - 1, "{last:#}");
+    assert_eq!(not_once(place.writes()), []);
+    assert_eq!(place.writes().len(), KNOWN);
+
+    let again = place.synced(&[TO_VITALLY]).await;
+    assert_eq!(counts(&again), [0, KNOWN as u64, 0, 1, 1, 0]);
+    assert_eq!(vitally.writes().len(), KNOWN, "a second run writes nothing");
+    println!("accoil-to-vitally, five kills and a second run: {:?}", start.elapsed());
+}
+
+/// A call in flight at a kill is made once more only if nobody can say whether it was carried out: delivery is at least
+/// once. Accoil's read API can, so here none is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vitally_to_accoil_sends_every_account_once_however_often_it_is_killed() {
+    let place = large().await;
+    let (sandbox, start) = (place.sandbox(), Instant::now());
+    kill_when(&place, TO_ACCOIL, || sandbox.vitally().most_in_window() >= 5).await;
+    assert_eq!(sandbox.total(), 0, "the first kill is during the sweep");
+    for sent in [1, 250, 1_000, 2_000] {
+        kill_when(&place, TO_ACCOIL, || sandbox.total() >= sent).await;
+    }
+    let last = place.synced(&[TO_ACCOIL]).await;
+    assert_eq!(counts(&last)[3..], [0, 1, 0], "{last:#}");
+    assert_eq!(counts(&last)[..3].iter().sum::<u64>(), ACCOUNTS as u64 - 1, "{last:#}");
+    let groups = place.groups();
+    assert_eq!(groups.len(), ACCOUNTS - 1);
+    let repeated = not_once(groups);
+    assert_eq!(repeated, [], "{} were sent twice", repeated.len());
+
+    let again = place.synced(&[TO_ACCOIL]).await;
+    assert_eq!(counts(&again), [0, ACCOUNTS as u64 - 1, 0, 0, 1, 0]);
+    assert_eq!(sandbox.total(), ACCOUNTS as u64 - 1, "a second run sends nothing");
+    println!("vitally-to-accoil, five kills and a second run: {:?}", start.elapsed());
+}
+
+/// What is changed between two runs is all that the second one writes.
+#[tokio::test]
+async fn only_what_changed_is_written() {
+    let place = Place::usual().await;
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await), [10, 0, 0, 1, 1, 0]);
+    place.change_vitally("ext-12346", |account| account["mrr"] = Value::from(2000));
+    place.change_accoil("ext-12347", |account| account["metrics"]["engagement_score"] = Value::from(1.5));
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [1, 10, 0, 0, 1, 0]);
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await), [1, 9, 0, 1, 1, 0]);
+    let groups = place.groups();
+    assert_eq!(groups["ext-12346"].len(), 2);
+    assert_eq!(groups["ext-12346"][1]["traits"]["mrr"], 200_000, "dollars are multiplied by 100");
+    assert_eq!(groups.values().map(Vec::len).sum::<usize>(), 12);
+    let id = place.vitally("ext-12347")["id"].as_str().unwrap().to_owned();
+    let change = serde_json::json!({"traits": {"accoil_engagement_score": 1.5}});
+    assert_eq!(place.writes()[&id][1], change, "only the trait that changed");
+    assert_eq!(place.writes().values().map(Vec::len).sum::<usize>(), 11);
+}
