@@ -4,6 +4,7 @@
 //! Read from what is kept anyway: an event pays next to nothing for it. Counts are since the start.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -84,7 +85,7 @@ fn of_destinations(destinations: &[Status]) -> String {
 }
 
 /// The last run of each sync; nothing before its first.
-fn of_syncs(last: &[Summary]) -> String {
+fn of_syncs(last: &[Arc<Summary>]) -> String {
     let mut text = String::new();
     let metric = "accoil_relay_sync_accounts";
     // Writing to a String cannot fail.
@@ -98,6 +99,7 @@ fn of_syncs(last: &[Summary]) -> String {
             ("written", run.written),
             ("unchanged", run.unchanged),
             ("resumed", run.resumed),
+            ("waiting", run.waiting),
             ("unknown", run.unknown.len()),
             ("skipped", run.skipped.len()),
             ("failed", run.failed.len()),

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use futures_util::stream;
@@ -35,14 +35,16 @@ pub(super) async fn start(
     State(admin): State<Admin>,
     Path(direction): Path<String>,
     options: Result<Query<Options>, axum::extract::rejection::QueryRejection>,
+    body: Body,
 ) -> Response {
     let Some(direction) = Direction::of_name(&direction) else {
         let error = "there is no such sync; there are vitally-to-accoil and accoil-to-vitally";
         return refusal(StatusCode::NOT_FOUND, "not_found", error);
     };
-    let Ok(Query(options)) = options else {
-        let error = "the only parameter is dry_run, true or false";
-        return refusal(StatusCode::BAD_REQUEST, "bad_parameter", error);
+    // A body might ask for a dry run: it must not be passed over.
+    let (Ok(Query(options)), true) = (options, body.is_end_stream()) else {
+        let error = "the only parameter is dry_run, true or false, after a question mark; a body is not read: send none";
+        return refusal(StatusCode::BAD_REQUEST, "invalid_parameter", error);
     };
     let reports = match admin.0.syncs.start(direction, options.dry_run) {
         Ok(reports) => reports,

@@ -14,6 +14,20 @@ pub(super) struct MissingSection {
     pub(super) keys: &'static str,
 }
 
+impl MissingSection {
+    pub(super) const ACCOUNTS: Self = Self {
+        section: "accounts",
+        keys: "token (made in Accoil under Settings > Product Settings > API Token), and workspace_id, the number after \
+               /scores/ in the app's address",
+    };
+    pub(super) const VITALLY: Self = Self {
+        section: "vitally",
+        keys: "secret (in Vitally under Settings > Integrations > Vitally REST API), and subdomain = \"NAME\", the first \
+               part of the address you log in at, or region = \"eu\"",
+    };
+    pub(super) const DESTINATIONS: Self = Self { section: "[destinations]", keys: "name and api_key" };
+}
+
 /// Whoever read stdout has gone, as `head` does: nothing is wrong, and nobody is left to be told.
 pub fn is_hung_up(error: &anyhow::Error) -> bool {
     error

@@ -139,11 +139,7 @@ pub async fn run(what: Vitally, file: Option<&Path>) -> anyhow::Result<ExitCode>
 }
 
 fn client(config: &Config) -> anyhow::Result<Client> {
-    let vitally = config.vitally.as_ref().ok_or(MissingSection {
-        section: "vitally",
-        keys: "secret (in Vitally under Settings > Integrations > Vitally REST API), and subdomain = \"NAME\", the first \
-               part of the address you log in at, or region = \"eu\"",
-    })?;
+    let vitally = config.vitally.as_ref().ok_or(MissingSection::VITALLY)?;
     Ok(Client::new(&vitally.base_url, &vitally.secret)?)
 }
 

@@ -3,15 +3,36 @@
 //! A derived call (the group an Amplitude track names, the user's properties) is sent only when it says something
 //! new. Bounded like `recent`: two generations; an id that was forgotten is merely sent once more.
 
-use crate::accoil::Fingerprint;
 use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::accoil::Fingerprint;
+
+/// What is held this long after it was stored is stored anew, so that it does not leave the disk for its age.
+const STORED_FOR_DAYS: i32 = 7;
+
+/// What was said of one key, and on which day that was stored.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    content: u64,
+    stored_on: i32,
+}
 
 /// The fingerprints that were delivered last.
 #[derive(Debug)]
 pub struct Delivered {
-    newer: HashMap<u64, u64>,
-    older: HashMap<u64, u64>,
+    newer: HashMap<u64, Said>,
+    older: HashMap<u64, Said>,
     capacity: usize,
+}
+
+/// Why a call need not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Stored,
+    /// It was stored long ago: to be stored again.
+    Old,
 }
 
 impl Delivered {
@@ -21,19 +42,33 @@ impl Delivered {
     }
 
     /// Whether a call with these fingerprints would tell Accoil nothing new; never so for a call with none.
-    pub fn holds(&self, fingerprints: &[Fingerprint]) -> bool {
-        let known = |key| self.newer.get(key).or_else(|| self.older.get(key));
-        !fingerprints.is_empty() && fingerprints.iter().all(|one| known(&one.key) == Some(&one.content))
+    pub fn holds(&self, fingerprints: &[Fingerprint], now: DateTime<Utc>) -> Option<Held> {
+        let mut held = None;
+        for one in fingerprints {
+            let said = self.newer.get(&one.key).or_else(|| self.older.get(&one.key))?;
+            if said.content != one.content {
+                return None;
+            }
+            let is_old = day(now) - said.stored_on >= STORED_FOR_DAYS;
+            held = Some(if is_old || held == Some(Held::Old) { Held::Old } else { Held::Stored });
+        }
+        held
     }
 
-    pub fn insert(&mut self, fingerprints: &[Fingerprint]) {
+    /// These were delivered, or are stored anew.
+    pub fn insert(&mut self, fingerprints: &[Fingerprint], stored_at: DateTime<Utc>) {
+        let stored_on = day(stored_at);
         for one in fingerprints {
             if self.newer.len() >= self.capacity {
                 self.older = std::mem::take(&mut self.newer);
             }
-            self.newer.insert(one.key, one.content);
+            self.newer.insert(one.key, Said { content: one.content, stored_on });
         }
     }
+}
+
+fn day(at: DateTime<Utc>) -> i32 {
+    i32::try_from(at.timestamp() / 86_400).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -45,20 +80,25 @@ mod tests {
         let group = Fingerprint::new(&[b"group", b"g1"], &[b"pro"]);
         let member = Fingerprint::new(&[b"member", b"u1", b"g1"], &[]);
         let changed = Fingerprint::new(&[b"group", b"g1"], &[b"free"]);
+        let (now, week) = (DateTime::UNIX_EPOCH, chrono::Duration::days(7));
         let mut delivered = Delivered::new(10);
-        assert!(!delivered.holds(&[group, member]));
-        delivered.insert(&[group, member]);
-        assert!(delivered.holds(&[group, member]));
-        delivered.insert(&[changed]);
-        assert!(!delivered.holds(&[group, member]));
-        assert!(!delivered.holds(&[]));
+        assert_eq!(delivered.holds(&[group, member], now), None);
+        delivered.insert(&[group, member], now);
+        assert_eq!(delivered.holds(&[group, member], now), Some(Held::Stored));
+        assert_eq!(delivered.holds(&[group, member], now + week), Some(Held::Old));
+        delivered.insert(&[group], now + week);
+        assert_eq!(delivered.holds(&[group], now + week), Some(Held::Stored));
+        assert_eq!(delivered.holds(&[group, member], now + week), Some(Held::Old));
+        delivered.insert(&[changed], now);
+        assert_eq!(delivered.holds(&[group, member], now), None);
+        assert_eq!(delivered.holds(&[], now), None);
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut delivered = Delivered::new(100);
         for index in 0_u64..10_000 {
-            delivered.insert(&[Fingerprint { key: index, content: 0 }]);
+            delivered.insert(&[Fingerprint { key: index, content: 0 }], DateTime::UNIX_EPOCH);
         }
         assert!(delivered.newer.len() + delivered.older.len() <= 100);
     }

@@ -43,6 +43,7 @@ pub struct Outbox {
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+    was_killed: bool,
 }
 
 impl Outbox {
@@ -52,6 +53,7 @@ impl Outbox {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let store = Store::open(path)?;
+        let was_killed = store.lock.was_killed;
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
@@ -73,7 +75,13 @@ impl Outbox {
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             thread: Arc::new(Mutex::new(Some(thread))),
+            was_killed,
         })
+    }
+
+    /// Whether its last owner was killed: calls that were in flight then may have been carried out.
+    pub const fn was_killed(&self) -> bool {
+        self.was_killed
     }
 
     /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
@@ -156,6 +164,12 @@ impl Outbox {
         let _ = self.commands.send(Command::Settle(settlements));
     }
 
+    /// Returns when all that was settled before is on disk.
+    pub async fn flush(&self) -> Result<(), ReadError> {
+        // Answered with the commit of its group.
+        self.parked("", Vec::new()).await.map(drop)
+    }
+
     /// The first chunk after this id, from memory if it is there; `None` when there is none yet.
     pub async fn chunk_after(&self, id: i64) -> Result<Option<Arc<Chunk>>, ReadError> {
         let next = self.shown.tail.lock().unwrap_or_else(PoisonError::into_inner).after(id);
@@ -200,8 +214,8 @@ impl Outbox {
         self.read(move |reader| sqlite::last_parked_chunk(reader, &destination)).await
     }
 
-    /// What derived calls said last, the oldest first.
-    pub async fn said(&self, most: usize) -> Result<Vec<Fingerprint>, ReadError> {
+    /// What derived calls said last, and when that was stored, the oldest first.
+    pub async fn said(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
         self.read(move |reader| sqlite::said(reader, most)).await
     }
 
@@ -213,6 +227,12 @@ impl Outbox {
     /// Keeps what was delivered long ago from being forgotten for its age: it is still so.
     pub fn still_said(&self, said: Vec<Fingerprint>) {
         let _ = self.commands.send(Command::StillSaid(said));
+    }
+
+    /// The dead letters of a source, by id, and what each says.
+    pub async fn dead_of(&self, source: &str) -> Result<Vec<(i64, Fingerprint)>, ReadError> {
+        let source = source.to_owned();
+        self.read(move |reader| sqlite::dead_said(reader, &source)).await
     }
 
     /// The dead letters after this id, the oldest first.

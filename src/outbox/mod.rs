@@ -51,14 +51,14 @@ use crate::accoil::{Fingerprint, Request};
 use crate::decode::Form;
 
 pub use archive::Archive;
-pub use derived::Delivered;
+pub use derived::{Delivered, Held};
 pub use handle::{ChangeError, Outbox, ReadError};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use sqlite::{DeadLetter, Filter, Kind, OpenError, Parked, StoredReject};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Accepted {
     /// The item as the sender wrote it.
     pub original: Bytes,

@@ -1,24 +1,28 @@
 //! Where the owner of an outbox can be asked: written into its lock file, read by commands that find it locked.
 //!
-//! Whoever takes the lock empties it: what is there was written by the one who has it now.
+//! Whoever takes the lock writes over what the last owner said, and empties the file when it gives the lock up: what
+//! is left in it was left by a killed owner.
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::sqlite::beside;
 
+/// What an owner says that cannot be asked, or not yet.
+pub(super) const NO_ADDRESS: &str = "owned\n";
 /// No address is longer.
-const MOST_BYTES: u64 = 256;
+const MOST_BYTES: u64 = 64;
 
-/// Says where the process that has this outbox can be asked, as `host:port`. By its owner alone.
-pub fn announce(path: &Path, address: &str) -> io::Result<()> {
-    std::fs::write(beside(path, ".lock"), address)
+/// Says where the process that has this outbox can be asked. By its owner alone.
+pub fn announce(path: &Path, address: SocketAddr) -> io::Result<()> {
+    std::fs::write(beside(path, ".lock"), address.to_string())
 }
 
-/// What the owner said; `None`: nothing yet, or it has nothing to say.
-pub fn owner(path: &Path) -> Option<String> {
+/// What the owner said; `None`: it is a command, or a relay that is only starting.
+pub fn owner(path: &Path) -> Option<SocketAddr> {
     let mut address = String::new();
     File::open(beside(path, ".lock")).ok()?.take(MOST_BYTES).read_to_string(&mut address).ok()?;
-    Some(address).filter(|address| !address.is_empty())
+    address.parse().ok()
 }

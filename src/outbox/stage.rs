@@ -100,7 +100,7 @@ impl Writer {
                 Outcome::Done
             }
             Command::StillSaid(said) => {
-                sqlite::say(&self.store.connection, said, at)?;
+                sqlite::still_said(&self.store.connection, said, at)?;
                 Outcome::Done
             }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),

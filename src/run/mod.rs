@@ -1,6 +1,6 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
+//! Start: bind, open the outbox, settle what a killed run's syncs had done, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
 //! let requests finish, stop the syncs beside that, stop handing out calls and let those in flight be answered, close the outbox, and last the
 //! admin API, so that one can watch. Whatever is not done by the deadline stays in the outbox and is done after the
 //! next start.
@@ -70,7 +70,8 @@ impl Relay {
         let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
-        syncing::confirm(config, &outbox).await?;
+        let syncs = syncing::setup(config).await?;
+        syncing::confirm(config, &outbox, &syncs).await;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
@@ -85,7 +86,7 @@ impl Relay {
         let timeout = config.server.request_timeout;
         let receiver =
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
-        let syncs = syncing::syncs(config, &outbox, statuses.clone(), &syncing).await?;
+        let syncs = Syncs::new(syncs, outbox.clone(), statuses.clone(), syncing.clone());
         syncs.run_on_schedule();
         let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
         let router = admin::router(admin);
@@ -101,7 +102,7 @@ impl Relay {
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);
         }
-        if let Err(error) = outbox::announce(&config.outbox.path, &admin_address.to_string()) {
+        if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
             tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
         }
         telemetry::started(address, admin_address, &config.outbox.path);

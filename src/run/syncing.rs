@@ -1,18 +1,18 @@
 //! The syncs put together: as a part of the relay, or alone with the outbox for a command when no relay runs.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::build;
 use super::error::{MappingFaults, StartError};
 use crate::accoil::Destination;
-use crate::accounts::sync::{self, Carried, Direction, Matching, Setup, Syncs};
+use crate::accounts::sync::{self, Carried, Direction, Matching, Setup, Syncs, Written};
 use crate::config::Config;
-use crate::deliver::{self, Status};
+use crate::deliver;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Outbox};
 use crate::tasks::Tasks;
@@ -21,51 +21,20 @@ use crate::telemetry;
 /// For calls in flight to be answered when a command ends.
 const STOP: Duration = Duration::from_secs(25);
 
-/// The syncs as the configuration has them; they run in these tasks.
-pub(super) async fn syncs(
-    config: &Config,
-    outbox: &Outbox,
-    statuses: Vec<watch::Receiver<Status>>,
-    tasks: &Tasks,
-) -> Result<Syncs, StartError> {
-    let setup = setup(config)?;
-    let (outbox, written, tasks) = (outbox.clone(), written(config), tasks.clone());
-    tokio::task::spawn_blocking(move || Syncs::new(setup, outbox, statuses, &written, tasks))
-        .await
-        .map_err(|_| StartError::Stopped)?
-        .map_err(Into::into)
-}
-
-/// Settles the syncs' calls that Accoil carried out before the last run was killed. Before anything is delivered.
-pub(super) async fn confirm(config: &Config, outbox: &Outbox) -> Result<(), StartError> {
-    let Some(client) = build::accoil_client(config)? else { return Ok(()) };
-    match sync::confirm(outbox, &client).await {
-        Ok(0) => {}
-        Ok(calls) => telemetry::confirmed(calls),
-        // They are made once more: that is what is promised.
-        Err(error) => tracing::warn!(error.message = %error, "the syncs' waiting calls could not be read"),
-    }
-    Ok(())
-}
-
-/// The file beside the outbox.
-fn written(config: &Config) -> PathBuf {
-    let mut name = config.outbox.path.as_os_str().to_owned();
-    name.push(".accounts");
-    name.into()
-}
-
-fn setup(config: &Config) -> Result<Setup, StartError> {
+/// What the syncs are made of. Opens the file beside the outbox, which blocks on the disk: by the outbox's owner alone.
+pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
     let (to_accoil, to_vitally) = (&config.vitally_to_accoil, &config.accoil_to_vitally);
     Ok(Setup {
-        vitally: build::vitally(config)?,
+        vitally: build::vitally(config)?.map(Arc::new),
         accoil: build::accoil_client(config)?.map(Arc::new),
+        written: written(config).await?,
         destinations: destinations(config)?,
         carried: Carried {
             plan_trait: to_accoil.plan_trait.clone(),
             status_trait: to_accoil.status_trait.clone(),
             churned_status: to_accoil.churned_status.clone(),
             traits: to_accoil.traits.clone(),
+            is_unit_stated: to_accoil.mrr_unit.is_some(),
         },
         matching: Matching {
             kind: to_vitally.match_type.clone(),
@@ -75,6 +44,35 @@ fn setup(config: &Config) -> Result<Setup, StartError> {
         },
         every: [to_accoil.every, to_vitally.every],
     })
+}
+
+/// The file beside the outbox, where there is a Vitally to write to.
+async fn written(config: &Config) -> Result<Option<Written>, StartError> {
+    if config.vitally.is_none() {
+        return Ok(None);
+    }
+    let mut path = config.outbox.path.as_os_str().to_owned();
+    path.push(".accounts");
+    let opening = tokio::task::spawn_blocking(move || Written::open(Path::new(&path)));
+    Ok(Some(opening.await.map_err(|_| StartError::Stopped)??))
+}
+
+/// Settles the calls of a sync that Accoil carried out before the last owner of the outbox was killed. Before anything is
+/// delivered. With several destinations nobody knows which of them it is whose accounts are read.
+pub(super) async fn confirm(config: &Config, outbox: &Outbox, setup: &Setup) {
+    let (Some(client), Some(_), [destination]) = (&setup.accoil, &setup.vitally, &*config.destinations)
+    else {
+        return;
+    };
+    if !outbox.was_killed() {
+        return;
+    }
+    match sync::confirm(outbox, &destination.name, client).await {
+        Ok(0) => {}
+        Ok(calls) => telemetry::confirmed(calls),
+        // They are made once more: that is what is promised.
+        Err(error) => tracing::warn!(error.message = %error, "the syncs' waiting calls could not be read"),
+    }
 }
 
 /// Those that Vitally's accounts go to, with the one mapping for that.
@@ -98,23 +96,29 @@ pub struct SyncsAlone {
     outbox: Outbox,
     syncing: Tasks,
     delivering: Tasks,
+    broken: CancellationToken,
 }
 
 impl SyncsAlone {
     /// Takes the outbox; fails with `OpenError::InUse` where a relay has it.
     pub async fn start(config: &Config, direction: Direction, dry_run: bool) -> Result<Self, StartError> {
         let targets = build::targets(config)?;
-        let options = build::outbox_options(config);
-        let outbox = super::open(options).await?;
+        let outbox = super::open(build::outbox_options(config)).await?;
+        let setup = setup(config).await?;
         let broken = CancellationToken::new();
         let [syncing, delivering] = [(); 2].map(|()| Tasks::new(&broken));
         let mut statuses = Vec::new();
         if direction == Direction::VitallyToAccoil && !dry_run {
-            confirm(config, &outbox).await?;
+            confirm(config, &outbox, &setup).await;
             statuses.extend(targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)));
         }
-        let syncs = syncs(config, &outbox, statuses, &syncing).await?;
-        Ok(Self { syncs, outbox, syncing, delivering })
+        let syncs = Syncs::new(setup, outbox.clone(), statuses, syncing.clone());
+        Ok(Self { syncs, outbox, syncing, delivering, broken })
+    }
+
+    /// Ends when a task has panicked: nothing more is to be expected.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Tells a run to end; what it has begun is finished.
@@ -131,6 +135,6 @@ impl SyncsAlone {
 }
 
 /// Where the admin API of the relay that has the outbox is; `None`: a command has it, or a relay that is just starting.
-pub fn admin_of_owner(config: &Config) -> Option<String> {
+pub fn admin_of_owner(config: &Config) -> Option<SocketAddr> {
     outbox::owner(&config.outbox.path)
 }

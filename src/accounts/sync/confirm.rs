@@ -1,4 +1,4 @@
-//! Before anything is delivered after a start: which of the sync's calls that still wait has Accoil carried out already?
+//! After a kill, before anything is delivered: which of the sync's calls that still wait has Accoil carried out already?
 //!
 //! A call that was in flight when the process was killed waits like the others. Accoil can be asked: if the account
 //! has every trait that the call says, the call need not be made again. Where it is not sure, the call is made. Never
@@ -11,7 +11,6 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
 use super::SOURCE;
-use super::traits::is_same;
 use crate::accounts::accoil::{Client, Expand, Lookup, Query};
 use crate::outbox::chunk::Job;
 use crate::outbox::{Outbox, ReadError, Settlement};
@@ -21,37 +20,44 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Accounts asked for at once.
 const CONCURRENCY: usize = 8;
 
-/// Settles those calls; says how many there were. To be called before the deliver stage is started.
-pub async fn confirm(outbox: &Outbox, client: &Client) -> Result<usize, ReadError> {
+/// Settles those calls of the destination whose accounts the client reads; says how many there were. To be called before
+/// the deliver stage is started.
+pub async fn confirm(outbox: &Outbox, destination: &str, client: &Client) -> Result<usize, ReadError> {
+    let mut confirmed = 0;
+    // Late is no failure: what was not confirmed is delivered.
+    let confirming = settle_carried_out(outbox, destination, client, &mut confirmed);
+    tokio::time::timeout(PATIENCE, confirming).await.unwrap_or(Ok(()))?;
+    Ok(confirmed)
+}
+
+async fn settle_carried_out(
+    outbox: &Outbox,
+    destination: &str,
+    client: &Client,
+    confirmed: &mut usize,
+) -> Result<(), ReadError> {
     let mut waiting = outbox.waiting_of(SOURCE).await?;
+    waiting.retain(|job| job.destination.as_str() == destination);
     leave_only_ones(&mut waiting);
     let mut asked = futures_util::stream::iter(waiting)
         .map(async |job| is_carried_out(client, &job).await.then_some(job))
         .buffer_unordered(CONCURRENCY);
-    let mut confirmed = 0;
-    let settling = async {
-        while let Some(job) = asked.next().await {
-            if let Some(job) = job {
-                confirmed += 1;
-                outbox.settle(vec![Settlement::Delivered { place: job.place, said: job.fingerprints }]);
-            }
+    while let Some(job) = asked.next().await {
+        if let Some(job) = job {
+            *confirmed += 1;
+            outbox.settle(vec![Settlement::Delivered { place: job.place, said: job.fingerprints }]);
         }
-    };
-    // Late is no failure: the others are delivered.
-    let _ = tokio::time::timeout(PATIENCE, settling).await;
-    // Answered behind the settlements: they are on disk then.
-    outbox.parked("", Vec::new()).await?;
-    Ok(confirmed)
+    }
+    outbox.flush().await
 }
 
 /// Of several calls about one account the later ones tell what the earlier ones do not: all are made.
 fn leave_only_ones(waiting: &mut Vec<Job>) {
-    let mut count: HashMap<(String, String), usize> = HashMap::new();
-    let key = |job: &Job| (job.destination.as_str().to_owned(), job.user.as_str().to_owned());
+    let mut count: HashMap<String, usize> = HashMap::new();
     for job in waiting.iter() {
-        *count.entry(key(job)).or_default() += 1;
+        *count.entry(job.user.as_str().to_owned()).or_default() += 1;
     }
-    waiting.retain(|job| count.get(&key(job)) == Some(&1));
+    waiting.retain(|job| count.get(job.user.as_str()) == Some(&1));
 }
 
 async fn is_carried_out(client: &Client, job: &Job) -> bool {
@@ -69,7 +75,7 @@ async fn is_carried_out(client: &Client, job: &Job) -> bool {
     found.account.tracking_id.as_deref() == Some(group) && holds_all(&traits, said)
 }
 
-/// Whether the account has every trait that the call says.
+/// Whether the account has every trait that the call says, exactly.
 fn holds_all(traits: &Map<String, Value>, said: &Map<String, Value>) -> bool {
-    said.iter().all(|(key, value)| traits.get(key).is_some_and(|there| is_same(there, value)))
+    !said.is_empty() && said.iter().all(|(key, value)| traits.get(key) == Some(value))
 }

@@ -17,6 +17,8 @@ pub struct Carried {
     pub churned_status: String,
     /// Further traits, by their flat keys.
     pub traits: Vec<String>,
+    /// Somebody has said in which unit Vitally has `mrr`.
+    pub is_unit_stated: bool,
 }
 
 /// The event, as JSON in the Segment spec's shape, and what was left out of it.
@@ -35,8 +37,8 @@ pub(super) fn event(
     };
     put("name", account.name.clone().map(Value::from));
     put("createdAt", account.created_at.clone().map(Value::from));
-    put("status", status(account, carried, now).map(Value::from));
-    put("plan", word(account, &carried.plan_trait).map(Value::from));
+    put("status", status(account, carried, now, &mut warnings).map(Value::from));
+    put("plan", word(account, &carried.plan_trait, &mut warnings).map(Value::from));
     put("mrr", mrr(account, &mut warnings));
     for key in &carried.traits {
         put(key, account.traits.get(key).cloned());
@@ -48,23 +50,39 @@ pub(super) fn event(
 }
 
 /// Churned, else what the trait says, else on trial while the trial lasts.
-fn status(account: &Account, carried: &Carried, now: DateTime<Utc>) -> Option<String> {
-    let is = |time: &Option<String>, holds: fn(DateTime<Utc>, DateTime<Utc>) -> bool| {
-        time.as_deref().and_then(time_of).is_some_and(|at| holds(at, now))
-    };
-    if is(&account.churned_at, |at, now| at <= now) {
+fn status(
+    account: &Account,
+    carried: &Carried,
+    now: DateTime<Utc>,
+    warnings: &mut Vec<String>,
+) -> Option<String> {
+    let churned_at = time(account.churned_at.as_deref(), "churnedAt", warnings);
+    let trial_end = time(account.trial_end_date.as_deref(), "trialEndDate", warnings);
+    if churned_at.is_some_and(|at| at <= now) {
         return Some(carried.churned_status.clone());
     }
-    let on_trial = || is(&account.trial_end_date, |at, now| at > now).then(|| "trial".to_owned());
-    word(account, &carried.status_trait).or_else(on_trial)
+    let on_trial = || trial_end.filter(|at| *at > now).map(|_| "trial".to_owned());
+    word(account, &carried.status_trait, warnings).or_else(on_trial)
+}
+
+fn time(text: Option<&str>, name: &str, warnings: &mut Vec<String>) -> Option<DateTime<Utc>> {
+    let time = time_of(text?);
+    if time.is_none() {
+        warnings.push(format!("{name} is no date and was not looked at"));
+    }
+    time
 }
 
 /// A trait that is text or a number.
-fn word(account: &Account, key: &str) -> Option<String> {
+fn word(account: &Account, key: &str, warnings: &mut Vec<String>) -> Option<String> {
     match account.traits.get(key)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null => None,
+        _ => {
+            warnings.push(format!("the trait {key} is neither text nor a number and was left out"));
+            None
+        }
     }
 }
 
@@ -95,6 +113,7 @@ mod tests {
             status_trait: "status".to_owned(),
             churned_status: "canceled".to_owned(),
             traits: vec!["hspot.city".to_owned(), "seats".to_owned(), "plan".to_owned()],
+            is_unit_stated: true,
         }
     }
 
@@ -113,7 +132,8 @@ mod tests {
             (r#"{"trialEndDate":"2020-01-01","traits":{"status":""}}"#, "{}", 0),
             (r#"{"mrr":" 1200 ","traits":{"plan":7}}"#, r#"{"mrr":1200,"plan":"7"}"#, 0),
             (r#"{"mrr":"a lot","traits":{"plan":null,"seats":null}}"#, "{}", 1),
-            (r#"{"mrr":null,"traits":null}"#, "{}", 0),
+            (r#"{"mrr":null,"traits":null,"churnedAt":"once"}"#, "{}", 1),
+            (r#"{"traits":{"status":true,"plan":[1]}}"#, r#"{"plan":[1]}"#, 2),
         ] {
             let account: Account = serde_json::from_str(account).unwrap();
             let now = "2026-01-02T03:04:05Z".parse().unwrap();

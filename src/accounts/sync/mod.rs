@@ -14,16 +14,17 @@ mod to_vitally;
 mod traits;
 mod written;
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 pub use confirm::confirm;
 pub use group::Carried;
-pub use report::{Change, Direction, Named, Problem, Report, Reports, Summary};
+use report::Reports;
+pub use report::{Change, Direction, Named, Problem, Report, Summary};
 use to_accoil::ToAccoil;
 pub use to_vitally::Matching;
 use to_vitally::ToVitally;
@@ -36,8 +37,8 @@ use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// The name under which the sync's calls are in the outbox, as those of a source.
-pub const SOURCE: &str = "vitally";
+/// The name under which the sync's calls are in the outbox, as those of a source; no configured source can have it.
+pub const SOURCE: &str = "vitally accounts";
 /// Reports that wait for whoever listens.
 const WAITING_REPORTS: usize = 64;
 
@@ -52,8 +53,10 @@ pub enum SyncError {
 
 /// What the syncs are made of; what is not configured is missing.
 pub struct Setup {
-    pub vitally: Option<vitally::Client>,
+    pub vitally: Option<Arc<vitally::Client>>,
     pub accoil: Option<Arc<accoil::Client>>,
+    /// What was written to Vitally; there only if there is a Vitally.
+    pub written: Option<Written>,
     /// Those that Vitally's accounts go to, with the mapping for that alone.
     pub destinations: Vec<Arc<Destination>>,
     pub carried: Carried,
@@ -63,6 +66,17 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Whether all that a sync needs is configured.
+    pub fn check(&self, direction: Direction) -> Result<(), SyncError> {
+        let missing = match direction {
+            _ if self.vitally.is_none() => Some("vitally"),
+            Direction::VitallyToAccoil if self.destinations.is_empty() => Some("[destinations]"),
+            Direction::AccoilToVitally if self.accoil.is_none() => Some("accounts"),
+            _ => None,
+        };
+        missing.map_or(Ok(()), |section| Err(SyncError::NotConfigured { section }))
+    }
+
     fn writes_to(&self, destination: &str) -> bool {
         self.destinations.iter().any(|one| &*one.name == destination)
     }
@@ -75,83 +89,89 @@ pub struct Syncs(Arc<Shared>);
 struct Shared {
     setup: Setup,
     outbox: Outbox,
-    /// How the destinations are doing.
+    /// How the destinations are doing that a sync writes to.
     statuses: Vec<watch::Receiver<Status>>,
-    /// Only where there is a Vitally to write to.
-    written: Option<Written>,
     tasks: Tasks,
-    /// Held by whoever runs one.
-    running: Arc<Mutex<()>>,
-    last: Mutex<Vec<Summary>>,
+    /// The turn to write.
+    running: Arc<Semaphore>,
+    /// A run that ended early, or one before the start, may have left calls in the outbox.
+    expects_leftovers: AtomicBool,
+    last: Mutex<Vec<Arc<Summary>>>,
 }
 
 impl Syncs {
-    /// `written` is the file in which is noted what was written to Vitally; it is made when there is a Vitally. Blocks on
-    /// the disk. Runs stop with the tasks.
+    /// Runs go on in these tasks and stop with them.
     pub fn new(
         setup: Setup,
         outbox: Outbox,
-        statuses: Vec<watch::Receiver<Status>>,
-        written: &Path,
+        mut statuses: Vec<watch::Receiver<Status>>,
         tasks: Tasks,
-    ) -> Result<Self, WrittenError> {
-        let written = setup.vitally.as_ref().map(|_| Written::open(written)).transpose()?;
-        // One that a sync does not write to does not concern it.
-        let statuses = statuses.into_iter().filter(|status| setup.writes_to(&status.borrow().name)).collect();
-        let (running, last) = (Arc::default(), Mutex::default());
-        Ok(Self(Arc::new(Shared { setup, outbox, statuses, written, tasks, running, last })))
+    ) -> Self {
+        statuses.retain(|status| setup.writes_to(&status.borrow().name));
+        Self(Arc::new(Shared {
+            setup,
+            outbox,
+            statuses,
+            tasks,
+            running: Arc::new(Semaphore::new(1)),
+            expects_leftovers: AtomicBool::new(true),
+            last: Mutex::default(),
+        }))
     }
 
-    /// Begins a run, which goes on whether or not anybody listens to its reports; the last one is the summary.
+    /// Begins a run. It goes on whether or not anybody listens to its reports, the last of which is the summary; but a dry
+    /// run is for its listener, waits for him and ends when he goes.
     pub fn start(&self, direction: Direction, dry_run: bool) -> Result<mpsc::Receiver<Report>, SyncError> {
-        self.check(direction)?;
-        let turn = Arc::clone(&self.0.running).try_lock_owned().map_err(|_| SyncError::Running)?;
+        self.0.setup.check(direction)?;
+        let take = || Arc::clone(&self.0.running).try_acquire_owned().map_err(|_| SyncError::Running);
+        let turn = if dry_run { None } else { Some(take()?) };
         let (listener, reports) = mpsc::channel(WAITING_REPORTS);
-        let syncs = self.clone();
+        let (syncs, reporting) = (self.clone(), Reports::to(listener, dry_run));
         self.0.tasks.spawn("sync", async move {
-            syncs.run(direction, dry_run, &Reports::to(listener), turn).await;
+            let running = syncs.run(direction, dry_run, &reporting, turn);
+            tokio::select! {
+                _ = running => {}
+                () = reporting.unheard(), if dry_run => {}
+            }
         });
         Ok(reports)
     }
 
     /// The summary of each direction's last run since the start.
-    pub async fn last(&self) -> Vec<Summary> {
+    pub async fn last(&self) -> Vec<Arc<Summary>> {
         self.0.last.lock().await.clone()
     }
 
-    /// Whether one runs now.
+    /// Whether one that writes runs now.
     pub fn is_running(&self) -> bool {
-        self.0.running.try_lock().is_err()
+        self.0.running.available_permits() == 0
     }
 
-    fn check(&self, direction: Direction) -> Result<(), SyncError> {
-        let setup = &self.0.setup;
-        let missing = match direction {
-            _ if setup.vitally.is_none() => Some("vitally"),
-            Direction::VitallyToAccoil if setup.destinations.is_empty() => Some("[destinations]"),
-            Direction::AccoilToVitally if setup.accoil.is_none() => Some("accounts"),
-            _ => None,
-        };
-        missing.map_or(Ok(()), |section| Err(SyncError::NotConfigured { section }))
-    }
-
-    async fn run(&self, direction: Direction, dry_run: bool, reports: &Reports, turn: OwnedMutexGuard<()>) {
+    /// True if every account was seen to, failed ones included. `turn` is given back before the last report.
+    async fn run(
+        &self,
+        direction: Direction,
+        dry_run: bool,
+        reports: &Reports,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> bool {
         let mut summary = Summary::new(direction, dry_run);
         summary.ended = match direction {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
             Direction::AccoilToVitally => self.to_vitally(reports, &mut summary).await,
         };
         summary.at = Utc::now();
+        let is_whole = summary.ended.is_none();
         if !dry_run {
             self.remember(&summary).await;
         }
-        // Whoever hears the last report may begin the next run.
         drop(turn);
-        reports.tell(Report::Summary(summary)).await;
+        reports.conclude(summary).await;
+        is_whole
     }
 
     async fn to_accoil(&self, reports: &Reports, summary: &mut Summary) -> Option<String> {
-        let Shared { setup, outbox, statuses, tasks, .. } = &*self.0;
+        let Shared { setup, outbox, statuses, tasks, expects_leftovers, .. } = &*self.0;
         let sync = ToAccoil {
             client: setup.vitally.as_ref()?,
             outbox,
@@ -160,17 +180,23 @@ impl Syncs {
             carried: &setup.carried,
             reports,
             stop: &tasks.stop_signal(),
+            is_dry_run: summary.dry_run,
+            expects_leftovers: expects_leftovers.load(Ordering::Relaxed),
         };
-        sync.run(summary).await.err().map(|error| error.to_string())
+        let ended = sync.run(summary).await.err();
+        if !summary.dry_run {
+            expects_leftovers.store(ended.is_some(), Ordering::Relaxed);
+        }
+        ended.map(|error| error.to_string())
     }
 
     async fn to_vitally(&self, reports: &Reports, summary: &mut Summary) -> Option<String> {
-        let Shared { setup, written, tasks, .. } = &*self.0;
+        let Shared { setup, tasks, .. } = &*self.0;
         let sync = ToVitally {
             vitally: setup.vitally.as_ref()?,
-            accoil: setup.accoil.as_deref()?,
+            accoil: setup.accoil.as_ref()?,
             matching: &setup.matching,
-            written: written.as_ref()?,
+            written: setup.written.as_ref()?,
             reports,
             stop: &tasks.stop_signal(),
             dry_run: summary.dry_run,
@@ -180,13 +206,13 @@ impl Syncs {
 
     async fn remember(&self, summary: &Summary) {
         telemetry::synced(summary);
-        if let Some(written) = self.0.written.as_ref().filter(|_| summary.ended.is_none())
+        if let Some(written) = self.0.setup.written.as_ref().filter(|_| summary.ended.is_none())
             && let Err(error) = written.end(summary.direction, Utc::now()).await
         {
             tracing::error!(error.message = %error, "the end of a sync could not be noted");
         }
         let mut last = self.0.last.lock().await;
         last.retain(|before| before.direction != summary.direction);
-        last.push(summary.clone());
+        last.push(Arc::new(summary.clone()));
     }
 }

@@ -2,10 +2,15 @@
 //!
 //! On the wire and on stdout each is one JSON object a line: `{"change":{…}}`, `{"summary":{…}}`. Holds ids, never a key.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+/// For a listener to take the summary.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which way accounts go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +99,8 @@ pub struct Summary {
     pub unchanged: usize,
     /// Seen to by the run before, which was broken off.
     pub resumed: usize,
+    /// In the outbox still: the run ended early.
+    pub waiting: usize,
     /// Not for this sync, and why.
     pub skipped: Vec<Problem>,
     /// Accoil does not know them.
@@ -116,6 +123,7 @@ impl Summary {
             written: 0,
             unchanged: 0,
             resumed: 0,
+            waiting: 0,
             skipped: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),
@@ -138,23 +146,44 @@ impl Summary {
     }
 }
 
-/// Where reports go; nowhere if nobody listens, or no longer.
+/// Where reports go.
 #[derive(Debug, Clone)]
-pub struct Reports(Option<mpsc::Sender<Report>>);
+pub(super) struct Reports {
+    listener: Option<mpsc::Sender<Report>>,
+    /// Whether a slow listener is waited for; else it misses what it has no room for, but the summary.
+    is_patient: bool,
+}
 
 impl Reports {
-    pub const fn to(listener: mpsc::Sender<Report>) -> Self {
-        Self(Some(listener))
+    pub(super) const fn to(listener: mpsc::Sender<Report>, is_patient: bool) -> Self {
+        Self { listener: Some(listener), is_patient }
     }
 
-    pub const fn nowhere() -> Self {
-        Self(None)
+    pub(super) const fn nowhere() -> Self {
+        Self { listener: None, is_patient: false }
     }
 
     pub(super) async fn tell(&self, report: Report) {
-        if let Some(listener) = &self.0 {
-            // Whoever listened may have gone: the run goes on.
-            let _ = listener.send(report).await;
+        // Whoever listened may have gone.
+        match &self.listener {
+            Some(listener) if self.is_patient => drop(listener.send(report).await),
+            Some(listener) => drop(listener.try_send(report)),
+            None => {}
+        }
+    }
+
+    /// The last report.
+    pub(super) async fn conclude(&self, summary: Summary) {
+        if let Some(listener) = &self.listener {
+            let _ = listener.send_timeout(Report::Summary(summary), PATIENCE).await;
+        }
+    }
+
+    /// Ends when nobody listens any more; never, if nobody ever did.
+    pub(super) async fn unheard(&self) {
+        match &self.listener {
+            Some(listener) => listener.closed().await,
+            None => std::future::pending().await,
         }
     }
 }

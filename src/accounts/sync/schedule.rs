@@ -13,7 +13,7 @@ impl Syncs {
     /// Runs every sync that has a schedule; ends with the tasks.
     pub fn run_on_schedule(&self) {
         for (direction, every) in Direction::ALL.into_iter().zip(self.0.setup.every) {
-            if let Some(every) = every.filter(|_| self.check(direction).is_ok()) {
+            if let Some(every) = every.filter(|_| self.0.setup.check(direction).is_ok()) {
                 let syncs = self.clone();
                 self.0.tasks.spawn("schedule of a sync", async move { syncs.repeat(direction, every).await });
             }
@@ -22,18 +22,28 @@ impl Syncs {
 
     async fn repeat(self, direction: Direction, every: Duration) {
         let stop = self.0.tasks.stop_signal();
-        let mut wait = self.first_wait(direction, every).await;
-        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-            let turn = stop.run_until_cancelled(Arc::clone(&self.0.running).lock_owned()).await;
-            let Some(turn) = turn else { return };
-            self.run(direction, false, &Reports::nowhere(), turn).await;
-            wait = every;
+        loop {
+            // One that was begun by hand meanwhile counts.
+            let wait = self.first_wait(direction, every).await;
+            if wait.is_zero() {
+                let turn = stop.run_until_cancelled(Arc::clone(&self.0.running).acquire_owned()).await;
+                let Some(Ok(turn)) = turn else { return };
+                let is_whole = self.run(direction, false, &Reports::nowhere(), Some(turn)).await;
+                if is_whole {
+                    continue;
+                }
+            }
+            // A run that ended early is not begun again at once.
+            let wait = if wait.is_zero() { every } else { wait };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
         }
     }
 
     /// What is left of the time since the last whole run; nothing if there was none.
     async fn first_wait(&self, direction: Direction, every: Duration) -> Duration {
-        let Some(written) = &self.0.written else { return Duration::ZERO };
+        let Some(written) = &self.0.setup.written else { return Duration::ZERO };
         let Ok(Some(last)) = written.last_end(direction).await else { return Duration::ZERO };
         // A clock that was set back is not waited for.
         let since = (Utc::now() - last).to_std().unwrap_or(every);

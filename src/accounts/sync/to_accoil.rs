@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SOURCE;
 use super::group::{self, Carried};
-use super::outstanding::{Caller, Outstanding, WaitError};
+use super::outstanding::{Outstanding, WaitError};
 use super::report::{Change, Named, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
 use crate::accoil::{self, Destination, Fingerprint, Request};
@@ -24,7 +24,7 @@ use crate::decode::Form;
 use crate::deliver::Status;
 use crate::event::{Decoded, Event, SourceKind};
 use crate::json;
-use crate::outbox::{AcceptError, Accepted, Outbox, ReadError, Submission};
+use crate::outbox::{AcceptError, Accepted, ChangeError, Outbox, ReadError, Submission};
 
 /// Accounts given to the outbox at a time.
 const BATCH: usize = 100;
@@ -36,6 +36,9 @@ const MOST_PAUSES: u32 = 60;
 /// What was said this long ago is said to be still so, before it is forgotten for its age.
 const STILL_SAID_AFTER: chrono::Duration = chrono::Duration::days(7);
 
+const UNIT_NOT_STATED: &str = "mrr goes out in the unit that mrr_unit of the destination says, cents unless it says \
+                               otherwise: state mrr_unit in [vitally_to_accoil], most Vitally workspaces keep dollars";
+
 /// What the sync needs.
 pub(super) struct ToAccoil<'a> {
     pub(super) client: &'a Client,
@@ -46,6 +49,9 @@ pub(super) struct ToAccoil<'a> {
     pub(super) carried: &'a Carried,
     pub(super) reports: &'a Reports,
     pub(super) stop: &'a CancellationToken,
+    pub(super) is_dry_run: bool,
+    /// An earlier run may have left calls in the outbox.
+    pub(super) expects_leftovers: bool,
 }
 
 /// Why a run ended early.
@@ -58,15 +64,26 @@ pub(super) enum ToAccoilError {
     #[error(transparent)]
     Accept(#[from] AcceptError),
     #[error(transparent)]
+    Replay(#[from] ChangeError),
+    #[error(transparent)]
     Wait(#[from] WaitError),
-    #[error("it was told to stop; what it gave to the outbox is delivered, a next run goes on with the rest")]
+    #[error("it was told to stop; what waits stays in the outbox, and the next run goes on with the rest")]
     Stopped,
+}
+
+/// Of all accounts so many have been met.
+struct Progress {
+    met: usize,
+    of: usize,
 }
 
 /// An account as the calls that it means.
 struct Prepared {
     original: String,
+    has_mrr: bool,
     requests: Vec<Request>,
+    /// Dead letters that say the same, and what.
+    replays: Vec<(i64, Fingerprint)>,
     refusals: Vec<String>,
     warnings: Vec<String>,
 }
@@ -80,38 +97,58 @@ impl ToAccoil<'_> {
             sweep(self.client, self.reports, self.stop, key, |account| self.prepare(&account, now)).await?;
         summary.accounts = swept.accounts();
         summary.skipped = swept.skipped;
-        let of = swept.entries.len();
+        if !self.carried.is_unit_stated && swept.entries.iter().any(|entry| entry.kept.has_mrr) {
+            summary.warn(&Named::default(), UNIT_NOT_STATED);
+        }
         let mut outstanding = Outstanding::new(self.outbox, self.statuses).await?;
-        self.expect_waiting(&mut outstanding).await?;
-        let mut entries = swept.entries.into_iter();
+        let outcome = self.see_to(swept.entries, &mut outstanding, summary).await;
+        outstanding.count(summary);
+        outcome
+    }
+
+    async fn see_to(
+        &self,
+        entries: Vec<Entry<Prepared>>,
+        outstanding: &mut Outstanding<'_>,
+        summary: &mut Summary,
+    ) -> Result<(), ToAccoilError> {
+        if self.expects_leftovers {
+            let expecting = self.stop.run_until_cancelled(self.expect_waiting(outstanding));
+            expecting.await.ok_or(ToAccoilError::Stopped)??;
+        }
+        let mut progress = Progress { met: 0, of: entries.len() };
+        let mut entries = entries.into_iter();
         loop {
             let batch: Vec<_> = entries.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
-            self.batch(batch, &mut outstanding, summary).await?;
-            let most = if summary.dry_run { usize::MAX } else { MOST_OUTSTANDING };
-            self.progress(summary, of, &outstanding).await;
-            self.wait_for(most, of, &mut outstanding, summary).await?;
+            progress.met += batch.len();
+            self.batch(batch, outstanding, summary).await?;
+            self.tell(&progress, outstanding).await;
+            self.wait_for(MOST_OUTSTANDING, &progress, outstanding).await?;
         }
-        if !summary.dry_run {
-            self.wait_for(0, of, &mut outstanding, summary).await?;
-        }
-        Ok(())
+        self.wait_for(0, &progress, outstanding).await
     }
 
     /// What is outstanding is not done.
-    async fn progress(&self, summary: &Summary, of: usize, outstanding: &Outstanding<'_>) {
-        let met = (summary.written + summary.unchanged + summary.resumed + summary.failed.len()).min(of);
-        let done = met.saturating_sub(outstanding.len());
-        self.reports.tell(Report::Progress { done, of }).await;
+    async fn tell(&self, progress: &Progress, outstanding: &Outstanding<'_>) {
+        let done = progress.met.saturating_sub(outstanding.len());
+        self.reports.tell(Report::Progress { done, of: progress.of }).await;
     }
 
     fn prepare(&self, account: &Account, now: DateTime<Utc>) -> Prepared {
         let group = account.external_id.as_deref().unwrap_or_default();
         let (event, warnings) = group::event(account, group, self.carried, now);
-        let original = event.to_string();
-        let mut prepared = Prepared { original, requests: Vec::new(), refusals: Vec::new(), warnings };
+        let (original, has_mrr) = (event.to_string(), event["traits"].get("mrr").is_some());
+        let mut prepared = Prepared {
+            original,
+            has_mrr,
+            requests: Vec::new(),
+            replays: Vec::new(),
+            refusals: Vec::new(),
+            warnings,
+        };
         let value = match json::Value::parse(&prepared.original) {
             Ok(value) => value,
             Err(error) => {
@@ -135,11 +172,11 @@ impl ToAccoil<'_> {
     /// longer one of the sync's are not waited for.
     async fn expect_waiting(&self, outstanding: &mut Outstanding<'_>) -> Result<(), ReadError> {
         let is_ours = |name: &str| self.destinations.iter().any(|destination| &*destination.name == name);
-        let waiting = self.outbox.waiting_of(SOURCE).await?;
-        for job in waiting.into_iter().filter(|job| is_ours(job.destination.as_str())) {
-            let named = Named { external_id: Some(job.user.as_str().to_owned()), ..Named::default() };
-            if let Some(one) = job.fingerprints.first() {
-                outstanding.expect(*one, Caller { named, is_new: false });
+        for job in self.outbox.waiting_of(SOURCE).await? {
+            if is_ours(job.destination.as_str()) {
+                for one in &job.fingerprints {
+                    outstanding.expect_old(*one, job.user.as_str());
+                }
             }
         }
         Ok(())
@@ -158,40 +195,50 @@ impl ToAccoil<'_> {
             self.keep(&said);
         }
         let said: HashMap<u64, u64> = said.into_iter().map(|(one, _)| (one.key, one.content)).collect();
-        let mut accepted = Vec::new();
-        let mut expected = Vec::new();
-        for Entry { named, kept: mut prepared, .. } in batch {
-            for warning in &prepared.warnings {
-                summary.warn(&named, warning);
+        let mut changed = Vec::new();
+        for entry in batch {
+            if let Some(entry) = compare(entry, &said, outstanding, summary) {
+                for request in &entry.kept.requests {
+                    self.reports.tell(Report::Change(change(&entry.named, request))).await;
+                }
+                changed.push(entry);
             }
-            if let Some(why) = prepared.refusals.first() {
-                summary.fail(named, why);
-                continue;
-            }
-            let waits = |one: &Fingerprint| outstanding.content(one.key) == Some(one.content);
-            let is_new = |one: &Fingerprint| {
-                outstanding.content(one.key).or_else(|| said.get(&one.key).copied()) != Some(one.content)
-            };
-            let is_waiting = prepared.requests.iter().flat_map(|request| &request.fingerprints).any(waits);
-            prepared.requests.retain(|request| request.fingerprints.iter().any(is_new));
-            if prepared.requests.is_empty() {
-                *(if is_waiting { &mut summary.resumed } else { &mut summary.unchanged }) += 1;
-                continue;
-            }
-            summary.written += 1;
-            for request in &prepared.requests {
-                self.reports.tell(Report::Change(change(&named, request))).await;
-                expected.extend(request.fingerprints.iter().map(|one| (*one, named.clone())));
-            }
-            let original = Bytes::from(prepared.original);
-            accepted.push(Accepted { original, message_id: None, requests: prepared.requests });
         }
-        if summary.dry_run || accepted.is_empty() {
+        if summary.dry_run {
+            summary.written += changed.len();
             return Ok(());
         }
-        self.accept(accepted).await?;
-        for (one, named) in expected {
-            outstanding.expect(one, Caller { named, is_new: true });
+        self.give(changed, outstanding).await
+    }
+
+    async fn give(
+        &self,
+        changed: Vec<Entry<Prepared>>,
+        outstanding: &mut Outstanding<'_>,
+    ) -> Result<(), ToAccoilError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let (mut accepted, mut replayed, mut given) = (Vec::new(), Vec::new(), Vec::new());
+        for Entry { named, key, mut kept } in changed {
+            set_replays_apart(&mut kept, outstanding);
+            let calls = kept.requests.iter().flat_map(|request| request.fingerprints.clone());
+            let calls = calls.chain(kept.replays.iter().map(|(_, one)| *one));
+            given.extend(calls.map(|call| (call, key.clone(), named.clone())));
+            replayed.extend(kept.replays.iter().map(|(id, _)| *id));
+            if !kept.requests.is_empty() {
+                let original = Bytes::from(kept.original);
+                accepted.push(Accepted { original, message_id: None, requests: kept.requests });
+            }
+        }
+        if !accepted.is_empty() {
+            self.accept(accepted).await?;
+        }
+        if !replayed.is_empty() {
+            self.outbox.replay_dead_letters(replayed).await?;
+        }
+        for (call, group, named) in given {
+            outstanding.expect_new(call, &group, named);
         }
         Ok(())
     }
@@ -214,7 +261,7 @@ impl ToAccoil<'_> {
                 form: Form::SegmentWebhook,
                 received_at: Utc::now(),
                 deduplication_window: Duration::ZERO,
-                accepted: accepted.iter().map(copy).collect(),
+                accepted: accepted.clone(),
                 rejects: Vec::new(),
             };
             match self.outbox.accept(submission).await {
@@ -234,21 +281,60 @@ impl ToAccoil<'_> {
     async fn wait_for(
         &self,
         most: usize,
-        of: usize,
+        progress: &Progress,
         outstanding: &mut Outstanding<'_>,
-        summary: &mut Summary,
     ) -> Result<(), ToAccoilError> {
-        while outstanding.len() > most {
+        // In a dry run nobody delivers what an earlier run has left.
+        while !self.is_dry_run && outstanding.len() > most {
             let looked = self.stop.run_until_cancelled(outstanding.look()).await;
-            for fate in looked.ok_or(ToAccoilError::Stopped)?? {
-                if let Some(why) = fate.failure {
-                    summary.undeliver(fate.caller, why);
-                }
-            }
-            self.progress(summary, of, outstanding).await;
+            looked.ok_or(ToAccoilError::Stopped)??;
+            self.tell(progress, outstanding).await;
         }
         Ok(())
     }
+}
+
+/// The account with the calls that say something new; `None`, counted, if there is nothing to be sent.
+fn compare(
+    mut entry: Entry<Prepared>,
+    said: &HashMap<u64, u64>,
+    outstanding: &mut Outstanding<'_>,
+    summary: &mut Summary,
+) -> Option<Entry<Prepared>> {
+    let prepared = &mut entry.kept;
+    for warning in &prepared.warnings {
+        summary.warn(&entry.named, warning);
+    }
+    if let Some(why) = prepared.refusals.first() {
+        summary.fail(entry.named, why);
+        return None;
+    }
+    let waits = |one: &Fingerprint| outstanding.content(one.key) == Some(one.content);
+    let is_new = |one: &Fingerprint| {
+        outstanding.content(one.key).or_else(|| said.get(&one.key).copied()) != Some(one.content)
+    };
+    let is_waiting = prepared.requests.iter().flat_map(|request| &request.fingerprints).any(waits);
+    prepared.requests.retain(|request| request.fingerprints.iter().any(is_new));
+    if !prepared.requests.is_empty() {
+        return Some(entry);
+    }
+    if is_waiting && !summary.dry_run {
+        outstanding.meet(&entry.key, entry.named);
+    } else {
+        summary.unchanged += 1;
+    }
+    None
+}
+
+/// What Accoil refused before is given again as the dead letter that is kept of it: else there would be one more of
+/// them with every run.
+fn set_replays_apart(prepared: &mut Prepared, outstanding: &Outstanding<'_>) {
+    let Prepared { requests, replays, .. } = prepared;
+    requests.retain(|request| {
+        let dead = request.fingerprints.iter().find_map(|one| Some((outstanding.dead_letter(one)?, *one)));
+        replays.extend(dead);
+        dead.is_none()
+    });
 }
 
 /// Known by a key of the sync's own: what other sources say of the account is none of its business.
@@ -268,21 +354,5 @@ fn change(named: &Named, request: &Request) -> Change {
         path: request.path.to_owned(),
         body: serde_json::from_slice(&request.body).unwrap_or_default(),
         before: None,
-    }
-}
-
-fn copy(event: &Accepted) -> Accepted {
-    Accepted { original: event.original.clone(), message_id: None, requests: event.requests.clone() }
-}
-
-impl Summary {
-    /// A call came to nothing: its account, which was counted already, has failed.
-    fn undeliver(&mut self, caller: Caller, why: String) {
-        let has_failed = self.failed.iter().any(|one| one.named.external_id == caller.named.external_id);
-        let counted = if caller.is_new { &mut self.written } else { &mut self.resumed };
-        if !has_failed {
-            *counted = counted.saturating_sub(1);
-        }
-        self.fail(caller.named, why);
     }
 }

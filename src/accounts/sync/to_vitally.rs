@@ -4,13 +4,14 @@
 //! account, and writes nothing to an account of which it is not sure.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Change, Direction, Named, Report, Reports, Summary};
+use super::report::{Change, Direction, Named, Problem, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
 use super::traits::{self, Difference};
 use super::written::{Written, WrittenError};
@@ -20,6 +21,8 @@ use crate::accounts::vitally::{Account, Changes, Client, VitallyError, account_p
 const DIRECTION: Direction = Direction::AccoilToVitally;
 /// Accounts seen to at once (`facts/vitally.md` 11).
 const CONCURRENCY: usize = 4;
+/// For what has been begun to finish after a stop.
+const GRACE: Duration = Duration::from_secs(5);
 /// Failures in a row that mean that one of the two systems is in trouble, not the account.
 const TROUBLE: usize = 20;
 
@@ -67,9 +70,14 @@ pub(super) enum ToVitallyError {
 enum Outcome {
     Resumed,
     Unknown,
+    Skipped(String),
     Unchanged(Vec<String>),
     Written(Vec<String>),
-    Failed(String),
+    /// `is_trouble`: it is one of the two systems, not this account.
+    Failed {
+        why: String,
+        is_trouble: bool,
+    },
 }
 
 impl ToVitally<'_> {
@@ -81,29 +89,40 @@ impl ToVitally<'_> {
             self.reports,
             self.stop,
             |account| self.matching.value_of(account),
-            |account| self.matching.of_ours(account.traits),
+            |account| self.matching.with_prefix(account.traits),
         )
         .await?;
         summary.accounts = swept.accounts();
         summary.skipped = swept.skipped;
         let of = swept.entries.len();
-        // Once it is told to stop no other account is begun; those begun are finished.
+        // Once it is told to stop no other account is begun; those begun may finish, but not for long.
         let mut outcomes = futures_util::stream::iter(swept.entries)
             .take_while(|_| std::future::ready(!self.stop.is_cancelled()))
             .map(|entry| self.see_to(entry, &seen))
             .buffer_unordered(CONCURRENCY);
         let mut done = 0;
-        let mut failures = 0;
-        while let Some((named, outcome)) = outcomes.next().await {
+        let mut troubles = 0;
+        loop {
+            let next = tokio::select! {
+                next = outcomes.next() => next,
+                () = self.stopped_long_ago() => return Err(ToVitallyError::Stopped),
+            };
+            let Some((named, outcome)) = next else { break };
             done += 1;
-            failures = if matches!(outcome, Ok(Outcome::Failed(_))) { failures + 1 } else { 0 };
+            let is_trouble = matches!(outcome, Ok(Outcome::Failed { is_trouble: true, .. }));
+            troubles = if is_trouble { troubles + 1 } else { 0 };
             count(summary, named, outcome?);
             self.reports.tell(Report::Progress { done, of }).await;
-            if failures == TROUBLE {
+            if troubles == TROUBLE {
                 return Err(ToVitallyError::Trouble);
             }
         }
         if done < of { Err(ToVitallyError::Stopped) } else { Ok(()) }
+    }
+
+    async fn stopped_long_ago(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
     }
 
     async fn see_to(
@@ -128,36 +147,43 @@ impl ToVitally<'_> {
             Looked::Account(account) => account,
             // Not noted as seen to: the run that ends lists every one of them.
             Looked::Unknown => return Ok(Outcome::Unknown),
-            Looked::Failed(why) => return Ok(Outcome::Failed(why)),
+            Looked::Skipped(why) => return Ok(Outcome::Skipped(why)),
+            Looked::Failed(failure) => return Ok(failure),
         };
         let wanted = traits::wanted(&account, &self.matching.prefix, self.matching.insights);
         let ours = self.written.ours(id).await?;
         let difference = traits::difference(&entry.kept, wanted, |name, value| ours.holds(name, value));
         if difference.changed.is_empty() {
-            self.seen_to(id, false).await?;
+            self.seen_to(id, Vec::new()).await?;
             return Ok(Outcome::Unchanged(difference.warnings));
         }
         let path = match account_path(id) {
             Ok(path) => path,
-            Err(error) => return Ok(Outcome::Failed(error.to_string())),
+            Err(error) => return Ok(Outcome::of_account(error.to_string())),
         };
         self.reports.tell(Report::Change(change(&entry.named, path, &difference))).await;
         if self.dry_run {
             return Ok(Outcome::Written(difference.warnings));
         }
         self.written.intend(id, &difference.changed).await?;
+        let names = difference.changed.keys().cloned().collect();
         let changes = Changes { traits: difference.changed, ..Changes::default() };
         match self.vitally.update(id, &changes).await {
             Ok(_) => {
-                self.seen_to(id, true).await?;
+                self.seen_to(id, names).await?;
                 Ok(Outcome::Written(difference.warnings))
             }
-            Err(error) if error.is_refused_secret() => Err(error.into()),
-            Err(error) => Ok(Outcome::Failed(format!("Vitally: {error}"))),
+            Err(error) if error.is_refused_secret() || matches!(error, VitallyError::RateLimited { .. }) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                let is_trouble = true;
+                Ok(Outcome::Failed { why: format!("Vitally: {error}"), is_trouble })
+            }
         }
     }
 
-    async fn seen_to(&self, id: &str, written: bool) -> Result<(), WrittenError> {
+    async fn seen_to(&self, id: &str, written: Vec<String>) -> Result<(), WrittenError> {
         if self.dry_run { Ok(()) } else { self.written.seen_to(DIRECTION, id, written).await }
     }
 
@@ -165,22 +191,37 @@ impl ToVitally<'_> {
         let kind = self.matching.kind.clone();
         let query = Query {
             lookup: Some(Lookup::Match { kind, value: value.to_owned() }),
-            expand: Expand { segments: true, insights: self.matching.insights, traits: false },
+            expand: self.matching.expand(),
             workspace_id: None,
         };
         match self.accoil.get(&query).await {
             Ok(found) => Ok(self.matching.checked(&found, value)),
             Err(error) if error.is_not_found() => Ok(Looked::Unknown),
-            Err(error @ GetError::Unauthorized { .. }) => Err(error.into()),
-            Err(error) => Ok(Looked::Failed(format!("Accoil: {error}"))),
+            Err(error)
+                if matches!(error, GetError::Unauthorized { .. })
+                    || matches!(error, GetError::RateLimited { .. }) =>
+            {
+                Err(error.into())
+            }
+            Err(error) => {
+                let is_trouble = true;
+                Ok(Looked::Failed(Outcome::Failed { why: format!("Accoil: {error}"), is_trouble }))
+            }
         }
+    }
+}
+
+impl Outcome {
+    fn of_account(why: String) -> Self {
+        Self::Failed { why, is_trouble: false }
     }
 }
 
 enum Looked {
     Account(Value),
     Unknown,
-    Failed(String),
+    Skipped(String),
+    Failed(Outcome),
 }
 
 impl Matching {
@@ -198,30 +239,44 @@ impl Matching {
         value.ok_or_else(|| format!("it has no {}", self.value))
     }
 
+    /// Whether Accoil's answer shows by itself what it was asked by.
+    fn is_shown(&self) -> bool {
+        ["tracking_id", "domain", "name"].contains(&self.kind.as_str())
+    }
+
+    fn expand(&self) -> Expand {
+        Expand { segments: true, insights: self.insights, traits: !self.is_shown() }
+    }
+
     /// The traits that may be written; the others need not stay in memory.
-    fn of_ours(&self, traits: Map<String, Value>) -> Map<String, Value> {
+    fn with_prefix(&self, traits: Map<String, Value>) -> Map<String, Value> {
         traits.into_iter().filter(|(name, _)| name.starts_with(&self.prefix)).collect()
     }
 
-    /// Sure that it is the account that was asked for, and an account at all.
+    /// Sure that it is the account that was asked for, and one with scores.
     fn checked(&self, found: &Found, asked: &str) -> Looked {
-        let account = &found.account;
-        let is_asked = |answered: &Option<String>| answered.as_deref() == Some(asked);
-        let is_it = match self.kind.as_str() {
-            "tracking_id" => is_asked(&account.tracking_id),
-            "name" => is_asked(&account.name),
-            "domain" => account.domain.as_ref().is_some_and(|domain| domain.eq_ignore_ascii_case(asked)),
-            // The answer does not have it.
-            _ => true,
-        };
-        if !is_it {
-            return Looked::Failed(
-                "Accoil: it answered with another account than the one asked for".to_owned(),
-            );
+        if !self.is_it(&found.account, asked) {
+            let why = "Accoil: it answered with another account than the one asked for";
+            return Looked::Failed(Outcome::of_account(why.to_owned()));
         }
         match serde_json::from_str::<Value>(&found.body) {
             Ok(body) if body.get("metrics").is_some_and(Value::is_object) => Looked::Account(body),
-            _ => Looked::Failed("Accoil: its answer is no account with metrics".to_owned()),
+            _ => Looked::Skipped("Accoil has no metrics of it yet".to_owned()),
+        }
+    }
+
+    fn is_it(&self, account: &accoil::Account, asked: &str) -> bool {
+        let is_asked = |answered: &Option<String>| answered.as_deref() == Some(asked);
+        match self.kind.as_str() {
+            "tracking_id" => is_asked(&account.tracking_id),
+            "name" => is_asked(&account.name),
+            "domain" => account.domain.as_ref().is_some_and(|domain| domain.eq_ignore_ascii_case(asked)),
+            // Whether it is among the traits is not documented; if it is, it must be the same.
+            kind => match account.traits.as_ref().and_then(|traits| traits.get(kind)) {
+                Some(Value::String(text)) => text == asked,
+                Some(Value::Number(number)) => number.to_string() == asked,
+                _ => true,
+            },
         }
     }
 }
@@ -243,7 +298,8 @@ fn count(summary: &mut Summary, named: Named, outcome: Outcome) {
         Outcome::Unchanged(warnings) => (&mut summary.unchanged, warnings),
         Outcome::Written(warnings) => (&mut summary.written, warnings),
         Outcome::Unknown => return summary.unknown.push(named),
-        Outcome::Failed(why) => return summary.fail(named, why),
+        Outcome::Skipped(reason) => return summary.skipped.push(Problem { named, reason }),
+        Outcome::Failed { why, .. } => return summary.fail(named, why),
     };
     *counted += 1;
     for warning in warnings {

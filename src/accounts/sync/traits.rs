@@ -17,8 +17,8 @@ const NUMBERS: [&str; 6] = [
     "total_active_people_count",
 ];
 const DATES: [&str; 2] = ["first_seen", "last_seen"];
-/// A longer text of insights is left out: nobody reads it in a trait, and Vitally's limit is not known.
-const MOST_INSIGHTS: usize = 16 * 1024;
+/// A longer text is left out: nobody reads it in a trait, and Vitally's limit is not known.
+const MOST_TEXT: usize = 16 * 1024;
 
 /// What the traits should be; null: there should be none.
 #[derive(Debug, Default, PartialEq)]
@@ -37,6 +37,12 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
     for name in DATES {
         let date = |value: &Value| value.as_str().filter(|text| time_of(text).is_some()).map(Value::from);
         wanted.put(prefix, name, metric(name), date);
+    }
+    // Then what is empty may be only missing.
+    let are_missing = account.pointer("/_expansions/error").is_some_and(|error| !error.is_null());
+    if are_missing {
+        wanted.warnings.push("Accoil could not give what was to be expanded: it was left alone".to_owned());
+        return wanted;
     }
     wanted.put(prefix, "segments", account.get("segments"), segments);
     if insights {
@@ -69,7 +75,16 @@ impl Wanted {
 fn segments(value: &Value) -> Option<Value> {
     let mut names = value.as_array()?.iter().map(name_of_segment).collect::<Option<Vec<_>>>()?;
     names.sort_unstable();
-    Some(if names.is_empty() { Value::Null } else { Value::from(names.join(", ")) })
+    text(names.join(", "))
+}
+
+/// None is null; too much is nothing that a trait can be.
+fn text(text: String) -> Option<Value> {
+    match text.len() {
+        0 => Some(Value::Null),
+        1..=MOST_TEXT => Some(Value::from(text)),
+        _ => None,
+    }
 }
 
 fn name_of_segment(segment: &Value) -> Option<&str> {
@@ -80,12 +95,7 @@ fn name_of_segment(segment: &Value) -> Option<&str> {
 fn text_of_insights(value: &Value) -> Option<Value> {
     let mut lines = Vec::new();
     collect(value, "", &mut lines);
-    let text = lines.join("\n");
-    match text.len() {
-        0 => Some(Value::Null),
-        1..=MOST_INSIGHTS => Some(Value::from(text)),
-        _ => None,
-    }
+    text(lines.join("\n"))
 }
 
 /// The depth is bounded by the parser's.
@@ -177,6 +187,13 @@ mod tests {
         let wanted = super::wanted(&large, "", true);
         assert_eq!((Value::Object(wanted.traits), wanted.warnings.len()), (json!({"segments": null}), 1));
         assert_eq!(super::wanted(&large, "", false).traits.len(), 1, "insights only if asked for");
+        let failed = json!({"segments": [], "insights": null, "_expansions": {"error": "too slow"}});
+        let wanted = super::wanted(&failed, "", true);
+        assert_eq!(
+            (wanted.traits.len(), wanted.warnings.len()),
+            (0, 1),
+            "what could not be expanded is not empty"
+        );
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 
-use crate::accounts::accoil::{Expand, HOW_TO_CONFIGURE, Lookup, Query};
-use crate::config::{Config, Fault, Faults, Place};
+use super::error::MissingSection;
+use crate::accounts::accoil::{Expand, Lookup, Query};
+use crate::config::Config;
 use crate::run;
 
 /// For Accoil to take a call again; beyond it whoever waits is told.
@@ -47,7 +48,7 @@ pub struct GetArgs {
 
 pub async fn run(what: Accounts, config: &Config) -> anyhow::Result<ExitCode> {
     let Accounts::Get(args) = what;
-    let client = run::accoil_client(config)?.ok_or_else(not_configured)?;
+    let client = run::accoil_client(config)?.ok_or(MissingSection::ACCOUNTS)?;
     let client = client.with_most_wait(MOST_WAIT);
     let lookup = Lookup::from_parameters(args.id, args.match_type, args.match_value)?;
     let query = Query { lookup, expand: args.expand, workspace_id: args.workspace_id };
@@ -55,9 +56,4 @@ pub async fn run(what: Accounts, config: &Config) -> anyhow::Result<ExitCode> {
     let text = if args.pretty { card::card(&found.account) } else { found.with_age(Duration::ZERO) };
     writeln!(io::stdout(), "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn not_configured() -> Faults {
-    let message = "the configuration has no section [accounts]".to_owned();
-    Faults::new(vec![Fault { place: Place::Nowhere, message, advice: HOW_TO_CONFIGURE.to_owned() }])
 }

@@ -7,11 +7,13 @@ mod remote;
 mod show;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use tokio::sync::mpsc;
 
+use super::error::MissingSection;
 use super::serve::Signals;
 use crate::accounts::sync::{Direction, Report};
 use crate::config::Config;
@@ -19,6 +21,9 @@ use crate::outbox::OpenError;
 use crate::run::{self, StartError, SyncsAlone};
 use crate::telemetry;
 use show::Show;
+
+/// For a run to end in order.
+const STOP: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Subcommand)]
 pub enum Sync {
@@ -40,6 +45,7 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
         Sync::VitallyToAccoil(options) => (Direction::VitallyToAccoil, options),
         Sync::AccoilToVitally(options) => (Direction::AccoilToVitally, options),
     };
+    check(config, direction)?;
     telemetry::init(&config.log);
     let mut show = Show::new(direction, options.dry_run);
     match SyncsAlone::start(config, direction, options.dry_run).await {
@@ -55,13 +61,23 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
                     path.display()
                 );
             };
-            remote::run(&admin, config.admin.token.as_ref(), direction, options.dry_run, &mut show)
+            remote::run(admin, config.admin.token.as_ref(), direction, options.dry_run, &mut show)
                 .await
                 .with_context(|| format!("the relay at {admin}, which has the outbox {}", path.display()))?;
         }
         Err(error) => return Err(error.into()),
     }
     show.conclude()
+}
+
+/// Before anything is opened or asked.
+fn check(config: &Config, direction: Direction) -> Result<(), MissingSection> {
+    match direction {
+        _ if config.vitally.is_none() => Err(MissingSection::VITALLY),
+        Direction::VitallyToAccoil if config.destinations.is_empty() => Err(MissingSection::DESTINATIONS),
+        Direction::AccoilToVitally if config.accounts.is_none() => Err(MissingSection::ACCOUNTS),
+        _ => Ok(()),
+    }
 }
 
 async fn listen_alone(
@@ -77,11 +93,13 @@ async fn listen_alone(
     tokio::select! {
         heard = &mut listening => return heard,
         () = signals.next() => alone.stop_signal().cancel(),
+        () = alone.broken() => bail!("a part of it failed; see the log"),
     }
     // It ends in order and says how far it came; a second signal ends it at once.
     tokio::select! {
         heard = listening => heard,
         () = signals.next() => bail!("ended at once"),
+        () = tokio::time::sleep(STOP) => bail!("it did not end in time"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A sync in the relay that runs: begun through its admin API, and listened to until the summary.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, bail};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HOST};
@@ -12,14 +14,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpStream;
 
 use super::show::Show;
+use crate::accounts::plain;
 use crate::accounts::sync::{Direction, Report};
 
 /// A line of reports is no longer: the summary names every account that was skipped or failed.
 const MOST_LINE: usize = 64 << 20;
 const MOST_ERROR: usize = 64 << 10;
+/// Characters of an error.
+const MOST_SHOWN: usize = 500;
 
 pub(super) async fn run(
-    admin: &str,
+    admin: SocketAddr,
     token: Option<&SecretString>,
     direction: Direction,
     dry_run: bool,
@@ -28,7 +33,7 @@ pub(super) async fn run(
     let stream = TcpStream::connect(admin).await.context("cannot be reached")?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let path = format!("/api/sync/{}?dry_run={dry_run}", direction.name());
-    let mut request = Request::builder().method(Method::POST).uri(path).header(HOST, admin);
+    let mut request = Request::builder().method(Method::POST).uri(path).header(HOST, admin.to_string());
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
     }
@@ -52,7 +57,8 @@ async fn listen(response: Response<Incoming>, show: &mut Show) -> anyhow::Result
         let text =
             Limited::new(body, MOST_ERROR).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
         let said: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        bail!("{}", said["error"].as_str().map_or_else(|| format!("it answered {status}"), str::to_owned));
+        let why = said["error"].as_str().map(|why| plain(why, MOST_SHOWN));
+        bail!("{}", why.unwrap_or_else(|| format!("it answered {status}")));
     }
     let mut waiting = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -116,12 +116,13 @@ fn json(report: &Report) -> String {
 fn lines(summary: &Summary) -> Vec<String> {
     let would = if summary.dry_run { "to be written" } else { "written" };
     let mut lines = vec![format!(
-        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} unknown to Accoil, {} skipped, {} failed",
+        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} waiting in the outbox, {} unknown to Accoil, {} skipped, {} failed",
         summary.direction.name(),
         summary.accounts,
         summary.written,
         summary.unchanged,
         summary.resumed,
+        summary.waiting,
         summary.unknown.len(),
         summary.skipped.len(),
         summary.failed.len(),
@@ -144,7 +145,9 @@ fn few(lines: &mut Vec<String>, label: &str, told: Vec<String>) {
 }
 
 fn problem(problem: &Problem) -> String {
-    format!("{}: {}", name(&problem.named), plain(&problem.reason, MOST_SHOWN))
+    let reason = plain(&problem.reason, MOST_SHOWN);
+    // Else it is about the run.
+    if problem.named == Named::default() { reason } else { format!("{}: {reason}", name(&problem.named)) }
 }
 
 fn name(named: &Named) -> String {

@@ -22,7 +22,7 @@ use super::waiting::Waiting;
 use super::window::Window;
 use super::worker::{Done, Work};
 use crate::outbox::chunk::Chunk;
-use crate::outbox::{Delivered, Outbox, Parked, ReadError, Settlement};
+use crate::outbox::{Delivered, Held, Outbox, Parked, ReadError, Settlement};
 
 /// With this many users waiting for a retry no more is loaded: their number bounds memory, and a destination
 /// with so many is in trouble.
@@ -168,7 +168,9 @@ impl Dispatcher {
             let wait = self.target.schedule.resume(self.clock.wall(now), at);
             self.waiting.due_at(&user, now + wait);
         }
-        self.said.insert(&said);
+        for (one, at) in said {
+            self.said.insert(&[one], at);
+        }
         self.load_again(last.unwrap_or(0)).await;
     }
 
@@ -278,12 +280,20 @@ impl Dispatcher {
     /// Hands out as many requests as may be in flight; says as of when.
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
+        let at = self.clock.wall(now);
         while self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next()
         {
-            if self.said.holds(&work.job.fingerprints) {
+            if let Some(held) = self.said.holds(&work.job.fingerprints, at) {
+                let said = match held {
+                    Held::Stored => Vec::new(),
+                    Held::Old => {
+                        self.said.insert(&work.job.fingerprints, at);
+                        work.job.fingerprints.clone()
+                    }
+                };
                 self.window.leave(&work.job);
-                self.settlements.push(Settlement::Delivered { place: work.job.place, said: Vec::new() });
+                self.settlements.push(Settlement::Delivered { place: work.job.place, said });
                 self.next_turn(&work.job, now);
                 continue;
             }

@@ -35,7 +35,7 @@ impl Dispatcher {
         match classify(status) {
             Verdict::Delivered => {
                 self.status.delivered += 1;
-                self.said.insert(&work.job.fingerprints);
+                self.said.insert(&work.job.fingerprints, self.clock.wall(now));
                 self.next_turn(&work.job, now);
                 let said = work.job.fingerprints;
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });

@@ -11,6 +11,7 @@ mod said;
 mod schema;
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::hooks::Wal;
@@ -22,7 +23,8 @@ pub(super) use chunks::{
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, Removed, bury, bytes, dead_letter, dead_letters, reject, rejects, remove, remove_old, remove_oldest,
+    From, Removed, bury, bytes, dead_letter, dead_letters, dead_said, reject, rejects, remove, remove_old,
+    remove_oldest,
 };
 use kept::{time, unsigned};
 pub use parked::Parked;
@@ -30,9 +32,9 @@ pub(super) use parked::{
     last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_of_source, parked_users,
     unpark,
 };
-pub(super) use said::{said, said_of, say};
+pub(super) use said::{said, said_of, say, still_said};
 
-use super::Attempt;
+use super::{Attempt, owner};
 
 /// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
 /// ever copied.
@@ -80,7 +82,7 @@ pub(super) struct Store {
     /// The random key by which this outbox hashes ids.
     pub(super) key: [u8; 16],
     /// Held for the life of the store: a second process is refused by it.
-    _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 impl Store {
@@ -98,7 +100,7 @@ impl Store {
         make_durable(&mut connection, path)?;
         schema::migrate(&connection).map_err(failed)?;
         let key = key(&connection).map_err(failed)?;
-        Ok(Self { connection, key, _lock: lock })
+        Ok(Self { connection, key, lock })
     }
 }
 
@@ -114,29 +116,35 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 
 /// Ownership of an outbox, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock {
+    file: File,
+    /// The last owner did not give it up in order.
+    pub(super) was_killed: bool,
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // Empty: given up in order. A file that cannot be changed is only taken for that of a killed owner.
+        let _ = self.file.set_len(0);
         // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
 /// Takes the lock file beside the database. (A lock on the database itself would be SQLite's own to break.)
 pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let file = |source| OpenError::File { path: path.to_owned(), source };
+    let failed = |source| OpenError::File { path: path.to_owned(), source };
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
-    let lock = options.map_err(file)?;
-    match lock.try_lock() {
-        Ok(()) => {
-            // What the last owner said of itself.
-            lock.set_len(0).map_err(file)?;
-            Ok(Lock(lock))
-        }
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(file(source)),
+    let mut file = options.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
+    let was_killed = file.metadata().map_err(failed)?.len() > 0;
+    // Without room on the disk nothing is noted: no reason not to open.
+    let _ = file.set_len(0).and_then(|()| file.write_all(owner::NO_ADDRESS.as_bytes()));
+    Ok(Lock { file, was_killed })
 }
 
 /// The file whose name is the database's with this ending.

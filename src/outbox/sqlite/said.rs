@@ -14,15 +14,31 @@ pub(in super::super) fn say(connection: &Connection, said: &[Fingerprint], at: D
     Ok(())
 }
 
-/// What was delivered last for each id, the oldest first, at most so many.
-pub(in super::super) fn said(connection: &Connection, most: usize) -> Result<Vec<Fingerprint>> {
-    let mut said: Vec<Fingerprint> = connection
-        .prepare("SELECT key, content FROM said ORDER BY at DESC LIMIT ?1")?
+/// Keeps these from being forgotten for their age, if they are still what was said last.
+pub(in super::super) fn still_said(
+    connection: &Connection,
+    said: &[Fingerprint],
+    at: DateTime<Utc>,
+) -> Result<()> {
+    for one in said {
+        connection
+            .prepare_cached("UPDATE said SET at = ?3 WHERE key = ?1 AND content = ?2")?
+            .execute(params![one.key.cast_signed(), one.content.cast_signed(), at.timestamp_millis()])?;
+    }
+    Ok(())
+}
+
+/// What was delivered last for each id and when that was stored, the oldest first, at most so many.
+pub(in super::super) fn said(
+    connection: &Connection,
+    most: usize,
+) -> Result<Vec<(Fingerprint, DateTime<Utc>)>> {
+    let mut said: Vec<_> = connection
+        .prepare("SELECT key, content, at FROM said ORDER BY at DESC LIMIT ?1")?
         .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-            Ok(Fingerprint {
-                key: row.get::<_, i64>(0)?.cast_unsigned(),
-                content: row.get::<_, i64>(1)?.cast_unsigned(),
-            })
+            let key = row.get::<_, i64>(0)?.cast_unsigned();
+            let content = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok((Fingerprint { key, content }, super::time(row.get(2)?)))
         })?
         .collect::<Result<_>>()?;
     said.reverse();
