@@ -36,8 +36,8 @@ use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// The name under which the sync's calls are in the outbox, as those of a source.
-pub const SOURCE: &str = "vitally";
+/// The name under which the sync's calls are in the outbox, as those of a source; no configured source can have it.
+pub const SOURCE: &str = "sync:vitally";
 /// Reports that wait for whoever listens.
 const WAITING_REPORTS: usize = 64;
 
@@ -109,7 +109,7 @@ impl Syncs {
         let (listener, reports) = mpsc::channel(WAITING_REPORTS);
         let syncs = self.clone();
         self.0.tasks.spawn("sync", async move {
-            syncs.run(direction, dry_run, &Reports::to(listener), turn).await;
+            syncs.run(direction, dry_run, &Reports::to(listener, dry_run), turn).await;
         });
         Ok(reports)
     }

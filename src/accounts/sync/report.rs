@@ -2,10 +2,17 @@
 //!
 //! On the wire and on stdout each is one JSON object a line: `{"change":{…}}`, `{"summary":{…}}`. Holds ids, never a key.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+/// How long a report waits for a listener that does not take it, before it counts as gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+const DRY_RUN_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Which way accounts go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,22 +146,53 @@ impl Summary {
 }
 
 /// Where reports go; nowhere if nobody listens, or no longer.
-#[derive(Debug, Clone)]
-pub struct Reports(Option<mpsc::Sender<Report>>);
+#[derive(Debug)]
+pub struct Reports {
+    listener: Option<mpsc::Sender<Report>>,
+    patience: Duration,
+    has_gone: AtomicBool,
+}
 
 impl Reports {
-    pub const fn to(listener: mpsc::Sender<Report>) -> Self {
-        Self(Some(listener))
+    /// A dry run is for whoever listens, who may read it page by page; a real run is not held up by one that stalls.
+    pub const fn to(listener: mpsc::Sender<Report>, dry_run: bool) -> Self {
+        let patience = if dry_run { DRY_RUN_PATIENCE } else { PATIENCE };
+        Self { listener: Some(listener), patience, has_gone: AtomicBool::new(false) }
     }
 
     pub const fn nowhere() -> Self {
-        Self(None)
+        Self { listener: None, patience: PATIENCE, has_gone: AtomicBool::new(false) }
     }
 
     pub(super) async fn tell(&self, report: Report) {
-        if let Some(listener) = &self.0 {
-            // Whoever listened may have gone: the run goes on.
-            let _ = listener.send(report).await;
+        let Some(listener) = &self.listener else { return };
+        if !self.has_gone.load(Ordering::Relaxed)
+            && listener.send_timeout(report, self.patience).await.is_err()
+        {
+            // The run goes on.
+            self.has_gone.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stops_listening_holds_up_a_run_only_once() {
+        let (listener, mut heard) = mpsc::channel(2);
+        let (reports, start) = (Reports::to(listener, false), tokio::time::Instant::now());
+        for done in 0..100 {
+            reports.tell(Report::Progress { done, of: 100 }).await;
+        }
+        assert_eq!(start.elapsed(), PATIENCE);
+        for done in 0..2 {
+            assert_eq!(heard.recv().await, Some(Report::Progress { done, of: 100 }));
+        }
+        // Without gaps: what was not heard is not followed by what came later.
+        reports.tell(Report::Progress { done: 100, of: 100 }).await;
+        drop(reports);
+        assert_eq!(heard.recv().await, None);
     }
 }

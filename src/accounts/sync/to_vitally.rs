@@ -134,7 +134,7 @@ impl ToVitally<'_> {
         let ours = self.written.ours(id).await?;
         let difference = traits::difference(&entry.kept, wanted, |name, value| ours.holds(name, value));
         if difference.changed.is_empty() {
-            self.seen_to(id, false).await?;
+            self.seen_to(id, Vec::new()).await?;
             return Ok(Outcome::Unchanged(difference.warnings));
         }
         let path = match account_path(id) {
@@ -146,10 +146,11 @@ impl ToVitally<'_> {
             return Ok(Outcome::Written(difference.warnings));
         }
         self.written.intend(id, &difference.changed).await?;
+        let names = difference.changed.keys().cloned().collect();
         let changes = Changes { traits: difference.changed, ..Changes::default() };
         match self.vitally.update(id, &changes).await {
             Ok(_) => {
-                self.seen_to(id, true).await?;
+                self.seen_to(id, names).await?;
                 Ok(Outcome::Written(difference.warnings))
             }
             Err(error) if error.is_refused_secret() => Err(error.into()),
@@ -157,7 +158,7 @@ impl ToVitally<'_> {
         }
     }
 
-    async fn seen_to(&self, id: &str, written: bool) -> Result<(), WrittenError> {
+    async fn seen_to(&self, id: &str, written: Vec<String>) -> Result<(), WrittenError> {
         if self.dry_run { Ok(()) } else { self.written.seen_to(DIRECTION, id, written).await }
     }
 

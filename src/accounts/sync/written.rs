@@ -153,23 +153,22 @@ impl Written {
         .await
     }
 
-    /// The account has been seen to; `written`: what was intended for it has been taken.
+    /// The account has been seen to; `written` are the names of those intended traits that have been taken.
     pub(super) async fn seen_to(
         &self,
         direction: Direction,
         account: &str,
-        written: bool,
+        written: Vec<String>,
     ) -> Result<(), WrittenError> {
         let account = account.to_owned();
         self.with(move |connection| {
             let change = connection.transaction()?;
-            if written {
+            for name in &written {
                 change
                     .prepare_cached(
-                        "UPDATE traits SET value = intended, intended = NULL
-                         WHERE account = ?1 AND intended IS NOT NULL",
+                        "UPDATE traits SET value = intended, intended = NULL WHERE account = ?1 AND name = ?2",
                     )?
-                    .execute([&account])?;
+                    .execute([&account, name])?;
             }
             change
                 .prepare_cached("INSERT OR IGNORE INTO seen_to (direction, account) VALUES (?1, ?2)")?

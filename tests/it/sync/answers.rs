@@ -5,6 +5,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use serde_json::json;
 
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, reasons};
+use crate::relay::Process;
 
 const LIST: &str = "/resources/accounts";
 const LOOK_UP: &str = "/v1/accounts";
@@ -61,7 +62,10 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
     let place = Place::usual().await;
     // A wrong key, not of a wrong form: that the configuration tells.
     for (fault, said) in [
-        (answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50), "accounts.token"),
+        (
+            answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50),
+            "accounts.token",
+        ),
         (answer(LOOK_UP, 403, r#"{"error":{"message":"No","code":"forbidden"}}"#, 50), "accounts.token"),
         (answer(&place.path("ext-12345"), 401, r#"{"error":"No."}"#, 1), "vitally.secret"),
     ] {
@@ -88,7 +92,10 @@ async fn one_account_that_fails_costs_no_other() {
         (answer(LOOK_UP, 200, HTML, 1), "not JSON"),
         (answer(LOOK_UP, 404, HTML, 1), "not JSON"),
         (answer(LOOK_UP, 404, "{}", 1), "no account"),
-        (answer(LOOK_UP, 200, r#"{"id":"9","tracking_id":"somebody","metrics":{"raw_score":1}}"#, 1), "another account"),
+        (
+            answer(LOOK_UP, 200, r#"{"id":"9","tracking_id":"somebody","metrics":{"raw_score":1}}"#, 1),
+            "another account",
+        ),
         (answer(LOOK_UP, 200, r#"{"id":"9","metrics":{"raw_score":1}}"#, 1), "another account"),
         (answer(&write, 400, r#"{"error":"Bad trait."}"#, 1), "Bad trait."),
         (answer(&write, 501, HTML, 1), "501"),
@@ -182,5 +189,20 @@ async fn a_destination_that_is_gone_holds_up_no_run() {
     assert_eq!(place.sync(&[TO_ACCOIL]).await.code, Some(1));
     place.sandbox().faults().clear();
     place.configure(&BOTH.replace("\"accoil\"", "\"renamed\""));
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+}
+
+/// A destination that the sync does not write to may be in trouble: that is none of its business.
+#[tokio::test]
+async fn another_destinations_refused_key_ends_no_run() {
+    let place = Place::usual().await;
+    let source = "[[sources]]\nname = \"web\"\nkind = \"segment\"\ndestinations = [\"other\"]\n";
+    let other = "[[destinations]]\nname = \"other\"\napi_key = \"old\"\nbase_url = \"${SANDBOX}\"\n";
+    let toml = format!("{BOTH}{other}{source}[vitally_to_accoil]\ndestinations = [\"accoil\"]\n");
+    let relay = Process::start(place.folder(), &toml, &place.served.url).await;
+    place.fault(answer("/v2/track", 401, "", 1_000));
+    let event = json!({"type": "track", "userId": "u1", "event": "E", "messageId": "1"}).to_string();
+    assert_eq!(relay.post("/segment", &[], event).await.status, 200);
+    super::until("the refusal", || relay.log().contains("refuses the key")).await;
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
 }

@@ -73,8 +73,9 @@ async fn vitally_to_accoil_sends_every_account_once_however_often_it_is_killed()
     assert_eq!(counts(&last)[..3].iter().sum::<u64>(), ACCOUNTS as u64 - 1, "{last:#}");
     let groups = place.groups();
     assert_eq!(groups.len(), ACCOUNTS - 1);
+    // Without the read-back before delivery it would be those in flight, up to 64 a kill.
     let repeated = not_once(groups);
-    assert_eq!(repeated, [], "{} were sent twice", repeated.len());
+    assert!(repeated.is_empty(), "{} were sent twice", repeated.len());
 
     let again = place.synced(&[TO_ACCOIL]).await;
     assert_eq!(counts(&again), [0, ACCOUNTS as u64 - 1, 0, 0, 1, 0]);

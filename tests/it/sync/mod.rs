@@ -200,7 +200,14 @@ fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 fn counts(summary: &Value) -> [u64; 6] {
     let list = |name: &str| summary[name].as_array().unwrap().len() as u64;
     let number = |name: &str| summary[name].as_u64().unwrap();
-    [number("written"), number("unchanged"), number("resumed"), list("unknown"), list("skipped"), list("failed")]
+    [
+        number("written"),
+        number("unchanged"),
+        number("resumed"),
+        list("unknown"),
+        list("skipped"),
+        list("failed"),
+    ]
 }
 
 /// The reasons in one of the summary's lists, by the account's externalId or name.

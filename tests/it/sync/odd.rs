@@ -1,6 +1,6 @@
 //! Odd accounts, from `tests/fixtures/sync`: each is a right write, a counted skip or a clear failure; never a wrong write.
 
-use accoil_relay::sandbox::Options;
+use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Value, json};
 
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, reasons};
@@ -99,7 +99,8 @@ async fn an_accoil_account_becomes_the_right_traits_or_nothing() {
         let is_unknown = unknown.iter().any(|one| one["external_id"] == *external);
         assert_eq!(is_unknown, case["unknown"] == true, "{case}: {unknown:?}");
         let written = writes.remove(&id(case, number)).unwrap_or_default();
-        let expected: Vec<_> = case.get("written").map(|traits| json!({"traits": traits})).into_iter().collect();
+        let expected: Vec<_> =
+            case.get("written").map(|traits| json!({"traits": traits})).into_iter().collect();
         assert_eq!(written, expected, "{case}");
     }
     assert_eq!(writes.len(), 0, "nothing else was written: {writes:?}");
@@ -143,4 +144,29 @@ async fn null_clears_only_what_we_wrote() {
     }
     assert_eq!(place.vitally("ext-12347")["traits"]["accoil_engagement_score"], 3);
     assert_eq!(place.writes().values().map(Vec::len).sum::<usize>(), before + 2);
+}
+
+/// A write that was refused is no write: what we wrote before stays ours, and is cleared when Accoil says null.
+#[tokio::test]
+async fn what_was_only_intended_replaces_nothing_that_was_written() {
+    let place = Place::usual().await;
+    place.synced(&[TO_VITALLY]).await;
+    let metric = |name: &'static str, value: Value| {
+        place.change_accoil("ext-12345", |account| account["metrics"][name] = value);
+    };
+    let path = format!("/resources/accounts/{}", place.vitally("ext-12345")["id"].as_str().unwrap());
+    metric("raw_score", json!(9));
+    place.fault(Fault { path: Some(path), status: Some(400), ..Fault::default() });
+    assert_eq!(place.sync(&[TO_VITALLY]).await.code, Some(1));
+    metric("raw_score", json!(2150));
+    metric("active_users", json!(1));
+    place.synced(&[TO_VITALLY]).await;
+    metric("raw_score", Value::Null);
+    let summary = place.synced(&[TO_VITALLY]).await;
+    assert_eq!(
+        (summary["written"].as_u64(), reasons(&summary, "warnings").len()),
+        (Some(1), 0),
+        "{summary:#}"
+    );
+    assert!(place.vitally("ext-12345")["traits"]["accoil_raw_score"].is_null());
 }

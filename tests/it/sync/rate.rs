@@ -1,1 +1,81 @@
-//! To come.
+//! Vitally's limit: never exceeded, whatever a write costs and whoever else calls; 429 is a pause for everybody.
+
+use std::time::{Duration, Instant};
+
+use accoil_relay::sandbox::{Fault, Options, Sandbox};
+use http::Method;
+use tokio_util::sync::CancellationToken;
+
+use super::{BOTH, Place, TO_VITALLY, counts};
+use crate::http::send;
+
+const ACCOUNTS: usize = 400;
+const LIMIT: u32 = 200;
+const WINDOW: Duration = Duration::from_secs(2);
+
+async fn limited(accounts: usize, vitally_write_cost: u32) -> Place {
+    let options =
+        Options { accounts, vitally_limit: (LIMIT, WINDOW), vitally_write_cost, ..Options::default() };
+    Place::new(options, BOTH).await
+}
+
+fn say(what: &str, sandbox: &Sandbox, start: Instant) {
+    let (most, refused) = (sandbox.vitally().most_in_window(), sandbox.vitally().refused());
+    println!("{what}: at most {most} of {LIMIT} units in a window, {refused} refused, {:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_window_exceeds_the_limit_and_nothing_is_refused() {
+    for (accounts, cost) in [(ACCOUNTS, 1), (ACCOUNTS / 2, 3)] {
+        let (place, start) = (limited(accounts, cost).await, Instant::now());
+        assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], accounts as u64 - 2);
+        let vitally = place.sandbox().vitally();
+        say(&format!("a write costs {cost}"), place.sandbox(), start);
+        assert!(vitally.refused() == 0 && vitally.most_in_window() <= LIMIT, "{}", vitally.refused());
+        // It had to hold back at all: so much does not fit into one window.
+        assert!(start.elapsed() > WINDOW * (u32::try_from(accounts).unwrap() * cost / LIMIT - 1));
+    }
+}
+
+/// Another integration takes more than half of all there is, without any regard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_client_slows_the_run_down_and_does_not_break_it() {
+    let (place, start, stop) = (limited(ACCOUNTS / 2, 1).await, Instant::now(), CancellationToken::new());
+    let url = format!("{}/resources/accounts/ext-12345", place.served.url);
+    let other = tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+        loop {
+            send(Method::GET, &url, &[("authorization", "Basic b3RoZXI6")], "").await;
+            tokio::time::sleep(WINDOW / (LIMIT * 6 / 10)).await;
+        }
+    }));
+    let summary = place.synced(&[TO_VITALLY]).await;
+    stop.cancel();
+    assert!(other.await.unwrap().is_none(), "it called to the end");
+    say("beside another client", place.sandbox(), start);
+    assert_eq!(counts(&summary)[0], ACCOUNTS as u64 / 2 - 2);
+    assert!(place.sandbox().vitally().most_in_window() <= LIMIT);
+    assert!(place.writes().values().all(|writes| writes.len() == 1));
+}
+
+/// Of four that write at once one is told to wait: none calls before the time has passed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_waits_as_long_as_one_was_told() {
+    let vitally_limit = (1_000_000, Duration::from_secs(60));
+    let options = Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() };
+    let place = Place::new(options, BOTH).await;
+    // Neither the first nor the last to be written.
+    let id = place.vitally("company-0200")["id"].as_str().unwrap().to_owned();
+    place.fault(Fault {
+        path: Some(format!("/resources/accounts/{id}")),
+        status: Some(429),
+        retry_after: Some("2".to_owned()),
+        ..Fault::default()
+    });
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], ACCOUNTS as u64 - 2);
+    let writes = place.sandbox().vitally().writes();
+    let longest = writes.windows(2).map(|pair| (pair[1].at - pair[0].at).num_milliseconds()).enumerate();
+    let (before, longest) = longest.max_by_key(|(_, gap)| *gap).unwrap();
+    assert!(longest >= 1_900, "nobody writes for two seconds: {longest} ms");
+    assert!(before > 10 && before + 10 < writes.len(), "in the middle of the run: after {before}");
+    assert!(place.writes().values().all(|writes| writes.len() == 1));
+}

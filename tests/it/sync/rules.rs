@@ -62,7 +62,9 @@ insights = true
     )
     .await;
     place.change_vitally("ext-12345", |account| account["traits"]["hspot.domain"] = json!("TechCorp.com"));
-    place.change_vitally("ext-12346", |account| account["traits"]["hspot.domain"] = json!("northwind.example"));
+    place.change_vitally("ext-12346", |account| {
+        account["traits"]["hspot.domain"] = json!("northwind.example")
+    });
     place.change_vitally("ext-12347", |account| account["traits"]["hspot.domain"] = json!(" "));
     let summary = place.synced(&[TO_VITALLY]).await;
     // Accoil takes the value exactly: another case is unknown to it.
@@ -88,10 +90,15 @@ async fn a_configuration_that_cannot_work_is_refused_before_anything_is_asked() 
         (format!("{BOTH}[accoil_to_vitally]\nmatch_value = \"domain\""), TO_VITALLY, 78, "match_value"),
         (format!("{BOTH}[accoil_to_vitally]\nprefx = \"a_\""), TO_VITALLY, 78, "prefix"),
         (BOTH.replace("vitally-secret", "accoil_token"), TO_VITALLY, 78, "secret"),
-        (BOTH.replace("\"accoil_token\"", "\"accoil-key\""), TO_VITALLY, 78, "token"),
-        (BOTH.replace("name = \"accoil\"", "name = \"a\"\n[[sources]]\nname = \"vitally\"\nkind = \"segment\"\n[[destinations]]\nname = \"accoil\"\napi_key = \"k\""), TO_ACCOIL, 78, "vitally"),
+        (BOTH.replace("\"accoil_token\"", "\"sk_live_1\""), TO_VITALLY, 78, "token"),
         (BOTH.replace(vitally, ""), TO_ACCOIL, 1, "[vitally]"),
-        (BOTH.replace("[accounts]", "[log]").replace("token = \"accoil_token\"\nworkspace_id = \"13\"\nbase_url = \"${SANDBOX}\"", ""), TO_VITALLY, 1, "[accounts]"),
+        (
+            BOTH.replace("[accounts]", "[log]")
+                .replace("token = \"accoil_token\"\nworkspace_id = \"13\"\nbase_url = \"${SANDBOX}\"", ""),
+            TO_VITALLY,
+            1,
+            "[accounts]",
+        ),
     ] {
         let place = Place::new(Options::default(), &toml).await;
         let run = place.sync(&[direction]).await;

@@ -1,1 +1,86 @@
-//! To come.
+//! `every`: `serve` runs a sync again and again, one at a time, and after a restart not before its time.
+
+use accoil_relay::sandbox::{Fault, Options};
+use serde_json::{Value, json};
+
+use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, until};
+use crate::relay::Process;
+
+fn scheduled(every: &str) -> String {
+    format!("{BOTH}[vitally_to_accoil]\nevery = \"{every}\"\n[accoil_to_vitally]\nevery = \"{every}\"\n")
+}
+
+impl Place {
+    async fn serve(&self, toml: &str) -> Process {
+        Process::start(self.folder(), toml, &self.served.url).await
+    }
+}
+
+/// The ends of the runs that the relay has logged, by direction, in order.
+fn runs(relay: &Process) -> Vec<String> {
+    let log = relay.log();
+    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    entries.filter_map(|entry| entry["sync.direction"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn it_runs_again_and_again_and_sends_what_changed() {
+    let place = Place::usual().await;
+    let relay = place.serve(&scheduled("1s")).await;
+    for score in [1, 2, 3] {
+        until("a run in each direction", || {
+            [TO_ACCOIL, TO_VITALLY]
+                .iter()
+                .all(|one| runs(&relay).iter().filter(|run| run == one).count() >= score)
+        })
+        .await;
+        place.change_accoil("ext-12345", |account| account["metrics"]["raw_score"] = json!(score));
+        place.change_vitally("ext-12345", |account| account["mrr"] = json!(score));
+        until("Vitally's value", || place.vitally("ext-12345")["traits"]["accoil_raw_score"] == score).await;
+        until("Accoil's value", || {
+            place.groups()["ext-12345"].last().unwrap()["traits"]["mrr"] == json!(score * 100)
+        })
+        .await;
+    }
+    assert_eq!(place.sandbox().total(), 11 + 3, "only what changed");
+    assert_eq!(place.sandbox().vitally().writes().len(), 10 + 3);
+}
+
+/// A run that takes long holds up the other direction, and a command is told so.
+#[tokio::test]
+async fn one_run_at_a_time() {
+    let place = Place::usual().await;
+    place.fault(Fault {
+        path: Some("/resources/accounts".to_owned()),
+        delay_ms: Some(2_000),
+        ..Fault::default()
+    });
+    let relay = place.serve(&scheduled("1s")).await;
+    until("the first run's question", || place.sandbox().vitally().most_in_window() > 0).await;
+    for direction in [TO_ACCOIL, TO_VITALLY] {
+        let refused = place.sync(&[direction]).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains("a sync is running"), "{refused:#?}");
+    }
+    assert_eq!(runs(&relay), Vec::<String>::new());
+    until("both", || runs(&relay).len() >= 2).await;
+    assert_ne!(runs(&relay)[0], runs(&relay)[1], "in turn");
+}
+
+#[tokio::test]
+async fn a_restart_begins_no_run_before_its_time() {
+    let place = Place::new(Options::default(), &scheduled("1h")).await;
+    let relay = place.serve(&scheduled("1h")).await;
+    until("the first runs", || runs(&relay).len() == 2).await;
+    relay.kill();
+    let asked = place.sandbox().accounts().reads();
+    let relay = place.serve(&scheduled("1h")).await;
+    // Another would have begun at once, before this one can be answered or beside it.
+    let run = place.sync(&[TO_VITALLY]).await;
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(runs(&relay), [TO_VITALLY], "the command's alone");
+    assert_eq!(place.sandbox().accounts().reads(), 2 * asked);
+    relay.kill();
+    // With a shorter time it is due.
+    let relay = place.serve(&scheduled("1s")).await;
+    until("the next runs", || runs(&relay).len() >= 2).await;
+}
