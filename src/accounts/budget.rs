@@ -90,7 +90,7 @@ impl State {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Some(until - now);
         }
-        let Some(limit) = self.limit else { return None };
+        let limit = self.limit?;
         while self.calls.front().is_some_and(|call| now - *call >= limit.window) {
             self.calls.pop_front();
         }

@@ -72,12 +72,26 @@ pub(super) struct Caller {
     places: Semaphore,
     idle: Mutex<Vec<Connection>>,
     budget: Budget,
+    most_wait: Duration,
 }
 
 impl Caller {
     pub(super) fn new(endpoint: Endpoint, budget: Budget) -> Self {
         let places = Semaphore::new(MOST_CONNECTIONS);
-        Self { endpoint: Arc::new(endpoint), places, idle: Mutex::default(), budget }
+        Self {
+            endpoint: Arc::new(endpoint),
+            places,
+            idle: Mutex::default(),
+            budget,
+            most_wait: LONGEST_PAUSE,
+        }
+    }
+
+    /// Gives the answer back instead of waiting longer before the next try: somebody sits there.
+    #[must_use]
+    pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
+        self.most_wait = most;
+        self
     }
 
     /// Makes the call; the answer of the last try, whatever its status.
@@ -91,6 +105,9 @@ impl Caller {
             let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
             // Longer than asked where that did not help before.
             let wait = wait_before(tries).max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
+            if wait > self.most_wait {
+                return outcome;
+            }
             if is_refused {
                 // It is about the caller, not about this call.
                 self.budget.pause(wait);

@@ -6,13 +6,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
-use crate::json::write_number;
+use crate::json::number_text;
 
 /// Text that says something; a number is its digits, `456.0` those of `456`.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) if !text.trim().is_empty() => Some(text),
-        Value::Number(number) => Some(digits(&number)),
+        Value::Number(number) => Some(number_text(&number)),
         _ => None,
     })
 }
@@ -44,12 +44,6 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Val
         Value::Array(items) => items,
         _ => Vec::new(),
     })
-}
-
-fn digits(number: &Number) -> String {
-    let mut text = Vec::new();
-    write_number(number, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// A number, or text that is one in JSON's own writing.

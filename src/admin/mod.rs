@@ -1,9 +1,10 @@
-//! The operators' side: health, and a JSON API to see and change what runs. On a listener of its own, never on the
-//! public port.
+//! The operators' side: health, and a JSON API to see and change what runs, and to read an account of Accoil's. On a
+//! listener of its own, never on the public port.
 //!
 //! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its
 //! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
+mod accounts;
 mod guard;
 mod mappings;
 mod metrics;
@@ -23,6 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use mappings::reload;
 
+use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::receive::{self, Receiver};
 
@@ -34,12 +36,19 @@ struct Shared {
     receiver: Receiver,
     /// None only where the listener is on loopback.
     token: Option<SecretString>,
+    /// None where `[accounts]` is not configured.
+    accounts: Option<Cache>,
     syncs: Syncs,
 }
 
 impl Admin {
-    pub fn new(receiver: Receiver, token: Option<SecretString>, syncs: Syncs) -> Self {
-        Self(Arc::new(Shared { receiver, token, syncs }))
+    pub fn new(
+        receiver: Receiver,
+        token: Option<SecretString>,
+        accounts: Option<Cache>,
+        syncs: Syncs,
+    ) -> Self {
+        Self(Arc::new(Shared { receiver, token, accounts, syncs }))
     }
 }
 
@@ -55,6 +64,7 @@ pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/api/reload", post(mappings::reload_now))
         .route("/api/mappings", get(mappings::list))
+        .route("/api/accounts", get(accounts::get))
         .route("/api/sync", get(syncs::show))
         .route("/api/sync/{direction}", post(syncs::start))
         .route("/metrics", get(metrics::show))
@@ -70,7 +80,8 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, /readyz, /metrics and /api/mappings, and POST /api/reload";
+    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts, /api/mappings and \
+                 /api/sync, and POST /api/reload and /api/sync/DIRECTION";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 

@@ -53,14 +53,17 @@ pub(super) async fn start(
             return refusal(StatusCode::NOT_FOUND, "not_configured", &error.to_string());
         }
     };
-    let lines = stream::unfold(reports, async |mut reports| Some((line(&reports.recv().await?), reports)));
+    let lines = stream::unfold(reports, async |mut reports| {
+        let line = line(&reports.recv().await?);
+        Some((Ok::<_, Infallible>(line), reports))
+    });
     let mut response = Response::new(Body::from_stream(lines));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response
 }
 
-fn line(report: &Report) -> Result<Bytes, Infallible> {
+fn line(report: &Report) -> Bytes {
     let mut line = serde_json::to_vec(report).unwrap_or_default();
     line.push(b'\n');
-    Ok(line.into())
+    line.into()
 }

@@ -5,6 +5,15 @@ use std::process::ExitCode;
 use crate::config::Faults;
 use crate::run::StartError;
 
+/// A command needs a section that the configuration does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has no [{section}], which this needs: add it, with {keys}")]
+pub(super) struct MissingSection {
+    pub(super) section: &'static str,
+    /// The keys it must have, and where their values come from.
+    pub(super) keys: &'static str,
+}
+
 /// Whoever read stdout has gone, as `head` does: nothing is wrong, and nobody is left to be told.
 pub fn is_hung_up(error: &anyhow::Error) -> bool {
     error
@@ -15,6 +24,7 @@ pub fn is_hung_up(error: &anyhow::Error) -> bool {
 
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_configuration = error.downcast_ref::<Faults>().is_some()
+        || error.downcast_ref::<MissingSection>().is_some()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);
     if is_configuration { ExitCode::from(Faults::EXIT_CODE) } else { ExitCode::FAILURE }
 }

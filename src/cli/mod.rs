@@ -1,5 +1,6 @@
 //! The command line: one file a command. stdout is data, stderr is talk; exit codes as in DESIGN 4.
 
+pub mod accounts;
 pub mod check;
 pub mod config;
 pub mod dead_letters;
@@ -13,6 +14,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod sync;
 pub mod test_connection;
+pub mod vitally;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,12 @@ enum Command {
     /// What could not be delivered or mapped: list, show, export, replay or purge it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Accounts as Accoil scores them
+    #[command(subcommand)]
+    Accounts(accounts::Accounts),
+    /// Vitally's accounts: read and write them
+    #[command(subcommand)]
+    Vitally(vitally::Vitally),
     /// Keep Vitally's accounts and Accoil's in step, one way or the other
     #[command(subcommand)]
     Sync(sync::Sync),
@@ -84,6 +92,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
+        Command::Accounts(what) => accounts::run(what, &load(file)?).await,
+        Command::Vitally(what) => vitally::run(what, file).await,
         Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
             config::run(&load(file)?, &mut io::stdout().lock())?;

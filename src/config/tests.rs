@@ -107,7 +107,7 @@ fn every_fault_is_told_with_its_place() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 9);
+    assert_eq!(seen, 11);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn variables_that_set_nothing_are_told() {
     environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVER__LISTN: unknown key "listn" in [server]: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVR__LISTEN: unknown section [servr]: did you mean ACCOIL_RELAY_SERVER__…?
-    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, log
+    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, vitally_to_accoil, accoil_to_vitally, log
     "#);
 }
 
@@ -269,7 +269,16 @@ fn tokens_of_the_wrong_product_are_told_and_both_forms_of_vitallys_are_taken() {
     ]
     .map(|(secret, token)| faults(read(secret, token)));
     assert!(!told.concat().contains("hush"));
-    insta::assert_snapshot!(told.concat(), @"");
+    insta::assert_snapshot!(told.concat(), @"
+    accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
+    accoil-relay.toml:6:10: secret in [vitally] is a token of the wrong product, Accoil's: use the one from Vitally under Settings > Integrations > Vitally REST API; Accoil's is token in [accounts]
+    accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    accoil-relay.toml:3:9: token in [accounts] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    accoil-relay.toml:6:10: secret in [vitally] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
+    ");
 }
 
 #[test]
@@ -418,6 +427,10 @@ proptest! {
         config.sources[1].user_id = open.then(|| text.clone());
         config.accounts.as_mut().unwrap().workspace_id = text;
         config.vitally = config.vitally.filter(|_| open);
+        config.vitally_to_accoil.every = config.vitally_to_accoil.every.filter(|_| open);
+        config.accoil_to_vitally.every = config.accoil_to_vitally.every.filter(|_| open);
+        config.accoil_to_vitally.prefix.clone_from(&items.concat());
+        config.accoil_to_vitally.prefix.push('_');
         let shown = show(&config);
         prop_assert!(!shown.contains("hush"));
         let again = load(&shown, &[]).map(|again| Config { directory: config.directory.clone(), ..again });

@@ -310,6 +310,13 @@ pub fn write_number(number: &Number, out: &mut Vec<u8>) {
     }
 }
 
+/// The same, as text.
+pub fn number_text(number: &Number) -> String {
+    let mut text = Vec::new();
+    write_number(number, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// A JSON string, quoted and escaped.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     // Writing a str to a Vec cannot fail.

@@ -6,7 +6,8 @@ use secrecy::ExposeSecret as _;
 
 use super::error::{MappingFaults, StartError};
 use crate::accoil::{self, Destination, Money};
-use crate::accounts::{self, vitally};
+use crate::accounts::accoil::Client;
+use crate::accounts::vitally;
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
@@ -53,11 +54,11 @@ pub(super) fn vitally(config: &Config) -> Result<Option<vitally::Client>, StartE
 }
 
 /// The client of `[accounts]`.
-pub(super) fn accoil(config: &Config) -> Result<Option<Arc<accounts::accoil::Client>>, StartError> {
-    let client =
-        |one: &config::Accounts| accounts::accoil::Client::new(&one.base_url, &one.token, &one.workspace_id);
-    let client = config.accounts.as_ref().map(client).transpose();
-    Ok(client.map_err(|source| StartError::Api { section: "accounts", source })?.map(Arc::new))
+pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
+    let Some(section) = &config.accounts else { return Ok(None) };
+    Client::new(&section.base_url, &section.token, &section.workspace_id)
+        .map(Some)
+        .map_err(|source| StartError::Api { section: "accounts", source })
 }
 
 pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {

@@ -18,10 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{destinations, endpoint, outbox_options, source_of_kind, sources};
+pub use build::{accoil_client, destinations, endpoint, outbox_options, source_of_kind, sources};
 pub use error::StartError;
 pub use syncing::{SyncsAlone, admin_of_owner};
 
+use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
@@ -34,6 +35,8 @@ use crate::{deliver, telemetry};
 const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 /// Open at once; further ones wait.
 const ADMIN_CONNECTIONS: usize = 64;
+/// For Accoil to take a call again, while somebody waits for an admin answer.
+const ADMIN_WAIT: Duration = Duration::from_secs(3);
 /// For admin answers still under way when all else has stopped.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,8 @@ impl Relay {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let destinations = destinations(config)?;
         let targets = build::targets(config)?;
+        let accounts =
+            accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_most_wait(ADMIN_WAIT))));
         let (listener, address) = bind("server.listen", config.server.listen).await?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
@@ -82,7 +87,8 @@ impl Relay {
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
         let syncs = syncing::syncs(config, &outbox, statuses.clone(), &syncing).await?;
         syncs.run_on_schedule();
-        let router = admin::router(Admin::new(receiver.clone(), config.admin.token.clone(), syncs.clone()));
+        let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
+        let router = admin::router(admin);
         let serving =
             receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
         administering.spawn("admin listener", serving);

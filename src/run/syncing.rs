@@ -38,7 +38,7 @@ pub(super) async fn syncs(
 
 /// Settles the syncs' calls that Accoil carried out before the last run was killed. Before anything is delivered.
 pub(super) async fn confirm(config: &Config, outbox: &Outbox) -> Result<(), StartError> {
-    let Some(client) = build::accoil(config)? else { return Ok(()) };
+    let Some(client) = build::accoil_client(config)? else { return Ok(()) };
     match sync::confirm(outbox, &client).await {
         Ok(0) => {}
         Ok(calls) => telemetry::confirmed(calls),
@@ -59,7 +59,7 @@ fn setup(config: &Config) -> Result<Setup, StartError> {
     let (to_accoil, to_vitally) = (&config.vitally_to_accoil, &config.accoil_to_vitally);
     Ok(Setup {
         vitally: build::vitally(config)?,
-        accoil: build::accoil(config)?,
+        accoil: build::accoil_client(config)?.map(Arc::new),
         destinations: destinations(config)?,
         carried: Carried {
             plan_trait: to_accoil.plan_trait.clone(),

@@ -10,16 +10,16 @@ use crate::relay::{PATIENCE, TestRelay, command};
 use crate::sandbox::Served;
 
 /// Names and values of environment variables.
-type Variables<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
 
 /// A command's exit code, stdout and stderr, once it has ended by itself.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]) -> Said {
+pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]) -> Said {
     let mut command = command();
     command.args(args).current_dir(folder).envs(environment.iter().copied());
     command.stdin(std::process::Stdio::null());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
+mod accounts_accoil;
 mod clients;
 mod command_line;
 mod commands;
@@ -28,3 +29,4 @@ mod sandbox_accounts;
 mod schema;
 mod serve;
 mod sync;
+mod vitally;

@@ -1,5 +1,7 @@
 //! `GET /v1/accounts`: one call an account, its answer judged. Reads only.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -38,6 +40,13 @@ impl Client {
         Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
     }
 
+    /// Does not wait longer before a next try, but tells what Accoil said: for whom somebody waits.
+    #[must_use]
+    pub fn with_most_wait(mut self, most: Duration) -> Self {
+        self.caller = self.caller.with_most_wait(most);
+        self
+    }
+
     pub fn workspace_id(&self) -> &str {
         &self.workspace_id
     }
@@ -57,28 +66,46 @@ impl Client {
     }
 }
 
+impl Found {
+    /// What is shown of it: the account as it was sent, and last the member `age`, in seconds since it was. One of
+    /// the account's own by that name gives way.
+    pub fn with_age(&self, age: Duration) -> String {
+        match json::Value::parse(&self.body) {
+            Ok(json::Value::Object(mut account)) => {
+                account.insert("age", json::Value::Number(age.as_secs().into()));
+                json::Value::Object(account).to_string()
+            }
+            _ => self.body.clone(),
+        }
+    }
+}
+
+/// `hide` takes the token out of what is to be shown.
 fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
-    let (status, body) = (answer.status, &answer.body);
+    let status = answer.status;
     let retry_after = deliver::retry_after(answer);
     let not_json = |reason: String| match status {
-        429 => GetError::from_object(status, &Value::Null, retry_after, &hide),
-        _ => GetError::not_json(status, reason, body, &hide),
+        // It may come from what stands before the API, and means the same.
+        429 => GetError::from_object(status, &Value::Null, retry_after),
+        _ => GetError::not_json(status, reason, &hide(&String::from_utf8_lossy(&answer.body))),
     };
-    let text = str::from_utf8(body).map_err(|error| not_json(error.to_string()))?;
+    let text = str::from_utf8(&answer.body).map_err(|error| not_json(error.to_string()))?;
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
-    let is_account = |object: &json::Object<'_>| object.contains_key("id") || object.contains_key("metrics");
-    let is_error = |object: &json::Object<'_>| matches!(object.get("error"), Some(json::Value::Object(_)));
-    let is_found = (200..300).contains(&status)
-        && sent.as_object().is_some_and(|sent| is_account(sent) && !is_error(sent));
     // Written anew it has no key twice, which a typed reading would refuse.
     let body = sent.to_string();
     let failed = || {
-        let value = serde_json::from_str(&body).unwrap_or_default();
-        GetError::from_object(status, &value, retry_after, &hide)
+        let value = serde_json::from_str(&hide(&body)).unwrap_or_default();
+        GetError::from_object(status, &value, retry_after)
     };
-    if !is_found {
+    if !((200..300).contains(&status) && is_account(&sent)) {
         return Err(failed());
     }
     let account = serde_json::from_str(&body).map_err(|_| failed())?;
     Ok(Found { account, body })
+}
+
+/// Not an error in the guise of success, nor the answer of something else at that address.
+fn is_account(sent: &json::Value<'_>) -> bool {
+    let is_error = matches!(sent.get("error"), Some(json::Value::Object(_)));
+    !is_error && (sent.get("id").is_some() || sent.get("metrics").is_some())
 }

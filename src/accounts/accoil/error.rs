@@ -71,18 +71,13 @@ impl GetError {
         matches!(self, Self::NotFound(_))
     }
 
-    /// What an answer with this JSON object means, that is no account. `hide` takes secrets out of a text.
-    pub(super) fn from_object(
-        status: u16,
-        body: &Value,
-        retry_after: Option<Duration>,
-        hide: impl Fn(&str) -> String,
-    ) -> Self {
+    /// What an answer with this JSON object means, that is no account.
+    pub(super) fn from_object(status: u16, body: &Value, retry_after: Option<Duration>) -> Self {
         let refusal = body.get("error").filter(|error| error.is_object()).map(|error| {
             let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
             Refusal {
-                code: plain(&hide(text("code")), MOST_SAID),
-                message: plain(&hide(text("message")), MOST_SAID),
+                code: plain(text("code"), MOST_SAID),
+                message: plain(text("message"), MOST_SAID),
                 details: error.get("details").filter(|details| !details.is_null()).cloned(),
             }
         });
@@ -99,9 +94,8 @@ impl GetError {
         }
     }
 
-    pub(super) fn not_json(status: u16, reason: String, body: &[u8], hide: impl Fn(&str) -> String) -> Self {
-        let begin = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
-        Self::NotJson { status, reason, excerpt: plain(&hide(&begin), MOST_EXCERPT) }
+    pub(super) fn not_json(status: u16, reason: String, body: &str) -> Self {
+        Self::NotJson { status, reason, excerpt: plain(body, MOST_EXCERPT) }
     }
 }
 

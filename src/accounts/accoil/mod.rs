@@ -14,3 +14,7 @@ pub use cache::{Cache, Cached};
 pub use client::{Client, Found};
 pub use error::{GetError, Refusal};
 pub use query::{Expand, Lookup, Query, QueryError};
+
+/// What is to be added where the configuration has no `[accounts]`.
+pub const HOW_TO_CONFIGURE: &str = "add it with token = \"${ACCOIL_API_TOKEN}\", made in Accoil under Settings > Product \
+     Settings > API Token, and workspace_id = \"123\", the number after /scores/ in the app's address";

@@ -239,17 +239,15 @@ fn change(named: &Named, path: String, difference: &Difference) -> Change {
 }
 
 fn count(summary: &mut Summary, named: Named, outcome: Outcome) {
-    match outcome {
-        Outcome::Resumed => summary.resumed += 1,
-        Outcome::Unknown => summary.unknown.push(named),
-        Outcome::Failed(why) => summary.fail(named, why),
-        Outcome::Unchanged(warnings) => {
-            summary.unchanged += 1;
-            warnings.into_iter().for_each(|warning| summary.warn(&named, warning));
-        }
-        Outcome::Written(warnings) => {
-            summary.written += 1;
-            warnings.into_iter().for_each(|warning| summary.warn(&named, warning));
-        }
+    let (counted, warnings) = match outcome {
+        Outcome::Resumed => (&mut summary.resumed, Vec::new()),
+        Outcome::Unchanged(warnings) => (&mut summary.unchanged, warnings),
+        Outcome::Written(warnings) => (&mut summary.written, warnings),
+        Outcome::Unknown => return summary.unknown.push(named),
+        Outcome::Failed(why) => return summary.fail(named, why),
+    };
+    *counted += 1;
+    for warning in warnings {
+        summary.warn(&named, warning);
     }
 }

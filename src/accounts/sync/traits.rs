@@ -58,7 +58,8 @@ impl Wanted {
         match read {
             Some(read) => drop(self.traits.insert(format!("{prefix}{name}"), read)),
             None => {
-                self.warnings.push(format!("{name} is not what it should be, or too large, and was left out"))
+                self.warnings
+                    .push(format!("{name} is not what it should be, or too large, and was left out"));
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::accounts::http::HttpError;
@@ -44,7 +45,7 @@ pub enum VitallyError {
     Unexpected { status: u16, message: String },
     /// A proxy's page, say.
     #[error(
-        "what answered {status} is not JSON: is the address right, and is no proxy between? It began: {excerpt}"
+        "what answered {status} is not JSON: is the address right, and is no proxy between? It begins: {excerpt}"
     )]
     NotJson { status: u16, excerpt: String },
     #[error("Vitally answered with JSON that is not as documented: {0}")]
@@ -94,11 +95,13 @@ impl VitallyError {
     /// What an answer of another status than 2xx means. `hide` takes secrets out of a text.
     pub(super) fn of_status(answer: &Answer, hide: impl Fn(&str) -> String) -> Self {
         let status = answer.status;
-        let message = message(&answer.body, hide);
+        let message = message(&answer.body, &hide);
         match status {
             400 | 409 | 422 => Self::BadRequest { status, message },
             401 | 403 => Self::Refused { status, message },
-            404 => Self::NotFound { status, message },
+            // A page for people is somebody else's answer.
+            404 if is_json_or_empty(&answer.body) => Self::NotFound { status, message },
+            404 => Self::not_json(answer, hide),
             429 => Self::RateLimited { message, retry_after: deliver::retry_after(answer) },
             408 | 500.. => Self::Unavailable { status, message },
             _ => Self::Unexpected { status, message },
@@ -114,12 +117,20 @@ impl VitallyError {
 fn message(body: &[u8], hide: impl Fn(&str) -> String) -> String {
     let read: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = ["/error", "/message", "/error/message"].iter().find_map(|at| read.pointer(at)?.as_str());
-    text.map_or_else(|| excerpt(body, &hide), |text| plain(&hide(text), MOST_SAID))
+    match text {
+        Some(text) => plain(&hide(text), MOST_SAID),
+        None if body.is_empty() => String::new(),
+        None => excerpt(body, hide),
+    }
 }
 
 fn excerpt(body: &[u8], hide: impl Fn(&str) -> String) -> String {
     let begin = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
-    plain(&hide(&begin), MOST_EXCERPT)
+    if begin.is_empty() { "(empty)".to_owned() } else { plain(&hide(&begin), MOST_EXCERPT) }
+}
+
+fn is_json_or_empty(body: &[u8]) -> bool {
+    body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 fn said(message: &str) -> String {

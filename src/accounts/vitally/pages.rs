@@ -89,7 +89,7 @@ pub struct Pages<'a> {
     client: &'a Client,
     listing: Listing,
     seen: HashSet<String>,
-    pages: u32,
+    read: u32,
     is_over: bool,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Pages<'a> {
     /// Begins where `listing.from` says.
     pub fn new(client: &'a Client, listing: Listing) -> Self {
         let seen = listing.from.iter().cloned().collect();
-        Self { client, listing, seen, pages: 0, is_over: false }
+        Self { client, listing, seen, read: 0, is_over: false }
     }
 
     /// The next page; None after the last.
@@ -107,11 +107,11 @@ impl<'a> Pages<'a> {
         }
         // Unless it turns out well.
         self.is_over = true;
-        if self.pages == MOST_PAGES {
+        if self.read == MOST_PAGES {
             return Err(VitallyError::TooManyPages(MOST_PAGES));
         }
         let page = self.client.list(&self.listing).await?;
-        self.pages += 1;
+        self.read += 1;
         if let Some(next) = &page.next {
             if page.is_empty() {
                 return Err(VitallyError::EmptyPage);

@@ -87,7 +87,7 @@ async fn listen_alone(
 
 async fn listen(mut reports: mpsc::Receiver<Report>, show: &mut Show) -> anyhow::Result<()> {
     while let Some(report) = reports.recv().await {
-        show.report(report)?;
+        show.report(&report)?;
     }
     Ok(())
 }

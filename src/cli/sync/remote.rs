@@ -64,7 +64,7 @@ async fn listen(response: Response<Incoming>, show: &mut Show) -> anyhow::Result
             let line = waiting.split_to(end);
             waiting.advance(1);
             let report: Report = serde_json::from_slice(&line).context("it is of another version")?;
-            show.report(report)?;
+            show.report(&report)?;
         }
         if waiting.len() > MOST_LINE {
             bail!("it sends a line that is longer than any report");

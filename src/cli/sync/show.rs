@@ -8,10 +8,13 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::say;
+use crate::accounts::plain;
 use crate::accounts::sync::{Direction, Named, Problem, Report, Summary};
 
 /// Between two plain lines.
 const PACE: Duration = Duration::from_secs(5);
+/// Characters of a name or a reason.
+const MOST_SHOWN: usize = 500;
 /// Accounts told of by name, beside failures, which are all told.
 const MOST_TOLD: usize = 20;
 
@@ -34,18 +37,18 @@ impl Show {
         Self { direction, dry_run, bar, begun: now, said: now, summary: None }
     }
 
-    pub(super) fn report(&mut self, report: Report) -> io::Result<()> {
+    pub(super) fn report(&mut self, report: &Report) -> io::Result<()> {
         match report {
-            Report::Reading { accounts } => self.reading(accounts),
-            Report::Progress { done, of } => self.progress(done, of),
+            Report::Reading { accounts } => self.reading(*accounts),
+            Report::Progress { done, of } => self.progress(*done, *of),
             Report::Change(_) if !self.dry_run => {}
-            Report::Change(_) => writeln!(io::stdout(), "{}", json(&report))?,
-            Report::Summary(ref summary) => {
+            Report::Change(_) => writeln!(io::stdout(), "{}", json(report))?,
+            Report::Summary(summary) => {
                 self.summary = Some(summary.clone());
                 if let Some(bar) = &self.bar {
                     bar.finish_and_clear();
                 }
-                writeln!(io::stdout(), "{}", json(&report))?;
+                writeln!(io::stdout(), "{}", json(report))?;
             }
         }
         Ok(())
@@ -56,7 +59,9 @@ impl Show {
         let Some(summary) = self.summary else {
             bail!("the sync ended without a summary; see the relay's log");
         };
-        lines(&summary).iter().for_each(|line| say(line));
+        for line in lines(&summary) {
+            say(&line);
+        }
         Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -126,7 +131,7 @@ fn lines(summary: &Summary) -> Vec<String> {
     few(&mut lines, "skipped", summary.skipped.iter().map(problem).collect());
     few(&mut lines, "note", summary.warnings.iter().map(problem).collect());
     lines.extend(summary.failed.iter().map(|one| format!("  FAILED  {}", problem(one))));
-    lines.extend(summary.ended.iter().map(|why| format!("  ENDED EARLY  {}", plain(why))));
+    lines.extend(summary.ended.iter().map(|why| format!("  ENDED EARLY  {}", plain(why, MOST_SHOWN))));
     lines
 }
 
@@ -139,16 +144,11 @@ fn few(lines: &mut Vec<String>, label: &str, told: Vec<String>) {
 }
 
 fn problem(problem: &Problem) -> String {
-    format!("{}: {}", name(&problem.named), plain(&problem.reason))
+    format!("{}: {}", name(&problem.named), plain(&problem.reason, MOST_SHOWN))
 }
 
 fn name(named: &Named) -> String {
     let id = named.external_id.as_ref().or(named.account.as_ref()).map_or("an account", String::as_str);
     let name = named.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-    plain(&format!("{id}{name}"))
-}
-
-/// Data must not steer the terminal.
-fn plain(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    plain(&format!("{id}{name}"), MOST_SHOWN)
 }

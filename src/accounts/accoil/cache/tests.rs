@@ -30,15 +30,11 @@ impl Counted {
         counted
     }
 
-    async fn get(
-        &self,
-        query: Query,
-        outcome: fn() -> Result<Found, GetError>,
-    ) -> Result<Cached, Arc<GetError>> {
+    async fn get(&self, query: Query, outcome: Outcome) -> Result<Cached, Arc<GetError>> {
         let read = async || {
             self.reads.fetch_add(1, Ordering::Relaxed);
             self.permits.acquire().await.unwrap().forget();
-            outcome()
+            outcome.read()
         };
         self.cache.get_or_read(query, read).await
     }
@@ -53,20 +49,27 @@ fn query(id: &str, expand: &str) -> Query {
     Query { lookup, expand: expand.parse().unwrap(), workspace_id: None }
 }
 
-fn found() -> Result<Found, GetError> {
-    Ok(Found { account: Account::default(), body: "{}".to_owned() })
+/// What a read comes to.
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Small,
+    Large,
+    NotFound,
+    Failed,
 }
 
-fn large() -> Result<Found, GetError> {
-    Ok(Found { account: Account::default(), body: "x".repeat(MOST_BYTES / 8) })
-}
+use Outcome::{Failed, Large, NotFound, Small};
 
-fn not_found() -> Result<Found, GetError> {
-    Err(GetError::NotFound(Refusal::default()))
-}
-
-fn failed() -> Result<Found, GetError> {
-    Err(GetError::from_object(500, &Value::Null, None, str::to_owned))
+impl Outcome {
+    fn read(self) -> Result<Found, GetError> {
+        let found = |body: String| Ok(Found { account: Account::default(), body });
+        match self {
+            Small => found("{}".to_owned()),
+            Large => found("x".repeat(MOST_BYTES / 8)),
+            NotFound => Err(GetError::NotFound(Refusal::default())),
+            Failed => Err(GetError::from_object(500, &Value::Null, None)),
+        }
+    }
 }
 
 /// The documented refresh periods: traits 15 minutes, segments 10, insights 30; of several the shortest.
@@ -81,11 +84,11 @@ async fn an_account_is_fresh_as_long_as_what_it_holds() {
         ("insights,traits,segments", 10),
     ] {
         let counted = Counted::new();
-        let get = async || counted.get(query("1", expand), found).await.unwrap();
-        let whole = Duration::from_secs(minutes * 60);
+        let get = async || counted.get(query("1", expand), Small).await.unwrap();
+        let [whole, nearly] = [minutes * 60, minutes * 60 - 1].map(Duration::from_secs);
         let first = get().await;
         assert_eq!((first.age, first.fresh_for), (Duration::ZERO, whole), "{expand}");
-        tokio::time::advance(whole - Duration::from_secs(1)).await;
+        tokio::time::advance(nearly).await;
         let second = get().await;
         assert_eq!((second.age + second.fresh_for, second.fresh_for.as_secs()), (whole, 1), "{expand}");
         assert_eq!(counted.reads(), 1, "{expand}");
@@ -96,9 +99,7 @@ async fn an_account_is_fresh_as_long_as_what_it_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_account_is_remembered_briefly_and_no_other_failure() {
-    for (outcome, seconds, reads) in
-        [(not_found as fn() -> _, 29, 1), (not_found, 30, 2), (failed, 0, 2), (failed, 29, 2)]
-    {
+    for (outcome, seconds, reads) in [(NotFound, 29, 1), (NotFound, 30, 2), (Failed, 0, 2), (Failed, 29, 2)] {
         let counted = Counted::new();
         counted.get(query("1", ""), outcome).await.unwrap_err();
         tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -120,8 +121,8 @@ async fn workspace_lookup_and_expansion_are_kept_apart() {
         Query { lookup: Some(by("domain")), ..one.clone() },
         Query { workspace_id: Some("7".to_owned()), ..one },
     ] {
-        counted.get(query.clone(), found).await.unwrap();
-        counted.get(query, found).await.unwrap();
+        counted.get(query.clone(), Small).await.unwrap();
+        counted.get(query, Small).await.unwrap();
     }
     assert_eq!(counted.reads(), 6);
 }
@@ -129,7 +130,7 @@ async fn workspace_lookup_and_expansion_are_kept_apart() {
 /// Fifty ask while one call is made; all of them hear its outcome, whatever it is.
 #[tokio::test(start_paused = true)]
 async fn one_call_is_made_for_all_who_wait() {
-    for outcome in [found as fn() -> _, not_found, failed] {
+    for outcome in [Small, NotFound, Failed] {
         let counted = Counted::with_permits(0);
         let mut tasks = JoinSet::new();
         for _ in 0..50 {
@@ -140,7 +141,7 @@ async fn one_call_is_made_for_all_who_wait() {
         counted.permits.add_permits(1);
         let all = tasks.join_all().await;
         assert_eq!((all.len(), counted.reads()), (50, 1));
-        assert!(all.into_iter().all(|is_found| is_found == outcome().is_ok()));
+        assert!(all.into_iter().all(|is_found| is_found == (outcome == Small)));
     }
 }
 
@@ -148,50 +149,48 @@ async fn one_call_is_made_for_all_who_wait() {
 #[tokio::test(start_paused = true)]
 async fn who_goes_away_takes_nothing_from_the_others() {
     let counted = Counted::with_permits(0);
-    let spawn = |counted: &Arc<Counted>| {
-        let counted = Arc::clone(counted);
-        tokio::spawn(async move { counted.get(query("1", ""), found).await.is_ok() })
+    let mut tasks = JoinSet::new();
+    let mut begin = || {
+        let counted = Arc::clone(&counted);
+        tasks.spawn(async move { counted.get(query("1", ""), Small).await.is_ok() })
     };
-    let first = spawn(&counted);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let second = spawn(&counted);
+    let (first, _second) = (begin(), begin());
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(counted.reads(), 1);
     first.abort();
-    assert!(first.await.unwrap_err().is_cancelled());
+    assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
     counted.permits.add_permits(1);
-    assert!(second.await.unwrap());
+    assert!(tasks.join_next().await.unwrap().unwrap());
     assert_eq!(counted.reads(), 2);
     // And when all have gone, the next one begins anew.
     tokio::time::advance(SCORES).await;
-    let alone = spawn(&counted);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    alone.abort();
-    let _ = alone.await;
+    let gone = tokio::time::timeout(Duration::from_secs(1), counted.get(query("1", ""), Small)).await;
+    assert!(gone.is_err());
     counted.permits.add_permits(1);
-    assert!(counted.get(query("1", ""), found).await.is_ok());
+    assert!(counted.get(query("1", ""), Small).await.is_ok());
+    assert_eq!(counted.reads(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_is_bounded_in_number_and_in_bytes() {
     let counted = Counted::new();
     for id in 0..=MOST_ENTRIES {
-        counted.get(query(&id.to_string(), ""), found).await.unwrap();
+        counted.get(query(&id.to_string(), ""), Small).await.unwrap();
     }
     assert_eq!(counted.cache.with_entries(|entries| entries.len()), MOST_ENTRIES);
     let reads = counted.reads();
-    counted.get(query("1", ""), found).await.unwrap();
+    counted.get(query("1", ""), Small).await.unwrap();
     assert_eq!(counted.reads(), reads, "the second is still there");
-    counted.get(query("0", ""), found).await.unwrap();
+    counted.get(query("0", ""), Small).await.unwrap();
     assert_eq!(counted.reads(), reads + 1, "the oldest is out");
 
     let counted = Counted::new();
     for id in ["a", "b", "c", "d", "e"] {
-        counted.get(query(id, ""), large).await.unwrap();
+        counted.get(query(id, ""), Large).await.unwrap();
     }
     let held =
         counted.cache.with_entries(|entries| entries.iter().map(|(_, flight)| size(flight)).sum::<usize>());
     assert_eq!(held, MOST_BYTES);
-    counted.get(query("b", ""), large).await.unwrap();
+    counted.get(query("b", ""), Large).await.unwrap();
     assert_eq!(counted.reads(), 5);
 }

@@ -1,0 +1,63 @@
+//! `accounts get`: one account as Accoil scores it, as JSON on stdout or as a card for a person.
+
+mod card;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Subcommand};
+
+use crate::accounts::accoil::{Expand, HOW_TO_CONFIGURE, Lookup, Query};
+use crate::config::{Config, Fault, Faults, Place};
+use crate::run;
+
+/// For Accoil to take a call again; beyond it whoever waits is told.
+const MOST_WAIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Subcommand)]
+pub enum Accounts {
+    /// Read one account from Accoil: its scores and, if asked for, its traits, segments and insights
+    Get(GetArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("lookup").required(true).args(["id", "match_type"]))]
+pub struct GetArgs {
+    /// Accoil's own id, the last number of the account's address in the app
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
+    /// domain, name, `intercom_id`, `salesforce_id`, `tracking_id` or a trait of your own
+    #[arg(long, value_name = "TRAIT", requires = "match_value", value_parser = NonEmptyStringValueParser::new())]
+    match_type: Option<String>,
+    /// The exact value of that trait
+    #[arg(long, value_name = "VALUE", requires = "match_type", value_parser = NonEmptyStringValueParser::new())]
+    match_value: Option<String>,
+    /// More of it: traits, insights, segments, with commas between
+    #[arg(long, value_name = "BLOCKS", default_value = "", hide_default_value = true)]
+    expand: Expand,
+    /// Else that of the configuration
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    workspace_id: Option<String>,
+    /// A card for a person instead of JSON
+    #[arg(long)]
+    pretty: bool,
+}
+
+pub async fn run(what: Accounts, config: &Config) -> anyhow::Result<ExitCode> {
+    let Accounts::Get(args) = what;
+    let client = run::accoil_client(config)?.ok_or_else(not_configured)?;
+    let client = client.with_most_wait(MOST_WAIT);
+    let lookup = Lookup::from_parameters(args.id, args.match_type, args.match_value)?;
+    let query = Query { lookup, expand: args.expand, workspace_id: args.workspace_id };
+    let found = client.get(&query).await?;
+    let text = if args.pretty { card::card(&found.account) } else { found.with_age(Duration::ZERO) };
+    writeln!(io::stdout(), "{}", text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn not_configured() -> Faults {
+    let message = "the configuration has no section [accounts]".to_owned();
+    Faults::new(vec![Fault { place: Place::Nowhere, message, advice: HOW_TO_CONFIGURE.to_owned() }])
+}

@@ -1,0 +1,470 @@
+//! Accoil's accounts read back: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use accoil_relay::accounts::HttpError;
+use accoil_relay::accounts::accoil::{Client, Found, GetError, Lookup, Query};
+use accoil_relay::sandbox::{Fault, Options};
+use http::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::command_line::{Said, run};
+use crate::http::{Answer, send};
+use crate::relay::TestRelay;
+use crate::sandbox::Served;
+
+const TOKEN: &str = "accoil_t0ken-7531";
+const SECTION: &str =
+    "[accounts]\ntoken = 'accoil_t0ken-7531'\nworkspace_id = '13'\nbase_url = '${SANDBOX}'\n";
+const PATH: &str = "/v1/accounts";
+
+async fn served() -> Served {
+    Served::start(Options::default()).await
+}
+
+/// One that does not try again: what is told is what was answered.
+fn client(url: &str) -> Client {
+    Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_most_wait(Duration::ZERO)
+}
+
+fn by_id(id: &str) -> Query {
+    Query { lookup: Some(Lookup::Id(id.to_owned())), ..Query::default() }
+}
+
+fn by(kind: &str, value: &str) -> Query {
+    let lookup = Lookup::Match { kind: kind.to_owned(), value: value.to_owned() };
+    Query { lookup: Some(lookup), ..Query::default() }
+}
+
+fn answering(status: u16, body: &str) -> Fault {
+    Fault {
+        status: Some(status),
+        body: Some(body.to_owned()),
+        path: Some(PATH.to_owned()),
+        ..Fault::default()
+    }
+}
+
+async fn answered(sandbox: &Served, status: u16, body: &str) -> Result<Found, GetError> {
+    sandbox.sandbox.faults().add(answering(status, body)).unwrap();
+    client(&sandbox.url).get(&by_id("456")).await
+}
+
+/// `workspace_id`, `id`, `match_type` and `match_value` with every common value and with custom traits.
+#[tokio::test]
+async fn every_lookup_of_the_seed_finds_the_account() {
+    let sandbox = served().await;
+    let client = client(&sandbox.url);
+    for query in [
+        by_id("456"),
+        by("domain", "techcorp.com"),
+        by("name", "TechCorp Solutions"),
+        by("intercom_id", "intercom-7001"),
+        by("salesforce_id", "0015g00000AcC01"),
+        by("tracking_id", "ext-12345"),
+        by("employees", "198"),
+        Query { workspace_id: Some("99".to_owned()), ..by_id("456") },
+    ] {
+        let found = client.get(&query).await.unwrap_or_else(|error| panic!("{query:?}: {error}"));
+        assert_eq!(found.account.id.as_deref(), Some("456"), "{query:?}");
+        let workspace = query.workspace_id.as_deref().unwrap_or("13");
+        let link = found.account.links.unwrap()["self"]["href"].to_string();
+        assert!(link.contains(&format!("workspace_id={workspace}")), "{query:?}: {link}");
+    }
+    assert!(matches!(client.get(&Query::default()).await, Err(GetError::MissingLookup)));
+    assert_eq!(sandbox.sandbox.accounts().reads(), 8, "without a lookup no call is made");
+}
+
+/// Every field of the seed, typed; the body is what was sent, on one line.
+#[tokio::test]
+async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
+    let sandbox = served().await;
+    let found = client(&sandbox.url).get(&by_id("456")).await.unwrap();
+    insta::assert_snapshot!(found.body, @r#"{"id":"456","name":"TechCorp Solutions","domain":"techcorp.com","tracking_id":"ext-12345","metrics":{"engagement_score":75.5,"raw_score":2150,"owner_name":"Sarah Johnson","first_seen":"2023-01-15","last_seen":"2025-09-21","active_users":12,"activation_rate":0.85,"overall_scored_events":4520,"recently_scored_events":380,"scoring_profile_events":95,"total_people_count":18,"total_active_people_count":12},"_expansions":{"available":["traits","segments","insights"],"documentation":"Use expand=option1,option2 to include additional data","unknown_parameters":[],"error":null},"_links":{"self":{"href":"/v1/accounts?id=456&workspace_id=13"}}}"#);
+    insta::assert_debug_snapshot!(found.account.metrics, @r#"
+    Metrics {
+        engagement_score: Some(
+            Number(75.5),
+        ),
+        raw_score: Some(
+            Number(2150),
+        ),
+        owner_name: Some(
+            "Sarah Johnson",
+        ),
+        first_seen: Some(
+            "2023-01-15",
+        ),
+        last_seen: Some(
+            "2025-09-21",
+        ),
+        active_users: Some(
+            Number(12),
+        ),
+        activation_rate: Some(
+            Number(0.85),
+        ),
+        overall_scored_events: Some(
+            Number(4520),
+        ),
+        recently_scored_events: Some(
+            Number(380),
+        ),
+        scoring_profile_events: Some(
+            Number(95),
+        ),
+        total_people_count: Some(
+            Number(18),
+        ),
+        total_active_people_count: Some(
+            Number(12),
+        ),
+        other: {},
+    }
+    "#);
+    assert_eq!(found.account.domain.as_deref(), Some("techcorp.com"));
+    assert_eq!(found.account.tracking_id.as_deref(), Some("ext-12345"));
+    assert_eq!(found.account.expansions.unwrap().available, ["traits", "segments", "insights"]);
+
+    let odd = r#"{ "zeta": 1.0, "id": 9007199254740993,
+        "id": "7", "metrics": null, "Alpha": [ { "b": 1, "a": null } ] }"#;
+    let found = answered(&sandbox, 200, odd).await.unwrap();
+    assert_eq!(found.body, r#"{"zeta":1,"id":"7","metrics":null,"Alpha":[{"b":1,"a":null}]}"#);
+    assert_eq!(found.account.other["Alpha"], json!([{"a": null, "b": 1}]));
+    assert_eq!(
+        found.with_age(Duration::from_millis(61_900)),
+        r#"{"zeta":1,"id":"7","metrics":null,"Alpha":[{"b":1,"a":null}],"age":61}"#
+    );
+}
+
+/// `expand`: each block, each pair, all; what was not asked for is not there.
+#[tokio::test]
+async fn expand_brings_what_it_names() {
+    let sandbox = served().await;
+    let client = client(&sandbox.url);
+    for text in [
+        "",
+        "insights",
+        "traits",
+        "segments",
+        "insights,traits",
+        "segments,insights",
+        "insights,traits,segments",
+    ] {
+        let query = Query { expand: text.parse().unwrap(), ..by_id("456") };
+        let account = client.get(&query).await.unwrap().account;
+        for (name, block) in
+            [("insights", &account.insights), ("traits", &account.traits), ("segments", &account.segments)]
+        {
+            assert_eq!(block.is_some(), text.contains(name), "{name} in {text:?}");
+        }
+        assert!(account.expansions.unwrap().unknown_parameters.is_empty(), "{text}");
+    }
+}
+
+/// The bodies of the seed, and a 429; each with what to do.
+#[tokio::test]
+async fn every_documented_error_is_typed_and_says_what_to_do() {
+    let sandbox = served().await;
+    let missing = r#"{"error":{"message":"At least one lookup parameter is required","status":"bad_request",
+        "code":"missing_lookup_parameter","details":{"available_parameters":["id","match_type/match_value pairs"]}}}"#;
+    let bad_request = answered(&sandbox, 400, missing).await.unwrap_err();
+    let GetError::BadRequest(refusal) = &bad_request else { panic!("{bad_request:?}") };
+    assert_eq!(refusal.code, "missing_lookup_parameter");
+    assert_eq!(refusal.message, "At least one lookup parameter is required");
+    assert_eq!(refusal.details.as_ref().unwrap()["available_parameters"][0], "id");
+    insta::assert_snapshot!(bad_request, @r#"Accoil does not take the request (400, missing_lookup_parameter, At least one lookup parameter is required, {"available_parameters":["id","match_type/match_value pairs"]}): check workspace_id, match_type and expand"#);
+
+    let ingestion_key = SecretString::from("stg_the-key-events-are-sent-with");
+    let wrong = Client::new(&sandbox.url, &ingestion_key, "13").unwrap();
+    let unauthorized = wrong.get(&by_id("456")).await.unwrap_err();
+    assert!(matches!(&unauthorized, GetError::Unauthorized(refusal) if refusal.code == "unauthorized"));
+    insta::assert_snapshot!(unauthorized, @"Accoil refuses the API token, unauthorized, Invalid or expired token: make one in Accoil under Settings > Product Settings > API Token and set it as accounts.token; it begins with accoil_ and is not the key that events are sent with");
+
+    let not_found = client(&sandbox.url).get(&by("domain", "nobody.example")).await.unwrap_err();
+    assert!(not_found.is_not_found() && !unauthorized.is_not_found());
+    insta::assert_snapshot!(not_found, @"Accoil has no such account (404, not_found, Resource not found): check the value, which must be exact, and the workspace_id");
+
+    for (body, after) in
+        [("slow down", Some("7")), ("{}", None), (r#"{"error":{"code":"rate_limited"}}"#, Some("0"))]
+    {
+        let fault = Fault { retry_after: after.map(str::to_owned), ..answering(429, body) };
+        sandbox.sandbox.faults().add(fault).unwrap();
+        let limited = client(&sandbox.url).get(&by_id("456")).await.unwrap_err();
+        let GetError::RateLimited { retry_after, .. } = &limited else { panic!("{limited:?}") };
+        assert_eq!(retry_after.map(|after| after.as_secs().to_string()).as_deref(), after);
+    }
+    // Whoever can wait does, as long as it was asked to.
+    let fault = Fault { retry_after: Some("0".to_owned()), ..answering(429, "") };
+    sandbox.sandbox.faults().add(fault).unwrap();
+    let patient = Client::new(&sandbox.url, &SecretString::from(TOKEN), "13").unwrap();
+    assert!(patient.get(&by_id("456")).await.is_ok());
+}
+
+/// What is no answer of Accoil's is never an account, nor that there is none.
+#[tokio::test]
+async fn what_is_not_accoils_is_told_from_what_is() {
+    let sandbox = served().await;
+    let html = "<html>\r\n<h1>\u{1b}[31mBad gateway</h1>";
+    for (status, body, expected) in [
+        (200, html, "NotJson"),
+        (404, html, "NotJson"),
+        (502, html, "NotJson"),
+        (200, "", "NotJson"),
+        (200, r#"{"id":"456""#, "NotJson"),
+        (302, "", "NotJson"),
+        (200, "[]", "Unexpected"),
+        (200, "null", "Unexpected"),
+        (200, r#""456""#, "Unexpected"),
+        (200, "{}", "Unexpected"),
+        (200, r#"{"status":"ok"}"#, "Unexpected"),
+        (200, r#"{"id":"456","error":{"code":"late","message":"not yet"}}"#, "Unexpected"),
+        (404, r#"{"message":"no such route"}"#, "Unexpected"),
+        (404, r#"{"error":"Not Found"}"#, "Unexpected"),
+        (500, r#"{"error":{"code":"internal","message":"boom"}}"#, "Unexpected"),
+        (500, r#"{"id":"456"}"#, "Unexpected"),
+        (403, r#"{"error":{"code":"forbidden"}}"#, "Unauthorized"),
+    ] {
+        let error = answered(&sandbox, status, body).await.unwrap_err();
+        assert!(format!("{error:?}").starts_with(expected), "{status} {body}: {error:?}");
+        assert!(!error.is_not_found(), "{status} {body}");
+        assert!(!error.to_string().contains(char::is_control), "{status} {body}: {error}");
+    }
+    insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"what answered 404 is not JSON (expected value at line 1, column 1): is accounts.base_url right, and is no proxy between? It began: <html> <h1> [31mBad gateway</h1>");
+    insta::assert_snapshot!(answered(&sandbox, 500, r#"{"error":{"code":"internal","message":"boom"}}"#).await.unwrap_err(), @"Accoil answered 500 with an error, internal, boom: is accounts.base_url right? Else it may pass, ask again later");
+
+    for body in [
+        format!("you sent {TOKEN}"),
+        json!({"error": {"code": TOKEN, "message": TOKEN, "details": TOKEN}}).to_string(),
+    ] {
+        let error = answered(&sandbox, 401, &body).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("7531"), "{error:?}");
+    }
+    assert!(!format!("{:?}", client(&sandbox.url)).contains("7531"));
+}
+
+#[tokio::test]
+async fn a_large_account_is_read_and_one_too_large_is_not() {
+    let sandbox = served().await;
+    let insights = |bytes: usize| json!({"id": "1", "metrics": {}, "insights": "a b\n".repeat(bytes / 4)});
+    let query = Query { expand: "insights".parse().unwrap(), ..by_id("1") };
+    assert!(sandbox.sandbox.accounts().set(insights(2 << 20)));
+    let found = client(&sandbox.url).get(&query).await.unwrap();
+    assert_eq!(found.account.insights.unwrap().as_str().unwrap().len(), 2 << 20);
+    assert!(sandbox.sandbox.accounts().set(insights(17 << 20)));
+    let error = client(&sandbox.url).get(&query).await.unwrap_err();
+    assert!(matches!(error, GetError::Http(HttpError::TooLarge)), "{error:?}");
+}
+
+/// As the id and as the value of a match, and a trait's name as well.
+#[tokio::test]
+async fn odd_ids_arrive_unchanged() {
+    let sandbox = served().await;
+    let client = client(&sandbox.url);
+    for id in [
+        "a/b",
+        "100%",
+        "%2F",
+        "two words",
+        " led and trailed ",
+        "a+b",
+        "a&id=456",
+        "a=b#c?d",
+        "é🏢",
+        "..",
+        "\"'\\\n",
+    ] {
+        let traits = json!({"odd &%/ näme": id});
+        assert!(sandbox.sandbox.accounts().set(json!({"id": id, "tracking_id": id, "traits": traits})));
+        for query in [by_id(id), by("tracking_id", id), by("odd &%/ näme", id)] {
+            let found = client.get(&query).await.unwrap_or_else(|error| panic!("{query:?}: {error}"));
+            assert_eq!(found.account.tracking_id.as_deref(), Some(id), "{query:?}");
+        }
+        assert!(sandbox.sandbox.accounts().remove(id));
+    }
+}
+
+async fn get(folder: &Path, sandbox: &str, args: &[&str]) -> Said {
+    let args: Vec<&str> = ["accounts", "get"].iter().chain(args).copied().collect();
+    run(folder, &[("SANDBOX", sandbox)], &args).await
+}
+
+#[tokio::test]
+async fn accounts_get_prints_json_or_a_card() {
+    let (folder, sandbox) = (tempdir().unwrap(), served().await);
+    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
+    let techcorp = ["--match-type", "domain", "--match-value", "techcorp.com"];
+    let said = get(folder.path(), &sandbox.url, &techcorp).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let sent = client(&sandbox.url).get(&by("domain", "techcorp.com")).await.unwrap();
+    assert_eq!(said.out, sent.with_age(Duration::ZERO) + "\n");
+    let said = get(folder.path(), &sandbox.url, &["--id", "456", "--workspace-id", "99"]).await;
+    assert!(said.out.contains("workspace_id=99"), "{}", said.out);
+
+    let pretty = [&techcorp[..], &["--expand", "traits,insights", "--pretty"]].concat();
+    let said = get(folder.path(), &sandbox.url, &pretty).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    insta::assert_snapshot!(said.out, @"
+    TechCorp Solutions
+    Domain                techcorp.com
+    Accoil id             456
+    Tracking id           ext-12345
+    Owner                 Sarah Johnson
+    First seen            2023-01-15
+    Last seen             2025-09-21
+
+    Scores
+      Engagement score      75.5
+      Raw score             2,150
+      Activation rate       85%
+      Active users          12
+      People                18
+      Active people         12
+      Scored events         4,520
+        recently            380
+        scoring profile     95
+
+    Traits
+      employees             198
+      industry              Software
+      intercom_id           intercom-7001
+      salesforce_id         0015g00000AcC01
+
+    Insights
+      TechCorp Solutions is highly engaged: most of its people were active in the last weeks. Usage
+      grows in the Austin team. Recommendation: ask for a reference, and propose the next plan at
+      renewal.
+    ");
+}
+
+/// 1 for what Accoil says, 2 for how it was called, 78 for what is configured; stdout stays empty.
+#[tokio::test]
+async fn accounts_get_says_what_is_wrong() {
+    let (folder, sandbox) = (tempdir().unwrap(), served().await);
+    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&[], 2, "--id <ID>|--match-type <TRAIT>"),
+        (&["--match-type", "domain"], 2, "--match-value <VALUE>"),
+        (&["--match-value", "techcorp.com"], 2, "--match-type <TRAIT>"),
+        (&["--id", "456", "--match-type", "domain", "--match-value", "a"], 2, "cannot be used with"),
+        (&["--id", ""], 2, "--id"),
+        (&["--id", "456", "--expand", "trait"], 2, "did you mean traits?"),
+        (&["--id", "0"], 1, "Accoil has no such account"),
+        (&["--id", &"x".repeat(2049)], 1, "id has more than 2048 bytes"),
+        (&["--id", "456", "--config", "other.toml"], 78, "no section [accounts]: add it with token ="),
+    ];
+    std::fs::write(folder.path().join("other.toml"), "[[destinations]]\nname = 'a'\napi_key = 'k'\n")
+        .unwrap();
+    for (args, code, text) in cases {
+        let said = get(folder.path(), &sandbox.url, args).await;
+        assert_eq!(said.code, code, "{args:?}: {}", said.err);
+        assert!(said.err.contains(text) && said.out.is_empty(), "{args:?}: {} {}", said.err, said.out);
+        assert!(!said.err.contains("7531"), "{args:?}: {}", said.err);
+    }
+    let said = get(folder.path(), "http://127.0.0.1:1", &["--id", "456"]).await;
+    assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn test_connection_asks_whether_the_token_is_taken() {
+    let (folder, sandbox) = (tempdir().unwrap(), served().await);
+    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
+    let test = async || run(folder.path(), &[("SANDBOX", &sandbox.url)], &["test-connection"]).await;
+    let said = test().await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    assert!(
+        said.out.starts_with("ok  [accounts]  http://") && said.out.contains("the token is taken"),
+        "{}",
+        said.out
+    );
+    let refused =
+        r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
+    sandbox.sandbox.faults().add(answering(401, refused)).unwrap();
+    let said = test().await;
+    assert!(
+        said.code == 1 && said.out.contains("FAILED") && said.out.contains("refuses the API token"),
+        "{}",
+        said.out
+    );
+}
+
+async fn ask(relay: &TestRelay, query: &str) -> Answer {
+    let url = format!("http://{}/api/accounts{query}", relay.relay.admin_address);
+    send(Method::GET, &url, &[], "").await
+}
+
+#[tokio::test]
+async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
+    let relay = TestRelay::start(SECTION).await;
+    let query = "?workspace_id=13&match_type=domain&match_value=techcorp.com&expand=insights,traits";
+    let first = ask(&relay, query).await;
+    assert_eq!((first.status.as_u16(), first.header("age")), (200, "0"));
+    assert_eq!(first.header("cache-control"), "private, max-age=900");
+    assert_eq!(first.header("content-type"), "application/json");
+    let account = first.json();
+    assert_eq!((&account["age"], &account["metrics"]["raw_score"]), (&json!(0), &json!(2150)));
+    // The same account, whatever the order; without a workspace_id that of the configuration.
+    let again = ask(&relay, "?expand=traits,insights&match_value=techcorp.com&match_type=domain").await;
+    let mut same = again.json();
+    same["age"] = json!(0);
+    assert_eq!(same, account);
+    assert_eq!(relay.sandbox.accounts().reads(), 1);
+    assert_eq!(ask(&relay, "?id=456").await.header("cache-control"), "private, max-age=600");
+    assert_eq!(relay.sandbox.accounts().reads(), 2);
+    relay.stop().await;
+}
+
+/// Each error with its code; none is to be kept, and Accoil's 401 is not the caller's.
+#[tokio::test]
+async fn the_admin_api_says_what_is_wrong() {
+    let relay = TestRelay::start(SECTION).await;
+    let refused =
+        r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
+    let odd = r#"{"error":{"message":"No such workspace","status":"bad_request","code":"bad_request"}}"#;
+    let with = |status: u16, body: &str, retry_after: Option<&str>| {
+        Some(Fault { retry_after: retry_after.map(str::to_owned), ..answering(status, body) })
+    };
+    for (query, fault, status, code, text) in [
+        ("", None, 400, "missing_lookup_parameter", "give its id"),
+        ("?id=&match_type=%20&expand=traits", None, 400, "missing_lookup_parameter", "give its id"),
+        ("?match_typ=domain", None, 400, "invalid_parameter", "\"match_typ\", did you mean match_type?"),
+        ("?id=1&id=2", None, 400, "invalid_parameter", "id is given twice"),
+        ("?id=1&match_type=domain", None, 400, "invalid_parameter", "both id and match_type"),
+        ("?match_type=domain", None, 400, "invalid_parameter", "without match_value"),
+        ("?match_value=techcorp.com", None, 400, "invalid_parameter", "without match_type"),
+        ("?id=1&expand=segment", None, 400, "invalid_parameter", "did you mean segments?"),
+        ("?id=0", None, 404, "not_found", "no such account"),
+        ("?id=456", with(400, odd, None), 400, "accoil_bad_request", "No such workspace"),
+        ("?id=456", with(401, refused, None), 502, "accoil_unauthorized", "accounts.token"),
+        ("?id=456", with(429, "", Some("17")), 503, "accoil_rate_limited", "in 17 s"),
+        ("?id=456", with(404, "<html>", None), 502, "accoil_unexpected", "not JSON"),
+    ] {
+        if let Some(fault) = fault {
+            relay.sandbox.faults().add(fault).unwrap();
+        }
+        let answer = ask(&relay, query).await;
+        let body: Value = answer.json();
+        assert_eq!(answer.status.as_u16(), status, "{query}: {body}");
+        assert_eq!(body["code"], code, "{query}: {body}");
+        assert!(body["error"].as_str().unwrap().contains(text), "{query}: {body}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{query}");
+        assert_eq!(answer.header("retry-after"), if status == 503 { "17" } else { "" }, "{query}");
+    }
+    // No failure but a 404 is remembered.
+    assert_eq!(ask(&relay, "?id=456").await.status, 200);
+    let reads = relay.sandbox.accounts().reads();
+    assert_eq!(ask(&relay, "?id=0").await.status, 404);
+    assert_eq!(relay.sandbox.accounts().reads(), reads);
+    relay.stop().await;
+
+    let relay = TestRelay::usual().await;
+    let answer = ask(&relay, "?id=456").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("not_configured")));
+    let url = format!("http://{}/api/accounts?id=456", relay.relay.admin_address);
+    let foreign = send(Method::GET, &url, &[("origin", "https://evil.example")], "").await;
+    assert_eq!(foreign.status, 403, "behind the guard");
+    relay.stop().await;
+}

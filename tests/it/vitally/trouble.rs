@@ -1,0 +1,165 @@
+//! What Vitally, or whatever stands in its place, may answer with: a clear error, another try where that is safe.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
+
+use super::canned::{Canned, Said, TOKEN, said};
+
+const ACCOUNT: &str =
+    r#"{"id":"v1","externalId":"e1","usersCount":"12","mrr":"100.50","traits":{"a.b":"1"}}"#;
+const HTML: &str =
+    "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>\u{1b}[31m sk_live_hush</body></html>";
+
+fn new() -> New {
+    New { external_id: "e1".into(), name: "n".into(), ..New::default() }
+}
+
+async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError> {
+    Canned::start(answers).await.client().get("e1").await.map(|_| ())
+}
+
+#[tokio::test]
+async fn each_refusal_says_what_to_do_and_never_the_secret() {
+    let mut told = String::new();
+    for (status, body) in [
+        (400, r#"{"error":"limit must be a number"}"#),
+        (401, r#"{"error":"Authorization header not present."}"#),
+        (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#),
+        (401, HTML),
+        (404, r#"{"error":{"message":"Not found","code":7}}"#),
+        (404, HTML),
+        (409, r#"{"message":"exists"}"#),
+        (413, ""),
+        (302, ""),
+        (200, HTML),
+        (200, "[]"),
+        (200, r#"{"error":"sorry"}"#),
+        (200, ""),
+    ] {
+        let error = get([said(status, body)]).await.unwrap_err();
+        assert_eq!(error.is_refused_secret(), status == 401 || status == 403, "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        writeln!(told, "{error}").unwrap();
+    }
+    insta::assert_snapshot!(told, @"
+    Vitally does not take the request (400, limit must be a number): mend what it names
+    Vitally refuses the secret (401, Authorization header not present.): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
+    Vitally refuses the secret (403, no access with (the secret)): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
+    Vitally refuses the secret (401, <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
+    Vitally has none with this id (404, Not found): give its Vitally id or its externalId
+    what answered 404 is not JSON: is the address right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally does not take the request (409, exists): mend what it names
+    Vitally answered 413, which is not documented: is the address right?
+    Vitally answered 302, which is not documented: is the address right?
+    what answered 200 is not JSON: is the address right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally answered with JSON that is not as documented: it is not an account, an object with an id
+    Vitally answered with JSON that is not as documented: it is not an account, an object with an id
+    what answered 200 is not JSON: is the address right, and is no proxy between? It begins: (empty)
+    ");
+    assert!(TOKEN.ends_with("hush"));
+}
+
+#[tokio::test]
+async fn lists_that_never_end_are_ended() {
+    let page = |id: u32, next: &str| said(200, format!(r#"{{"results":[{{"id":"{id}"}}],"next":"{next}"}}"#));
+    let empty = || said(200, r#"{"results":[],"next":"c"}"#);
+    for (answers, from, good) in [
+        (vec![page(1, "a"), page(2, "a")], None, 1),
+        (vec![page(1, "a"), page(2, "b"), page(3, "a")], None, 2),
+        (vec![page(1, "f")], Some("f"), 0),
+        (vec![page(1, "a"), empty()], None, 1),
+        (vec![empty()], None, 0),
+    ] {
+        let asked = answers.len();
+        let vitally = Canned::start(answers).await;
+        let client = vitally.client();
+        let mut pages = Pages::new(&client, Listing { from: from.map(str::to_owned), ..Listing::sweep() });
+        for _ in 0..good {
+            assert!(pages.next().await.unwrap().is_some());
+        }
+        let error = pages.next().await.unwrap_err();
+        assert!(matches!(error, VitallyError::RepeatedCursor | VitallyError::EmptyPage), "{error:?}");
+        assert!(pages.next().await.unwrap().is_none(), "nothing after an error");
+        assert_eq!(vitally.asked().len(), asked);
+    }
+}
+
+#[tokio::test]
+async fn numbers_as_text_are_read_and_shown_as_they_came() {
+    let vitally = Canned::start([said(200, ACCOUNT)]).await;
+    let found = vitally.client().get("e1").await.unwrap();
+    assert_eq!(found.account.users_count, Some(12.into()));
+    assert_eq!(found.account.mrr, Some("100.50".into()));
+    assert_eq!(found.body, ACCOUNT);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_read() {
+    let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(17 << 20));
+    let error = get([said(200, large)]).await.unwrap_err();
+    assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
+}
+
+/// As late as it is asked for: by Retry-After, else by RateLimit-Reset, else soon.
+#[tokio::test]
+async fn after_429_it_is_asked_again() {
+    for (headers, least) in [
+        (vec![("retry-after", "1"), ("ratelimit-reset", "50")], 1_000),
+        (vec![("ratelimit-reset", "1")], 1_000),
+        (vec![], 200),
+    ] {
+        let vitally = Canned::start([(429, headers, String::new()), said(200, ACCOUNT)]).await;
+        let start = Instant::now();
+        vitally.client().get("e1").await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(least), "{:?}", start.elapsed());
+        assert_eq!(vitally.asked().len(), 2);
+    }
+}
+
+/// GET, PUT and DELETE may be carried out twice; a POST that was refused with 429 was not carried out.
+#[tokio::test]
+async fn what_passes_is_tried_again() {
+    let busy = || said(503, "");
+    let vitally = Canned::start([busy(), said(200, ACCOUNT), busy(), said(200, ACCOUNT)]).await;
+    let client = vitally.client();
+    client.get("e1").await.unwrap();
+    client.update("e1", &Changes { name: Some("n".into()), ..Changes::default() }).await.unwrap();
+    // A DELETE whose answer was lost: it is gone, and so it should be.
+    let vitally = Canned::start([busy(), said(404, "{}")]).await;
+    vitally.client().delete("e1").await.unwrap();
+    assert_eq!(vitally.asked(), ["DELETE /resources/accounts/e1"; 2]);
+    let vitally = Canned::start([said(404, "{}"), said(429, ""), said(200, ACCOUNT)]).await;
+    vitally.client().create(&new()).await.unwrap();
+    assert_eq!(vitally.asked().len(), 3);
+}
+
+/// A create whose outcome is unknown is looked for before it is made again.
+#[tokio::test]
+async fn a_create_is_never_made_twice_blindly() {
+    let (none, found) = (|| said(404, "{}"), || said(200, ACCOUNT));
+    let (look, post) = ("GET /resources/accounts/e1", "POST /resources/accounts");
+    for (name, answers, asked, is_created) in [
+        ("carried out", vec![none(), said(500, ""), found()], vec![look, post, look], true),
+        ("not carried out", vec![none(), said(502, ""), none(), found()], vec![look, post, look, post], true),
+        (
+            "carried out late",
+            vec![none(), said(500, ""), none(), said(409, "{}"), found()],
+            vec![look, post, look, post, look],
+            true,
+        ),
+        ("there before", vec![found()], vec![look], false),
+        ("there meanwhile", vec![none(), said(400, "{}"), found()], vec![look, post, look], false),
+        ("a bad request", vec![none(), said(400, "{}"), none()], vec![look, post, look], false),
+        ("refused", vec![none(), said(401, "{}")], vec![look, post], false),
+        ("a page for people", vec![none(), said(200, HTML)], vec![look, post], false),
+    ] {
+        let vitally = Canned::start(answers).await;
+        let created = vitally.client().create(&new()).await;
+        assert_eq!(created.is_ok(), is_created, "{name}: {created:?}");
+        assert_eq!(vitally.asked(), asked, "{name}");
+        let is_conflict = matches!(created, Err(VitallyError::Conflict));
+        assert_eq!(is_conflict, name.starts_with("there"), "{name}: {created:?}");
+    }
+}
