@@ -108,6 +108,6 @@ async fn stdout_is_json_and_stderr_is_plain() {
     assert!(run.stderr.lines().all(|line| !line.contains(char::is_control)), "{run:#?}");
     assert!(!run.stderr.lines().any(|line| line.starts_with("SYNC OK")), "{run:#?}");
     assert!(run.stderr.contains("accoil-to-vitally: 12 accounts: "), "{run:#?}");
-    assert!(run.stderr.contains("  unknown to Accoil  ext-12356 ( [31mEvil  SYNC OK)\n"), "{run:#?}");
+    assert!(run.stderr.contains("  unknown to Accoil  ext-12356 ( [31mEvil SYNC OK)\n"), "{run:#?}");
     assert!(run.stderr.contains(" of 11 accounts"), "progress: {run:#?}");
 }

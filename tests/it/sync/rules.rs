@@ -63,7 +63,7 @@ insights = true
     .await;
     place.change_vitally("ext-12345", |account| account["traits"]["hspot.domain"] = json!("TechCorp.com"));
     place.change_vitally("ext-12346", |account| {
-        account["traits"]["hspot.domain"] = json!("northwind.example")
+        account["traits"]["hspot.domain"] = json!("northwind.example");
     });
     place.change_vitally("ext-12347", |account| account["traits"]["hspot.domain"] = json!(" "));
     let summary = place.synced(&[TO_VITALLY]).await;

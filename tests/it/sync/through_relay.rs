@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use accoil_relay::sandbox::{Fault, Options};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, until};
 use crate::http::{Answer, send};
@@ -110,7 +111,7 @@ async fn what_the_admin_api_refuses_the_command_says() {
     }
 }
 
-/// Whoever listens may go, or stop listening without going: the run is the relay's.
+/// Whoever listens may go: the run is the relay's.
 #[tokio::test]
 async fn a_run_goes_on_without_its_listener() {
     let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
@@ -139,7 +140,8 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_whole_run() {
         slow(&place, 50);
         let before = place.writes().len();
         let command = place.command(&[TO_VITALLY]);
-        let listening = tokio::spawn(super::run(command));
+        let mut listening = JoinSet::new();
+        listening.spawn(super::run(command));
         until("some writes", || place.writes().len() > before + 5).await;
         place.sandbox().faults().clear();
         slow(&place, delay);
@@ -149,7 +151,7 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_whole_run() {
         relay.terminate();
         let status = relay.ended().await;
         assert!(status.success() && asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-        let run = listening.await.unwrap();
+        let run = listening.join_next().await.unwrap().unwrap();
         assert_eq!(run.code, Some(1), "{run:#?}");
         if is_in_order {
             let ended = run.summary()["ended"].as_str().unwrap_or_default();
