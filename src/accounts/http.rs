@@ -31,6 +31,9 @@ pub enum HttpError {
     Call(#[from] CallError),
     #[error("the call was not made: its address is too long")]
     Address,
+    /// An answer before asked to wait longer than whoever calls does.
+    #[error("the call was not made: none is to be made for another {} s", .left.as_secs().max(1))]
+    Paused { left: Duration },
     #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
     TooLarge,
 }
@@ -43,7 +46,7 @@ impl HttpError {
                 error,
                 CallError::Resolve(_) | CallError::Connect(_) | CallError::ConnectTimeout | CallError::Tls(_)
             ),
-            Self::Address => true,
+            Self::Address | Self::Paused { .. } => true,
             Self::TooLarge => false,
         }
     }
@@ -87,7 +90,8 @@ impl Caller {
         }
     }
 
-    /// Gives the answer back instead of waiting longer before the next try: somebody sits there.
+    /// Gives the answer back instead of waiting longer before the next try, and makes no call while an answer before
+    /// asks to wait longer: somebody sits there.
     #[must_use]
     pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
         self.most_wait = most;
@@ -105,14 +109,12 @@ impl Caller {
             let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
             // Longer than asked where that did not help before.
             let wait = wait_before(tries).max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
-            if wait > self.most_wait {
-                return outcome;
-            }
             if is_refused {
                 // It is about the caller, not about this call.
                 self.budget.pause(wait);
             }
-            if tries == MOST_TRIES || !(is_refused || may_be_repeated(&call, &outcome)) {
+            let may_try_again = is_refused || may_be_repeated(&call, &outcome);
+            if !may_try_again || tries == MOST_TRIES || wait > self.most_wait {
                 return outcome;
             }
             if !is_refused {
@@ -125,7 +127,9 @@ impl Caller {
     /// The outcome of one try, and how long the answer asks to wait.
     async fn try_once(&self, call: &Call) -> (Result<Answer, HttpError>, Option<Duration>) {
         let _place = self.places.acquire().await;
-        self.budget.turn().await;
+        if let Err(left) = self.budget.turn(self.most_wait).await {
+            return (Err(HttpError::Paused { left }), None);
+        }
         let outcome = self.exchange(call).await;
         let asked = outcome.as_ref().ok().and_then(|answer| self.budget.answered(answer));
         (outcome, asked)
@@ -161,7 +165,7 @@ fn may_be_repeated(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
         Ok(answer) => call.is_repeatable && is_passing(answer.status),
         Err(HttpError::Call(_)) if call.is_repeatable => true,
         Err(error @ HttpError::Call(_)) => error.is_before_sending(),
-        Err(HttpError::Address | HttpError::TooLarge) => false,
+        Err(HttpError::Address | HttpError::Paused { .. } | HttpError::TooLarge) => false,
     }
 }
 

@@ -53,7 +53,7 @@ pub enum GetError {
     )]
     NotJson { status: u16, reason: String, excerpt: String },
     #[error("Accoil's read API could not be asked: {0}; is accounts.base_url right?")]
-    Http(#[from] HttpError),
+    Http(HttpError),
 }
 
 /// What an error's body says, as `{"error": {"code", "message", "details"}}`. Shown as what follows a status.
@@ -63,6 +63,18 @@ pub struct Refusal {
     pub code: String,
     pub message: String,
     pub details: Option<Value>,
+}
+
+/// Its words are in the message: as a source they would be said twice.
+impl From<HttpError> for GetError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Paused { left } => {
+                Self::RateLimited { refusal: Refusal::default(), retry_after: Some(left) }
+            }
+            error => Self::Http(error),
+        }
+    }
 }
 
 impl GetError {

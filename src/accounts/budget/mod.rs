@@ -56,12 +56,13 @@ impl Budget {
         Self(Mutex::default())
     }
 
-    /// Waits until a call may be made, and counts it.
-    pub(super) async fn turn(&self) {
+    /// Waits until a call may be made, and counts it; a pause longer than `most_wait` is not waited for, but what is
+    /// left of it given back.
+    pub(super) async fn turn(&self, most_wait: Duration) -> Result<(), Duration> {
         loop {
-            let wait = self.state().take(Instant::now());
+            let wait = self.state().take(most_wait, Instant::now())?;
             match wait {
-                None => return,
+                None => return Ok(()),
                 Some(wait) => tokio::time::sleep(wait).await,
             }
         }
@@ -85,24 +86,25 @@ impl Budget {
 }
 
 impl State {
-    /// Counts a call, or says how long none may begin.
-    fn take(&mut self, now: Instant) -> Option<Duration> {
+    /// Counts a call, or says how long none may begin; the error is a pause longer than `most_wait`.
+    fn take(&mut self, most_wait: Duration, now: Instant) -> Result<Option<Duration>, Duration> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Some(until - now);
+            let left = until - now;
+            return if left > most_wait { Err(left) } else { Ok(Some(left)) };
         }
-        let limit = self.limit?;
+        let Some(limit) = self.limit else { return Ok(None) };
         while self.calls.front().is_some_and(|call| now - *call >= limit.window) {
             self.calls.pop_front();
         }
         let next = self.next(limit, now);
         if next > now {
-            return Some((next - now).max(Duration::from_millis(1)));
+            return Ok(Some((next - now).max(Duration::from_millis(1))));
         }
         self.calls.push_back(now);
         if let Some((left, _)) = &mut self.told {
             *left -= 1.0;
         }
-        None
+        Ok(None)
     }
 
     /// When the next call may begin.

@@ -57,7 +57,7 @@ async fn use_of(cost: usize, callers: usize, latency: u64, tells: bool) -> (usiz
         let (budget, server) = (Arc::clone(&budget), Arc::clone(&server));
         tasks.spawn(async move {
             while start.elapsed() < Duration::from_secs(300) {
-                budget.turn().await;
+                budget.turn(LONGEST_PAUSE).await.unwrap();
                 tokio::time::sleep(way).await;
                 let is_late = start.elapsed() > Duration::from_secs(120);
                 let told = server.lock().unwrap().call(cost, Instant::now(), is_late);
@@ -92,7 +92,7 @@ async fn no_window_exceeds_the_limit_whatever_a_call_costs() {
 async fn a_small_limit_is_kept_by_count() {
     let (budget, start) = (Budget::new(3, Duration::from_secs(60)), Instant::now());
     for _ in 0..4 {
-        budget.turn().await;
+        budget.turn(LONGEST_PAUSE).await.unwrap();
     }
     assert_eq!(start.elapsed().as_secs(), 60);
 }
@@ -102,10 +102,13 @@ async fn a_pause_is_everybodys_and_an_unknown_limit_holds_nobody() {
     let budget = Budget::unknown();
     let start = Instant::now();
     for _ in 0..100 {
-        budget.turn().await;
+        budget.turn(LONGEST_PAUSE).await.unwrap();
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
     budget.pause(Duration::from_secs(7));
-    budget.turn().await;
+    let most_wait = Duration::from_secs(6);
+    assert_eq!(budget.turn(most_wait).await, Err(Duration::from_secs(7)), "not waited for, but told");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    budget.turn(LONGEST_PAUSE).await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 7);
 }

@@ -69,7 +69,12 @@ pub enum VitallyError {
 /// Its words are in the message: as a source they would be said twice.
 impl From<HttpError> for VitallyError {
     fn from(error: HttpError) -> Self {
-        Self::Http(error)
+        match error {
+            HttpError::Paused { left } => {
+                Self::RateLimited { message: String::new(), retry_after: Some(left) }
+            }
+            error => Self::Http(error),
+        }
     }
 }
 
