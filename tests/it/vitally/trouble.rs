@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use accoil_relay::accounts::HttpError;
 use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
 
 use super::canned::{Canned, Said, TOKEN, said};
@@ -100,6 +101,23 @@ async fn an_answer_that_is_too_large_is_not_read() {
     let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(17 << 20));
     let error = get([said(200, large)]).await.unwrap_err();
     assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
+}
+
+/// Half as many accounts from the same place, and so to the end; one account alone that is too large is the error.
+#[tokio::test]
+async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
+    let large = || said(200, "x".repeat(17 << 20));
+    let page = |next: &str| said(200, format!(r#"{{"results":[{{"id":"1"}}],"next":{next}}}"#));
+    let vitally = Canned::start([page(r#""a""#), large(), page(r#""b""#), large(), large()]).await;
+    let client = vitally.client();
+    let mut pages = Pages::new(&client, Listing { limit: 5, ..Listing::sweep() });
+    assert!(pages.next().await.unwrap().is_some());
+    assert!(pages.next().await.unwrap().is_some());
+    let error = pages.next().await.unwrap_err();
+    assert!(matches!(error, VitallyError::Http(HttpError::TooLarge)), "{error:?}");
+    let asked = vitally.asked();
+    let asked = asked.iter().map(|target| target.split_once("limit=").unwrap().1);
+    assert_eq!(asked.collect::<Vec<_>>(), ["5", "5&from=a", "2&from=a", "2&from=b", "1&from=b"]);
 }
 
 /// As late as it is asked for: by Retry-After, else by RateLimit-Reset, else soon.
