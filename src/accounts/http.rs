@@ -39,6 +39,11 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Whether it is about the system or the way there, not about what was asked for.
+    pub(super) const fn is_trouble(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Paused { .. })
+    }
+
     /// Whether the call was certainly not carried out.
     pub const fn is_before_sending(&self) -> bool {
         match self {

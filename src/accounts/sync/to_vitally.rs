@@ -171,7 +171,7 @@ impl ToVitally<'_> {
         match self.accoil.get(&query).await {
             Ok(found) => Ok(self.matching.checked(&found, value)),
             Err(error) if error.is_not_found() => Ok(Looked::Unknown),
-            Err(error @ GetError::Unauthorized { .. }) => Err(error.into()),
+            Err(error) if error.is_refused_token() => Err(error.into()),
             Err(error) => Ok(Looked::Failed(format!("Accoil: {error}"))),
         }
     }

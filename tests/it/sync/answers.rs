@@ -62,7 +62,6 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
     // A wrong key, not of a wrong form: that the configuration tells.
     for (fault, said) in [
         (answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50), "accounts.token"),
-        (answer(LOOK_UP, 403, r#"{"error":{"message":"No","code":"forbidden"}}"#, 50), "accounts.token"),
         (answer(&place.path("ext-12345"), 401, r#"{"error":"No."}"#, 1), "vitally.secret"),
     ] {
         place.fault(fault.clone());

@@ -147,7 +147,8 @@ async fn without_its_section_it_is_a_fault_of_the_configuration() {
 #[tokio::test]
 async fn test_connection_tries_vitallys_secret() {
     let page = r#"{"results":[],"next":null}"#;
-    for (answer, code, word) in [(said(200, page), 0, "ok  [vitally]"), (said(401, "{}"), 1, "FAILED  [vitally]")]
+    for (answer, code, word) in
+        [(said(200, page), 0, "ok  [vitally]"), (said(401, "{}"), 1, "FAILED  [vitally]")]
     {
         let vitally = Canned::start([answer]).await;
         let (ended, out, err) = run(folder(&vitally.url).path(), &["test-connection"], "").await;

@@ -24,23 +24,24 @@ async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError
 #[tokio::test]
 async fn each_refusal_says_what_to_do_and_never_the_secret() {
     let mut told = String::new();
-    for (status, body) in [
-        (400, r#"{"error":"limit must be a number"}"#),
-        (401, r#"{"error":"Authorization header not present."}"#),
-        (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#),
-        (401, HTML),
-        (404, r#"{"error":{"message":"Not found","code":7}}"#),
-        (404, HTML),
-        (409, r#"{"message":"exists"}"#),
-        (413, ""),
-        (302, ""),
-        (200, HTML),
-        (200, "[]"),
-        (200, r#"{"error":"sorry"}"#),
-        (200, ""),
+    for (status, body, is_trouble) in [
+        (400, r#"{"error":"limit must be a number"}"#, false),
+        (401, r#"{"error":"Authorization header not present."}"#, true),
+        (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#, true),
+        (401, HTML, true),
+        (404, r#"{"error":{"message":"Not found","code":7}}"#, false),
+        (404, HTML, true),
+        (409, r#"{"message":"exists"}"#, false),
+        (413, "", false),
+        (302, "", false),
+        (200, HTML, true),
+        (200, "[]", false),
+        (200, r#"{"error":"sorry"}"#, false),
+        (200, "", true),
     ] {
         let error = get([said(status, body)]).await.unwrap_err();
-        assert_eq!(error.is_refused_secret(), status == 401 || status == 403, "{error:?}");
+        assert_eq!(error.is_refused_secret(), status == 401, "{error:?}");
+        assert_eq!(error.is_trouble(), is_trouble, "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
         writeln!(told, "{error}").unwrap();
     }
