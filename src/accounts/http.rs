@@ -17,6 +17,8 @@ use crate::deliver::{self, Answer, CallError, Connection, Endpoint};
 const MOST_ANSWER_BYTES: usize = 16 << 20;
 /// For one call, from connect to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// However long an answer asks to be left alone.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// Calls at once, a connection each. What the API says is left is never older than so many calls.
 const MOST_CONNECTIONS: usize = 8;
 /// Tries of one call, the first included.
@@ -31,11 +33,19 @@ pub enum HttpError {
     Call(#[from] CallError),
     #[error("the call was not made: its address is too long")]
     Address,
+    /// An answer before asked to wait longer than whoever calls does.
+    #[error("the call was not made: none is to be made for another {} s", .left.as_secs().max(1))]
+    Paused { left: Duration },
     #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
     TooLarge,
 }
 
 impl HttpError {
+    /// Whether it is about the system or the way there, not about what was asked for.
+    pub(super) const fn is_trouble(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Paused { .. })
+    }
+
     /// Whether the call was certainly not carried out.
     pub const fn is_before_sending(&self) -> bool {
         match self {
@@ -43,7 +53,7 @@ impl HttpError {
                 error,
                 CallError::Resolve(_) | CallError::Connect(_) | CallError::ConnectTimeout | CallError::Tls(_)
             ),
-            Self::Address => true,
+            Self::Address | Self::Paused { .. } => true,
             Self::TooLarge => false,
         }
     }
@@ -87,14 +97,16 @@ impl Caller {
         }
     }
 
-    /// Gives the answer back instead of waiting longer before the next try: somebody sits there.
+    /// Gives the answer back instead of waiting longer before the next try, and makes no call while an answer before
+    /// asks to wait longer: somebody sits there.
     #[must_use]
     pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
         self.most_wait = most;
         self
     }
 
-    /// Makes the call; the answer of the last try, whatever its status.
+    /// Makes the call; the answer of the last try, whatever its status. No try waits for longer than a minute: whoever is
+    /// asked to is told so instead.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, HttpError> {
         if self.endpoint.uri(&call.path).is_none() {
             return Err(HttpError::Address);
@@ -104,15 +116,13 @@ impl Caller {
             let (outcome, asked) = self.try_once(&call).await;
             let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
             // Longer than asked where that did not help before.
-            let wait = wait_before(tries).max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
-            if wait > self.most_wait {
-                return outcome;
-            }
+            let wait = wait_before(tries).max(asked.unwrap_or_default());
             if is_refused {
                 // It is about the caller, not about this call.
-                self.budget.pause(wait);
+                self.budget.pause(wait.min(LONGEST_REST));
             }
-            if tries == MOST_TRIES || !(is_refused || may_be_repeated(&call, &outcome)) {
+            let may_try_again = is_refused || may_be_repeated(&call, &outcome);
+            if !may_try_again || tries == MOST_TRIES || wait > self.most_wait {
                 return outcome;
             }
             if !is_refused {
@@ -125,7 +135,9 @@ impl Caller {
     /// The outcome of one try, and how long the answer asks to wait.
     async fn try_once(&self, call: &Call) -> (Result<Answer, HttpError>, Option<Duration>) {
         let _place = self.places.acquire().await;
-        self.budget.turn().await;
+        if let Err(left) = self.budget.turn(self.most_wait).await {
+            return (Err(HttpError::Paused { left }), None);
+        }
         let outcome = self.exchange(call).await;
         let asked = outcome.as_ref().ok().and_then(|answer| self.budget.answered(answer));
         (outcome, asked)
@@ -161,7 +173,7 @@ fn may_be_repeated(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
         Ok(answer) => call.is_repeatable && is_passing(answer.status),
         Err(HttpError::Call(_)) if call.is_repeatable => true,
         Err(error @ HttpError::Call(_)) => error.is_before_sending(),
-        Err(HttpError::Address | HttpError::TooLarge) => false,
+        Err(HttpError::Address | HttpError::Paused { .. } | HttpError::TooLarge) => false,
     }
 }
 

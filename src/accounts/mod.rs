@@ -4,6 +4,7 @@
 //! that come of it go through the outbox like any other. Nothing here deletes anything by itself.
 
 pub mod accoil;
+mod answer;
 mod budget;
 mod http;
 mod lenient;

@@ -25,7 +25,7 @@ pub(crate) fn plain(text: &str, most: usize) -> String {
 }
 
 /// Control characters, and those that turn the direction of what follows.
-fn steers(sign: char) -> bool {
+pub(crate) fn steers(sign: char) -> bool {
     sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -98,7 +98,7 @@ fn failed(error: &GetError) -> Response {
         GetError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),
         GetError::BadRequest(_) => (StatusCode::BAD_REQUEST, "accoil_bad_request"),
         GetError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-        GetError::Unauthorized(_) => (StatusCode::BAD_GATEWAY, "accoil_unauthorized"),
+        GetError::Unauthorized { .. } => (StatusCode::BAD_GATEWAY, "accoil_unauthorized"),
         GetError::RateLimited { .. } => (StatusCode::SERVICE_UNAVAILABLE, "accoil_rate_limited"),
         GetError::Unexpected { .. } | GetError::NotJson { .. } => {
             (StatusCode::BAD_GATEWAY, "accoil_unexpected")

@@ -191,7 +191,7 @@ impl Asked {
                 let page = client.list(&listing).await?;
                 print_page(&page)?;
                 if let Some(next) = page.next {
-                    say(&format!("next page: --from {next}"));
+                    say(&format!("next page: --from={}", quoted(&next)));
                 }
             }
             Self::All(listing) => {
@@ -230,6 +230,11 @@ impl ListArgs {
             organization: self.organization,
         }
     }
+}
+
+/// As one word of a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn traits(given: Option<String>) -> anyhow::Result<Map<String, Value>> {

@@ -181,11 +181,15 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
     let ingestion_key = SecretString::from("stg_the-key-events-are-sent-with");
     let wrong = Client::new(&sandbox.url, &ingestion_key, "13").unwrap();
     let unauthorized = wrong.get(&by_id("456")).await.unwrap_err();
-    assert!(matches!(&unauthorized, GetError::Unauthorized(refusal) if refusal.code == "unauthorized"));
+    assert!(
+        matches!(&unauthorized, GetError::Unauthorized { refusal, .. } if refusal.code == "unauthorized")
+    );
     insta::assert_snapshot!(unauthorized, @"Accoil refuses the API token, unauthorized, Invalid or expired token: make one in Accoil under Settings > Product Settings > API Token and set it as accounts.token; it begins with accoil_ and is not the key that events are sent with");
 
     let not_found = client(&sandbox.url).get(&by("domain", "nobody.example")).await.unwrap_err();
     assert!(not_found.is_not_found() && !unauthorized.is_not_found());
+    assert!(unauthorized.is_refused_token() && unauthorized.is_trouble());
+    assert!(!not_found.is_trouble() && !bad_request.is_trouble());
     insta::assert_snapshot!(not_found, @"Accoil has no such account (404, not_found, Resource not found): check the value, which must be exact, and the workspace_id");
 
     for (body, after) in
@@ -195,6 +199,7 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
         sandbox.sandbox.faults().add(fault).unwrap();
         let limited = client(&sandbox.url).get(&by_id("456")).await.unwrap_err();
         let GetError::RateLimited { retry_after, .. } = &limited else { panic!("{limited:?}") };
+        assert!(limited.is_trouble());
         assert_eq!(retry_after.map(|after| after.as_secs().to_string()).as_deref(), after);
     }
     // Whoever can wait does, as long as it was asked to.
@@ -209,28 +214,31 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
 async fn what_is_not_accoils_is_told_from_what_is() {
     let sandbox = served().await;
     let html = "<html>\r\n<h1>\u{1b}[31mBad gateway</h1>";
-    for (status, body, expected) in [
-        (200, html, "NotJson"),
-        (404, html, "NotJson"),
-        (502, html, "NotJson"),
-        (200, "", "NotJson"),
-        (200, r#"{"id":"456""#, "NotJson"),
-        (302, "", "NotJson"),
-        (200, "[]", "Unexpected"),
-        (200, "null", "Unexpected"),
-        (200, r#""456""#, "Unexpected"),
-        (200, "{}", "Unexpected"),
-        (200, r#"{"status":"ok"}"#, "Unexpected"),
-        (200, r#"{"id":"456","error":{"code":"late","message":"not yet"}}"#, "Unexpected"),
-        (404, r#"{"message":"no such route"}"#, "Unexpected"),
-        (404, r#"{"error":"Not Found"}"#, "Unexpected"),
-        (500, r#"{"error":{"code":"internal","message":"boom"}}"#, "Unexpected"),
-        (500, r#"{"id":"456"}"#, "Unexpected"),
-        (403, r#"{"error":{"code":"forbidden"}}"#, "Unauthorized"),
+    for (status, body, expected, is_trouble) in [
+        (200, html, "NotJson", true),
+        (404, html, "NotJson", true),
+        (502, html, "NotJson", true),
+        (200, "", "NotJson", true),
+        (200, r#"{"id":"456""#, "NotJson", true),
+        (302, "", "NotJson", true),
+        (200, "[]", "Unexpected", false),
+        (200, "null", "Unexpected", false),
+        (200, r#""456""#, "Unexpected", false),
+        (200, "{}", "Unexpected", false),
+        (200, r#"{"status":"ok"}"#, "Unexpected", false),
+        (200, r#"{"id":"456","error":{"code":"late","message":"not yet"}}"#, "Unexpected", false),
+        (404, r#"{"message":"no such route"}"#, "Unexpected", false),
+        (404, r#"{"error":"Not Found"}"#, "Unexpected", false),
+        (500, r#"{"error":{"code":"internal","message":"boom"}}"#, "Unexpected", true),
+        (500, r#"{"id":"456"}"#, "Unexpected", true),
+        (400, r#"{"message":"no"}"#, "BadRequest", false),
+        (403, html, "Unauthorized", true),
+        (403, r#"{"error":{"code":"forbidden"}}"#, "Unauthorized", true),
     ] {
         let error = answered(&sandbox, status, body).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(expected), "{status} {body}: {error:?}");
-        assert!(!error.is_not_found(), "{status} {body}");
+        assert_eq!(error.is_trouble(), is_trouble, "{status} {body}");
+        assert!(!error.is_not_found() && !error.is_refused_token(), "{status} {body}");
         assert!(!error.to_string().contains(char::is_control), "{status} {body}: {error}");
     }
     insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"what answered 404 is not JSON (expected value at line 1, column 1): is accounts.base_url right, and is no proxy between? It began: <html> <h1> [31mBad gateway</h1>");
@@ -257,6 +265,9 @@ async fn a_large_account_is_read_and_one_too_large_is_not() {
     assert!(sandbox.sandbox.accounts().set(insights(17 << 20)));
     let error = client(&sandbox.url).get(&query).await.unwrap_err();
     assert!(matches!(error, GetError::Http(HttpError::TooLarge)), "{error:?}");
+    assert!(!error.is_trouble(), "it is this account");
+    let nobody = client("http://127.0.0.1:1").get(&query).await.unwrap_err();
+    assert!(matches!(nobody, GetError::Http(HttpError::Call(_))) && nobody.is_trouble(), "{nobody:?}");
 }
 
 /// As the id and as the value of a match, and a trait's name as well.
@@ -354,7 +365,11 @@ async fn accounts_get_says_what_is_wrong() {
         (&["--id", "456", "--expand", "trait"], 2, "did you mean traits?"),
         (&["--id", "0"], 1, "Accoil has no such account"),
         (&["--id", &"x".repeat(2049)], 1, "id has more than 2048 bytes"),
-        (&["--id", "456", "--config", "other.toml"], 78, "no section [accounts]: add it with token ="),
+        (
+            &["--id", "456", "--config", "other.toml"],
+            78,
+            "no [accounts], which this needs: add it, with token",
+        ),
     ];
     std::fs::write(folder.path().join("other.toml"), "[[destinations]]\nname = 'a'\napi_key = 'k'\n")
         .unwrap();
@@ -417,6 +432,26 @@ async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
     relay.stop().await;
 }
 
+/// After a 429 that asks for longer than a person waits, no call is made before that time; what is held is told.
+#[tokio::test]
+async fn the_admin_api_leaves_accoil_alone_as_long_as_it_asks() {
+    let relay = TestRelay::start(SECTION).await;
+    assert_eq!(ask(&relay, "?id=456").await.status, 200);
+    let fault = Fault { retry_after: Some("60".to_owned()), ..answering(429, "") };
+    relay.sandbox.faults().add(fault).unwrap();
+    for query in ["?id=457", "?id=457", "?id=458"] {
+        let answer = ask(&relay, query).await;
+        let body: Value = answer.json();
+        assert_eq!((answer.status.as_u16(), &body["code"]), (503, &json!("accoil_rate_limited")), "{body}");
+        assert!(body["error"].as_str().unwrap().contains("takes no more requests just now"), "{body}");
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&after), "{after}");
+    }
+    assert_eq!(relay.sandbox.accounts().reads(), 1, "the one that was refused is not counted as a read");
+    assert_eq!(ask(&relay, "?id=456").await.status, 200);
+    relay.stop().await;
+}
+
 /// Each error with its code; none is to be kept, and Accoil's 401 is not the caller's.
 #[tokio::test]
 async fn the_admin_api_says_what_is_wrong() {
@@ -424,9 +459,7 @@ async fn the_admin_api_says_what_is_wrong() {
     let refused =
         r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
     let odd = r#"{"error":{"message":"No such workspace","status":"bad_request","code":"bad_request"}}"#;
-    let with = |status: u16, body: &str, retry_after: Option<&str>| {
-        Some(Fault { retry_after: retry_after.map(str::to_owned), ..answering(status, body) })
-    };
+    let with = |status: u16, body: &str| Some(answering(status, body));
     for (query, fault, status, code, text) in [
         ("", None, 400, "missing_lookup_parameter", "give its id"),
         ("?id=&match_type=%20&expand=traits", None, 400, "missing_lookup_parameter", "give its id"),
@@ -437,10 +470,9 @@ async fn the_admin_api_says_what_is_wrong() {
         ("?match_value=techcorp.com", None, 400, "invalid_parameter", "without match_type"),
         ("?id=1&expand=segment", None, 400, "invalid_parameter", "did you mean segments?"),
         ("?id=0", None, 404, "not_found", "no such account"),
-        ("?id=456", with(400, odd, None), 400, "accoil_bad_request", "No such workspace"),
-        ("?id=456", with(401, refused, None), 502, "accoil_unauthorized", "accounts.token"),
-        ("?id=456", with(429, "", Some("17")), 503, "accoil_rate_limited", "in 17 s"),
-        ("?id=456", with(404, "<html>", None), 502, "accoil_unexpected", "not JSON"),
+        ("?id=456", with(400, odd), 400, "accoil_bad_request", "No such workspace"),
+        ("?id=456", with(401, refused), 502, "accoil_unauthorized", "accounts.token"),
+        ("?id=456", with(404, "<html>"), 502, "accoil_unexpected", "not JSON"),
     ] {
         if let Some(fault) = fault {
             relay.sandbox.faults().add(fault).unwrap();
@@ -451,7 +483,7 @@ async fn the_admin_api_says_what_is_wrong() {
         assert_eq!(body["code"], code, "{query}: {body}");
         assert!(body["error"].as_str().unwrap().contains(text), "{query}: {body}");
         assert_eq!(answer.header("cache-control"), "no-store", "{query}");
-        assert_eq!(answer.header("retry-after"), if status == 503 { "17" } else { "" }, "{query}");
+        assert_eq!(answer.header("retry-after"), "", "{query}");
     }
     // No failure but a 404 is remembered.
     assert_eq!(ask(&relay, "?id=456").await.status, 200);

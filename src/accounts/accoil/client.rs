@@ -1,5 +1,6 @@
 //! `GET /v1/accounts`: one call an account, its answer judged. Reads only.
 
+use std::slice;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use super::account::Account;
 use super::error::GetError;
 use super::query::Query;
+use crate::accounts::answer;
 use crate::accounts::budget::Budget;
 use crate::accounts::http::{Call, Caller};
 use crate::deliver::{self, Answer, Endpoint, EndpointError};
@@ -61,8 +63,7 @@ impl Client {
     }
 
     fn hide(&self, text: &str) -> String {
-        let token = self.token.expose_secret();
-        if token.is_empty() { text.to_owned() } else { text.replace(token, "(the token)") }
+        answer::without(slice::from_ref(&self.token), "(the token)", text)
     }
 }
 
@@ -86,8 +87,8 @@ fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetErro
     let retry_after = deliver::retry_after(answer);
     let not_json = |reason: String| match status {
         // It may come from what stands before the API, and means the same.
-        429 => GetError::from_object(status, &Value::Null, retry_after),
-        _ => GetError::not_json(status, reason, &hide(&String::from_utf8_lossy(&answer.body))),
+        401 | 403 | 429 => GetError::from_object(status, &Value::Null, retry_after),
+        _ => GetError::not_json(status, reason, &answer.body, &hide),
     };
     let text = str::from_utf8(&answer.body).map_err(|error| not_json(error.to_string()))?;
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;

@@ -8,13 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::query::QueryError;
+use crate::accounts::answer::{excerpt, short, when};
 use crate::accounts::http::HttpError;
-use crate::accounts::plain;
-
-/// Of an answer that is not JSON so much is shown.
-const MOST_EXCERPT: usize = 200;
-/// Of one text in an error's body.
-const MOST_SAID: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
@@ -31,10 +26,10 @@ pub enum GetError {
     BadRequest(Refusal),
     /// 401, and 403, which is not documented.
     #[error(
-        "Accoil refuses the API token{0}: make one in Accoil under Settings > Product Settings > API Token and \
+        "Accoil refuses the API token{refusal}: make one in Accoil under Settings > Product Settings > API Token and \
          set it as accounts.token; it begins with accoil_ and is not the key that events are sent with"
     )]
-    Unauthorized(Refusal),
+    Unauthorized { status: u16, refusal: Refusal },
     #[error(
         "Accoil has no such account (404{0}): check the value, which must be exact, and the workspace_id"
     )]
@@ -53,7 +48,7 @@ pub enum GetError {
     )]
     NotJson { status: u16, reason: String, excerpt: String },
     #[error("Accoil's read API could not be asked: {0}; is accounts.base_url right?")]
-    Http(#[from] HttpError),
+    Http(HttpError),
 }
 
 /// What an error's body says, as `{"error": {"code", "message", "details"}}`. Shown as what follows a status.
@@ -65,10 +60,37 @@ pub struct Refusal {
     pub details: Option<Value>,
 }
 
+/// Its words are in the message: as a source they would be said twice.
+impl From<HttpError> for GetError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Paused { left } => {
+                Self::RateLimited { refusal: Refusal::default(), retry_after: Some(left) }
+            }
+            error => Self::Http(error),
+        }
+    }
+}
+
 impl GetError {
     /// Accoil says that it has no such account; not a 404 of somebody else.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound(_))
+    }
+
+    /// Nothing will work before the token is mended. A 403 may be about one account, and no refusal of Accoil's.
+    pub const fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Unauthorized { status: 401, .. })
+    }
+
+    /// Accoil is in trouble, or we are there, whatever account is asked for.
+    pub const fn is_trouble(&self) -> bool {
+        match self {
+            Self::Unauthorized { .. } | Self::RateLimited { .. } | Self::NotJson { .. } => true,
+            Self::Unexpected { status, .. } => matches!(*status, 401 | 403 | 408 | 500..),
+            Self::Http(error) => error.is_trouble(),
+            Self::MissingLookup | Self::Query(_) | Self::BadRequest(_) | Self::NotFound(_) => false,
+        }
     }
 
     /// What an answer with this JSON object means, that is no account.
@@ -76,17 +98,21 @@ impl GetError {
         let refusal = body.get("error").filter(|error| error.is_object()).map(|error| {
             let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
             Refusal {
-                code: plain(text("code"), MOST_SAID),
-                message: plain(text("message"), MOST_SAID),
+                code: short(text("code")),
+                message: short(text("message")),
                 details: error.get("details").filter(|details| !details.is_null()).cloned(),
             }
         });
         match (status, refusal) {
+            // These mean the same whatever stands in the body.
             (429, refusal) => Self::RateLimited { refusal: refusal.unwrap_or_default(), retry_after },
-            (400, Some(refusal)) => Self::BadRequest(refusal),
-            (401 | 403, Some(refusal)) => Self::Unauthorized(refusal),
+            (401 | 403, refusal) => Self::Unauthorized { status, refusal: refusal.unwrap_or_default() },
+            (400, refusal) => Self::BadRequest(refusal.unwrap_or_default()),
             // Without an error's body it is the answer of something else at that address.
             (404, Some(refusal)) => Self::NotFound(refusal),
+            (500.., refusal) => {
+                Self::Unexpected { status, what: "an error", refusal: refusal.unwrap_or_default() }
+            }
             (_, Some(refusal)) => Self::Unexpected { status, what: "an error", refusal },
             (_, None) => {
                 Self::Unexpected { status, what: "JSON that is no account", refusal: Refusal::default() }
@@ -94,8 +120,8 @@ impl GetError {
         }
     }
 
-    pub(super) fn not_json(status: u16, reason: String, body: &str) -> Self {
-        Self::NotJson { status, reason, excerpt: plain(body, MOST_EXCERPT) }
+    pub(super) fn not_json(status: u16, reason: String, body: &[u8], hide: impl Fn(&str) -> String) -> Self {
+        Self::NotJson { status, reason, excerpt: excerpt(body, hide) }
     }
 }
 
@@ -107,12 +133,8 @@ impl fmt::Display for Refusal {
             }
         }
         match &self.details {
-            Some(details) => write!(formatter, ", {}", plain(&details.to_string(), MOST_SAID)),
+            Some(details) => write!(formatter, ", {}", short(&details.to_string())),
             None => Ok(()),
         }
     }
-}
-
-fn when(after: Option<Duration>) -> String {
-    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs().max(1)))
 }

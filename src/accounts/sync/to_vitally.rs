@@ -177,7 +177,7 @@ impl ToVitally<'_> {
                 Err(error.into())
             }
             Err(error) => {
-                let is_trouble = true;
+                let is_trouble = error.is_trouble();
                 Ok(Outcome::Failed { why: format!("Vitally: {error}"), is_trouble })
             }
         }
@@ -197,14 +197,11 @@ impl ToVitally<'_> {
         match self.accoil.get(&query).await {
             Ok(found) => Ok(self.matching.checked(&found, value)),
             Err(error) if error.is_not_found() => Ok(Looked::Unknown),
-            Err(error)
-                if matches!(error, GetError::Unauthorized { .. })
-                    || matches!(error, GetError::RateLimited { .. }) =>
-            {
+            Err(error) if error.is_refused_token() || matches!(error, GetError::RateLimited { .. }) => {
                 Err(error.into())
             }
             Err(error) => {
-                let is_trouble = true;
+                let is_trouble = error.is_trouble();
                 Ok(Looked::Failed(Outcome::Failed { why: format!("Accoil: {error}"), is_trouble }))
             }
         }

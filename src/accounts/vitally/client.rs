@@ -8,13 +8,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Method;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::error::VitallyError;
 use super::listing::{self, Listing};
 use super::pages::{Listed, Page};
 use super::write::{Changes, New};
+use crate::accounts::answer;
 use crate::accounts::budget::Budget;
 use crate::accounts::http::{Call, Caller, wait_before};
 use crate::deliver::{Answer, Endpoint, EndpointError};
@@ -152,11 +153,7 @@ impl Client {
     }
 
     fn hide(&self, text: &str) -> String {
-        self.secrets
-            .iter()
-            .map(ExposeSecret::expose_secret)
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "(the secret)"))
+        answer::without(&self.secrets, "(the secret)", text)
     }
 }
 

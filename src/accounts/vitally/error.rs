@@ -7,14 +7,9 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::accounts::answer::{excerpt, short, when};
 use crate::accounts::http::HttpError;
-use crate::accounts::plain;
 use crate::deliver::{self, Answer};
-
-/// Of an answer that is not JSON so much is shown.
-const MOST_EXCERPT: usize = 200;
-/// Of an error's own message.
-const MOST_SAID: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum VitallyError {
@@ -69,14 +64,32 @@ pub enum VitallyError {
 /// Its words are in the message: as a source they would be said twice.
 impl From<HttpError> for VitallyError {
     fn from(error: HttpError) -> Self {
-        Self::Http(error)
+        match error {
+            HttpError::Paused { left } => {
+                Self::RateLimited { message: String::new(), retry_after: Some(left) }
+            }
+            error => Self::Http(error),
+        }
     }
 }
 
 impl VitallyError {
-    /// Nothing will work before the secret or the address is mended.
+    /// Nothing will work before the secret or the address is mended. A 403 may be about one account, and no refusal
+    /// of Vitally's.
     pub const fn is_refused_secret(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { status: 401, .. })
+    }
+
+    /// Vitally is in trouble, or we are there, whatever account is asked for.
+    pub const fn is_trouble(&self) -> bool {
+        match self {
+            Self::Refused { .. }
+            | Self::RateLimited { .. }
+            | Self::Unavailable { .. }
+            | Self::NotJson { .. } => true,
+            Self::Http(error) => error.is_trouble(),
+            _ => false,
+        }
     }
 
     pub const fn is_not_found(&self) -> bool {
@@ -118,15 +131,10 @@ fn message(body: &[u8], hide: impl Fn(&str) -> String) -> String {
     let read: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = ["/error", "/message", "/error/message"].iter().find_map(|at| read.pointer(at)?.as_str());
     match text {
-        Some(text) => plain(&hide(text), MOST_SAID),
+        Some(text) => short(&hide(text)),
         None if body.is_empty() => String::new(),
         None => excerpt(body, hide),
     }
-}
-
-fn excerpt(body: &[u8], hide: impl Fn(&str) -> String) -> String {
-    let begin = String::from_utf8_lossy(body.get(..4096).unwrap_or(body));
-    if begin.is_empty() { "(empty)".to_owned() } else { plain(&hide(&begin), MOST_EXCERPT) }
 }
 
 fn is_json_or_empty(body: &[u8]) -> bool {
@@ -137,6 +145,25 @@ fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(", {message}") }
 }
 
-fn when(after: Option<Duration>) -> String {
-    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs().max(1)))
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn trouble_is_not_about_one_account() {
+        let about_it = [400, 404, 409, 413, 422].map(|status| (status, false));
+        let trouble = [401, 403, 408, 429, 500, 503, 599].map(|status| (status, true));
+        for (status, is_trouble) in about_it.into_iter().chain(trouble) {
+            let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new(), is_whole: true };
+            let error = VitallyError::of_status(&answer, str::to_owned);
+            assert_eq!(error.is_trouble(), is_trouble, "{error:?}");
+        }
+        let paused = HttpError::Paused { left: Duration::from_secs(5) };
+        assert!(matches!(paused.into(), VitallyError::RateLimited { retry_after: Some(_), .. }));
+        assert!(!VitallyError::from(HttpError::TooLarge).is_trouble());
+        assert!(!VitallyError::RepeatedCursor.is_trouble());
+    }
 }

@@ -34,7 +34,7 @@ pub struct Listing {
     pub sort: Sort,
     /// Accounts a page, from 1 to 100; others are taken as the nearest of them.
     pub limit: u8,
-    /// The `next` of the page before; everything else must be as it was for that.
+    /// The `next` of the page before; everything but the limit must be as it was for that.
     pub from: Option<String>,
     /// Only its accounts, by Vitally's id for it; `status` is not documented for that and not sent.
     pub organization: Option<String>,

@@ -10,6 +10,8 @@ use super::account::Account;
 use super::client::Client;
 use super::error::VitallyError;
 use super::listing::Listing;
+use crate::accounts::http::HttpError;
+use crate::accounts::plain::steers;
 use crate::json;
 
 /// A million accounts.
@@ -77,6 +79,10 @@ fn cursor(next: Option<Value>) -> Result<Option<String>, VitallyError> {
         Some(Value::String(next)) if next.len() > MOST_CURSOR_BYTES => {
             Err(VitallyError::Shape("the page's next is longer than any cursor"))
         }
+        // It is shown, to be given back on a command line.
+        Some(Value::String(next)) if next.contains(steers) => {
+            Err(VitallyError::Shape("the page's next has control characters"))
+        }
         Some(Value::String(next)) => Ok(Some(next).filter(|next| !next.is_empty())),
         Some(Value::Number(next)) => Ok(Some(next.to_string())),
         Some(_) => Err(VitallyError::Shape("the page's next is not text")),
@@ -110,7 +116,7 @@ impl<'a> Pages<'a> {
         if self.read == MOST_PAGES {
             return Err(VitallyError::TooManyPages(MOST_PAGES));
         }
-        let page = self.client.list(&self.listing).await?;
+        let page = self.read_page().await?;
         self.read += 1;
         if let Some(next) = &page.next {
             if page.is_empty() {
@@ -123,6 +129,18 @@ impl<'a> Pages<'a> {
         }
         self.listing.from.clone_from(&page.next);
         Ok(Some(page))
+    }
+
+    /// Where a page is larger than an answer may be, one of half as many accounts, and so to the end of the list.
+    async fn read_page(&mut self) -> Result<Page, VitallyError> {
+        loop {
+            match self.client.list(&self.listing).await {
+                Err(VitallyError::Http(HttpError::TooLarge)) if self.listing.limit > 1 => {
+                    self.listing.limit /= 2;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 
@@ -157,6 +175,8 @@ mod tests {
             (r#"{"next":"a"}"#, Err("no results")),
             (r#"{"results":{},"next":null}"#, Err("not a list")),
             (r#"{"results":"[]"}"#, Err("not a list")),
+            (r#"{"results":[],"next":"a\u001b[31m"}"#, Err("control characters")),
+            (r#"{"results":[],"next":"a\u202eb"}"#, Err("control characters")),
             ("[]", Err("not a page")),
             ("null", Err("not a page")),
             (&format!(r#"{{"results":[],"next":"{}"}}"#, "x".repeat(4097)), Err("longer than")),

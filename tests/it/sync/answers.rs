@@ -72,7 +72,6 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
             answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50),
             "accounts.token",
         ),
-        (answer(LOOK_UP, 403, r#"{"error":{"message":"No","code":"forbidden"}}"#, 50), "accounts.token"),
         (answer(&place.path("ext-12345"), 401, r#"{"error":"No."}"#, 1), "vitally.secret"),
     ] {
         place.fault(fault.clone());

@@ -55,9 +55,9 @@ async fn a_list_is_a_line_an_account() {
     assert_eq!(vitally.asked(), [query, &format!("{query}&from=a")]);
 
     let args = ["list", "--status", "activeOrChurned", "--sort", "updatedAt", "--limit", "1", "--from", "z"];
-    let ((code, out, err), vitally) = accounts(vec![page("\"a\"")], &args, "").await;
+    let ((code, out, err), vitally) = accounts(vec![page("\"-a;$(b)'c\"")], &args, "").await;
     assert_eq!((code, out), (0, format!("{ACCOUNT}\n")), "{err}");
-    assert!(err.contains("next page: --from a"), "{err}");
+    assert!(err.contains(r"next page: --from='-a;$(b)'\''c'"), "{err}");
     assert_eq!(
         vitally.asked(),
         ["GET /resources/accounts?status=activeOrChurned&sortBy=updatedAt&limit=1&from=z"]
@@ -147,7 +147,8 @@ async fn without_its_section_it_is_a_fault_of_the_configuration() {
 #[tokio::test]
 async fn test_connection_tries_vitallys_secret() {
     let page = r#"{"results":[],"next":null}"#;
-    for (answer, code, word) in [(said(200, page), 0, "ok  vitally"), (said(401, "{}"), 1, "FAILED  vitally")]
+    for (answer, code, word) in
+        [(said(200, page), 0, "ok  [vitally]"), (said(401, "{}"), 1, "FAILED  [vitally]")]
     {
         let vitally = Canned::start([answer]).await;
         let (ended, out, err) = run(folder(&vitally.url).path(), &["test-connection"], "").await;

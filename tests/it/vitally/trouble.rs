@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use accoil_relay::accounts::HttpError;
 use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
 
 use super::canned::{Canned, Said, TOKEN, said};
@@ -23,23 +24,24 @@ async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError
 #[tokio::test]
 async fn each_refusal_says_what_to_do_and_never_the_secret() {
     let mut told = String::new();
-    for (status, body) in [
-        (400, r#"{"error":"limit must be a number"}"#),
-        (401, r#"{"error":"Authorization header not present."}"#),
-        (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#),
-        (401, HTML),
-        (404, r#"{"error":{"message":"Not found","code":7}}"#),
-        (404, HTML),
-        (409, r#"{"message":"exists"}"#),
-        (413, ""),
-        (302, ""),
-        (200, HTML),
-        (200, "[]"),
-        (200, r#"{"error":"sorry"}"#),
-        (200, ""),
+    for (status, body, is_trouble) in [
+        (400, r#"{"error":"limit must be a number"}"#, false),
+        (401, r#"{"error":"Authorization header not present."}"#, true),
+        (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#, true),
+        (401, HTML, true),
+        (404, r#"{"error":{"message":"Not found","code":7}}"#, false),
+        (404, HTML, true),
+        (409, r#"{"message":"exists"}"#, false),
+        (413, "", false),
+        (302, "", false),
+        (200, HTML, true),
+        (200, "[]", false),
+        (200, r#"{"error":"sorry"}"#, false),
+        (200, "", true),
     ] {
         let error = get([said(status, body)]).await.unwrap_err();
-        assert_eq!(error.is_refused_secret(), status == 401 || status == 403, "{error:?}");
+        assert_eq!(error.is_refused_secret(), status == 401, "{error:?}");
+        assert_eq!(error.is_trouble(), is_trouble, "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
         writeln!(told, "{error}").unwrap();
     }
@@ -100,6 +102,23 @@ async fn an_answer_that_is_too_large_is_not_read() {
     let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(17 << 20));
     let error = get([said(200, large)]).await.unwrap_err();
     assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
+}
+
+/// Half as many accounts from the same place, and so to the end; one account alone that is too large is the error.
+#[tokio::test]
+async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
+    let large = || said(200, "x".repeat(17 << 20));
+    let page = |next: &str| said(200, format!(r#"{{"results":[{{"id":"1"}}],"next":{next}}}"#));
+    let vitally = Canned::start([page(r#""a""#), large(), page(r#""b""#), large(), large()]).await;
+    let client = vitally.client();
+    let mut pages = Pages::new(&client, Listing { limit: 5, ..Listing::sweep() });
+    assert!(pages.next().await.unwrap().is_some());
+    assert!(pages.next().await.unwrap().is_some());
+    let error = pages.next().await.unwrap_err();
+    assert!(matches!(error, VitallyError::Http(HttpError::TooLarge)), "{error:?}");
+    let asked = vitally.asked();
+    let asked = asked.iter().map(|target| target.split_once("limit=").unwrap().1);
+    assert_eq!(asked.collect::<Vec<_>>(), ["5", "5&from=a", "2&from=a", "2&from=b", "1&from=b"]);
 }
 
 /// As late as it is asked for: by Retry-After, else by RateLimit-Reset, else soon.

@@ -127,13 +127,25 @@ fn holds(flight: &Flight) -> bool {
     flight.get().is_none_or(|read| read.at.elapsed() < read.lifetime)
 }
 
-/// Drops the oldest beyond what may be held.
+/// Drops the oldest beyond what may be held; no call under way, which would be made twice. Of these there are as many
+/// as the admin listener serves at once.
 fn make_room(entries: &mut Entries) {
+    let mut count = entries.len();
     let mut bytes: usize = entries.iter().map(|(_, flight)| size(flight)).sum();
-    while entries.len() > MOST_ENTRIES || bytes > MOST_BYTES {
-        let Some((_, oldest)) = entries.pop_front() else { return };
-        bytes -= size(&oldest);
-    }
+    entries.retain(|(_, flight)| {
+        let is_kept = is_under_way(flight) || (count <= MOST_ENTRIES && bytes <= MOST_BYTES);
+        if !is_kept {
+            count -= 1;
+            // One that ended since is not in the sum.
+            bytes = bytes.saturating_sub(size(flight));
+        }
+        is_kept
+    });
+}
+
+/// Whether somebody waits for it; a call that all have given up is not made.
+fn is_under_way(flight: &Flight) -> bool {
+    flight.get().is_none() && Arc::strong_count(flight) > 1
 }
 
 fn size(flight: &Flight) -> usize {

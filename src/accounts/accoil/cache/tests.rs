@@ -194,3 +194,25 @@ async fn it_is_bounded_in_number_and_in_bytes() {
     counted.get(query("b", ""), Large).await.unwrap();
     assert_eq!(counted.reads(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_is_never_dropped_and_one_given_up_is() {
+    let counted = Counted::new();
+    let wait = |ended| tokio::time::timeout(Duration::from_secs(1), ended);
+    let mut hanging = Box::pin(counted.cache.get_or_read(query("hangs", ""), std::future::pending));
+    assert!(wait(hanging.as_mut()).await.is_err());
+    let fill = async |from: usize| {
+        for id in from..from + MOST_ENTRIES {
+            counted.get(query(&id.to_string(), ""), Small).await.unwrap();
+        }
+    };
+    let is_held =
+        || counted.cache.with_entries(|entries| entries.iter().any(|(key, _)| *key == query("hangs", "")));
+    fill(0).await;
+    assert_eq!((is_held(), counted.reads()), (true, MOST_ENTRIES));
+    let second = tokio::time::timeout(Duration::from_secs(1), counted.get(query("hangs", ""), Small)).await;
+    assert!(second.is_err() && counted.reads() == MOST_ENTRIES, "it waits for the call of the first");
+    drop(hanging);
+    fill(MOST_ENTRIES).await;
+    assert!(!is_held());
+}

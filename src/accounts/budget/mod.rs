@@ -56,12 +56,13 @@ impl Budget {
         Self(Mutex::default())
     }
 
-    /// Waits until a call may be made, and counts it.
-    pub(super) async fn turn(&self) {
+    /// Waits until a call may be made, and counts it; a pause longer than `most_wait` is not waited for, but what is
+    /// left of it given back.
+    pub(super) async fn turn(&self, most_wait: Duration) -> Result<(), Duration> {
         loop {
-            let wait = self.state().take(Instant::now());
+            let wait = self.state().take(most_wait, Instant::now())?;
             match wait {
-                None => return,
+                None => return Ok(()),
                 Some(wait) => tokio::time::sleep(wait).await,
             }
         }
@@ -85,24 +86,25 @@ impl Budget {
 }
 
 impl State {
-    /// Counts a call, or says how long none may begin.
-    fn take(&mut self, now: Instant) -> Option<Duration> {
+    /// Counts a call, or says how long none may begin; the error is a pause longer than `most_wait`.
+    fn take(&mut self, most_wait: Duration, now: Instant) -> Result<Option<Duration>, Duration> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Some(until - now);
+            let left = until - now;
+            return if left > most_wait { Err(left) } else { Ok(Some(left)) };
         }
-        let limit = self.limit?;
+        let Some(limit) = self.limit else { return Ok(None) };
         while self.calls.front().is_some_and(|call| now - *call >= limit.window) {
             self.calls.pop_front();
         }
         let next = self.next(limit, now);
         if next > now {
-            return Some((next - now).max(Duration::from_millis(1)));
+            return Ok(Some((next - now).max(Duration::from_millis(1))));
         }
         self.calls.push_back(now);
         if let Some((left, _)) = &mut self.told {
             *left -= 1.0;
         }
-        None
+        Ok(None)
     }
 
     /// When the next call may begin.
@@ -148,7 +150,10 @@ impl Told {
         Self {
             limit: text("ratelimit-limit").and_then(read_limit),
             remaining: number("ratelimit-remaining").map(f64::from),
-            reset: number("ratelimit-reset").map(|seconds| Duration::from_secs(seconds.into())),
+            // More than a day is no count of seconds, but a date.
+            reset: number("ratelimit-reset")
+                .filter(|seconds| *seconds <= 86_400)
+                .map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 }
@@ -168,116 +173,4 @@ fn leading_number(text: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::task::JoinSet;
-
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn headers_are_read_in_the_documented_form_and_leniently() {
-        let limit = |units, seconds| Some(Limit { units, window: Duration::from_secs(seconds) });
-        for (text, expected) in [
-            ("1000, 1000;window=60", limit(1000.0, 60)),
-            ("1000", limit(1000.0, 60)),
-            (" 50;window=2", limit(50.0, 2)),
-            ("0", None),
-            ("many", None),
-            ("99999999999", None),
-        ] {
-            assert_eq!(read_limit(text), expected, "{text}");
-        }
-        let told = Told::read(&headers(&[("ratelimit-remaining", "7"), ("ratelimit-reset", "12, x")]));
-        assert_eq!((told.remaining, told.reset), (Some(7.0), Some(Duration::from_secs(12))));
-        assert_eq!(Told::read(&HeaderMap::new()), Told::default());
-    }
-
-    /// A server that counts what came within the last minute, each call at a cost.
-    #[derive(Default)]
-    struct Server {
-        used: VecDeque<Instant>,
-        most: usize,
-        /// In the last three of five minutes.
-        calls: usize,
-    }
-
-    impl Server {
-        fn call(&mut self, cost: usize, now: Instant, is_late: bool) -> Told {
-            self.used.extend(std::iter::repeat_n(now, cost));
-            while self.used.front().is_some_and(|at| now - *at >= Duration::from_secs(60)) {
-                self.used.pop_front();
-            }
-            self.most = self.most.max(self.used.len());
-            self.calls += usize::from(is_late);
-            let remaining = u32::try_from(1000_usize.saturating_sub(self.used.len())).unwrap();
-            Told { remaining: Some(remaining.into()), ..Told::default() }
-        }
-    }
-
-    /// The most units used in a window by callers that never rest, and the units in a usual one.
-    async fn use_of(cost: usize, callers: usize, latency: u64, tells: bool) -> (usize, usize) {
-        let budget = Arc::new(Budget::new(1000, Duration::from_secs(60)));
-        let (server, start) = (Arc::new(Mutex::new(Server::default())), Instant::now());
-        let (way, mut tasks) = (Duration::from_millis(latency / 2), JoinSet::new());
-        for _ in 0..callers {
-            let (budget, server) = (Arc::clone(&budget), Arc::clone(&server));
-            tasks.spawn(async move {
-                while start.elapsed() < Duration::from_secs(300) {
-                    budget.turn().await;
-                    tokio::time::sleep(way).await;
-                    let is_late = start.elapsed() > Duration::from_secs(120);
-                    let told = server.lock().unwrap().call(cost, Instant::now(), is_late);
-                    tokio::time::sleep(way).await;
-                    if tells {
-                        budget.state().hear(&told, Instant::now());
-                    }
-                }
-            });
-        }
-        tasks.join_all().await;
-        let server = server.lock().unwrap();
-        (server.most, server.calls * cost / 3)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_window_exceeds_the_limit_whatever_a_call_costs() {
-        for cost in [1, 3, 5, 10, 20] {
-            for (callers, latency) in [(1, 4), (8, 100), (8, 1_000), (8, 5_000)] {
-                let (most, _) = use_of(cost, callers, latency, true).await;
-                assert!(most <= 1000, "{most} units: {callers} callers, {cost} a call, {latency} ms");
-            }
-            let (_, usual) = use_of(cost, 8, 100, true).await;
-            assert!(usual >= 550, "only {usual} units at {cost} a call");
-        }
-        // Where the API says nothing, our own calls are what is known.
-        let (most, usual) = use_of(1, 8, 100, false).await;
-        assert!(most <= 900 && usual >= 550, "{most} {usual}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_small_limit_is_kept_by_count() {
-        let (budget, start) = (Budget::new(3, Duration::from_secs(60)), Instant::now());
-        for _ in 0..4 {
-            budget.turn().await;
-        }
-        assert_eq!(start.elapsed().as_secs(), 60);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_is_everybodys_and_an_unknown_limit_holds_nobody() {
-        let budget = Budget::unknown();
-        let start = Instant::now();
-        for _ in 0..100 {
-            budget.turn().await;
-        }
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        budget.pause(Duration::from_secs(7));
-        budget.turn().await;
-        assert_eq!(start.elapsed().as_secs(), 7);
-    }
-}
+mod tests;

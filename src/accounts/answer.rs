@@ -1,0 +1,52 @@
+//! What another system answered, made ready to be told: short, and never with the secret.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::plain;
+
+/// Of an answer that is not JSON so many characters are shown.
+const MOST_EXCERPT: usize = 200;
+/// Of one text in an error's body.
+const MOST_SAID: usize = 500;
+
+/// Of a text in an error's body.
+pub(super) fn short(text: &str) -> String {
+    plain(text, MOST_SAID)
+}
+
+/// The beginning of an answer that is not JSON. `hide` takes the secret out of it.
+pub(super) fn excerpt(body: &[u8], hide: impl Fn(&str) -> String) -> String {
+    // Of the whole: a secret that is cut in two is not found.
+    let text = plain(&hide(&String::from_utf8_lossy(body)), MOST_EXCERPT);
+    if text.is_empty() { "(empty)".to_owned() } else { text }
+}
+
+/// With `stand_in` wherever one of the secrets is.
+pub(super) fn without(secrets: &[SecretString], stand_in: &str, text: &str) -> String {
+    let secrets = secrets.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, stand_in))
+}
+
+/// When to ask again.
+pub(super) fn when(after: Option<Duration>) -> String {
+    after.map_or_else(|| "later".to_owned(), |after| format!("in {} s", after.as_secs().max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_has_no_part_of_a_secret() {
+        let hide = |text: &str| without(&["se-cret".into(), "".into()], "(it)", text);
+        for (body, expected) in [
+            (format!("{}se-cret{}", " ".repeat(4093), "x".repeat(9)), "(it)xxxxxxxxx".to_owned()),
+            (format!("{}se-cret", "x".repeat(197)), format!("{}(it…", "x".repeat(197))),
+            (" \n".to_owned(), "(empty)".to_owned()),
+        ] {
+            assert_eq!(excerpt(body.as_bytes(), hide), expected);
+        }
+    }
+}
