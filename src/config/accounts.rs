@@ -67,7 +67,9 @@ fn vitally_url(section: &mut Section<'_, '_>) -> String {
             "add subdomain = \"NAME\", the first part of the address you log in at, or region = \"eu\"";
         section.missing("subdomain", advice.to_owned());
     }
+    // Copied with what follows it, it means the same.
     let base_url = section.get("base_url", value::base_url);
+    let base_url = base_url.map(|url| url.strip_suffix("/resources").map_or(url.clone(), str::to_owned));
     let subdomain = section.get("subdomain", value::label);
     base_url
         .or_else(|| subdomain.map(|subdomain| format!("https://{subdomain}.rest.vitally.io")))

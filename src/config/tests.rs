@@ -326,6 +326,7 @@ fn base_urls_and_subdomains() {
     for (section, url) in [
         ("subdomain = 'ACME-1'", "https://acme-1.rest.vitally.io"),
         ("region = 'eu'", "https://rest.vitally-eu.io"),
+        ("base_url = 'https://acme.rest.vitally.io/resources/'", "https://acme.rest.vitally.io"),
         ("region = 'us'\nsubdomain = 'acme'", "https://acme.rest.vitally.io"),
         ("base_url = 'http://[::1]:8080/v1/'", "http://[::1]:8080/v1"),
         ("region = 'eu'\nbase_url = 'https://host'", "https://host"),

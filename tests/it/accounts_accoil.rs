@@ -241,7 +241,7 @@ async fn what_is_not_accoils_is_told_from_what_is() {
         assert!(!error.is_not_found() && !error.is_refused_token(), "{status} {body}");
         assert!(!error.to_string().contains(char::is_control), "{status} {body}: {error}");
     }
-    insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"what answered 404 is not JSON (expected value at line 1, column 1): is accounts.base_url right, and is no proxy between? It began: <html> <h1> [31mBad gateway</h1>");
+    insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"Accoil's address answered 404 with what is not JSON (expected value at line 1, column 1): is accounts.base_url right, and is no proxy between? It began: <html> <h1> [31mBad gateway</h1>");
     insta::assert_snapshot!(answered(&sandbox, 500, r#"{"error":{"code":"internal","message":"boom"}}"#).await.unwrap_err(), @"Accoil answered 500 with an error, internal, boom: is accounts.base_url right? Else it may pass, ask again later");
 
     for body in [

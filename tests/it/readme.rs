@@ -1,5 +1,5 @@
 //! The README tells the truth: its tables name each key, default and command that there is and no other, its command
-//! lines parse, and its configuration is valid.
+//! lines parse, and its configuration is valid; docs/accounts.md likewise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,7 @@ use accoil_relay::config::{Config, Environment};
 use clap::{Command, CommandFactory as _};
 
 const README: &str = include_str!("../../README.md");
+const ACCOUNTS: &str = include_str!("../../docs/accounts.md");
 const DEFAULTS: &str = include_str!("../../src/config/default.toml");
 
 #[test]
@@ -38,7 +39,13 @@ fn the_table_of_commands_is_that_of_the_program() {
 
 #[test]
 fn every_command_line_is_one() {
-    let lines: Vec<&str> = README
+    for page in [README, ACCOUNTS] {
+        command_lines_parse(page);
+    }
+}
+
+fn command_lines_parse(page: &str) {
+    let lines: Vec<&str> = page
         .lines()
         .flat_map(|line| line.split(" | "))
         .filter_map(|part| {
@@ -48,7 +55,8 @@ fn every_command_line_is_one() {
         .collect();
     assert!(lines.len() >= 4, "the README's command lines are not found: {lines:?}");
     for line in lines {
-        let words = ["accoil-relay"].into_iter().chain(line.split_whitespace());
+        let words =
+            ["accoil-relay"].into_iter().chain(line.split_whitespace().map(|word| word.trim_matches('\'')));
         Cli::command().try_get_matches_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
@@ -64,6 +72,32 @@ fn the_example_configuration_is_valid() {
     let environment = Environment::new(directory.path(), variables.map(|name| (name, "key")));
     let config = Config::load(Some(&file), &environment).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!((config.sources.len(), config.destinations.len()), (2, 1));
+}
+
+/// Its first example is all that the syncs need, its second goes with it.
+#[test]
+fn the_configuration_of_accounts_is_valid() {
+    let blocks: Vec<String> = ACCOUNTS
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect();
+    let [first, second] = &*blocks else { panic!("two examples expected: {blocks:#?}") };
+    let whole = first.split("[vitally_to_accoil]").next().unwrap().to_owned() + second;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("accoil-relay.toml");
+    for (text, is_scheduled) in [(first, false), (&whole, true)] {
+        std::fs::write(&file, text).unwrap();
+        let variables =
+            [("ACCOIL_API_KEY", "key"), ("ACCOIL_API_TOKEN", "accoil_t"), ("VITALLY_SECRET", "sk_live_s")];
+        let config = Config::load(Some(&file), &Environment::new(directory.path(), variables));
+        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(config.accounts.is_some() && config.vitally.is_some());
+        assert_eq!(
+            config.accoil_to_vitally.every.is_some() && config.vitally_to_accoil.every.is_some(),
+            is_scheduled
+        );
+    }
 }
 
 /// Every key of default.toml as `section.key`, with its default where one is in force.

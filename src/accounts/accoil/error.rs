@@ -43,7 +43,7 @@ pub enum GetError {
     Unexpected { status: u16, what: &'static str, refusal: Refusal },
     /// A proxy's page, say.
     #[error(
-        "what answered {status} is not JSON ({reason}): is accounts.base_url right, and is no proxy between? It began: \
+        "Accoil's address answered {status} with what is not JSON ({reason}): is accounts.base_url right, and is no proxy between? It began: \
          {excerpt}"
     )]
     NotJson { status: u16, reason: String, excerpt: String },

@@ -36,7 +36,7 @@ impl<T> Swept<T> {
 /// Why not all accounts were read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SweepError {
-    #[error("Vitally: {0}")]
+    #[error(transparent)]
     Vitally(#[from] VitallyError),
     #[error("it was told to stop before all accounts were read from Vitally")]
     Stopped,

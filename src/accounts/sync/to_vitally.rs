@@ -54,9 +54,9 @@ pub(super) struct ToVitally<'a> {
 pub(super) enum ToVitallyError {
     #[error(transparent)]
     Sweep(#[from] SweepError),
-    #[error("Vitally: {0}")]
+    #[error(transparent)]
     Vitally(#[from] VitallyError),
-    #[error("Accoil: {0}")]
+    #[error(transparent)]
     Accoil(#[from] GetError),
     #[error(transparent)]
     Written(#[from] WrittenError),
@@ -178,7 +178,7 @@ impl ToVitally<'_> {
             }
             Err(error) => {
                 let is_trouble = error.is_trouble();
-                Ok(Outcome::Failed { why: format!("Vitally: {error}"), is_trouble })
+                Ok(Outcome::Failed { why: error.to_string(), is_trouble })
             }
         }
     }
@@ -202,7 +202,7 @@ impl ToVitally<'_> {
             }
             Err(error) => {
                 let is_trouble = error.is_trouble();
-                Ok(Looked::Failed(Outcome::Failed { why: format!("Accoil: {error}"), is_trouble }))
+                Ok(Looked::Failed(Outcome::Failed { why: error.to_string(), is_trouble }))
             }
         }
     }
@@ -253,7 +253,7 @@ impl Matching {
     /// Sure that it is the account that was asked for, and one with scores.
     fn checked(&self, found: &Found, asked: &str) -> Looked {
         if !self.is_it(&found.account, asked) {
-            let why = "Accoil: it answered with another account than the one asked for";
+            let why = "Accoil answered with another account than the one asked for";
             return Looked::Failed(Outcome::of_account(why.to_owned()));
         }
         match serde_json::from_str::<Value>(&found.body) {

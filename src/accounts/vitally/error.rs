@@ -40,7 +40,7 @@ pub enum VitallyError {
     Unexpected { status: u16, message: String },
     /// A proxy's page, say.
     #[error(
-        "what answered {status} is not JSON: is the address right, and is no proxy between? It begins: {excerpt}"
+        "Vitally's address answered {status} with what is not JSON: is it right, and is no proxy between? It begins: {excerpt}"
     )]
     NotJson { status: u16, excerpt: String },
     #[error("Vitally answered with JSON that is not as documented: {0}")]
@@ -54,7 +54,7 @@ pub enum VitallyError {
     )]
     EmptyPage,
     #[error(
-        "the list has more than {0} pages, so something is wrong with it; what came before is not all of it"
+        "Vitally's list has more than {0} pages, so something is wrong with it; what came before is not all of it"
     )]
     TooManyPages(u32),
     #[error("Vitally could not be asked: {0}; is the address right?")]

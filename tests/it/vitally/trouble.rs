@@ -51,14 +51,14 @@ async fn each_refusal_says_what_to_do_and_never_the_secret() {
     Vitally refuses the secret (403, no access with (the secret)): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (401, <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally has none with this id (404, Not found): give its Vitally id or its externalId
-    what answered 404 is not JSON: is the address right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally's address answered 404 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
     Vitally does not take the request (409, exists): mend what it names
     Vitally answered 413, which is not documented: is the address right?
     Vitally answered 302, which is not documented: is the address right?
-    what answered 200 is not JSON: is the address right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally's address answered 200 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
     Vitally answered with JSON that is not as documented: it is not an account, an object with an id
     Vitally answered with JSON that is not as documented: it is not an account, an object with an id
-    what answered 200 is not JSON: is the address right, and is no proxy between? It begins: (empty)
+    Vitally's address answered 200 with what is not JSON: is it right, and is no proxy between? It begins: (empty)
     ");
     assert!(TOKEN.ends_with("hush"));
 }
