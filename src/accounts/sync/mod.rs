@@ -5,7 +5,9 @@
 
 mod confirm;
 mod group;
+mod matching;
 mod outstanding;
+mod prepared;
 mod report;
 mod schedule;
 mod sweep;
@@ -23,10 +25,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 pub use confirm::confirm;
 pub use group::Carried;
+pub use matching::Matching;
 use report::Reports;
 pub use report::{Change, Direction, Named, Problem, Report, Summary};
 use to_accoil::ToAccoil;
-pub use to_vitally::Matching;
 use to_vitally::ToVitally;
 pub use written::{Written, WrittenError};
 

@@ -14,16 +14,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::SOURCE;
-use super::group::{self, Carried};
+use super::group::Carried;
 use super::outstanding::{Outstanding, WaitError};
-use super::report::{Change, Named, Report, Reports, Summary};
+use super::prepared::{self, Prepared};
+use super::report::{Named, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
-use crate::accoil::{self, Destination, Fingerprint, Request};
+use crate::accoil::{Destination, Fingerprint};
 use crate::accounts::vitally::{Account, Client};
 use crate::decode::Form;
 use crate::deliver::Status;
-use crate::event::{Decoded, Event, SourceKind};
-use crate::json;
 use crate::outbox::{AcceptError, Accepted, ChangeError, Outbox, ReadError, Submission};
 
 /// Accounts given to the outbox at a time.
@@ -77,24 +76,15 @@ struct Progress {
     of: usize,
 }
 
-/// An account as the calls that it means.
-struct Prepared {
-    original: String,
-    has_mrr: bool,
-    requests: Vec<Request>,
-    /// Dead letters that say the same, and what.
-    replays: Vec<(i64, Fingerprint)>,
-    refusals: Vec<String>,
-    warnings: Vec<String>,
-}
-
 impl ToAccoil<'_> {
     pub(super) async fn run(&self, summary: &mut Summary) -> Result<(), ToAccoilError> {
         let now = Utc::now();
         let key =
             |account: &Account| account.external_id.clone().ok_or_else(|| "it has no externalId".to_owned());
-        let swept =
-            sweep(self.client, self.reports, self.stop, key, |account| self.prepare(&account, now)).await?;
+        let swept = sweep(self.client, self.reports, self.stop, key, |account| {
+            Prepared::new(&account, self.destinations, self.carried, now)
+        })
+        .await?;
         summary.accounts = swept.accounts();
         summary.skipped = swept.skipped;
         if !self.carried.is_unit_stated && swept.entries.iter().any(|entry| entry.kept.has_mrr) {
@@ -137,37 +127,6 @@ impl ToAccoil<'_> {
         self.reports.tell(Report::Progress { done, of: progress.of }).await;
     }
 
-    fn prepare(&self, account: &Account, now: DateTime<Utc>) -> Prepared {
-        let group = account.external_id.as_deref().unwrap_or_default();
-        let (event, warnings) = group::event(account, group, self.carried, now);
-        let (original, has_mrr) = (event.to_string(), event["traits"].get("mrr").is_some());
-        let mut prepared = Prepared {
-            original,
-            has_mrr,
-            requests: Vec::new(),
-            replays: Vec::new(),
-            refusals: Vec::new(),
-            warnings,
-        };
-        let value = match json::Value::parse(&prepared.original) {
-            Ok(value) => value,
-            Err(error) => {
-                prepared.refusals.push(error.to_string());
-                return prepared;
-            }
-        };
-        // Derived, for its fingerprint: it is sent only when it says something new.
-        let event = Event { value, received_at: now, derived: true };
-        let plan = accoil::plan(self.destinations, SourceKind::Segment, Decoded::Events(vec![event]));
-        prepared.refusals =
-            plan.rejected.iter().map(|refusal| format!("{} {}", refusal.field, refusal.reason)).collect();
-        prepared.requests = plan.requests.into_iter().map(|request| with_own_key(request, group)).collect();
-        prepared.warnings.extend(
-            prepared.requests.iter().map(|one| one.warnings.clone()).filter(|warning| !warning.is_empty()),
-        );
-        prepared
-    }
-
     /// Calls that an earlier run left waiting are not given to the outbox again. Those for a destination that is no
     /// longer one of the sync's are not waited for.
     async fn expect_waiting(&self, outstanding: &mut Outstanding<'_>) -> Result<(), ReadError> {
@@ -199,7 +158,7 @@ impl ToAccoil<'_> {
         for entry in batch {
             if let Some(entry) = compare(entry, &said, outstanding, summary) {
                 for request in &entry.kept.requests {
-                    self.reports.tell(Report::Change(change(&entry.named, request))).await;
+                    self.reports.tell(Report::Change(prepared::change(&entry.named, request))).await;
                 }
                 changed.push(entry);
             }
@@ -221,11 +180,15 @@ impl ToAccoil<'_> {
         }
         let (mut accepted, mut replayed, mut given) = (Vec::new(), Vec::new(), Vec::new());
         for Entry { named, key, mut kept } in changed {
-            set_replays_apart(&mut kept, outstanding);
-            let calls = kept.requests.iter().flat_map(|request| request.fingerprints.clone());
-            let calls = calls.chain(kept.replays.iter().map(|(_, one)| *one));
-            given.extend(calls.map(|call| (call, key.clone(), named.clone())));
-            replayed.extend(kept.replays.iter().map(|(id, _)| *id));
+            let calls = kept.requests.iter().flat_map(|request| &request.fingerprints);
+            given.extend(calls.map(|call| (*call, key.clone(), named.clone())));
+            // What Accoil refused before is given again as the dead letter that is kept of it: else there would be one
+            // more of them with every run.
+            kept.requests.retain(|request| {
+                let dead = request.fingerprints.iter().find_map(|one| outstanding.dead_letter(one));
+                replayed.extend(dead);
+                dead.is_none()
+            });
             if !kept.requests.is_empty() {
                 let original = Bytes::from(kept.original);
                 accepted.push(Accepted { original, message_id: None, requests: kept.requests });
@@ -324,35 +287,4 @@ fn compare(
         summary.unchanged += 1;
     }
     None
-}
-
-/// What Accoil refused before is given again as the dead letter that is kept of it: else there would be one more of
-/// them with every run.
-fn set_replays_apart(prepared: &mut Prepared, outstanding: &Outstanding<'_>) {
-    let Prepared { requests, replays, .. } = prepared;
-    requests.retain(|request| {
-        let dead = request.fingerprints.iter().find_map(|one| Some((outstanding.dead_letter(one)?, *one)));
-        replays.extend(dead);
-        dead.is_none()
-    });
-}
-
-/// Known by a key of the sync's own: what other sources say of the account is none of its business.
-fn with_own_key(mut request: Request, group: &str) -> Request {
-    let content = request.fingerprints.first().map_or(0, |one| one.content);
-    let key =
-        Fingerprint::new(&[request.destination.as_bytes(), SOURCE.as_bytes(), group.as_bytes()], &[]).key;
-    request.fingerprints = vec![Fingerprint { key, content }];
-    request
-}
-
-fn change(named: &Named, request: &Request) -> Change {
-    Change {
-        named: named.clone(),
-        to: request.destination.to_string(),
-        method: "POST".to_owned(),
-        path: request.path.to_owned(),
-        body: serde_json::from_slice(&request.body).unwrap_or_default(),
-        before: None,
-    }
 }

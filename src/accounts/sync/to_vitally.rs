@@ -11,12 +11,13 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::matching::Matching;
 use super::report::{Change, Direction, Named, Problem, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
 use super::traits::{self, Difference};
 use super::written::{Written, WrittenError};
-use crate::accounts::accoil::{self, Expand, Found, GetError, Lookup, Query};
-use crate::accounts::vitally::{Account, Changes, Client, VitallyError, account_path};
+use crate::accounts::accoil::{self, Found, GetError, Lookup, Query};
+use crate::accounts::vitally::{Changes, Client, VitallyError, account_path};
 
 const DIRECTION: Direction = Direction::AccoilToVitally;
 /// Accounts seen to at once (`facts/vitally.md` 11).
@@ -25,18 +26,6 @@ const CONCURRENCY: usize = 4;
 const GRACE: Duration = Duration::from_secs(5);
 /// Failures in a row that mean that one of the two systems is in trouble, not the account.
 const TROUBLE: usize = 20;
-
-/// How an account is matched and what is written of it.
-#[derive(Debug, Clone)]
-pub struct Matching {
-    /// Accoil's `match_type`.
-    pub kind: String,
-    /// `externalId`, `name`, or `traits.KEY`.
-    pub value: String,
-    /// Stands before each trait's name.
-    pub prefix: String,
-    pub insights: bool,
-}
 
 /// What the sync needs.
 pub(super) struct ToVitally<'a> {
@@ -195,7 +184,7 @@ impl ToVitally<'_> {
             workspace_id: None,
         };
         match self.accoil.get(&query).await {
-            Ok(found) => Ok(self.matching.checked(&found, value)),
+            Ok(found) => Ok(checked(self.matching, &found, value)),
             Err(error) if error.is_not_found() => Ok(Looked::Unknown),
             Err(error) if error.is_refused_token() || matches!(error, GetError::RateLimited { .. }) => {
                 Err(error.into())
@@ -214,68 +203,23 @@ impl Outcome {
     }
 }
 
+/// Sure that it is the account that was asked for, and one with scores.
+fn checked(matching: &Matching, found: &Found, asked: &str) -> Looked {
+    if !matching.is_it(&found.account, asked) {
+        let why = "Accoil answered with another account than the one asked for";
+        return Looked::Failed(Outcome::of_account(why.to_owned()));
+    }
+    match serde_json::from_str::<Value>(&found.body) {
+        Ok(body) if body.get("metrics").is_some_and(Value::is_object) => Looked::Account(body),
+        _ => Looked::Skipped("Accoil has no metrics of it yet".to_owned()),
+    }
+}
+
 enum Looked {
     Account(Value),
     Unknown,
     Skipped(String),
     Failed(Outcome),
-}
-
-impl Matching {
-    /// By what Accoil is asked for the account.
-    fn value_of(&self, account: &Account) -> Result<String, String> {
-        let value = match self.value.as_str() {
-            "externalId" => account.external_id.clone(),
-            "name" => account.name.clone(),
-            path => match path.strip_prefix("traits.").and_then(|key| account.traits.get(key)) {
-                Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
-                Some(Value::Number(number)) => Some(number.to_string()),
-                _ => None,
-            },
-        };
-        value.ok_or_else(|| format!("it has no {}", self.value))
-    }
-
-    /// Whether Accoil's answer shows by itself what it was asked by.
-    fn is_shown(&self) -> bool {
-        ["tracking_id", "domain", "name"].contains(&self.kind.as_str())
-    }
-
-    fn expand(&self) -> Expand {
-        Expand { segments: true, insights: self.insights, traits: !self.is_shown() }
-    }
-
-    /// The traits that may be written; the others need not stay in memory.
-    fn with_prefix(&self, traits: Map<String, Value>) -> Map<String, Value> {
-        traits.into_iter().filter(|(name, _)| name.starts_with(&self.prefix)).collect()
-    }
-
-    /// Sure that it is the account that was asked for, and one with scores.
-    fn checked(&self, found: &Found, asked: &str) -> Looked {
-        if !self.is_it(&found.account, asked) {
-            let why = "Accoil answered with another account than the one asked for";
-            return Looked::Failed(Outcome::of_account(why.to_owned()));
-        }
-        match serde_json::from_str::<Value>(&found.body) {
-            Ok(body) if body.get("metrics").is_some_and(Value::is_object) => Looked::Account(body),
-            _ => Looked::Skipped("Accoil has no metrics of it yet".to_owned()),
-        }
-    }
-
-    fn is_it(&self, account: &accoil::Account, asked: &str) -> bool {
-        let is_asked = |answered: &Option<String>| answered.as_deref() == Some(asked);
-        match self.kind.as_str() {
-            "tracking_id" => is_asked(&account.tracking_id),
-            "name" => is_asked(&account.name),
-            "domain" => account.domain.as_ref().is_some_and(|domain| domain.eq_ignore_ascii_case(asked)),
-            // Whether it is among the traits is not documented; if it is, it must be the same.
-            kind => match account.traits.as_ref().and_then(|traits| traits.get(kind)) {
-                Some(Value::String(text)) => text == asked,
-                Some(Value::Number(number)) => number.to_string() == asked,
-                _ => true,
-            },
-        }
-    }
 }
 
 fn change(named: &Named, path: String, difference: &Difference) -> Change {
