@@ -1,6 +1,7 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -13,7 +14,7 @@ use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Shown, Writer};
-use super::{AcceptError, Options, Receipt, Settlement, Submission};
+use super::{AcceptError, Options, Place, Receipt, Settlement, Submission};
 use crate::accoil::Fingerprint;
 
 /// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
@@ -43,7 +44,7 @@ pub struct Outbox {
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
-    was_killed: bool,
+    is_in_doubt: Arc<AtomicBool>,
 }
 
 impl Outbox {
@@ -53,7 +54,7 @@ impl Outbox {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let store = Store::open(path)?;
-        let was_killed = store.lock.was_killed;
+        let is_in_doubt = Arc::clone(&store.lock.is_in_doubt);
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
@@ -75,13 +76,20 @@ impl Outbox {
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             thread: Arc::new(Mutex::new(Some(thread))),
-            was_killed,
+            is_in_doubt,
         })
     }
 
-    /// Whether its last owner was killed: calls that were in flight then may have been carried out.
-    pub const fn was_killed(&self) -> bool {
-        self.was_killed
+    /// Whether some of the calls that wait may have been carried out: their answers were not recorded when a process
+    /// that had this outbox ended.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Says so of this process's own calls, or, when they have been looked at, no longer of those before it. What is
+    /// still in doubt when the outbox is closed is so for its next owner.
+    pub fn set_in_doubt(&self, is_in_doubt: bool) {
+        self.is_in_doubt.store(is_in_doubt, Ordering::Relaxed);
     }
 
     /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
@@ -143,9 +151,7 @@ impl Outbox {
 
     /// Requests of a source that wait, in order, for any destination. Reads all that waits, a chunk at a time.
     pub async fn waiting_of(&self, source: &str) -> Result<Vec<Job>, ReadError> {
-        let name = source.to_owned();
-        let parked = self.read(move |reader| sqlite::parked_of_source(reader, &name)).await?;
-        let mut waiting: Vec<Job> = parked.into_iter().map(|parked| parked.job).collect();
+        let mut waiting = Vec::new();
         let mut cursor = 0;
         while let Some(chunk) = self.read(move |reader| sqlite::after(reader, cursor)).await? {
             cursor = chunk.id;
@@ -154,7 +160,13 @@ impl Outbox {
                 job
             }));
         }
-        waiting.sort_by_key(|job| job.place.order());
+        // After the chunks, from which it may come meanwhile: then it is here twice, never not at all.
+        let name = source.to_owned();
+        let parked = self.read(move |reader| sqlite::parked_of_source(reader, &name)).await?;
+        waiting.extend(parked.into_iter().map(|parked| parked.job));
+        // The parked one of two is where it now is.
+        waiting.sort_by_key(|job| (job.place.order(), matches!(job.place, Place::Chunk { .. })));
+        waiting.dedup_by_key(|job| job.place.order());
         Ok(waiting)
     }
 

@@ -1,10 +1,10 @@
 //! Where the owner of an outbox can be asked: written into its lock file, read by commands that find it locked.
 //!
-//! Whoever takes the lock writes over what the last owner said, and empties the file when it gives the lock up: what
-//! is left in it was left by a killed owner.
+//! Whoever takes the lock writes over what the last owner said, and empties the file when it gives the lock up in order:
+//! what is left in it was left by a killed owner.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -17,7 +17,13 @@ const MOST_BYTES: u64 = 64;
 
 /// Says where the process that has this outbox can be asked. By its owner alone.
 pub fn announce(path: &Path, address: SocketAddr) -> io::Result<()> {
-    std::fs::write(beside(path, ".lock"), address.to_string())
+    write(&mut OpenOptions::new().write(true).open(beside(path, ".lock"))?, &address.to_string())
+}
+
+/// Over what is there: at no moment is the file empty.
+pub(super) fn write(file: &mut File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 /// What the owner said; `None`: it is a command, or a relay that is only starting.

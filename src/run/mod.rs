@@ -1,9 +1,9 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind, open the outbox, settle what a killed run's syncs had done, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and
-//! let requests finish, stop the syncs beside that, stop handing out calls and let those in flight be answered, close the outbox, and last the
-//! admin API, so that one can watch. Whatever is not done by the deadline stays in the outbox and is done after the
-//! next start.
+//! Start: bind, open the outbox, settle what the syncs of a killed run had done, deliver, then the admin API, then
+//! receive. Stop: readiness off, stop accepting and let requests finish, stop the syncs beside that, stop handing out
+//! calls and let those in flight be answered, close the outbox, and last the admin API, so that one can watch. Whatever
+//! is not done by the deadline stays in the outbox and is done after the next start.
 
 mod build;
 mod error;
@@ -145,6 +145,9 @@ impl Relay {
         // A sync finishes what it has begun at Vitally and leaves the rest to its next run.
         let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
         let delivered = self.delivering.stop(left()).await;
+        if !delivered {
+            self.outbox.set_in_doubt(true);
+        }
         self.outbox.close().await;
         self.administering.stop(left().min(ADMIN_GRACE)).await;
         telemetry::stopped(received && delivered);

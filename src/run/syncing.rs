@@ -60,19 +60,19 @@ async fn written(config: &Config) -> Result<Option<Written>, StartError> {
 /// Settles the calls of a sync that Accoil carried out before the last owner of the outbox was killed. Before anything is
 /// delivered. With several destinations nobody knows which of them it is whose accounts are read.
 pub(super) async fn confirm(config: &Config, outbox: &Outbox, setup: &Setup) {
-    let (Some(client), Some(_), [destination]) = (&setup.accoil, &setup.vitally, &*config.destinations)
-    else {
-        return;
-    };
-    if !outbox.was_killed() {
-        return;
+    if let (Some(client), Some(_), [destination]) = (&setup.accoil, &setup.vitally, &*config.destinations)
+        && outbox.is_in_doubt()
+    {
+        match sync::confirm(outbox, &destination.name, client).await {
+            Ok(0) => {}
+            Ok(calls) => telemetry::confirmed(calls),
+            // They are made once more: that is what is promised.
+            Err(error) => {
+                tracing::warn!(error.message = %error, "the syncs' waiting calls could not be read");
+            }
+        }
     }
-    match sync::confirm(outbox, &destination.name, client).await {
-        Ok(0) => {}
-        Ok(calls) => telemetry::confirmed(calls),
-        // They are made once more: that is what is promised.
-        Err(error) => tracing::warn!(error.message = %error, "the syncs' waiting calls could not be read"),
-    }
+    outbox.set_in_doubt(false);
 }
 
 /// Those that Vitally's accounts go to, with the one mapping for that.
@@ -124,7 +124,9 @@ impl SyncsAlone {
     /// Tells a run to end; what it has begun is finished.
     pub async fn stop(self) {
         self.syncing.stop(STOP).await;
-        self.delivering.stop(STOP).await;
+        if !self.delivering.stop(STOP).await {
+            self.outbox.set_in_doubt(true);
+        }
         self.outbox.close().await;
     }
 

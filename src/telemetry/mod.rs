@@ -108,14 +108,13 @@ pub fn synced(summary: &Summary) {
             "a sync has ended"
         );
     } else {
-        let reason = summary.ended.as_deref().or(summary.failed.first().map(|first| first.reason.as_str()));
         tracing::error!(
             sync.direction = direction,
             sync.accounts = summary.accounts,
             sync.written = summary.written,
             sync.failed = failed,
-            error.message = reason,
-            "a sync has ended, but not every account was seen to"
+            sync.ended_early = summary.ended.is_some(),
+            "a sync has ended, but not every account was seen to: GET /api/sync has the reasons"
         );
     }
 }

@@ -118,7 +118,7 @@ impl State {
         let told = self.told.filter(|(_, at)| now - *at < limit.window).map_or(own, |(left, _)| left);
         let spare = own.min(told) - limit.units * RESERVE;
         let share = if spare > 0.0 { (HORIZON / spare).min(LONGEST_GAP) } else { LONGEST_GAP };
-        *last + limit.window.mul_f64(share)
+        *last + limit.window.mul_f64(share).min(LONGEST_PAUSE)
     }
 
     fn hear(&mut self, told: &Told, now: Instant) {

@@ -4,9 +4,10 @@
 //! has every trait that the call says, the call need not be made again. Where it is not sure, the call is made. Never
 //! holds up a start for long.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 
@@ -17,6 +18,8 @@ use crate::outbox::{Outbox, ReadError, Settlement};
 
 /// For all of it together; what is not known by then is delivered.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What Accoil shows of traits may be 15 minutes old (`seeds/accoil-get-accounts.txt`); with a margin.
+const SHOWN_LATE: chrono::Duration = chrono::Duration::hours(1);
 /// Accounts asked for at once.
 const CONCURRENCY: usize = 8;
 
@@ -27,6 +30,8 @@ pub async fn confirm(outbox: &Outbox, destination: &str, client: &Client) -> Res
     // Late is no failure: what was not confirmed is delivered.
     let confirming = settle_carried_out(outbox, destination, client, &mut confirmed);
     tokio::time::timeout(PATIENCE, confirming).await.unwrap_or(Ok(()))?;
+    // Else a call that was settled could still be read as one that waits.
+    let _ = tokio::time::timeout(PATIENCE, outbox.flush()).await;
     Ok(confirmed)
 }
 
@@ -39,6 +44,7 @@ async fn settle_carried_out(
     let mut waiting = outbox.waiting_of(SOURCE).await?;
     waiting.retain(|job| job.destination.as_str() == destination);
     leave_only_ones(&mut waiting);
+    leave_changed(outbox, &mut waiting).await?;
     let mut asked = futures_util::stream::iter(waiting)
         .map(async |job| is_carried_out(client, &job).await.then_some(job))
         .buffer_unordered(CONCURRENCY);
@@ -48,7 +54,17 @@ async fn settle_carried_out(
             outbox.settle(vec![Settlement::Delivered { place: job.place, said: job.fingerprints }]);
         }
     }
-    outbox.flush().await
+    Ok(())
+}
+
+/// Where something else was said a short while ago, what Accoil shows may be older than that.
+async fn leave_changed(outbox: &Outbox, waiting: &mut Vec<Job>) -> Result<(), ReadError> {
+    let keys = waiting.iter().flat_map(|job| &job.fingerprints).map(|one| one.key).collect();
+    let now = Utc::now();
+    let lately = outbox.said_of(keys).await?.into_iter().filter(|(_, at)| now - *at < SHOWN_LATE);
+    let lately: HashSet<u64> = lately.map(|(one, _)| one.key).collect();
+    waiting.retain(|job| !job.fingerprints.iter().any(|one| lately.contains(&one.key)));
+    Ok(())
 }
 
 /// Of several calls about one account the later ones tell what the earlier ones do not: all are made.

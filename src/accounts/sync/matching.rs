@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::accoil::Fingerprint;
 use crate::accounts::accoil::{self, Expand};
 use crate::accounts::vitally::Account;
 
@@ -18,6 +19,12 @@ pub struct Matching {
 }
 
 impl Matching {
+    /// The same for the same settings: a run that was broken off under others is begun anew.
+    pub(super) fn settings(&self) -> u64 {
+        let [kind, value, prefix] = [&self.kind, &self.value, &self.prefix].map(String::as_bytes);
+        Fingerprint::new(&[kind, value, prefix, &[u8::from(self.insights)]], &[]).key
+    }
+
     /// By what Accoil is asked for the account.
     pub(super) fn value_of(&self, account: &Account) -> Result<String, String> {
         let value = match self.value.as_str() {

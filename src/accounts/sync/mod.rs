@@ -1,6 +1,6 @@
 //! The two syncs: Vitally's accounts to Accoil as group calls, Accoil's scores to Vitally as traits.
 //!
-//! [`Syncs::run`] is the one door, for commands, for the admin API and for the schedule; one run at a time, whichever
+//! [`Syncs::start`] is the one door, for commands and for the admin API; one run at a time, whichever
 //! way. Each run reads all of Vitally's accounts, writes only what differs, and tells of it by [`Report`]s.
 
 mod confirm;
@@ -129,11 +129,13 @@ impl Syncs {
         let turn = if dry_run { None } else { Some(take()?) };
         let (listener, reports) = mpsc::channel(WAITING_REPORTS);
         let (syncs, reporting) = (self.clone(), Reports::to(listener, dry_run));
+        let stop = self.0.tasks.stop_signal();
         self.0.tasks.spawn("sync", async move {
             let running = syncs.run(direction, dry_run, &reporting, turn);
             tokio::select! {
-                _ = running => {}
+                () = running => {}
                 () = reporting.unheard(), if dry_run => {}
+                () = stop.cancelled(), if dry_run => {}
             }
         });
         Ok(reports)
@@ -149,27 +151,34 @@ impl Syncs {
         self.0.running.available_permits() == 0
     }
 
-    /// True if every account was seen to, failed ones included. `turn` is given back before the last report.
+    /// `turn` is given back before the last report.
     async fn run(
         &self,
         direction: Direction,
         dry_run: bool,
         reports: &Reports,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> bool {
+    ) {
         let mut summary = Summary::new(direction, dry_run);
         summary.ended = match direction {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
             Direction::AccoilToVitally => self.to_vitally(reports, &mut summary).await,
         };
         summary.at = Utc::now();
-        let is_whole = summary.ended.is_none();
         if !dry_run {
+            if summary.ended.is_none() {
+                summary.ended = self.note_end(direction).await;
+            }
             self.remember(&summary).await;
         }
         drop(turn);
         reports.conclude(summary).await;
-        is_whole
+    }
+
+    /// Why it could not be noted, if so.
+    async fn note_end(&self, direction: Direction) -> Option<String> {
+        let written = self.0.setup.written.as_ref()?;
+        written.end(direction, Utc::now()).await.err().map(|error| error.to_string())
     }
 
     async fn to_accoil(&self, reports: &Reports, summary: &mut Summary) -> Option<String> {
@@ -208,11 +217,6 @@ impl Syncs {
 
     async fn remember(&self, summary: &Summary) {
         telemetry::synced(summary);
-        if let Some(written) = self.0.setup.written.as_ref().filter(|_| summary.ended.is_none())
-            && let Err(error) = written.end(summary.direction, Utc::now()).await
-        {
-            tracing::error!(error.message = %error, "the end of a sync could not be noted");
-        }
         let mut last = self.0.last.lock().await;
         last.retain(|before| before.direction != summary.direction);
         last.push(Arc::new(summary.clone()));

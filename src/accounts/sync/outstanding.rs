@@ -63,8 +63,8 @@ pub(super) struct Outstanding<'a> {
     calls: HashMap<u64, (u64, String)>,
     /// By group id.
     accounts: HashMap<String, Account>,
-    /// The dead letters of earlier runs, by what they say.
-    dead: HashMap<(u64, u64), i64>,
+    /// The dead letters that there are, by the key of what they say.
+    dead: HashMap<u64, Vec<i64>>,
     /// Dead letters up to this id have been looked at.
     last_dead: i64,
     progressed_at: Instant,
@@ -78,8 +78,10 @@ impl<'a> Outstanding<'a> {
     ) -> Result<Self, ReadError> {
         let newest = outbox.dead_letters(1).await?;
         let last_dead = newest.first().map_or(0, |letter| letter.id);
-        let dead = outbox.dead_of(SOURCE).await?.into_iter().map(|(id, one)| ((one.key, one.content), id));
-        let dead = dead.collect();
+        let mut dead: HashMap<u64, Vec<i64>> = HashMap::new();
+        for (id, one) in outbox.dead_of(SOURCE).await? {
+            dead.entry(one.key).or_default().push(id);
+        }
         let (calls, accounts, now) = (HashMap::new(), HashMap::new(), Instant::now());
         Ok(Self { outbox, statuses, calls, accounts, dead, last_dead, progressed_at: now, doubted_at: now })
     }
@@ -94,9 +96,9 @@ impl<'a> Outstanding<'a> {
         self.calls.get(&key).map(|(content, _)| *content)
     }
 
-    /// The dead letter that says just this.
-    pub(super) fn dead_letter(&self, call: &Fingerprint) -> Option<i64> {
-        self.dead.get(&(call.key, call.content)).copied()
+    /// The dead letters in whose place this call comes; they are not given twice.
+    pub(super) fn take_dead_letters(&mut self, call: &Fingerprint) -> Vec<i64> {
+        self.dead.remove(&call.key).unwrap_or_default()
     }
 
     /// A call that an earlier run has given to the outbox.
@@ -113,7 +115,8 @@ impl<'a> Outstanding<'a> {
     fn expect(&mut self, call: Fingerprint, group: &str, named: Named, is_new: bool) {
         let account = self.accounts.entry(group.to_owned()).or_default();
         if is_new {
-            (account.is_new, account.is_met) = (true, true);
+            // What became of an earlier call is overtaken.
+            (account.is_new, account.is_met, account.failure) = (true, true, None);
         }
         account.named = named;
         // A later call of the same key stands for both.
@@ -154,6 +157,7 @@ impl<'a> Outstanding<'a> {
             for letter in letters.iter().filter(|letter| letter.source == SOURCE) {
                 let why = letter.attempts.last().map_or("it became a dead letter", |last| &last.reason);
                 for one in &letter.fingerprints {
+                    self.dead.entry(one.key).or_default().push(letter.id);
                     if self.content(one.key) == Some(one.content) {
                         self.close(one.key, Some(format!("{}: {why}", letter.destination)));
                     }
@@ -177,6 +181,7 @@ impl<'a> Outstanding<'a> {
         let waiting = self.outbox.waiting_of(SOURCE).await?;
         let waiting: HashSet<u64> =
             waiting.iter().flat_map(|job| &job.fingerprints).map(|one| one.key).collect();
+        self.find_failed().await?;
         self.find_delivered().await?;
         let lost: Vec<u64> = self.calls.keys().copied().filter(|key| !waiting.contains(key)).collect();
         for key in lost {

@@ -22,21 +22,16 @@ impl Syncs {
 
     async fn repeat(self, direction: Direction, every: Duration) {
         let stop = self.0.tasks.stop_signal();
-        loop {
+        let mut wait = self.first_wait(direction, every).await;
+        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            let turn = stop.run_until_cancelled(Arc::clone(&self.0.running).acquire_owned()).await;
+            let Some(Ok(turn)) = turn else { return };
             // One that was begun by hand meanwhile counts.
-            let wait = self.first_wait(direction, every).await;
+            wait = self.first_wait(direction, every).await;
             if wait.is_zero() {
-                let turn = stop.run_until_cancelled(Arc::clone(&self.0.running).acquire_owned()).await;
-                let Some(Ok(turn)) = turn else { return };
-                let is_whole = self.run(direction, false, &Reports::nowhere(), Some(turn)).await;
-                if is_whole {
-                    continue;
-                }
-            }
-            // A run that ended early is not begun again at once.
-            let wait = if wait.is_zero() { every } else { wait };
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return;
+                self.run(direction, false, &Reports::nowhere(), Some(turn)).await;
+                // However it ended: what is in trouble is not asked again at once.
+                wait = every;
             }
         }
     }

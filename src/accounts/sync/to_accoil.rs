@@ -23,7 +23,7 @@ use crate::accoil::{Destination, Fingerprint};
 use crate::accounts::vitally::{Account, Client};
 use crate::decode::Form;
 use crate::deliver::Status;
-use crate::outbox::{AcceptError, Accepted, ChangeError, Outbox, ReadError, Submission};
+use crate::outbox::{AcceptError, Accepted, ChangeError, Kind, Outbox, ReadError, Submission};
 
 /// Accounts given to the outbox at a time.
 const BATCH: usize = 100;
@@ -63,7 +63,7 @@ pub(super) enum ToAccoilError {
     #[error(transparent)]
     Accept(#[from] AcceptError),
     #[error(transparent)]
-    Replay(#[from] ChangeError),
+    Purge(#[from] ChangeError),
     #[error(transparent)]
     Wait(#[from] WaitError),
     #[error("it was told to stop; what waits stays in the outbox, and the next run goes on with the rest")]
@@ -178,30 +178,23 @@ impl ToAccoil<'_> {
         if changed.is_empty() {
             return Ok(());
         }
-        let (mut accepted, mut replayed, mut given) = (Vec::new(), Vec::new(), Vec::new());
-        for Entry { named, key, mut kept } in changed {
+        let (mut accepted, mut given) = (Vec::new(), Vec::new());
+        for Entry { named, key, kept } in changed {
             let calls = kept.requests.iter().flat_map(|request| &request.fingerprints);
             given.extend(calls.map(|call| (*call, key.clone(), named.clone())));
-            // What Accoil refused before is given again as the dead letter that is kept of it: else there would be one
-            // more of them with every run.
-            kept.requests.retain(|request| {
-                let dead = request.fingerprints.iter().find_map(|one| outstanding.dead_letter(one));
-                replayed.extend(dead);
-                dead.is_none()
-            });
-            if !kept.requests.is_empty() {
-                let original = Bytes::from(kept.original);
-                accepted.push(Accepted { original, message_id: None, requests: kept.requests });
-            }
+            let original = Bytes::from(kept.original);
+            accepted.push(Accepted { original, message_id: None, requests: kept.requests });
         }
-        if !accepted.is_empty() {
-            self.accept(accepted).await?;
-        }
-        if !replayed.is_empty() {
-            self.outbox.replay_dead_letters(replayed).await?;
-        }
+        self.accept(accepted).await?;
+        let mut overtaken = Vec::new();
         for (call, group, named) in given {
+            overtaken.extend(outstanding.take_dead_letters(&call));
             outstanding.expect_new(call, &group, named);
+        }
+        // Else an account that Accoil refuses would have one more dead letter with every run. Those that stay for now are
+        // removed by the next run.
+        if !overtaken.is_empty() {
+            self.outbox.purge(Kind::DeadLetter, overtaken).await?;
         }
         Ok(())
     }

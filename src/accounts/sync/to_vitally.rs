@@ -71,8 +71,11 @@ enum Outcome {
 
 impl ToVitally<'_> {
     pub(super) async fn run(&self, summary: &mut Summary) -> Result<(), ToVitallyError> {
-        let seen =
-            if self.dry_run { HashSet::new() } else { self.written.begin(DIRECTION, Utc::now()).await? };
+        let seen = if self.dry_run {
+            HashSet::new()
+        } else {
+            self.written.begin(DIRECTION, self.matching.settings(), Utc::now()).await?
+        };
         let swept = sweep(
             self.vitally,
             self.reports,
@@ -143,7 +146,7 @@ impl ToVitally<'_> {
         let ours = self.written.ours(id).await?;
         let difference = traits::difference(&entry.kept, wanted, |name, value| ours.holds(name, value));
         if difference.changed.is_empty() {
-            self.seen_to(id, Vec::new()).await?;
+            self.seen_to(id, ours.found(&entry.kept)).await?;
             return Ok(Outcome::Unchanged(difference.warnings));
         }
         let path = match account_path(id) {

@@ -50,8 +50,12 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
     let mut show = Show::new(direction, options.dry_run);
     match SyncsAlone::start(config, direction, options.dry_run).await {
         Ok(alone) => {
-            let outcome = listen_alone(&alone, direction, options.dry_run, &mut show).await;
-            alone.stop().await;
+            let mut signals = Signals::new()?;
+            let outcome = listen_alone(&alone, &mut signals, direction, options.dry_run, &mut show).await;
+            tokio::select! {
+                () = alone.stop() => {}
+                () = signals.next() => {}
+            }
             outcome?;
         }
         Err(StartError::Outbox(OpenError::InUse { path })) => {
@@ -82,24 +86,24 @@ fn check(config: &Config, direction: Direction) -> Result<(), MissingSection> {
 
 async fn listen_alone(
     alone: &SyncsAlone,
+    signals: &mut Signals,
     direction: Direction,
     dry_run: bool,
     show: &mut Show,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
     let reports = alone.syncs.start(direction, dry_run)?;
     let listening = listen(reports, show);
     tokio::pin!(listening);
     tokio::select! {
         heard = &mut listening => return heard,
         () = signals.next() => alone.stop_signal().cancel(),
-        () = alone.broken() => bail!("a part of it failed; see the log"),
+        () = alone.broken() => bail!("a part of it failed, as the log says; what waits is kept, and the next run goes on"),
     }
     // It ends in order and says how far it came; a second signal ends it at once.
     tokio::select! {
         heard = listening => heard,
         () = signals.next() => bail!("ended at once"),
-        () = tokio::time::sleep(STOP) => bail!("it did not end in time"),
+        () = tokio::time::sleep(STOP) => bail!("it did not end in time; what waits is kept, and the next run goes on"),
     }
 }
 

@@ -11,8 +11,9 @@ mod said;
 mod schema;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
@@ -118,14 +119,17 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
-    /// The last owner did not give it up in order.
-    pub(super) was_killed: bool,
+    /// Calls may have been made whose answers were not recorded, by this owner or by one that was killed. Whoever has
+    /// seen to that takes it away; else the file keeps saying so.
+    pub(super) is_in_doubt: Arc<AtomicBool>,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Empty: given up in order. A file that cannot be changed is only taken for that of a killed owner.
-        let _ = self.file.set_len(0);
+        if !self.is_in_doubt.load(Ordering::Relaxed) {
+            // A file that cannot be changed is only taken for that of a killed owner.
+            let _ = self.file.set_len(0);
+        }
         // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
         let _ = self.file.unlock();
     }
@@ -143,8 +147,8 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     }
     let was_killed = file.metadata().map_err(failed)?.len() > 0;
     // Without room on the disk nothing is noted: no reason not to open.
-    let _ = file.set_len(0).and_then(|()| file.write_all(owner::NO_ADDRESS.as_bytes()));
-    Ok(Lock { file, was_killed })
+    let _ = owner::write(&mut file, owner::NO_ADDRESS);
+    Ok(Lock { file, is_in_doubt: Arc::new(AtomicBool::new(was_killed)) })
 }
 
 /// The file whose name is the database's with this ending.

@@ -21,7 +21,7 @@ const SCHEMA: &str = "
 CREATE TABLE traits (account TEXT NOT NULL, name TEXT NOT NULL, value TEXT, intended TEXT, PRIMARY KEY (account, name))
     STRICT, WITHOUT ROWID;
 CREATE TABLE seen_to (direction TEXT NOT NULL, account TEXT NOT NULL, PRIMARY KEY (direction, account)) STRICT, WITHOUT ROWID;
-CREATE TABLE runs (direction TEXT PRIMARY KEY, begun_at INTEGER NOT NULL, ended_at INTEGER) STRICT;
+CREATE TABLE runs (direction TEXT PRIMARY KEY, settings INTEGER NOT NULL, begun_at INTEGER NOT NULL, ended_at INTEGER) STRICT;
 ";
 /// What an older unfinished run has seen to is seen to again.
 const RESUMED_FOR: chrono::Duration = chrono::Duration::hours(6);
@@ -44,13 +44,29 @@ pub struct Written {
     path: Arc<Path>,
 }
 
-/// Values of one account that count as ours: the last one, and one that may have been written.
+/// Values of one account that count as ours.
 #[derive(Debug, Default)]
-pub(super) struct Ours(Vec<(String, Value)>);
+pub(super) struct Ours {
+    /// The last ones.
+    written: Vec<(String, Value)>,
+    /// Those that may have been written.
+    intended: Vec<(String, Value)>,
+}
 
 impl Ours {
     pub(super) fn holds(&self, name: &str, value: &Value) -> bool {
-        self.0.iter().any(|(ours, written)| ours == name && super::traits::is_same(written, value))
+        let holds = |list: &[(String, Value)]| {
+            list.iter().any(|(ours, written)| ours == name && super::traits::is_same(written, value))
+        };
+        holds(&self.written) || holds(&self.intended)
+    }
+
+    /// Of what may have been written that which is there: it was.
+    pub(super) fn found(&self, there: &Map<String, Value>) -> Vec<String> {
+        let is_there = |(name, value): &&(String, Value)| {
+            there.get(name).is_some_and(|there| super::traits::is_same(value, there))
+        };
+        self.intended.iter().filter(is_there).map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -77,13 +93,15 @@ impl Written {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), path: Arc::from(path) })
     }
 
-    /// Begins a run: the accounts that the last one has seen to, if it was broken off not long ago.
+    /// Begins a run: the accounts that the last one has seen to, if it was broken off not long ago and had the same
+    /// settings.
     pub(super) async fn begin(
         &self,
         direction: Direction,
+        settings: u64,
         now: DateTime<Utc>,
     ) -> Result<HashSet<String>, WrittenError> {
-        self.with(move |connection| begin(connection, direction.name(), now)).await
+        self.with(move |connection| begin(connection, direction.name(), settings.cast_signed(), now)).await
     }
 
     /// All accounts have been seen to.
@@ -92,7 +110,7 @@ impl Written {
             let change = connection.transaction()?;
             change.execute("DELETE FROM seen_to WHERE direction = ?1", [direction.name()])?;
             change.execute(
-                "INSERT INTO runs (direction, begun_at, ended_at) VALUES (?1, ?2, ?2)
+                "INSERT INTO runs (direction, settings, begun_at, ended_at) VALUES (?1, 0, ?2, ?2)
                  ON CONFLICT (direction) DO UPDATE SET ended_at = ?2",
                 params![direction.name(), now.timestamp_millis()],
             )?;
@@ -119,14 +137,16 @@ impl Written {
         self.with(move |connection| {
             let mut statement =
                 connection.prepare_cached("SELECT name, value, intended FROM traits WHERE account = ?1")?;
-            let rows = statement.query_map([account], |row| {
-                let name: String = row.get(0)?;
-                let values: [Option<String>; 2] = [row.get(1)?, row.get(2)?];
-                Ok(values.into_iter().flatten().map(move |text| (name.clone(), text)).collect::<Vec<_>>())
-            })?;
-            let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-            let read = |(name, text): (String, String)| Some((name, serde_json::from_str(&text).ok()?));
-            Ok(Ours(rows.into_iter().flatten().filter_map(read).collect()))
+            let rows = statement
+                .query_map([account], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<rusqlite::Result<Vec<(String, Option<String>, Option<String>)>>>()?;
+            let mut ours = Ours::default();
+            for (name, written, intended) in rows {
+                let read = |text: Option<String>| serde_json::from_str(&text?).ok();
+                ours.written.extend(read(written).map(|value| (name.clone(), value)));
+                ours.intended.extend(read(intended).map(|value| (name, value)));
+            }
+            Ok(ours)
         })
         .await
     }
@@ -166,7 +186,8 @@ impl Written {
             for name in &written {
                 change
                     .prepare_cached(
-                        "UPDATE traits SET value = intended, intended = NULL WHERE account = ?1 AND name = ?2",
+                        "UPDATE traits SET value = intended, intended = NULL
+                         WHERE account = ?1 AND name = ?2 AND intended IS NOT NULL",
                     )?
                     .execute([&account, name])?;
             }
@@ -194,30 +215,32 @@ impl Written {
 fn begin(
     connection: &mut Connection,
     direction: &str,
+    settings: i64,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<HashSet<String>> {
     let change = connection.transaction()?;
-    let run = change
-        .query_row("SELECT begun_at, ended_at FROM runs WHERE direction = ?1", [direction], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-        })
-        .optional()?;
     let oldest = (now - RESUMED_FOR).timestamp_millis();
-    if let Some((begun, None)) = run
-        && (oldest..=now.timestamp_millis()).contains(&begun)
-    {
-        let seen = change
+    let is_to_be_resumed = change.query_row(
+        "SELECT count(*) FROM runs WHERE direction = ?1 AND settings = ?2 AND ended_at IS NULL
+         AND begun_at BETWEEN ?3 AND ?4",
+        params![direction, settings, oldest, now.timestamp_millis()],
+        |row| Ok(row.get::<_, i64>(0)? > 0),
+    )?;
+    if is_to_be_resumed {
+        return change
             .prepare("SELECT account FROM seen_to WHERE direction = ?1")?
             .query_map([direction], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        return Ok(seen);
+            .collect();
     }
     change.execute("DELETE FROM seen_to WHERE direction = ?1", [direction])?;
     change.execute(
-        "INSERT INTO runs (direction, begun_at) VALUES (?1, ?2)
-         ON CONFLICT (direction) DO UPDATE SET begun_at = ?2, ended_at = NULL",
-        params![direction, now.timestamp_millis()],
+        "INSERT INTO runs (direction, settings, begun_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (direction) DO UPDATE SET settings = ?2, begun_at = ?3, ended_at = NULL",
+        params![direction, settings, now.timestamp_millis()],
     )?;
     change.commit()?;
     Ok(HashSet::new())
 }
+
+#[cfg(test)]
+mod tests;
