@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::accounts::lenient;
 use crate::accounts::vitally::Account;
+use crate::json::number_text;
 
 /// What travels, beside name and creation.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Carried {
     /// Somebody has said in which unit Vitally has `mrr`.
     pub is_unit_stated: bool,
 }
+
+/// What is made of an account in a way of its own: no trait of that name stands in for it.
+const NAMED: [&str; 5] = ["name", "createdAt", "status", "plan", "mrr"];
 
 /// The event, as JSON in the Segment spec's shape, and what was left out of it.
 pub(super) fn event(
@@ -40,7 +44,7 @@ pub(super) fn event(
     put("status", status(account, carried, now, &mut warnings).map(Value::from));
     put("plan", word(account, &carried.plan_trait, &mut warnings).map(Value::from));
     put("mrr", mrr(account, &mut warnings));
-    for key in &carried.traits {
+    for key in carried.traits.iter().filter(|key| !NAMED.contains(&key.as_str())) {
         put(key, account.traits.get(key).cloned());
     }
     let timestamp = now.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -77,7 +81,7 @@ fn time(text: Option<&str>, name: &str, warnings: &mut Vec<String>) -> Option<Da
 fn word(account: &Account, key: &str, warnings: &mut Vec<String>) -> Option<String> {
     match account.traits.get(key)? {
         Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number_text(number)),
         Value::Null => None,
         _ => {
             warnings.push(format!("the trait {key} is neither text nor a number and was left out"));
@@ -133,7 +137,7 @@ mod tests {
             (r#"{"mrr":" 1200 ","traits":{"plan":7}}"#, r#"{"mrr":1200,"plan":"7"}"#, 0),
             (r#"{"mrr":"a lot","traits":{"plan":null,"seats":null}}"#, "{}", 1),
             (r#"{"mrr":null,"traits":null,"churnedAt":"once"}"#, "{}", 1),
-            (r#"{"traits":{"status":true,"plan":[1]}}"#, r#"{"plan":[1]}"#, 2),
+            (r#"{"traits":{"status":true,"plan":[1]}}"#, "{}", 2),
         ] {
             let account: Account = serde_json::from_str(account).unwrap();
             let now = "2026-01-02T03:04:05Z".parse().unwrap();

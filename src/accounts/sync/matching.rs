@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::accoil::Fingerprint;
 use crate::accounts::accoil::{self, Expand};
 use crate::accounts::vitally::Account;
+use crate::json::number_text;
 
 /// How an account is matched and what is written of it.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Matching {
             "name" => account.name.clone(),
             path => match path.strip_prefix("traits.").and_then(|key| account.traits.get(key)) {
                 Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
-                Some(Value::Number(number)) => Some(number.to_string()),
+                Some(Value::Number(number)) => Some(number_text(number)),
                 _ => None,
             },
         };
@@ -63,7 +64,7 @@ impl Matching {
             // Whether it is among the traits is not documented; if it is, it must be the same.
             kind => match account.traits.as_ref().and_then(|traits| traits.get(kind)) {
                 Some(Value::String(text)) => text == asked,
-                Some(Value::Number(number)) => number.to_string() == asked,
+                Some(Value::Number(number)) => number_text(number) == asked,
                 _ => true,
             },
         }
