@@ -58,25 +58,25 @@ fn unique_names<'a>(section: &str, names: impl Iterator<Item = &'a str>, broken:
 
 fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
     let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    let advice = "add [[destinations]] with a name and an api_key";
+    let add_one = "add [[destinations]] with a name and an api_key";
     if names.is_empty() && !config.sources.is_empty() {
-        broken.push(Broken::new(&["sources"], "there are sources but no destination", advice));
+        broken.push(Broken::new(&["sources"], "there are sources but no destination", add_one));
         return;
     }
     // A destination whose own name could not be read may be the one that is meant.
     if names.contains(&"") {
         return;
     }
-    let lists = config.sources.iter().enumerate();
-    let lists = lists.map(|(index, source)| (format!("sources.{index}"), &source.destinations));
-    let syncs = ("vitally_to_accoil".to_owned(), &config.vitally_to_accoil.destinations);
-    for (section, listed) in lists.chain([syncs]) {
+    let sources = config.sources.iter().enumerate();
+    let sources = sources.map(|(index, source)| (format!("sources.{index}"), &source.destinations));
+    let sync = ("vitally_to_accoil".to_owned(), &config.vitally_to_accoil.destinations);
+    for (section, listed) in sources.chain([sync]) {
         for (place, name) in listed.iter().enumerate() {
             let path = format!("{section}.destinations.{place}");
             if !names.contains(&name.as_str()) {
                 let advice = match nearest(name, names.iter().copied()) {
                     Some(meant) => format!("did you mean {meant:?}?"),
-                    None if names.is_empty() => advice.to_owned(),
+                    None if names.is_empty() => add_one.to_owned(),
                     None => format!("the destinations are {}", names.join(", ")),
                 };
                 broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
