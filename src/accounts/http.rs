@@ -31,7 +31,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 pub enum HttpError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("the call was not made: its address is too long")]
+    #[error("the call was not made: its address is too long (give a shorter id or cursor)")]
     Address,
     /// An answer before asked to wait longer than whoever calls does.
     #[error("the call was not made: none is to be made for another {} s", .left.as_secs().max(1))]

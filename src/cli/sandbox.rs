@@ -4,10 +4,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::{Options, Sandbox};
+
+/// All of them are in memory.
+const MOST_ACCOUNTS: u64 = 1_000_000;
 
 /// Runs a stand-in Accoil that keeps and shows what it is sent, and a stand-in Vitally beside it.
 #[derive(Debug, clap::Args)]
@@ -19,7 +23,8 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = Options::default().keep)]
     pub keep: usize,
     /// How many companies have accounts there, in both
-    #[arg(long, value_name = "NUMBER", default_value_t = Options::default().accounts)]
+    #[arg(long, value_name = "NUMBER", default_value_t = Options::default().accounts,
+        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_ACCOUNTS))]
     pub accounts: usize,
 }
 

@@ -36,7 +36,7 @@ pub enum Accounts {
     Health(Account),
     /// A new one; refused if there is one with this external id
     Create(CreateArgs),
-    /// Change a name, traits or the organization; the rest stays as it is
+    /// Change a name, traits or the organization, or remove the owner; the rest stays as it is
     Update(UpdateArgs),
     /// Destroy one for good
     Delete(DeleteArgs),
@@ -98,7 +98,12 @@ pub struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "organization", "no_organization", "traits"])]
+#[group(
+    id = "change",
+    required = true,
+    multiple = true,
+    args = ["name", "organization", "no_organization", "no_owner", "traits"]
+)]
 pub struct UpdateArgs {
     #[command(flatten)]
     account: Account,
@@ -110,6 +115,9 @@ pub struct UpdateArgs {
     /// Take it out of its organization
     #[arg(long, conflicts_with = "organization")]
     no_organization: bool,
+    /// Leave it without an owner; who owns it is chosen in Vitally's app alone
+    #[arg(long)]
+    no_owner: bool,
     /// A JSON object, merged into the traits that are there; null removes one; - reads it from stdin
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     traits: Option<String>,
@@ -170,7 +178,9 @@ impl Asked {
             Accounts::Update(args) => {
                 let organization =
                     if args.no_organization { Some(None) } else { args.organization.map(Some) };
-                let changes = Changes { name: args.name, traits: traits(args.traits)?, organization };
+                let no_owner = args.no_owner.then_some(());
+                let changes =
+                    Changes { name: args.name, traits: traits(args.traits)?, organization, no_owner };
                 ensure!(!changes.is_empty(), "there is nothing to change: the traits are empty");
                 Self::Update(args.account.id, changes)
             }

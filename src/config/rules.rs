@@ -58,25 +58,29 @@ fn unique_names<'a>(section: &str, names: impl Iterator<Item = &'a str>, broken:
 
 fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
     let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    let add_one = "add [[destinations]] with a name and an api_key";
     if names.is_empty() && !config.sources.is_empty() {
-        let advice = "add [[destinations]] with a name and an api_key";
-        broken.push(Broken::new(&["sources"], "there are sources but no destination", advice));
+        broken.push(Broken::new(&["sources"], "there are sources but no destination", add_one));
         return;
     }
     // A destination whose own name could not be read may be the one that is meant.
     if names.contains(&"") {
         return;
     }
-    for (index, source) in config.sources.iter().enumerate() {
-        for (place, name) in source.destinations.iter().enumerate() {
-            let path = format!("sources.{index}.destinations.{place}");
+    let sources = config.sources.iter().enumerate();
+    let sources = sources.map(|(index, source)| (format!("sources.{index}"), &source.destinations));
+    let sync = ("vitally_to_accoil".to_owned(), &config.vitally_to_accoil.destinations);
+    for (section, listed) in sources.chain([sync]) {
+        for (place, name) in listed.iter().enumerate() {
+            let path = format!("{section}.destinations.{place}");
             if !names.contains(&name.as_str()) {
-                let advice = nearest(name, names.iter().copied()).map_or_else(
-                    || format!("the destinations are {}", names.join(", ")),
-                    |meant| format!("did you mean {meant:?}?"),
-                );
+                let advice = match nearest(name, names.iter().copied()) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None if names.is_empty() => add_one.to_owned(),
+                    None => format!("the destinations are {}", names.join(", ")),
+                };
                 broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
-            } else if source.destinations.iter().take(place).any(|before| before == name)
+            } else if listed.iter().take(place).any(|before| before == name)
                 && names.iter().filter(|one| *one == name).count() == 1
             {
                 let message = format!("the destination {name:?} is named twice");
@@ -86,22 +90,13 @@ fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
     }
 }
 
-/// A scheduled sync has both its ends, and the destinations it names.
+/// A scheduled sync has both its ends.
 fn schedulable(config: &Config, broken: &mut Vec<Broken>) {
-    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    for (place, name) in config.vitally_to_accoil.destinations.iter().enumerate() {
-        if !names.contains(&name.as_str()) && !names.contains(&"") {
-            broken.push(Broken::new(
-                &[&format!("vitally_to_accoil.destinations.{place}")],
-                format!("no destination is called {name:?}"),
-                format!("the destinations are {}", names.join(", ")),
-            ));
-        }
-    }
+    let has_destinations = !config.destinations.is_empty();
     let missing = |section: &str| format!("add [{section}], or leave every out");
     for (key, is_scheduled, section, is_there) in [
         ("vitally_to_accoil.every", config.vitally_to_accoil.every, "vitally", config.vitally.is_some()),
-        ("vitally_to_accoil.every", config.vitally_to_accoil.every, "[destinations]", !names.is_empty()),
+        ("vitally_to_accoil.every", config.vitally_to_accoil.every, "[destinations]", has_destinations),
         ("accoil_to_vitally.every", config.accoil_to_vitally.every, "vitally", config.vitally.is_some()),
         ("accoil_to_vitally.every", config.accoil_to_vitally.every, "accounts", config.accounts.is_some()),
     ] {

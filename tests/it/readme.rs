@@ -74,7 +74,7 @@ fn the_example_configuration_is_valid() {
     assert_eq!((config.sources.len(), config.destinations.len()), (2, 1));
 }
 
-/// Its first example is all that the syncs need, its second goes with it.
+/// Its first example is all that the syncs need; the second, and `every` at the end of the first, make the schedule.
 #[test]
 fn the_configuration_of_accounts_is_valid() {
     let blocks: Vec<String> = ACCOUNTS
@@ -83,7 +83,7 @@ fn the_configuration_of_accounts_is_valid() {
         .map(|rest| rest.split("```").next().unwrap().to_owned())
         .collect();
     let [first, second] = &*blocks else { panic!("two examples expected: {blocks:#?}") };
-    let whole = first.split("[vitally_to_accoil]").next().unwrap().to_owned() + second;
+    let whole = format!("{first}every = \"1h\"\n{second}");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("accoil-relay.toml");
     for (text, is_scheduled) in [(first, false), (&whole, true)] {

@@ -87,7 +87,7 @@ impl GetError {
     pub const fn is_trouble(&self) -> bool {
         match self {
             Self::Unauthorized { .. } | Self::RateLimited { .. } | Self::NotJson { .. } => true,
-            Self::Unexpected { status, .. } => matches!(*status, 401 | 403 | 408 | 500..),
+            Self::Unexpected { status, .. } => matches!(*status, 408 | 500..),
             Self::Http(error) => error.is_trouble(),
             Self::MissingLookup | Self::Query(_) | Self::BadRequest(_) | Self::NotFound(_) => false,
         }

@@ -28,6 +28,9 @@ pub struct Changes {
     /// Vitally's own id of it or its externalId; `Some(None)` takes the account out of its organization.
     #[serde(rename = "organizationId", skip_serializing_if = "Option::is_none")]
     pub organization: Option<Option<String>>,
+    /// Leaves the account without an owner. Who owns it is chosen in Vitally's app alone.
+    #[serde(rename = "accountOwnerId", skip_serializing_if = "Option::is_none")]
+    pub no_owner: Option<()>,
 }
 
 impl Changes {
@@ -52,12 +55,14 @@ mod tests {
         assert_eq!(json!(new), json!({"externalId": "account-101", "name": "Big Corp"}));
         assert_eq!(json!(Changes::default()), json!({}));
         assert!(Changes::default().is_empty());
-        let removed = Changes { organization: Some(None), ..Changes::default() };
-        assert_eq!(json!(removed), json!({"organizationId": null}));
+        let removed = Changes { organization: Some(None), no_owner: Some(()), ..Changes::default() };
+        assert_eq!(json!(removed), json!({"organizationId": null, "accountOwnerId": null}));
+        assert!(!Changes { no_owner: Some(()), ..Changes::default() }.is_empty());
         let changed = Changes {
             name: Some("New Name".into()),
             traits: traits(json!({"hspot.city": "Bern", "gone": null, "n": 100})),
             organization: Some(Some("o1".into())),
+            no_owner: None,
         };
         let sent = json!({"name": "New Name", "organizationId": "o1",
             "traits": {"hspot.city": "Bern", "gone": null, "n": 100}});

@@ -108,7 +108,7 @@ async fn create_an_account_with_every_member_of_the_body() {
 
 #[tokio::test]
 async fn update_sends_only_what_changes_and_null_where_something_goes() {
-    let vitally = Canned::start((0..4).map(|_| said(200, ACCOUNT))).await;
+    let vitally = Canned::start((0..5).map(|_| said(200, ACCOUNT))).await;
     let client = vitally.client();
     let traits = map(json!({"existingTrait": "new value", "newTrait": 100, "gone": null, "a.b": true}));
     for (changes, body) in [
@@ -119,11 +119,12 @@ async fn update_sends_only_what_changes_and_null_where_something_goes() {
             json!({"organizationId": "o1"}),
         ),
         (Changes { organization: Some(None), ..Changes::default() }, json!({"organizationId": null})),
+        (Changes { no_owner: Some(()), ..Changes::default() }, json!({"accountOwnerId": null})),
     ] {
         client.update("e/1", &changes).await.unwrap();
         assert_eq!(vitally.body(), body);
     }
-    assert_eq!(vitally.asked(), ["PUT /resources/accounts/e%2F1"; 4]);
+    assert_eq!(vitally.asked(), ["PUT /resources/accounts/e%2F1"; 5]);
 }
 
 /// What a write answers with is not documented: where it is no account, the account is read.

@@ -88,6 +88,9 @@ async fn one_account_is_read_made_changed_and_destroyed() {
     assert_eq!((code, &out), (0, &line), "{err}");
     let body = r#"{"name":"m","organizationId":null,"traits":{"a.b":null}}"#;
     assert_eq!(vitally.body(), serde_json::from_str::<serde_json::Value>(body).unwrap());
+    let ((code, out, err), vitally) = accounts(vec![found()], &["update", "e1", "--no-owner"], "").await;
+    assert_eq!((code, &out), (0, &line), "{err}");
+    assert_eq!(vitally.body(), serde_json::json!({"accountOwnerId": null}));
 
     let ((code, out, err), vitally) = accounts(vec![said(204, "")], &["delete", "e1", "--yes"], "").await;
     assert_eq!((code, out.as_str(), err.as_str()), (0, "", "deleted\n"));

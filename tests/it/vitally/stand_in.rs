@@ -71,7 +71,7 @@ async fn an_account_with_an_odd_id_is_made_read_changed_and_destroyed() {
         assert_eq!(client.health(id).await.unwrap(), r#"{"healthScore":null}"#);
 
         let traits = map(json!({"gone": null, "new": [true]}));
-        let changes = Changes { name: Some("Small".into()), traits, organization: None };
+        let changes = Changes { name: Some("Small".into()), traits, ..Changes::default() };
         let changed = client.update(id, &changes).await.unwrap().account;
         assert_eq!(changed.traits, map(json!({"a.b": 1, "new": [true]})), "merged, flat, null removes");
         assert_eq!(changed.name.as_deref(), Some("Small"));
@@ -96,6 +96,20 @@ async fn an_organization_is_joined_and_left() {
     };
     assert_eq!(change(None).await.organization_id, None);
     assert_eq!(change(Some(organization)).await.organization_id.as_deref(), Some(organization));
+}
+
+#[tokio::test]
+async fn an_owner_is_removed() {
+    let (served, client) = served(Options::default()).await;
+    served
+        .sandbox
+        .vitally()
+        .set(json!({"id": "v1", "externalId": "e1", "accountOwnerId": "u1", "traits": {}}));
+    let owner = |body: &str| serde_json::from_str::<Value>(body).unwrap()["accountOwnerId"].clone();
+    let renamed = Changes { name: Some("Small".into()), ..Changes::default() };
+    assert_eq!(owner(&client.update("e1", &renamed).await.unwrap().body), "u1");
+    let removed = Changes { no_owner: Some(()), ..Changes::default() };
+    assert_eq!(owner(&client.update("e1", &removed).await.unwrap().body), Value::Null);
 }
 
 /// Carried out, and the answer lost: found again, not made twice. Not carried out: made.
