@@ -84,7 +84,10 @@ async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
     "#);
     assert_eq!(found.account.domain.as_deref(), Some("techcorp.com"));
     assert_eq!(found.account.tracking_id.as_deref(), Some("ext-12345"));
-    assert_eq!(found.account.expansions.unwrap().available, ["traits", "segments", "insights"]);
+    assert!(found.account.other.is_empty(), "{:?}", found.account.other);
+    let expansions = found.account.expansions.unwrap();
+    assert_eq!(expansions.available, ["traits", "segments", "insights"]);
+    assert!(expansions.other.is_empty(), "{expansions:?}");
 
     let odd = r#"{ "zeta": 1.0, "id": 9007199254740993,
         "id": "7", "metrics": null, "Alpha": [ { "b": 1, "a": null } ] }"#;
