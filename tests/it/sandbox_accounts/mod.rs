@@ -157,7 +157,7 @@ async fn the_command_serves_as_many_companies_as_it_is_told() {
     let mut child = sandbox.spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let url = said.find_map(|line| Some(line[line.find("http://")?..line.find("/resources/")?].to_owned()));
-    let url = format!("{}/resources/accounts", url.unwrap_or_default());
+    let url = format!("{}/resources/accounts?status=activeOrChurned", url.unwrap_or_default());
     let answer = try_send(Method::GET, &url, &[("authorization", SECRET)], "").await;
     child.kill().unwrap();
     child.wait().unwrap();
