@@ -162,10 +162,17 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     let temporary = folder.path().to_str().unwrap();
     let said = run(folder.path(), &[("TMPDIR", temporary)], &["demo", "--once"]).await;
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
-    for path in
-        ["/v2/track", "/v2/identify", "/v2/group", "POST /segment", "POST /amplitude", "Every call arrived"]
-    {
-        assert!(said.out.contains(path), "{path}: {}", said.out);
+    for text in [
+        "/v2/track",
+        "/v2/identify",
+        "/v2/group",
+        "POST /segment",
+        "POST /amplitude",
+        "sync vitally-to-accoil",
+        "sync accoil-to-vitally",
+        "Every call arrived",
+    ] {
+        assert!(said.out.contains(text), "{text}: {}", said.out);
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

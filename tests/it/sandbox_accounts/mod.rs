@@ -3,11 +3,15 @@
 mod accoil;
 mod vitally;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use accoil_relay::sandbox::{Fault, Options, Sandbox};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, send, try_send};
+use crate::relay::command;
 use crate::sandbox::Served;
 
 const READ_TOKEN: &str = "Bearer accoil_token";
@@ -143,4 +147,19 @@ async fn the_edges_of_the_account_apis() {
     assert!(index["accounts"].to_string().contains("GET /v1/accounts"));
     assert!(index["vitally"].to_string().contains("/resources/accounts"));
     assert_eq!(sandbox.sandbox.total(), 0, "reads are no events");
+}
+
+/// The flag counts the twelve that are always there.
+#[tokio::test]
+async fn the_command_serves_as_many_companies_as_it_is_told() {
+    let mut sandbox = command();
+    sandbox.args(["sandbox", "--listen", "127.0.0.1:0", "--accounts", "20"]).stderr(Stdio::piped());
+    let mut child = sandbox.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let url = said.find_map(|line| Some(line[line.find("http://")?..line.find("/resources/")?].to_owned()));
+    let url = format!("{}/resources/accounts?status=activeOrChurned", url.unwrap_or_default());
+    let answer = try_send(Method::GET, &url, &[("authorization", SECRET)], "").await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(answer.unwrap().json()["results"].as_array().unwrap().len(), 20);
 }

@@ -87,6 +87,27 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
     assert_eq!(counts(&rest)[0] + written, 10);
 }
 
+/// Nobody sits through an hour: the run ends at once and says when to come back.
+#[tokio::test]
+async fn a_wait_of_an_hour_ends_the_run_and_is_told() {
+    let place = Place::usual().await;
+    for (path, who) in
+        [(LIST.to_owned(), "Vitally"), (place.path("ext-12345"), "Vitally"), (LOOK_UP.to_owned(), "Accoil")]
+    {
+        let retry_after = Some("3600".to_owned());
+        place.fault(Fault { retry_after, ..answer(&path, 429, "{}", 1) });
+        let run = place.sync(&[TO_VITALLY]).await;
+        let ended = run.summary()["ended"].as_str().unwrap_or_default();
+        assert!(run.code == Some(1) && ended.starts_with(who), "{path}: {run:#?}");
+        // Who came after it is told what is left of the hour.
+        assert!(ended.contains("again in 3600 s") || ended.contains("again in 359"), "{path}: {run:#?}");
+        assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(ended), "{run:#?}");
+        assert!(place.sandbox().faults().list().is_empty(), "{path}: it was asked");
+    }
+    assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[3..], [1, 1, 0]);
+    assert_eq!(place.writes().values().map(Vec::len).collect::<Vec<_>>(), [1; 10]);
+}
+
 /// One account that cannot be read or written costs no other; it is tried again by the next run.
 #[tokio::test]
 async fn one_account_that_fails_costs_no_other() {

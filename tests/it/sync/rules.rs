@@ -48,6 +48,18 @@ traits = ["industry", "hspot.city", "not there"]
     assert_eq!(traits("ext-12349")["plan"], json!(null));
 }
 
+/// In which unit Vitally has mrr nobody can see: whoever has not said so is told.
+#[tokio::test]
+async fn mrr_goes_out_with_a_warning_unless_its_unit_is_stated() {
+    for (stated, warnings) in [("", 1), ("[vitally_to_accoil]\nmrr_unit = \"dollars\"\n", 0)] {
+        let run = place(stated).await.sync(&[TO_ACCOIL]).await;
+        let told = super::reasons(run.summary(), "warnings");
+        assert_eq!((run.code, told.len()), (Some(0), warnings), "{stated}: {run:#?}");
+        assert!(told.iter().all(|(_, why)| why.contains("mrr_unit in [vitally_to_accoil]")), "{told:?}");
+        assert_eq!(run.stderr.contains("mrr_unit"), warnings == 1, "{run:#?}");
+    }
+}
+
 /// Found by a trait of Vitally's, written under another prefix, with insights.
 #[tokio::test]
 async fn accoil_to_vitally_matches_and_names_as_configured() {

@@ -128,6 +128,9 @@ async fn a_run_goes_on_without_its_listener() {
     until("the rest", || place.writes().len() == 98).await;
     until("its end", || relay.log().contains("a sync has ended")).await;
     assert_eq!(counts(&get(&relay).await["last"][0]), [98, 0, 0, 1, 1, 0]);
+    let metrics = send(Method::GET, &relay.admin_url("/metrics"), &[], "").await;
+    let line = "accoil_relay_sync_accounts{direction=\"accoil-to-vitally\",outcome=\"written\"} 98\n";
+    assert!(metrics.text().contains(line), "{}", metrics.text());
 }
 
 /// SIGTERM in the middle of a run: in time, though what Accoil is asked takes longer; a rerun finishes the rest.

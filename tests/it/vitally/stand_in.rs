@@ -59,6 +59,14 @@ async fn every_account_is_listed_once_whatever_the_page_and_the_order() {
 }
 
 #[tokio::test]
+async fn every_attribute_has_a_field_of_its_own() {
+    let (_served, client) = served(Options::default()).await;
+    let account = client.get("ext-12345").await.unwrap().account;
+    assert_eq!(account.name.as_deref(), Some("TechCorp Solutions"));
+    assert!(account.other.is_empty(), "{:?}", account.other);
+}
+
+#[tokio::test]
 async fn an_account_with_an_odd_id_is_made_read_changed_and_destroyed() {
     let (served, client) = served(Options::default()).await;
     for id in ["plain", "a/b", "100%", "%2F", "🏢 é", "a?b#c", "..."] {

@@ -1,57 +1,14 @@
-//! Accoil's accounts read back: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
+//! The client against the sandbox: every lookup, the whole account, and every answer that is none.
 
-use std::path::Path;
 use std::time::Duration;
 
 use accoil_relay::accounts::HttpError;
-use accoil_relay::accounts::accoil::{Client, Found, GetError, Lookup, Query};
-use accoil_relay::sandbox::{Fault, Options};
-use http::Method;
+use accoil_relay::accounts::accoil::{Client, GetError, Query};
+use accoil_relay::sandbox::Fault;
 use secrecy::SecretString;
-use serde_json::{Value, json};
-use tempfile::tempdir;
+use serde_json::json;
 
-use crate::command_line::{Said, run};
-use crate::http::{Answer, send};
-use crate::relay::TestRelay;
-use crate::sandbox::Served;
-
-const TOKEN: &str = "accoil_t0ken-7531";
-const SECTION: &str =
-    "[accounts]\ntoken = 'accoil_t0ken-7531'\nworkspace_id = '13'\nbase_url = '${SANDBOX}'\n";
-const PATH: &str = "/v1/accounts";
-
-async fn served() -> Served {
-    Served::start(Options::default()).await
-}
-
-/// One that does not try again: what is told is what was answered.
-fn client(url: &str) -> Client {
-    Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_most_wait(Duration::ZERO)
-}
-
-fn by_id(id: &str) -> Query {
-    Query { lookup: Some(Lookup::Id(id.to_owned())), ..Query::default() }
-}
-
-fn by(kind: &str, value: &str) -> Query {
-    let lookup = Lookup::Match { kind: kind.to_owned(), value: value.to_owned() };
-    Query { lookup: Some(lookup), ..Query::default() }
-}
-
-fn answering(status: u16, body: &str) -> Fault {
-    Fault {
-        status: Some(status),
-        body: Some(body.to_owned()),
-        path: Some(PATH.to_owned()),
-        ..Fault::default()
-    }
-}
-
-async fn answered(sandbox: &Served, status: u16, body: &str) -> Result<Found, GetError> {
-    sandbox.sandbox.faults().add(answering(status, body)).unwrap();
-    client(&sandbox.url).get(&by_id("456")).await
-}
+use super::{TOKEN, answered, answering, by, by_id, client, served};
 
 /// `workspace_id`, `id`, `match_type` and `match_value` with every common value and with custom traits.
 #[tokio::test]
@@ -127,7 +84,10 @@ async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
     "#);
     assert_eq!(found.account.domain.as_deref(), Some("techcorp.com"));
     assert_eq!(found.account.tracking_id.as_deref(), Some("ext-12345"));
-    assert_eq!(found.account.expansions.unwrap().available, ["traits", "segments", "insights"]);
+    assert!(found.account.other.is_empty(), "{:?}", found.account.other);
+    let expansions = found.account.expansions.unwrap();
+    assert_eq!(expansions.available, ["traits", "segments", "insights"]);
+    assert!(expansions.other.is_empty(), "{expansions:?}");
 
     let odd = r#"{ "zeta": 1.0, "id": 9007199254740993,
         "id": "7", "metrics": null, "Alpha": [ { "b": 1, "a": null } ] }"#;
@@ -296,207 +256,4 @@ async fn odd_ids_arrive_unchanged() {
         }
         assert!(sandbox.sandbox.accounts().remove(id));
     }
-}
-
-async fn get(folder: &Path, sandbox: &str, args: &[&str]) -> Said {
-    let args: Vec<&str> = ["accounts", "get"].iter().chain(args).copied().collect();
-    run(folder, &[("SANDBOX", sandbox)], &args).await
-}
-
-#[tokio::test]
-async fn accounts_get_prints_json_or_a_card() {
-    let (folder, sandbox) = (tempdir().unwrap(), served().await);
-    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
-    let techcorp = ["--match-type", "domain", "--match-value", "techcorp.com"];
-    let said = get(folder.path(), &sandbox.url, &techcorp).await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    let sent = client(&sandbox.url).get(&by("domain", "techcorp.com")).await.unwrap();
-    assert_eq!(said.out, sent.with_age(Duration::ZERO) + "\n");
-    let said = get(folder.path(), &sandbox.url, &["--id", "456", "--workspace-id", "99"]).await;
-    assert!(said.out.contains("workspace_id=99"), "{}", said.out);
-
-    let pretty = [&techcorp[..], &["--expand", "traits,insights", "--pretty"]].concat();
-    let said = get(folder.path(), &sandbox.url, &pretty).await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    insta::assert_snapshot!(said.out, @"
-    TechCorp Solutions
-    Domain                techcorp.com
-    Accoil id             456
-    Tracking id           ext-12345
-    Owner                 Sarah Johnson
-    First seen            2023-01-15
-    Last seen             2025-09-21
-
-    Scores
-      Engagement score      75.5
-      Raw score             2,150
-      Activation rate       85%
-      Active users          12
-      People                18
-      Active people         12
-      Scored events         4,520
-        recently            380
-        scoring profile     95
-
-    Traits
-      employees             198
-      industry              Software
-      intercom_id           intercom-7001
-      salesforce_id         0015g00000AcC01
-
-    Insights
-      TechCorp Solutions is highly engaged: most of its people were active in the last weeks. Usage
-      grows in the Austin team. Recommendation: ask for a reference, and propose the next plan at
-      renewal.
-    ");
-}
-
-/// 1 for what Accoil says, 2 for how it was called, 78 for what is configured; stdout stays empty.
-#[tokio::test]
-async fn accounts_get_says_what_is_wrong() {
-    let (folder, sandbox) = (tempdir().unwrap(), served().await);
-    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
-    let cases: [(&[&str], i32, &str); 9] = [
-        (&[], 2, "--id <ID>|--match-type <TRAIT>"),
-        (&["--match-type", "domain"], 2, "--match-value <VALUE>"),
-        (&["--match-value", "techcorp.com"], 2, "--match-type <TRAIT>"),
-        (&["--id", "456", "--match-type", "domain", "--match-value", "a"], 2, "cannot be used with"),
-        (&["--id", ""], 2, "--id"),
-        (&["--id", "456", "--expand", "trait"], 2, "did you mean traits?"),
-        (&["--id", "0"], 1, "Accoil has no such account"),
-        (&["--id", &"x".repeat(2049)], 1, "id has more than 2048 bytes"),
-        (
-            &["--id", "456", "--config", "other.toml"],
-            78,
-            "no [accounts], which this needs: add it, with token",
-        ),
-    ];
-    std::fs::write(folder.path().join("other.toml"), "[[destinations]]\nname = 'a'\napi_key = 'k'\n")
-        .unwrap();
-    for (args, code, text) in cases {
-        let said = get(folder.path(), &sandbox.url, args).await;
-        assert_eq!(said.code, code, "{args:?}: {}", said.err);
-        assert!(said.err.contains(text) && said.out.is_empty(), "{args:?}: {} {}", said.err, said.out);
-        assert!(!said.err.contains("7531"), "{args:?}: {}", said.err);
-    }
-    let said = get(folder.path(), "http://127.0.0.1:1", &["--id", "456"]).await;
-    assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
-}
-
-#[tokio::test]
-async fn test_connection_asks_whether_the_token_is_taken() {
-    let (folder, sandbox) = (tempdir().unwrap(), served().await);
-    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
-    let test = async || run(folder.path(), &[("SANDBOX", &sandbox.url)], &["test-connection"]).await;
-    let said = test().await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
-    assert!(
-        said.out.starts_with("ok  [accounts]  http://") && said.out.contains("the token is taken"),
-        "{}",
-        said.out
-    );
-    let refused =
-        r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
-    sandbox.sandbox.faults().add(answering(401, refused)).unwrap();
-    let said = test().await;
-    assert!(
-        said.code == 1 && said.out.contains("FAILED") && said.out.contains("refuses the API token"),
-        "{}",
-        said.out
-    );
-}
-
-async fn ask(relay: &TestRelay, query: &str) -> Answer {
-    let url = format!("http://{}/api/accounts{query}", relay.relay.admin_address);
-    send(Method::GET, &url, &[], "").await
-}
-
-#[tokio::test]
-async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
-    let relay = TestRelay::start(SECTION).await;
-    let query = "?workspace_id=13&match_type=domain&match_value=techcorp.com&expand=insights,traits";
-    let first = ask(&relay, query).await;
-    assert_eq!((first.status.as_u16(), first.header("age")), (200, "0"));
-    assert_eq!(first.header("cache-control"), "private, max-age=900");
-    assert_eq!(first.header("content-type"), "application/json");
-    let account = first.json();
-    assert_eq!((&account["age"], &account["metrics"]["raw_score"]), (&json!(0), &json!(2150)));
-    // The same account, whatever the order; without a workspace_id that of the configuration.
-    let again = ask(&relay, "?expand=traits,insights&match_value=techcorp.com&match_type=domain").await;
-    let mut same = again.json();
-    same["age"] = json!(0);
-    assert_eq!(same, account);
-    assert_eq!(relay.sandbox.accounts().reads(), 1);
-    assert_eq!(ask(&relay, "?id=456").await.header("cache-control"), "private, max-age=600");
-    assert_eq!(relay.sandbox.accounts().reads(), 2);
-    relay.stop().await;
-}
-
-/// After a 429 that asks for longer than a person waits, no call is made before that time; what is held is told.
-#[tokio::test]
-async fn the_admin_api_leaves_accoil_alone_as_long_as_it_asks() {
-    let relay = TestRelay::start(SECTION).await;
-    assert_eq!(ask(&relay, "?id=456").await.status, 200);
-    let fault = Fault { retry_after: Some("60".to_owned()), ..answering(429, "") };
-    relay.sandbox.faults().add(fault).unwrap();
-    for query in ["?id=457", "?id=457", "?id=458"] {
-        let answer = ask(&relay, query).await;
-        let body: Value = answer.json();
-        assert_eq!((answer.status.as_u16(), &body["code"]), (503, &json!("accoil_rate_limited")), "{body}");
-        assert!(body["error"].as_str().unwrap().contains("takes no more requests just now"), "{body}");
-        let after: u64 = answer.header("retry-after").parse().unwrap();
-        assert!((1..=60).contains(&after), "{after}");
-    }
-    assert_eq!(relay.sandbox.accounts().reads(), 1, "the one that was refused is not counted as a read");
-    assert_eq!(ask(&relay, "?id=456").await.status, 200);
-    relay.stop().await;
-}
-
-/// Each error with its code; none is to be kept, and Accoil's 401 is not the caller's.
-#[tokio::test]
-async fn the_admin_api_says_what_is_wrong() {
-    let relay = TestRelay::start(SECTION).await;
-    let refused =
-        r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
-    let odd = r#"{"error":{"message":"No such workspace","status":"bad_request","code":"bad_request"}}"#;
-    let with = |status: u16, body: &str| Some(answering(status, body));
-    for (query, fault, status, code, text) in [
-        ("", None, 400, "missing_lookup_parameter", "give its id"),
-        ("?id=&match_type=%20&expand=traits", None, 400, "missing_lookup_parameter", "give its id"),
-        ("?match_typ=domain", None, 400, "invalid_parameter", "\"match_typ\", did you mean match_type?"),
-        ("?id=1&id=2", None, 400, "invalid_parameter", "id is given twice"),
-        ("?id=1&match_type=domain", None, 400, "invalid_parameter", "both id and match_type"),
-        ("?match_type=domain", None, 400, "invalid_parameter", "without match_value"),
-        ("?match_value=techcorp.com", None, 400, "invalid_parameter", "without match_type"),
-        ("?id=1&expand=segment", None, 400, "invalid_parameter", "did you mean segments?"),
-        ("?id=0", None, 404, "not_found", "no such account"),
-        ("?id=456", with(400, odd), 400, "accoil_bad_request", "No such workspace"),
-        ("?id=456", with(401, refused), 502, "accoil_unauthorized", "accounts.token"),
-        ("?id=456", with(404, "<html>"), 502, "accoil_unexpected", "not JSON"),
-    ] {
-        if let Some(fault) = fault {
-            relay.sandbox.faults().add(fault).unwrap();
-        }
-        let answer = ask(&relay, query).await;
-        let body: Value = answer.json();
-        assert_eq!(answer.status.as_u16(), status, "{query}: {body}");
-        assert_eq!(body["code"], code, "{query}: {body}");
-        assert!(body["error"].as_str().unwrap().contains(text), "{query}: {body}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{query}");
-        assert_eq!(answer.header("retry-after"), "", "{query}");
-    }
-    // No failure but a 404 is remembered.
-    assert_eq!(ask(&relay, "?id=456").await.status, 200);
-    let reads = relay.sandbox.accounts().reads();
-    assert_eq!(ask(&relay, "?id=0").await.status, 404);
-    assert_eq!(relay.sandbox.accounts().reads(), reads);
-    relay.stop().await;
-
-    let relay = TestRelay::usual().await;
-    let answer = ask(&relay, "?id=456").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("not_configured")));
-    let url = format!("http://{}/api/accounts?id=456", relay.relay.admin_address);
-    let foreign = send(Method::GET, &url, &[("origin", "https://evil.example")], "").await;
-    assert_eq!(foreign.status, 403, "behind the guard");
-    relay.stop().await;
 }
