@@ -23,6 +23,9 @@ const MOST_ERROR: usize = 64 << 10;
 /// Characters of an error.
 const MOST_SHOWN: usize = 500;
 
+const BROKE_OFF: &str =
+    "the connection to it broke off; if it still runs, so does the sync: GET /api/sync tells how it ends";
+
 pub(super) async fn run(
     admin: SocketAddr,
     token: Option<&SecretString>,
@@ -61,17 +64,20 @@ async fn listen(response: Response<Incoming>, show: &mut Show) -> anyhow::Result
         bail!("{}", why.unwrap_or_else(|| format!("it answered {status}")));
     }
     let mut waiting = BytesMut::new();
+    // So much of it has no end of a line: looked through once, however many pieces a line comes in.
+    let mut searched = 0;
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.context("the connection to it broke off; the run goes on in it")?.into_data()
-        {
+        if let Ok(data) = frame.context(BROKE_OFF)?.into_data() {
             waiting.extend_from_slice(&data);
         }
-        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
-            let line = waiting.split_to(end);
+        while let Some(end) = waiting.iter().skip(searched).position(|byte| *byte == b'\n') {
+            let line = waiting.split_to(searched + end);
             waiting.advance(1);
+            searched = 0;
             let report: Report = serde_json::from_slice(&line).context("it is of another version")?;
             show.report(&report)?;
         }
+        searched = waiting.len();
         if waiting.len() > MOST_LINE {
             bail!("it sends a line that is longer than any report");
         }
