@@ -1,3 +1,5 @@
+//! What the headers say, and that no window exceeds a limit: against a server that counts, by a clock that stands still.
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;

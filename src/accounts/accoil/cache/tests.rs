@@ -1,3 +1,5 @@
+//! Who waits for whom, how long an account is fresh, and what is dropped: by a clock that stands still.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::SecretString;

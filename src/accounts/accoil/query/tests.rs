@@ -1,3 +1,5 @@
+//! Which parameters name an account, and the path that they make.
+
 use super::*;
 
 #[test]

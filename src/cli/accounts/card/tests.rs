@@ -1,3 +1,5 @@
+//! The card for odd accounts: whatever comes is readable, and steers no terminal.
+
 use proptest::prelude::*;
 use serde_json::json;
 
