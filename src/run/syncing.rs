@@ -25,8 +25,8 @@ const STOP: Duration = Duration::from_secs(25);
 pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
     let (to_accoil, to_vitally) = (&config.vitally_to_accoil, &config.accoil_to_vitally);
     Ok(Setup {
-        vitally: build::vitally(config)?.map(Arc::new),
-        accoil: build::accoil_client(config)?.map(Arc::new),
+        vitally: build::vitally(config)?,
+        accoil: build::accoil_client(config)?,
         written: written(config).await?,
         destinations: destinations(config)?,
         carried: Carried {

@@ -55,8 +55,8 @@ pub enum SyncError {
 
 /// What the syncs are made of; what is not configured is missing.
 pub struct Setup {
-    pub vitally: Option<Arc<vitally::Client>>,
-    pub accoil: Option<Arc<accoil::Client>>,
+    pub vitally: Option<vitally::Client>,
+    pub accoil: Option<accoil::Client>,
     /// What was written to Vitally; there only if there is a Vitally.
     pub written: Option<Written>,
     /// Those that Vitally's accounts go to, with the mapping for that alone.
@@ -191,7 +191,6 @@ impl Syncs {
             carried: &setup.carried,
             reports,
             stop: &tasks.stop_signal(),
-            is_dry_run: summary.dry_run,
             expects_leftovers: expects_leftovers.load(Ordering::Relaxed),
         };
         let ended = sync.run(summary).await.err();

@@ -48,7 +48,6 @@ pub(super) struct ToAccoil<'a> {
     pub(super) carried: &'a Carried,
     pub(super) reports: &'a Reports,
     pub(super) stop: &'a CancellationToken,
-    pub(super) is_dry_run: bool,
     /// An earlier run may have left calls in the outbox.
     pub(super) expects_leftovers: bool,
 }
@@ -116,9 +115,12 @@ impl ToAccoil<'_> {
             progress.met += batch.len();
             self.batch(batch, outstanding, summary).await?;
             self.tell(&progress, outstanding).await;
-            self.wait_for(MOST_OUTSTANDING, &progress, outstanding).await?;
+            if !summary.dry_run {
+                self.wait_for(MOST_OUTSTANDING, &progress, outstanding).await?;
+            }
         }
-        self.wait_for(0, &progress, outstanding).await
+        // In a dry run nobody delivers what an earlier run has left.
+        if summary.dry_run { Ok(()) } else { self.wait_for(0, &progress, outstanding).await }
     }
 
     /// What is outstanding is not done.
@@ -240,8 +242,7 @@ impl ToAccoil<'_> {
         progress: &Progress,
         outstanding: &mut Outstanding<'_>,
     ) -> Result<(), ToAccoilError> {
-        // In a dry run nobody delivers what an earlier run has left.
-        while !self.is_dry_run && outstanding.len() > most {
+        while outstanding.len() > most {
             let looked = self.stop.run_until_cancelled(outstanding.look()).await;
             looked.ok_or(ToAccoilError::Stopped)??;
             self.tell(progress, outstanding).await;
