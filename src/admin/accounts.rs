@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use std::time::Duration;
 
 use super::{Admin, refusal};
-use crate::accounts::accoil::{Cached, Expand, GetError, HOW_TO_CONFIGURE, Lookup, Query, QueryError};
+use crate::accounts::accoil::{Cached, Expand, GetError, KEYS, Lookup, Query, QueryError};
 use crate::nearest::nearest;
 
 const PARAMETERS: [&str; 5] = ["workspace_id", "id", "match_type", "match_value", "expand"];
@@ -27,8 +27,9 @@ pub(super) async fn get(State(admin): State<Admin>, RawQuery(raw): RawQuery) -> 
 
 async fn answer(admin: &Admin, raw: &str) -> Response {
     let Some(cache) = &admin.0.accounts else {
-        let error =
-            format!("the configuration has no section [accounts]: {HOW_TO_CONFIGURE}, and start again");
+        let error = format!(
+            "the configuration has no [accounts], which this needs: add it, with {KEYS}; then start the relay again"
+        );
         return refusal(StatusCode::NOT_FOUND, "not_configured", &error);
     };
     let query = match read(raw) {

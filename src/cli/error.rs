@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::accounts::accoil;
 use crate::config::Faults;
 use crate::run::StartError;
 
@@ -15,11 +16,7 @@ pub(super) struct MissingSection {
 }
 
 impl MissingSection {
-    pub(super) const ACCOUNTS: Self = Self {
-        section: "accounts",
-        keys: "token (made in Accoil under Settings > Product Settings > API Token), and workspace_id, the number after \
-               /scores/ in the app's address",
-    };
+    pub(super) const ACCOUNTS: Self = Self { section: "accounts", keys: accoil::KEYS };
     pub(super) const VITALLY: Self = Self {
         section: "vitally",
         keys: "secret (in Vitally under Settings > Integrations > Vitally REST API), and subdomain = \"NAME\", the first \

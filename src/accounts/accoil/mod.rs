@@ -15,6 +15,6 @@ pub use client::{Client, Found};
 pub use error::{GetError, Refusal};
 pub use query::{Expand, Lookup, Query, QueryError};
 
-/// What is to be added where the configuration has no `[accounts]`.
-pub const HOW_TO_CONFIGURE: &str = "add it with token = \"${ACCOIL_API_TOKEN}\", made in Accoil under Settings > Product \
-     Settings > API Token, and workspace_id = \"123\", the number after /scores/ in the app's address";
+/// The keys that `[accounts]` must have, for whoever is told that there is no such section.
+pub const KEYS: &str = "token (made in Accoil under Settings > Product Settings > API Token), and workspace_id, the number \
+                        after /scores/ in the app's address";
