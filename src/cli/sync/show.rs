@@ -76,7 +76,10 @@ impl Show {
         let begun = self.begun;
         match &self.bar {
             Some(bar) => {
-                bar.set_length(of as u64);
+                if bar.length() != Some(of as u64) {
+                    bar.set_length(of as u64);
+                    bar.set_style(style("{msg}  {wide_bar} {pos}/{len}  {per_sec}  {eta} left"));
+                }
                 bar.set_position(done as u64);
                 bar.set_message(self.direction.name());
             }
@@ -92,10 +95,13 @@ impl Show {
     }
 }
 
+/// Nothing but its message until it is known how many accounts there are.
 fn bar() -> ProgressBar {
-    let template = "{msg}  {wide_bar} {pos}/{len}  {per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style)
+    ProgressBar::no_length().with_style(style("{msg}"))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// `, 42/s, about 60 s left`; nothing before there is anything to say.
