@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::build;
 use super::error::{MappingFaults, StartError};
 use crate::accoil::Destination;
-use crate::accounts::sync::{self, Carried, Direction, Matching, Setup, Syncs, Written};
+use crate::accounts::sync::{self, CarriedTraits, Direction, Matching, Setup, Syncs, Written};
 use crate::config::Config;
 use crate::deliver;
 use crate::mapping::Mappings;
@@ -29,7 +29,7 @@ pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
         accoil: build::accoil_client(config)?,
         written: written(config).await?,
         destinations: destinations(config)?,
-        carried: Carried {
+        carried: CarriedTraits {
             plan_trait: to_accoil.plan_trait.clone(),
             status_trait: to_accoil.status_trait.clone(),
             churned_status: to_accoil.churned_status.clone(),

@@ -11,7 +11,7 @@ use crate::json::number_text;
 
 /// What travels, beside name and creation.
 #[derive(Debug, Clone)]
-pub struct Carried {
+pub struct CarriedTraits {
     pub plan_trait: String,
     pub status_trait: String,
     /// The status of an account that has churned.
@@ -29,7 +29,7 @@ const NAMED: [&str; 5] = ["name", "createdAt", "status", "plan", "mrr"];
 pub(super) fn event(
     account: &Account,
     group: &str,
-    carried: &Carried,
+    carried: &CarriedTraits,
     now: DateTime<Utc>,
 ) -> (Value, Vec<String>) {
     let mut warnings = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn event(
 /// Churned, else what the trait says, else on trial while the trial lasts.
 fn status(
     account: &Account,
-    carried: &Carried,
+    carried: &CarriedTraits,
     now: DateTime<Utc>,
     warnings: &mut Vec<String>,
 ) -> Option<String> {
@@ -111,8 +111,8 @@ pub(super) fn time_of(text: &str) -> Option<DateTime<Utc>> {
 mod tests {
     use super::*;
 
-    fn carried() -> Carried {
-        Carried {
+    fn carried() -> CarriedTraits {
+        CarriedTraits {
             plan_trait: "plan".to_owned(),
             status_trait: "status".to_owned(),
             churned_status: "canceled".to_owned(),

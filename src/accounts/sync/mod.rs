@@ -24,10 +24,10 @@ use chrono::Utc;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 pub use confirm::confirm;
-pub use group::Carried;
+pub use group::CarriedTraits;
 pub use matching::Matching;
 use report::Reports;
-pub use report::{Change, Direction, Named, Problem, Report, Summary};
+pub use report::{AccountName, Change, Direction, Problem, Report, Summary};
 use to_accoil::ToAccoil;
 use to_vitally::ToVitally;
 pub use written::{Written, WrittenError};
@@ -61,7 +61,7 @@ pub struct Setup {
     pub written: Option<Written>,
     /// Those that Vitally's accounts go to, with the mapping for that alone.
     pub destinations: Vec<Arc<Destination>>,
-    pub carried: Carried,
+    pub carried: CarriedTraits,
     pub matching: Matching,
     /// From the end of one run to the next, in the order of [`Direction::ALL`]; none: never by itself.
     pub every: [Option<Duration>; 2],

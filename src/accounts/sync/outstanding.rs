@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::SOURCE;
-use super::report::{Named, Problem, Summary};
+use super::report::{AccountName, Problem, Summary};
 use crate::accoil::Fingerprint;
 use crate::deliver::{State, Status};
 use crate::outbox::{Outbox, ReadError};
@@ -46,7 +46,7 @@ pub(super) enum WaitError {
 /// An account that has calls in the outbox.
 #[derive(Debug, Default)]
 struct Account {
-    named: Named,
+    named: AccountName,
     /// Given by this run, not by one before.
     is_new: bool,
     /// It was met in this run's sweep.
@@ -103,16 +103,16 @@ impl<'a> Outstanding<'a> {
 
     /// A call that an earlier run has given to the outbox.
     pub(super) fn expect_old(&mut self, call: Fingerprint, group: &str) {
-        let named = Named { external_id: Some(group.to_owned()), ..Named::default() };
+        let named = AccountName { external_id: Some(group.to_owned()), ..AccountName::default() };
         self.expect(call, group, named, false);
     }
 
     /// A call that was just given to the outbox.
-    pub(super) fn expect_new(&mut self, call: Fingerprint, group: &str, named: Named) {
+    pub(super) fn expect_new(&mut self, call: Fingerprint, group: &str, named: AccountName) {
         self.expect(call, group, named, true);
     }
 
-    fn expect(&mut self, call: Fingerprint, group: &str, named: Named, is_new: bool) {
+    fn expect(&mut self, call: Fingerprint, group: &str, named: AccountName, is_new: bool) {
         let account = self.accounts.entry(group.to_owned()).or_default();
         if is_new {
             // What became of an earlier call is overtaken.
@@ -126,7 +126,7 @@ impl<'a> Outstanding<'a> {
     }
 
     /// The account was met, and what is to be said of it is in the outbox already.
-    pub(super) fn meet(&mut self, group: &str, named: Named) {
+    pub(super) fn meet(&mut self, group: &str, named: AccountName) {
         if let Some(account) = self.accounts.get_mut(group) {
             account.is_met = true;
             account.named = named;

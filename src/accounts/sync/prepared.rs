@@ -7,8 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::SOURCE;
-use super::group::{self, Carried};
-use super::report::{Change, Named};
+use super::group::{self, CarriedTraits};
+use super::report::{AccountName, Change};
 use crate::accoil::{self, Destination, Fingerprint, Request};
 use crate::accounts::vitally::Account;
 use crate::event::{Decoded, Event, SourceKind};
@@ -28,7 +28,7 @@ impl Prepared {
     pub(super) fn new(
         account: &Account,
         destinations: &[Arc<Destination>],
-        carried: &Carried,
+        carried: &CarriedTraits,
         now: DateTime<Utc>,
     ) -> Self {
         let group = account.external_id.as_deref().unwrap_or_default();
@@ -65,7 +65,7 @@ fn with_own_key(mut request: Request, group: &str) -> Request {
 }
 
 /// The call as it is told.
-pub(super) fn change(named: &Named, request: &Request) -> Change {
+pub(super) fn change(named: &AccountName, request: &Request) -> Change {
     Change {
         named: named.clone(),
         to: request.destination.to_string(),

@@ -52,7 +52,7 @@ pub enum Report {
 
 /// By which names an account is known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Named {
+pub struct AccountName {
     /// Vitally's own id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<String>,
@@ -66,7 +66,7 @@ pub struct Named {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     #[serde(flatten)]
-    pub named: Named,
+    pub named: AccountName,
     /// The destination's name, or `vitally`.
     pub to: String,
     pub method: String,
@@ -81,7 +81,7 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     #[serde(flatten)]
-    pub named: Named,
+    pub named: AccountName,
     pub reason: String,
 }
 
@@ -104,7 +104,7 @@ pub struct Summary {
     /// Not for this sync, and why.
     pub skipped: Vec<Problem>,
     /// Accoil does not know them.
-    pub unknown: Vec<Named>,
+    pub unknown: Vec<AccountName>,
     /// Written without something, or not cleared, and why.
     pub warnings: Vec<Problem>,
     pub failed: Vec<Problem>,
@@ -137,11 +137,11 @@ impl Summary {
         self.failed.is_empty() && self.ended.is_none()
     }
 
-    pub(super) fn fail(&mut self, named: Named, reason: impl Into<String>) {
+    pub(super) fn fail(&mut self, named: AccountName, reason: impl Into<String>) {
         self.failed.push(Problem { named, reason: reason.into() });
     }
 
-    pub(super) fn warn(&mut self, named: &Named, reason: impl Into<String>) {
+    pub(super) fn warn(&mut self, named: &AccountName, reason: impl Into<String>) {
         self.warnings.push(Problem { named: named.clone(), reason: reason.into() });
     }
 }

@@ -7,13 +7,13 @@ use std::collections::{HashMap, HashSet};
 
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Named, Problem, Report, Reports};
+use super::report::{AccountName, Problem, Report, Reports};
 use crate::accounts::vitally::{Account, Client, Listing, Pages, VitallyError};
 
 /// One account to be seen to.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
-    pub(super) named: Named,
+    pub(super) named: AccountName,
     /// By which the other side knows it.
     pub(super) key: String,
     /// What the sync keeps of it.
@@ -57,7 +57,8 @@ pub(super) async fn sweep<T>(
     loop {
         let page = stop.run_until_cancelled(pages.next()).await.ok_or(SweepError::Stopped)??;
         let Some(page) = page else { break };
-        let unreadable = || Problem { named: Named::default(), reason: "it is no account object".to_owned() };
+        let unreadable =
+            || Problem { named: AccountName::default(), reason: "it is no account object".to_owned() };
         swept.skipped.extend(std::iter::repeat_with(unreadable).take(page.unreadable));
         for account in page.accounts.into_iter().map(|listed| listed.account) {
             let named = name(&account);
@@ -75,8 +76,8 @@ pub(super) async fn sweep<T>(
     Ok(swept)
 }
 
-pub(super) fn name(account: &Account) -> Named {
-    Named {
+pub(super) fn name(account: &Account) -> AccountName {
+    AccountName {
         account: account.id.clone(),
         external_id: account.external_id.clone(),
         name: account.name.clone(),

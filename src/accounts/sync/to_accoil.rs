@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::SOURCE;
-use super::group::Carried;
+use super::group::CarriedTraits;
 use super::outstanding::{Outstanding, WaitError};
 use super::prepared::{self, Prepared};
-use super::report::{Named, Report, Reports, Summary};
+use super::report::{AccountName, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
 use crate::accoil::{Destination, Fingerprint};
 use crate::accounts::vitally::{Account, Client};
@@ -45,7 +45,7 @@ pub(super) struct ToAccoil<'a> {
     /// With the mapping of Vitally's accounts alone.
     pub(super) destinations: &'a [Arc<Destination>],
     pub(super) statuses: &'a [watch::Receiver<Status>],
-    pub(super) carried: &'a Carried,
+    pub(super) carried: &'a CarriedTraits,
     pub(super) reports: &'a Reports,
     pub(super) stop: &'a CancellationToken,
     /// An earlier run may have left calls in the outbox.
@@ -87,7 +87,7 @@ impl ToAccoil<'_> {
         summary.accounts = swept.accounts();
         summary.skipped = swept.skipped;
         if !self.carried.is_unit_stated && swept.entries.iter().any(|entry| entry.kept.has_mrr) {
-            summary.warn(&Named::default(), UNIT_NOT_STATED);
+            summary.warn(&AccountName::default(), UNIT_NOT_STATED);
         }
         let mut outstanding = Outstanding::new(self.outbox, self.statuses).await?;
         let outcome = self.see_to(swept.entries, &mut outstanding, summary).await;

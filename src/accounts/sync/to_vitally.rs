@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::matching::Matching;
-use super::report::{Change, Direction, Named, Problem, Report, Reports, Summary};
+use super::report::{AccountName, Change, Direction, Problem, Report, Reports, Summary};
 use super::sweep::{Entry, SweepError, sweep};
 use super::traits::{self, Difference};
 use super::written::{Written, WrittenError};
@@ -121,7 +121,7 @@ impl ToVitally<'_> {
         &self,
         entry: Entry<Map<String, Value>>,
         seen: &HashSet<String>,
-    ) -> (Named, Result<Outcome, ToVitallyError>) {
+    ) -> (AccountName, Result<Outcome, ToVitallyError>) {
         let id = entry.named.account.clone().unwrap_or_default();
         if seen.contains(&id) {
             return (entry.named, Ok(Outcome::Resumed));
@@ -136,11 +136,11 @@ impl ToVitally<'_> {
         entry: &Entry<Map<String, Value>>,
     ) -> Result<Outcome, ToVitallyError> {
         let account = match self.look_up(&entry.key).await? {
-            Looked::Account(account) => account,
+            LookUp::Account(account) => account,
             // Not noted as seen to: the run that ends lists every one of them.
-            Looked::Unknown => return Ok(Outcome::Unknown),
-            Looked::Skipped(why) => return Ok(Outcome::Skipped(why)),
-            Looked::Failed(failure) => return Ok(failure),
+            LookUp::Unknown => return Ok(Outcome::Unknown),
+            LookUp::Skipped(why) => return Ok(Outcome::Skipped(why)),
+            LookUp::Failed(failure) => return Ok(failure),
         };
         let wanted = traits::wanted(&account, &self.matching.prefix, self.matching.insights);
         let ours = self.written.ours(id).await?;
@@ -179,7 +179,7 @@ impl ToVitally<'_> {
         if self.dry_run { Ok(()) } else { self.written.seen_to(DIRECTION, id, written).await }
     }
 
-    async fn look_up(&self, value: &str) -> Result<Looked, ToVitallyError> {
+    async fn look_up(&self, value: &str) -> Result<LookUp, ToVitallyError> {
         let kind = self.matching.kind.clone();
         let query = Query {
             lookup: Some(Lookup::Match { kind, value: value.to_owned() }),
@@ -188,13 +188,13 @@ impl ToVitally<'_> {
         };
         match self.accoil.get(&query).await {
             Ok(found) => Ok(checked(self.matching, &found, value)),
-            Err(error) if error.is_not_found() => Ok(Looked::Unknown),
+            Err(error) if error.is_not_found() => Ok(LookUp::Unknown),
             Err(error) if error.is_refused_token() || matches!(error, GetError::RateLimited { .. }) => {
                 Err(error.into())
             }
             Err(error) => {
                 let is_trouble = error.is_trouble();
-                Ok(Looked::Failed(Outcome::Failed { why: error.to_string(), is_trouble }))
+                Ok(LookUp::Failed(Outcome::Failed { why: error.to_string(), is_trouble }))
             }
         }
     }
@@ -207,25 +207,25 @@ impl Outcome {
 }
 
 /// Sure that it is the account that was asked for, and one with scores.
-fn checked(matching: &Matching, found: &Found, asked: &str) -> Looked {
+fn checked(matching: &Matching, found: &Found, asked: &str) -> LookUp {
     if !matching.is_it(&found.account, asked) {
         let why = "Accoil answered with another account than the one asked for";
-        return Looked::Failed(Outcome::of_account(why.to_owned()));
+        return LookUp::Failed(Outcome::of_account(why.to_owned()));
     }
     match serde_json::from_str::<Value>(&found.body) {
-        Ok(body) if body.get("metrics").is_some_and(Value::is_object) => Looked::Account(body),
-        _ => Looked::Skipped("Accoil has no metrics of it yet".to_owned()),
+        Ok(body) if body.get("metrics").is_some_and(Value::is_object) => LookUp::Account(body),
+        _ => LookUp::Skipped("Accoil has no metrics of it yet".to_owned()),
     }
 }
 
-enum Looked {
+enum LookUp {
     Account(Value),
     Unknown,
     Skipped(String),
     Failed(Outcome),
 }
 
-fn change(named: &Named, path: String, difference: &Difference) -> Change {
+fn change(named: &AccountName, path: String, difference: &Difference) -> Change {
     Change {
         named: named.clone(),
         to: "vitally".to_owned(),
@@ -236,7 +236,7 @@ fn change(named: &Named, path: String, difference: &Difference) -> Change {
     }
 }
 
-fn count(summary: &mut Summary, named: Named, outcome: Outcome) {
+fn count(summary: &mut Summary, named: AccountName, outcome: Outcome) {
     let (counted, warnings) = match outcome {
         Outcome::Resumed => (&mut summary.resumed, Vec::new()),
         Outcome::Unchanged(warnings) => (&mut summary.unchanged, warnings),

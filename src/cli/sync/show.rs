@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::say;
 use crate::accounts::plain;
-use crate::accounts::sync::{Direction, Named, Problem, Report, Summary};
+use crate::accounts::sync::{AccountName, Direction, Problem, Report, Summary};
 
 /// Between two plain lines.
 const PACE: Duration = Duration::from_secs(5);
@@ -153,10 +153,14 @@ fn few(lines: &mut Vec<String>, label: &str, told: Vec<String>) {
 fn problem(problem: &Problem) -> String {
     let reason = plain(&problem.reason, MOST_SHOWN);
     // Else it is about the run.
-    if problem.named == Named::default() { reason } else { format!("{}: {reason}", name(&problem.named)) }
+    if problem.named == AccountName::default() {
+        reason
+    } else {
+        format!("{}: {reason}", name(&problem.named))
+    }
 }
 
-fn name(named: &Named) -> String {
+fn name(named: &AccountName) -> String {
     let id = named.external_id.as_ref().or(named.account.as_ref()).map_or("an account", String::as_str);
     let name = named.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     plain(&format!("{id}{name}"), MOST_SHOWN)
