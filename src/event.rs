@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::json::Value;
+use crate::reasons::Reason;
 
 /// Which family of senders a source speaks to (`kind` of a source in the configuration).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,8 +51,8 @@ pub struct Item<'a> {
 pub enum Decoded<'a> {
     /// The events it stands for, in the order in which their calls are to be sent: derived ones first.
     Events(Vec<Event<'a>>),
-    /// Nothing to send, and that is as it should be; counted under this reason.
-    Skipped(&'static str),
+    /// There is nothing to send, and that is right; counted under this reason.
+    Skipped(Reason),
     /// Cannot be delivered; kept as a reject with the reason: what was wrong, where, and what to do.
     Rejected(Violation),
 }
@@ -63,11 +64,20 @@ pub struct Violation {
     pub field: String,
     /// What was wrong with which kind of value, and what to do: never the value itself.
     pub reason: String,
+    /// By which it is counted and looked up.
+    pub code: Reason,
 }
 
 impl Violation {
+    /// Counted as [`Reason::Rejected`] unless [`Self::coded`] names a closer one.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self { field: field.into(), reason: reason.into(), code: Reason::Rejected }
+    }
+
+    /// The same, counted under this reason.
+    #[must_use]
+    pub fn coded(self, code: Reason) -> Self {
+        Self { code, ..self }
     }
 }
 

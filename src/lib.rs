@@ -11,11 +11,13 @@
 //!
 //! Beside the stream: [`accounts`] reads Accoil's scores and keeps Vitally in step, [`admin`] is the operators' API,
 //! [`sandbox`] stands in for Accoil and Vitally, [`config`] says what runs, [`run`] puts it together and stops it in
-//! order, [`cli`] has a file a command, [`telemetry`] holds every log field and metric name.
+//! order, [`cli`] has a file a command, [`telemetry`] holds every log field, [`reasons`] the catalogue of why
+//! something was refused, skipped, changed, delayed or given up.
 
 pub mod event;
 pub mod json;
 pub mod nearest;
+pub mod reasons;
 pub mod tasks;
 
 pub mod receive;

@@ -8,9 +8,7 @@ use super::{Fingerprint, Request, segment, v2};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::json::Value;
 use crate::mapping::{Fault, Mapping, Mappings, Payload};
-
-/// Why an event is not for a destination at all.
-pub(super) const SWITCHED_OFF: &str = "the event's `integrations` switches this destination off";
+use crate::reasons::Reason;
 
 /// A destination as this stage needs it.
 pub struct Destination {
@@ -31,7 +29,7 @@ pub(super) enum Encoded {
         body: Body,
     },
     /// Nothing to send, and that is as it should be.
-    Skipped(&'static str),
+    Skipped(Reason),
     Refused(Violation),
 }
 
@@ -51,7 +49,7 @@ impl Destination {
     /// Adds what the event becomes here: a request for each mapping whose trigger holds.
     pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
         if !self.is_wanted(&event.value) {
-            plan.skip(SWITCHED_OFF);
+            plan.skip(Reason::SkipSwitchedOff);
             return;
         }
         let mut matched = false;
@@ -60,7 +58,7 @@ impl Destination {
             self.map(mapping, event, plan);
         }
         if !matched {
-            plan.skip("no mapping's trigger holds for the event");
+            plan.skip(Reason::SkipNoMapping);
         }
     }
 
@@ -80,7 +78,8 @@ impl Destination {
         let is_blank = |id: &Value<'_>| id.as_str().is_some_and(|id| id.trim().is_empty());
         if !self.strict && payload.get("userId").is_some_and(is_blank) {
             let why = "is blank, which is no user id; send the user's id, or none";
-            return plan.refuse(&mapping.name, vec![Violation::new("userId", why)]);
+            return plan
+                .refuse(&mapping.name, vec![Violation::new("userId", why).coded(Reason::RejectNoUser)]);
         }
         let encoded = match self.dialect {
             Dialect::V2 => v2::encode(action, &payload, self.money),
@@ -96,6 +95,7 @@ impl Destination {
                 let mut request = self.request(mapping, path, user, body.finish());
                 request.fingerprints = fingerprints;
                 request.warnings = warnings(&payload);
+                plan.warned.extend(payload.warnings.iter().map(|warning| warning.code));
                 plan.requests.push(request);
             }
         }

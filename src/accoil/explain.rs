@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::Destination;
-use super::destination::SWITCHED_OFF;
 use crate::event::{Event, SourceKind};
 use crate::mapping;
+use crate::reasons::Reason;
 
 /// One mapping of one destination held against an event.
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ impl Destination {
             let mut explained = mapping.explain(kind, event, self.dialect, self.strict);
             if !wanted {
                 explained.matched = false;
-                explained.unmatched = vec![SWITCHED_OFF.to_owned()];
+                explained.unmatched = vec![Reason::SkipSwitchedOff.to_string()];
                 explained.fields = Vec::new();
             }
             Explanation { destination: &self.name, mapping: explained }

@@ -1,12 +1,12 @@
 //! What one received item becomes at all the destinations of its source.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Destination, Request};
 use crate::event::{Decoded, SourceKind, Violation};
+use crate::reasons::Reason;
 
 /// The outcome of decode, match, map and validate for one item. All empty only for an item without events.
 #[derive(Debug, Default)]
@@ -15,7 +15,9 @@ pub struct Plan {
     pub requests: Vec<Request>,
     pub rejected: Vec<Refusal>,
     /// Why there is nothing to send, if there is nothing to send and nothing was refused.
-    pub skipped: Option<Cow<'static, str>>,
+    pub skipped: Option<Reason>,
+    /// What was left out, replaced or converted in the requests, for counting; mostly empty.
+    pub warned: Vec<Reason>,
 }
 
 /// One reason why one mapping, or every one, refused the event.
@@ -25,6 +27,23 @@ pub struct Refusal {
     pub mapping: Arc<str>,
     pub field: String,
     pub reason: String,
+    /// By which it is counted and looked up.
+    #[serde(skip)]
+    pub code: Reason,
+}
+
+impl Refusal {
+    /// As they are kept with a reject: `[{"mapping","field","reason","code"}]`.
+    pub fn to_json(refusals: &[Self]) -> String {
+        let kept: Vec<_> = refusals
+            .iter()
+            .map(|Self { mapping, field, reason, code }| {
+                serde_json::json!({"mapping": &**mapping, "field": field, "reason": reason, "code": code})
+            })
+            .collect();
+        // Texts only: it cannot fail.
+        serde_json::to_string(&kept).unwrap_or_default()
+    }
 }
 
 /// Runs one decoded item through the destinations of its source.
@@ -48,8 +67,8 @@ pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded
 }
 
 impl Plan {
-    pub(super) fn skip(&mut self, why: &'static str) {
-        self.skipped = Some(Cow::Borrowed(why));
+    pub(super) fn skip(&mut self, why: Reason) {
+        self.skipped = Some(why);
     }
 
     pub(super) fn refuse(&mut self, mapping: &Arc<str>, violations: Vec<Violation>) {
@@ -57,6 +76,7 @@ impl Plan {
             mapping: Arc::clone(mapping),
             field: violation.field,
             reason: violation.reason,
+            code: violation.code,
         }));
     }
 }

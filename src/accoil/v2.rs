@@ -9,18 +9,18 @@ use super::money;
 use crate::event::Violation;
 use crate::json::Value;
 use crate::mapping::{self, Payload};
+use crate::reasons::Reason;
 
 pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
     match action {
         "identify" => identify(payload),
         "group" => group(payload, money),
-        "page" | "screen" if payload.get("event").is_none() => Encoded::Skipped(
-            "the page or screen has no name, category or title by which Accoil could know it",
-        ),
+        "page" | "screen" if payload.get("event").is_none() => Encoded::Skipped(Reason::SkipPage),
         "page" | "screen" if payload.get("userId").is_none() => Encoded::Refused(Violation::new(
             "userId",
             "is missing: Accoil records no view without a user id; identify the user first, or map another field to it",
-        )),
+        )
+        .coded(Reason::RejectNoUser)),
         _ => track(payload, money),
     }
 }

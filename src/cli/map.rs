@@ -17,6 +17,7 @@ use crate::config::{Config, Environment};
 use crate::decode::{self, Context, Form};
 use crate::event::{Decoded, Dialect, SourceKind, Violation};
 use crate::json::Value;
+use crate::reasons::Reason;
 use crate::receive::Source;
 use crate::run;
 
@@ -195,7 +196,7 @@ fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Sho
     Ok(Shown {
         requests: requests.collect::<anyhow::Result<_>>()?,
         rejected: &plan.rejected,
-        skipped: plan.skipped.as_deref(),
+        skipped: plan.skipped.map(Reason::title),
         explain,
     })
 }

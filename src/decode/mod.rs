@@ -15,6 +15,7 @@ mod time;
 
 use crate::event::{Decoded, Item, Violation};
 use crate::json::{self, Object, Value};
+use crate::reasons::Reason;
 
 pub use body::{BodyError, body_key, first_element, unwrapped};
 pub use context::{Anonymous, Context, Limits, SourceSettings};
@@ -180,7 +181,7 @@ impl<'a> Reader<'a> {
         let (bytes, limit) = (original.len() + self.batch.bytes, self.context.limits.event_bytes);
         if bytes > limit {
             let reason = format!("the event has {bytes} bytes, and one may have {limit}; send less in it");
-            return Err(Violation::new("", reason));
+            return Err(Violation::new("", reason).coded(Reason::RejectLarge));
         }
         match Value::parse_within(original, self.context.limits.depth) {
             Ok(Value::Object(mut event)) => {
@@ -190,13 +191,13 @@ impl<'a> Reader<'a> {
             }
             Ok(other) => {
                 let reason = format!("the event is of kind {}; send each as a JSON object", other.kind());
-                Err(Violation::new("", reason))
+                Err(Violation::new("", reason).coded(Reason::RejectUnreadable))
             }
             Err(json::ParseError { message, line, column }) => {
                 let place = format!("line {line}, column {column}");
                 let reason =
                     format!("the event cannot be read: {message} at its {place}; mend the value there");
-                Err(Violation::new("", reason))
+                Err(Violation::new("", reason).coded(Reason::RejectUnreadable))
             }
         }
     }
@@ -221,14 +222,16 @@ fn rejected(original: &str, violation: Violation) -> Item<'_> {
     Item { original: original.trim(), message_id: None, outcome: Decoded::Rejected(violation) }
 }
 
-/// Why items are skipped; each is a label of the skip counter, so they are few and fixed.
+/// Why items are skipped.
 mod skip {
-    pub(super) const NO_USER_ID: &str = "no user id";
-    pub(super) const ALIAS: &str = "Accoil has no alias call";
-    pub(super) const DELETION: &str = "a deletion notice is no event";
-    pub(super) const EXCLUDED: &str = "excluded by the source's settings";
-    pub(super) const COHORT: &str = "a cohort webhook is no event";
-    pub(super) const NOTHING: &str = "nothing in it that Accoil stores";
+    use crate::reasons::Reason;
+
+    pub(super) const NO_USER_ID: Reason = Reason::SkipNoUser;
+    pub(super) const ALIAS: Reason = Reason::SkipAlias;
+    pub(super) const DELETION: Reason = Reason::SkipDeletion;
+    pub(super) const EXCLUDED: Reason = Reason::SkipExcluded;
+    pub(super) const COHORT: Reason = Reason::SkipCohort;
+    pub(super) const NOTHING: Reason = Reason::SkipNothing;
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
+use crate::reasons::Reason;
 
 use super::body::{BodyError, Envelope};
 use super::members::{identifier, is_blank, message_id};
@@ -130,7 +131,7 @@ fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
     let refused = |fault: String| {
         let reason =
             format!("{fault}; it must be identify, track, page, screen, group or alias, in lower case");
-        Decoded::Rejected(Violation::new("type", reason))
+        Decoded::Rejected(Violation::new("type", reason).coded(Reason::RejectEventType))
     };
     match event.get("type") {
         Some(Value::String(name)) => match EventType::named(name) {

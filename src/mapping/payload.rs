@@ -12,6 +12,7 @@ use super::field::{Checked, Field};
 use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
+use crate::reasons::Reason;
 
 /// The values of an action's fields for one event; an empty one is absent, as in Segment's engine.
 pub struct Payload<'e> {
@@ -97,16 +98,21 @@ impl<'e> Findings<'e> {
             Checked::Valid(value) => self.keep(field, value),
             Checked::Mended(value, warning) => {
                 self.keep(field, value);
-                self.warn(field, warning);
+                self.warn(field, warning, Reason::Converted);
             }
             Checked::Absent if !field.required => {}
             Checked::Absent if !strict && field.key == "timestamp" => {
                 self.keep(field, Cow::Owned(received(event)));
-                self.warn(field, "was missing; the time of receipt stands in for it");
+                let warning = "was missing; the time of receipt stands in for it";
+                self.warn(field, warning, Reason::TimeReplaced);
             }
-            Checked::Absent => self.refuse(field, missing(slot)),
-            Checked::Invalid(reason) if strict || field.required => self.refuse(field, reason),
-            Checked::Invalid(reason) => self.warn(field, format!("was left out: it {reason}")),
+            Checked::Absent => self.refuse(field, missing(slot), Reason::RejectMissing),
+            Checked::Invalid(reason) if strict || field.required => {
+                self.refuse(field, reason, Reason::RejectType);
+            }
+            Checked::Invalid(reason) => {
+                self.warn(field, format!("was left out: it {reason}"), Reason::LeftOut);
+            }
         }
     }
 
@@ -114,12 +120,12 @@ impl<'e> Findings<'e> {
         self.values.push((&field.key, value));
     }
 
-    fn warn(&mut self, field: &Field, warning: impl Into<String>) {
-        self.warnings.push(Violation { field: field.key.clone(), reason: warning.into() });
+    fn warn(&mut self, field: &Field, warning: impl Into<String>, code: Reason) {
+        self.warnings.push(Violation { field: field.key.clone(), reason: warning.into(), code });
     }
 
-    fn refuse(&mut self, field: &Field, reason: String) {
-        self.violations.push(Violation { field: field.key.clone(), reason });
+    fn refuse(&mut self, field: &Field, reason: String, code: Reason) {
+        self.violations.push(Violation { field: field.key.clone(), reason, code });
     }
 }
 
@@ -127,7 +133,7 @@ fn resolve<'e>(key: &str, directive: &'e Directive, event: &'e Value<'e>) -> Res
     directive.resolve(event).map_err(|error| {
         let path =
             [key, &error.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-        Violation::new(path, error.message)
+        Violation::new(path, error.message).coded(Reason::RejectMapping)
     })
 }
 

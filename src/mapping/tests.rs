@@ -35,7 +35,7 @@ fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> St
     let told = |violations: Vec<Violation>| -> String {
         violations
             .into_iter()
-            .map(|Violation { field, reason }| ["\n  ", &field, ": ", &reason].concat())
+            .map(|Violation { field, reason, .. }| ["\n  ", &field, ": ", &reason].concat())
             .collect()
     };
     let event = self::event(event);

@@ -13,6 +13,7 @@ use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
 use crate::event::{Decoded, Item, Violation};
 use crate::outbox::{AcceptError, Accepted, Reject, Submission};
+use crate::reasons::Reason;
 
 /// Bodies above this size are understood on a thread of their own, so that they hold up nobody else's.
 const LARGE: usize = 256 * 1024;
@@ -108,8 +109,10 @@ fn understand(
     let mut rejects = Vec::new();
     for (index, mut item) in items.enumerate() {
         if text.mended_from.is_some() && item.original.contains(char::REPLACEMENT_CHARACTER) {
-            item.outcome =
-                Decoded::Rejected(Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8"));
+            item.outcome = Decoded::Rejected(
+                Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8")
+                    .coded(Reason::RejectUnreadable),
+            );
         }
         let original = share(text.bytes(), item.original);
         let Item { message_id, outcome, .. } = item;
@@ -119,7 +122,7 @@ fn understand(
         }
         if !plan.rejected.is_empty() {
             tally.rejected += 1;
-            rejects.push(Reject { original: original.clone(), reasons: to_json(&plan.rejected) });
+            rejects.push(Reject { original: original.clone(), reasons: Refusal::to_json(&plan.rejected) });
             let room = MOST_TOLD.saturating_sub(tally.reasons.len());
             tally.reasons.extend(plan.rejected.into_iter().take(room).map(|refusal| (index, refusal)));
         }
@@ -147,20 +150,20 @@ fn unreadable(
     error: &ProcessError,
 ) -> Submission {
     let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
-    let refusal = Refusal { mapping: Arc::from(""), field: String::new(), reason: error.to_string() };
+    let refusal = Refusal {
+        mapping: Arc::from(""),
+        field: String::new(),
+        reason: error.to_string(),
+        code: Reason::Unreadable,
+    };
     Submission {
         source: Arc::clone(&source.name),
         form,
         received_at,
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),
-        rejects: vec![Reject { original: kept, reasons: to_json(&[refusal]) }],
+        rejects: vec![Reject { original: kept, reasons: Refusal::to_json(&[refusal]) }],
     }
-}
-
-fn to_json(refusals: &[Refusal]) -> String {
-    // Texts only: it cannot fail.
-    serde_json::to_string(refusals).unwrap_or_default()
 }
 
 /// The part of the body as shared bytes: nothing is copied.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 
 use super::{Choice, KindName, Pages, ids, open, say, show};
-use crate::accoil::{self, Plan};
+use crate::accoil::{self, Plan, Refusal};
 use crate::config::Config;
 use crate::decode::{self, Context, Form};
 use crate::outbox::{Accepted, Archive, Outbox, Reject, StoredReject, Submission};
@@ -111,7 +111,7 @@ fn submission(
     let is_meant = |mapping: &str| is_whole || mapping.is_empty() || refused.contains(mapping);
     let requests: Vec<_> = plan.requests.into_iter().filter(|request| is_meant(&request.mapping)).collect();
     let again: Vec<_> = plan.rejected.into_iter().filter(|refusal| is_meant(&refusal.mapping)).collect();
-    let reasons = serde_json::to_string(&again).unwrap_or_default();
+    let reasons = Refusal::to_json(&again);
     if requests.is_empty() {
         return Err(match plan.skipped {
             _ if !again.is_empty() => format!("still refused: {}", show::reasons(&reasons)),

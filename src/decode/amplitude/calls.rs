@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
+use crate::reasons::Reason;
 
 use super::{
     DEVICE_ID, EVENT_PROPERTIES, GROUP_IDENTIFY, GROUP_PROPERTIES, GROUPS, IDENTIFY, INSERT_ID, MAX_GROUPS,
@@ -160,7 +161,8 @@ impl<'a> Calls<'_, 'a> {
         let groups = take_object(&mut source, &GROUPS);
         let properties = take_object(&mut source, &GROUP_PROPERTIES);
         let named: Vec<_> = groups::candidates(&groups).take(MAX_GROUPS + 1).collect();
-        let refused = |reason: String| Decoded::Rejected(Violation::new("groups", reason));
+        let refused =
+            |reason: String| Decoded::Rejected(Violation::new("groups", reason).coded(Reason::RejectGroups));
         match named.len() {
             0 => refused("names no group; send each as group type and group name".to_owned()),
             1..=MAX_GROUPS => Decoded::Events(
@@ -190,7 +192,8 @@ impl<'a> Calls<'_, 'a> {
             Anonymous::Reject => Decoded::Rejected(Violation::new(
                 "userId",
                 "is missing or a placeholder; set the user id in Amplitude, or `anonymous = \"skip\"` on the source",
-            )),
+            )
+            .coded(Reason::RejectNoUser)),
         }
     }
 

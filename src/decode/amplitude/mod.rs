@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 use crate::event::{Decoded, Violation};
 use crate::json::{Object, Value};
+use crate::reasons::Reason;
 
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
@@ -100,10 +101,13 @@ fn event_name<'a>(event: &Object<'a>) -> Result<Cow<'a, str>, Violation> {
         Some(Value::String(name)) => Ok(name.clone()),
         Some(other) => {
             let reason = format!("is of kind {}; send the event's name as text", other.kind());
-            Err(Violation::new("event_type", reason))
+            Err(Violation::new("event_type", reason).coded(Reason::RejectEventType))
         }
         None if says(&USER_PROPERTIES) || says(&GROUPS) => Ok(Cow::Borrowed(IDENTIFY)),
-        None => Err(Violation::new("event_type", "is missing; send the event's name as `event_type`")),
+        None => {
+            let reason = "is missing; send the event's name as `event_type`";
+            Err(Violation::new("event_type", reason).coded(Reason::RejectEventType))
+        }
     }
 }
 

@@ -42,7 +42,7 @@ fn outcome(item: &Item<'_>) -> String {
             events.iter().map(|event| event.value.to_string()).collect::<Vec<_>>().join("\n")
         }
         Decoded::Skipped(reason) => format!("skipped: {reason}"),
-        Decoded::Rejected(Violation { field, reason }) => format!("rejected: {field}: {reason}"),
+        Decoded::Rejected(Violation { field, reason, .. }) => format!("rejected: {field}: {reason}"),
     }
 }
 
