@@ -1,0 +1,71 @@
+//! The one builder of `reqwest` clients, for every HTTP call but deliveries: Accoil's read API, Vitally, commands.
+//!
+//! TLS is rustls with ring and the system's certificates. Proxies come from the environment. Redirects are never
+//! followed: a body or a key may not be meant for the other place. Answers are read up to a cap.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, Response};
+
+/// For finding the name, connecting and TLS, unless a caller sets another.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why no client could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("TLS could not be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("the HTTP client could not be set up: {}", root_cause(.0))]
+    Client(#[from] reqwest::Error),
+}
+
+/// Why the body of an answer could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the answer has more than {most} bytes")]
+    TooLarge { most: usize },
+    #[error("the connection broke off before the answer ended: {}", root_cause(.0))]
+    Broken(#[from] reqwest::Error),
+}
+
+/// A builder with the settings that all clients share.
+pub fn builder() -> Result<ClientBuilder, BuildError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("accoil-relay/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The whole body, if it has no more than `most` bytes.
+pub async fn read_body(mut response: Response, most: usize) -> Result<Bytes, BodyError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > most {
+            return Err(BodyError::TooLarge { most });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// What is at the bottom of an error of reqwest, whose own words name only the address.
+pub fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.source().is_none() { error.to_string() } else { cause.to_string() }
+}
