@@ -37,7 +37,8 @@ fn every_page_that_a_comment_cites_exists() {
         for rest in text.split("docs/").skip(1) {
             let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.#/".contains(c));
             let target = rest[..length.unwrap_or(rest.len())].trim_end_matches('.');
-            let is_page = target.split('#').next().is_some_and(|page| page.ends_with(".md"));
+            let page = target.split('#').next().unwrap_or_default();
+            let is_page = Path::new(page).extension().is_some_and(|extension| extension == "md");
             if is_page && !leads_somewhere(&pages, Path::new("docs/x"), target) {
                 broken.push(format!("{}: docs/{target}", file.display()));
             }
