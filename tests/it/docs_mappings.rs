@@ -1,16 +1,19 @@
-//! Every fenced example of docs/mappings.md is run. Its tag says how:
+//! Every fenced example of docs/mappings.md and docs/mappings-reference.md is run. Its tag says how:
 //!
 //! `json mapping`, `json event`, `json output`: what the mapping makes of the event, as `eval mapping` does;
 //! `fql trigger` with `json matches` and `json misses`: events that it takes and that it does not;
 //! `toml file`, `json file`: a mapping file, in force until the next heading; else the presets are;
 //! `toml wrong` with `text faults`: one that does not load, and why;
 //! `json received` with `json answer` (`strict`) or `json explain`: an event and what `map` says to it;
-//! `console`: after `$` a command, below it what it prints.
+//! `console`: after `$` a command, below it what it prints;
+//! `toml configuration`: a configuration file, which has to be valid.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use accoil_relay::config::{Config, Environment};
 use accoil_relay::json::Value;
 use accoil_relay::mapping::directive::{Directive, transform};
 use accoil_relay::mapping::trigger::Trigger;
@@ -19,21 +22,23 @@ use tempfile::TempDir;
 
 use crate::commands::{answers, configuration};
 
-const PAGE: &str = include_str!("../../docs/mappings.md");
+const PAGES: [&str; 2] = ["docs/mappings.md", "docs/mappings-reference.md"];
 
-struct Block<'p> {
-    tag: &'p str,
+struct Block {
+    tag: String,
     text: String,
     line: usize,
     /// How many headings stand before it.
     section: usize,
 }
 
-fn blocks() -> Vec<Block<'static>> {
+fn blocks(page: &str) -> Vec<Block> {
     let (mut blocks, mut open, mut section) = (Vec::new(), None, 0);
-    for (index, line) in PAGE.lines().enumerate() {
+    for (index, line) in fs::read_to_string(page).unwrap().lines().enumerate() {
         match (line.strip_prefix("```"), &mut open) {
-            (Some(tag), None) => open = Some(Block { tag, text: String::new(), line: index + 1, section }),
+            (Some(tag), None) => {
+                open = Some(Block { tag: tag.to_owned(), text: String::new(), line: index + 1, section });
+            }
             (Some(_), _) => blocks.extend(open.take()),
             (None, Some(block)) => writeln!(block.text, "{line}").unwrap(),
             (None, None) => section += usize::from(line.starts_with('#')),
@@ -44,22 +49,28 @@ fn blocks() -> Vec<Block<'static>> {
 
 /// The mapping files in our own form.
 pub(crate) fn files() -> Vec<String> {
-    blocks().into_iter().filter(|block| block.tag == "toml file").map(|block| block.text).collect()
+    let blocks = PAGES.iter().flat_map(|page| blocks(page));
+    blocks.filter(|block| block.tag == "toml file").map(|block| block.text).collect()
 }
 
 #[test]
 fn every_example_does_what_the_page_says() {
-    let mut page = Page { folder: tempfile::tempdir().unwrap(), last: Vec::new(), run: 0 };
-    for block in blocks() {
-        page.run(&block);
-        page.last.push(block);
+    let mut run = 0;
+    for name in PAGES {
+        let mut page = Page { name, folder: tempfile::tempdir().unwrap(), last: Vec::new(), run: 0 };
+        for block in blocks(name) {
+            page.run(&block);
+            page.last.push(block);
+        }
+        run += page.run;
     }
-    assert!(page.run > 30, "only {} examples were found", page.run);
+    assert!(run > 40, "only {run} examples were found");
 }
 
 struct Page {
+    name: &'static str,
     folder: TempDir,
-    last: Vec<Block<'static>>,
+    last: Vec<Block>,
     run: usize,
 }
 
@@ -69,33 +80,39 @@ impl Page {
         &self.last.iter().rfind(|block| block.tag == tag).unwrap_or_else(|| panic!("no {tag} before")).text
     }
 
-    fn run(&mut self, block: &Block<'_>) {
-        let (line, text) = (block.line, &block.text);
+    fn run(&mut self, block: &Block) {
+        let (place, text) = (format!("{}:{}", self.name, block.line), &block.text);
         self.run += 1;
-        match block.tag {
-            "json output" => assert_eq!(self.output(), compact(text), "line {line}"),
-            "json matches" => assert!(self.matches(text), "line {line}"),
-            "json misses" => assert!(!self.matches(text), "line {line}"),
+        match block.tag.as_str() {
+            "json output" => assert_eq!(self.output(), compact(text), "{place}"),
+            "json matches" => assert!(self.matches(text), "{place}"),
+            "json misses" => assert!(!self.matches(text), "{place}"),
             "toml file" => {
-                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{line}: {faults}"));
+                self.load("mappings.toml", text).unwrap_or_else(|faults| panic!("{place}: {faults}"));
+            }
+            "toml configuration" => {
+                let file = self.folder.path().join("accoil-relay.toml");
+                fs::write(&file, text).unwrap();
+                let environment = Environment::new(self.folder.path(), [("ACCOIL_API_KEY", "key")]);
+                Config::load(Some(&file), &environment).unwrap_or_else(|faults| panic!("{place}: {faults}"));
             }
             "json file" => {
-                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{line}: {faults}"));
+                self.load("mappings.json", text).unwrap_or_else(|faults| panic!("{place}: {faults}"));
             }
             "text faults" => {
                 let wrong = self.load("mappings.toml", self.last("toml wrong"));
-                assert_eq!(wrong.unwrap_err(), text.trim_end(), "line {line}");
+                assert_eq!(wrong.unwrap_err(), text.trim_end(), "{place}");
             }
-            "json answer" => assert_eq!(self.map(block, &[]), compact(text), "line {line}"),
-            "json answer strict" => assert_eq!(self.map(block, &["--strict"]), compact(text), "line {line}"),
+            "json answer" => assert_eq!(self.map(block, &[]), compact(text), "{place}"),
+            "json answer strict" => assert_eq!(self.map(block, &["--strict"]), compact(text), "{place}"),
             "json explain" => {
                 let answer = self.map(block, &["--explain"]);
                 let answer = Value::parse(&answer).unwrap();
-                assert_eq!(answer.get("explain").unwrap().to_string(), compact(text), "line {line}");
+                assert_eq!(answer.get("explain").unwrap().to_string(), compact(text), "{place}");
             }
-            "console" => assert_eq!(console(text), *text, "line {line}"),
+            "console" => assert_eq!(console(text), *text, "{place}"),
             "json mapping" | "json event" | "fql trigger" | "toml wrong" | "json received" => self.run -= 1,
-            other => panic!("line {line}: nothing is known about {other:?}"),
+            other => panic!("{place}: nothing is known about {other:?}"),
         }
     }
 
@@ -122,7 +139,7 @@ impl Page {
     }
 
     /// What `map` says to the last event with the mapping file of this section, or with the presets.
-    fn map(&self, block: &Block<'_>, more: &[&str]) -> String {
+    fn map(&self, block: &Block, more: &[&str]) -> String {
         let own = self.last.iter().rfind(|other| other.section == block.section && other.tag == "toml file");
         let mappings = own.map_or("segment", |own| {
             std::fs::write(self.folder.path().join("mappings.toml"), &own.text).unwrap();

@@ -9,6 +9,7 @@ mod command_line;
 mod commands;
 mod crash;
 mod dead_letters;
+mod docs_actions;
 mod docs_architecture;
 mod docs_links;
 mod docs_mappings;
