@@ -1,22 +1,24 @@
-//! The README tells the truth: its tables name each key, default and command that there is and no other, its command
-//! lines parse, and its configuration is valid; docs/accounts.md likewise.
+//! The README and the pages beside it are right: the tables name every key, default and command and no other, every command
+//! line parses, every example of a configuration is valid.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use accoil_relay::cli::Cli;
 use accoil_relay::config::{Config, Environment};
 use clap::{Command, CommandFactory as _};
 
-const README: &str = include_str!("../../README.md");
-const ACCOUNTS: &str = include_str!("../../docs/accounts.md");
+const CONFIGURATION: &str = "docs/configuration.md";
+const OPERATIONS: &str = "docs/operations.md";
+const ACCOUNTS: &str = "docs/accounts.md";
 const DEFAULTS: &str = include_str!("../../src/config/default.toml");
 
 #[test]
 fn the_table_of_keys_is_that_of_the_defaults() {
     let keys = keys();
     let mut told = BTreeSet::new();
-    for row in table("| key | default | meaning |") {
-        let (names, defaults) = (quoted(row[0]), quoted(row[1]));
+    for row in table(CONFIGURATION, "| key | default | meaning |") {
+        let (names, defaults) = (quoted(&row[0]), quoted(&row[1]));
         for (place, name) in names.iter().enumerate() {
             assert!(told.insert(name.clone()), "{name} is told twice");
             let in_force = keys.get(name).unwrap_or_else(|| panic!("there is no key {name}"));
@@ -26,12 +28,13 @@ fn the_table_of_keys_is_that_of_the_defaults() {
         }
     }
     let untold: Vec<_> = keys.keys().filter(|key| !told.contains(*key)).collect();
-    assert!(untold.is_empty(), "the README's table lacks {untold:?}");
+    assert!(untold.is_empty(), "the table in {CONFIGURATION} lacks {untold:?}");
 }
 
 #[test]
 fn the_table_of_commands_is_that_of_the_program() {
-    let told: BTreeSet<String> = table("| command | does |").flat_map(|row| quoted(row[0])).collect();
+    let rows = table(OPERATIONS, "| command | does |");
+    let told: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
     let mut all = BTreeSet::new();
     collect_commands(&Cli::command(), "", &mut all);
     assert_eq!(told, all);
@@ -39,35 +42,60 @@ fn the_table_of_commands_is_that_of_the_program() {
 
 #[test]
 fn every_command_line_is_one() {
-    for page in [README, ACCOUNTS] {
-        command_lines_parse(page);
+    let mut pages: Vec<_> = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages.push("README.md".into());
+    let mut checked = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for line in command_lines(&text) {
+            let words = std::iter::once("accoil-relay".to_owned()).chain(words(line));
+            Cli::command()
+                .try_get_matches_from(words)
+                .unwrap_or_else(|error| panic!("{}: {line}: {error}", page.display()));
+            checked += 1;
+        }
     }
+    assert!(checked >= 20, "only {checked} command lines were found");
 }
 
-fn command_lines_parse(page: &str) {
-    let lines: Vec<&str> = page
-        .lines()
-        .flat_map(|line| line.split(" | "))
-        .filter_map(|part| {
-            let part = part.trim();
-            part.strip_prefix("accoil-relay ").or_else(|| part.strip_prefix("cargo run --release -- "))
-        })
-        .collect();
-    assert!(lines.len() >= 4, "the README's command lines are not found: {lines:?}");
-    for line in lines {
-        let words =
-            ["accoil-relay"].into_iter().chain(line.split_whitespace().map(|word| word.trim_matches('\'')));
-        Cli::command().try_get_matches_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+/// What follows the program's name in the examples: at the beginning of a line, behind a prompt or a pipe.
+fn command_lines(page: &str) -> impl Iterator<Item = &str> {
+    let examples = page.lines().scan(false, |is_example, line| {
+        *is_example ^= line.trim_start().starts_with("```");
+        Some((*is_example || line.starts_with("    ")).then_some(line))
+    });
+    examples.flatten().flat_map(|line| line.split(" | ")).filter_map(|part| {
+        let part = part.trim().trim_start_matches("$ ");
+        part.strip_prefix("accoil-relay ").or_else(|| part.strip_prefix("cargo run --release -- "))
+    })
+}
+
+/// The words as a shell splits them, up to a redirection or comment.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in line.chars().chain([' ']) {
+        match (character, quote) {
+            ('\'' | '"', None) => quote = Some(character),
+            (end, Some(start)) if end == start => quote = None,
+            (' ', None) if word.is_empty() => {}
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            _ => word.push(character),
+        }
     }
+    let end = words.iter().position(|word| matches!(&**word, "<" | ">" | "#"));
+    words.truncate(end.unwrap_or(words.len()));
+    words
 }
 
 #[test]
 fn the_example_configuration_is_valid() {
-    let (_, rest) = README.split_once("```toml\n").unwrap();
+    let page = fs::read_to_string(CONFIGURATION).unwrap();
+    let (_, rest) = page.split_once("```toml\n").unwrap();
     let (example, _) = rest.split_once("```").unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("accoil-relay.toml");
-    std::fs::write(&file, example).unwrap();
+    fs::write(&file, example).unwrap();
     let variables = ["WEB_WRITE_KEY", "WEB_SECRET", "PRODUCT_WRITE_KEY", "ACCOIL_API_KEY"];
     let environment = Environment::new(directory.path(), variables.map(|name| (name, "key")));
     let config = Config::load(Some(&file), &environment).unwrap_or_else(|faults| panic!("{faults}"));
@@ -77,17 +105,15 @@ fn the_example_configuration_is_valid() {
 /// Its first example is all that the syncs need; the second, and `every` at the end of the first, make the schedule.
 #[test]
 fn the_configuration_of_accounts_is_valid() {
-    let blocks: Vec<String> = ACCOUNTS
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap().to_owned())
-        .collect();
+    let page = fs::read_to_string(ACCOUNTS).unwrap();
+    let blocks: Vec<String> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect();
     let [first, second] = &*blocks else { panic!("two examples expected: {blocks:#?}") };
     let whole = format!("{first}every = \"1h\"\n{second}");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("accoil-relay.toml");
     for (text, is_scheduled) in [(first, false), (&whole, true)] {
-        std::fs::write(&file, text).unwrap();
+        fs::write(&file, text).unwrap();
         let variables =
             [("ACCOIL_API_KEY", "key"), ("ACCOIL_API_TOKEN", "accoil_t"), ("VITALLY_SECRET", "sk_live_s")];
         let config = Config::load(Some(&file), &Environment::new(directory.path(), variables));
@@ -119,10 +145,11 @@ fn keys() -> BTreeMap<String, Option<String>> {
 }
 
 /// The cells of the table's rows.
-fn table(head: &str) -> impl Iterator<Item = Vec<&'static str>> {
-    let (_, rows) = README.split_once(head).unwrap_or_else(|| panic!("the README has no table {head}"));
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(page).unwrap();
+    let (_, rows) = text.split_once(head).unwrap_or_else(|| panic!("{page} has no table {head}"));
     let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
 /// What stands between backquotes.
