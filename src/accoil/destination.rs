@@ -6,8 +6,9 @@ use super::body::{Body, Money};
 use super::plan::Plan;
 use super::{Fingerprint, Request, segment, v2};
 use crate::event::{Dialect, Event, SourceKind, Violation};
+use crate::fault::Fault;
 use crate::json::Value;
-use crate::mapping::{Fault, Mapping, Mappings, Payload};
+use crate::mapping::{Mapping, Mappings, Payload};
 use crate::reasons::Reason;
 
 /// A destination as this stage needs it.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Admin, refusal};
 use crate::accoil::Destination;
-use crate::mapping::{Fault, Mapping};
+use crate::fault::{Fault, Place};
+use crate::mapping::Mapping;
 use crate::receive::{self, Receiver, Sources};
 use crate::telemetry;
 
@@ -77,7 +78,14 @@ fn row(destination: &Destination, mapping: &Mapping) -> Value {
     })
 }
 
-/// `line` and `column` are 0 when the file as a whole is meant.
+/// Without a place in a file, `file` names the environment variable or is empty, and line and column are 0.
 fn fault(fault: &Fault) -> Value {
-    json!({"file": fault.file, "line": fault.line, "column": fault.column, "message": fault.message})
+    let (file, line, column) = match &fault.place {
+        Place::File { file, line, column } => (file.display().to_string(), *line, *column),
+        Place::Variable(name) => (name.clone(), 0, 0),
+        Place::Unknown => (String::new(), 0, 0),
+    };
+    let separator = if fault.advice.is_empty() { "" } else { ": " };
+    let message = format!("{}{separator}{}", fault.message, fault.advice);
+    json!({"file": file, "line": line, "column": column, "message": message})
 }

@@ -1,62 +1,75 @@
-//! `check`: every fault of the configuration and of its mappings, then which event goes where and as what.
+//! `check`: every fault and warning of the configuration and its mappings, then which event goes where and as what.
 //!
-//! Reads files only; never calls anybody.
+//! Reads files only. Never opens a connection.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::config::{Config, Destination, Environment, Faults};
+use crate::config::{Config, Environment};
+use crate::fault::{Fault, Faults};
 use crate::mapping::{self, Mapping, Mappings};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct CheckArgs {
     /// Print the JSON Schema of a mapping file instead, for editors
     #[arg(long)]
     pub schema: bool,
+    /// Fail on a warning as on a fault
+    #[arg(long)]
+    pub deny_warnings: bool,
 }
 
 /// One mapping of one destination, as it is in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub destination: String,
-    pub mapping: String,
-    pub trigger: String,
-    pub action: String,
+struct Row {
+    destination: String,
+    mapping: String,
+    trigger: String,
+    action: String,
     /// The preset or the file that it comes from.
-    pub source: String,
+    source: String,
 }
 
 const HEAD: [&str; 5] = ["destination", "mapping", "trigger", "action", "source"];
 
-/// Prints the faults, one a line, then the table; false if there was a fault (exit code [`Faults::EXIT_CODE`]).
-///
-/// `mappings` loads those of one destination, their paths relative to the given directory: its rows, or every
-/// fault in them.
-pub fn run<F: Display>(
+/// What was found in a configuration and its mappings.
+#[derive(Default)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    rows: Vec<Row>,
+}
+
+/// Prints faults and warnings, one a line, then the table, then their number. Returns false if the check failed.
+pub fn run(
+    args: &CheckArgs,
     file: Option<&Path>,
     environment: &Environment,
-    mappings: impl Fn(&Destination, &Path) -> Result<Vec<Row>, Vec<F>>,
     out: &mut impl Write,
 ) -> io::Result<bool> {
+    let Findings { faults, warnings, rows } = inspect(file, environment);
+    let (faults, warnings) = (Faults::new(faults), Faults::new(warnings));
+    faults.iter().try_for_each(|fault| writeln!(out, "{}", one_line(&fault.to_string())))?;
+    warnings.iter().try_for_each(|fault| writeln!(out, "warning: {}", one_line(&fault.to_string())))?;
+    print_table(&rows, out)?;
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    writeln!(out, "{}, {}", count(faults.iter().len(), "fault"), count(warnings.iter().len(), "warning"))?;
+    Ok(faults.iter().len() == 0 && (warnings.iter().len() == 0 || !args.deny_warnings))
+}
+
+fn inspect(file: Option<&Path>, environment: &Environment) -> Findings {
     let (config, faults) = Config::inspect(file, environment);
-    let mut sound = faults.is_empty();
-    if !sound {
-        writeln!(out, "{}", Faults::new(faults))?;
-    }
-    let Some(config) = config else { return Ok(false) };
-    let mut rows = Vec::new();
+    let mut found = Findings { faults, ..Findings::default() };
+    let Some(config) = config else { return found };
     for destination in &config.destinations {
-        match mappings(destination, &config.directory) {
-            Ok(more) => rows.extend(more),
-            Err(faults) => {
-                sound = false;
-                faults.iter().try_for_each(|fault| writeln!(out, "{fault}"))?;
+        match Mappings::load(&destination.mappings, &config.directory) {
+            Ok(mappings) => {
+                found.rows.extend(rows(&destination.name, &mappings));
+                found.warnings.extend(mappings.warnings);
             }
+            Err(faults) => found.faults.extend(faults),
         }
     }
-    print_table(&rows, out)?;
-    Ok(sound)
+    found
 }
 
 /// The JSON Schema of a mapping file.
@@ -66,7 +79,7 @@ pub fn print_schema(out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The rows of one destination.
-pub fn rows(destination: &str, mappings: &Mappings) -> Vec<Row> {
+fn rows(destination: &str, mappings: &Mappings) -> Vec<Row> {
     let row = |mapping: &Mapping| Row {
         destination: destination.to_owned(),
         mapping: mapping.name.to_string(),
@@ -78,7 +91,7 @@ pub fn rows(destination: &str, mappings: &Mappings) -> Vec<Row> {
 }
 
 /// Columns as wide as their widest cell; nothing at all without a row.
-pub fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -97,11 +110,13 @@ pub fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// On one line each, and without what would steer a terminal: a mapping's text may come from anywhere.
 fn cells(row: &Row) -> [String; 5] {
-    [&row.destination, &row.mapping, &row.trigger, &row.action, &row.source].map(|text| {
-        text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
-    })
+    [&row.destination, &row.mapping, &row.trigger, &row.action, &row.source].map(|text| one_line(text))
+}
+
+/// Without what would steer a terminal: a mapping's text may come from anywhere.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]
@@ -109,31 +124,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_faults_of_both_kinds_then_the_table() {
+    fn prints_faults_and_warnings_of_both_kinds_then_the_table_and_the_count() {
         let directory = tempfile::tempdir().unwrap();
-        let text = "[servr]\n[[destinations]]\nname = 'a'\napi_key = 'k'\n[[destinations]]\nname = 'b'\napi_key = 'k'\n";
-        std::fs::write(directory.path().join("accoil-relay.toml"), text).unwrap();
+        let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        file(
+            "accoil-relay.toml",
+            "[servr]\n[[destinations]]\nname = 'a'\napi_key = 'k'\nmappings = ['own.toml']\n\
+             [[destinations]]\nname = 'b'\napi_key = 'k'\nmappings = [\n  'own.toml',\n  'lost.toml',\n  'segmnt',\n]\n",
+        );
+        file(
+            "own.toml",
+            "[[mappings]]\nname = \"Track\\u001b[2J\"\ntrigger = 'type = \"track\"'\naction = 'track'\n\
+             fields = { event = '$.event', userId = { '@path' = '$.userId' } }\n",
+        );
         let environment = Environment::new(directory.path(), [("", "")]);
-        let row = |destination: &Destination| Row {
-            destination: destination.name.clone(),
-            mapping: "Track calls".to_owned(),
-            trigger: "type = \"track\"\u{1b}[2J".to_owned(),
-            action: "track".to_owned(),
-            source: "segment".to_owned(),
+        let shown = |args: &CheckArgs| {
+            let mut out = Vec::new();
+            let passed = run(args, None, &environment, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap().replace(&*directory.path().to_string_lossy(), "");
+            (passed, text)
         };
-        let mappings = |destination: &Destination, _: &Path| match destination.name.as_str() {
-            "a" => Ok(vec![row(destination), row(destination)]),
-            _ => Err(vec!["mine.toml:1:1: unknown action"]),
-        };
-        let mut out = Vec::new();
-        assert!(!run(None, &environment, mappings, &mut out).unwrap());
-        let shown = String::from_utf8(out).unwrap().replace(&*directory.path().to_string_lossy(), "");
-        insta::assert_snapshot!(shown, @r#"
+        let (passed, text) = shown(&CheckArgs::default());
+        assert!(!passed);
+        insta::assert_snapshot!(text, @r#"
         /accoil-relay.toml:1:2: unknown section [servr]: did you mean "server"?
-        mine.toml:1:1: unknown action
-        destination  mapping      trigger             action  source
-        a            Track calls  type = "track" [2J  track   segment
-        a            Track calls  type = "track" [2J  track   segment
+        /accoil-relay.toml:11:3: mappings: the file "lost.toml" cannot be read: No such file or directory (os error 2): check the path, which is relative to the configuration file, and its permissions
+        /accoil-relay.toml:12:3: mappings: "segmnt" is neither a preset (segment, amplitude) nor a path ending in .toml or .json; did you mean segment?
+        warning: own.toml:5:20: is sent as the text "$.event", not as the value there: write { "@path" = "$.event" }, or { "@literal" = "$.event" } if the text is meant
+        destination  mapping    trigger         action  source
+        a            Track [2J  type = "track"  track   own.toml
+        3 faults, 1 warning
         "#);
+
+        file("accoil-relay.toml", "[[destinations]]\nname = 'a'\napi_key = 'k'\nmappings = ['own.toml']\n");
+        let (passed, text) = shown(&CheckArgs::default());
+        assert!(passed && text.ends_with("\n0 faults, 1 warning\n"), "{text}");
+        assert!(!shown(&CheckArgs { deny_warnings: true, ..CheckArgs::default() }).0);
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::accounts::accoil;
-use crate::config::Faults;
+use crate::fault::Faults;
 use crate::run::StartError;
 
 /// A command needs a section that the configuration does not have.

@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 pub use error::{exit_code, is_hung_up};
 
 use crate::config::{Config, Environment};
-use crate::mapping::Mappings;
+use crate::fault::Faults;
 
 /// The destination service for Accoil: Segment and Amplitude events in, Accoil calls out.
 #[derive(Debug, Parser)]
@@ -46,9 +46,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run the stand-in Accoil alone
     Sandbox(sandbox::SandboxArgs),
-    /// Show every fault in the configuration and the mappings, then the mappings in force
+    /// Show every fault and warning of the configuration and the mappings, then the mappings in force
     Check(check::CheckArgs),
-    /// Dry run: received events on stdin, a line each; what each would become on stdout
+    /// Dry run: what each event of files or of stdin would become
     Map(map::MapArgs),
     /// Try the mapping language by itself on a stream of lines
     #[command(subcommand)]
@@ -67,7 +67,7 @@ enum Command {
     /// Keep Vitally's accounts and Accoil's in step, one way or the other
     #[command(subcommand)]
     Sync(sync::Sync),
-    /// Show or explain the configuration
+    /// Show the configuration in force
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Exit 0 if the relay on this machine takes events; for containers
@@ -108,18 +108,13 @@ fn load(file: Option<&Path>) -> anyhow::Result<Config> {
 }
 
 fn check(args: &check::CheckArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let out = &mut io::stdout().lock();
     if args.schema {
-        check::print_schema(&mut io::stdout().lock())?;
+        check::print_schema(out)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let environment = Environment::of_process();
-    let rows = |destination: &crate::config::Destination, directory: &Path| {
-        let mappings = Mappings::load(&destination.mappings, directory)?;
-        mappings.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
-        Ok::<_, Vec<crate::mapping::Fault>>(check::rows(&destination.name, &mappings))
-    };
-    let sound = check::run(file, &environment, rows, &mut io::stdout().lock())?;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(crate::config::Faults::EXIT_CODE) })
+    let passed = check::run(args, file, &Environment::of_process(), out)?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Faults::EXIT_CODE) })
 }
 
 /// Talk, on stderr: nobody is harmed if it is closed.

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::section::Section;
 use super::value;
 use crate::event::Dialect;
+use crate::fault::Located;
 
 /// `facts/accoil.md` 1.1 and 1.7: a key that begins with `stg_`, in any case, belongs to staging.
 const PRODUCTION: &str = "https://in.accoil.com";
@@ -23,7 +24,7 @@ pub struct Destination {
     /// `http://` or `https://`, without a slash at the end.
     pub base_url: String,
     /// Presets by name, and paths relative to [`super::Config::directory`]; at least one.
-    pub mappings: Vec<String>,
+    pub mappings: Vec<Located>,
     /// Refuse exactly what Segment's destination refuses (DESIGN 5.6).
     pub strict: bool,
     /// The name that an event's `integrations` switches this destination by (DESIGN 5.8).
@@ -60,9 +61,7 @@ impl Destination {
             base_url: base_url.unwrap_or_else(|| default_base_url(&api_key).to_owned()),
             api_key,
             api: section.get("api", value::choice(&APIS)).unwrap_or_default(),
-            mappings: section
-                .get("mappings", value::list)
-                .unwrap_or_else(|| vec!["segment".to_owned(), "amplitude".to_owned()]),
+            mappings: section.located("mappings").unwrap_or_else(presets),
             strict: section.get("strict", value::switch).unwrap_or_default(),
             integration_name: section
                 .get("integration_name", value::text)
@@ -78,6 +77,10 @@ impl Destination {
                 .unwrap_or(Duration::from_secs(30)),
         }
     }
+}
+
+fn presets() -> Vec<Located> {
+    ["segment", "amplitude"].map(Located::unplaced).to_vec()
 }
 
 fn default_base_url(api_key: &SecretString) -> &'static str {

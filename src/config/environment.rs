@@ -31,7 +31,7 @@ impl Environment {
         Self { variables, directory: directory.into() }
     }
 
-    /// Whether there is anything that says how the relay is to run.
+    /// Whether a file or a variable configures the relay.
     pub fn has_configuration(&self) -> bool {
         ["ACCOIL_RELAY_CONFIG", "ACCOIL_API_KEY", "ACCOIL_API_KEY_FILE"]
             .iter()
@@ -46,6 +46,14 @@ impl Environment {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The same environment with more variables.
+    #[must_use]
+    pub fn with(mut self, variables: &[(&str, &str)]) -> Self {
+        self.variables
+            .extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
     }
 
     /// The set variables whose name begins so, and the rest of their name.

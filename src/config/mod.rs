@@ -9,7 +9,6 @@ mod accounts;
 mod destination;
 mod duration;
 mod environment;
-mod fault;
 mod file;
 mod outbox;
 mod overlay;
@@ -29,7 +28,6 @@ pub use accounts::{Accounts, Vitally};
 pub use destination::{Destination, MrrUnit};
 pub(crate) use duration::parse as parse_duration;
 pub use environment::Environment;
-pub use fault::{Fault, Faults, Place};
 pub use outbox::{Deliver, Outbox};
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
@@ -38,6 +36,8 @@ pub use sync::{AccoilToVitally, VitallyToAccoil};
 
 use reader::Reader;
 use section::Section;
+
+use crate::fault::{Fault, Faults, Place};
 
 /// Every key with its unit, meaning and default; the lowest layer.
 const DEFAULTS: &str = include_str!("default.toml");
@@ -65,7 +65,7 @@ pub struct Config {
 
 impl Config {
     /// Reads `file`; else the one that `ACCOIL_RELAY_CONFIG` names; else `accoil-relay.toml` if it is there; else
-    /// makes do with `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY`. Fails with every fault that there is.
+    /// takes `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY` alone. Fails with every fault that there is.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Faults> {
         match Self::inspect(file, environment) {
             (Some(config), faults) if faults.is_empty() => Ok(config),
@@ -73,28 +73,32 @@ impl Config {
         }
     }
 
-    /// As [`Self::load`], but beside the faults what could be read all the same, with stand-ins for what could
-    /// not: to look at, for `check`; never to run.
+    /// As [`Self::load`], but returns what could be read beside the faults, with placeholders for what could not:
+    /// for `check` to look at, never to run.
     pub fn inspect(file: Option<&Path>, environment: &Environment) -> (Option<Self>, Vec<Fault>) {
         let mut tree = tree::embedded(DEFAULTS);
-        let document = match file::lay(&mut tree, file, environment) {
-            Ok(document) => document,
-            Err(fault) => return (None, vec![fault]),
+        let source = match file::lay(&mut tree, file, environment) {
+            Ok(source) => source,
+            Err(fault) => {
+                // One of them may be the misspelt name of the file.
+                let unknown = overlay::lay(&mut tree, environment).into_iter().map(|(_, fault)| fault);
+                return (None, [fault].into_iter().chain(unknown).collect());
+            }
         };
-        let strangers = overlay::lay(&mut tree, environment);
-        let mut reader = Reader::new(environment, document);
+        let unknown = overlay::lay(&mut tree, environment);
+        let mut reader = Reader::new(environment, source);
         let config = Section::root(&mut reader, tree, Self::read);
-        let faults = reader.conclude(config.as_ref(), strangers);
+        let faults = reader.conclude(config.as_ref(), unknown);
         (config, faults)
     }
 
-    /// The rules that hold between keys. `load` has seen to them; to be called again after a flag changed something.
+    /// The rules that hold between keys. `load` has checked them; call it again after a flag changed something.
     pub fn check(&self) -> Result<(), Faults> {
         let broken = rules::broken(self);
         if broken.is_empty() {
             return Ok(());
         }
-        Err(Faults::new(broken.into_iter().map(|rule| rule.fault(Place::Nowhere)).collect()))
+        Err(Faults::new(broken.into_iter().map(|rule| rule.fault(Place::Unknown)).collect()))
     }
 
     /// `None` only beside a fault.

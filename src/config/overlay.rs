@@ -4,17 +4,17 @@
 
 use super::DEFAULTS;
 use super::environment::Environment;
-use super::fault::{Fault, Place};
 use super::tree::{self, Node, Origin, Table, Value};
+use crate::fault::{Fault, Place};
 use crate::nearest::nearest;
 
 const PREFIX: &str = "ACCOIL_RELAY_";
 
-/// What begins like the rest and is no key: the file's path, and what starts a relay without a file.
+/// Variables with our prefix that are not keys: the file's path, and what starts a relay without a file.
 const OWN: [&str; 4] =
     ["ACCOIL_RELAY_CONFIG", "ACCOIL_RELAY_SEED", "ACCOIL_RELAY_WRITE_KEY", "ACCOIL_RELAY_WRITE_KEY_FILE"];
 
-/// What a relay without a file runs, but for its keys (DESIGN section 4).
+/// What a relay without a file runs, but for its keys.
 const WITHOUT_FILE: &str = include_str!("without-file.toml");
 
 /// Where the variables that start a relay without a file go.
@@ -33,7 +33,7 @@ pub(super) fn variable(path: &str, key: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
 }
 
-/// What stands in for a file when there is a key for Accoil; `None` when there is none.
+/// The configuration without a file, from the variables; `None` when they give no key for Accoil.
 pub(super) fn without_file(environment: &Environment) -> Option<Table> {
     environment.get("ACCOIL_API_KEY").or(environment.get("ACCOIL_API_KEY_FILE"))?;
     let mut tree = tree::embedded(WITHOUT_FILE);
@@ -45,7 +45,7 @@ pub(super) fn without_file(environment: &Environment) -> Option<Table> {
     Some(tree)
 }
 
-/// Lays the variables over the tree; gives back those that cannot be a key, by name, each with its fault.
+/// Lays the variables over the tree. Returns those that cannot be a key, by name, each with its fault.
 pub(super) fn lay(tree: &mut Table, environment: &Environment) -> Vec<(String, Fault)> {
     let mut layer: Vec<(Vec<Segment>, &str, &str)> = environment
         .beginning(PREFIX)
@@ -53,27 +53,56 @@ pub(super) fn lay(tree: &mut Table, environment: &Environment) -> Vec<(String, F
         .map(|(name, rest, value)| (segments(rest), name, value))
         .collect();
     layer.sort();
-    let mut strangers = Vec::new();
+    let mut unknown = Vec::new();
     for (path, name, value) in layer {
         let origin = Origin::Variable(name.to_owned());
         if path.len() < 2 || !set(tree, &path, &origin, value) {
-            strangers.push(name);
+            unknown.push((name.to_owned(), unknown_variable(name)));
         }
     }
-    if strangers.is_empty() {
-        return Vec::new();
-    }
-    let mut known: Vec<String> = OWN.map(str::to_owned).to_vec();
-    names(&tree::embedded(DEFAULTS), "", &mut known);
-    strangers.into_iter().map(|name| (name.to_owned(), stranger(name, &known))).collect()
+    unknown
 }
 
-fn stranger(name: &str, known: &[String]) -> Fault {
-    let advice = nearest(name, known.iter().map(String::as_str).filter(|known| *known != name)).map_or_else(
+fn unknown_variable(name: &str) -> Fault {
+    let advice = meant(name).map_or_else(
         || format!("keys are set as {PREFIX}SECTION__KEY, lists of sections as {PREFIX}SOURCES__0__KEY"),
         |meant| format!("did you mean {meant}?"),
     );
-    Fault { place: Place::Variable(name.to_owned()), message: "this sets no key".to_owned(), advice }
+    let message = "unknown environment variable".to_owned();
+    Fault { place: Place::Variable(name.to_owned()), message, advice }
+}
+
+/// The variable that was meant: one whose name is near, or the first whose key is. One underscore counts as two.
+fn meant(name: &str) -> Option<String> {
+    let plain = |name: &str| name.replace("__", "_");
+    let word = plain(name.strip_prefix(PREFIX)?);
+    let mut known: Vec<(String, String)> = vec![
+        ("API_KEY".to_owned(), "ACCOIL_API_KEY".to_owned()),
+        ("API_KEY_FILE".to_owned(), "ACCOIL_API_KEY_FILE".to_owned()),
+    ];
+    known
+        .extend(OWN.iter().filter_map(|own| Some((own.strip_prefix(PREFIX)?.to_owned(), (*own).to_owned()))));
+    let keys = documented_keys();
+    let variables = keys.iter().map(|(section, key)| variable(section, key));
+    known.extend(variables.filter_map(|one| Some((plain(one.strip_prefix(PREFIX)?), one))));
+    known.extend(keys.iter().map(|(section, key)| (key.to_ascii_uppercase(), variable(section, key))));
+    let near = nearest(&word, known.iter().map(|(plain, _)| plain.as_str()))?;
+    known.iter().find(|(plain, meant)| plain == near && meant != name).map(|(_, meant)| meant.clone())
+}
+
+/// Section and key of every line of `default.toml`, in force or an example; an entry of a list has the index 0.
+fn documented_keys() -> Vec<(String, &'static str)> {
+    let (mut keys, mut section) = (Vec::new(), String::new());
+    for line in DEFAULTS.lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
+        if let Some(list) = line.strip_prefix("[[") {
+            section = format!("{}.0", list.trim_end_matches(']'));
+        } else if let Some(one) = line.strip_prefix('[') {
+            one.trim_end_matches(']').clone_into(&mut section);
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
+            keys.push((section.clone(), key));
+        }
+    }
+    keys
 }
 
 /// A part of a path; ordered so that index 2 is laid before index 10, and so never leaves a gap.
@@ -116,18 +145,6 @@ fn set(table: &mut Table, path: &[Segment], origin: &Origin, value: &str) -> boo
             }
         }
         _ => false,
-    }
-}
-
-/// The variables that set what a tree holds.
-fn names(table: &Table, path: &str, known: &mut Vec<String>) {
-    for (key, node) in table {
-        let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match &node.value {
-            Value::Table(table) => names(table, &inner, known),
-            Value::List(_) => {}
-            _ => known.push(variable(path, key)),
-        }
     }
 }
 

@@ -4,18 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::environment::Environment;
-use super::fault::{Fault, MOST_FAULTS, Place};
-use super::file::Document;
 use super::tree::Origin;
 use super::value::Reading;
 use super::{Config, rules};
+use crate::fault::{Fault, MAX_FAULTS, Place, SourceText};
 
 pub(super) struct Reader<'e> {
     environment: &'e Environment,
-    document: Document,
+    source: SourceText,
     faults: Vec<Fault>,
-    /// The lines that are not TOML: what could still be read of them is guesswork, and so is every rule.
-    unreadable: BTreeSet<usize>,
     /// Where each key that was read stands, by its dotted path (`sources.0.write_key`).
     places: BTreeMap<String, Origin>,
     /// The paths that have a fault already: a rule that fails because of one would only repeat it.
@@ -25,14 +22,11 @@ pub(super) struct Reader<'e> {
 }
 
 impl<'e> Reader<'e> {
-    pub(super) fn new(environment: &'e Environment, mut document: Document) -> Self {
-        let faults = std::mem::take(&mut document.faults);
-        let unreadable = faults.iter().filter_map(|fault| fault.place.line()).collect();
+    pub(super) fn new(environment: &'e Environment, source: SourceText) -> Self {
         Self {
             environment,
-            document,
-            faults,
-            unreadable,
+            source,
+            faults: Vec::new(),
             places: BTreeMap::new(),
             faulty: BTreeSet::new(),
             used: BTreeSet::new(),
@@ -40,7 +34,7 @@ impl<'e> Reader<'e> {
     }
 
     pub(super) fn directory(&self) -> &Path {
-        self.document.directory()
+        self.source.file.parent().unwrap_or(Path::new(""))
     }
 
     pub(super) fn expand(&mut self, text: &str) -> Reading<String> {
@@ -48,19 +42,16 @@ impl<'e> Reader<'e> {
     }
 
     pub(super) fn fault(&mut self, origin: &Origin, message: String, advice: String) {
-        if self.faults.len() >= MOST_FAULTS {
-            return;
-        }
-        let place = self.document.place(origin);
-        if place.line().is_none_or(|line| !self.unreadable.contains(&line)) {
-            self.faults.push(Fault { place, message, advice });
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault { place: self.place(origin), message, advice });
         }
     }
 
-    /// A fault only where the whole file is TOML: what is missing or misshapen may be what could not be read.
-    pub(super) fn fault_if_readable(&mut self, origin: &Origin, message: String, advice: String) {
-        if self.unreadable.is_empty() {
-            self.fault(origin, message, advice);
+    pub(super) fn place(&self, origin: &Origin) -> Place {
+        match origin {
+            Origin::Embedded => Place::Unknown,
+            Origin::Variable(name) => Place::Variable(name.clone()),
+            Origin::File(byte) => self.source.place(*byte),
         }
     }
 
@@ -88,18 +79,19 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Every fault that there is: those found so far, broken rules, and variables that set nothing.
-    pub(super) fn conclude(mut self, config: Option<&Config>, strangers: Vec<(String, Fault)>) -> Vec<Fault> {
-        for rule in config.filter(|_| self.unreadable.is_empty()).into_iter().flat_map(rules::broken) {
+    /// Every fault: those found so far, broken rules, and unknown environment variables.
+    pub(super) fn conclude(mut self, config: Option<&Config>, unknown: Vec<(String, Fault)>) -> Vec<Fault> {
+        for rule in config.into_iter().flat_map(rules::broken) {
             if !rule.paths.iter().any(|path| self.is_faulty(path)) {
                 // The user's own key rather than a default that it does not fit.
-                let mut places = rule.paths.iter().map(|path| self.document.place(&self.origin_of(path)));
-                let place = places.find(|place| *place != Place::Nowhere).unwrap_or(Place::Nowhere);
+                let mut places = rule.paths.iter().map(|path| self.place(&self.origin_of(path)));
+                let place = places.find(|place| *place != Place::Unknown).unwrap_or(Place::Unknown);
                 self.faults.push(rule.fault(place));
             }
         }
         let named = |name: &String| self.used.contains(name);
-        self.faults.extend(strangers.into_iter().filter(|(name, _)| !named(name)).map(|(_, fault)| fault));
+        self.faults.extend(unknown.into_iter().filter(|(name, _)| !named(name)).map(|(_, fault)| fault));
+        self.faults.sort_by(|one, other| one.place.order().cmp(&other.place.order()));
         self.faults
     }
 }

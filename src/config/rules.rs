@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 
 use secrecy::ExposeSecret;
 
-use super::fault::{Fault, Place};
 use super::show::HIDDEN;
 use super::{Config, Source};
+use crate::fault::{Fault, Place};
 use crate::nearest::nearest;
 
 /// A rule that does not hold.
@@ -148,7 +148,7 @@ fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
         broken.push(Broken::new(
             &["admin.listen", "server.listen"],
             "[server] and [admin] listen on the same address",
-            "give one of them another port: the dashboard is never on the public one",
+            "give one of them another port: the admin API is never on the public one",
         ));
     }
 }

@@ -12,6 +12,7 @@ use super::overlay::variable;
 use super::reader::Reader;
 use super::tree::{Node, Origin, Table, Value};
 use super::value::{self, Complaint, Reading};
+use crate::fault::Located;
 use crate::nearest::nearest;
 
 /// One `[section]`, one of several `[[sections]]`, or the whole file.
@@ -49,7 +50,7 @@ impl<'r, 'e> Section<'r, 'e> {
         let node = self.take(key)?;
         let Value::Table(table) = node.value else {
             let advice = format!("write [{key}], and its keys below it");
-            self.reader.fault_if_readable(&node.key, format!("{key} must be one section"), advice);
+            self.reader.fault(&node.key, format!("{key} must be one section"), advice);
             return None;
         };
         Some(self.inner(self.path_of(key), format!("[{key}]"), node.key, table, read))
@@ -80,7 +81,7 @@ impl<'r, 'e> Section<'r, 'e> {
 
     fn not_a_list(&mut self, key: &str, origin: &Origin) {
         let advice = format!("write [[{key}]] above the keys of each");
-        self.reader.fault_if_readable(origin, format!("{key} must be a list of sections"), advice);
+        self.reader.fault(origin, format!("{key} must be a list of sections"), advice);
     }
 
     fn inner<T>(
@@ -129,6 +130,17 @@ impl<'r, 'e> Section<'r, 'e> {
         reading: impl FnOnce(&Node) -> Reading<T>,
     ) -> T {
         self.required(key, reading).unwrap_or_default()
+    }
+
+    /// A list of texts, each with its place.
+    pub(super) fn located(&mut self, key: &'static str) -> Option<Vec<Located>> {
+        let texts = self.get(key, value::list)?;
+        let path = self.path_of(key);
+        let locate = |(index, text): (usize, String)| {
+            let origin = self.reader.origin_of(&format!("{path}.{index}"));
+            Located { text, place: self.reader.place(&origin) }
+        };
+        Some(texts.into_iter().enumerate().map(locate).collect())
     }
 
     /// A secret, or the file that its twin names: never both.
@@ -194,7 +206,7 @@ impl<'r, 'e> Section<'r, 'e> {
     pub(super) fn missing(&mut self, key: &str, advice: String) {
         let message = format!("{} has no {key}", self.heading);
         self.reader.mark_faulty(self.path_of(key));
-        self.reader.fault_if_readable(&self.origin, message, advice);
+        self.reader.fault(&self.origin, message, advice);
     }
 
     fn take(&mut self, key: &'static str) -> Option<Node> {

@@ -48,7 +48,7 @@ pub struct Limits {
     pub buffered_bytes: usize,
 }
 
-/// `[admin]`: dashboard, API and metrics, never on the public port.
+/// `[admin]`: API and metrics, never on the public port.
 #[derive(Debug, Clone)]
 pub struct Admin {
     pub listen: SocketAddr,

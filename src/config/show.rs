@@ -114,7 +114,8 @@ fn destination(page: &mut Page, destination: &Destination) {
     page.secret("api_key", Some(&destination.api_key));
     page.text("api", destination.api.name());
     page.text("base_url", &destination.base_url);
-    page.list("mappings", &destination.mappings);
+    let mappings: Vec<String> = destination.mappings.iter().map(|one| one.text.clone()).collect();
+    page.list("mappings", &mappings);
     page.pair("strict", destination.strict);
     page.text("integration_name", &destination.integration_name);
     page.text("mrr_unit", word(&destination::MRR_UNITS, &destination.mrr_unit));

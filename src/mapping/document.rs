@@ -5,16 +5,15 @@
 use std::borrow::Cow;
 
 use toml::Spanned;
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeInteger, DeValue};
 
-use super::fault::{Fault, MOST_FAULTS};
 use super::place::{Offsets, Step, json_offsets, offset_inside, toml_offsets};
+use crate::fault::{Fault, Place, SourceText};
 use crate::json::{MAX_DEPTH, Number, Object, Value};
 
 /// A parsed file.
 pub(super) struct Document<'t> {
-    file: &'t str,
-    text: &'t str,
+    source: &'t SourceText,
     value: Value<'t>,
     /// `None`: it is JSON.
     toml: Option<Spanned<DeValue<'t>>>,
@@ -29,27 +28,22 @@ pub(super) struct Node<'d> {
 }
 
 impl<'t> Document<'t> {
-    pub(super) fn from_toml(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            return Err(toml_faults(file, text, &errors));
-        }
+    pub(super) fn from_toml(source: &'t SourceText) -> Result<Self, Fault> {
+        let table = source.parse_toml()?;
         let span = table.span();
         let root = Spanned::new(span, DeValue::Table(table.into_inner()));
         let value = from_toml(&root, MAX_DEPTH)
-            .map_err(|(offset, message)| vec![Fault::at(file, text, offset, message)])?;
-        Ok(Self { file, text, value, toml: Some(root) })
+            .map_err(|(offset, message)| Fault::new(source.place(offset), message))?;
+        Ok(Self { source, value, toml: Some(root) })
     }
 
-    pub(super) fn from_json(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
-        match Value::parse(text) {
-            Ok(value) => Ok(Self { file, text, value, toml: None }),
-            Err(error) => Err(vec![Fault {
-                file: file.to_owned(),
-                line: error.line,
-                column: error.column,
-                message: error.message,
-            }]),
+    pub(super) fn from_json(source: &'t SourceText) -> Result<Self, Fault> {
+        match Value::parse(&source.text) {
+            Ok(value) => Ok(Self { source, value, toml: None }),
+            Err(error) => {
+                let (file, line, column) = (source.file.clone(), error.line, error.column);
+                Err(Fault::new(Place::File { file, line, column }, error.message))
+            }
         }
     }
 
@@ -57,8 +51,9 @@ impl<'t> Document<'t> {
         Node { document: self, value: &self.value, path: Vec::new() }
     }
 
-    pub(super) const fn file(&self) -> &'t str {
-        self.file
+    /// The path as the configuration names it, or a preset's name.
+    pub(super) fn file(&self) -> String {
+        self.source.file.display().to_string()
     }
 
     pub(super) const fn is_json(&self) -> bool {
@@ -120,30 +115,22 @@ impl<'d> Node<'d> {
     /// A fault at a character of the value, a string; `column` counts from 1.
     pub(super) fn fault_inside(&self, column: usize, message: impl Into<String>) -> Fault {
         let start = self.offsets().value;
-        let text = self.document.text.get(start..).unwrap_or_default();
+        let text = self.document.source.text.get(start..).unwrap_or_default();
         self.fault_at(start + offset_inside(text, column), message)
     }
 
     fn fault_at(&self, offset: usize, message: impl Into<String>) -> Fault {
-        Fault::at(self.document.file, self.document.text, offset, message)
+        Fault::new(self.document.source.place(offset), message)
     }
 
     fn offsets(&self) -> Offsets {
         match &self.document.toml {
             Some(root) => toml_offsets(root, &self.path),
-            None => json_offsets(self.document.text, &self.path).unwrap_or(Offsets { key: 0, value: 0 }),
+            None => {
+                json_offsets(&self.document.source.text, &self.path).unwrap_or(Offsets { key: 0, value: 0 })
+            }
         }
     }
-}
-
-/// The parser's errors in the order of the text; what it says again and again of one place is said once.
-fn toml_faults(file: &str, text: &str, errors: &[toml::de::Error]) -> Vec<Fault> {
-    let place = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-    let mut told: Vec<(usize, &str)> = errors.iter().map(|error| (place(error), error.message())).collect();
-    told.sort_unstable();
-    told.dedup();
-    told.truncate(MOST_FAULTS);
-    told.into_iter().map(|(offset, message)| Fault::at(file, text, offset, message)).collect()
 }
 
 fn from_toml<'t>(value: &Spanned<DeValue<'t>>, depth: usize) -> Result<Value<'t>, (usize, &'static str)> {

@@ -8,7 +8,7 @@ use super::document::Node;
 use super::field::{Field, refusal};
 use super::load::{Loading, action_hint, did_you_mean};
 use super::trigger::Trigger;
-use super::{Action, Expression, Mapping, Origin, Slot};
+use super::{Action, Expression, Mapping, Origin, Slot, lint, spec};
 use crate::event::SourceKind;
 use crate::json::Value;
 
@@ -21,9 +21,6 @@ pub(super) const SEGMENT_KEYS: [&str; 6] =
 /// Segment's reserved keys of a mapping object begin so (`facts/segment.md` 4.1).
 const RESERVED: &str = "__segment_internal_";
 const ROOT_DIRECTIVE: &str = "__segment_internal_directive";
-
-/// The types that `decode` gives events.
-const EVENT_TYPES: [&str; 6] = ["identify", "group", "track", "page", "screen", "alias"];
 
 /// One mapping of a file, not compiled yet.
 pub(super) struct Entry<'d> {
@@ -67,11 +64,12 @@ impl<'d> Entry<'d> {
         let fields = self.fields(loading);
         let action = action.and_then(|node| action_of(&node, loading))?;
         let (slots, root) = self.slots(action, fields.as_ref(), loading);
+        self.look_for_remarks(&slots, fields.as_ref(), trigger.as_ref(), loading);
         let name = name?.value.as_str()?.to_owned();
         Some(Mapping {
             name: name.into(),
             enabled,
-            origin: self.node.document().file().to_owned(),
+            origin: self.node.document().file(),
             source: self.source,
             trigger: trigger?,
             action,
@@ -178,6 +176,37 @@ impl<'d> Entry<'d> {
         }
     }
 
+    /// Warns of what loads and is hardly meant, in the file's order.
+    fn look_for_remarks(
+        &self,
+        slots: &[Slot],
+        fields: Option<&Node<'d>>,
+        trigger: Option<&Trigger>,
+        loading: &mut Loading,
+    ) {
+        let types = trigger.map_or_else(|| spec::TYPES.to_vec(), |trigger| trigger.types(&spec::TYPES));
+        if types.is_empty() {
+            // A fault already.
+            return;
+        }
+        if let (Some(trigger), Some(node)) = (trigger, self.any(&["trigger", "subscribe"])) {
+            for mismatch in trigger.paths().filter_map(|path| spec::mismatch_of_member(path, &types)) {
+                loading.warn(|| node.fault(format!("trigger: {mismatch}")));
+            }
+        }
+        let Some(fields) = fields else { return };
+        for remark in lint::lint(fields.value, &types) {
+            loading.warn(|| fields.descend(&remark.path).fault(remark.message));
+        }
+        for slot in slots {
+            let Origin::Directive(Expression { directive, .. }) = &slot.origin else { continue };
+            let remark = directive.literal().and_then(|literal| slot.field.literal_remark(literal));
+            if let (Some(remark), Some(node)) = (remark, fields.get(&slot.field.key)) {
+                loading.warn(|| node.fault(remark));
+            }
+        }
+    }
+
     /// A missing `timestamp` has a stand-in unless the destination is strict; nothing else has.
     fn look_for_required(&self, field: &Field, loading: &mut Loading) {
         if field.required && field.key != "timestamp" {
@@ -222,7 +251,7 @@ fn trigger(node: &Node<'_>, loading: &mut Loading) -> Option<Trigger> {
             return None;
         }
     };
-    if let Some(reason) = trigger.impossible(&EVENT_TYPES) {
+    if let Some(reason) = trigger.impossible(&spec::TYPES) {
         loading.fault(|| node.fault(format!("trigger: {reason}")));
     }
     for difference in trigger.differences() {

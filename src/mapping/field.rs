@@ -118,6 +118,27 @@ impl Field {
         }
     }
 
+    /// What is hardly meant by a value that every event gets.
+    pub(super) fn literal_remark(&self, literal: &Value<'_>) -> Option<String> {
+        let key = self.key.as_str();
+        match self.check(Cow::Borrowed(literal), false) {
+            Checked::Absent if self.required && key != "timestamp" => {
+                Some(format!("{key} is required, but this is empty: every event is refused"))
+            }
+            Checked::Invalid(reason) if self.required => {
+                Some(format!("{key} {reason}: every event is refused"))
+            }
+            Checked::Invalid(reason) => Some(format!("{key} {reason}: it is left out of every request")),
+            _ if literal.as_str() == Some(key) => Some(format!(
+                "{key} is sent as the text {key:?}: write {{ \"@path\" = \"$.{key}\" }} for the event's own value"
+            )),
+            Checked::Valid(_) if matches!(literal, Value::Bool(_)) && self.kind == Type::String => {
+                Some(format!("{key} must be {}: this is sent as the text \"{literal}\"", self.kind.rule()))
+            }
+            _ => None,
+        }
+    }
+
     fn check_format<'e>(&self, value: Cow<'e, Value<'e>>, given: &str) -> Checked<'e> {
         match (self.format, value.as_str()) {
             (Some(format), Some(text)) if !format.accepts(text) => {

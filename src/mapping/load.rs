@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::entry::Entry;
-use super::fault::{Fault, MOST_FAULTS};
 use super::file;
 use super::{Action, Mapping};
+use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
 use crate::nearest::nearest;
 
 /// Mappings that one destination may have, as at Segment (`facts/segment.md` 4.1), the disabled ones included.
@@ -36,19 +36,19 @@ pub struct Mappings {
     /// What loads, but may not be meant: keys that the action does not have, a required field left unmapped.
     pub warnings: Vec<Fault>,
     /// Where they came from, to be read again.
-    names_or_paths: Vec<String>,
+    listed: Vec<Located>,
     directory: PathBuf,
 }
 
 impl Mappings {
     /// Reads presets (by name) and files (by path, `.toml` or `.json`, relative to the configuration's folder).
-    pub fn load(names_or_paths: &[String], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
+    pub fn load(listed: &[Located], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
-        for name in names_or_paths {
-            loading.source(name, relative_to);
+        for one in listed {
+            loading.source(one, relative_to);
         }
-        let (names_or_paths, directory) = (names_or_paths.to_vec(), relative_to.to_owned());
-        Ok(Mappings { names_or_paths, directory, ..loading.conclude()? })
+        let (listed, directory) = (listed.to_vec(), relative_to.to_owned());
+        Ok(Mappings { listed, directory, ..loading.conclude()? })
     }
 
     /// The mapping by which Vitally's accounts become group calls.
@@ -60,7 +60,7 @@ impl Mappings {
 
     /// Reads the same presets and files once more, as they are now.
     pub fn read_again(&self) -> Result<Mappings, Vec<Fault>> {
-        Self::load(&self.names_or_paths, &self.directory)
+        Self::load(&self.listed, &self.directory)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
@@ -94,7 +94,8 @@ impl Loading {
         if faults.is_empty() { Ok(Mappings { list, warnings, ..Mappings::default() }) } else { Err(faults) }
     }
 
-    fn source(&mut self, name: &str, relative_to: &Path) {
+    fn source(&mut self, listed: &Located, relative_to: &Path) {
+        let name = listed.text.as_str();
         if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
             return self.toml(&format!("preset {name}"), text);
         }
@@ -103,32 +104,43 @@ impl Loading {
             Some("json") => Self::json,
             _ => {
                 let hint = did_you_mean(name, PRESETS.iter().map(|(preset, _)| *preset));
-                let message = format!("is neither a preset nor a path ending in .toml or .json{hint}");
-                return self.fault(|| Fault::of_file(name, message));
+                let message = format!(
+                    "mappings: {name:?} is neither a preset (segment, amplitude) nor a path ending in .toml or .json{hint}"
+                );
+                return self.fault(|| Fault::new(listed.place.clone(), message));
             }
         };
         match text_of(&relative_to.join(name)) {
             Ok(text) => read(self, name, text.trim_start_matches('\u{feff}')),
-            Err(error) => self.fault(|| Fault::of_file(name, format!("cannot be read: {error}"))),
+            Err(error) => self.fault(|| Fault {
+                place: listed.place.clone(),
+                message: format!("mappings: the file {name:?} cannot be read: {error}"),
+                advice: "check the path, which is relative to the configuration file, and its permissions"
+                    .to_owned(),
+            }),
         }
     }
 
     fn toml(&mut self, file: &str, text: &str) {
-        self.document(Document::from_toml(file, text));
+        let source = SourceText::new(file, text);
+        self.document(Document::from_toml(&source));
     }
 
     fn json(&mut self, file: &str, text: &str) {
-        self.document(Document::from_json(file, text));
+        let source = SourceText::new(file, text);
+        self.document(Document::from_json(&source));
     }
 
-    fn document(&mut self, document: Result<Document<'_>, Vec<Fault>>) {
-        let before = self.faults.len();
+    fn document(&mut self, document: Result<Document<'_>, Fault>) {
+        let (before, warned) = (self.faults.len(), self.warnings.len());
         match document {
             Ok(document) => file::read(&document.root(), self),
-            Err(faults) => faults.into_iter().for_each(|fault| self.fault(|| fault)),
+            Err(fault) => self.fault(|| fault),
         }
-        let of_this_file = self.faults.get_mut(before..).unwrap_or_default();
-        of_this_file.sort_by_key(|fault| (fault.line, fault.column));
+        for (found, before) in [(&mut self.faults, before), (&mut self.warnings, warned)] {
+            let of_this_file = found.get_mut(before..).unwrap_or_default();
+            of_this_file.sort_by(|one, other| one.place.order().cmp(&other.place.order()));
+        }
     }
 
     /// Adds a mapping once its file has been understood, and holds it against those before it.
@@ -150,13 +162,13 @@ impl Loading {
     }
 
     pub(super) fn fault(&mut self, fault: impl FnOnce() -> Fault) {
-        if self.faults.len() < MOST_FAULTS {
+        if self.faults.len() < MAX_FAULTS {
             self.faults.push(fault());
         }
     }
 
     pub(super) fn warn(&mut self, fault: impl FnOnce() -> Fault) {
-        if self.warnings.len() < MOST_FAULTS {
+        if self.warnings.len() < MAX_FAULTS {
             self.warnings.push(fault());
         }
     }

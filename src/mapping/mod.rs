@@ -10,14 +10,15 @@ pub mod directive;
 mod document;
 mod entry;
 mod explain;
-mod fault;
 mod field;
 mod file;
 mod format;
+mod lint;
 mod load;
 mod payload;
 mod place;
 mod schema;
+mod spec;
 pub mod trigger;
 
 #[cfg(test)]
@@ -30,7 +31,6 @@ use trigger::Trigger;
 
 pub use action::Action;
 pub use explain::Explanation;
-pub use fault::Fault;
 pub use field::{Field, Type};
 pub use format::{Format, utc};
 pub use load::{MOST_MAPPINGS, Mappings, PRESETS};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::field::Checked;
 use super::*;
 use crate::event::{Dialect, Violation};
+use crate::fault::{Fault, Located};
 use crate::json::Value;
 
 fn fixture(name: &str) -> String {
@@ -18,7 +19,7 @@ fn fixture(name: &str) -> String {
 
 fn load(names: &[&str]) -> Result<Mappings, Vec<Fault>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mappings");
-    Mappings::load(&names.iter().map(ToString::to_string).collect::<Vec<_>>(), &folder)
+    Mappings::load(&names.iter().copied().map(Located::unplaced).collect::<Vec<_>>(), &folder)
 }
 
 fn lines<T: ToString>(items: &[T]) -> String {
@@ -264,7 +265,11 @@ fn what_is_pasted_from_segment_equals_its_preset() {
 #[test]
 fn segments_api_answers_are_read_as_they_are() {
     let mappings = load(&["segment-api.json"]).unwrap();
-    insta::assert_snapshot!(lines(&mappings.warnings), @"segment-api.json:16:11: action track has no field anonymousId; it is passed over, as at Segment");
+    insta::assert_snapshot!(lines(&mappings.warnings), @"
+    segment-api.json:16:11: action track has no field anonymousId; it is passed over, as at Segment
+    segment-api.json:28:33: no event has `id`; did you mean $.properties.id?
+    segment-api.json:29:35: no event has `at`; did you mean $.properties.at?
+    ");
     let groups = mapping(&mappings, "Accounts from properties");
     assert!(!groups.enabled);
     let track = r#"{"type":"track","timestamp":"2023-05-12T08:00:00Z","properties":{"account":"g7"}}"#;
@@ -300,15 +305,15 @@ fn every_mistake_is_told_with_its_place() {
     mistakes.json:10:76: there is no action trackk; did you mean track?
     mistakes.json:10:97: mapping must be an object: the action's fields, each with its value or directive, but is an array
     ");
-    insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r"
-    segmnt: is neither a preset nor a path ending in .toml or .json; did you mean segment?
-    missing.toml: cannot be read: No such file or directory (os error 2)
+    insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r#"
+    mappings: "segmnt" is neither a preset (segment, amplitude) nor a path ending in .toml or .json; did you mean segment?
+    mappings: the file "missing.toml" cannot be read: No such file or directory (os error 2): check the path, which is relative to the configuration file, and its permissions
     segment-presets.json:4:15: another mapping of this destination has the same name: choose another
     segment-presets.json:36:15: another mapping of this destination has the same name: choose another
     segment-presets.json:53:15: another mapping of this destination has the same name: choose another
     segment-presets.json:70:15: another mapping of this destination has the same name: choose another
     segment-presets.json:87:15: another mapping of this destination has the same name: choose another
-    ");
+    "#);
 }
 
 #[test]
@@ -319,7 +324,7 @@ fn a_destination_has_fifty_mappings_at_most() {
     };
     let load = |count: usize| {
         std::fs::write(folder.path().join("many.toml"), (0..count).map(mapping).collect::<String>()).unwrap();
-        Mappings::load(&["segment".to_owned(), "many.toml".to_owned()], folder.path())
+        Mappings::load(&["segment", "many.toml"].map(Located::unplaced), folder.path())
     };
     assert_eq!(load(45).map(|mappings| mappings.iter().count()).ok(), Some(50));
     insta::assert_snapshot!(lines(&load(60).err().unwrap_or_default()), @"many.toml:181:1: is mapping 51: a destination has 50 at most");
@@ -346,7 +351,7 @@ fn mappings_are_found_in_every_shape_of_file() {
         (format!(r#"{{"data":[{exported}]}}"#), vec![segment]),
     ] {
         std::fs::write(folder.path().join("a.json"), &text).unwrap();
-        let loaded = Mappings::load(&["a.json".to_owned()], folder.path())
+        let loaded = Mappings::load(&[Located::unplaced("a.json")], folder.path())
             .unwrap_or_else(|faults| panic!("{text}: {}", lines(&faults)));
         assert_eq!(loaded.iter().map(|mapping| mapping.source).collect::<Vec<_>>(), expected, "{text}");
         assert!(loaded.iter().all(|mapping| mapping.enabled) && loaded.warnings.is_empty(), "{text}");
@@ -358,21 +363,15 @@ fn files_that_cannot_be_read_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let told = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
-        let loaded = Mappings::load(&[name.to_owned()], folder.path());
+        let loaded = Mappings::load(&[Located::unplaced(name)], folder.path());
         loaded.err().map(|faults| lines(&faults)).unwrap_or_default()
     };
     let deep = format!("{{\"mappings\":{}", "[".repeat(100_000));
     insta::assert_snapshot!(told("deep.json", &deep), @"deep.json:1:76: nested too deeply");
-    insta::assert_snapshot!(told("deep.toml", &format!("a = {}", "[".repeat(100_000))), @r"
-    deep.toml:1:85: cannot recurse further; max recursion depth met
-    deep.toml:1:100005: unclosed array, expected `]`
-    ");
-    insta::assert_snapshot!(told("large.toml", &" ".repeat(2 << 20)), @"large.toml: cannot be read: it is larger than 1048576 bytes");
+    insta::assert_snapshot!(told("deep.toml", &format!("a = {}", "[".repeat(100_000))), @"deep.toml:1:85: this is not TOML (cannot recurse further; max recursion depth met): fix this line first; text goes in double quotes, a section's name in [brackets]");
+    insta::assert_snapshot!(told("large.toml", &" ".repeat(2 << 20)), @r#"mappings: the file "large.toml" cannot be read: it is larger than 1048576 bytes: check the path, which is relative to the configuration file, and its permissions"#);
     insta::assert_snapshot!(told("cut.json", "{\"mappings\":[\n  {"), @"cut.json:2:3: EOF while parsing an object");
-    insta::assert_snapshot!(told("two.toml", "mappings = 1\nmappings = \n"), @r"
-    two.toml:2:1: duplicate key
-    two.toml:2:12: string values must be quoted, expected literal string
-    ");
+    insta::assert_snapshot!(told("two.toml", "mappings = 1\nmappings = \n"), @"two.toml:2:12: this is not TOML (string values must be quoted, expected literal string): fix this line first; text goes in double quotes, a section's name in [brackets]");
     insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
     insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
     insta::assert_snapshot!(told("none.json", "[]"), @"");
@@ -391,4 +390,50 @@ fn the_schema_knows_every_action_and_field() {
             );
         }
     }
+}
+
+#[test]
+fn presets_have_no_warning() {
+    for preset in ["segment", "amplitude"] {
+        assert_eq!(lines(&load(&[preset]).unwrap().warnings), "", "{preset}");
+    }
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning_with_its_place() {
+    insta::assert_snapshot!(lines(&load(&["hardly-meant.toml"]).unwrap().warnings), @r#"
+    hardly-meant.toml:5:11: trigger: a track event has no `traits`; did you mean context.traits.plan?
+    hardly-meant.toml:9:9: is sent as the text "$.event", not as the value there: write { "@path" = "$.event" }, or { "@literal" = "$.event" } if the text is meant
+    hardly-meant.toml:10:22: no event has `userID`; did you mean $.userId?
+    hardly-meant.toml:11:25: no event has `time`; did you mean $.timestamp?
+    hardly-meant.toml:12:28: is sent as the text "$['context']['groupId']", not as the value there: write { "@path" = "$.context.groupId" }, or { "@literal" = "$['context']['groupId']" } if the text is meant
+    hardly-meant.toml:12:73: is sent as the text "traits.plan", not as the value there: write { "@path" = "$.traits.plan" }, or { "@literal" = "traits.plan" } if the text is meant
+    hardly-meant.toml:12:108: no event has `propertes`; did you mean $.properties.seats?
+    hardly-meant.toml:13:32: a track event has no `traits`; did you mean $.context.traits.email?
+    hardly-meant.toml:13:68: no event has `contxt`; did you mean $.context.ip?
+    hardly-meant.toml:13:101: no event has `plan`; did you mean $.properties.plan?
+    hardly-meant.toml:13:129: the context of events usually has no `groupID`; did you mean $.context.groupId?
+    hardly-meant.toml:13:168: `event` is a text: it has no `name`
+    hardly-meant.toml:13:202: no event has `page`; did you mean $.context.page.url?
+    hardly-meant.toml:13:234: no event has `user_properties`; did you mean $.context.traits.role?
+    hardly-meant.toml:13:278: a track event has no `groupId`; did you mean $.context.groupId?
+    hardly-meant.toml:21:25: {{$.name}} is always empty: a template has no `$.`; write {{name}}
+    hardly-meant.toml:22:26: no event has `usrId`; did you mean userId?
+    hardly-meant.toml:23:8: is sent as the text "{{name}}": only `@template` fills in {{…}}; write { "@template" = "{{name}}" }
+    hardly-meant.toml:24:13: timestamp must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form: every event is refused
+    hardly-meant.toml:24:29: names no {{path}}, so it is always the text "$.timestamp": write {{timestamp}}
+    hardly-meant.toml:25:36: names no {{path}}, so it is always the text "${properties.title}": write {{properties.title}}
+    hardly-meant.toml:25:79: no event has `propertees`; did you mean properties.title?
+    hardly-meant.toml:25:170: is sent as the text "$.name", not as the value there: write { "@path" = "$.name" }, or { "@literal" = "$.name" } if the text is meant
+    hardly-meant.toml:25:377: is sent as the text "properties.title", not as the value there: write { "@path" = "$.properties.title" }, or { "@literal" = "properties.title" } if the text is meant
+    hardly-meant.toml:25:423: no event has `proprties`; did you mean $.properties.items?
+    hardly-meant.toml:25:484: this is a text, not the directive @path: write it without quotes
+    hardly-meant.toml:33:11: groupId is required, but this is empty: every event is refused
+    hardly-meant.toml:34:10: userId must be a string: this is sent as the text "true"
+    hardly-meant.toml:35:8: name must be a string, but is an object: it is left out of every request
+    hardly-meant.toml:36:13: createdAt must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form: it is left out of every request
+    hardly-meant.toml:37:8: plan is sent as the text "plan": write { "@path" = "$.plan" } for the event's own value
+    hardly-meant.toml:39:7: mrr must be a number, but is a string: it is left out of every request
+    hardly-meant.toml:40:10: traits must be an object, but is a string: it is left out of every request
+    "#);
 }

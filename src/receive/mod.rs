@@ -36,7 +36,7 @@ pub(crate) use status::{health, ready};
 
 use crate::config::Limits;
 use crate::deliver::Status;
-use crate::mapping::Fault;
+use crate::fault::Fault;
 use crate::outbox::Outbox;
 
 /// What the routes share. Clones are the same receiver.

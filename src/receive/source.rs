@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use crate::accoil::Destination;
 use crate::decode::SourceSettings;
 use crate::event::SourceKind;
-use crate::mapping::Fault;
+use crate::fault::Fault;
 
 /// A source as this stage needs it.
 #[derive(Clone)]

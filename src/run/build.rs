@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
-use super::error::{MappingFaults, StartError};
+use super::error::StartError;
 use crate::accoil::{self, Destination, Money};
 use crate::accounts::accoil::Client;
 use crate::accounts::vitally;
@@ -12,6 +12,7 @@ use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Rests, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
+use crate::fault::Faults;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Retention};
 use crate::receive::{Source, Sources};
@@ -26,7 +27,7 @@ pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError
             Err(more) => faults.extend(more),
         }
     }
-    if faults.is_empty() { Ok(destinations) } else { Err(StartError::Mappings(MappingFaults(faults))) }
+    if faults.is_empty() { Ok(destinations) } else { Err(StartError::Mappings(Faults::new(faults))) }
 }
 
 pub(super) fn destination(section: &config::Destination, mappings: Mappings) -> Destination {

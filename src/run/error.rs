@@ -1,17 +1,16 @@
 //! Why the relay could not start.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use crate::accounts::sync::WrittenError;
 use crate::deliver::EndpointError;
-use crate::mapping::Fault;
+use crate::fault::Faults;
 use crate::outbox::OpenError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{0}")]
-    Mappings(MappingFaults),
+    #[error(transparent)]
+    Mappings(Faults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
     #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
@@ -24,17 +23,6 @@ pub enum StartError {
     Written(#[from] WrittenError),
     #[error("stopped while starting")]
     Stopped,
-}
-
-/// Every fault in the mapping files, one a line.
-#[derive(Debug)]
-pub struct MappingFaults(pub Vec<Fault>);
-
-impl fmt::Display for MappingFaults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        formatter.write_str(&lines.join("\n"))
-    }
 }
 
 impl StartError {

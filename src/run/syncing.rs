@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::build;
-use super::error::{MappingFaults, StartError};
+use super::error::StartError;
 use crate::accoil::Destination;
 use crate::accounts::sync::{self, CarriedTraits, Direction, Matching, Setup, Syncs, Written};
 use crate::config::Config;
 use crate::deliver;
+use crate::fault::Faults;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Outbox};
 use crate::tasks::Tasks;
@@ -83,7 +84,7 @@ fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
         .filter(|section| wanted.is_empty() || wanted.contains(&section.name))
         .map(|section| {
             let mappings =
-                Mappings::of_vitally().map_err(|faults| StartError::Mappings(MappingFaults(faults)))?;
+                Mappings::of_vitally().map_err(|faults| StartError::Mappings(Faults::new(faults)))?;
             let unit = config.vitally_to_accoil.mrr_unit.unwrap_or(section.mrr_unit);
             Ok(Arc::new(Destination { money: build::money(unit), ..build::destination(section, mappings) }))
         })

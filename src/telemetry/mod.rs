@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::accounts::sync::Summary;
 use crate::config::{Log, LogFormat};
-use crate::mapping::Fault;
+use crate::fault::Fault;
 use crate::outbox::Recovered;
 
 /// Starts logging; a second call changes nothing.

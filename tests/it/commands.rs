@@ -222,17 +222,21 @@ action = "postToAccoil"
     mistakes.toml:25:1: the mapping has no trigger
     mistakes.toml:27:1: a mapping has no key triger; did you mean trigger?
     mistakes.toml:210:1: is mapping 51: a destination has 50 at most
+    8 faults, 0 warnings
     "#);
 
     let sound = mistakes.split_at(mistakes.rfind("[[mappings]]").unwrap()).1;
     std::fs::write(folder.path().join("mistakes.toml"), sound).unwrap();
     let checked = command().args(["check", "--config", &config]).output().unwrap();
     assert_eq!(checked.status.code(), Some(0));
-    insta::assert_snapshot!(String::from_utf8(checked.stderr).unwrap(), @"warning: mistakes.toml:3:11: trigger, column 32: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind");
     insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @r#"
+    warning: mistakes.toml:3:11: trigger, column 32: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind
     destination  mapping               trigger                                          action        source
     accoil       Otherwise at Segment  (type = "track" and event = "A") or event = "B"  postToAccoil  mistakes.toml
+    0 faults, 1 warning
     "#);
+    let denied = command().args(["check", "--deny-warnings", "--config", &config]).output().unwrap();
+    assert_eq!(denied.status.code(), Some(78));
 }
 
 /// Segment's own preset JSON, pasted, gives the requests of `mappings/segment.toml`, byte for byte.

@@ -135,7 +135,7 @@ fn files_that_are_no_configuration() {
     cannot read the configuration file /no/such.toml: No such file or directory (os error 2): check the path and its permissions, or name another file with --config
     cannot read the configuration file /: Is a directory (os error 21): check the path and its permissions, or name another file with --config
     cannot read the configuration file /no/such/other.toml: No such file or directory (os error 2): check the path and its permissions, or name another file with --config
-    there is nothing to run: no accoil-relay.toml here, no --config FILE, and no ACCOIL_API_KEY: write accoil-relay.toml (or name your file with --config or ACCOIL_RELAY_CONFIG); or set ACCOIL_API_KEY, and ACCOIL_RELAY_WRITE_KEY for the senders
+    no configuration found: no accoil-relay.toml here, no --config FILE, and no ACCOIL_API_KEY: write accoil-relay.toml (or name your file with --config or ACCOIL_RELAY_CONFIG); or set ACCOIL_API_KEY, and ACCOIL_RELAY_WRITE_KEY for the senders
     ");
     let nested = format!("a = {}", "[".repeat(200_000));
     assert!(told(nested.as_bytes()).contains("this is not TOML"));
@@ -170,8 +170,8 @@ fn the_environment_lies_over_the_file() {
     assert!(config.admin.token.is_none());
     let [first, second] = &config.destinations[..] else { panic!("{:?}", config.destinations) };
     assert_eq!(
-        (first.strict, &first.mappings[..]),
-        (true, &["segment".to_owned(), "${mine}.toml".to_owned()][..])
+        (first.strict, first.mappings.iter().map(|one| one.text.as_str()).collect()),
+        (true, vec!["segment", "${mine}.toml"])
     );
     assert_eq!(first.api_key.expose_secret(), "from-the-environment");
     assert_eq!((second.name.as_str(), second.api_key.expose_secret()), ("second", "b$$b"));
@@ -196,14 +196,14 @@ fn variables_that_set_nothing_are_told() {
         ("ACCOIL_RELAY___", "x"),
     ];
     insta::assert_snapshot!(faults(load(text, &variables)), @r#"
-    environment variable ACCOIL_RELAY_: this sets no key: did you mean ACCOIL_RELAY_SEED?
-    environment variable ACCOIL_RELAY_CONFIGS: this sets no key: did you mean ACCOIL_RELAY_CONFIG?
-    environment variable ACCOIL_RELAY_DESTINATIONS__2__NAME: this sets no key: keys are set as ACCOIL_RELAY_SECTION__KEY, lists of sections as ACCOIL_RELAY_SOURCES__0__KEY
-    environment variable ACCOIL_RELAY_DESTINATIONS__NAME: this sets no key: keys are set as ACCOIL_RELAY_SECTION__KEY, lists of sections as ACCOIL_RELAY_SOURCES__0__KEY
+    environment variable ACCOIL_RELAY_: unknown environment variable: keys are set as ACCOIL_RELAY_SECTION__KEY, lists of sections as ACCOIL_RELAY_SOURCES__0__KEY
+    environment variable ACCOIL_RELAY_CONFIGS: unknown environment variable: did you mean ACCOIL_RELAY_CONFIG?
+    environment variable ACCOIL_RELAY_DESTINATIONS__2__NAME: unknown environment variable: did you mean ACCOIL_RELAY_DESTINATIONS__0__NAME?
+    environment variable ACCOIL_RELAY_DESTINATIONS__NAME: unknown environment variable: did you mean ACCOIL_RELAY_DESTINATIONS__0__NAME?
     environment variable ACCOIL_RELAY_LOG__FORMAT: format in [log] must be "text" or "json": did you mean "json"?
-    environment variable ACCOIL_RELAY_SERVER_LISTEN: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
+    environment variable ACCOIL_RELAY_SERVER_LISTEN: unknown environment variable: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVER__LISTEN: listen in [server] is not an IP address and a port: write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" or "[::]:8080" for every interface
-    environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: this sets no key: did you mean ACCOIL_RELAY_SERVER__LISTEN?
+    environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: unknown environment variable: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVER__LISTN: unknown key "listn" in [server]: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVR__LISTEN: unknown section [servr]: did you mean ACCOIL_RELAY_SERVER__…?
     environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, vitally_to_accoil, accoil_to_vitally, log

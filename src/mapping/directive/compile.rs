@@ -23,7 +23,7 @@ use crate::nearest::nearest;
 const MAX_DEPTH: usize = 32;
 
 /// Every directive.
-pub(super) const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 13] = [
     "@path",
     "@template",
     "@literal",

@@ -25,9 +25,12 @@ mod transform;
 use std::borrow::Cow;
 
 use crate::json::Value;
+pub use compile::NAMES;
 use compile::{Compiler, Place};
 use node::{Node, Scope};
+use path::Path;
 use resolved::{Budget, Resolved, View};
+use template::Template;
 
 /// A compiled mapping value.
 #[derive(Debug)]
@@ -94,6 +97,11 @@ impl Directive {
         &self.faults
     }
 
+    /// The value that every event gets, if it is the same for all.
+    pub fn literal(&self) -> Option<&Value<'static>> {
+        self.node.literal()
+    }
+
     /// The value for this event (an object); `None` is JavaScript's undefined: the field is absent.
     pub fn resolve<'e>(&'e self, event: &'e Value<'e>) -> Result<Option<Cow<'e, Value<'e>>>, ResolveError> {
         let budget = Budget::new();
@@ -104,6 +112,16 @@ impl Directive {
             sparse => Ok(Some(Cow::Owned(sparse.into_value(&budget)?))),
         }
     }
+}
+
+/// The keys that `@path` walks for this text, from the event down.
+pub fn path_names(text: &str) -> Vec<String> {
+    Path::rooted(text).names()
+}
+
+/// The keys that each placeholder of a `@template` walks.
+pub fn template_names(text: &str) -> Vec<Vec<String>> {
+    Template::parse(text).paths().map(Path::names).collect()
 }
 
 /// What Segment's `transform(mapping, event)` gives, for a mapping of [`Directive::compile_mapping`]. A mapping

@@ -35,6 +35,10 @@ impl Path {
         Self(keys.collect())
     }
 
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.iter().map(|key| key.name.to_string()).collect()
+    }
+
     /// Walks from the root; a falsy value on the way ends the walk and is what is found.
     pub(super) fn get<'s, 'e>(&self, root: View<'s, 'e>) -> Resolved<'s, 'e> {
         let mut at = root;

@@ -31,12 +31,16 @@ enum Piece {
 }
 
 impl Template {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let pieces = split(text, TRIPLE);
         if pieces.iter().any(|piece| matches!(piece, Piece::Path(_))) {
             return Self { pieces, again: true };
         }
         Self { pieces: split(text, DOUBLE), again: false }
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.pieces.iter().filter_map(|piece| if let Piece::Path(path) = piece { Some(path) } else { None })
     }
 
     pub(super) fn render<'s, 'e>(&self, scope: Scope<'s, 'e, '_>) -> Result<Resolved<'s, 'e>, ResolveError> {

@@ -76,10 +76,20 @@ impl Trigger {
         self.differences.iter().map(|(column, difference)| format!("column {column}: {difference}")).collect()
     }
 
+    /// Those of these types of which an event may match.
+    pub fn types<'t>(&self, types: &[&'t str]) -> Vec<&'t str> {
+        types.iter().copied().filter(|kind| self.predicate.may_be(true, kind)).collect()
+    }
+
+    /// The path of every field that a condition asks about.
+    pub fn paths(&self) -> impl Iterator<Item = &[String]> {
+        self.predicate.conditions().filter_map(Predicate::path)
+    }
+
     /// Why no event of any of these types can match; `None` when one may. It never calls a trigger impossible
     /// that is not, but does not see every contradiction: only those in `type` and in single conditions.
     pub fn impossible(&self, types: &[&str]) -> Option<String> {
-        if types.iter().any(|kind| self.predicate.may_be(true, kind)) {
+        if !self.types(types).is_empty() {
             return None;
         }
         let known = types.join(", ");

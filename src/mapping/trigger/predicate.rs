@@ -89,6 +89,10 @@ impl Predicate {
         }
     }
 
+    pub(super) fn path(&self) -> Option<&[String]> {
+        if let Self::Condition(field, _) = self { Some(&field.path) } else { None }
+    }
+
     /// The text that `type` must be.
     pub(super) fn type_named(&self) -> Option<&str> {
         match self {
