@@ -15,6 +15,7 @@
 //! something was refused, skipped, changed, delayed or given up.
 
 pub mod event;
+pub mod event_id;
 pub mod fault;
 pub mod http_client;
 pub mod json;

@@ -169,6 +169,7 @@ fn target(url: &str) -> Target {
 
 fn submission(numbers: std::ops::Range<usize>) -> Submission {
     let accepted = numbers.map(|number| Accepted {
+        event: accoil_relay::event_id::EventId(1),
         original: Bytes::from(vec![b'x'; BYTES]),
         message_id: None,
         requests: vec![request(number % USERS, number / USERS)],

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Deserializer;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -34,12 +35,29 @@ pub enum BodyError {
 #[derive(Debug, Default)]
 pub(super) struct Envelope<'a> {
     pub(super) items: Vec<&'a str>,
-    pub(super) context: Option<&'a RawValue>,
-    pub(super) integrations: Option<&'a RawValue>,
-    /// `sentAt` at Segment, `client_upload_time` at Amplitude.
-    pub(super) sent_at: Option<&'a RawValue>,
+    pub(super) shared: Shared<'a>,
     has_list: bool,
     is_overfull: bool,
+}
+
+/// What a body says about all of its items. It is kept with a reject as JSON; these names never change.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Shared<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) context: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) integrations: Option<&'a RawValue>,
+    /// `sentAt` at Segment, `client_upload_time` at Amplitude.
+    #[serde(borrow, rename = "sentAt", skip_serializing_if = "Option::is_none")]
+    pub(super) sent_at: Option<&'a RawValue>,
+}
+
+impl Shared<'_> {
+    /// As it is kept; none if the body says nothing.
+    pub fn to_json(self) -> Option<String> {
+        let text = serde_json::to_string(&self).ok()?;
+        (text != "{}").then_some(text)
+    }
 }
 
 /// `[…]`
@@ -191,9 +209,9 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
                 key if Some(key) == self.list => {
                     access.next_value_seed(List { envelope: &mut *self.envelope, limit: self.limit })?;
                 }
-                "context" => self.envelope.context = Some(access.next_value()?),
-                "integrations" => self.envelope.integrations = Some(access.next_value()?),
-                "sentAt" | "client_upload_time" => self.envelope.sent_at = Some(access.next_value()?),
+                "context" => self.envelope.shared.context = Some(access.next_value()?),
+                "integrations" => self.envelope.shared.integrations = Some(access.next_value()?),
+                "sentAt" | "client_upload_time" => self.envelope.shared.sent_at = Some(access.next_value()?),
                 _ => drop(access.next_value::<IgnoredAny>()?),
             }
         }

@@ -8,6 +8,7 @@ mod amplitude;
 mod body;
 mod context;
 mod groups;
+mod labels;
 mod members;
 mod operators;
 mod segment;
@@ -17,8 +18,9 @@ use crate::event::{Decoded, Item, Violation};
 use crate::json::{self, Object, Value};
 use crate::reasons::Reason;
 
-pub use body::{BodyError, body_key, first_element, unwrapped};
+pub use body::{BodyError, Shared, body_key, first_element, unwrapped};
 pub use context::{Anonymous, Context, Limits, SourceSettings};
+pub use labels::Labels;
 pub use segment::EventType;
 
 /// The forms in which senders post: one for each kind of public route (DESIGN 4).
@@ -113,16 +115,26 @@ pub fn decode<'a>(form: Form, body: &'a str, context: Context<'a>) -> Result<Ite
     };
     let Some(envelope) = envelope else {
         let reader = Reader { form, context, batch: segment::Batch::default() };
-        return Ok(Items { only: reader.only_item(body)?, reader, rest: Vec::new().into_iter() });
+        let (only, shared) = (reader.only_item(body)?, Shared::default());
+        return Ok(Items { only, reader, shared, rest: Vec::new().into_iter() });
     };
-    let batch = segment::Batch::read(&envelope, context.limits.depth)?;
-    Ok(Items { reader: Reader { form, context, batch }, only: None, rest: envelope.items.into_iter() })
+    let batch = segment::Batch::read(&envelope.shared, context.limits.depth)?;
+    let (shared, rest) = (envelope.shared, envelope.items.into_iter());
+    Ok(Items { reader: Reader { form, context, batch }, only: None, shared, rest })
 }
 
 /// Understands one item by itself, as it stood in a body of this form: how a kept original is replayed.
-/// What the envelope of its batch said is not known here.
-pub fn decode_item<'a>(form: Form, original: &'a str, context: Context<'a>) -> Item<'a> {
-    Reader { form, context, batch: segment::Batch::default() }.item(original)
+/// `shared` is what [`Shared::to_json`] gave for its body.
+pub fn decode_item<'a>(
+    form: Form,
+    original: &'a str,
+    shared: Option<&'a str>,
+    context: Context<'a>,
+) -> Item<'a> {
+    let shared = shared.and_then(|text| serde_json::from_str::<Shared<'a>>(text).ok());
+    // It was read once, before it was kept.
+    let batch = shared.and_then(|shared| segment::Batch::read(&shared, context.limits.depth).ok());
+    Reader { form, context, batch: batch.unwrap_or_default() }.item(original)
 }
 
 /// The items of one body, in the order in which they came.
@@ -130,7 +142,15 @@ pub fn decode_item<'a>(form: Form, original: &'a str, context: Context<'a>) -> I
 pub struct Items<'a> {
     reader: Reader<'a>,
     only: Option<Item<'a>>,
+    shared: Shared<'a>,
     rest: std::vec::IntoIter<&'a str>,
+}
+
+impl<'a> Items<'a> {
+    /// What the body says about all of its items.
+    pub fn shared(&self) -> Shared<'a> {
+        self.shared
+    }
 }
 
 impl<'a> Iterator for Items<'a> {

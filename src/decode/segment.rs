@@ -10,7 +10,7 @@ use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
-use super::body::{BodyError, Envelope};
+use super::body::{BodyError, Shared};
 use super::members::{identifier, is_blank, message_id};
 use super::{Anonymous, Context, skip, time};
 
@@ -56,7 +56,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn read(envelope: &Envelope<'a>, depth: usize) -> Result<Self, BodyError> {
+    pub(super) fn read(envelope: &Shared<'a>, depth: usize) -> Result<Self, BodyError> {
         let shared = |member: Option<&'a RawValue>| match member {
             None => Ok(Object::new()),
             Some(member) => match Value::parse_within(member.get(), depth).map_err(BodyError::Shared)? {

@@ -95,8 +95,12 @@ mod tests {
     }
 
     fn attempts(made: &[(i64, u16)]) -> Vec<Attempt> {
-        let attempt =
-            |&(second, status)| Attempt { at: at(second), status: Some(status), reason: String::new() };
+        let attempt = |&(second, status)| Attempt {
+            at: at(second),
+            status: Some(status),
+            reason: String::new(),
+            took_ms: None,
+        };
         made.iter().map(attempt).collect()
     }
 

@@ -174,7 +174,7 @@ impl World {
                     let (time, outcome) = destination.lock().unwrap().begin(&work);
                     tokio::time::sleep(time).await;
                     destination.lock().unwrap().end(&work, &outcome);
-                    let _ = done.send(Done { work, outcome });
+                    let _ = done.send(Done { work, outcome, took: Duration::ZERO });
                 }
             });
         }
@@ -189,6 +189,7 @@ impl World {
         for user in users {
             let number = self.numbers.entry(user.clone()).or_default();
             accepted.push(Accepted {
+                event: crate::event_id::EventId(1),
                 original: Bytes::from_static(b"{}"),
                 message_id: None,
                 requests: vec![request(user, *number)],

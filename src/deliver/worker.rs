@@ -25,6 +25,8 @@ pub(super) struct Work {
 pub(super) struct Done {
     pub(super) work: Work,
     pub(super) outcome: Result<Answer, CallError>,
+    /// How long the call took.
+    pub(super) took: Duration,
 }
 
 pub(super) struct Worker {
@@ -48,8 +50,9 @@ impl Worker {
     /// Works until the dispatcher has no more for it.
     pub(super) async fn run(mut self) {
         while let Some(work) = self.next().await {
+            let begun = Instant::now();
             let outcome = self.call(&work.job).await;
-            if self.done.send(Done { work, outcome }).is_err() {
+            if self.done.send(Done { work, outcome, took: begun.elapsed() }).is_err() {
                 break;
             }
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Place;
-use super::frame::{Reader, Text};
+use super::frame::{LAYOUT, Reader, Text};
 use crate::accoil::Fingerprint;
+use crate::event_id::EventId;
 
 /// The requests that were committed together.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Chunk {
     pub requests: u32,
     /// Requests that were settled in an earlier run, a bit each; empty when none was.
     pub(super) settled: Vec<u8>,
+    /// How its bytes are laid out; see `frame`.
+    pub(super) layout: u8,
     pub(super) bytes: Bytes,
     /// False when the bytes are not those that were written: then none of it is read.
     pub(super) is_sound: bool,
@@ -25,6 +28,8 @@ pub struct Chunk {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub place: Place,
+    /// The event that it was made of.
+    pub event: EventId,
     pub source: Text,
     /// The event as the sender wrote it.
     pub original: Bytes,
@@ -71,9 +76,9 @@ impl Chunk {
         if !self.is_sound {
             return Err(jobs);
         }
-        let read = self.read(|place, source, original, mut request| {
+        let read = self.read(|place, event, mut request| {
             if is_for(&request, destination) {
-                jobs.push(read_job(&mut request, place, Text::new(source.clone())?, original.clone())?);
+                jobs.push(read_job(&mut request, place, event)?);
             }
             Some(())
         });
@@ -89,9 +94,9 @@ impl Chunk {
         if !self.is_sound {
             return jobs;
         }
-        let _ = self.read(|place, from, original, mut request| {
-            if &**from == source.as_bytes() {
-                jobs.push(read_job(&mut request, place, Text::new(from.clone())?, original.clone())?);
+        let _ = self.read(|place, event, mut request| {
+            if *event.source == *source.as_bytes() {
+                jobs.push(read_job(&mut request, place, event)?);
             }
             Some(())
         });
@@ -100,7 +105,7 @@ impl Chunk {
 
     /// Counts the unsettled requests of every destination, as far as they can be read.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
-        let _ = self.read(|_, _, _, mut request| {
+        let _ = self.read(|_, _, mut request| {
             let destination = request.text()?;
             match counts.get_mut(destination.as_str()) {
                 Some(count) => *count += 1,
@@ -110,18 +115,22 @@ impl Chunk {
         });
     }
 
-    /// Hands each unsettled request to `each`, with its place, source and original, until it cannot read one.
-    fn read(&self, mut each: impl FnMut(Place, &Bytes, &Bytes, Reader) -> Option<()>) -> Option<()> {
+    /// Hands each unsettled request to `each`, with its place and its event, until it cannot read one.
+    fn read(&self, mut each: impl FnMut(Place, &Head, Reader) -> Option<()>) -> Option<()> {
         let mut reader = Reader(self.bytes.clone());
         let mut index = 0;
         while !reader.is_empty() {
-            let source = reader.field()?;
-            let original = reader.field()?;
+            let id = match self.layout {
+                1 => EventId::of_place(self.id, index),
+                LAYOUT => reader.event()?,
+                _ => return None,
+            };
+            let head = Head { id, source: reader.field()?, original: reader.field()? };
             for _ in 0..reader.count()? {
                 let request = Reader(reader.field()?);
                 if !self.is_settled(index) {
                     let place = Place::Chunk { chunk: self.id, index, of: self.requests };
-                    each(place, &source, &original, request)?;
+                    each(place, &head, request)?;
                 }
                 index += 1;
             }
@@ -135,6 +144,13 @@ impl Chunk {
     }
 }
 
+/// What an event's requests share.
+struct Head {
+    id: EventId,
+    source: Bytes,
+    original: Bytes,
+}
+
 /// Whether a request is one of the destination's, told without slicing its other fields.
 fn is_for(request: &Reader, destination: &str) -> bool {
     let name = destination.as_bytes();
@@ -145,11 +161,12 @@ fn is_for(request: &Reader, destination: &str) -> bool {
         && request.0.get(4..4 + name.len()) == Some(name)
 }
 
-fn read_job(request: &mut Reader, place: Place, source: Text, original: Bytes) -> Option<Job> {
+fn read_job(request: &mut Reader, place: Place, event: &Head) -> Option<Job> {
     Some(Job {
         place,
-        source,
-        original,
+        event: event.id,
+        source: Text::new(event.source.clone())?,
+        original: event.original.clone(),
         destination: request.text()?,
         user: request.text()?,
         path: request.text()?,
@@ -181,6 +198,7 @@ mod tests {
             body: b"{}".to_vec(),
         });
         Accepted {
+            event: EventId(77),
             original: Bytes::from_static(b"{\"a\":1}"),
             message_id: None,
             requests: requests.collect(),
@@ -192,11 +210,13 @@ mod tests {
         let mut bytes = Vec::new();
         frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]));
         frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]));
-        let chunk = Chunk { id: 5, requests: 4, settled: vec![0b100], bytes: bytes.into(), is_sound: true };
+        let (settled, bytes) = (vec![0b100], bytes.into());
+        let chunk = Chunk { id: 5, requests: 4, settled, layout: LAYOUT, bytes, is_sound: true };
         let jobs = chunk.jobs("a").unwrap();
         let seen: Vec<_> =
             jobs.iter().map(|job| (job.source.as_str(), job.user.as_str(), job.place.order())).collect();
         assert_eq!(seen, [("web", "u1", (5, 0)), ("app", "u3", (5, 3))]);
+        assert_eq!(jobs[0].event, EventId(77));
         assert_eq!(jobs[0].fingerprints, [Fingerprint { key: 7, content: 9 }]);
     }
 
@@ -210,6 +230,7 @@ mod tests {
                 id: 1,
                 requests: 2,
                 settled: vec![],
+                layout: LAYOUT,
                 bytes: Bytes::copy_from_slice(&bytes[..length]),
                 is_sound: true,
             };

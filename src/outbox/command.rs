@@ -5,7 +5,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::sqlite::{Kind, Parked};
+use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Settlement, Submission};
 use crate::accoil::Fingerprint;
 
@@ -36,10 +36,14 @@ pub(super) enum Command {
         dead_letters: Vec<i64>,
         reply: Reply<usize>,
     },
+    /// Removes dead letters and rejects with these numbers.
     Purge {
-        kind: Kind,
         ids: Vec<i64>,
         reply: Reply<usize>,
+    },
+    /// Removes what is too old; answers whether more may be left.
+    KeepHouse {
+        reply: Reply<bool>,
     },
     Close,
 }
@@ -49,8 +53,11 @@ pub(super) enum Command {
 pub(super) enum Outcome {
     Stored(Receipt),
     Parked(Vec<Parked>),
-    /// So many rows.
+    /// The number of rows.
     Changed(usize),
+    HouseKept {
+        is_more: bool,
+    },
     Done,
 }
 
@@ -67,6 +74,9 @@ impl Command {
             (Self::Replay { reply, .. } | Self::Purge { reply, .. }, Outcome::Changed(rows)) => {
                 let _ = reply.send(Ok(rows));
             }
+            (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
+                let _ = reply.send(Ok(is_more));
+            }
             _ => {}
         }
     }
@@ -78,6 +88,9 @@ impl Command {
                 let _ = reply.send(Err(why));
             }
             Self::Replay { reply, .. } | Self::Purge { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::KeepHouse { reply } => {
                 let _ = reply.send(Err(why));
             }
             Self::Settle(_) | Self::Parked { .. } => return Some(self),

@@ -1,7 +1,7 @@
 //! The bytes of a chunk: length-prefixed fields, written once at accept, sliced without copying at delivery.
 //!
-//! Layout, all integers little-endian: a chunk is a run of events; an event is its source, its original and a
-//! count, then that many requests. A change of layout is a new version of the database (see `sqlite`).
+//! Layout 2, all integers little-endian: a chunk is a run of events; an event is its id, its source, its original and a
+//! count, then that many requests. Layout 1 had no ids. The layout of a chunk is a column of its row.
 //! Reading foreign bytes yields `None`, never a panic.
 
 use bytes::{Buf, Bytes};
@@ -9,6 +9,10 @@ use bytestring::ByteString;
 
 use super::Accepted;
 use crate::accoil::{Fingerprint, Request};
+use crate::event_id::EventId;
+
+/// The layout that is written.
+pub(super) const LAYOUT: u8 = 2;
 
 /// A request's fields, in the order in which they are written.
 pub(super) struct Fields<'a> {
@@ -39,14 +43,15 @@ impl<'a> Fields<'a> {
 
 /// Appends one event with its requests.
 pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {
-    write_head(out, source, &event.original, event.requests.len());
+    write_head(out, event.event, source, &event.original, event.requests.len());
     for request in &event.requests {
         write_request(out, &Fields::of(request));
     }
 }
 
-/// Appends an event of which so many requests follow.
-pub(super) fn write_head(out: &mut Vec<u8>, source: &str, original: &[u8], requests: usize) {
+/// Appends the head of an event; its requests follow.
+pub(super) fn write_head(out: &mut Vec<u8>, event: EventId, source: &str, original: &[u8], requests: usize) {
+    out.extend_from_slice(&event.0.to_le_bytes());
     put(out, source.as_bytes());
     put(out, original);
     put_count(out, requests);
@@ -93,6 +98,10 @@ impl Reader {
 
     pub(super) fn count(&mut self) -> Option<usize> {
         (self.0.len() >= 4).then(|| self.0.get_u32_le() as usize)
+    }
+
+    pub(super) fn event(&mut self) -> Option<EventId> {
+        (self.0.len() >= 8).then(|| EventId(self.0.get_u64_le()))
     }
 
     pub(super) fn field(&mut self) -> Option<Bytes> {

@@ -14,8 +14,9 @@ use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Shown, Writer};
-use super::{AcceptError, Options, Place, Receipt, Settlement, Submission};
+use super::{AcceptError, NoRoom, Options, Place, Receipt, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
+use crate::event_id::EventId;
 
 /// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
 const ROOM_KIB: usize = 64 * 1024;
@@ -104,7 +105,7 @@ impl Outbox {
 
     async fn store(&self, submission: Submission, replayed: Option<i64>) -> Result<Receipt, AcceptError> {
         let size = submission.size();
-        self.shown.space.check(size as u64)?;
+        self.shown.space.check(size as u64).map_err(|_| AcceptError::Full)?;
         let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
         let (reply, receipt) = oneshot::channel();
@@ -124,16 +125,49 @@ impl Outbox {
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
-    /// Removes these for good; says how many there were.
-    pub async fn purge(&self, kind: Kind, ids: Vec<i64>) -> Result<usize, ChangeError> {
+    /// Removes the dead letters and rejects with these numbers for good; returns how many there were.
+    pub async fn purge(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let (reply, changed) = oneshot::channel();
-        self.ask(Command::Purge { kind, ids, reply })?;
+        self.ask(Command::Purge { ids, reply })?;
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    /// Removes a batch of what is too old; returns whether more may be left. The owner calls it once a minute, so that an
+    /// idle relay keeps nothing longer than promised.
+    pub async fn keep_house(&self) -> Result<bool, ChangeError> {
+        let (reply, kept) = oneshot::channel();
+        self.ask(Command::KeepHouse { reply })?;
+        Ok(kept.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
     /// Bytes that wait to be delivered.
     pub fn waiting_bytes(&self) -> u64 {
-        self.shown.space.waiting()
+        self.usage().waiting.bytes
+    }
+
+    /// What it holds. Costs a few atomic reads.
+    pub fn usage(&self) -> Usage {
+        self.shown.space.usage()
+    }
+
+    /// Bytes that its disk has left; `None` if the disk does not answer. Costs one system call.
+    pub fn free_disk(&self) -> Option<u64> {
+        self.shown.space.free_disk()
+    }
+
+    /// Why nothing is accepted at the moment, if so.
+    pub fn room(&self) -> Result<(), NoRoom> {
+        self.shown.space.room(0)
+    }
+
+    /// When the oldest event of which a call waits was received; `None` if nothing waits, or it is of an earlier version.
+    /// Two indexed reads.
+    pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
+        self.read(|reader| {
+            let oldest = [sqlite::oldest_parked(reader)?, sqlite::oldest_in_chunks(reader)?];
+            Ok(oldest.into_iter().flatten().filter(|id| id.has_time()).min().map(EventId::time))
+        })
+        .await
     }
 
     /// Requests that wait for other destinations than these, by destination: such are no longer configured. Reads
@@ -294,6 +328,12 @@ impl Outbox {
 }
 
 fn space(connection: &Connection, options: &Options) -> rusqlite::Result<Space> {
-    let waiting = sqlite::chunk_bytes(connection)? + sqlite::parked_bytes(connection)?;
-    Ok(Space::new(options, waiting, sqlite::reusable_bytes(connection)?))
+    let mut waiting = sqlite::chunk_amount(connection)?;
+    waiting.add(sqlite::parked_amount(connection)?);
+    let usage = Usage {
+        waiting,
+        dead_letters: sqlite::kept_amount(connection, Kind::DeadLetter)?,
+        rejects: sqlite::kept_amount(connection, Kind::Reject)?,
+    };
+    Ok(Space::new(options, usage, sqlite::reusable_bytes(connection)?))
 }

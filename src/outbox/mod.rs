@@ -16,19 +16,22 @@
 //! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
 //!    again, restarts included; an id whose first copy was rejected or skipped is not remembered. Memory for it is
 //!    bounded: beyond the configured number the oldest ids are forgotten first.
-//! 6. **Room.** Beyond the configured size of what waits, or below the free-disk floor, nothing is accepted
-//!    ([`AcceptError::Full`]) until there is room again; a full disk is no more than that. What was settled meanwhile is
+//! 6. **Room.** Beyond the configured size of what waits or of the dead letters, or below the free-disk floor, nothing is
+//!    accepted ([`AcceptError::Full`]) until there is room again; [`Outbox::room`] says which. A full disk is no more than that. What was settled meanwhile is
 //!    kept in memory and stored as soon as it can be. Too much waiting to be committed is [`AcceptError::Busy`].
 //! 7. **Failure.** After any other failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a
 //!    failed fsync says nothing about what is on disk.
 //! 8. **One owner.** A second process on the same outbox is refused at open; any process may read ([`Archive`]).
-//! 9. **Dead letters and rejects** are kept until they are replayed, purged, or over their age or size. A replay stores
-//!    what it makes and removes what it was made of in one commit.
+//! 9. **Dead letters and rejects** are kept until they are replayed, purged, or over their age, rejects also until they are
+//!    over their size. Ages are counted in the time that the relay ran. [`Outbox::keep_house`], called once a minute, removes
+//!    what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
+//!    commit. Both kinds share one number space.
 //!
 //! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
 
 mod archive;
 pub mod chunk;
+mod clock;
 mod command;
 mod derived;
 mod frame;
@@ -49,17 +52,21 @@ use chrono::{DateTime, Utc};
 
 use crate::accoil::{Fingerprint, Request};
 use crate::decode::Form;
+use crate::event_id::EventId;
+use crate::reasons::Reason;
 
 pub use archive::Archive;
 pub use derived::{Delivered, Held};
 pub use handle::{ChangeError, Outbox, ReadError};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
+pub use space::NoRoom;
 pub use sqlite::{DeadLetter, Filter, Kind, OpenError, Parked, StoredReject};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug, Clone)]
 pub struct Accepted {
+    pub event: EventId,
     /// The item as the sender wrote it.
     pub original: Bytes,
     /// For de-duplication; `None` when the sender gave none.
@@ -70,7 +77,10 @@ pub struct Accepted {
 /// An event, or one mapping's view of it, that cannot be delivered as things are.
 #[derive(Debug, Clone)]
 pub struct Reject {
+    pub event: EventId,
     pub original: Bytes,
+    /// What its batch said about all its events, as `decode::Shared::to_json` gives it.
+    pub envelope: Option<Arc<str>>,
     /// JSON: `[{"mapping","field","reason"}]`.
     pub reasons: String,
 }
@@ -130,7 +140,36 @@ pub struct Options {
     pub rejects: Retention,
 }
 
-/// How long and how much of what could not be delivered is kept; the oldest leaves first, in small batches.
+/// How many of something, and how large they are together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Amount {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Amount {
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+    }
+
+    pub(crate) const fn remove(&mut self, less: Self) {
+        self.rows = self.rows.saturating_sub(less.rows);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+    }
+}
+
+/// What the outbox holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Calls that wait to be delivered.
+    pub waiting: Amount,
+    pub dead_letters: Amount,
+    pub rejects: Amount,
+}
+
+/// How long what could not be delivered is kept, by the time that the relay ran, and how much of it. Rejects beyond their
+/// size leave, the oldest first; dead letters beyond theirs stop acceptance, for they were accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     pub age: std::time::Duration,
@@ -141,7 +180,9 @@ pub struct Retention {
 pub enum AcceptError {
     #[error("the outbox is busy: more is waiting to be stored than fits; try again in a moment")]
     Busy,
-    #[error("the outbox is full: more waits than it may hold, or the disk has no room left; try again later")]
+    #[error(
+        "the outbox has no room: its size, the size of the dead letters or the disk is at its limit; try again later"
+    )]
     Full,
     #[error("the outbox could not store to disk and is closed until the relay is restarted; see its log")]
     Failed,
@@ -174,6 +215,9 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// What went wrong, with the beginning of the answer.
     pub reason: String,
+    /// How long the call took, in milliseconds; none in attempts of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub took_ms: Option<u32>,
 }
 
 /// How a request leaves the place where it was stored.
@@ -183,6 +227,6 @@ pub enum Settlement {
     Delivered { place: Place, said: Vec<Fingerprint> },
     /// It waits: for its own next attempt, or (`None`) behind an earlier call of its user.
     Parked { job: Box<chunk::Job>, attempts: Vec<Attempt>, next_attempt_at: Option<DateTime<Utc>> },
-    /// It can never be delivered; the last attempt says why.
-    Dead { job: Box<chunk::Job>, attempts: Vec<Attempt> },
+    /// It can never be delivered; the last attempt has the details.
+    Dead { job: Box<chunk::Job>, attempts: Vec<Attempt>, reason: Reason },
 }

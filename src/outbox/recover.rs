@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use super::sqlite::{self, OpenError, Store};
 
 /// What must come over first comes first.
-const TABLES: [&str; 8] =
-    ["secrets", "parked", "chunks", "progress", "dead_letters", "rejects", "said", "seen"];
+const TABLES: [&str; 9] =
+    ["secrets", "state", "parked", "chunks", "progress", "dead_letters", "rejects", "said", "seen"];
 
 /// What was done.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
 fn take_over(old: &Connection, new: &Connection, recovered: &mut Recovered) -> rusqlite::Result<()> {
     new.execute_batch("BEGIN IMMEDIATE")?;
     for table in TABLES {
-        let mut copy = Copy { old, new, table, columns: columns(new, table)?, rows: 0, unreadable: 0 };
+        let columns = shared_columns(old, new, table)?;
+        let mut copy = Copy { old, new, table, columns, rows: 0, unreadable: 0 };
         copy.all()?;
         recovered.rows.push((table, copy.rows));
         recovered.unreadable += copy.unreadable;
@@ -85,16 +86,28 @@ fn take_over(old: &Connection, new: &Connection, recovered: &mut Recovered) -> r
          INSERT INTO sqlite_sequence (name, seq) SELECT 'chunks', 0
              WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'chunks');
          UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT max(chunk) FROM parked), 0)) WHERE name = 'chunks';
+         UPDATE parked SET event = (chunk << 16) | place WHERE event = 0;
+         UPDATE dead_letters SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
+         UPDATE rejects SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
          COMMIT",
     )
 }
 
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<String> {
-    let names: Vec<String> = connection
+/// The columns that both files have: the damaged one may be of an earlier version, whose rows lack the newer columns.
+fn shared_columns(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<String> {
+    let known = columns(new, table)?;
+    let had = columns(old, table).unwrap_or_default();
+    // A table whose columns cannot be read is tried all the same: each failure is counted.
+    let shared: Vec<String> =
+        known.iter().filter(|name| had.is_empty() || had.contains(name)).cloned().collect();
+    Ok(shared.join(", "))
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    connection
         .prepare("SELECT name FROM pragma_table_info(?1)")?
         .query_map([table], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(names.join(", "))
+        .collect()
 }
 
 /// One table, row by row.
@@ -178,7 +191,7 @@ impl Copy<'_> {
     /// A chunk's bytes must be those that were written.
     fn is_sound(&self, row: &[Value]) -> bool {
         match (self.table, row) {
-            ("chunks", [_, _, Value::Integer(checksum), body]) => match ValueRef::from(body) {
+            ("chunks", [_, _, Value::Integer(checksum), body, ..]) => match ValueRef::from(body) {
                 ValueRef::Blob(body) => *checksum == i64::from(crc32fast::hash(body)),
                 _ => false,
             },

@@ -1,86 +1,135 @@
-//! Whether there is room for more: what waits against its limit, the disk against its floor.
+//! Whether there is room for more: what waits and the dead letters against their limits, the disk against its floor.
 //!
-//! Asked for every submission, so it costs an atomic read; the disk itself is asked a few times a second. Shared by
-//! the handles, which ask, and the writer, which counts.
+//! Each submission asks, at the cost of two atomic reads; the disk itself is asked a few times a second. Shared by the
+//! handles, which ask, and the writer, which counts.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{AcceptError, Options};
+use super::{Amount, Options, Usage};
 
 /// The disk is asked this often at most.
 const ASK: Duration = Duration::from_millis(100);
 /// While there is no room, the log says so this often.
-const SAY: Duration = Duration::from_secs(10);
+const LOG: Duration = Duration::from_secs(60);
+
+/// Why nothing is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    #[error(
+        "the calls that wait fill outbox.max_bytes; see with `accoil-relay waiting list` why they are not delivered, or raise \
+         the limit"
+    )]
+    Waiting,
+    #[error(
+        "the dead letters fill outbox.max_dead_letter_bytes; see them with `accoil-relay dead-letters list`, then replay or \
+         purge them, or raise the limit"
+    )]
+    DeadLetters,
+    #[error("the disk has less room than outbox.min_free_disk; free some")]
+    Disk,
+}
+
+/// An [`Amount`] that the writer stores and anybody reads.
+#[derive(Debug, Default)]
+struct Shown {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Shown {
+    fn set(&self, amount: Amount) {
+        self.rows.store(amount.rows, Ordering::Relaxed);
+        self.bytes.store(amount.bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Amount {
+        Amount { rows: self.rows.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Space {
     folder: PathBuf,
     max_bytes: u64,
+    max_dead_letter_bytes: u64,
     min_free_disk: u64,
-    /// Bytes of chunks and of parked requests.
-    waiting: AtomicU64,
+    waiting: Shown,
+    dead_letters: Shown,
+    rejects: Shown,
     /// Bytes of the file that are used before it grows.
     reusable: AtomicU64,
     is_low: AtomicBool,
     started: Instant,
     asked: AtomicU64,
-    said: AtomicU64,
+    logged: AtomicU64,
 }
 
 impl Space {
-    pub(super) fn new(options: &Options, waiting: u64, reusable: u64) -> Self {
+    pub(super) fn new(options: &Options, usage: Usage, reusable: u64) -> Self {
         let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Self {
+        let space = Self {
             folder: folder.unwrap_or(Path::new(".")).to_owned(),
             max_bytes: options.max_bytes,
+            max_dead_letter_bytes: options.dead_letters.bytes,
             min_free_disk: options.min_free_disk,
-            waiting: AtomicU64::new(waiting),
+            waiting: Shown::default(),
+            dead_letters: Shown::default(),
+            rejects: Shown::default(),
             reusable: AtomicU64::new(reusable),
             is_low: AtomicBool::new(false),
             started: Instant::now(),
             asked: AtomicU64::new(0),
-            said: AtomicU64::new(0),
+            logged: AtomicU64::new(0),
+        };
+        space.set_usage(usage);
+        space
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            waiting: self.waiting.get(),
+            dead_letters: self.dead_letters.get(),
+            rejects: self.rejects.get(),
         }
     }
 
-    /// Bytes that wait to be delivered.
-    pub(super) fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// Counts what a commit brought and took away.
-    pub(super) fn count(&self, added: u64, freed: u64) {
-        // One writer: nobody counts in between.
-        self.waiting.store((self.waiting() + added).saturating_sub(freed), Ordering::Relaxed);
+    /// What the outbox holds after a commit.
+    pub(super) fn set_usage(&self, usage: Usage) {
+        self.waiting.set(usage.waiting);
+        self.dead_letters.set(usage.dead_letters);
+        self.rejects.set(usage.rejects);
     }
 
     pub(super) fn set_reusable(&self, bytes: u64) {
         self.reusable.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether so many bytes more may be stored.
-    pub(super) fn check(&self, bytes: u64) -> Result<(), AcceptError> {
-        let waiting = self.waiting();
-        if waiting + bytes > self.max_bytes {
-            self.say(|| {
+    /// Whether this many bytes more may be stored; if not, the log says why, once a minute.
+    pub(super) fn check(&self, bytes: u64) -> Result<(), NoRoom> {
+        self.room(bytes).inspect_err(|why| {
+            if self.is_time(&self.logged, LOG) {
                 tracing::warn!(
-                    outbox.bytes = waiting,
-                    "the outbox holds as much as outbox.max_bytes allows; senders are told to come again"
+                    outbox.waiting_bytes = self.waiting.get().bytes,
+                    outbox.dead_letter_bytes = self.dead_letters.get().bytes,
+                    "nothing is accepted, senders get 503: {why}"
                 );
-            });
-            return Err(AcceptError::Full);
+            }
+        })
+    }
+
+    /// The same, without a log line.
+    pub(super) fn room(&self, bytes: u64) -> Result<(), NoRoom> {
+        if self.waiting.bytes.load(Ordering::Relaxed) + bytes > self.max_bytes {
+            Err(NoRoom::Waiting)
+        } else if self.dead_letters.bytes.load(Ordering::Relaxed) > self.max_dead_letter_bytes {
+            Err(NoRoom::DeadLetters)
+        } else if self.is_low() {
+            Err(NoRoom::Disk)
+        } else {
+            Ok(())
         }
-        if self.is_low() {
-            self.say(|| {
-                tracing::warn!(
-                    "the disk has less room than outbox.min_free_disk asks for; senders are told to come again"
-                );
-            });
-            return Err(AcceptError::Full);
-        }
-        Ok(())
     }
 
     fn is_low(&self) -> bool {
@@ -92,21 +141,20 @@ impl Space {
 
     fn ask(&self) -> bool {
         // A disk that does not answer is found out by the next commit.
-        rustix::fs::statvfs(&self.folder).is_ok_and(|disk| {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        self.free_disk().is_some_and(|free| {
             free.saturating_add(self.reusable.load(Ordering::Relaxed)) < self.min_free_disk
         })
     }
 
-    fn say(&self, what: impl FnOnce()) {
-        if self.is_time(&self.said, SAY) {
-            what();
-        }
+    /// Bytes that the disk has left for the outbox's folder.
+    pub(super) fn free_disk(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Whether it is the first time, or so long since the last time; only one asker is told so.
+    /// Whether this is the first time, or long enough after the last one; only one of several threads gets true.
     fn is_time(&self, last: &AtomicU64, after: Duration) -> bool {
-        // Never zero, which stands for "not yet".
+        // Never zero, which means "not yet".
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let before = last.load(Ordering::Relaxed);
         let is_due = before == 0 || u128::from(now - before.min(now)) >= after.as_millis();
@@ -120,7 +168,7 @@ mod tests {
     use crate::outbox::Retention;
 
     fn space(max_bytes: u64, min_free_disk: u64) -> Space {
-        let retention = Retention { age: Duration::from_secs(1), bytes: 1 };
+        let retention = Retention { age: Duration::from_secs(1), bytes: 50 };
         let options = Options {
             path: PathBuf::from("relay.db"),
             deduplication_ids: 0,
@@ -130,17 +178,27 @@ mod tests {
             dead_letters: retention,
             rejects: retention,
         };
-        Space::new(&options, 0, 0)
+        Space::new(&options, Usage::default(), 0)
     }
 
     #[test]
     fn what_waits_is_held_to_its_limit_and_room_comes_back() {
         let space = space(100, 0);
         assert_eq!(space.check(100), Ok(()));
-        space.count(60, 0);
-        assert_eq!((space.check(40), space.check(41)), (Ok(()), Err(AcceptError::Full)));
-        space.count(0, 60);
+        space.set_usage(Usage { waiting: Amount { rows: 1, bytes: 60 }, ..Usage::default() });
+        assert_eq!((space.check(40), space.check(41)), (Ok(()), Err(NoRoom::Waiting)));
+        space.set_usage(Usage::default());
         assert_eq!(space.check(100), Ok(()));
+    }
+
+    #[test]
+    fn dead_letters_over_their_size_stop_acceptance_and_rejects_do_not() {
+        let space = space(100, 0);
+        let amount = |bytes| Amount { rows: 1, bytes };
+        space.set_usage(Usage { dead_letters: amount(50), rejects: amount(51), ..Usage::default() });
+        assert_eq!(space.check(1), Ok(()));
+        space.set_usage(Usage { dead_letters: amount(51), ..Usage::default() });
+        assert_eq!(space.check(1), Err(NoRoom::DeadLetters));
     }
 
     #[test]

@@ -6,23 +6,25 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use rusqlite::Result;
 
 use super::chunk::Chunk;
+use super::clock::Now;
 use super::command::{Command, Outcome};
-use super::frame::{self, Fields};
+use super::frame::{self, Fields, LAYOUT};
 use super::recent::{self, Identity};
-use super::sqlite::{self, DeadLetter, Kind, Parked, Progress, Removed};
+use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
-use super::{Accepted, Place, Receipt, Retention, Settlement, Submission};
+use super::{Accepted, Amount, Place, Receipt, Retention, Settlement, Submission, Usage};
+use crate::event_id::EventId;
+use crate::reasons::Reason;
 
 /// One user's parked requests handed out at a time.
 const MOST_PARKED: usize = 16;
 /// A chunk is closed at this size: it is what a reader holds in memory at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Old rows are looked for this often, and at once again when there was more than a batch.
-pub(super) const HOUSEKEEPING: chrono::Duration = chrono::Duration::minutes(1);
+/// The writer looks for old rows this often, and with each commit while more than a batch is left.
+const HOUSEKEEPING: chrono::Duration = chrono::Duration::minutes(1);
 /// A derived call that was not repeated for this long is sent again.
 const SAID_FOR: chrono::Duration = chrono::Duration::days(30);
 
@@ -40,81 +42,89 @@ pub(super) struct Group {
     pub(super) completed: Vec<i64>,
     /// One a command, in their order.
     pub(super) outcomes: Vec<Outcome>,
-    /// Bytes that came to wait and that no longer wait.
-    pub(super) added: u64,
-    pub(super) freed: u64,
+    /// Requests of chunks that this group marked as settled. The marks outlive a commit that fails.
+    pub(super) marked: u64,
+    /// Dead letters that this group made.
+    pub(super) buried: Vec<Buried>,
 }
 
-/// Bytes of what could not be delivered.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sizes {
-    pub(super) dead_letters: u64,
-    pub(super) rejects: u64,
+/// What the log says about a new dead letter: nothing personal.
+pub(super) struct Buried {
+    pub(super) id: i64,
+    pub(super) event: EventId,
+    pub(super) destination: String,
+    pub(super) mapping: String,
+    pub(super) reason: Reason,
+    pub(super) status: Option<u16>,
 }
 
-impl Sizes {
-    const fn of(&mut self, kind: Kind) -> &mut u64 {
+impl Usage {
+    const fn of(&mut self, kind: Kind) -> &mut Amount {
         match kind {
             Kind::DeadLetter => &mut self.dead_letters,
             Kind::Reject => &mut self.rejects,
         }
     }
-
-    const fn remove(&mut self, kind: Kind, removed: Removed) {
-        let size = self.of(kind);
-        *size = size.saturating_sub(removed.bytes);
-    }
 }
 
 impl Writer {
     /// Stages everything that waits, then what follows from it, and commits: the fsync is in here.
-    pub(super) fn store(&mut self, waiting: &[Command], group: &mut Group, at: DateTime<Utc>) -> Result<()> {
+    pub(super) fn store(&mut self, waiting: &[Command], group: &mut Group, now: Now) -> Result<()> {
         self.store.connection.execute_batch("BEGIN IMMEDIATE")?;
         for command in waiting {
-            let outcome = self.stage(command, group, at)?;
+            let outcome = self.stage(command, group, now)?;
             group.outcomes.push(outcome);
         }
         self.write_chunk(group)?;
         if !group.identities.is_empty() {
             let ids: Vec<u8> = group.identities.iter().flat_map(recent::bytes).collect();
-            sqlite::remember(&self.store.connection, at, &ids)?;
+            sqlite::remember(&self.store.connection, now.running, &ids)?;
         }
         self.save_progress(group)?;
-        self.trim()?;
-        self.keep_house(at)?;
+        self.trim_rejects()?;
+        if now.running >= self.housekeeping_at {
+            self.keep_house(now)?;
+        }
         self.store.connection.execute_batch("COMMIT")
     }
 
-    fn stage(&mut self, command: &Command, group: &mut Group, at: DateTime<Utc>) -> Result<Outcome> {
+    fn stage(&mut self, command: &Command, group: &mut Group, now: Now) -> Result<Outcome> {
         Ok(match command {
             Command::Accept { submission, replayed, .. } => {
                 if let Some(id) = replayed {
                     self.remove(Kind::Reject, &[*id])?;
                 }
-                Outcome::Stored(self.accept(submission, group, at)?)
+                Outcome::Stored(self.accept(submission, group, now)?)
             }
             Command::Settle(settlements) => {
                 for settlement in settlements {
-                    self.settle(settlement, group, at)?;
+                    self.settle(settlement, group, now)?;
                 }
                 Outcome::Done
             }
             Command::StillSaid(said) => {
-                sqlite::still_said(&self.store.connection, said, at)?;
+                sqlite::still_said(&self.store.connection, said, now.running)?;
                 Outcome::Done
             }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),
             Command::Replay { dead_letters, .. } => Outcome::Changed(self.replay(dead_letters, group)?),
-            Command::Purge { kind, ids, .. } => Outcome::Changed(self.remove(*kind, ids)?),
-            Command::Close => Outcome::Done,
+            Command::Purge { ids, .. } => {
+                let dead_letters = self.remove(Kind::DeadLetter, ids)?;
+                Outcome::Changed(dead_letters + self.remove(Kind::Reject, ids)?)
+            }
+            Command::KeepHouse { .. } => Outcome::HouseKept { is_more: self.keep_house(now)? },
+            Command::Close => {
+                sqlite::store_running_time(&self.store.connection, now.running)?;
+                Outcome::Done
+            }
         })
     }
 
-    fn accept(&mut self, submission: &Submission, group: &mut Group, at: DateTime<Utc>) -> Result<Receipt> {
+    fn accept(&mut self, submission: &Submission, group: &mut Group, now: Now) -> Result<Receipt> {
         let mut receipt = Receipt::default();
         for event in &submission.accepted {
             if let Some(identity) = self.identity(submission, event) {
-                if !self.recent.insert(&identity, at) {
+                if !self.recent.insert(&identity, now.running) {
                     receipt.duplicates += 1;
                     continue;
                 }
@@ -127,8 +137,9 @@ impl Writer {
         }
         let (source, form) = (&submission.source, submission.form.name());
         for reject in &submission.rejects {
-            self.sizes.rejects +=
-                sqlite::reject(&self.store.connection, source, form, submission.received_at, reject)?;
+            let at = submission.received_at;
+            let bytes = sqlite::reject(&self.store.connection, source, form, at, reject, now)?;
+            self.usage.rejects.add(Amount { rows: 1, bytes });
         }
         Ok(receipt)
     }
@@ -140,27 +151,28 @@ impl Writer {
     }
 
     /// Writes the chunk being filled if it is large enough.
-    fn close_chunk(&self, group: &mut Group) -> Result<()> {
+    fn close_chunk(&mut self, group: &mut Group) -> Result<()> {
         if group.bytes.len() >= CHUNK_BYTES { self.write_chunk(group) } else { Ok(()) }
     }
 
-    fn write_chunk(&self, group: &mut Group) -> Result<()> {
+    fn write_chunk(&mut self, group: &mut Group) -> Result<()> {
         if group.requests == 0 {
             return Ok(());
         }
         let bytes = Bytes::from(std::mem::take(&mut group.bytes));
         let requests = std::mem::take(&mut group.requests);
         let id = sqlite::insert(&self.store.connection, requests, &bytes)?;
-        group.added += bytes.len() as u64;
-        group.chunks.push(Chunk { id, requests, settled: Vec::new(), bytes, is_sound: true });
+        self.usage.waiting.add(Amount { rows: u64::from(requests), bytes: bytes.len() as u64 });
+        let settled = Vec::new();
+        group.chunks.push(Chunk { id, requests, settled, layout: LAYOUT, bytes, is_sound: true });
         Ok(())
     }
 
-    fn settle(&mut self, settlement: &Settlement, group: &mut Group, at: DateTime<Utc>) -> Result<()> {
+    fn settle(&mut self, settlement: &Settlement, group: &mut Group, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let place = match settlement {
             Settlement::Delivered { place, said } => {
-                sqlite::say(connection, said, at)?;
+                sqlite::say(connection, said, now.running)?;
                 *place
             }
             Settlement::Parked { job, attempts, next_attempt_at } => {
@@ -168,18 +180,35 @@ impl Writer {
                 if matches!(job.place, Place::Parked { .. }) {
                     return Ok(());
                 }
-                group.added += (job.body.len() + job.original.len()) as u64;
+                let bytes = (job.body.len() + job.original.len()) as u64;
+                self.usage.waiting.add(Amount { rows: 1, bytes });
                 job.place
             }
-            Settlement::Dead { job, attempts } => {
-                self.sizes.dead_letters += sqlite::bury(connection, job, attempts, at)?;
+            Settlement::Dead { job, attempts, reason } => {
+                let (id, bytes) = sqlite::bury(connection, job, attempts, *reason, now)?;
+                self.usage.dead_letters.add(Amount { rows: 1, bytes });
+                group.buried.push(Buried {
+                    id,
+                    event: job.event,
+                    destination: job.destination.as_str().to_owned(),
+                    mapping: job.mapping.as_str().to_owned(),
+                    reason: *reason,
+                    status: attempts.last().and_then(|attempt| attempt.status),
+                });
                 job.place
             }
         };
         match place {
-            Place::Parked { row, .. } => group.freed += sqlite::unpark(connection, row)?,
+            Place::Parked { row, .. } => {
+                if let Some(bytes) = sqlite::unpark(connection, row)? {
+                    self.usage.waiting.remove(Amount { rows: 1, bytes });
+                }
+            }
             Place::Chunk { chunk, index, of } => {
-                self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index);
+                if self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index) {
+                    group.marked += 1;
+                    self.usage.waiting.remove(Amount { rows: 1, bytes: 0 });
+                }
                 group.touched.insert(chunk);
             }
         }
@@ -198,7 +227,7 @@ impl Writer {
     fn replay(&mut self, ids: &[i64], group: &mut Group) -> Result<usize> {
         for id in ids {
             if let Some(letter) = sqlite::dead_letter(&self.store.connection, *id)? {
-                frame::write_head(&mut group.bytes, &letter.source, &letter.original, 1);
+                frame::write_head(&mut group.bytes, letter.event, &letter.source, &letter.original, 1);
                 frame::write_request(&mut group.bytes, &fields(&letter));
                 group.requests += 1;
                 self.close_chunk(group)?;
@@ -209,11 +238,11 @@ impl Writer {
 
     fn remove(&mut self, kind: Kind, ids: &[i64]) -> Result<usize> {
         let removed = sqlite::remove(&self.store.connection, kind, ids)?;
-        self.sizes.remove(kind, removed);
-        Ok(removed.rows)
+        self.usage.of(kind).remove(removed);
+        Ok(usize::try_from(removed.rows).unwrap_or(usize::MAX))
     }
 
-    fn save_progress(&self, group: &mut Group) -> Result<()> {
+    fn save_progress(&mut self, group: &mut Group) -> Result<()> {
         let connection = &self.store.connection;
         for &chunk in &group.touched {
             match self.progress.get(&chunk) {
@@ -221,7 +250,7 @@ impl Writer {
                     sqlite::save_progress(connection, chunk, progress)?;
                 }
                 _ => {
-                    group.freed += sqlite::delete(connection, chunk)?;
+                    self.usage.waiting.remove(Amount { rows: 0, bytes: sqlite::delete(connection, chunk)? });
                     group.completed.push(chunk);
                 }
             }
@@ -229,43 +258,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Holds what could not be delivered to its size.
-    fn trim(&mut self) -> Result<()> {
-        for kind in [Kind::DeadLetter, Kind::Reject] {
-            let most = self.retention(kind).bytes;
-            while *self.sizes.of(kind) > most {
-                let removed = sqlite::remove_oldest(&self.store.connection, kind)?;
-                self.sizes.remove(kind, removed);
-                if removed.rows == 0 {
-                    *self.sizes.of(kind) = 0;
-                }
-                if kind == Kind::DeadLetter {
-                    tracing::warn!(
-                        dead_letters.removed = removed.rows,
-                        "the oldest dead letters were removed: they are over outbox.max_dead_letter_bytes"
-                    );
-                }
+    /// Holds the rejects to their size. Dead letters were accepted: nothing of them is deleted for room.
+    fn trim_rejects(&mut self) -> Result<()> {
+        while self.usage.rejects.bytes > self.rejects.bytes {
+            let removed = sqlite::remove_oldest(&self.store.connection, Kind::Reject)?;
+            self.usage.rejects.remove(removed);
+            if removed.rows == 0 {
+                self.usage.rejects = Amount::default();
             }
         }
         Ok(())
     }
 
-    /// Forgets what is old, a batch at a time so that no commit becomes long.
-    fn keep_house(&mut self, at: DateTime<Utc>) -> Result<()> {
-        if at - self.housekept_at <= HOUSEKEEPING {
-            return Ok(());
+    /// Forgets what is old, a batch at a time so that no commit becomes long; returns whether more may be left.
+    fn keep_house(&mut self, now: Now) -> Result<bool> {
+        let connection = &self.store.connection;
+        sqlite::store_running_time(connection, now.running)?;
+        let mut is_more =
+            sqlite::forget(connection, self.recent.horizon(now.running), now.running - SAID_FOR)?;
+        for kind in Kind::ALL {
+            let retention = self.retention(kind);
+            let (removed, more) = sqlite::remove_old(&self.store.connection, kind, &retention, now)?;
+            self.usage.of(kind).remove(removed);
+            is_more |= more;
         }
-        sqlite::forget(&self.store.connection, self.recent.horizon(at), at - SAID_FOR)?;
-        let mut rows = 0;
-        for kind in [Kind::DeadLetter, Kind::Reject] {
-            let removed = sqlite::remove_old(&self.store.connection, kind, &self.retention(kind), at)?;
-            self.sizes.remove(kind, removed);
-            rows += removed.rows;
-        }
-        if rows == 0 {
-            self.housekept_at = at;
-        }
-        Ok(())
+        self.housekeeping_at = if is_more { now.running } else { now.running + HOUSEKEEPING };
+        Ok(is_more)
     }
 
     const fn retention(&self, kind: Kind) -> Retention {

@@ -11,13 +11,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
+use super::clock::Clock;
 use super::command::Command;
 use super::recent::Recent;
 use super::space::Space;
-use super::sqlite::{self, Kind, Progress, Store};
-use super::stage::{Group, HOUSEKEEPING, Sizes};
+use super::sqlite::{self, Progress, Store};
+use super::stage::Group;
 use super::tail::Tail;
-use super::{AcceptError, Options, Retention};
+use super::{AcceptError, Amount, Options, Retention, Usage};
 
 /// Commands taken into one commit at most.
 const MOST_COMMANDS: usize = 1024;
@@ -44,34 +45,35 @@ pub(super) struct Writer {
     pub(super) recent: Recent,
     /// Chunks of which some requests are settled and some are not.
     pub(super) progress: HashMap<i64, Progress>,
-    pub(super) sizes: Sizes,
+    pub(super) usage: Usage,
     pub(super) dead_letters: Retention,
     pub(super) rejects: Retention,
-    pub(super) housekept_at: DateTime<Utc>,
+    pub(super) clock: Clock,
+    /// In running time.
+    pub(super) housekeeping_at: DateTime<Utc>,
 }
 
 impl Writer {
     pub(super) fn new(store: Store, options: &Options, shown: Arc<Shown>) -> rusqlite::Result<Self> {
-        let now = Utc::now();
         let connection = &store.connection;
+        let clock = Clock::new(sqlite::running_time(connection)?);
+        let now = clock.now().running;
         let mut recent = Recent::new(options.deduplication_ids, options.longest_window, now);
         let horizon = recent.horizon(now);
         sqlite::remembered(connection, |at, ids| at >= horizon && recent.restore(ids, at))?;
         let progress = sqlite::progress(connection)?.into_iter().collect();
-        let sizes = Sizes {
-            dead_letters: sqlite::bytes(connection, Kind::DeadLetter)?,
-            rejects: sqlite::bytes(connection, Kind::Reject)?,
-        };
+        let usage = shown.space.usage();
         Ok(Self {
             store,
             shown,
             recent,
             progress,
-            sizes,
+            usage,
             dead_letters: options.dead_letters,
             rejects: options.rejects,
-            // The first commit looks for what became old while the relay was down.
-            housekept_at: now - HOUSEKEEPING - HOUSEKEEPING,
+            clock,
+            // With the first commit.
+            housekeeping_at: now,
         })
     }
 
@@ -116,15 +118,17 @@ impl Writer {
     }
 
     fn try_commit(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
-        let sizes = self.sizes;
+        let usage = self.usage;
         let mut group = Group::default();
-        match self.store(waiting, &mut group, Utc::now()) {
+        let now = self.clock.now();
+        match self.store(waiting, &mut group, now) {
             Ok(()) => {
                 self.publish(group, waiting);
                 Ok(())
             }
             Err(error) => {
-                self.sizes = sizes;
+                self.usage = usage;
+                self.usage.waiting.remove(Amount { rows: group.marked, bytes: 0 });
                 self.undo(&group)?;
                 Err(error)
             }
@@ -133,7 +137,7 @@ impl Writer {
 
     /// After a commit: shows the new chunks, then answers.
     fn publish(&mut self, group: Group, waiting: &mut Vec<Command>) {
-        self.shown.space.count(group.added, group.freed);
+        self.shown.space.set_usage(self.usage);
         for chunk in &group.completed {
             self.progress.remove(chunk);
         }
@@ -149,6 +153,18 @@ impl Writer {
             }
             drop(tail);
             self.shown.latest.send_replace(latest);
+        }
+        for buried in &group.buried {
+            tracing::warn!(
+                dead_letter.id = buried.id,
+                event.id = %buried.event,
+                destination.name = buried.destination,
+                mapping.name = buried.mapping,
+                reason.code = buried.reason.code(),
+                http.status = buried.status,
+                "a call became a dead letter: `accoil-relay dead-letters show {}` shows it",
+                buried.id
+            );
         }
         for (command, outcome) in waiting.drain(..).zip(group.outcomes) {
             command.answer(outcome);

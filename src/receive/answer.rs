@@ -17,6 +17,11 @@ use crate::outbox::AcceptError;
 /// When to come again after 503, in seconds.
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
 
+/// The id of the event, where a request had one.
+const EVENT_HEADER: &str = "relay-event";
+/// Event ids that an answer names.
+const MOST_IDS: usize = 20;
+
 /// Which senders an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
@@ -135,8 +140,20 @@ const fn too_large(audience: Audience) -> StatusCode {
     }
 }
 
-/// The answer to a request that was taken in.
+/// The answer to a request that was taken in. The id of a single event is in a header too, for senders whose answers
+/// nobody reads.
 pub(super) fn taken(audience: Audience, tally: &Tally, bytes: usize) -> Response {
+    let mut response = counted(audience, tally, bytes);
+    if tally.events == 1
+        && let Some(id) = tally.ids.clone().and_then(|mut ids| ids.next())
+        && let Ok(value) = HeaderValue::try_from(id.to_string())
+    {
+        response.headers_mut().insert(EVENT_HEADER, value);
+    }
+    response
+}
+
+fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
     let counts = counts(tally);
     if audience.is_amplitude() {
         let mut answer = json!({
@@ -164,6 +181,9 @@ fn counts(tally: &Tally) -> Value {
         "accepted": tally.accepted, "duplicates": tally.duplicates,
         "skipped": tally.skipped, "rejected": tally.rejected,
     });
+    if let Some(ids) = tally.ids.clone().filter(|_| tally.events > 0) {
+        merge(&mut counts, json!({"ids": ids.take(MOST_IDS).collect::<Vec<_>>()}));
+    }
     if !tally.reasons.is_empty() {
         let reasons: Vec<Value> = tally
             .reasons

@@ -36,8 +36,9 @@ pub(crate) use status::{health, ready};
 
 use crate::config::Limits;
 use crate::deliver::Status;
+use crate::event_id::EventIds;
 use crate::fault::Fault;
-use crate::outbox::Outbox;
+use crate::outbox::{NoRoom, Outbox};
 
 /// What the routes share. Clones are the same receiver.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ struct Shared {
     /// Held while mappings are read again: one at a time.
     reading: Mutex<()>,
     outbox: Outbox,
+    event_ids: EventIds,
     limits: Limits,
     /// For a body to arrive.
     timeout: Duration,
@@ -71,6 +73,7 @@ impl Receiver {
             sources: ArcSwap::from_pointee(sources),
             reading: Mutex::default(),
             outbox,
+            event_ids: EventIds::new(0),
             limits,
             timeout,
             room,
@@ -103,10 +106,27 @@ impl Receiver {
         self.0.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether events can be taken: it is not stopping, and the outbox can store.
-    pub fn is_ready(&self) -> bool {
-        !self.0.stopping.load(Ordering::Relaxed) && !*self.0.outbox.failed().borrow()
+    /// Whether events can be taken, or why not.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return Err(NotReady::Stopping);
+        }
+        if *self.0.outbox.failed().borrow() {
+            return Err(NotReady::Failed);
+        }
+        Ok(self.0.outbox.room()?)
     }
+}
+
+/// Why the relay takes no events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    #[error("the relay is stopping")]
+    Stopping,
+    #[error("the outbox could not store to disk; see the relay's log, then restart the relay")]
+    Failed,
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Every public route of DESIGN 4, each with and without a trailing slash.

@@ -12,6 +12,7 @@ use super::source::{Counts, Source};
 use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
 use crate::event::{Decoded, Item, Violation};
+use crate::event_id::{EventId, NewIds};
 use crate::outbox::{AcceptError, Accepted, Reject, Submission};
 use crate::reasons::Reason;
 
@@ -26,6 +27,8 @@ const MOST_KEPT: usize = 32 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) events: usize,
+    /// The ids of the events, in the order of the body.
+    pub(super) ids: Option<NewIds>,
     pub(super) accepted: usize,
     pub(super) duplicates: usize,
     pub(super) skipped: usize,
@@ -56,12 +59,14 @@ pub(super) async fn process(
 ) -> Result<Tally, ProcessError> {
     let received_at = Utc::now();
     let understood = if text.bytes().len() > LARGE {
-        let (source, text) = (Arc::clone(source), text.clone());
-        tokio::task::spawn_blocking(move || understand(&source, form, limits, &text, received_at))
+        let (receiver, source, text) = (receiver.clone(), Arc::clone(source), text.clone());
+        let ids = move |events| receiver.0.event_ids.reserve(received_at, events);
+        tokio::task::spawn_blocking(move || understand(&source, form, limits, &text, received_at, ids))
             .await
             .map_err(|_| AcceptError::Failed)?
     } else {
-        understand(source, form, limits, &text, received_at)
+        let ids = |events| receiver.0.event_ids.reserve(received_at, events);
+        understand(source, form, limits, &text, received_at, ids)
     };
     let outbox = &receiver.0.outbox;
     let (submission, mut tally) = match understood {
@@ -71,7 +76,8 @@ pub(super) async fn process(
                 (BodyError::Syntax(_), Some(at)) => ProcessError::NotUtf8 { at },
                 (error, _) => error.into(),
             };
-            outbox.accept(unreadable(source, form, &text, received_at, &error)).await?;
+            let event = receiver.0.event_ids.reserve_one(received_at);
+            outbox.accept(unreadable(source, form, &text, received_at, event, &error)).await?;
             return Err(error);
         }
     };
@@ -101,13 +107,17 @@ fn understand(
     limits: decode::Limits,
     text: &Text,
     received_at: DateTime<Utc>,
+    ids: impl FnOnce(usize) -> NewIds,
 ) -> Result<(Submission, Tally), BodyError> {
     let context = Context { received_at, source: &source.settings, limits };
     let items = decode::decode(form, text.as_str(), context)?;
-    let mut tally = Tally { events: items.len(), ..Tally::default() };
+    let ids = ids(items.len());
+    let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
+    let mut envelope = None;
     let mut accepted = Vec::with_capacity(items.len());
     let mut rejects = Vec::new();
-    for (index, mut item) in items.enumerate() {
+    let shared = items.shared();
+    for ((index, mut item), event) in items.enumerate().zip(ids) {
         if text.mended_from.is_some() && item.original.contains(char::REPLACEMENT_CHARACTER) {
             item.outcome = Decoded::Rejected(
                 Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8")
@@ -122,12 +132,14 @@ fn understand(
         }
         if !plan.rejected.is_empty() {
             tally.rejected += 1;
-            rejects.push(Reject { original: original.clone(), reasons: Refusal::to_json(&plan.rejected) });
+            let (original, reasons) = (original.clone(), Refusal::to_json(&plan.rejected));
+            let envelope = envelope.get_or_insert_with(|| shared.to_json().map(Arc::from)).clone();
+            rejects.push(Reject { event, original, envelope, reasons });
             let room = MOST_TOLD.saturating_sub(tally.reasons.len());
             tally.reasons.extend(plan.rejected.into_iter().take(room).map(|refusal| (index, refusal)));
         }
         if !plan.requests.is_empty() {
-            accepted.push(Accepted { original, message_id, requests: plan.requests });
+            accepted.push(Accepted { event, original, message_id, requests: plan.requests });
         }
     }
     let submission = Submission {
@@ -147,6 +159,7 @@ fn unreadable(
     form: Form,
     text: &Text,
     received_at: DateTime<Utc>,
+    event: EventId,
     error: &ProcessError,
 ) -> Submission {
     let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
@@ -162,7 +175,12 @@ fn unreadable(
         received_at,
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),
-        rejects: vec![Reject { original: kept, reasons: Refusal::to_json(&[refusal]) }],
+        rejects: vec![Reject {
+            event,
+            original: kept,
+            envelope: None,
+            reasons: Refusal::to_json(&[refusal]),
+        }],
     }
 }
 

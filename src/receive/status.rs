@@ -15,16 +15,17 @@ pub(crate) async fn health() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// Events can be taken: it is not stopping, and the outbox can store. A destination in trouble is told of, but its
-/// queue is kept meanwhile: there is no reason to send senders away.
+/// Events can be taken: the relay is not stopping, and the outbox can store and has room. A destination that fails is
+/// listed but does not make the relay unready, because its queue is kept.
 pub(crate) async fn ready(State(receiver): State<Receiver>) -> Response {
     let destinations: Vec<_> = receiver.destinations().iter().map(detail).collect();
-    if receiver.is_ready() {
-        answer::json(StatusCode::OK, &json!({"status": "ready", "destinations": destinations}))
-    } else {
-        let reason = "stopping, or the outbox could not store to disk; see the relay's log";
-        let body = json!({"status": "not ready", "reason": reason, "destinations": destinations});
-        answer::json(StatusCode::SERVICE_UNAVAILABLE, &body)
+    match receiver.ready() {
+        Ok(()) => answer::json(StatusCode::OK, &json!({"status": "ready", "destinations": destinations})),
+        Err(why) => {
+            let body =
+                json!({"status": "not ready", "reason": why.to_string(), "destinations": destinations});
+            answer::json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
     }
 }
 

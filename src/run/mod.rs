@@ -40,6 +40,9 @@ const ADMIN_WAIT: Duration = Duration::from_secs(3);
 /// For admin answers still under way when all else has stopped.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
+/// How often the outbox removes what is too old.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
 /// A running relay.
 pub struct Relay {
     /// Where the public listener really is.
@@ -80,6 +83,7 @@ impl Relay {
             "count of the unclaimed",
             count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
         );
+        delivering.spawn("housekeeping", keep_house(outbox.clone(), delivering.stop_signal()));
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
@@ -191,6 +195,15 @@ async fn count_unclaimed(outbox: Outbox, names: Vec<Arc<str>>, stop: Cancellatio
         }
         Some(Err(error)) => tracing::error!(error.message = %error, "what waits could not be counted"),
         None => {}
+    }
+}
+
+/// Removes what is too old, once a minute, also while nothing arrives.
+async fn keep_house(outbox: Outbox, stop: CancellationToken) {
+    let mut minutes = tokio::time::interval(HOUSEKEEPING);
+    while stop.run_until_cancelled(minutes.tick()).await.is_some() {
+        // The writer logs a commit that fails; the next minute tries again.
+        while outbox.keep_house().await.unwrap_or(false) {}
     }
 }
 

@@ -23,7 +23,8 @@ use crate::accoil::{Destination, Fingerprint};
 use crate::accounts::vitally::{Account, Client};
 use crate::decode::Form;
 use crate::deliver::Status;
-use crate::outbox::{AcceptError, Accepted, ChangeError, Kind, Outbox, ReadError, Submission};
+use crate::event_id::EventId;
+use crate::outbox::{AcceptError, Accepted, ChangeError, Outbox, ReadError, Submission};
 
 /// Accounts given to the outbox at a time.
 const BATCH: usize = 100;
@@ -185,7 +186,12 @@ impl ToAccoil<'_> {
             let calls = kept.requests.iter().flat_map(|request| &request.fingerprints);
             given.extend(calls.map(|call| (*call, key.clone(), named.clone())));
             let original = Bytes::from(kept.original);
-            accepted.push(Accepted { original, message_id: None, requests: kept.requests });
+            accepted.push(Accepted {
+                event: EventId(0),
+                original,
+                message_id: None,
+                requests: kept.requests,
+            });
         }
         self.accept(accepted).await?;
         let mut overtaken = Vec::new();
@@ -196,7 +202,7 @@ impl ToAccoil<'_> {
         // Else an account that Accoil refuses would have one more dead letter with every run. Those that stay for now are
         // removed by the next run.
         if !overtaken.is_empty() {
-            self.outbox.purge(Kind::DeadLetter, overtaken).await?;
+            self.outbox.purge(overtaken).await?;
         }
         Ok(())
     }

@@ -96,6 +96,8 @@ impl Choice {
             ids: self.id.clone(),
             destination: self.destination.clone(),
             user: self.user.clone(),
+            event: None,
+            message_id: None,
             reason: self.reason.clone(),
             since: self.since,
             until: self.until,
@@ -184,7 +186,7 @@ async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     while let Some((after, most)) = pages.next() {
         let ids = ids(&archive, choice.kind, &filter, after, most)?;
         pages.had(ids.len(), ids.last().copied());
-        removed += outbox.purge(choice.kind.into(), ids).await?;
+        removed += outbox.purge(ids).await?;
     }
     outbox.close().await;
     say(&format!("{removed} removed"));

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -92,7 +93,7 @@ impl Replayer {
         let form = Form::named(&reject.form).ok_or("it came in a form that this version does not know")?;
         let original = std::str::from_utf8(&reject.original).map_err(|_| "it is not UTF-8")?;
         let context = Context { received_at: reject.at, source: &source.settings, limits: self.limits };
-        let item = decode::decode_item(form, original, context);
+        let item = decode::decode_item(form, original, reject.envelope.as_deref(), context);
         let plan = accoil::plan(&source.destinations, source.kind, item.outcome);
         submission(source, form, reject, item.message_id, plan)
     }
@@ -122,15 +123,28 @@ fn submission(
         });
     }
     let original = Bytes::from(reject.original.clone());
-    let rejects =
-        if again.is_empty() { Vec::new() } else { vec![Reject { original: original.clone(), reasons }] };
+    let rejects = if again.is_empty() {
+        Vec::new()
+    } else {
+        vec![Reject {
+            event: reject.event,
+            original: original.clone(),
+            envelope: reject.envelope.as_deref().map(Arc::from),
+            reasons,
+        }]
+    };
     Ok(Submission {
         source: source.name.clone(),
         form,
         received_at: reject.at,
         deduplication_window: source.deduplication_window,
         // Where other mappings took the event, its id is known and must not stop the rest of it.
-        accepted: vec![Accepted { original, message_id: message_id.filter(|_| is_whole), requests }],
+        accepted: vec![Accepted {
+            event: reject.event,
+            original,
+            message_id: message_id.filter(|_| is_whole),
+            requests,
+        }],
         rejects,
     })
 }

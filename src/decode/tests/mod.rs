@@ -296,8 +296,12 @@ fn ids_for_de_duplication() {
         (Form::AmplitudeStream, r#"{"uuid":"u","insert_id":"i","$insert_id":"d"}"#, Some("d")),
     ] {
         let source = settings(form);
-        let item =
-            decode_item(form, body, Context { received_at: received_at(), source: &source, limits: LIMITS });
+        let item = decode_item(
+            form,
+            body,
+            None,
+            Context { received_at: received_at(), source: &source, limits: LIMITS },
+        );
         assert_eq!(item.message_id.as_deref(), expected, "{body}");
         assert_eq!(item.original, body);
     }

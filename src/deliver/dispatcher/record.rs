@@ -15,6 +15,7 @@ use super::super::worker::{Done, Work};
 use super::{Dispatcher, parked};
 use crate::outbox::chunk::Job;
 use crate::outbox::{Attempt, Place, Settlement};
+use crate::reasons::Reason;
 
 impl Dispatcher {
     pub(super) fn record_all(&mut self, answers: &mut Vec<Done>) {
@@ -30,7 +31,7 @@ impl Dispatcher {
     }
 
     fn record(&mut self, done: Done, now: Instant) {
-        let Done { work, outcome } = done;
+        let Done { work, outcome, took } = done;
         let status = outcome.as_ref().ok().map(|answer| answer.status);
         match classify(status) {
             Verdict::Delivered => {
@@ -40,7 +41,7 @@ impl Dispatcher {
                 let said = work.job.fingerprints;
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
             }
-            verdict => self.record_failure(verdict, work, &outcome, now),
+            verdict => self.record_failure(verdict, work, &outcome, took, now),
         }
     }
 
@@ -49,6 +50,7 @@ impl Dispatcher {
         verdict: Verdict,
         mut work: Work,
         outcome: &Result<Answer, CallError>,
+        took: Duration,
         now: Instant,
     ) {
         if self.waiting.len() == 0 {
@@ -62,7 +64,8 @@ impl Dispatcher {
             // One such attempt is kept of what may be thousands: the last.
             work.attempts.retain(|attempt| classify(attempt.status) != Verdict::Credentials);
         }
-        work.attempts.push(Attempt { at, status, reason: reason(outcome) });
+        let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        work.attempts.push(Attempt { at, status, reason: reason(outcome), took_ms: Some(took_ms) });
         let wait = match verdict {
             Verdict::Delivered | Verdict::Permanent => None,
             Verdict::Credentials => Some(self.target.rests.credentials),
@@ -73,7 +76,7 @@ impl Dispatcher {
         };
         match wait {
             Some(wait) => self.park(work, wait, now),
-            None => self.bury(work, now),
+            None => self.bury(work, dead_reason(verdict), now),
         }
     }
 
@@ -123,16 +126,20 @@ impl Dispatcher {
         }
     }
 
-    fn bury(&mut self, work: Work, now: Instant) {
+    fn bury(&mut self, work: Work, reason: Reason, now: Instant) {
         self.status.dead += 1;
         self.next_turn(&work.job, now);
-        tracing::warn!(
-            destination.name = &*self.target.name,
-            mapping.name = work.job.mapping.as_str(),
-            http.status = work.attempts.last().and_then(|attempt| attempt.status),
-            "a call became a dead letter"
-        );
-        self.settlements.push(Settlement::Dead { job: Box::new(work.job), attempts: work.attempts });
+        // The writer logs it, with the number that the dead letter gets.
+        let Work { job, attempts } = work;
+        self.settlements.push(Settlement::Dead { job: Box::new(job), attempts, reason });
+    }
+}
+
+/// Why a call that is not tried again became a dead letter.
+const fn dead_reason(verdict: Verdict) -> Reason {
+    match verdict {
+        Verdict::Permanent => Reason::DeadRefused,
+        _ => Reason::DeadExhausted,
     }
 }
 

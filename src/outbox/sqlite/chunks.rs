@@ -4,7 +4,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
+use super::super::Amount;
 use super::super::chunk::Chunk;
+use super::super::frame::LAYOUT;
+use crate::event_id::EventId;
 
 /// How far the requests of one chunk are settled: a bit each.
 #[derive(Debug, Clone)]
@@ -23,15 +26,21 @@ impl Progress {
         Self { settled, left: requests.saturating_sub(done) }
     }
 
-    /// Marks one request as settled; a second time changes nothing.
-    pub(in super::super) fn settle(&mut self, index: u32) {
-        if let Some(byte) = self.settled.get_mut(index as usize / 8) {
-            let bit = 1 << (index % 8);
-            if *byte & bit == 0 {
+    /// Marks one request as settled; returns false if it was settled before.
+    pub(in super::super) fn settle(&mut self, index: u32) -> bool {
+        let bit = 1 << (index % 8);
+        match self.settled.get_mut(index as usize / 8) {
+            Some(byte) if *byte & bit == 0 => {
                 *byte |= bit;
                 self.left = self.left.saturating_sub(1);
+                true
             }
+            _ => false,
         }
+    }
+
+    fn settled_requests(&self) -> u64 {
+        self.settled.iter().map(|byte| u64::from(byte.count_ones())).sum()
     }
 
     pub(in super::super) const fn is_complete(&self) -> bool {
@@ -41,8 +50,8 @@ impl Progress {
 
 pub(in super::super) fn insert(connection: &Connection, requests: u32, body: &[u8]) -> Result<i64> {
     connection
-        .prepare_cached("INSERT INTO chunks (requests, checksum, body) VALUES (?1, ?2, ?3)")?
-        .execute(params![requests, crc32fast::hash(body), body])?;
+        .prepare_cached("INSERT INTO chunks (requests, checksum, body, layout) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![requests, crc32fast::hash(body), body, LAYOUT])?;
     Ok(connection.last_insert_rowid())
 }
 
@@ -55,12 +64,6 @@ pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> 
     connection.prepare_cached("DELETE FROM chunks WHERE id = ?1")?.execute([id])?;
     connection.prepare_cached("DELETE FROM progress WHERE chunk = ?1")?.execute([id])?;
     Ok(bytes.unwrap_or(0))
-}
-
-/// Bytes that all chunks hold. SQLite knows a blob's length without reading it.
-pub(in super::super) fn chunk_bytes(connection: &Connection) -> Result<u64> {
-    let sum = "SELECT coalesce(sum(length(body)), 0) FROM chunks";
-    connection.query_row(sum, [], |row| super::unsigned(row, 0))
 }
 
 pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress: &Progress) -> Result<()> {
@@ -92,7 +95,7 @@ pub(in super::super) fn last_id(connection: &Connection) -> Result<i64> {
 pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     connection
         .prepare_cached(
-            "SELECT id, requests, body, settled, checksum FROM chunks LEFT JOIN progress ON progress.chunk = chunks.id
+            "SELECT id, requests, body, settled, checksum, layout FROM chunks LEFT JOIN progress ON progress.chunk = chunks.id
              WHERE id > ?1 ORDER BY id LIMIT 1",
         )?
         .query_row([id], |row| {
@@ -102,6 +105,7 @@ pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option
                 requests: row.get(1)?,
                 settled: row.get::<_, Option<Vec<u8>>>(3)?.unwrap_or_default(),
                 is_sound: row.get::<_, i64>(4)? == i64::from(crc32fast::hash(&bytes)),
+                layout: row.get(5)?,
                 bytes,
             })
         })
@@ -131,21 +135,53 @@ pub(in super::super) fn remembered(
     Ok(())
 }
 
-/// Forgets ids and fingerprints from before these times, some at a time so that no commit becomes long.
+/// Rows that one commit forgets at most, so that it does not become long.
+const FORGOTTEN: usize = 1000;
+
+/// Forgets ids and fingerprints from before these times; returns whether more may be left.
 pub(in super::super) fn forget(
     connection: &Connection,
     ids: DateTime<Utc>,
     said: DateTime<Utc>,
-) -> Result<()> {
-    connection
-        .prepare_cached(
-            "DELETE FROM seen WHERE id IN (SELECT id FROM (SELECT id, at FROM seen ORDER BY id LIMIT 1000) WHERE at < ?1)",
-        )?
+) -> Result<bool> {
+    let oldest = format!("SELECT id, at FROM seen ORDER BY id LIMIT {FORGOTTEN}");
+    let ids = connection
+        .prepare_cached(&format!("DELETE FROM seen WHERE id IN (SELECT id FROM ({oldest}) WHERE at < ?1)"))?
         .execute([ids.timestamp_millis()])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM said WHERE key IN (SELECT key FROM said WHERE at < ?1 ORDER BY at LIMIT 1000)",
-        )?
+    let old = format!("SELECT key FROM said WHERE at < ?1 ORDER BY at LIMIT {FORGOTTEN}");
+    let said = connection
+        .prepare_cached(&format!("DELETE FROM said WHERE key IN ({old})"))?
         .execute([said.timestamp_millis()])?;
+    Ok(ids == FORGOTTEN || said == FORGOTTEN)
+}
+
+/// The running time that was stored last; see `outbox::clock`.
+pub(in super::super) fn running_time(connection: &Connection) -> Result<Option<DateTime<Utc>>> {
+    let stored = connection
+        .query_row("SELECT value FROM state WHERE name = 'running time'", [], |row| row.get(0))
+        .optional()?;
+    Ok(stored.and_then(DateTime::from_timestamp_millis))
+}
+
+pub(in super::super) fn store_running_time(connection: &Connection, now: DateTime<Utc>) -> Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO state (name, value) VALUES ('running time', ?1)")?
+        .execute([now.timestamp_millis()])?;
     Ok(())
+}
+
+/// Unsettled requests of all chunks, and their bytes. SQLite knows a blob's length without reading it.
+pub(in super::super) fn chunk_amount(connection: &Connection) -> Result<Amount> {
+    let sum = "SELECT coalesce(sum(requests), 0), coalesce(sum(length(body)), 0) FROM chunks";
+    let mut amount = super::amount(connection, sum)?;
+    let settled: u64 = progress(connection)?.iter().map(|(_, progress)| progress.settled_requests()).sum();
+    amount.rows = amount.rows.saturating_sub(settled);
+    Ok(amount)
+}
+
+/// When the oldest chunk's first event was received: its id comes first. None for a chunk without ids.
+pub(in super::super) fn oldest_in_chunks(connection: &Connection) -> Result<Option<EventId>> {
+    let first = "SELECT substr(body, 1, 8) FROM chunks WHERE layout = 2 ORDER BY id LIMIT 1";
+    let head: Option<Vec<u8>> = connection.query_row(first, [], |row| row.get(0)).optional()?;
+    Ok(head.and_then(|head| Some(EventId(u64::from_le_bytes(head.try_into().ok()?)))))
 }

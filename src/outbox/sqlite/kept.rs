@@ -1,7 +1,7 @@
 //! What could not be delivered, a row each: dead letters and rejects, with everything that a replay needs.
 //!
 //! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long; the oldest leave when
-//! they are over their age or size. Ids only grow, and so does time with them, nearly.
+//! they are over their age, rejects also when they are over their size. Both kinds share one number space, which only grows.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -9,11 +9,16 @@ use rusqlite::types::Value;
 use rusqlite::{
     Connection, OptionalExtension as _, Params, Result, Row, named_params, params, params_from_iter,
 };
+use serde::{Deserialize, Serialize};
 
 use super::super::chunk::Job;
-use super::super::{Attempt, Reject, Retention};
+use super::super::clock::Now;
+use super::super::{Amount, Attempt, Reject, Retention};
 use super::said;
 use crate::accoil::Fingerprint;
+use crate::decode::Labels;
+use crate::event_id::EventId;
+use crate::reasons::Reason;
 
 /// Rows deleted at a time.
 const BATCH: usize = 256;
@@ -25,6 +30,13 @@ const FEW: usize = 16;
 pub struct DeadLetter {
     pub id: i64,
     pub at: DateTime<Utc>,
+    pub event: EventId,
+    /// The event's name; empty if it has none.
+    pub name: String,
+    /// The event's `messageId` or `insert_id`; empty if it has none.
+    pub message_id: String,
+    /// The reason's code; empty in rows of earlier versions.
+    pub code: String,
     pub destination: String,
     pub user: String,
     pub source: String,
@@ -44,15 +56,24 @@ pub struct StoredReject {
     pub id: i64,
     /// When it was received.
     pub at: DateTime<Utc>,
+    pub event: EventId,
+    /// As in [`DeadLetter`], like the next three.
+    pub name: String,
+    pub user: String,
+    pub message_id: String,
+    pub code: String,
     pub source: String,
     /// The form it came in, by name; see `decode::Form`.
     pub form: String,
     pub original: Vec<u8>,
     pub reasons: String,
+    /// What its batch said about all its events, as JSON.
+    pub envelope: Option<String>,
 }
 
-/// The two tables of what could not be delivered; ids are each table's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The two tables of what could not be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     DeadLetter,
     Reject,
@@ -66,6 +87,8 @@ impl Kind {
         }
     }
 
+    pub const ALL: [Self; 2] = [Self::DeadLetter, Self::Reject];
+
     /// What a row counts for.
     const fn size(self) -> &'static str {
         match self {
@@ -76,13 +99,18 @@ impl Kind {
 }
 
 /// Which of them are meant; all that is given must hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Filter {
     pub ids: Vec<i64>,
     /// Dead letters only; no reject has one.
     pub destination: Option<String>,
     /// The user of a dead letter's call; of a reject, its `userId` or `user_id`.
     pub user: Option<String>,
+    /// The event's name, or its id.
+    pub event: Option<String>,
+    /// The event's `messageId` or `insert_id`.
+    pub message_id: Option<String>,
     /// Part of the text of an attempt's or a reject's reason, in any case of letters.
     pub reason: Option<String>,
     pub since: Option<DateTime<Utc>>,
@@ -100,12 +128,13 @@ pub(in super::super) enum From {
 }
 
 const DEAD_LETTER: &str =
-    "id, at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said";
-const REJECT: &str = "id, at, source, form, original, reasons";
+    "id, at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event, name,
+     message_id, code";
+const REJECT: &str = "id, at, source, form, original, reasons, event, name, user, message_id, code, envelope";
 
-/// `json_valid` guards the reading of originals that are no JSON at all.
-const REJECT_USER: &str = "CASE WHEN json_valid(CAST(original AS TEXT)) THEN coalesce(
-    CAST(original AS TEXT) ->> '$.userId', CAST(original AS TEXT) ->> '$.user_id') END";
+/// The number after all that were ever given to either kind.
+const NEXT_ID: &str =
+    "(SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name IN ('dead_letters', 'rejects'))";
 
 pub(in super::super) fn dead_letters(
     connection: &Connection,
@@ -113,8 +142,7 @@ pub(in super::super) fn dead_letters(
     from: From,
     most: usize,
 ) -> Result<Vec<DeadLetter>> {
-    let conditions =
-        "(:destination IS NULL OR destination = :destination) AND (:user IS NULL OR user = :user)
+    let conditions = "(:destination IS NULL OR destination = :destination)
          AND (:reason IS NULL OR instr(lower(attempts), lower(:reason)) > 0)";
     page(connection, Kind::DeadLetter, DEAD_LETTER, conditions, filter, from, most, read_dead_letter)
 }
@@ -138,11 +166,9 @@ pub(in super::super) fn rejects(
     from: From,
     most: usize,
 ) -> Result<Vec<StoredReject>> {
-    let conditions = format!(
-        ":destination IS NULL AND (:user IS NULL OR {REJECT_USER} = :user)
-         AND (:reason IS NULL OR instr(lower(reasons), lower(:reason)) > 0)"
-    );
-    page(connection, Kind::Reject, REJECT, &conditions, filter, from, most, |row| {
+    let conditions =
+        ":destination IS NULL AND (:reason IS NULL OR instr(lower(reasons), lower(:reason)) > 0)";
+    page(connection, Kind::Reject, REJECT, conditions, filter, from, most, |row| {
         Ok(StoredReject {
             id: row.get(0)?,
             at: time(row.get(1)?),
@@ -150,6 +176,12 @@ pub(in super::super) fn rejects(
             form: row.get(3)?,
             original: row.get(4)?,
             reasons: row.get(5)?,
+            event: super::event(row, 6)?,
+            name: row.get(7)?,
+            user: row.get(8)?,
+            message_id: row.get(9)?,
+            code: row.get(10)?,
+            envelope: row.get(11)?,
         })
     })
 }
@@ -179,15 +211,23 @@ fn page<T>(
     let table = kind.table();
     let mut statement = connection.prepare(&format!(
         "SELECT {columns} FROM {table} WHERE {order} {ids} {conditions}
+         AND (:user IS NULL OR user = :user) AND (:message_id IS NULL OR message_id = :message_id)
+         AND (:event IS NULL OR name = :event OR event = :event_id)
          AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until) ORDER BY id {direction} LIMIT :most"
     ))?;
     let millis = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_millis());
     let values = named_params! {
         ":start": start, ":destination": filter.destination, ":user": filter.user, ":reason": filter.reason,
+        ":event": filter.event, ":event_id": event_id(filter.event.as_deref()), ":message_id": filter.message_id,
         ":since": millis(filter.since), ":until": millis(filter.until),
         ":most": i64::try_from(most).unwrap_or(i64::MAX),
     };
     statement.query_map(values, read)?.collect()
+}
+
+/// The event id that a person may have meant.
+pub(super) fn event_id(event: Option<&str>) -> Option<i64> {
+    Some(event?.parse::<EventId>().ok()?.0.cast_signed())
 }
 
 fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
@@ -206,6 +246,10 @@ fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
         warnings: row.get(10)?,
         attempts: serde_json::from_str(&attempts).unwrap_or_default(),
         fingerprints: said::from_bytes(&row.get::<_, Vec<u8>>(12)?),
+        event: super::event(row, 13)?,
+        name: row.get(14)?,
+        message_id: row.get(15)?,
+        code: row.get(16)?,
     })
 }
 
@@ -217,21 +261,24 @@ pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<
         .optional()
 }
 
-/// Makes a dead letter of a request; says how many bytes it counts for.
+/// Makes a dead letter of a request; returns its number, and the bytes that it counts for.
 pub(in super::super) fn bury(
     connection: &Connection,
     job: &Job,
     attempts: &[Attempt],
-    at: DateTime<Utc>,
-) -> Result<u64> {
+    reason: Reason,
+    now: Now,
+) -> Result<(i64, u64)> {
     let attempts = super::to_json(attempts);
+    let labels = Labels::of(&job.original);
     connection
-        .prepare_cached(
-            "INSERT INTO dead_letters (at, destination, user, source, mapping, action, path, body, original, warnings,
-             attempts, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
+        .prepare_cached(&format!(
+            "INSERT INTO dead_letters (id, at, destination, user, source, mapping, action, path, body, original, warnings,
+             attempts, said, event, name, message_id, code, kept_at)
+             VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ))?
         .execute(params![
-            at.timestamp_millis(),
+            now.wall.timestamp_millis(),
             job.destination.as_str(),
             job.user.as_str(),
             job.source.as_str(),
@@ -243,78 +290,106 @@ pub(in super::super) fn bury(
             job.warnings.as_str(),
             attempts,
             said::to_bytes(&job.fingerprints),
+            job.event.0.cast_signed(),
+            labels.name,
+            labels.message_id,
+            reason.code(),
+            now.running.timestamp_millis(),
         ])?;
-    Ok((job.body.len() + job.original.len() + attempts.len()) as u64)
+    let bytes = job.body.len() + job.original.len() + attempts.len();
+    Ok((connection.last_insert_rowid(), bytes as u64))
 }
 
-/// Keeps a reject; says how many bytes it counts for.
+/// Keeps a reject; returns the bytes that it counts for.
 pub(in super::super) fn reject(
     connection: &Connection,
     source: &str,
     form: &str,
     at: DateTime<Utc>,
     reject: &Reject,
+    now: Now,
 ) -> Result<u64> {
     let original: &Bytes = &reject.original;
+    let labels = Labels::of(original);
     connection
-        .prepare_cached(
-            "INSERT INTO rejects (at, source, form, original, reasons) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![at.timestamp_millis(), source, form, &original[..], reject.reasons])?;
+        .prepare_cached(&format!(
+            "INSERT INTO rejects (id, at, source, form, original, reasons, event, name, user, message_id, code, envelope,
+             kept_at) VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+        ))?
+        .execute(params![
+            at.timestamp_millis(),
+            source,
+            form,
+            &original[..],
+            reject.reasons,
+            reject.event.0.cast_signed(),
+            labels.name,
+            labels.user,
+            labels.message_id,
+            first_code(&reject.reasons),
+            reject.envelope.as_deref(),
+            now.running.timestamp_millis(),
+        ])?;
     Ok((original.len() + reject.reasons.len()) as u64)
 }
 
-/// How many bytes all of a kind count for.
-pub(in super::super) fn bytes(connection: &Connection, kind: Kind) -> Result<u64> {
-    let (table, size) = (kind.table(), kind.size());
-    connection.query_row(&format!("SELECT coalesce(sum({size}), 0) FROM {table}"), [], |row| unsigned(row, 0))
+/// The code of the first reason.
+fn first_code(reasons: &str) -> String {
+    #[derive(Default, Deserialize)]
+    struct Coded {
+        #[serde(default)]
+        code: String,
+    }
+    let mut reasons: Vec<Coded> = serde_json::from_str(reasons).unwrap_or_default();
+    reasons.first_mut().map(|reason| std::mem::take(&mut reason.code)).unwrap_or_default()
 }
 
-/// What was deleted.
-#[derive(Debug, Default, Clone, Copy)]
-pub(in super::super) struct Removed {
-    pub(in super::super) rows: usize,
-    pub(in super::super) bytes: u64,
+/// How many there are of a kind, and the bytes that they count for.
+pub(in super::super) fn kept_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
+    let (table, size) = (kind.table(), kind.size());
+    super::amount(connection, &format!("SELECT count(*), coalesce(sum({size}), 0) FROM {table}"))
 }
 
 /// Deletes those of these ids that are there.
-pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Removed> {
-    let mut removed = Removed::default();
+pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Amount> {
+    let mut removed = Amount::default();
     for ids in ids.chunks(BATCH) {
         let marks = vec!["?"; ids.len()].join(",");
         let these = ids.iter().map(|id| Value::Integer(*id));
         let batch = delete(connection, kind, &format!("id IN ({marks})"), params_from_iter(these))?;
-        removed = Removed { rows: removed.rows + batch.rows, bytes: removed.bytes + batch.bytes };
+        removed.add(batch);
     }
     Ok(removed)
 }
 
 /// Deletes some of the oldest, whatever their age.
-pub(in super::super) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Removed> {
+pub(in super::super) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Amount> {
     let oldest = format!("id IN (SELECT id FROM {} ORDER BY id LIMIT {FEW})", kind.table());
     delete(connection, kind, &oldest, [])
 }
 
-/// Deletes some of what is over its age. Looks at the oldest rows only, so that it costs little when none is.
+/// Deletes some of what is over its age; returns whether more may be left. Looks at the oldest rows only, so that it costs
+/// little when none is.
 pub(in super::super) fn remove_old(
     connection: &Connection,
     kind: Kind,
     retention: &Retention,
-    now: DateTime<Utc>,
-) -> Result<Removed> {
+    now: Now,
+) -> Result<(Amount, bool)> {
     let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
-    let oldest = format!("SELECT id, at FROM {} ORDER BY id LIMIT {BATCH}", kind.table());
-    let old = format!("id IN (SELECT id FROM ({oldest}) WHERE at < ?1)");
-    delete(connection, kind, &old, [now.timestamp_millis().saturating_sub(age)])
+    let oldest = format!("SELECT id, kept_at FROM {} ORDER BY id LIMIT {BATCH}", kind.table());
+    let old = format!("id IN (SELECT id FROM ({oldest}) WHERE kept_at < ?1)");
+    let removed = delete(connection, kind, &old, [now.running.timestamp_millis().saturating_sub(age)])?;
+    Ok((removed, removed.rows == BATCH as u64))
 }
 
-fn delete(connection: &Connection, kind: Kind, which: &str, values: impl Params + Clone) -> Result<Removed> {
+fn delete(connection: &Connection, kind: Kind, which: &str, values: impl Params + Clone) -> Result<Amount> {
     let (table, size) = (kind.table(), kind.size());
     let bytes = connection
         .prepare_cached(&format!("SELECT coalesce(sum({size}), 0) FROM {table} WHERE {which}"))?
         .query_row(values.clone(), |row| unsigned(row, 0))?;
     let rows = connection.prepare_cached(&format!("DELETE FROM {table} WHERE {which}"))?.execute(values)?;
-    Ok(Removed { rows, bytes })
+    Ok(Amount { rows: rows as u64, bytes })
 }
 
 pub(super) fn unsigned(row: &Row<'_>, index: usize) -> Result<u64> {

@@ -16,26 +16,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
 
 pub(super) use chunks::{
-    Progress, after, chunk_bytes, delete, forget, insert, last_id, progress, remember, remembered,
-    save_progress,
+    Progress, after, chunk_amount, delete, forget, insert, last_id, oldest_in_chunks, progress, remember,
+    remembered, running_time, save_progress, store_running_time,
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, Removed, bury, bytes, dead_letter, dead_letters, dead_said, reject, rejects, remove, remove_old,
+    From, bury, dead_letter, dead_letters, dead_said, kept_amount, reject, rejects, remove, remove_old,
     remove_oldest,
 };
 use kept::{time, unsigned};
 pub use parked::Parked;
 pub(super) use parked::{
-    last_parked_chunk, park, parked, parked_bytes, parked_destinations, parked_of_source, parked_users,
-    unpark,
+    last_parked_chunk, oldest_parked, park, parked, parked_amount, parked_destinations, parked_of_source,
+    parked_users, unpark,
 };
 pub(super) use said::{said, said_of, say, still_said};
 
-use super::{Attempt, owner};
+use super::{Amount, Attempt, owner};
+use crate::event_id::EventId;
 
 /// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
 /// ever copied.
@@ -253,6 +254,15 @@ fn key(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection
         .execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('hash key', randomblob(16))", [])?;
     connection.query_row("SELECT value FROM secrets WHERE name = 'hash key'", [], |row| row.get(0))
+}
+
+/// What a query counts and sums.
+fn amount(connection: &Connection, query: &str) -> rusqlite::Result<Amount> {
+    connection.query_row(query, [], |row| Ok(Amount { rows: unsigned(row, 0)?, bytes: unsigned(row, 1)? }))
+}
+
+fn event(row: &Row<'_>, index: usize) -> rusqlite::Result<EventId> {
+    Ok(EventId(row.get::<_, i64>(index)?.cast_unsigned()))
 }
 
 fn to_json(attempts: &[Attempt]) -> String {

@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use super::super::chunk::Job;
 use super::super::frame::Text;
-use super::super::{Attempt, Place};
+use super::super::{Amount, Attempt, Place};
 use super::said;
+use crate::event_id::EventId;
 
 /// A request that waits in a row of its own.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub struct Parked {
 }
 
 const PARKED: &str = "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, \
-                      path, body, original, warnings, said FROM parked";
+                      path, body, original, warnings, said, event FROM parked";
 
 /// Parks a request in a row of its own, or changes the row in which it is parked.
 pub(in super::super) fn park(
@@ -41,7 +42,8 @@ pub(in super::super) fn park(
     connection
         .prepare_cached(
             "INSERT INTO parked (destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path,
-             body, original, warnings, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             body, original, warnings, said, event)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             job.destination.as_str(),
@@ -58,24 +60,33 @@ pub(in super::super) fn park(
             &job.original[..],
             job.warnings.as_str(),
             said::to_bytes(&job.fingerprints),
+            job.event.0.cast_signed(),
         ])?;
     Ok(())
 }
 
-/// Removes a parked request; says how many bytes that freed.
-pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<u64> {
+/// Removes a parked request; returns its bytes, or none if it was not there.
+pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<Option<u64>> {
     let bytes = connection
         .prepare_cached("SELECT length(body) + length(original) FROM parked WHERE id = ?1")?
         .query_row([row], |row| super::unsigned(row, 0))
         .optional()?;
     connection.prepare_cached("DELETE FROM parked WHERE id = ?1")?.execute([row])?;
-    Ok(bytes.unwrap_or(0))
+    Ok(bytes)
 }
 
-/// Bytes that parked requests hold.
-pub(in super::super) fn parked_bytes(connection: &Connection) -> Result<u64> {
-    let sum = "SELECT coalesce(sum(length(body) + length(original)), 0) FROM parked";
-    connection.query_row(sum, [], |row| super::unsigned(row, 0))
+/// How many requests are parked, and their bytes.
+pub(in super::super) fn parked_amount(connection: &Connection) -> Result<Amount> {
+    super::amount(
+        connection,
+        "SELECT count(*), coalesce(sum(length(body) + length(original)), 0) FROM parked",
+    )
+}
+
+/// The oldest event of which a request is parked.
+pub(in super::super) fn oldest_parked(connection: &Connection) -> Result<Option<EventId>> {
+    let oldest: Option<i64> = connection.query_row("SELECT min(event) FROM parked", [], |row| row.get(0))?;
+    Ok(oldest.map(|id| EventId(id.cast_unsigned())))
 }
 
 /// How many requests each destination has parked.
@@ -137,6 +148,7 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
     Ok(Parked {
         job: Job {
             place: Place::Parked { row: row.get(0)?, chunk: row.get(3)?, index: row.get(4)? },
+            event: super::event(row, 15)?,
             destination: text(1)?,
             user: text(2)?,
             source: text(7)?,

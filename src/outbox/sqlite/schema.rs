@@ -37,7 +37,51 @@ CREATE TABLE rejects (
     original BLOB NOT NULL, reasons TEXT NOT NULL
 ) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-"];
+", IDS];
+
+/// Event ids, labels to search by, and one number space for dead letters and rejects: rejects of an older file get numbers
+/// above all of its dead letters. `kept_at` is running time (see `outbox::clock`), by which rows become old. Rows of
+/// older files get an id made of their time or place.
+const IDS: &str = "
+ALTER TABLE chunks ADD COLUMN layout INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE parked ADD COLUMN event INTEGER NOT NULL DEFAULT 0;
+UPDATE parked SET event = (chunk << 16) | place;
+CREATE INDEX parked_place ON parked (chunk, place);
+CREATE INDEX parked_event ON parked (event);
+
+ALTER TABLE dead_letters ADD COLUMN event INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN message_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN code TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
+UPDATE dead_letters SET event = (at << 22) | (id & 4194303), kept_at = at;
+UPDATE dead_letters SET name = coalesce(CAST(original AS TEXT) ->> '$.event', CAST(original AS TEXT) ->> '$.event_type',
+        CAST(original AS TEXT) ->> '$.type', ''),
+    message_id = coalesce(CAST(original AS TEXT) ->> '$.messageId', CAST(original AS TEXT) ->> '$.insert_id', '')
+    WHERE json_valid(CAST(original AS TEXT));
+CREATE INDEX dead_letters_event ON dead_letters (event);
+
+ALTER TABLE rejects ADD COLUMN event INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rejects ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejects ADD COLUMN user TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejects ADD COLUMN message_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejects ADD COLUMN code TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejects ADD COLUMN envelope TEXT;
+ALTER TABLE rejects ADD COLUMN kept_at INTEGER NOT NULL DEFAULT 0;
+UPDATE rejects SET id = id + (SELECT max(seq) FROM sqlite_sequence WHERE name IN ('dead_letters', 'rejects'))
+    WHERE EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'dead_letters');
+UPDATE sqlite_sequence SET seq = (SELECT max(id) FROM rejects)
+    WHERE name = 'rejects' AND seq < (SELECT max(id) FROM rejects);
+UPDATE rejects SET event = (at << 22) | (id & 4194303), kept_at = at;
+UPDATE rejects SET name = coalesce(CAST(original AS TEXT) ->> '$.event', CAST(original AS TEXT) ->> '$.event_type',
+        CAST(original AS TEXT) ->> '$.type', ''),
+    user = coalesce(CAST(original AS TEXT) ->> '$.userId', CAST(original AS TEXT) ->> '$.user_id', ''),
+    message_id = coalesce(CAST(original AS TEXT) ->> '$.messageId', CAST(original AS TEXT) ->> '$.insert_id', '')
+    WHERE json_valid(CAST(original AS TEXT));
+CREATE INDEX rejects_event ON rejects (event);
+
+CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+";
 
 /// The version that this program writes.
 pub(super) fn version() -> i32 {

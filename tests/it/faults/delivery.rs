@@ -44,6 +44,7 @@ impl Delivery {
     /// Accepts a request for each user and body.
     pub(super) async fn accept(&self, calls: impl IntoIterator<Item = (String, String)>) {
         let accepted = calls.into_iter().map(|(user, body)| Accepted {
+            event: accoil_relay::event_id::EventId(1),
             original: Bytes::from_static(b"{}"),
             message_id: None,
             requests: vec![request(user, body)],

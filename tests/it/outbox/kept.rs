@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use accoil_relay::outbox::{Archive, Filter, Kind, Options, Outbox, Retention};
+use accoil_relay::outbox::{AcceptError, Archive, Filter, NoRoom, Options, Outbox, Retention};
 
 use super::{bodies, dead, flush, jobs, open, options, reject, single, submission};
 
@@ -65,7 +65,7 @@ async fn a_replayed_dead_letter_waits_again_behind_what_its_user_has() {
     outbox.accept(single(None, "u1", "4")).await.unwrap();
     assert_eq!(outbox.replay_dead_letters(vec![1, 3, 99]).await, Ok(2));
     assert_eq!(outbox.replay_dead_letters(vec![1, 3]).await, Ok(0));
-    assert_eq!(outbox.purge(Kind::DeadLetter, vec![2]).await, Ok(1));
+    assert_eq!(outbox.purge(vec![2]).await, Ok(1));
     assert!(outbox.dead_letters(10).await.unwrap().is_empty());
     outbox.close().await;
     let outbox = open(folder.path());
@@ -90,7 +90,87 @@ async fn a_reject_is_kept_with_its_form_and_leaves_with_what_it_was_replayed_int
 }
 
 #[tokio::test]
-async fn the_oldest_leave_when_they_are_over_their_size() {
+async fn both_kinds_share_one_number_space_and_are_found_by_event_and_message_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = with_dead_letters(folder.path()).await;
+    let original = r#"{"event":"Signed Up","userId":"u1","messageId":"m1"}"#;
+    let reasons = r#"[{"mapping":"","field":"","reason":"no","code":"reject.missing"}]"#;
+    outbox.accept(submission(Vec::new(), vec![reject(original, reasons)])).await.unwrap();
+    outbox.accept(single(None, "u3", "4")).await.unwrap();
+    let last = jobs(&outbox, "a").await.0.pop().unwrap();
+    outbox.settle(vec![dead(last, "gone")]);
+    flush(&outbox).await;
+    let archive = archive(folder.path());
+    let letters = archive.dead_letters(&Filter::default(), 0, 10).unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), [1, 2, 3, 5]);
+    assert_eq!((letters[3].name.as_str(), letters[3].code.as_str()), ("track", "dead.refused"));
+    let found = |filter: Filter| archive.rejects(&filter, 0, 10).unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    let by_name = found(Filter { event: some("Signed Up"), ..Filter::default() });
+    let reject = &by_name[0];
+    let labels = (reject.id, reject.name.as_str(), reject.user.as_str(), reject.message_id.as_str());
+    assert_eq!((labels, reject.code.as_str()), ((4, "Signed Up", "u1", "m1"), "reject.missing"));
+    let id = reject.event.to_string();
+    assert_eq!(found(Filter { event: Some(id), ..Filter::default() }).len(), 1);
+    assert_eq!(found(Filter { message_id: some("m1"), ..Filter::default() }).len(), 1);
+    assert_eq!(found(Filter { message_id: some("m2"), ..Filter::default() }).len(), 0);
+    assert_eq!(outbox.purge(vec![4, 5, 6]).await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_keeps_its_calls_and_gets_ids_and_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = chrono::Utc::now().timestamp().to_string();
+    let sql = include_str!("../../fixtures/outbox/version-1.sql").replace("1700000000", &now);
+    rusqlite::Connection::open(folder.path().join("relay.db")).unwrap().execute_batch(&sql).unwrap();
+    let outbox = open(folder.path());
+    let waiting = jobs(&outbox, "a").await;
+    assert_eq!((bodies(&waiting.0), waiting.1), (vec![r#"{"n":1}"#], true));
+    assert_eq!(outbox.usage().waiting.rows, 3);
+    assert_eq!(outbox.oldest_waiting().await.unwrap(), None, "no event of this version says when it came");
+    let parked = outbox.parked("a", vec!["u2".to_owned()]).await.unwrap();
+    assert_eq!((parked.len(), parked[0].attempts.len(), parked[0].attempts[0].took_ms), (1, 1, None));
+    let archive = archive(folder.path());
+    let letters = archive.dead_letters(&Filter::default(), 0, 10).unwrap();
+    let rejects = archive.rejects(&Filter::default(), 0, 10).unwrap();
+    let numbers = letters.iter().map(|letter| letter.id).chain(rejects.iter().map(|reject| reject.id));
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(
+        (rejects[0].name.as_str(), rejects[0].user.as_str(), rejects[1].name.as_str()),
+        ("Old", "u1", "")
+    );
+    assert_eq!(letters[0].event.time(), letters[0].at);
+    // The next number is free in both.
+    outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
+    assert_eq!(outbox.rejects(1).await.unwrap()[0].id, 5);
+    outbox.settle(waiting.0.into_iter().map(|job| dead(job, "no")).collect());
+    flush(&outbox).await;
+    assert_eq!(outbox.dead_letters(1).await.unwrap()[0].id, 6);
+}
+
+#[tokio::test]
+async fn dead_letters_over_their_size_stop_acceptance_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let dead_letters = Retention { bytes: 100, ..options(folder.path()).dead_letters };
+    let outbox = Outbox::open(&Options { dead_letters, ..options(folder.path()) }).unwrap();
+    for number in 0..30 {
+        outbox.accept(single(None, "u", &number.to_string())).await.unwrap();
+    }
+    let waiting = jobs(&outbox, "a").await.0;
+    outbox.settle(waiting.into_iter().map(|job| dead(job, "no")).collect());
+    flush(&outbox).await;
+    assert_eq!(outbox.accept(single(None, "u", "31")).await, Err(AcceptError::Full));
+    assert_eq!(outbox.room(), Err(NoRoom::DeadLetters));
+    assert!(!outbox.keep_house().await.unwrap());
+    let kept = outbox.usage().dead_letters;
+    assert!(kept.rows == 30 && kept.bytes > 100, "{kept:?}");
+    outbox.purge((1..=30).collect()).await.unwrap();
+    assert_eq!((outbox.room(), outbox.usage().dead_letters.bytes), (Ok(()), 0));
+    assert!(outbox.accept(single(None, "u", "31")).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_oldest_rejects_leave_when_they_are_over_their_size() {
     let folder = tempfile::tempdir().unwrap();
     let rejects = Retention { bytes: 10_000, ..options(folder.path()).rejects };
     let outbox = Outbox::open(&Options { rejects, ..options(folder.path()) }).unwrap();

@@ -1,5 +1,6 @@
 //! The outbox's contract, clause by clause, through its public door; `model` holds it to a map over random runs.
 
+mod clock;
 mod damage;
 mod kept;
 mod model;
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
+use accoil_relay::event_id::EventId;
 use accoil_relay::outbox::chunk::Job;
 use accoil_relay::outbox::{
     Accepted, Attempt, OpenError, Options, Outbox, Place, Receipt, Reject, Retention, Settlement, Submission,
 };
+use accoil_relay::reasons::Reason;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
@@ -51,7 +54,7 @@ pub(crate) fn request(destination: &str, user: &str, body: impl Into<Vec<u8>>) -
 
 pub(crate) fn event(id: Option<&str>, requests: Vec<Request>) -> Accepted {
     let original = Bytes::from_static(br#"{"type":"track"}"#);
-    Accepted { original, message_id: id.map(str::to_owned), requests }
+    Accepted { event: EventId(1), original, message_id: id.map(str::to_owned), requests }
 }
 
 pub(crate) fn submission(accepted: Vec<Accepted>, rejects: Vec<Reject>) -> Submission {
@@ -71,7 +74,12 @@ pub(crate) fn single(id: Option<&str>, user: &str, body: &str) -> Submission {
 }
 
 pub(crate) fn reject(original: &'static str, reasons: &str) -> Reject {
-    Reject { original: Bytes::from_static(original.as_bytes()), reasons: reasons.to_owned() }
+    Reject {
+        event: EventId(2),
+        original: Bytes::from_static(original.as_bytes()),
+        envelope: None,
+        reasons: reasons.to_owned(),
+    }
 }
 
 /// Everything in chunks that is unsettled for a destination, in order, and whether all of it could be read.
@@ -103,11 +111,12 @@ pub(crate) fn attempt(reason: &str) -> Attempt {
         at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
         status: Some(400),
         reason: reason.to_owned(),
+        took_ms: None,
     }
 }
 
 pub(crate) fn dead(job: Job, reason: &str) -> Settlement {
-    Settlement::Dead { job: Box::new(job), attempts: vec![attempt(reason)] }
+    Settlement::Dead { job: Box::new(job), attempts: vec![attempt(reason)], reason: Reason::DeadRefused }
 }
 
 /// Returns when everything asked of the writer before is on disk.
