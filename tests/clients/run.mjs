@@ -15,6 +15,7 @@ import { openBrowser } from './page.mjs';
 import { arrival, received } from './sandbox.mjs';
 import { segmentBrowser } from './segment-browser.mjs';
 import { segmentNode } from './segment-node.mjs';
+import { segmentSnippet } from './segment-snippet.mjs';
 
 const base = ['/v2/identify Ada', '/v2/group Acme', '/v2/track Report Created'];
 const pageCall = '/v2/track Viewed Pricing Page';
@@ -33,6 +34,7 @@ const clients = [
   { name: 'segment-browser', package: next, inPage: true, send: segmentBrowser(override), calls: all },
   { name: 'segment-browser-settings', package: next, inPage: true, send: segmentBrowser(), calls: all },
   { name: 'segment-browser-batching', package: next, inPage: true, send: segmentBrowser(batching), calls: all },
+  { name: 'segment-snippet', package: next, inPage: true, send: segmentSnippet, calls: all },
   { name: 'amplitude-node', package: '@amplitude/analytics-node', send: amplitudeNode, calls: [...base, screenCall] },
   { name: 'amplitude-browser', package: '@amplitude/analytics-browser', inPage: true, send: amplitudeBrowser, calls: [...base, pageCall] },
 ];

@@ -11,6 +11,7 @@ mod crash;
 mod dead_letters;
 mod docs_actions;
 mod docs_architecture;
+mod docs_http_api;
 mod docs_links;
 mod docs_mappings;
 mod faults;
