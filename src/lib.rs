@@ -1,5 +1,7 @@
 //! accoil-relay: Segment- and Amplitude-shaped events in, Accoil calls out, nothing lost on the way.
 //!
+//! `docs/architecture.md` follows one event through the functions; `docs/glossary.md` explains the words.
+//!
 //! Life of an event, a folder a stage; dependencies point along the flow, never back:
 //!
 //! 1. [`receive`]: an HTTP request becomes authenticated, capped bytes of a known source.

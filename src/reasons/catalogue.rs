@@ -36,7 +36,7 @@ catalogue! {
         "Give the source a write_key, and let the page send it.";
     DoorRoute: Door, "door.route", "no such route",
         "The relay takes no events at this path.",
-        "Compare the path with the routes in the README. SDKs want the host alone, not the whole path.";
+        "Compare the path with the routes in docs/http-api.md. SDKs want the host alone, not the whole path.";
     DoorMethod: Door, "door.method", "the wrong method",
         "The path exists, but takes another method.",
         "Send events by POST.";

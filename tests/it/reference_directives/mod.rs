@@ -1,7 +1,7 @@
 //! The directives against Segment's published engine (`tests/reference`): hand-written cases and random ones.
 //!
 //! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. What differs on purpose is listed in
-//! docs/mappings.md and is not generated.
+//! docs/mappings-reference.md and is not generated.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of a test")]
 

@@ -39,7 +39,7 @@ const DISABLED: [&str; 20] = [
     "type",
 ];
 
-/// LiquidJS has these, we do not: docs/mappings.md says why.
+/// LiquidJS has these, we do not: docs/mappings-reference.md says why.
 const ABSENT: [&str; 7] =
     ["where", "sample", "slugify", "sha256", "hmac_sha256", "date_to_string", "date_to_long_string"];
 
