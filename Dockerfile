@@ -5,6 +5,9 @@ ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
+# Debug information would be five sixths of the program.
+ENV CARGO_PROFILE_RELEASE_DEBUG=false \
+    CARGO_PROFILE_RELEASE_STRIP=symbols
 
 # An empty crate with our dependencies: this layer is built again only when they change.
 COPY Cargo.toml Cargo.lock ./
@@ -30,7 +33,8 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/accoil-relay /usr/local/bin/accoil-relay
 
-# A container's loopback cannot be reached from outside; the outbox must outlive the container.
+# A container's loopback cannot be reached from outside; the outbox must outlive the container. The admin listener
+# stays on loopback until it has a token: docs/operations.md says how to reach it.
 ENV ACCOIL_RELAY_SERVER__LISTEN=0.0.0.0:8080 \
     ACCOIL_RELAY_OUTBOX__URL=sqlite:/data/relay.db
 EXPOSE 8080 8081

@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 image=localhost/accoil-relay:trial
-keys=(--env ACCOIL_API_KEY=trial --env ACCOIL_RELAY_WRITE_KEY=trial)
+keys=(--env ACCOIL_API_KEY=trial --env ACCOIL_RELAY_WRITE_KEY=trial
+    --env ACCOIL_RELAY_ADMIN__LISTEN=0.0.0.0:8081 --env ACCOIL_RELAY_ADMIN__TOKEN=trial-token)
 work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/image
 log=$work/log
 passed=0
@@ -27,7 +28,7 @@ check() {
 }
 
 # The two ways to build and run define the same: build; describe (the image's settings as JSON); inside COMMAND...
-# (in a container, as the image's user); start (the service); ask_health; stop (with SIGTERM, giving the service's
+# (in a container, as the image's user); start (the service); ask_health; ask_admin (from outside of it); stop (with SIGTERM, giving the service's
 # exit code); clean_up.
 
 use_engine() {
@@ -35,7 +36,8 @@ use_engine() {
     build() { quietly "$engine" build --tag "$image" .; }
     describe() { "$engine" image inspect "$image"; }
     inside() { "$engine" run --rm --entrypoint "$1" "$image" "${@:2}"; }
-    start() { service=$("$engine" run --detach "${keys[@]}" "$image"); }
+    start() { service=$("$engine" run --detach --publish 127.0.0.1::8081 "${keys[@]}" "$image"); }
+    ask_admin() { curl -fsS "$@" "http://$("$engine" port "$service" 8081/tcp | head -n 1)/metrics"; }
     ask_health() { "$engine" exec "$service" accoil-relay healthcheck; }
     stop() {
         quietly "$engine" stop -t 20 "$service"
@@ -67,6 +69,8 @@ use_buildah() {
         containers=("$("${buildah[@]}" from --pull-never "$image")" "$("${buildah[@]}" from --pull-never "$image")")
         ip netns add "$network"
         ip -n "$network" link set lo up
+        # An address that is not loopback, as a container has one.
+        ip -n "$network" address add 192.0.2.1/32 dev lo
     }
     describe() { "${buildah[@]}" inspect --type image "$image"; }
     inside() { "${run[@]}" "${containers[0]}" -- "$@"; }
@@ -74,6 +78,7 @@ use_buildah() {
         timeout --signal=KILL 60 "${run[@]}" "${keys[@]}" "${containers[1]}" -- accoil-relay serve >>"$log" 2>&1 &
         service=$!
     }
+    ask_admin() { ip netns exec "$network" curl -fsS "$@" http://192.0.2.1:8081/metrics; }
     ask_health() { "${run[@]}" "${keys[@]}" "${containers[0]}" -- accoil-relay healthcheck; }
     stop() {
         # Buildah does not hand a signal on; the service itself must get it.
@@ -134,6 +139,9 @@ becomes_healthy() {
     return 1
 }
 
+has_metrics() { ask_admin --header 'Authorization: Bearer trial-token' | grep --quiet '^# TYPE '; }
+asks_for_the_token() { ! ask_admin >>"$log" 2>&1; }
+
 mkdir -p "$work"
 : >"$log"
 # Podman's and buildah's own format has no health check.
@@ -155,8 +163,12 @@ check "the image starts the service" has_setting '"Cmd":["serve"]'
     check "the user owns the data folder and starts in it" inside sh -c 'test "$PWD" = /data && test -O /data'
 }
 check "it has a CA bundle" inside test -s /etc/ssl/certs/ca-certificates.crt
+# shellcheck disable=SC2016 # The container's shell expands it.
+check "the program is stripped: below 30 MB" inside sh -c 'test "$(stat -c %s /usr/local/bin/accoil-relay)" -lt 30000000'
 check "demo --once" inside accoil-relay demo --once
 start
 check "the service becomes healthy" becomes_healthy
+check "the admin listener answers from outside" has_metrics
+check "it asks for its token" asks_for_the_token
 check "the service stops on SIGTERM with exit code 0" stop
 echo "$passed passed, 0 failed"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Money};
 use super::plan::Plan;
-use super::{Fingerprint, Request, segment, v2};
+use super::{Fingerprint, Request, money, segment, v2};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::fault::Fault;
 use crate::json::Value;
@@ -71,7 +71,7 @@ impl Destination {
             plan.requests.push(self.request(mapping, segment::PATH, fallback_user(&event.value), body));
             return;
         }
-        let payload = match mapping.payload(event, self.dialect, self.strict) {
+        let mut payload = match mapping.payload(event, self.dialect, self.strict) {
             Ok(payload) => payload,
             Err(violations) => return plan.refuse(&mapping.name, violations),
         };
@@ -82,6 +82,7 @@ impl Destination {
             return plan
                 .refuse(&mapping.name, vec![Violation::new("userId", why).coded(Reason::RejectNoUser)]);
         }
+        payload.warnings.extend(payload.get("mrr").and_then(|mrr| money::fraction(mrr, self.money)));
         let encoded = match self.dialect {
             Dialect::V2 => v2::encode(action, &payload, self.money),
             Dialect::Segment => segment::encode(action, &payload, self.money),

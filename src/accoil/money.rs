@@ -1,6 +1,9 @@
-//! `mrr_unit = "dollars"`: an amount of dollars becomes cents, exactly (DESIGN 5.11).
+//! `mrr_unit`: an amount of dollars becomes cents, exactly; fractions of a cent are a warning.
 
+use super::Money;
+use crate::event::Violation;
 use crate::json::{self, Number, Value};
+use crate::reasons::Reason;
 
 /// A hundred times the number, by moving its decimal point: `99.99` is `9999`, never `9998.999…`.
 pub(super) fn cents(dollars: &Value<'_>) -> Value<'static> {
@@ -14,6 +17,22 @@ pub(super) fn cents(dollars: &Value<'_>) -> Value<'static> {
         .and_then(|text| serde_json::from_str::<Number>(&text).ok())
         .or_else(|| Number::from_f64(number.as_f64()? * 100.0))
         .map_or(Value::Null, Value::Number)
+}
+
+/// The warning for an amount that is no whole number of cents: mostly it is in dollars, and `mrr_unit` says otherwise.
+pub(super) fn fraction(mrr: &Value<'_>, unit: Money) -> Option<Violation> {
+    let in_cents = match unit {
+        Money::Cents => mrr.clone(),
+        Money::Dollars => cents(mrr),
+    };
+    let Value::Number(number) = in_cents else { return None };
+    let advice = match unit {
+        Money::Cents => "if it is in dollars, set mrr_unit = \"dollars\" on the destination",
+        Money::Dollars => "check that it is in dollars",
+    };
+    let is_whole = number.as_f64().is_none_or(|number| number.fract() == 0.0);
+    let warning = || Violation::new("mrr", format!("is not a whole number of cents: {advice}"));
+    (!is_whole).then(|| warning().coded(Reason::FractionalCents))
 }
 
 /// The decimal text with its point two places to the right; `None` for a text with an exponent.
@@ -50,6 +69,22 @@ mod tests {
             ("\"9\"", "\"9\""),
         ] {
             assert_eq!(cents(&Value::parse(dollars).unwrap()).to_string(), expected, "{dollars}");
+        }
+    }
+
+    #[test]
+    fn fractions_of_a_cent_are_a_warning() {
+        for (mrr, in_cents, in_dollars) in [
+            ("9950", false, false),
+            ("99.5", true, false),
+            ("99.0", false, false),
+            ("10.125", true, true),
+            ("null", false, false),
+            ("\"99.5\"", false, false),
+        ] {
+            let mrr = Value::parse(mrr).unwrap();
+            assert_eq!(fraction(&mrr, Money::Cents).is_some(), in_cents, "{mrr}");
+            assert_eq!(fraction(&mrr, Money::Dollars).is_some(), in_dollars, "{mrr}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which exit code an error means (DESIGN 4): 78 for what is to be mended in the configuration, else 1.
+//! Which exit code an error means: 78 for a fault of the configuration, 2 for one of the command line, else 1.
 
 use std::process::ExitCode;
 
@@ -25,7 +25,12 @@ impl MissingSection {
     pub(super) const DESTINATIONS: Self = Self { section: "[destinations]", keys: "name and api_key" };
 }
 
-/// Whoever read stdout has gone, as `head` does: nothing is wrong, and nobody is left to be told.
+/// The command line cannot be meant so: exit code 2, as for what clap refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+/// The reader of stdout has closed it, as `head` does: nothing is wrong.
 pub fn is_hung_up(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -34,6 +39,9 @@ pub fn is_hung_up(error: &anyhow::Error) -> bool {
 }
 
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<UsageError>().is_some() {
+        return ExitCode::from(2);
+    }
     let is_configuration = error.downcast_ref::<Faults>().is_some()
         || error.downcast_ref::<MissingSection>().is_some()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);

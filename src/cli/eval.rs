@@ -1,14 +1,14 @@
 //! `eval`: the mapping language by itself, on a stream. Each line of stdin is a mapping or a trigger with an event,
 //! each line of stdout what Segment's engine would make of them, or an error.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::lines;
+use super::documents;
 use crate::json::{MAX_DEPTH, Value};
 use crate::mapping::directive::{self, Directive};
 use crate::mapping::trigger::Trigger;
@@ -36,9 +36,10 @@ pub fn run(what: Eval) -> anyhow::Result<ExitCode> {
         Eval::Mapping => mapping,
         Eval::Trigger => trigger,
     };
-    lines::answer_each(io::stdin().lock(), io::stdout().lock(), |line, out| {
+    documents::answer_each(&[], io::stdout().lock(), |line, out| {
         let answer = line.and_then(answer).unwrap_or_else(Answer::Error);
-        serde_json::to_writer(out, &answer).map_err(Into::into)
+        serde_json::to_writer(&mut *out, &answer)?;
+        Ok(out.write_all(b"\n")?)
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -126,6 +126,9 @@ catalogue! {
     ValueReplaced: Warning, "warn.replaced", "a value that JSON does not have was replaced",
         "A lone surrogate became U+FFFD, or NaN, an infinity or a number out of range became null.",
         "Write valid JSON at the sender.";
+    FractionalCents: Warning, "warn.cents", "an amount is not a whole number of cents",
+        "mrr is a fraction of cents. It was sent as it is; most likely it is in dollars.",
+        "If senders give dollars, set mrr_unit = \"dollars\" on the destination.";
     Converted: Warning, "warn.converted", "a value was converted",
         "A field has a value in another form than Accoil takes; it was converted.",
         "Nothing, if the result is what was meant.";

@@ -67,10 +67,39 @@ pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
     Sources::new(sources, destinations.to_vec())
 }
 
-/// The first source of a kind; where there is none, one that sends to every destination with that kind's defaults.
-pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Destination>]) -> Source {
-    let configured = config.sources.iter().find(|section| section.kind == kind);
-    let unconfigured = || Source {
+/// No source, or more than one, goes by a name.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownSource {
+    #[error("{} sources are of this kind; name one of them: {}", .0.len(), .0.join(", "))]
+    Several(Vec<String>),
+    #[error("no source has this name; there are {}", .0.join(", "))]
+    None(Vec<String>),
+}
+
+/// The source of this name, or the only one of this kind; where none is of this kind, one that sends to every
+/// destination with the kind's defaults.
+pub fn source_called(
+    config: &Config,
+    name_or_kind: &str,
+    destinations: &[Arc<Destination>],
+) -> Result<Source, UnknownSource> {
+    if let Some(section) = config.sources.iter().find(|section| section.name == name_or_kind) {
+        return Ok(source(section, destinations));
+    }
+    let kinds = [SourceKind::Segment, SourceKind::Amplitude];
+    let Some(kind) = kinds.into_iter().find(|kind| kind.name() == name_or_kind) else {
+        let names = config.sources.iter().map(|section| section.name.clone());
+        return Err(UnknownSource::None(names.chain(kinds.map(|kind| kind.name().to_owned())).collect()));
+    };
+    match config.sources.iter().filter(|section| section.kind == kind).collect::<Vec<_>>().as_slice() {
+        [] => Ok(default_source(kind, destinations)),
+        [only] => Ok(source(only, destinations)),
+        several => Err(UnknownSource::Several(several.iter().map(|section| section.name.clone()).collect())),
+    }
+}
+
+fn default_source(kind: SourceKind, destinations: &[Arc<Destination>]) -> Source {
+    Source {
         name: Arc::from(kind.name()),
         kind,
         write_key: None,
@@ -82,8 +111,7 @@ pub fn source_of_kind(config: &Config, kind: SourceKind, destinations: &[Arc<Des
         }),
         deduplication_window: std::time::Duration::ZERO,
         counts: Arc::default(),
-    };
-    configured.map_or_else(unconfigured, |section| source(section, destinations))
+    }
 }
 
 fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source {

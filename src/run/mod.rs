@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{accoil_client, destinations, endpoint, outbox_options, source_of_kind, sources};
+pub use build::{accoil_client, destinations, endpoint, outbox_options, source_called, sources};
 pub use error::StartError;
 pub use syncing::{SyncsAlone, admin_of_owner};
 
@@ -37,6 +37,8 @@ const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 const ADMIN_CONNECTIONS: usize = 64;
 /// For Accoil to take a call again, while somebody waits for an admin answer.
 const ADMIN_WAIT: Duration = Duration::from_secs(3);
+/// For counting what waits when the relay stops: a long backlog is not worth the wait.
+const COUNT_LIMIT: Duration = Duration::from_secs(1);
 /// For admin answers still under way when all else has stopped.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -110,6 +112,10 @@ impl Relay {
             tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
         }
         telemetry::started(address, admin_address, &config.outbox.path);
+        config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
+        for (section, destination) in config.destinations.iter().zip(&destinations) {
+            telemetry::destination(section, destination.mappings.iter().len());
+        }
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -152,11 +158,19 @@ impl Relay {
         if !delivered {
             self.outbox.set_in_doubt(true);
         }
+        let waiting = tokio::time::timeout(left().min(COUNT_LIMIT), count_waiting(&self.outbox)).await;
         self.outbox.close().await;
         self.administering.stop(left().min(ADMIN_GRACE)).await;
-        telemetry::stopped(received && delivered);
+        telemetry::stopped(received && delivered, waiting.ok().flatten());
         received && delivered
     }
+}
+
+/// The calls that wait in the outbox.
+async fn count_waiting(outbox: &Outbox) -> Option<u64> {
+    outbox.flush().await.ok()?;
+    let waiting = outbox.waiting_for_others(&[]).await.ok()?;
+    Some(waiting.values().sum())
 }
 
 /// Binds what this key of the configuration names.

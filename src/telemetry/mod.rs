@@ -2,12 +2,14 @@
 //!
 //! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`, `sync.direction`.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::accounts::sync::Summary;
-use crate::config::{Log, LogFormat};
+use crate::config::{self, Log, LogFormat};
+use crate::event::SourceKind;
 use crate::fault::Fault;
 use crate::outbox::Recovered;
 
@@ -15,7 +17,7 @@ use crate::outbox::Recovered;
 pub fn init(log: &Log) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(log.level)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(is_colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
         .with_writer(std::io::stderr)
         .with_target(false);
     let _ = match log.format {
@@ -24,13 +26,48 @@ pub fn init(log: &Log) {
     };
 }
 
-/// The relay takes events; says what its 200 means.
+/// Colours on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
+fn is_colored(is_terminal: bool, no_color: Option<OsString>) -> bool {
+    is_terminal && no_color.is_none_or(|value| value.is_empty())
+}
+
+/// The relay takes events.
 pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
     tracing::info!(
         server.listen = %address,
         admin.listen = %admin,
         outbox.file = %outbox.display(),
-        "taking events; accepted means: committed to local disk, fsync done"
+        "listening; a 200 means that the events are committed to local disk"
+    );
+}
+
+/// At the start: a source, and the addresses to paste into its senders.
+pub fn source(name: &str, kind: SourceKind, address: SocketAddr) {
+    let ip = address.ip();
+    // Every interface has no address of its own to paste.
+    let host = if ip.is_unspecified() { "localhost".to_owned() } else { SocketAddr::new(ip, 0).to_string() };
+    let host = host.strip_suffix(":0").unwrap_or(&host);
+    let base = format!("http://{host}:{}", address.port());
+    let sdk = if kind == SourceKind::Amplitude { "/2/httpapi" } else { "" };
+    tracing::info!(
+        source.name = name,
+        source.kind = kind.name(),
+        source.webhook = %format!("{base}/{}", kind.name()),
+        source.sdk = %format!("{base}{sdk}"),
+        "source: paste these addresses into its webhook or its SDK"
+    );
+}
+
+/// At the start: a destination and its mappings.
+pub fn destination(section: &config::Destination, mappings: usize) {
+    let listed: Vec<&str> = section.mappings.iter().map(|one| one.text.as_str()).collect();
+    tracing::info!(
+        destination.name = section.name,
+        destination.url = section.base_url,
+        destination.api = section.api.name(),
+        mapping.count = mappings,
+        mapping.files = listed.join(", "),
+        "destination"
     );
 }
 
@@ -119,10 +156,31 @@ pub fn synced(summary: &Summary) {
     }
 }
 
-pub fn stopped(in_time: bool) {
+/// `waiting` is the number of calls in the outbox; `None` when it was too long to count in time.
+pub fn stopped(in_time: bool, waiting: Option<u64>) {
+    let waiting = match waiting {
+        Some(0) => "no call waits".to_owned(),
+        Some(1) => "1 call waits in the outbox for the next start".to_owned(),
+        Some(calls) => format!("{calls} calls wait in the outbox for the next start"),
+        None => "more calls than could be counted wait in the outbox for the next start".to_owned(),
+    };
     if in_time {
-        tracing::info!("stopped; nothing was in flight");
+        tracing::info!("stopped: {waiting}");
     } else {
-        tracing::warn!("stopped at the deadline; what was not done stays in the outbox for the next start");
+        tracing::warn!("stopped at the deadline, with calls in flight, which are made again: {waiting}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_is_honoured() {
+        for (is_terminal, no_color, expected) in
+            [(true, None, true), (true, Some(""), true), (true, Some("1"), false), (false, None, false)]
+        {
+            assert_eq!(is_colored(is_terminal, no_color.map(OsString::from)), expected, "{no_color:?}");
+        }
     }
 }

@@ -41,7 +41,7 @@ async fn exit_codes_tell_what_is_to_be_mended() {
     let folder = tempdir().unwrap();
     let closed = ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1");
     let unknown = ("ACCOIL_RELAY_SERVER__LISTN", "127.0.0.1:1");
-    let cases: [(&[&str], Variables<'_>, i32, &str); 18] = [
+    let cases: [(&[&str], Variables<'_>, i32, &str); 20] = [
         (&["--help"], &[], 0, "Usage:"),
         (&["--version"], &[], 0, "accoil-relay "),
         (&["config", "show"], &[KEY], 0, "[server]"),
@@ -53,6 +53,8 @@ async fn exit_codes_tell_what_is_to_be_mended() {
         (&["serve", "--frce"], &[], 2, "--frce"),
         (&["map"], &[], 2, "--source"),
         (&["map", "--source", "mixpanel"], &[], 2, "amplitude"),
+        (&["map", "--source", "segment"], &[("ACCOIL_RELAY_CONFG", "x")], 78, "ACCOIL_RELAY_CONFIG?"),
+        (&["serve"], &[("ACCOIL_RELAY_CONFG", "x")], 78, "ACCOIL_RELAY_CONFIG?"),
         (&["serve"], &[], 78, "ACCOIL_API_KEY"),
         (&["serve", "--config", "missing.toml"], &[KEY], 78, "missing.toml"),
         (&["check"], &[KEY, unknown], 78, "ACCOIL_RELAY_SERVER__LISTEN?"),
@@ -107,6 +109,7 @@ async fn check_tells_every_fault_before_the_mappings() {
     relay.toml:7:1: unknown key "mapings" in [[destinations]]: did you mean "mappings"?
     mine.toml:3:19: trigger: the trigger ends too early: a value: a text in double quotes, a number, true, false or null is missing
     mine.toml:4:10: there is no action trak; did you mean track?
+    4 faults, 0 warnings
     "#);
 }
 

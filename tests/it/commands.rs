@@ -261,3 +261,50 @@ fn what_is_pasted_from_segment_gives_the_same_requests() {
         assert!(sent >= 7, "{api}: only {sent} events became requests");
     }
 }
+
+/// Files, stdin, lines and pretty-printed events; a source by name or by kind, never one of several by chance.
+#[test]
+fn map_takes_files_pretty_printed_events_and_a_sources_name() {
+    let folder = tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = file(
+        "relay.toml",
+        "[[sources]]\nname = 'web'\nkind = 'segment'\nwrite_key = 'a'\n[[sources]]\nname = 'app'\nkind = 'segment'\n\
+         write_key = 'b'\ndestinations = ['second']\n[[destinations]]\nname = 'first'\napi_key = 'k'\n\
+         [[destinations]]\nname = 'second'\napi_key = 'k'\n",
+    );
+    let event = json!({"type": "track", "event": "E", "userId": "u", "timestamp": "2026-01-02T03:04:05Z"});
+    let pretty = file("pretty.json", &format!("{event:#}\n{event:#}\n"));
+    let lines = file("lines.ndjson", &format!("{event}\nnonsense\n{event}"));
+    let run = |args: &[&str], input: &str| -> Vec<Value> {
+        let args = [["--config", &config, "map", "--source"].as_slice(), args].concat();
+        answers(&args, input).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let sent = |answer: &Value| -> Vec<String> {
+        let requests = answer["requests"].as_array().unwrap().iter();
+        requests.map(|request| request["destination"].as_str().unwrap().to_owned()).collect()
+    };
+    let app = run(&["app", &pretty, &lines, "-"], &format!("{event}"));
+    assert_eq!(app.len(), 6);
+    assert_eq!(app.iter().map(&sent).map(|sent| sent.len()).collect::<Vec<_>>(), [1, 1, 1, 0, 1, 1]);
+    assert_eq!(sent(&app[0]), ["second"]);
+    assert_eq!(sent(&run(&["web", &pretty], "")[0]), ["first", "second"]);
+    // No source of this kind: one that sends to every destination.
+    assert_eq!(
+        run(&["amplitude"], r#"{"event_type":"E","user_id":"u"}"#)[0]["requests"].as_array().unwrap().len(),
+        2
+    );
+    for (source, told) in
+        [("segment", "2 sources are of this kind; name one of them: web, app"), ("wbe", "there are web, app")]
+    {
+        let output =
+            command().args(["--config", &config, "map", "--source", source, &pretty]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(told), "{error}");
+    }
+}

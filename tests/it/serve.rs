@@ -69,3 +69,30 @@ async fn a_stop_lets_a_request_in_flight_finish() {
     assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
     process.kill();
 }
+
+/// The start names each source with the addresses to paste, each destination and its mappings; the end says what waits.
+#[tokio::test]
+async fn the_log_says_where_to_send_and_what_waits_at_the_end() {
+    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
+    sandbox.sandbox.faults().add(down).unwrap();
+    let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
+    assert_eq!(process.post("/segment", &[KEY], TRACK).await.status, 200);
+    process.terminate();
+    let ended = async {
+        while !process.log().contains("stopped") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("it says that it stopped");
+    let (log, address) = (process.log(), process.address().to_owned());
+    for part in [
+        format!(r#""source.webhook":"http://{address}/segment""#),
+        format!(r#""source.sdk":"http://{address}/2/httpapi""#),
+        format!(r#""destination.url":"{}""#, sandbox.url),
+        r#""mapping.files":"segment, amplitude""#.to_owned(),
+        "1 call waits in the outbox".to_owned(),
+    ] {
+        assert!(log.contains(&part), "{part} is not in\n{log}");
+    }
+}

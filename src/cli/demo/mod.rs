@@ -132,7 +132,7 @@ async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
 async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
     let endpoint = Arc::new(Endpoint::new(&format!("http://{relay}"))?);
     let mut connection = Connection::new(endpoint);
-    let mappers = [Mapper::of(config, SourceKind::Segment)?, Mapper::of(config, SourceKind::Amplitude)?];
+    let mappers = [Mapper::of(config, "segment")?, Mapper::of(config, "amplitude")?];
     let [segment, amplitude] = &mappers;
     let (mut arrived, mut seen) = (true, 0);
     show::head()?;

@@ -1,8 +1,12 @@
-//! `map`: a dry run of decode, match, map and validate. Each line of stdin is a received event, each line of stdout
-//! what it would become; nothing is sent or stored, so calls that another event implies are always shown.
+//! `map`: a dry run of decode, match, map and validate. Each document of the files or of stdin is a received event;
+//! stdout shows what it would become, as a line of JSON each or, on a terminal, in a form to read.
+//!
+//! Nothing is sent or stored, so calls that another event implies are always shown.
 
-use std::io;
-use std::path::Path;
+mod readable;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +15,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::lines;
+use super::documents;
+use super::error::UsageError;
 use crate::accoil::{self, Destination, Plan, Refusal};
 use crate::config::{Config, Environment};
 use crate::decode::{self, Context, Form};
@@ -23,9 +28,11 @@ use crate::run;
 
 #[derive(Debug, clap::Args)]
 pub struct MapArgs {
-    /// What kind of source the events are from
-    #[arg(long, value_enum)]
-    pub source: Kind,
+    /// Files of events, one a line or pretty-printed; without any, or for -, stdin
+    pub files: Vec<PathBuf>,
+    /// The source that the events are from: the name of a configured one, or "segment" or "amplitude"
+    #[arg(long, value_name = "NAME")]
+    pub source: String,
     /// Accoil's request form, instead of the configured one
     #[arg(long, value_enum)]
     pub api: Option<Api>,
@@ -35,12 +42,6 @@ pub struct MapArgs {
     /// Say of every mapping why it matched or not, and of every field what became of it
     #[arg(long)]
     pub explain: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Kind {
-    Segment,
-    Amplitude,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,17 +82,29 @@ struct Explained<'e> {
 
 pub fn run(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mapper = Mapper::new(args, file)?;
-    lines::answer_each(io::stdin().lock(), io::stdout().lock(), |line, out| {
-        let mut told = args.explain.then(Vec::new);
-        let plan = match line {
-            Ok(line) => mapper.look(line, |decoded| {
-                if let Some(told) = &mut told {
-                    told.extend(mapper.explain(decoded));
+    let is_terminal = io::stdout().is_terminal();
+    let mut count = 0;
+    documents::answer_each(&args.files, io::stdout().lock(), |document, out| {
+        let mut explanations = args.explain.then(Vec::new);
+        let mut titles = Vec::new();
+        let plan = match document {
+            Ok(document) => mapper.look(document, |decoded| {
+                if is_terminal {
+                    titles.extend(readable::titles(decoded));
+                }
+                if let Some(explanations) = &mut explanations {
+                    explanations.extend(mapper.explain(decoded));
                 }
             }),
             Err(reason) => refused(reason),
         };
-        serde_json::to_writer(out, &shown(&plan, told)?).map_err(Into::into)
+        let shown = shown(&plan, explanations)?;
+        count += 1;
+        if is_terminal {
+            return readable::write(out, count, &titles, &shown);
+        }
+        serde_json::to_writer(&mut *out, &shown)?;
+        Ok(out.write_all(b"\n")?)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -109,7 +122,10 @@ impl Mapper {
         let mut config = match Config::load(file, &environment) {
             Ok(config) => config,
             Err(faults) if file.is_some() || environment.has_configuration() => return Err(faults.into()),
-            Err(_) => Config::load(None, &Environment::new("", [("ACCOIL_API_KEY", "dry-run")]))?,
+            Err(_) => {
+                let keys = [("ACCOIL_API_KEY", "dry-run"), ("ACCOIL_RELAY_WRITE_KEY", "dry-run")];
+                Config::load(None, &environment.with(&keys))?
+            }
         };
         for destination in &mut config.destinations {
             destination.strict |= args.strict;
@@ -119,18 +135,21 @@ impl Mapper {
                 None => {}
             }
         }
-        Ok(Self::of(&config, args.source.into())?)
+        Self::of(&config, &args.source)
     }
 
-    /// As the first source of this kind is configured; as one with default settings where there is none.
-    pub(super) fn of(config: &Config, kind: SourceKind) -> Result<Self, run::StartError> {
+    /// As the source of this name is configured, or the only one of this kind; as one with default settings where
+    /// there is none of this kind.
+    pub(super) fn of(config: &Config, name_or_kind: &str) -> anyhow::Result<Self> {
         let destinations: Vec<Arc<Destination>> = run::destinations(config)?;
+        let source = run::source_called(config, name_or_kind, &destinations)
+            .map_err(|error| UsageError(format!("--source {name_or_kind}: {error}")))?;
         let limits = decode::Limits {
             event_bytes: config.limits.webhook_bytes,
             events: config.limits.webhook_events,
             depth: config.limits.json_depth,
         };
-        Ok(Self { source: run::source_of_kind(config, kind, &destinations), limits })
+        Ok(Self { source, limits })
     }
 
     pub(super) fn plan(&self, text: &str) -> Plan {
@@ -199,13 +218,4 @@ fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Sho
         skipped: plan.skipped.map(Reason::title),
         explain,
     })
-}
-
-impl From<Kind> for SourceKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Segment => Self::Segment,
-            Kind::Amplitude => Self::Amplitude,
-        }
-    }
 }
