@@ -42,3 +42,22 @@ async fn every_sdk_delivers_each_of_its_calls_once() {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     test.stop().await;
 }
+
+/// The README's own sender, as its reader copies it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_in_the_readme_delivers_its_event() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let (_, rest) = readme.split_once("<<'END'\n").unwrap();
+    let (program, _) = rest.split_once("END\n").unwrap();
+    let test = TestRelay::start(CLIENTS).await;
+    let program = program
+        .replace("@segment/analytics-node", "analytics-node-v3")
+        .replace("http://127.0.0.1:8080", &test.url(""))
+        .replace("'any'", "'clients-write-key'");
+    let mut run = Command::new("node");
+    run.current_dir("tests/clients").args(["--input-type=module", "--eval", &program]);
+    let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(test.calls(1).await[0].path, "/v2/track");
+    test.stop().await;
+}

@@ -44,7 +44,10 @@ async fn the_example_is_answered_as_the_page_says() {
     let expected: serde_json::Value = serde_json::from_str(rest.lines().next().unwrap()).unwrap();
     let relay = TestRelay::usual().await;
     let answer = relay.post(path, &[KEY], body.to_owned()).await;
-    assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
+    let mut found = answer.json();
+    assert!(found["ids"][0].is_string(), "{found}");
+    found["ids"] = expected["ids"].clone();
+    assert_eq!((answer.status.as_u16(), found), (200, expected));
     relay.stop().await;
 }
 
