@@ -97,7 +97,7 @@ impl<R: Read> Documents<R> {
 
     /// Cuts a line after its document, if another one follows at once.
     fn split(&mut self, mut whole: Vec<u8>, end: usize) -> Document {
-        let rest = whole.get(end..).unwrap_or_default().trim_ascii();
+        let rest = whole.get(end..).unwrap_or_default().trim_ascii_start();
         if rest.starts_with(b"{") || rest.starts_with(b"[") {
             self.pending.push_front(rest.to_vec());
             whole.truncate(end);
