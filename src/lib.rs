@@ -22,6 +22,7 @@ pub mod fault;
 pub mod http_client;
 pub mod json;
 pub mod nearest;
+mod plain;
 pub mod reasons;
 pub mod tasks;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::plain;
+use crate::plain::plain;
 
 /// Of an answer that is not JSON so many characters are shown.
 const MOST_EXCERPT: usize = 200;

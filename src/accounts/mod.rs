@@ -8,9 +8,7 @@ mod answer;
 mod budget;
 mod http;
 mod lenient;
-mod plain;
 pub mod sync;
 pub mod vitally;
 
 pub use http::HttpError;
-pub(crate) use plain::plain;

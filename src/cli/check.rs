@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::config::{Config, Environment};
 use crate::fault::{Fault, Faults};
 use crate::mapping::{self, Mapping, Mappings};
+use crate::plain::one_line;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct CheckArgs {
@@ -112,11 +113,6 @@ fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn cells(row: &Row) -> [String; 5] {
     [&row.destination, &row.mapping, &row.trigger, &row.action, &row.source].map(|text| one_line(text))
-}
-
-/// Without what would steer a terminal: a mapping's text may come from anywhere.
-fn one_line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]

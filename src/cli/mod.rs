@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use error::{exit_code, is_hung_up};
 
@@ -67,17 +67,28 @@ enum Command {
     /// Keep Vitally's accounts and Accoil's in step, one way or the other
     #[command(subcommand)]
     Sync(sync::Sync),
-    /// Show the configuration in force
+    /// Show the configuration in force, or write a first one
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Exit 0 if the relay on this machine takes events; for containers
     Healthcheck,
+    /// Print the completions of the command line for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print the configuration in force, its secrets hidden
     Show,
+    /// Write a configuration to start from, which explains every key; never over a file that is there
+    Init {
+        /// Where; - is stdout
+        #[arg(default_value = "accoil-relay.toml")]
+        file: PathBuf,
+    },
 }
 
 /// Runs a command line to its end.
@@ -96,7 +107,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Vitally(what) => vitally::run(what, file).await,
         Command::Sync(what) => sync::run(what, &load(file)?).await,
         Command::Config(ConfigCommand::Show) => {
-            config::run(&load(file)?, &mut io::stdout().lock())?;
+            config::show(&load(file)?, &mut io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigCommand::Init { file }) => config::init(&file),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "accoil-relay", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck => healthcheck::run(&load(file)?).await,

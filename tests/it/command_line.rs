@@ -179,3 +179,30 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// What `config init` writes is a configuration that passes, once its secrets are set; it never overwrites a file.
+#[tokio::test]
+async fn config_init_writes_a_file_that_runs() {
+    let folder = tempdir().unwrap();
+    let written = run(folder.path(), &[], &["config", "init"]).await;
+    assert_eq!((written.code, written.out.as_str()), (0, ""), "{}", written.err);
+    let keys = [("WEB_WRITE_KEY", "write-key-8642"), KEY];
+    let checked = run(folder.path(), &keys, &["check", "--deny-warnings"]).await;
+    assert_eq!(checked.code, 0, "{}", checked.out);
+    let unset = run(folder.path(), &[KEY], &["check"]).await;
+    assert!(unset.code == 78 && unset.out.contains("WEB_WRITE_KEY"), "{}", unset.out);
+    let text = std::fs::read_to_string(folder.path().join("accoil-relay.toml")).unwrap();
+    let again = run(folder.path(), &[], &["config", "init"]).await;
+    assert_eq!(again.code, 1, "{}", again.err);
+    assert_eq!(std::fs::read_to_string(folder.path().join("accoil-relay.toml")).unwrap(), text);
+    assert_eq!(run(folder.path(), &[], &["config", "init", "-"]).await.out, text);
+}
+
+#[tokio::test]
+async fn completions_name_the_commands() {
+    let folder = tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let said = run(folder.path(), &[], &["completions", shell]).await;
+        assert!(said.code == 0 && said.out.contains("dead-letters"), "{shell}: {}", said.err);
+    }
+}

@@ -1,6 +1,7 @@
 //! Which accounts a list has and in what order; where a call goes.
 
 use form_urlencoded::Serializer;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::VitallyError;
 
@@ -102,17 +103,12 @@ fn segment(id: &str) -> Result<String, VitallyError> {
         // Even percent-encoded, whoever reads the path would take them away.
         "." | ".." => bad("is one or two dots, which a path cannot hold"),
         _ if id.len() > MOST_ID_BYTES => bad("is longer than 1,024 bytes"),
-        _ => Ok(id.bytes().map(percent).collect()),
+        _ => Ok(utf8_percent_encode(id, RESERVED).to_string()),
     }
 }
 
 /// RFC 3986: what is not unreserved is encoded.
-fn percent(byte: u8) -> String {
-    match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    }
-}
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use super::client::Client;
 use super::error::VitallyError;
 use super::listing::Listing;
 use crate::accounts::http::HttpError;
-use crate::accounts::plain::steers;
 use crate::json;
+use crate::plain::steers;
 
 /// A million accounts.
 const MOST_PAGES: u32 = 10_000;

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::outbox::{DeadLetter, StoredReject};
+use crate::plain::plain;
 
 /// Of a reason so much is listed; `show` has the whole.
 const MOST_SHOWN: usize = 160;
@@ -58,8 +59,5 @@ fn time(at: DateTime<Utc>) -> String {
 /// Columns apart by tabs. What senders and Accoil wrote is shown without its control characters: a terminal obeys
 /// them.
 fn line(columns: &[&str]) -> String {
-    let plain = |text: &&str| -> String {
-        text.chars().take(MOST_SHOWN).map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
-    };
-    columns.iter().map(plain).collect::<Vec<_>>().join("\t")
+    columns.iter().map(|text| plain(text, MOST_SHOWN)).collect::<Vec<_>>().join("\t")
 }

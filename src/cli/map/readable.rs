@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::Shown;
 use crate::event::Decoded;
 use crate::json::Value;
+use crate::plain::one_line;
 
 /// `track "Report Created" by me`: one title an event.
 pub(super) fn titles(decoded: &Decoded<'_>) -> Vec<String> {
@@ -30,19 +31,19 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     writeln!(out, "{number}. {}", if titles.is_empty() { "event".to_owned() } else { titles.join(", ") })?;
     for request in &shown.requests {
-        let (path, destination, mapping) = (request.path, request.destination, plain(request.mapping));
+        let (path, destination, mapping) = (request.path, request.destination, one_line(request.mapping));
         writeln!(out, "   POST {path} to {destination}, by the mapping {mapping}")?;
         let body = Value::parse(request.body.get()).map_err(|error| anyhow::anyhow!("{error}"))?;
         indent(out, 6, &serde_json::to_string_pretty(&body)?)?;
         if !request.warnings.is_empty() {
-            writeln!(out, "      warning: {}", plain(request.warnings))?;
+            writeln!(out, "      warning: {}", one_line(request.warnings))?;
         }
     }
     for refusal in shown.rejected {
         let mapping =
             if refusal.mapping.is_empty() { String::new() } else { format!(" by {}", refusal.mapping) };
         let reason = format!("rejected{mapping}: {} {}", refusal.field, refusal.reason);
-        writeln!(out, "   {}", plain(&reason))?;
+        writeln!(out, "   {}", one_line(&reason))?;
     }
     shown.skipped.iter().try_for_each(|why| writeln!(out, "   skipped: {why}"))?;
     for event in shown.explain.iter().flatten() {
@@ -53,7 +54,7 @@ pub(super) fn write(
 
 /// Of one event: why each mapping matched or not, and what became of each field.
 fn explain(out: &mut impl Write, explained: &Json) -> anyhow::Result<()> {
-    let text = |value: &Json| plain(value.as_str().unwrap_or_default());
+    let text = |value: &Json| one_line(value.as_str().unwrap_or_default());
     for mapping in explained["mappings"].as_array().into_iter().flatten() {
         let (name, origin) = (text(&mapping["mapping"]), text(&mapping["origin"]));
         let is_match = if mapping["matched"] == true { "matches" } else { "does not match" };
@@ -75,11 +76,6 @@ fn explain(out: &mut impl Write, explained: &Json) -> anyhow::Result<()> {
 
 fn indent(out: &mut impl Write, columns: usize, text: &str) -> std::io::Result<()> {
     text.lines().try_for_each(|line| writeln!(out, "{:columns$}{line}", ""))
-}
-
-/// Without what would steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpStream;
 
 use super::show::Show;
-use crate::accounts::plain;
 use crate::accounts::sync::{Direction, Report};
+use crate::plain::plain;
 
 /// A line of reports is no longer: the summary names every account that was skipped or failed.
 const MOST_LINE: usize = 64 << 20;

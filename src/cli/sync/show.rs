@@ -8,8 +8,8 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::say;
-use crate::accounts::plain;
 use crate::accounts::sync::{AccountName, Direction, Problem, Report, Summary};
+use crate::plain::plain;
 
 /// Between two plain lines.
 const PACE: Duration = Duration::from_secs(5);

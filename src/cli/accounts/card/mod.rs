@@ -5,8 +5,8 @@
 use serde_json::{Map, Number, Value};
 
 use crate::accounts::accoil::{Account, Metrics};
-use crate::accounts::plain;
 use crate::json::number_text;
+use crate::plain::plain;
 
 const WIDTH: usize = 100;
 /// However deep something is nested, its text has so much room.

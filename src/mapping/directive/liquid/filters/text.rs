@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{Data, Filter, fault};
 use crate::mapping::directive::ResolveError;
@@ -63,14 +64,12 @@ pub(super) fn named(name: &str) -> Option<Filter> {
         "escape_once" => |value, _, budget| built(budget, &[&escape(&unescape(&value.printed()))]),
         "strip_html" => |value, _, budget| built(budget, &[&strip_html(&value.printed())]),
         "url_encode" => {
-            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'()").replace("%20", "+")])
+            |value, _, budget| built(budget, &[&percent(&value.printed(), COMPONENT).replace("%20", "+")])
         }
         "cgi_escape" => {
-            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.~").replace("%20", "+")])
+            |value, _, budget| built(budget, &[&percent(&value.printed(), UNRESERVED).replace("%20", "+")])
         }
-        "uri_escape" => {
-            |value, _, budget| built(budget, &[&percent(&value.printed(), "-_.!~*'();/?:@&=+$,#[]")])
-        }
+        "uri_escape" => |value, _, budget| built(budget, &[&percent(&value.printed(), WHOLE_URL)]),
         "url_decode" => url_decode,
         "base64_encode" => |value, _, budget| built(budget, &[&STANDARD.encode(value.printed().as_bytes())]),
         "base64_decode" => |value, _, budget| {
@@ -313,35 +312,37 @@ fn strip_html(text: &str) -> String {
     out + rest
 }
 
-/// Percent-encodes every byte but letters, digits and these.
-fn percent(text: &str, kept: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    for byte in text.bytes() {
-        let character = char::from(byte);
-        if byte.is_ascii_alphanumeric() || (byte.is_ascii() && kept.contains(character)) {
-            out.push(character);
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+/// RFC 3986's unreserved characters.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What `encodeURIComponent` encodes.
+const COMPONENT: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+/// What encodes a URL as a whole: `encodeURI`, but for brackets.
+const WHOLE_URL: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b',')
+    .remove(b'#')
+    .remove(b'[')
+    .remove(b']');
+
+fn percent(text: &str, encoded: &'static AsciiSet) -> String {
+    utf8_percent_encode(text, encoded).to_string()
 }
 
 fn url_decode<'v>(value: &Data<'v>, _: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let broken = || fault("the liquid filter `url_decode` was given a broken %-encoding");
     let text = value.printed();
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_ref();
-    while let Some((before, after)) = rest.split_once('%') {
-        out.extend_from_slice(before.as_bytes());
-        let digits = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let digits = digits.ok_or_else(broken)?;
-        out.push(u8::from_str_radix(digits, 16).map_err(|_| broken())?);
-        rest = after.get(2..).unwrap_or_default();
+    let is_code = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_code) {
+        return Err(broken());
     }
-    out.extend_from_slice(rest.as_bytes());
-    let decoded = String::from_utf8(out).map_err(|_| broken())?;
+    let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| broken())?;
     built(budget, &[&decoded.replace('+', " ")])
 }

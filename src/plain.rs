@@ -1,4 +1,11 @@
-//! What other systems wrote, made safe to show: on one line, with nothing that a terminal would obey.
+//! Texts of other systems, made safe to show: on one line, with nothing that a terminal would obey.
+//!
+//! The only filter of its kind: whatever prints what it did not write itself uses it.
+
+/// The whole text on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    plain(text, usize::MAX)
+}
 
 /// The first `most` characters; blanks and what cannot be printed between two words become one space.
 pub(crate) fn plain(text: &str, most: usize) -> String {
