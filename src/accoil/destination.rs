@@ -1,6 +1,7 @@
 //! One Accoil product: its mappings, its dialect, and what an event becomes there.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::body::{Body, Money};
 use super::plan::Plan;
@@ -56,7 +57,13 @@ impl Destination {
         let mut matched = false;
         for mapping in self.mappings.iter().filter(|mapping| mapping.matches(kind, event)) {
             matched = true;
+            let (requests, refusals) = (plan.requests.len(), plan.rejected.len());
             self.map(mapping, event, plan);
+            if plan.requests.len() > requests {
+                mapping.counts.calls.fetch_add(1, Ordering::Relaxed);
+            } else if plan.rejected.len() > refusals {
+                mapping.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if !matched {
             plan.skip(Reason::SkipNoMapping);

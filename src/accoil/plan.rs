@@ -35,12 +35,13 @@ pub struct Refusal {
 impl Refusal {
     /// As they are kept with a reject: `[{"mapping","field","reason","code"}]`.
     pub fn to_json(refusals: &[Self]) -> String {
-        let kept: Vec<_> = refusals
-            .iter()
-            .map(|Self { mapping, field, reason, code }| {
-                serde_json::json!({"mapping": &**mapping, "field": field, "reason": reason, "code": code})
-            })
-            .collect();
+        #[derive(Serialize)]
+        struct Kept<'r> {
+            #[serde(flatten)]
+            refusal: &'r Refusal,
+            code: Reason,
+        }
+        let kept: Vec<_> = refusals.iter().map(|refusal| Kept { refusal, code: refusal.code }).collect();
         // Texts only: it cannot fail.
         serde_json::to_string(&kept).unwrap_or_default()
     }

@@ -1,98 +1,149 @@
-//! `GET /metrics`: what came of each source's events, each destination's state and counts, the last runs of the syncs,
-//! in Prometheus' text format.
+//! `GET /metrics`: the counters that the stages keep, in Prometheus' text format. `docs/metrics.md` lists them.
 //!
-//! Read from what is kept anyway: an event pays next to nothing for it. Counts are since the start.
+//! Everything is read when it is asked for: an event pays for an atomic addition and no more.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::HeaderValue;
+use chrono::Utc;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 
-use super::Admin;
+use super::{Admin, refusal};
 use crate::accounts::sync::Summary;
 use crate::deliver::{State as Health, Status};
-use crate::receive::Sources;
-
-/// A metric: its name, its type, what it says, and a destination's value.
-type Metric = (&'static str, &'static str, &'static str, fn(&Status) -> u64);
-
-const METRICS: [Metric; 6] = [
-    ("delivered_total", "counter", "Calls that Accoil took.", |status| status.delivered),
-    ("retried_total", "counter", "Attempts that failed and are made again.", |status| status.retried),
-    ("dead_letters_total", "counter", "Calls that became dead letters.", |status| status.dead),
-    ("in_flight", "gauge", "Calls waiting for their answer.", |status| status.in_flight as u64),
-    ("loaded", "gauge", "Calls in memory, those in flight included; more may wait on disk.", |status| {
-        status.loaded as u64
-    }),
-    ("waiting_users", "gauge", "Users whose calls wait for a retry.", |status| status.waiting_users as u64),
-];
+use crate::outbox::{Outbox, Usage};
+use crate::receive::{Receiver, Sources, Traffic};
+use crate::telemetry::metrics::{self, Page};
+use crate::telemetry::{Process, unix_seconds};
 
 pub(super) async fn show(State(admin): State<Admin>) -> Response {
-    let mut all = of_sources(&admin.0.receiver.sources());
-    all.push_str(&of_destinations(&admin.0.receiver.destinations()));
-    all.push_str(&of_syncs(&admin.0.syncs.last().await));
-    let mut response = Response::new(Body::from(all));
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let Ok(text) = text(&admin).await else {
+        let error = "the metrics could not be written; report it";
+        return refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", error);
+    };
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-/// What came of each source's events. Names are letters, digits, `-` and `_`: they need no escape.
-fn of_sources(sources: &Sources) -> String {
-    let metric = "accoil_relay_source_events_total";
-    let mut text =
-        format!("# HELP {metric} Events received, by what came of them.\n# TYPE {metric} counter\n");
+async fn text(admin: &Admin) -> Result<String, fmt::Error> {
+    let receiver = &admin.0.receiver;
+    let mut page = Page::default();
+    process(&mut page, receiver, admin.0.started);
+    traffic(&mut page, receiver.traffic());
+    sources(&mut page, &receiver.sources());
+    outbox(&mut page, receiver.outbox()).await;
+    destinations(&mut page, &receiver.destinations());
+    syncs(&mut page, &admin.0.syncs.last().await);
+    page.text()
+}
+
+fn process(page: &mut Page, receiver: &Receiver, started: std::time::SystemTime) {
+    page.whole(metrics::BUILD, &[env!("CARGO_PKG_VERSION")], 1);
+    page.whole(metrics::READY, &[], u64::from(receiver.ready().is_ok()));
+    page.real(metrics::STARTED, &[], unix_seconds(started));
+    if let Some(Process { cpu, memory, files, most_files }) = Process::read() {
+        page.real(metrics::CPU, &[], cpu.as_secs_f64());
+        page.whole(metrics::MEMORY, &[], memory);
+        page.whole(metrics::FILES, &[], files);
+        page.whole(metrics::MOST_FILES, &[], most_files);
+    }
+}
+
+fn traffic(page: &mut Page, traffic: &Traffic) {
+    for (route, status, count) in traffic.requests() {
+        page.whole(metrics::REQUESTS, &[route, status], count);
+    }
+    for (route, took) in traffic.timings() {
+        page.times(metrics::ANSWER_TIME, &[route], took);
+    }
+    traffic.refused(|source, route, status, reason, count| {
+        page.whole(metrics::REFUSED, &[source, route, status, reason.code()], count);
+    });
+}
+
+fn sources(page: &mut Page, sources: &Sources) {
     for source in sources.iter() {
-        let counts = &source.counts;
+        let (name, counts) = (&*source.name, &source.counts);
         for (outcome, count) in [
             ("accepted", &counts.accepted),
             ("duplicate", &counts.duplicates),
             ("skipped", &counts.skipped),
             ("rejected", &counts.rejected),
         ] {
-            let (name, count) = (&source.name, count.load(Ordering::Relaxed));
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{metric}{{source=\"{name}\",outcome=\"{outcome}\"}} {count}");
+            page.whole(metrics::EVENTS, &[name, outcome], count.load(Ordering::Relaxed));
+        }
+        for (reason, count) in counts.reasons.iter() {
+            let outcome = match reason {
+                crate::reasons::Reason::Duplicate => "duplicate",
+                // An unreadable body is kept as a reject.
+                reason if reason.kind() == crate::reasons::Kind::Door => "rejected",
+                reason => reason.kind().name(),
+            };
+            page.whole(metrics::EVENT_REASONS, &[name, outcome, reason.code()], count);
+        }
+        page.whole(metrics::BODIES, &[name], counts.bytes.load(Ordering::Relaxed));
+    }
+    for destination in sources.destinations() {
+        for mapping in &destination.mappings {
+            let labels = [&*destination.name, &*mapping.name];
+            page.whole(metrics::MAPPED, &labels, mapping.counts.calls.load(Ordering::Relaxed));
+            page.whole(metrics::MAPPING_REJECTS, &labels, mapping.counts.rejected.load(Ordering::Relaxed));
         }
     }
-    text
 }
 
-fn of_destinations(destinations: &[Status]) -> String {
-    let mut text = String::new();
-    for (name, kind, help, value) in METRICS {
-        let metric = format!("accoil_relay_destination_{name}");
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} {kind}");
-        for status in destinations {
-            let _ = writeln!(text, "{metric}{{destination=\"{}\"}} {}", status.name, value(status));
-        }
+/// What cannot be read is left out.
+async fn outbox(page: &mut Page, outbox: &Outbox) {
+    let Usage { waiting, dead_letters, rejects } = outbox.usage();
+    page.whole(metrics::WAITING_CALLS, &[], waiting.rows);
+    page.whole(metrics::WAITING, &[], waiting.bytes);
+    for (kind, kept) in [("dead letter", dead_letters), ("reject", rejects)] {
+        page.whole(metrics::KEPT, &[kind], kept.rows);
+        page.whole(metrics::KEPT_BYTES, &[kind], kept.bytes);
     }
-    let metric = "accoil_relay_destination_state";
-    let _ = writeln!(text, "# HELP {metric} 1 for the state it is in.\n# TYPE {metric} gauge");
+    let (most_waiting, least_disk) = outbox.limits();
+    page.whole(metrics::MOST_WAITING, &[], most_waiting);
+    page.whole(metrics::LEAST_DISK, &[], least_disk);
+    let handle = outbox.clone();
+    // A disk may keep the thread waiting.
+    if let Ok(Some(free)) = tokio::task::spawn_blocking(move || handle.free_disk()).await {
+        page.whole(metrics::DISK, &[], free);
+    }
+    if let Ok(oldest) = outbox.oldest_waiting().await {
+        let age = oldest.and_then(|oldest| (Utc::now() - oldest).to_std().ok()).unwrap_or_default();
+        page.real(metrics::OLDEST, &[], age.as_secs_f64());
+    }
+    page.times(metrics::COMMIT_TIME, &[], outbox.commit_timings());
+}
+
+fn destinations(page: &mut Page, destinations: &[Status]) {
     for status in destinations {
+        let name = &*status.name;
+        for (metric, value) in [
+            (metrics::DELIVERED, status.delivered),
+            (metrics::RETRIED, status.retried),
+            (metrics::DEAD, status.dead),
+            (metrics::IN_FLIGHT, status.in_flight as u64),
+            (metrics::LOADED, status.loaded as u64),
+            (metrics::WAITING_USERS, status.waiting_users as u64),
+        ] {
+            page.whole(metric, &[name], value);
+        }
         for state in Health::ALL {
-            let (name, value) = (state.name(), u8::from(status.state == state));
-            let _ = writeln!(text, "{metric}{{destination=\"{}\",state=\"{name}\"}} {value}", status.name);
+            page.whole(metrics::STATE, &[name, state.name()], u64::from(status.state == state));
         }
     }
-    text
 }
 
 /// The last run of each sync; nothing before its first.
-fn of_syncs(last: &[Arc<Summary>]) -> String {
-    let mut text = String::new();
-    let metric = "accoil_relay_sync_accounts";
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "# HELP {metric} Accounts of the last run, by what came of them.\n# TYPE {metric} gauge"
-    );
+fn syncs(page: &mut Page, last: &[Arc<Summary>]) {
     for run in last {
         let direction = run.direction.name();
         for (outcome, count) in [
@@ -104,22 +155,9 @@ fn of_syncs(last: &[Arc<Summary>]) -> String {
             ("skipped", run.skipped.len()),
             ("failed", run.failed.len()),
         ] {
-            let _ = writeln!(text, "{metric}{{direction=\"{direction}\",outcome=\"{outcome}\"}} {count}");
+            page.whole(metrics::SYNC_ACCOUNTS, &[direction, outcome], count as u64);
         }
+        page.whole(metrics::SYNC_ENDED, &[direction], run.at.timestamp().try_into().unwrap_or(0));
+        page.whole(metrics::SYNC_SUCCESS, &[direction], u64::from(run.is_success()));
     }
-    for (name, help, value) in [
-        (
-            "ended_timestamp_seconds",
-            "When the last run ended.",
-            (|run| run.at.timestamp()) as fn(&Summary) -> i64,
-        ),
-        ("success", "1 if the last run saw to every account.", |run| i64::from(run.is_success())),
-    ] {
-        let metric = format!("accoil_relay_sync_{name}");
-        let _ = writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} gauge");
-        for run in last {
-            let _ = writeln!(text, "{metric}{{direction=\"{}\"}} {}", run.direction.name(), value(run));
-        }
-    }
-    text
 }

@@ -11,6 +11,7 @@ mod metrics;
 mod syncs;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -39,6 +40,7 @@ struct Shared {
     /// None where `[accounts]` is not configured.
     accounts: Option<Cache>,
     syncs: Syncs,
+    started: SystemTime,
 }
 
 impl Admin {
@@ -48,7 +50,7 @@ impl Admin {
         accounts: Option<Cache>,
         syncs: Syncs,
     ) -> Self {
-        Self(Arc::new(Shared { receiver, token, accounts, syncs }))
+        Self(Arc::new(Shared { receiver, token, accounts, syncs, started: SystemTime::now() }))
     }
 }
 
@@ -71,7 +73,7 @@ pub fn router(admin: Admin) -> Router {
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
         .route("/healthz", get(receive::health))
-        .route("/readyz", get(receive::ready))
+        .route("/readyz", get(receive::ready_in_detail))
         .merge(guarded)
         .fallback(any(unknown_route))
         .method_not_allowed_fallback(wrong_method)

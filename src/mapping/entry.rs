@@ -75,6 +75,7 @@ impl<'d> Entry<'d> {
             action,
             slots,
             root,
+            counts: std::sync::Arc::default(),
         })
     }
 

@@ -60,7 +60,13 @@ impl Mappings {
 
     /// Reads the same presets and files once more, as they are now.
     pub fn read_again(&self) -> Result<Mappings, Vec<Fault>> {
-        Self::load(&self.listed, &self.directory)
+        let mut again = Self::load(&self.listed, &self.directory)?;
+        for mapping in &mut again.list {
+            if let Some(before) = self.list.iter().find(|before| before.name == mapping.name) {
+                mapping.counts = std::sync::Arc::clone(&before.counts);
+            }
+        }
+        Ok(again)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {

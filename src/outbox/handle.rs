@@ -17,6 +17,7 @@ use super::writer::{Shown, Writer};
 use super::{AcceptError, NoRoom, Options, Place, Receipt, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
+use crate::telemetry::Timings;
 
 /// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
 const ROOM_KIB: usize = 64 * 1024;
@@ -41,7 +42,7 @@ pub struct ChangeError(#[from] pub AcceptError);
 #[derive(Debug, Clone)]
 pub struct Outbox {
     commands: mpsc::UnboundedSender<Command>,
-    shown: Arc<Shown>,
+    pub(super) shown: Arc<Shown>,
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
@@ -64,6 +65,7 @@ impl Outbox {
             latest: watch::Sender::new(last),
             failed: watch::Sender::new(false),
             space,
+            commits: Timings::default(),
         });
         let writer = Writer::new(store, options, Arc::clone(&shown)).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -148,6 +150,16 @@ impl Outbox {
     /// What it holds. Costs a few atomic reads.
     pub fn usage(&self) -> Usage {
         self.shown.space.usage()
+    }
+
+    /// The most bytes that may wait, and the least that must stay free on the disk.
+    pub fn limits(&self) -> (u64, u64) {
+        self.shown.space.limits()
+    }
+
+    /// How long commits took.
+    pub fn commit_timings(&self) -> &Timings {
+        &self.shown.commits
     }
 
     /// Bytes that its disk has left; `None` if the disk does not answer. Costs one system call.

@@ -87,6 +87,10 @@ impl Space {
         space
     }
 
+    pub(super) const fn limits(&self) -> (u64, u64) {
+        (self.max_bytes, self.min_free_disk)
+    }
+
     pub(super) fn usage(&self) -> Usage {
         Usage {
             waiting: self.waiting.get(),

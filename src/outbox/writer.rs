@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
@@ -19,6 +19,7 @@ use super::sqlite::{self, Progress, Store};
 use super::stage::Group;
 use super::tail::Tail;
 use super::{AcceptError, Amount, Options, Retention, Usage};
+use crate::telemetry::Timings;
 
 /// Commands taken into one commit at most.
 const MOST_COMMANDS: usize = 1024;
@@ -37,6 +38,8 @@ pub(super) struct Shown {
     /// Set once a commit has failed.
     pub(super) failed: watch::Sender<bool>,
     pub(super) space: Space,
+    /// How long commits took.
+    pub(super) commits: Timings,
 }
 
 pub(super) struct Writer {
@@ -120,9 +123,11 @@ impl Writer {
     fn try_commit(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
         let usage = self.usage;
         let mut group = Group::default();
+        let began = Instant::now();
         let now = self.clock.now();
         match self.store(waiting, &mut group, now) {
             Ok(()) => {
+                self.shown.commits.add(began.elapsed());
                 self.publish(group, waiting);
                 Ok(())
             }

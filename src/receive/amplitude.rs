@@ -56,9 +56,10 @@ async fn answered(
     events: usize,
     request: Request<Body>,
 ) -> Response {
-    match take(receiver, audience, form, bytes, events, request).await {
+    let mut known = None;
+    match take(receiver, audience, form, bytes, events, request, &mut known).await {
         Ok(response) => response,
-        Err(refused) => refused.answer(audience),
+        Err(refused) => refused.answer(audience, known.as_ref()),
     }
 }
 
@@ -69,6 +70,7 @@ async fn take(
     bytes: usize,
     events: usize,
     request: Request<Body>,
+    known: &mut Option<Arc<Source>>,
 ) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let shared = &receiver.0;
@@ -77,13 +79,13 @@ async fn take(
     let limits = decode::Limits { event_bytes: bytes, events, depth: shared.limits.json_depth };
     let tally = if is_form(form) {
         let fields = Fields::read(&parts, &text);
-        let source = source(receiver, &parts, fields.key.as_deref()).ok_or(Refused::Key)?;
+        let source = known.insert(source(receiver, &parts, fields.key.as_deref()).ok_or(Refused::Key)?);
         let identification = fields.identification.ok_or(Refused::FormField { field: "identification" })?;
-        process(receiver, &source, form, limits, text.part(identification)).await?
+        process(receiver, source, form, limits, text.part(identification)).await?
     } else {
         let key = decode::body_key(text.as_str());
-        let source = source(receiver, &parts, key.as_deref()).ok_or(Refused::Key)?;
-        process(receiver, &source, form, limits, text).await?
+        let source = known.insert(source(receiver, &parts, key.as_deref()).ok_or(Refused::Key)?);
+        process(receiver, source, form, limits, text).await?
     };
     Ok(answer::taken(audience, &tally, size))
 }

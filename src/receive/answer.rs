@@ -3,6 +3,8 @@
 //! Segment's SDKs take 200 and nothing else for success, and read `success`, `error`, `code`, `message`
 //! (`facts/segment.md` 2.5, 2.6); Amplitude's trust `code` in the body (`facts/amplitude.md` 4).
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use chrono::Utc;
@@ -12,7 +14,10 @@ use serde_json::{Value, json};
 
 use super::body::BodyError;
 use super::process::{ProcessError, Tally};
-use crate::outbox::AcceptError;
+use super::source::Source;
+use super::traffic;
+use crate::accoil::Refusal;
+use crate::reasons::Reason;
 
 /// When to come again after 503, in seconds.
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
@@ -78,27 +83,25 @@ impl Refused {
         }
     }
 
-    const fn code(&self) -> &'static str {
+    const fn reason(&self) -> Reason {
         match self {
-            Self::Key => "invalid_write_key",
-            Self::Signature => "invalid_signature",
-            Self::FormField { .. } => "missing_field",
-            Self::Body(BodyError::TooLarge { .. }) => "payload_too_large",
-            Self::Body(BodyError::TimedOut) => "timed_out",
-            Self::Body(BodyError::NoRoom) | Self::Process(ProcessError::Outbox(AcceptError::Busy)) => "busy",
-            Self::Body(BodyError::Encoding { .. }) => "unsupported_encoding",
-            Self::Body(BodyError::Corrupt(_) | BodyError::CutOff(_)) => "unreadable_body",
-            Self::Process(ProcessError::Body(crate::decode::BodyError::TooManyEvents { .. })) => {
-                "too_many_events"
-            }
-            Self::Process(ProcessError::Body(_) | ProcessError::NotUtf8 { .. }) => "invalid_json",
-            Self::Process(ProcessError::Outbox(AcceptError::Full)) => "full",
-            Self::Process(ProcessError::Outbox(AcceptError::Failed)) => "storage_failed",
+            Self::Key => Reason::DoorKey,
+            Self::Signature => Reason::DoorSignature,
+            Self::FormField { .. } => Reason::DoorField,
+            Self::Body(BodyError::TooLarge { .. }) => Reason::DoorLarge,
+            Self::Body(BodyError::TimedOut) => Reason::DoorTimeout,
+            Self::Body(BodyError::NoRoom) => Reason::DoorBusy,
+            Self::Body(BodyError::Encoding { .. }) => Reason::DoorEncoding,
+            Self::Body(BodyError::Corrupt(_)) => Reason::DoorCompressed,
+            Self::Body(BodyError::CutOff(_)) => Reason::DoorCut,
+            Self::Process(error) => error.reason(),
         }
     }
 
-    pub(super) fn answer(&self, audience: Audience) -> Response {
+    /// `source`: whose key the request had, if that is known.
+    pub(super) fn answer(&self, audience: Audience, source: Option<&Arc<Source>>) -> Response {
         let status = self.status(audience);
+        let reason = self.reason();
         let message = self.to_string();
         let mut response = if audience.is_amplitude() {
             // The words by which Amplitude's SDKs know these two.
@@ -107,18 +110,21 @@ impl Refused {
                 Self::Body(BodyError::TooLarge { .. }) => format!("Payload too large: {message}"),
                 _ => message,
             };
-            json(status, &json!({"code": status.as_u16(), "error": error, "reason": self.code()}))
+            json(status, &json!({"code": status.as_u16(), "error": error, "reason": reason}))
         } else {
-            json(
-                status,
-                &json!({"success": false, "error": message, "code": self.code(), "message": message}),
-            )
+            json(status, &json!({"success": false, "error": message, "code": reason, "message": message}))
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
         }
-        response
+        refused(response, reason, source.map(|source| Arc::clone(&source.name)))
     }
+}
+
+/// The same answer, marked for those who count refusals.
+pub(super) fn refused(mut response: Response, reason: Reason, source: Option<Arc<str>>) -> Response {
+    response.extensions_mut().insert(traffic::Refusal { reason, source });
+    response
 }
 
 const fn body_status(error: &BodyError, audience: Audience) -> StatusCode {
@@ -189,15 +195,25 @@ fn counts(tally: &Tally) -> Value {
             .reasons
             .iter()
             .map(|(index, refusal)| {
-                json!({"index": index, "mapping": &*refusal.mapping, "field": refusal.field, "reason": refusal.reason})
+                let Refusal { mapping, field, reason, code } = refusal;
+                json!({"index": index, "mapping": &**mapping, "field": field, "reason": reason, "code": code})
             })
             .collect();
         merge(&mut counts, json!({"reasons": reasons}));
     }
+    if !tally.skips.is_empty() {
+        let skip =
+            |(index, why): &(usize, Reason)| json!({"index": index, "reason": why.title(), "code": why});
+        merge(&mut counts, json!({"skips": tally.skips.iter().map(skip).collect::<Vec<_>>()}));
+    }
+    if !tally.warnings.is_empty() {
+        let warning = |(index, mapping, warning): &(usize, Arc<str>, String)| json!({"index": index, "mapping": &**mapping, "warning": warning});
+        merge(&mut counts, json!({"warnings": tally.warnings.iter().map(warning).collect::<Vec<_>>()}));
+    }
     counts
 }
 
-fn told(refusal: &crate::accoil::Refusal) -> String {
+fn told(refusal: &Refusal) -> String {
     match (&*refusal.mapping, refusal.field.as_str()) {
         ("", "") => format!("the event {}", refusal.reason),
         ("", field) => format!("{field} {}", refusal.reason),

@@ -14,6 +14,7 @@ mod segment;
 mod signature;
 mod source;
 mod status;
+mod traffic;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::handler::Handler;
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
+use axum::response::Response;
 use axum::routing::{any, get, post};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -32,13 +34,15 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
 pub use source::{Source, Sources};
-pub(crate) use status::{health, ready};
+pub(crate) use status::{health, ready_in_detail};
+pub use traffic::Traffic;
 
 use crate::config::Limits;
 use crate::deliver::Status;
 use crate::event_id::EventIds;
 use crate::fault::Fault;
 use crate::outbox::{NoRoom, Outbox};
+use crate::reasons::Reason;
 
 /// What the routes share. Clones are the same receiver.
 #[derive(Clone)]
@@ -58,6 +62,7 @@ struct Shared {
     stopping: AtomicBool,
     /// Of every destination, for `/readyz`.
     destinations: Vec<watch::Receiver<Status>>,
+    traffic: Traffic,
 }
 
 impl Receiver {
@@ -79,12 +84,22 @@ impl Receiver {
             room,
             stopping: AtomicBool::new(false),
             destinations,
+            traffic: Traffic::default(),
         }))
     }
 
     /// How each destination is doing, in the configuration's order.
     pub fn destinations(&self) -> Vec<Status> {
         self.0.destinations.iter().map(|status| status.borrow().clone()).collect()
+    }
+
+    pub fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// What has passed the public listener since the start.
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.traffic
     }
 
     /// The sources and destinations in force.
@@ -145,9 +160,10 @@ pub fn router(receiver: Receiver) -> Router {
         .route("/readyz", get(status::ready))
         .fallback(any(status::unknown_route))
         .method_not_allowed_fallback(status::wrong_method)
-        .with_state(receiver)
+        .with_state(receiver.clone())
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(receiver, traffic::observe))
 }
 
 fn both<H: Handler<T, Receiver>, T: 'static>(
@@ -171,12 +187,12 @@ fn cors() -> CorsLayer {
 
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked; the sender was asked to try again");
-    answer::json(
+    let response = answer::json(
         StatusCode::INTERNAL_SERVER_ERROR,
         &serde_json::json!({
             "success": false, "code": 500,
             "error": "the relay failed while it handled this request; nothing of it was accepted; try again",
         }),
-    )
-    .into_response()
+    );
+    answer::refused(response, Reason::DoorPanic, None)
 }

@@ -35,6 +35,10 @@ pub(super) struct Tally {
     pub(super) rejected: usize,
     /// The first rejects: the item's place in the body, and why.
     pub(super) reasons: Vec<(usize, Refusal)>,
+    /// The first skipped items and why.
+    pub(super) skips: Vec<(usize, Reason)>,
+    /// The first warnings: the item's place, the mapping, and what was left out or changed.
+    pub(super) warnings: Vec<(usize, Arc<str>, String)>,
 }
 
 /// Why nothing came of a request.
@@ -48,6 +52,18 @@ pub(super) enum ProcessError {
     Outbox(#[from] AcceptError),
 }
 
+impl ProcessError {
+    pub(super) const fn reason(&self) -> Reason {
+        match self {
+            Self::Body(BodyError::TooManyEvents { .. }) => Reason::DoorMany,
+            Self::Body(_) | Self::NotUtf8 { .. } => Reason::Unreadable,
+            Self::Outbox(AcceptError::Busy) => Reason::DoorBusy,
+            Self::Outbox(AcceptError::Full) => Reason::DoorFull,
+            Self::Outbox(AcceptError::Failed) => Reason::DoorFailed,
+        }
+    }
+}
+
 /// Takes a body in. Returns after everything in it is on disk, rejects included; a body that cannot be read as
 /// a whole is kept as one reject.
 pub(super) async fn process(
@@ -58,6 +74,7 @@ pub(super) async fn process(
     text: Text,
 ) -> Result<Tally, ProcessError> {
     let received_at = Utc::now();
+    source.counts.bytes.fetch_add(text.bytes().len() as u64, Ordering::Relaxed);
     let understood = if text.bytes().len() > LARGE {
         let (receiver, source, text) = (receiver.clone(), Arc::clone(source), text.clone());
         let ids = move |events| receiver.0.event_ids.reserve(received_at, events);
@@ -78,6 +95,8 @@ pub(super) async fn process(
             };
             let event = receiver.0.event_ids.reserve_one(received_at);
             outbox.accept(unreadable(source, form, &text, received_at, event, &error)).await?;
+            source.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            source.counts.reasons.add(error.reason(), 1);
             return Err(error);
         }
     };
@@ -87,6 +106,15 @@ pub(super) async fn process(
         tally.duplicates = receipt.duplicates;
     }
     count(&source.counts, &tally);
+    tracing::debug!(
+        source.name = &*source.name,
+        events = tally.events,
+        accepted = tally.accepted,
+        duplicates = tally.duplicates,
+        skipped = tally.skipped,
+        rejected = tally.rejected,
+        "stored a request's events"
+    );
     Ok(tally)
 }
 
@@ -97,7 +125,12 @@ fn count(counts: &Counts, tally: &Tally) {
         (&counts.skipped, tally.skipped),
         (&counts.rejected, tally.rejected),
     ] {
-        counter.fetch_add(more as u64, Ordering::Relaxed);
+        if more > 0 {
+            counter.fetch_add(more as u64, Ordering::Relaxed);
+        }
+    }
+    if tally.duplicates > 0 {
+        counts.reasons.add(Reason::Duplicate, tally.duplicates as u64);
     }
 }
 
@@ -127,14 +160,28 @@ fn understand(
         let original = share(text.bytes(), item.original);
         let Item { message_id, outcome, .. } = item;
         let plan = accoil::plan(&source.destinations, source.kind, outcome);
-        if plan.skipped.is_some() {
+        trace(source, index, &plan);
+        if let Some(why) = plan.skipped {
             tally.skipped += 1;
+            source.counts.reasons.add(why, 1);
+            if tally.skips.len() < MOST_TOLD {
+                tally.skips.push((index, why));
+            }
         }
-        if !plan.rejected.is_empty() {
+        for warning in &plan.warned {
+            source.counts.reasons.add(*warning, 1);
+        }
+        let warned = plan.requests.iter().filter(|request| !request.warnings.is_empty());
+        let room = MOST_TOLD.saturating_sub(tally.warnings.len());
+        tally.warnings.extend(
+            warned.take(room).map(|request| (index, Arc::clone(&request.mapping), request.warnings.clone())),
+        );
+        if let Some(first) = plan.rejected.first() {
             tally.rejected += 1;
             let (original, reasons) = (original.clone(), Refusal::to_json(&plan.rejected));
             let envelope = envelope.get_or_insert_with(|| shared.to_json().map(Arc::from)).clone();
             rejects.push(Reject { event, original, envelope, reasons });
+            source.counts.reasons.add(first.code, 1);
             let room = MOST_TOLD.saturating_sub(tally.reasons.len());
             tally.reasons.extend(plan.rejected.into_iter().take(room).map(|refusal| (index, refusal)));
         }
@@ -151,6 +198,38 @@ fn understand(
         rejects,
     };
     Ok((submission, tally))
+}
+
+fn trace(source: &Source, index: usize, plan: &accoil::Plan) {
+    for request in &plan.requests {
+        tracing::trace!(
+            source.name = &*source.name,
+            event.index = index,
+            destination.name = &*request.destination,
+            mapping.name = &*request.mapping,
+            call.path = request.path,
+            call.bytes = request.body.len(),
+            "a mapping made a call"
+        );
+    }
+    for refusal in &plan.rejected {
+        tracing::trace!(
+            source.name = &*source.name,
+            event.index = index,
+            mapping.name = &*refusal.mapping,
+            field = refusal.field,
+            reason.code = refusal.code.code(),
+            "rejected an event"
+        );
+    }
+    if let Some(why) = plan.skipped {
+        tracing::trace!(
+            source.name = &*source.name,
+            event.index = index,
+            reason.code = why.code(),
+            "skipped an event"
+        );
+    }
 }
 
 /// A body that is no JSON, or not of its route's shape, is shown to its owner like any other reject.

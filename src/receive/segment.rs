@@ -17,6 +17,7 @@ use super::source::Source;
 use super::{Receiver, credentials, signature, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
+use crate::reasons::Reason;
 
 /// `POST /segment`
 pub(super) async fn webhook(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
@@ -69,9 +70,10 @@ async fn answered(
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match take(receiver, &parts.headers, body, form, limits, bytes).await {
+    let mut known = None;
+    match take(receiver, &parts.headers, body, form, limits, bytes, &mut known).await {
         Ok(response) => response,
-        Err(refused) => refused.answer(audience),
+        Err(refused) => refused.answer(audience, known.as_ref()),
     }
 }
 
@@ -82,16 +84,17 @@ async fn take(
     form: Form,
     limits: decode::Limits,
     bytes: usize,
+    known: &mut Option<Arc<Source>>,
 ) -> Result<Response, Refused> {
     let shared = &receiver.0;
     let text = body::read(headers, body, bytes, shared.timeout, &shared.room).await?;
-    let source = source(receiver, headers, &text).ok_or(Refused::Key)?;
+    let source = known.insert(source(receiver, headers, &text).ok_or(Refused::Key)?);
     let is_webhook = matches!(form, Form::SegmentWebhook);
-    if is_webhook && !is_signed(&source, headers, &text) {
+    if is_webhook && !is_signed(source, headers, &text) {
         return Err(Refused::Signature);
     }
     let size = text.bytes().len();
-    let tally = process(receiver, &source, form, limits, text).await?;
+    let tally = process(receiver, source, form, limits, text).await?;
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
     Ok(answer::taken(audience, &tally, size))
 }
@@ -125,9 +128,9 @@ pub(super) async fn settings(
         |key: &String| sources.find(SourceKind::Segment, std::iter::once(key.as_str().into())).is_some();
     let Some(write_key) = write_key.ok().map(|Path(key)| key).filter(known) else {
         let message = "no Segment source has this write key; check the key given to the SDK";
-        let body =
-            json!({"success": false, "error": message, "code": "invalid_write_key", "message": message});
-        return answer::json(StatusCode::NOT_FOUND, &body);
+        let reason = Reason::DoorKey;
+        let body = json!({"success": false, "error": message, "code": reason, "message": message});
+        return answer::refused(answer::json(StatusCode::NOT_FOUND, &body), reason, None);
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");

@@ -12,6 +12,7 @@ use crate::accoil::Destination;
 use crate::decode::SourceSettings;
 use crate::event::SourceKind;
 use crate::fault::Fault;
+use crate::reasons;
 
 /// A source as this stage needs it.
 #[derive(Clone)]
@@ -30,13 +31,17 @@ pub struct Source {
     pub counts: Arc<Counts>,
 }
 
-/// Events by what became of them.
+/// Events by what became of them, and why.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub accepted: AtomicU64,
     pub duplicates: AtomicU64,
     pub skipped: AtomicU64,
     pub rejected: AtomicU64,
+    /// Bytes of request bodies, after decompression.
+    pub bytes: AtomicU64,
+    /// Why events were skipped, rejected or delivered with a warning.
+    pub reasons: reasons::Counts,
 }
 
 /// All sources and all destinations, each in the order of the configuration.

@@ -7,26 +7,36 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Receiver, answer, body};
+use super::{NotReady, Receiver, answer, body};
 use crate::deliver::Status;
+use crate::reasons::Reason;
 
 /// The process answers.
 pub(crate) async fn health() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// Events can be taken: the relay is not stopping, and the outbox can store and has room. A destination that fails is
-/// listed but does not make the relay unready, because its queue is kept.
-pub(crate) async fn ready(State(receiver): State<Receiver>) -> Response {
+/// Whether events can be accepted, and nothing more: anybody may ask. A destination that takes no calls is no reason to
+/// turn senders away: its queue is kept.
+pub(super) async fn ready(State(receiver): State<Receiver>) -> Response {
+    let (status, word) = readiness(receiver.ready());
+    answer::json(status, &json!({"status": word}))
+}
+
+/// The same with each destination's state and reason, for operators.
+pub(crate) async fn ready_in_detail(State(receiver): State<Receiver>) -> Response {
     let destinations: Vec<_> = receiver.destinations().iter().map(detail).collect();
-    match receiver.ready() {
-        Ok(()) => answer::json(StatusCode::OK, &json!({"status": "ready", "destinations": destinations})),
-        Err(why) => {
-            let body =
-                json!({"status": "not ready", "reason": why.to_string(), "destinations": destinations});
-            answer::json(StatusCode::SERVICE_UNAVAILABLE, &body)
-        }
+    let ready = receiver.ready();
+    let (status, word) = readiness(ready);
+    let mut body = json!({"status": word, "destinations": destinations});
+    if let Err(why) = ready {
+        body["reason"] = why.to_string().into();
     }
+    answer::json(status, &body)
+}
+
+fn readiness(ready: Result<(), NotReady>) -> (StatusCode, &'static str) {
+    if ready.is_ok() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") }
 }
 
 fn detail(status: &Status) -> Value {
@@ -36,12 +46,12 @@ fn detail(status: &Status) -> Value {
 pub(super) async fn unknown_route(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let error = "there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,\
                  batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify";
-    refused(&receiver, request, StatusCode::NOT_FOUND, error, "not_found").await
+    refused(&receiver, request, StatusCode::NOT_FOUND, error, Reason::DoorRoute).await
 }
 
 pub(super) async fn wrong_method(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let error = "this route takes another method; events are sent by POST";
-    refused(&receiver, request, StatusCode::METHOD_NOT_ALLOWED, error, "wrong_method").await
+    refused(&receiver, request, StatusCode::METHOD_NOT_ALLOWED, error, Reason::DoorMethod).await
 }
 
 async fn refused(
@@ -49,10 +59,10 @@ async fn refused(
     request: Request<Body>,
     status: StatusCode,
     error: &str,
-    reason: &str,
+    reason: Reason,
 ) -> Response {
     let (parts, body) = request.into_parts();
     body::discard(&parts.headers, body, Instant::now() + receiver.0.timeout).await;
     let body = json!({"success": false, "code": status.as_u16(), "error": error, "message": error, "reason": reason});
-    answer::json(status, &body)
+    answer::refused(answer::json(status, &body), reason, None)
 }

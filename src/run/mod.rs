@@ -94,6 +94,9 @@ impl Relay {
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
         let syncs = Syncs::new(syncs, outbox.clone(), statuses.clone(), syncing.clone());
         syncs.run_on_schedule();
+        let (counted, stop) = (receiver.clone(), administering.stop_signal());
+        administering
+            .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
         let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
         let router = admin::router(admin);
         let serving =

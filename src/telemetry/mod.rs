@@ -1,6 +1,11 @@
-//! Every log field and metric name, in one place; logs go to stderr, never a body, a key or a personal value in them.
+//! Log lines of the process as a whole, and every metric. Logs go to stderr: never a body, a key or a personal value.
 //!
-//! Fields are dotted: `destination.name`, `mapping.name`, `mapping.fault`, `http.status`, `error.message`, `task.name`, `chunk.id`, `sync.direction`.
+//! Fields are dotted: `source.name`, `destination.name`, `mapping.name`, `mapping.fault`, `reason.code`, `http.route`, `http.status`,
+//! `error.message`, `task.name`, `chunk.id`, `sync.direction`.
+
+pub mod metrics;
+mod process;
+mod timings;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -12,6 +17,9 @@ use crate::config::{self, Log, LogFormat};
 use crate::event::SourceKind;
 use crate::fault::Fault;
 use crate::outbox::Recovered;
+
+pub use process::{Process, unix_seconds};
+pub use timings::Timings;
 
 /// Starts logging; a second call changes nothing.
 pub fn init(log: &Log) {

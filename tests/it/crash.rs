@@ -285,7 +285,7 @@ async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_i
         acknowledged += 1;
         assert!(acknowledged < 1000);
     };
-    assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (503, Some("storage_failed")));
+    assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (503, Some("door.failed")));
     assert!(!refused.header("retry-after").is_empty());
     assert_eq!(send(Method::GET, &relay.url("/readyz"), &[], "").await.status, 503);
     relay.kill();

@@ -18,6 +18,7 @@ mod faults;
 mod fuzz_corpus;
 mod http;
 mod map;
+mod metrics;
 mod outage;
 mod outbox;
 mod readme;

@@ -130,6 +130,8 @@ pub(crate) struct Process {
     address: String,
     admin_address: String,
     log: Arc<Mutex<String>>,
+    /// Notified when the log has ended.
+    logged: Arc<tokio::sync::Notify>,
 }
 
 impl Process {
@@ -154,11 +156,16 @@ impl Process {
         let (found, addresses) = oneshot::channel();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || read_log(BufReader::new(stderr), &kept, found));
+        let logged = Arc::new(tokio::sync::Notify::new());
+        let ended = Arc::clone(&logged);
+        std::thread::spawn(move || {
+            read_log(BufReader::new(stderr), &kept, found);
+            ended.notify_one();
+        });
         let addresses = tokio::time::timeout(PATIENCE, addresses).await.expect("it starts in time");
         let [address, admin_address] =
             addresses.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
-        let process = Self { child, address, admin_address, log };
+        let process = Self { child, address, admin_address, log, logged };
         let ready = send(Method::GET, &process.url("/readyz"), &[], "").await;
         assert_eq!(ready.status, 200, "{ready:?}");
         process
@@ -203,6 +210,14 @@ impl Process {
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
         let ended = tokio::time::timeout(PATIENCE, ended).await;
         ended.unwrap_or_else(|_| panic!("it does not end: {}", log.lock().unwrap())).unwrap()
+    }
+
+    /// Waits until it has ended by itself; all that it has logged.
+    pub(crate) async fn ended_with_log(self) -> String {
+        let (log, done) = (Arc::clone(&self.log), Arc::clone(&self.logged));
+        self.ended().await;
+        tokio::time::timeout(PATIENCE, done.notified()).await.expect("its log ends with it");
+        log.lock().unwrap().clone()
     }
 
     /// The most memory it ever held, in bytes, as the system counted it.

@@ -74,7 +74,7 @@ async fn a_wrong_key_is_refused_on_every_route() {
         writeln!(text, "  {status} {path}").unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    {"code":"invalid_write_key","error":"no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","success":false}
+    {"code":"door.key","error":"no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","success":false}
       401 /segment
       401 /v1/identify
       401 /v1/track
@@ -83,9 +83,9 @@ async fn a_wrong_key_is_refused_on_every_route() {
       401 /v1/group
       401 /v1/alias
       401 /v1/batch
-    {"code":401,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"invalid_write_key"}
+    {"code":401,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"door.key"}
       401 /amplitude
-    {"code":400,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"invalid_write_key"}
+    {"code":400,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"door.key"}
       400 /2/httpapi
       400 /batch
       400 /identify

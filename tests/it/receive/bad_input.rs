@@ -37,42 +37,42 @@ async fn what_cannot_be_read_is_refused_with_the_place_and_kept() {
         }
     }
     insta::assert_snapshot!(text, @r#"
-    empty /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
-    empty /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
-    empty /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","reason":"invalid_json"}
-    blank /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
-    blank /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
-    blank /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","reason":"invalid_json"}
-    truncated /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
-    truncated /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
-    truncated /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","reason":"invalid_json"}
-    open brackets /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a list at line 1, column 200000; send one complete JSON document","success":false}
-    open brackets /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 0: expected an object with an array `batch`","success":false}
-    open brackets /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 0: expected an object with an array `events`","reason":"invalid_json"}
-    open objects /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
-    open objects /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
-    open objects /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","reason":"invalid_json"}
-    NUL bytes /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
-    NUL bytes /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
-    NUL bytes /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","reason":"invalid_json"}
-    a raw NUL in a text /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
-    a raw NUL in a text /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
-    a raw NUL in a text /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","reason":"invalid_json"}
-    not UTF-8 /segment: 400 {"code":"invalid_json","error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","success":false}
-    not UTF-8 /v1/batch: 400 {"code":"invalid_json","error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","success":false}
-    not UTF-8 /2/httpapi: 400 {"code":400,"error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","reason":"invalid_json"}
-    a number /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 1: expected an event as an object","success":false}
-    a number /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 1: expected an object with an array `batch`","success":false}
-    a number /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 1: expected an object with an array `events`","reason":"invalid_json"}
-    a text /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 7: expected an event as an object","success":false}
-    a text /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 7: expected an object with an array `batch`","success":false}
-    a text /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 7: expected an object with an array `events`","reason":"invalid_json"}
-    null /segment: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 4: expected an event as an object","success":false}
-    null /v1/batch: 400 {"code":"invalid_json","error":"the body has the wrong shape at line 1, column 4: expected an object with an array `batch`","success":false}
-    null /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 4: expected an object with an array `events`","reason":"invalid_json"}
-    two documents /segment: 400 {"code":"invalid_json","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
-    two documents /v1/batch: 400 {"code":"invalid_json","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
-    two documents /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","reason":"invalid_json"}
+    empty /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
+    empty /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","success":false}
+    empty /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 0; send one complete JSON document","reason":"unreadable"}
+    blank /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
+    blank /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","success":false}
+    blank /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 2, column 1; send one complete JSON document","reason":"unreadable"}
+    truncated /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
+    truncated /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","success":false}
+    truncated /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a string at line 1, column 34; send one complete JSON document","reason":"unreadable"}
+    open brackets /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a list at line 1, column 200000; send one complete JSON document","success":false}
+    open brackets /v1/batch: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 0: expected an object with an array `batch`","success":false}
+    open brackets /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 0: expected an object with an array `events`","reason":"unreadable"}
+    open objects /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
+    open objects /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","success":false}
+    open objects /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing a value at line 1, column 400000; send one complete JSON document","reason":"unreadable"}
+    NUL bytes /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    NUL bytes /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","success":false}
+    NUL bytes /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: expected value at line 1, column 1; send one complete JSON document","reason":"unreadable"}
+    a raw NUL in a text /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
+    a raw NUL in a text /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","success":false}
+    a raw NUL in a text /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1, column 11; send one complete JSON document","reason":"unreadable"}
+    not UTF-8 /segment: 400 {"code":"unreadable","error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","success":false}
+    not UTF-8 /v1/batch: 400 {"code":"unreadable","error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","success":false}
+    not UTF-8 /2/httpapi: 400 {"code":400,"error":"the body is not UTF-8 from its byte 0 on; send JSON as UTF-8","reason":"unreadable"}
+    a number /segment: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 1: expected an event as an object","success":false}
+    a number /v1/batch: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 1: expected an object with an array `batch`","success":false}
+    a number /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 1: expected an object with an array `events`","reason":"unreadable"}
+    a text /segment: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 7: expected an event as an object","success":false}
+    a text /v1/batch: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 7: expected an object with an array `batch`","success":false}
+    a text /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 7: expected an object with an array `events`","reason":"unreadable"}
+    null /segment: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 4: expected an event as an object","success":false}
+    null /v1/batch: 400 {"code":"unreadable","error":"the body has the wrong shape at line 1, column 4: expected an object with an array `batch`","success":false}
+    null /2/httpapi: 400 {"code":400,"error":"the body has the wrong shape at line 1, column 4: expected an object with an array `events`","reason":"unreadable"}
+    two documents /segment: 400 {"code":"unreadable","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
+    two documents /v1/batch: 400 {"code":"unreadable","error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","success":false}
+    two documents /2/httpapi: 400 {"code":400,"error":"the body is not valid JSON: trailing characters at line 1, column 4; send one complete JSON document","reason":"unreadable"}
     "#);
     for reject in relay.rejects().await.into_iter().rev() {
         assert!(reject.reasons.starts_with(r#"[{"mapping":"","field":"","reason":"#), "{reject:?}");
@@ -147,21 +147,21 @@ async fn a_bad_item_never_costs_its_neighbours() {
         writeln!(reasons, "{reason}").unwrap();
     }
     insta::assert_snapshot!(reasons, @r#"
-    {"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"}
-    {"field":"","index":2,"mapping":"","reason":"the event is of kind string; send each as a JSON object"}
-    {"field":"","index":3,"mapping":"","reason":"the event is of kind null; send each as a JSON object"}
-    {"field":"","index":4,"mapping":"","reason":"the event is of kind array; send each as a JSON object"}
-    {"field":"type","index":5,"mapping":"","reason":"is missing; it must be identify, track, page, screen, group or alias, in lower case"}
-    {"field":"type","index":6,"mapping":"","reason":"is none of the spec's types; it must be identify, track, page, screen, group or alias, in lower case"}
-    {"field":"type","index":7,"mapping":"","reason":"is of kind number; it must be identify, track, page, screen, group or alias, in lower case"}
-    {"field":"","index":8,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 65; mend the value there"}
-    {"field":"","index":9,"mapping":"","reason":"the event cannot be read: unexpected end of hex escape at its line 1, column 46; mend the value there"}
-    {"field":"timestamp","index":10,"mapping":"Track Calls","reason":"must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form"}
-    {"field":"userId","index":11,"mapping":"Track Calls","reason":"must be a string, but is an object"}
-    {"field":"userId","index":12,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
-    {"field":"groupId","index":13,"mapping":"Group Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
-    {"field":"","index":14,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; mend the value there"}
-    {"field":"","index":15,"mapping":"","reason":"has bytes that are not UTF-8; send JSON as UTF-8"}
+    {"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"}
+    {"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind string; send each as a JSON object"}
+    {"code":"reject.unreadable","field":"","index":3,"mapping":"","reason":"the event is of kind null; send each as a JSON object"}
+    {"code":"reject.unreadable","field":"","index":4,"mapping":"","reason":"the event is of kind array; send each as a JSON object"}
+    {"code":"reject.event_type","field":"type","index":5,"mapping":"","reason":"is missing; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"code":"reject.event_type","field":"type","index":6,"mapping":"","reason":"is none of the spec's types; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"code":"reject.event_type","field":"type","index":7,"mapping":"","reason":"is of kind number; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"code":"reject.unreadable","field":"","index":8,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 65; mend the value there"}
+    {"code":"reject.unreadable","field":"","index":9,"mapping":"","reason":"the event cannot be read: unexpected end of hex escape at its line 1, column 46; mend the value there"}
+    {"code":"reject.type","field":"timestamp","index":10,"mapping":"Track Calls","reason":"must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form"}
+    {"code":"reject.type","field":"userId","index":11,"mapping":"Track Calls","reason":"must be a string, but is an object"}
+    {"code":"reject.missing","field":"userId","index":12,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+    {"code":"reject.missing","field":"groupId","index":13,"mapping":"Group Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+    {"code":"reject.unreadable","field":"","index":14,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; mend the value there"}
+    {"code":"reject.unreadable","field":"","index":15,"mapping":"","reason":"has bytes that are not UTF-8; send JSON as UTF-8"}
     "#);
     relay.calls(2).await;
     let kept: Vec<_> = relay.rejects().await.into_iter().rev().map(|reject| reject.original).collect();
@@ -199,19 +199,19 @@ async fn a_bad_item_never_costs_its_neighbours_of_amplitude() {
         writeln!(text, "{path}: {}", exchange(&relay, path, &[AMPLITUDE], body, 3).await).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-        /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":332,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-        /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-        /2/httpapi: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
-          -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-        "#);
+    /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":332,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+    /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+    /2/httpapi: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+    "#);
     relay.stop().await;
 }
 
@@ -281,10 +281,10 @@ async fn a_closed_outbox_asks_senders_to_come_again() {
         writeln!(text, "{path}: {}", shown(&relay.post(path, &[key], body).await)).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    /segment: 503 retry-after: 5 {"code":"storage_failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
-    /v1/track: 503 retry-after: 5 {"code":"storage_failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
-    /amplitude: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"storage_failed"}
-    /2/httpapi: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"storage_failed"}
+    /segment: 503 retry-after: 5 {"code":"door.failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
+    /v1/track: 503 retry-after: 5 {"code":"door.failed","error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","success":false}
+    /amplitude: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"door.failed"}
+    /2/httpapi: 503 retry-after: 5 {"code":503,"error":"the outbox could not store to disk and is closed until the relay is restarted; see its log","reason":"door.failed"}
     "#);
     assert_eq!(relay.sandbox.total(), 0);
     relay.stop().await;

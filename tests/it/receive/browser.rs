@@ -89,6 +89,6 @@ async fn the_settings_document_points_the_sdk_at_the_relay() {
     let proxied =
         [("host", "10.0.0.1"), ("x-forwarded-host", "relay.example.com"), ("x-forwarded-proto", "https")];
     insta::assert_snapshot!(settings("web-key", &proxied).await, @r#"200 {"integrations":{"Segment.io":{"apiHost":"relay.example.com/v1","apiKey":"web-key","protocol":"https"}},"metrics":{"sampleRate":0}}"#);
-    insta::assert_snapshot!(settings("product-key", &[]).await, @r#"404 {"code":"invalid_write_key","error":"no Segment source has this write key; check the key given to the SDK","message":"no Segment source has this write key; check the key given to the SDK","success":false}"#);
+    insta::assert_snapshot!(settings("product-key", &[]).await, @r#"404 {"code":"door.key","error":"no Segment source has this write key; check the key given to the SDK","message":"no Segment source has this write key; check the key given to the SDK","success":false}"#);
     relay.stop().await;
 }

@@ -96,13 +96,13 @@ async fn what_cannot_be_decompressed_is_refused() {
         text += &(shown(&answer) + "\n");
     }
     insta::assert_snapshot!(text, @r#"
-    415 {"code":"unsupported_encoding","error":"Content-Encoding \"br\" is not supported; send the body plain or with gzip","success":false}
-    415 {"code":"unsupported_encoding","error":"Content-Encoding \"gzip, gzip\" is not supported; send the body plain or with gzip","success":false}
-    400 {"code":"unreadable_body","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
-    400 {"code":"unreadable_body","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
-    400 {"code":"unreadable_body","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
-    400 {"code":"unreadable_body","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
-    400 {"code":"unreadable_body","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
+    415 {"code":"door.encoding","error":"Content-Encoding \"br\" is not supported; send the body plain or with gzip","success":false}
+    415 {"code":"door.encoding","error":"Content-Encoding \"gzip, gzip\" is not supported; send the body plain or with gzip","success":false}
+    400 {"code":"door.compressed","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
+    400 {"code":"door.compressed","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
+    400 {"code":"door.compressed","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
+    400 {"code":"door.compressed","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
+    400 {"code":"door.compressed","error":"the body says it is compressed, but it cannot be decompressed; send it whole, or plain","success":false}
     "#);
     relay.stop().await;
 }

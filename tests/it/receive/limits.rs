@@ -56,12 +56,12 @@ async fn a_body_over_the_limit_is_refused() {
         writeln!(text, "{path}: {over}").unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    /segment: 413 {"code":"payload_too_large","error":"the body is larger than 4194304 bytes (after decompression); send it in smaller parts","success":false}
-    /v1/track: 400 {"code":"payload_too_large","error":"the body is larger than 32768 bytes (after decompression); send it in smaller parts","success":false}
-    /v1/batch: 400 {"code":"payload_too_large","error":"the body is larger than 512000 bytes (after decompression); send it in smaller parts","success":false}
-    /amplitude: 413 {"code":413,"error":"Payload too large: the body is larger than 4194304 bytes (after decompression); send it in smaller parts","reason":"payload_too_large"}
-    /2/httpapi: 413 {"code":413,"error":"Payload too large: the body is larger than 1048576 bytes (after decompression); send it in smaller parts","reason":"payload_too_large"}
-    /batch: 413 {"code":413,"error":"Payload too large: the body is larger than 20971520 bytes (after decompression); send it in smaller parts","reason":"payload_too_large"}
+    /segment: 413 {"code":"door.large","error":"the body is larger than 4194304 bytes (after decompression); send it in smaller parts","success":false}
+    /v1/track: 400 {"code":"door.large","error":"the body is larger than 32768 bytes (after decompression); send it in smaller parts","success":false}
+    /v1/batch: 400 {"code":"door.large","error":"the body is larger than 512000 bytes (after decompression); send it in smaller parts","success":false}
+    /amplitude: 413 {"code":413,"error":"Payload too large: the body is larger than 4194304 bytes (after decompression); send it in smaller parts","reason":"door.large"}
+    /2/httpapi: 413 {"code":413,"error":"Payload too large: the body is larger than 1048576 bytes (after decompression); send it in smaller parts","reason":"door.large"}
+    /batch: 413 {"code":413,"error":"Payload too large: the body is larger than 20971520 bytes (after decompression); send it in smaller parts","reason":"door.large"}
     "#);
     relay.stop().await;
 }
@@ -72,7 +72,7 @@ async fn an_event_over_its_limit_is_a_reject() {
     let relay = TestRelay::usual().await;
     let large = TRACK.replace("Report Created", &"x".repeat(33_000));
     let batch = format!(r#"{{"batch":[{TRACK},{large},{TRACK}]}}"#);
-    insta::assert_snapshot!(shown(&relay.post("/v1/batch", &[SEGMENT], batch).await), @r#"200 {"accepted":2,"duplicates":0,"reasons":[{"field":"","index":1,"mapping":"","reason":"the event has 33076 bytes, and one may have 32768; send less in it"}],"rejected":1,"skipped":0,"success":true}"#);
+    insta::assert_snapshot!(shown(&relay.post("/v1/batch", &[SEGMENT], batch).await), @r#"200 {"accepted":2,"duplicates":0,"reasons":[{"code":"reject.large","field":"","index":1,"mapping":"","reason":"the event has 33076 bytes, and one may have 32768; send less in it"}],"rejected":1,"skipped":0,"success":true}"#);
     relay.calls(2).await;
     assert_eq!(relay.rejects().await[0].original, large.into_bytes());
     relay.stop().await;
@@ -94,10 +94,10 @@ async fn too_many_events_are_refused() {
         writeln!(text, "{path}: {}", shown(&relay.post(path, &[key], body(most + 1)).await)).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    /segment: 413 {"code":"too_many_events","error":"the body has more than 4000 events, seen at line 1, column 8003; send fewer at a time","success":false}
-    /v1/batch: 400 {"code":"too_many_events","error":"the body has more than 2500 events, seen at line 1, column 5012; send fewer at a time","success":false}
-    /amplitude: 413 {"code":413,"error":"the body has more than 4000 events, seen at line 1, column 8003; send fewer at a time","reason":"too_many_events"}
-    /2/httpapi: 413 {"code":413,"error":"the body has more than 2000 events, seen at line 1, column 4013; send fewer at a time","reason":"too_many_events"}
+    /segment: 413 {"code":"door.many","error":"the body has more than 4000 events, seen at line 1, column 8003; send fewer at a time","success":false}
+    /v1/batch: 400 {"code":"door.many","error":"the body has more than 2500 events, seen at line 1, column 5012; send fewer at a time","success":false}
+    /amplitude: 413 {"code":413,"error":"the body has more than 4000 events, seen at line 1, column 8003; send fewer at a time","reason":"door.many"}
+    /2/httpapi: 413 {"code":413,"error":"the body has more than 2000 events, seen at line 1, column 4013; send fewer at a time","reason":"door.many"}
     "#);
     relay.stop().await;
 }
@@ -117,8 +117,8 @@ async fn no_room_for_a_body_is_a_503_with_retry_after() {
     slow.read_exact(&mut asked).await.unwrap();
     assert_eq!(&asked, b"HTTP/1.1 100", "the relay has made room and waits for the body");
 
-    insta::assert_snapshot!(shown(&relay.post("/v1/track", &[SEGMENT], TRACK).await), @r#"503 retry-after: 5 {"code":"busy","error":"too many large requests at once; try again in a moment","success":false}"#);
-    insta::assert_snapshot!(shown(&relay.post("/amplitude", &[AMPLITUDE], "{}").await), @r#"503 retry-after: 5 {"code":503,"error":"too many large requests at once; try again in a moment","reason":"busy"}"#);
+    insta::assert_snapshot!(shown(&relay.post("/v1/track", &[SEGMENT], TRACK).await), @r#"503 retry-after: 5 {"code":"door.busy","error":"too many large requests at once; try again in a moment","success":false}"#);
+    insta::assert_snapshot!(shown(&relay.post("/amplitude", &[AMPLITUDE], "{}").await), @r#"503 retry-after: 5 {"code":503,"error":"too many large requests at once; try again in a moment","reason":"door.busy"}"#);
     slow.write_all(&[b' '; 2000]).await.unwrap();
     slow.read_exact(&mut asked).await.unwrap();
     assert_eq!(relay.post("/v1/track", &[SEGMENT], TRACK).await.status, 200, "there is room again");

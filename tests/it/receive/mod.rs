@@ -9,6 +9,7 @@ mod encoding;
 mod limits;
 mod protocol;
 mod random;
+mod refusals;
 mod routes;
 mod signature;
 mod wire;

@@ -68,11 +68,11 @@ async fn odd_requests_are_answered() {
     }
     insta::assert_snapshot!(text, @r#"
     HTTP/1.0: 200 "-"
-    HTTP/1.0 without a length: 400 "invalid_json"
+    HTTP/1.0 without a length: 400 "unreadable"
     no Host: 200 "-"
     an absolute target: 200 "-"
     a query: 200 "-"
-    neither length nor chunks: 400 "invalid_json"
+    neither length nor chunks: 400 "unreadable"
     a lower-case method: 405 405
     two lengths: 400 "-"
     a negative length: 400 "-"
@@ -117,7 +117,7 @@ async fn odd_paths_are_answered_in_json() {
     POST /v1/%ff: 404 404
     GET /v1/%zz: 405 405
     POST /v1/%zz: 404 404
-    GET /v1/projects/%ff/settings: 404 "invalid_write_key"
+    GET /v1/projects/%ff/settings: 404 "door.key"
     POST /v1/projects/%ff/settings: 405 405
     GET /%00: 404 404
     POST /%00: 404 404
@@ -137,7 +137,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let relay = TestRelay::start(&format!("[server]\nrequest_timeout = \"50ms\"\n{USUAL}")).await;
     let head = "POST /v1/track HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nContent-Length: 100\r\n\r\n{";
     let answer = raw(&relay, head).await;
-    assert_eq!(told(&answer), "408 \"timed_out\"", "{answer}");
+    assert_eq!(told(&answer), "408 \"door.timeout\"", "{answer}");
     assert!(relay.rejects().await.is_empty());
     relay.stop().await;
 }

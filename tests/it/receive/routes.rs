@@ -24,32 +24,32 @@ async fn every_route_answers_its_sender_and_makes_its_calls() {
         assert_eq!(answered.lines().next().unwrap(), shown(&slashed), "{path}/");
     }
     insta::assert_snapshot!(text, @r#"
-        /segment: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}
-        /v1/identify: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/identify {"userId":"u1","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /v1/track: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
-        /v1/page: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/track {"userId":"u1","event":"Viewed Home Page","timestamp":"2026-01-02T03:04:05.000Z"}
-        /v1/screen: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/track {"userId":"u1","event":"Viewed Home Screen","timestamp":"2026-01-02T03:04:05.000Z"}
-        /v1/group: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/group {"groupId":"g1","userId":"u1","traits":{"name":"Acme"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /v1/alias: 200 {"accepted":0,"duplicates":0,"rejected":0,"skipped":1,"success":true}
-        /v1/batch: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
-        /amplitude: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":67,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
-        /2/httpapi: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":80,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
-        /batch: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":80,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
-        /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":129,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/identify {"userId":"u1","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /groupidentify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":170,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/group {"groupId":"g2","traits":{"name":"Acme","group_type":"Account"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        "#);
+    /segment: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}
+    /v1/identify: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/identify {"userId":"u1","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /v1/track: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
+    /v1/page: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"u1","event":"Viewed Home Page","timestamp":"2026-01-02T03:04:05.000Z"}
+    /v1/screen: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"u1","event":"Viewed Home Screen","timestamp":"2026-01-02T03:04:05.000Z"}
+    /v1/group: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/group {"groupId":"g1","userId":"u1","traits":{"name":"Acme"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /v1/alias: 200 {"accepted":0,"duplicates":0,"rejected":0,"skipped":1,"skips":[{"code":"skip.alias","index":0,"reason":"Accoil has no alias call"}],"success":true}
+    /v1/batch: 200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
+    /amplitude: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":67,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
+    /2/httpapi: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":80,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
+    /batch: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":80,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/track {"userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05.000Z"}
+    /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":129,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/identify {"userId":"u1","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /groupidentify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":170,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/group {"groupId":"g2","traits":{"name":"Acme","group_type":"Account"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    "#);
     relay.stop().await;
 }
 
@@ -78,7 +78,7 @@ async fn the_browser_s_letters_and_import_are_the_same_calls() {
     200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}  -> /v2/track {"userId":"u1","event":"Viewed n Page","timestamp":"2026-01-02T03:04:05.000Z"}
     200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}  -> /v2/track {"userId":"u1","event":"Viewed n Screen","timestamp":"2026-01-02T03:04:05.000Z"}
     200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}  -> /v2/group {"groupId":"g","userId":"u1","traits":{},"timestamp":"2026-01-02T03:04:05.000Z"}
-    200 {"accepted":0,"duplicates":0,"rejected":0,"skipped":1,"success":true}
+    200 {"accepted":0,"duplicates":0,"rejected":0,"skipped":1,"skips":[{"code":"skip.alias","index":0,"reason":"Accoil has no alias call"}],"success":true}
     200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}  -> /v2/track {"userId":"u1","event":"e","timestamp":"2026-01-02T03:04:05.000Z"}
     200 {"accepted":1,"duplicates":0,"rejected":0,"skipped":0,"success":true}  -> /v2/track {"userId":"u1","event":"e","timestamp":"2026-01-02T03:04:05.000Z"}
     "#);
@@ -132,9 +132,9 @@ async fn a_webhook_hears_why_nothing_can_be_delivered() {
         writeln!(text, "{}", exchange(&relay, "/segment", &[SEGMENT], body, count).await).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    400 {"accepted":0,"code":"rejected","duplicates":0,"error":"Track Calls: event must be a string, but what the mapping gives for it is missing, null or empty in this event","reasons":[{"field":"event","index":0,"mapping":"Track Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":false}
-    400 {"accepted":0,"code":"rejected","duplicates":0,"error":"Identify Calls: userId must be a string, but what the mapping gives for it is missing, null or empty in this event","reasons":[{"field":"userId","index":0,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":false}
-    200 {"accepted":1,"duplicates":0,"reasons":[{"field":"event","index":0,"mapping":"Track Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":true}
+    400 {"accepted":0,"code":"rejected","duplicates":0,"error":"Track Calls: event must be a string, but what the mapping gives for it is missing, null or empty in this event","reasons":[{"code":"reject.missing","field":"event","index":0,"mapping":"Track Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":false}
+    400 {"accepted":0,"code":"rejected","duplicates":0,"error":"Identify Calls: userId must be a string, but what the mapping gives for it is missing, null or empty in this event","reasons":[{"code":"reject.missing","field":"userId","index":0,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":false}
+    200 {"accepted":1,"duplicates":0,"reasons":[{"code":"reject.missing","field":"event","index":0,"mapping":"Track Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],"rejected":1,"skipped":0,"success":true}
       -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05Z"}
     "#);
     let rejects = relay.rejects().await;
@@ -176,18 +176,18 @@ async fn identifications_come_in_every_form() {
         writeln!(text, "{name}: {answered}").unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-        /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":0,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/identify {"userId":"u2","traits":{"role":"admin"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /groupidentify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":202,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/group {"groupId":"g+1","traits":{"name":"A & B","group_type":"Account"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":113,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/identify {"userId":"u3","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":129,"rejected":0,"server_upload_time":"TIME","skipped":0}
-          -> /v2/identify {"userId":"u4","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
-        /identify: 400 {"code":400,"error":"field identification is missing; send it as a form field, URL-encoded","reason":"missing_field"}
-        /identify: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing an object at line 1, column 1; send one complete JSON document","reason":"invalid_json"}
-        /identify: 400 {"code":400,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"invalid_write_key"}
-        "#);
+    /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":0,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/identify {"userId":"u2","traits":{"role":"admin"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /groupidentify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":202,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/group {"groupId":"g+1","traits":{"name":"A & B","group_type":"Account"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":113,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/identify {"userId":"u3","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /identify: 200 {"accepted":1,"code":200,"duplicates":0,"events_ingested":1,"payload_size_bytes":129,"rejected":0,"server_upload_time":"TIME","skipped":0}
+      -> /v2/identify {"userId":"u4","traits":{"name":"Ada"},"timestamp":"2026-01-02T03:04:05.000Z"}
+    /identify: 400 {"code":400,"error":"field identification is missing; send it as a form field, URL-encoded","reason":"door.field"}
+    /identify: 400 {"code":400,"error":"the body is not valid JSON: EOF while parsing an object at line 1, column 1; send one complete JSON document","reason":"unreadable"}
+    /identify: 400 {"code":400,"error":"Invalid API key: no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, x-api-key header or in the body","reason":"door.key"}
+    "#);
     relay.stop().await;
 }
 
@@ -213,16 +213,16 @@ async fn health_unknown_routes_and_wrong_methods() {
     }
     insta::assert_snapshot!(text, @r#"
     GET /healthz: 200 {"status":"ok"}
-    GET /readyz: 200 {"destinations":[{"name":"accoil","reason":null,"state":"ok"}],"status":"ready"}
-    POST /healthz: 405 allow: GET,HEAD {"code":405,"error":"this route takes another method; events are sent by POST","reason":"wrong_method","success":false}
-    GET /segment: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"wrong_method","success":false}
-    PUT /v1/track: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"wrong_method","success":false}
-    DELETE /2/httpapi: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"wrong_method","success":false}
-    POST /: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"not_found","success":false}
-    GET /v2/track: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"not_found","success":false}
-    POST /v1/trak: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"not_found","success":false}
-    POST /v1/: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"not_found","success":false}
-    POST /segment//: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"not_found","success":false}
+    GET /readyz: 200 {"status":"ready"}
+    POST /healthz: 405 allow: GET,HEAD {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
+    GET /segment: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
+    PUT /v1/track: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
+    DELETE /2/httpapi: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
+    POST /: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    GET /v2/track: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    POST /v1/trak: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    POST /v1/: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    POST /segment//: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
     "#);
     relay.stop().await;
 }

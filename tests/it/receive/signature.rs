@@ -54,7 +54,7 @@ async fn each_scheme_is_taken() {
 async fn anything_else_is_refused_and_nothing_kept() {
     let relay = TestRelay::start(SIGNED).await;
     let missing = shown(&relay.post("/segment", &[SEGMENT], TRACK).await);
-    insta::assert_snapshot!(missing, @r#"401 {"code":"invalid_signature","error":"the X-Signature header is missing or is not the HMAC-SHA1 of this body; check that the webhook's shared secret is the source's shared_secret","success":false}"#);
+    insta::assert_snapshot!(missing, @r#"401 {"code":"door.signature","error":"the X-Signature header is missing or is not the HMAC-SHA1 of this body; check that the webhook's shared secret is the source's shared_secret","success":false}"#);
     let second = format!("[{{}},{TRACK}]");
     for (body, signature) in [
         (TRACK, sign("abc124", TRACK)),

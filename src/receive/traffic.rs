@@ -1,0 +1,255 @@
+//! What passes the public listener: each request counted by route and status, each refusal also by source and reason.
+//!
+//! A refusal is logged, but at most once a minute for each source and reason, with how many were held back. All labels come
+//! from the configuration and from fixed lists, so that no sender can make the memory grow.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Receiver;
+use crate::reasons::Reason;
+use crate::telemetry::Timings;
+
+/// One line in the log for each source and reason in this time.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Where no source is known: no key was right.
+const UNKNOWN: &str = "unknown";
+
+/// The routes by which requests are counted; the last one is any other path.
+const ROUTES: [&str; 18] = [
+    "/segment",
+    "/v1/identify",
+    "/v1/track",
+    "/v1/page",
+    "/v1/screen",
+    "/v1/group",
+    "/v1/alias",
+    "/v1/batch",
+    "/v1/import",
+    "/v1/projects/{write_key}/settings",
+    "/amplitude",
+    "/2/httpapi",
+    "/batch",
+    "/identify",
+    "/groupidentify",
+    "/healthz",
+    "/readyz",
+    "other",
+];
+/// The statuses of answers; the last one is any other.
+const STATUSES: [&str; 14] =
+    ["200", "400", "401", "403", "404", "405", "408", "413", "415", "429", "431", "500", "503", "other"];
+
+/// Marks the answer to a request that was refused.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// None where no source is known.
+    pub(super) source: Option<Arc<str>>,
+}
+
+/// The counts since the start.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    routes: [Counts; ROUTES.len()],
+    refused: Mutex<BTreeMap<RefusedKey, u64>>,
+    log: Log,
+}
+
+/// Of one route.
+#[derive(Debug, Default)]
+struct Counts {
+    took: Timings,
+    statuses: [AtomicU64; STATUSES.len()],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct RefusedKey {
+    source: Option<Arc<str>>,
+    route: usize,
+    status: usize,
+    reason: Reason,
+}
+
+/// Counts a request and its answer.
+pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = route(request.uri().path());
+    let response = next.run(request).await;
+    let took = began.elapsed();
+    receiver.traffic().count(route, took, &response);
+    tracing::debug!(
+        http.route = ROUTES.get(route),
+        http.status = response.status().as_u16(),
+        http.took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "answered a request"
+    );
+    response
+}
+
+impl Traffic {
+    fn count(&self, route: usize, took: Duration, response: &Response) {
+        let status = status(response.status().as_u16());
+        if let Some(counts) = self.routes.get(route) {
+            counts.took.add(took);
+            if let Some(count) = counts.statuses.get(status) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if let Some(refusal) = response.extensions().get::<Refusal>() {
+            let Refusal { reason, source } = refusal.clone();
+            self.log.refused(source.as_ref(), reason, route, response.status().as_u16());
+            let key = RefusedKey { source, route, status, reason };
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+        }
+    }
+
+    /// Route, status and count of all that occurred.
+    pub fn requests(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        ROUTES.iter().zip(&self.routes).flat_map(|(route, counts)| {
+            let statuses = STATUSES.iter().zip(&counts.statuses);
+            statuses
+                .map(|(status, count)| (*route, *status, count.load(Ordering::Relaxed)))
+                .filter(|(.., count)| *count > 0)
+        })
+    }
+
+    /// Route and time to the answer of all that occurred.
+    pub fn timings(&self) -> impl Iterator<Item = (&'static str, &Timings)> {
+        let all = ROUTES.iter().zip(&self.routes).map(|(route, counts)| (*route, &counts.took));
+        all.filter(|(_, took)| took.count() > 0)
+    }
+
+    /// Hands out source, route, status, reason and count of all that occurred.
+    pub fn refused(&self, mut each: impl FnMut(&str, &str, &str, Reason, u64)) {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (key, count) in &refused {
+            let name = key.source.as_deref().unwrap_or(UNKNOWN);
+            let route = ROUTES.get(key.route).copied().unwrap_or_default();
+            let status = STATUSES.get(key.status).copied().unwrap_or_default();
+            each(name, route, status, key.reason, *count);
+        }
+    }
+
+    /// Logs what was held back, once its minute is over, until it is stopped.
+    pub async fn log_held_back(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOG_EVERY)).await.is_some() {
+            self.log.flush();
+        }
+        self.log.flush();
+    }
+}
+
+/// When each source and reason was logged last.
+#[derive(Debug, Default)]
+struct Log(Mutex<Lines>);
+
+/// By source, if it is known, and reason.
+type Lines = BTreeMap<(Option<Arc<str>>, Reason), Line>;
+
+#[derive(Debug)]
+struct Line {
+    logged_at: Instant,
+    held_back: u64,
+}
+
+impl Log {
+    fn refused(&self, source: Option<&Arc<str>>, reason: Reason, route: usize, status: u16) {
+        let now = Instant::now();
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held_back = match lines.get_mut(&(source.cloned(), reason)) {
+            Some(line) if now.duration_since(line.logged_at) < LOG_EVERY => {
+                line.held_back += 1;
+                return;
+            }
+            Some(line) => {
+                line.logged_at = now;
+                std::mem::take(&mut line.held_back)
+            }
+            None => {
+                lines.insert((source.cloned(), reason), Line { logged_at: now, held_back: 0 });
+                0
+            }
+        };
+        drop(lines);
+        tracing::warn!(
+            source.name = source.map_or(UNKNOWN, |name| name),
+            http.route = ROUTES.get(route),
+            http.status = status,
+            reason.code = reason.code(),
+            log.held_back = held_back,
+            "refused a request: {}. {}",
+            reason.title(),
+            reason.to_do()
+        );
+    }
+
+    fn flush(&self) {
+        let now = Instant::now();
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((source, reason), line) in lines.iter_mut().filter(|(_, line)| line.held_back > 0) {
+            tracing::warn!(
+                source.name = source.as_deref().unwrap_or(UNKNOWN),
+                reason.code = reason.code(),
+                log.held_back = line.held_back,
+                "refused more requests: {}",
+                reason.title()
+            );
+            *line = Line { logged_at: now, held_back: 0 };
+        }
+    }
+}
+
+fn route(path: &str) -> usize {
+    let other = ROUTES.len() - 1;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let name = match path {
+        "/v1/i" => "/v1/identify",
+        "/v1/t" => "/v1/track",
+        "/v1/p" => "/v1/page",
+        "/v1/s" => "/v1/screen",
+        "/v1/g" => "/v1/group",
+        "/v1/a" => "/v1/alias",
+        "/v1/b" => "/v1/batch",
+        path if path.starts_with("/v1/projects/") && path.ends_with("/settings") => {
+            "/v1/projects/{write_key}/settings"
+        }
+        path => path,
+    };
+    ROUTES.iter().position(|route| *route == name).unwrap_or(other)
+}
+
+fn status(status: u16) -> usize {
+    let known = |name: &&str| name.parse() == Ok(status);
+    STATUSES.iter().position(known).unwrap_or(STATUSES.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_counted_under_its_route() {
+        for (path, expected) in [
+            ("/segment", "/segment"),
+            ("/segment/", "/segment"),
+            ("/v1/b", "/v1/batch"),
+            ("/v1/projects/a-key/settings", "/v1/projects/{write_key}/settings"),
+            ("/", "other"),
+            ("/v1/trak", "other"),
+            ("/other", "other"),
+            ("/groupidentify", "/groupidentify"),
+        ] {
+            assert_eq!(ROUTES[route(path)], expected, "{path}");
+        }
+        assert_eq!((STATUSES[status(200)], STATUSES[status(418)]), ("200", "other"));
+    }
+}
