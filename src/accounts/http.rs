@@ -1,60 +1,90 @@
-//! Calls to an API that is read: few connections, capped answers, tried again where that is safe.
+//! Calls to one API: a few at once, at its pace, answers capped, retried where that is safe.
 //!
-//! A call waits for its turn in the [`Budget`] and is made again after 429, and, if it may be repeated, after a 5xx
-//! answer or none at all. What a status means is for the client above to say.
+//! What a status means is for the client above to say. Never follows a redirect.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
-use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use reqwest::Url;
 use tokio::sync::Semaphore;
 
-use super::budget::{Budget, LONGEST_PAUSE};
-use crate::deliver::{self, Answer, CallError, Connection, Endpoint};
+use super::pace::{self, Pace};
+use crate::deliver;
+use crate::http_client::{self, BodyError, BuildError, root_cause};
 
 /// A page of a hundred accounts with large traits, and much more than one account.
-const MOST_ANSWER_BYTES: usize = 16 << 20;
-/// For one call, from connect to the end of the answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// However long an answer asks to be left alone.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// Calls at once, a connection each. What the API says is left is never older than so many calls.
-const MOST_CONNECTIONS: usize = 8;
-/// Tries of one call, the first included.
-const MOST_TRIES: u32 = 6;
-/// The most to wait before the second try; it doubles from there.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// The longest pause that an answer can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest wait before a retry, unless a caller sets another.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Why there is no answer, after every try that is safe.
+/// Why a client cannot be built. Never shows the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("{url}: not an http or https URL with a host")]
+    Url { url: String },
+    #[error("the key cannot be put in a header: it has control characters in it")]
+    Authorization,
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Why there is no answer, after every retry that is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error(transparent)]
-    Call(#[from] CallError),
+    #[error("could not connect: {}", root_cause(.0))]
+    Connect(#[source] reqwest::Error),
+    #[error("no answer in time")]
+    Timeout(#[source] reqwest::Error),
+    #[error("the connection broke off before the answer ended: {}", root_cause(.0))]
+    Broken(#[source] reqwest::Error),
     #[error("the call was not made: its address is too long (give a shorter id or cursor)")]
     Address,
-    /// An answer before asked to wait longer than whoever calls does.
-    #[error("the call was not made: none is to be made for another {} s", .left.as_secs().max(1))]
+    /// An earlier answer asked for a pause that is longer than this caller waits.
+    #[error("the call was not made: the API asked for a pause, of which {} s are left", .left.as_secs().max(1))]
     Paused { left: Duration },
-    #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
+    #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
     TooLarge,
 }
 
+impl From<reqwest::Error> for HttpError {
+    fn from(error: reqwest::Error) -> Self {
+        match error {
+            error if error.is_builder() => Self::Address,
+            error if error.is_connect() => Self::Connect(error),
+            error if error.is_timeout() => Self::Timeout(error),
+            error => Self::Broken(error),
+        }
+    }
+}
+
+impl From<BodyError> for HttpError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { .. } => Self::TooLarge,
+            BodyError::Broken(error) => error.into(),
+        }
+    }
+}
+
 impl HttpError {
-    /// Whether it is about the system or the way there, not about what was asked for.
+    /// Whether it is about the API or the way there, not about what was asked for.
     pub(super) const fn is_trouble(&self) -> bool {
-        matches!(self, Self::Call(_) | Self::Paused { .. })
+        match self {
+            Self::Connect(_) | Self::Timeout(_) | Self::Broken(_) | Self::Paused { .. } => true,
+            Self::Address | Self::TooLarge => false,
+        }
     }
 
     /// Whether the call was certainly not carried out.
     pub const fn is_before_sending(&self) -> bool {
         match self {
-            Self::Call(error) => matches!(
-                error,
-                CallError::Resolve(_) | CallError::Connect(_) | CallError::ConnectTimeout | CallError::Tls(_)
-            ),
-            Self::Address | Self::Paused { .. } => true,
-            Self::TooLarge => false,
+            Self::Connect(_) | Self::Address | Self::Paused { .. } => true,
+            Self::Timeout(_) | Self::Broken(_) | Self::TooLarge => false,
         }
     }
 }
@@ -66,7 +96,7 @@ pub(super) struct Call {
     /// Below the base URL, with its query, percent-encoded.
     pub(super) path: String,
     pub(super) body: Bytes,
-    /// It does no harm if it is carried out twice.
+    /// Whether it does no harm if it is carried out twice.
     pub(super) is_repeatable: bool,
 }
 
@@ -76,114 +106,171 @@ impl Call {
     }
 }
 
-/// One API's address, connections and budget.
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// How long it asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let reset = || if self.status == 429 { pace::reset(&self.headers) } else { None };
+        deliver::read_retry_after(&self.headers).or_else(reset)
+    }
+}
+
+/// How an API is called.
+#[derive(Debug, Clone, Copy)]
+pub struct CallSettings {
+    /// Calls at once.
+    pub concurrency: usize,
+    pub connect_timeout: Duration,
+    /// For one call, from connect to the end of the answer.
+    pub timeout: Duration,
+    /// Before the first retry. It doubles with each further one.
+    pub retry_initial: Duration,
+    pub retry_max: Duration,
+    pub max_retries: usize,
+    /// All waits before retries together.
+    pub max_retry_time: Duration,
+}
+
+impl Default for CallSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            retry_initial: Duration::from_millis(500),
+            retry_max: MAX_WAIT,
+            max_retries: 5,
+            max_retry_time: MAX_WAIT * 5,
+        }
+    }
+}
+
+impl CallSettings {
+    pub(super) fn backoff(&self) -> ExponentialBuilder {
+        ExponentialBuilder::default()
+            .with_min_delay(self.retry_initial)
+            .with_max_delay(self.retry_max)
+            .with_max_times(self.max_retries)
+            .with_total_delay(Some(self.max_retry_time))
+            .with_jitter()
+    }
+}
+
+/// One API's address, connections and pace.
+#[derive(Debug)]
 pub(super) struct Caller {
-    endpoint: Arc<Endpoint>,
-    places: Semaphore,
-    idle: Mutex<Vec<Connection>>,
-    budget: Budget,
-    most_wait: Duration,
+    client: reqwest::Client,
+    base_url: String,
+    settings: CallSettings,
+    permits: Semaphore,
+    pace: Pace,
+    max_wait: Duration,
+}
+
+/// An outcome after which the call may be made again.
+struct Failed {
+    outcome: Result<Answer, HttpError>,
+    is_refused: bool,
+    asked: Duration,
 }
 
 impl Caller {
-    pub(super) fn new(endpoint: Endpoint, budget: Budget) -> Self {
-        let places = Semaphore::new(MOST_CONNECTIONS);
-        Self {
-            endpoint: Arc::new(endpoint),
-            places,
-            idle: Mutex::default(),
-            budget,
-            most_wait: LONGEST_PAUSE,
+    pub(super) fn new(
+        base_url: &str,
+        authorization: &str,
+        pace: Pace,
+        settings: CallSettings,
+    ) -> Result<Self, ClientError> {
+        let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if !Url::parse(base_url).is_ok_and(|url| is_http(&url)) {
+            return Err(ClientError::Url { url: base_url.to_owned() });
         }
+        let mut authorization =
+            HeaderValue::from_str(authorization).map_err(|_| ClientError::Authorization)?;
+        authorization.set_sensitive(true);
+        let json = HeaderValue::from_static("application/json");
+        let client = http_client::builder()?
+            .default_headers([(AUTHORIZATION, authorization), (CONTENT_TYPE, json)].into_iter().collect())
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .build()
+            .map_err(BuildError::from)?;
+        let permits = Semaphore::new(settings.concurrency);
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        Ok(Self { client, base_url, settings, permits, pace, max_wait: MAX_WAIT })
     }
 
-    /// Gives the answer back instead of waiting longer before the next try, and makes no call while an answer before
-    /// asks to wait longer: somebody sits there.
+    /// Returns the answer instead of waiting longer before a retry, and makes no call during a longer pause: for a
+    /// person who waits.
     #[must_use]
-    pub(super) const fn with_most_wait(mut self, most: Duration) -> Self {
-        self.most_wait = most;
+    pub(super) const fn with_max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
         self
     }
 
-    /// Makes the call; the answer of the last try, whatever its status. No try waits for longer than a minute: whoever is
-    /// asked to is told so instead.
+    /// Makes the call. Returns the last answer, whatever its status.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, HttpError> {
-        if self.endpoint.uri(&call.path).is_none() {
-            return Err(HttpError::Address);
-        }
-        let mut tries = 1;
-        loop {
-            let (outcome, asked) = self.try_once(&call).await;
-            let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
-            // Longer than asked where that did not help before.
-            let wait = wait_before(tries).max(asked.unwrap_or_default());
-            if is_refused {
-                // It is about the caller, not about this call.
-                self.budget.pause(wait.min(LONGEST_REST));
-            }
-            let may_try_again = is_refused || may_be_repeated(&call, &outcome);
-            if !may_try_again || tries == MOST_TRIES || wait > self.most_wait {
-                return outcome;
-            }
-            if !is_refused {
-                tokio::time::sleep(wait).await;
-            }
-            tries += 1;
-        }
+        let answer = (|| self.try_once(&call))
+            .retry(self.settings.backoff())
+            .adjust(|failed, wait| {
+                let wait = wait.map(|wait| wait.max(failed.asked));
+                if failed.is_refused {
+                    // It is about all calls, not about this one.
+                    self.pace.pause(wait.unwrap_or(failed.asked).min(MAX_PAUSE));
+                }
+                wait.filter(|wait| *wait <= self.max_wait)
+            })
+            .await;
+        answer.unwrap_or_else(|failed| failed.outcome)
     }
 
-    /// The outcome of one try, and how long the answer asks to wait.
-    async fn try_once(&self, call: &Call) -> (Result<Answer, HttpError>, Option<Duration>) {
-        let _place = self.places.acquire().await;
-        if let Err(left) = self.budget.turn(self.most_wait).await {
-            return (Err(HttpError::Paused { left }), None);
+    /// The outcome of one attempt, as an error if the call may be made again.
+    async fn try_once(&self, call: &Call) -> Result<Result<Answer, HttpError>, Failed> {
+        let _permit = self.permits.acquire().await;
+        if let Err(left) = self.pace.turn(self.max_wait).await {
+            return Ok(Err(HttpError::Paused { left }));
         }
         let outcome = self.exchange(call).await;
-        let asked = outcome.as_ref().ok().and_then(|answer| self.budget.answered(answer));
-        (outcome, asked)
+        let mut asked = Duration::ZERO;
+        if let Ok(answer) = &outcome {
+            self.pace.learn(&answer.headers);
+            asked = answer.retry_after().unwrap_or_default();
+        }
+        let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
+        if is_refused || may_be_repeated(call, &outcome) {
+            return Err(Failed { outcome, is_refused, asked });
+        }
+        Ok(outcome)
     }
 
     async fn exchange(&self, call: &Call) -> Result<Answer, HttpError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = idle.unwrap_or_else(|| {
-            Connection::new(Arc::clone(&self.endpoint)).with_most_answer_bytes(MOST_ANSWER_BYTES)
-        });
-        let calling = connection.call(call.method.clone(), &call.path, call.body.clone());
-        let Ok(outcome) = tokio::time::timeout(TIMEOUT, calling).await else {
-            return Err(connection.give_up().into());
-        };
-        let answer = outcome?;
-        if !answer.is_whole {
-            return Err(HttpError::TooLarge);
-        }
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(answer)
-    }
-}
-
-impl std::fmt::Debug for Caller {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Caller").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        let url = format!("{}{}", self.base_url, call.path);
+        let request = self.client.request(call.method.clone(), url).body(call.body.clone());
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = http_client::read_body(response, MAX_ANSWER_BYTES).await?;
+        Ok(Answer { status, headers, body })
     }
 }
 
 /// Whether the call may be made again after an outcome that is not 429.
 fn may_be_repeated(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
     match outcome {
-        Ok(answer) => call.is_repeatable && is_passing(answer.status),
-        Err(HttpError::Call(_)) if call.is_repeatable => true,
-        Err(error @ HttpError::Call(_)) => error.is_before_sending(),
+        Ok(answer) => call.is_repeatable && may_pass(answer.status),
+        Err(HttpError::Timeout(_) | HttpError::Broken(_)) => call.is_repeatable,
+        Err(HttpError::Connect(_)) => true,
         Err(HttpError::Address | HttpError::Paused { .. } | HttpError::TooLarge) => false,
     }
 }
 
-/// An answer that may be another one later.
-const fn is_passing(status: u16) -> bool {
+/// Whether a later answer may be another one.
+const fn may_pass(status: u16) -> bool {
     status == 408 || (status >= 500 && status != 501 && status != 505)
-}
-
-/// Doubles from try to try, with full jitter above a half.
-pub(super) fn wait_before(tries: u32) -> Duration {
-    let longest = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(10));
-    longest.mul_f64(f64::midpoint(1.0, deliver::random()))
 }

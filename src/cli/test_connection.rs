@@ -62,7 +62,7 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
     let client = run::accoil_client(config).map_err(|error| error.to_string())?;
     let client = client.ok_or("it is not configured")?;
     let query = Query { lookup: Some(Lookup::Id("0".to_owned())), ..Query::default() };
-    let client = client.with_most_wait(MOST_WAIT);
+    let client = client.with_max_wait(MOST_WAIT);
     match tokio::time::timeout(READ_TIMEOUT, client.get(&query)).await {
         Ok(Ok(_)) => Ok("GET /v1/accounts: reachable, and the token is taken".to_owned()),
         Ok(Err(error)) if error.is_not_found() => {

@@ -29,7 +29,7 @@ pub use breaker::{Rests, State};
 pub use classify::{Verdict, classify};
 pub use connection::{Answer, CallError, Connection};
 pub use endpoint::{Endpoint, EndpointError};
-pub use schedule::{Schedule, random, retry_after};
+pub use schedule::{Schedule, random, read_retry_after, retry_after};
 pub use status::Status;
 
 use crate::outbox::Outbox;

@@ -58,10 +58,15 @@ impl Schedule {
 
 /// What an answer asks for in `Retry-After`: seconds, or an HTTP date, held against the answer's own clock.
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
-    read_retry_after(&answer.headers, Utc::now())
+    read_retry_after(&answer.headers)
 }
 
-fn read_retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+/// The same of an answer's headers.
+pub fn read_retry_after(headers: &HeaderMap) -> Option<Duration> {
+    retry_after_at(headers, Utc::now())
+}
+
+fn retry_after_at(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
@@ -147,7 +152,7 @@ mod tests {
             if let Some(date) = date {
                 headers.insert(DATE, date.parse().unwrap());
             }
-            let read = read_retry_after(&headers, at(0)).map(|asked| asked.as_secs());
+            let read = retry_after_at(&headers, at(0)).map(|asked| asked.as_secs());
             assert_eq!(read, expected, "{name}");
         }
         assert_eq!(wait(0, &[(0, 429)], Some(3_600), 0.5), Some(3_600), "beyond the longest wait");

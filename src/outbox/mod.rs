@@ -61,7 +61,7 @@ pub use handle::{ChangeError, Outbox, ReadError};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use space::NoRoom;
-pub use sqlite::{DeadLetter, Filter, Kind, OpenError, Parked, StoredReject};
+pub use sqlite::{DeadLetter, Filter, Kind, Lock, OpenError, Parked, StoredReject, lock};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug, Clone)]

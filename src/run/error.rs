@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::accounts::sync::WrittenError;
+use crate::accounts::ClientError;
+use crate::accounts::sync::StateError;
 use crate::deliver::EndpointError;
 use crate::fault::Faults;
 use crate::outbox::OpenError;
@@ -18,9 +19,11 @@ pub enum StartError {
     #[error(transparent)]
     Outbox(#[from] OpenError),
     #[error("[{section}]: {source}")]
-    Api { section: &'static str, source: EndpointError },
+    Api { section: &'static str, source: ClientError },
+    #[error("destination {name}: {source}")]
+    Recipient { name: String, source: ClientError },
     #[error(transparent)]
-    Written(#[from] WrittenError),
+    SyncState(#[from] StateError),
     #[error("stopped while starting")]
     Stopped,
 }
@@ -28,6 +31,6 @@ pub enum StartError {
 impl StartError {
     /// Whether it is the configuration that is to be mended.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Mappings(_) | Self::Endpoint { .. } | Self::Api { .. })
+        matches!(self, Self::Mappings(_) | Self::Endpoint { .. } | Self::Api { .. } | Self::Recipient { .. })
     }
 }

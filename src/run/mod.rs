@@ -1,7 +1,6 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind, open the outbox, settle what the syncs of a killed run had done, deliver, then the admin API, then
-//! receive. Stop: readiness off, stop accepting and let requests finish, stop the syncs beside that, stop handing out
+//! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and let requests finish, stop the syncs beside that, stop handing out
 //! calls and let those in flight be answered, close the outbox, and last the admin API, so that one can watch. Whatever
 //! is not done by the deadline stays in the outbox and is done after the next start.
 
@@ -20,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{accoil_client, destinations, endpoint, outbox_options, source_called, sources};
 pub use error::StartError;
-pub use syncing::{SyncsAlone, admin_of_owner};
+pub use syncing::{StandaloneSync, running_relay_admin_address};
 
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
@@ -70,13 +69,12 @@ impl Relay {
         let destinations = destinations(config)?;
         let targets = build::targets(config)?;
         let accounts =
-            accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_most_wait(ADMIN_WAIT))));
+            accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(ADMIN_WAIT))));
         let (listener, address) = bind("server.listen", config.server.listen).await?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
         let syncs = syncing::setup(config).await?;
-        syncing::confirm(config, &outbox, &syncs).await;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
@@ -92,7 +90,7 @@ impl Relay {
         let timeout = config.server.request_timeout;
         let receiver =
             Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
-        let syncs = Syncs::new(syncs, outbox.clone(), statuses.clone(), syncing.clone());
+        let syncs = Syncs::new(syncs, syncing.clone());
         syncs.run_on_schedule();
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
         administering
@@ -158,9 +156,6 @@ impl Relay {
         // A sync finishes what it has begun at Vitally and leaves the rest to its next run.
         let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
         let delivered = self.delivering.stop(left()).await;
-        if !delivered {
-            self.outbox.set_in_doubt(true);
-        }
         let waiting = tokio::time::timeout(left().min(COUNT_LIMIT), count_waiting(&self.outbox)).await;
         self.outbox.close().await;
         self.administering.stop(left().min(ADMIN_GRACE)).await;

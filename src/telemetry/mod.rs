@@ -12,7 +12,6 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::accounts::sync::Summary;
 use crate::config::{self, Log, LogFormat};
 use crate::event::SourceKind;
 use crate::fault::Fault;
@@ -131,37 +130,6 @@ pub fn mappings_refused(faults: &[Fault]) {
         tracing::error!(mapping.fault = %fault, "a mapping file cannot be used");
     }
     tracing::error!("the mapping files were read again but have faults; those in force before stay in force");
-}
-
-/// Calls that a killed run had made, as Accoil says, and that are not made again.
-pub fn confirmed(calls: usize) {
-    tracing::info!(outbox.requests = calls, "Accoil has carried out these calls of a sync already");
-}
-
-/// A sync between Vitally and Accoil has ended.
-pub fn synced(summary: &Summary) {
-    let direction = summary.direction.name();
-    let (skipped, unknown, failed) = (summary.skipped.len(), summary.unknown.len(), summary.failed.len());
-    if summary.is_success() {
-        tracing::info!(
-            sync.direction = direction,
-            sync.accounts = summary.accounts,
-            sync.written = summary.written,
-            sync.unchanged = summary.unchanged,
-            sync.skipped = skipped,
-            sync.unknown = unknown,
-            "a sync has ended"
-        );
-    } else {
-        tracing::error!(
-            sync.direction = direction,
-            sync.accounts = summary.accounts,
-            sync.written = summary.written,
-            sync.failed = failed,
-            sync.ended_early = summary.ended.is_some(),
-            "a sync has ended, but not every account was seen to: GET /api/sync has the reasons"
-        );
-    }
 }
 
 /// `waiting` is the number of calls in the outbox; `None` when it was too long to count in time.

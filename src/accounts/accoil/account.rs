@@ -1,4 +1,4 @@
-//! An account as Accoil's read API gives it: every documented field (`seeds/accoil-get-accounts.txt`), the others kept.
+//! An account as Accoil's read API gives it: every documented field, the others kept.
 //!
 //! Dates are text as Accoil writes them, `2023-01-15`. The bodies of the three expansions are not documented: what came
 //! is kept as it is. An odd field is absent and never costs its account. Whether it is the account that was asked for
@@ -19,7 +19,7 @@ pub struct Account {
     pub name: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub domain: Option<String>,
-    /// The id under which it was sent: the `groupId` of group calls (`facts/accoil.md` 5.2).
+    /// The id under which it was sent: the `groupId` of group calls.
     #[serde(default, deserialize_with = "lenient::text")]
     pub tracking_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::object")]
@@ -53,7 +53,7 @@ pub struct Metrics {
     pub last_seen: Option<String>,
     #[serde(default, deserialize_with = "lenient::number")]
     pub active_users: Option<Number>,
-    /// Between 0 and 1 in the seed.
+    /// Between 0 and 1.
     #[serde(default, deserialize_with = "lenient::number")]
     pub activation_rate: Option<Number>,
     #[serde(default, deserialize_with = "lenient::number")]

@@ -10,9 +10,8 @@ use super::account::Account;
 use super::error::GetError;
 use super::query::Query;
 use crate::accounts::answer;
-use crate::accounts::budget::Budget;
-use crate::accounts::http::{Call, Caller};
-use crate::deliver::{self, Answer, Endpoint, EndpointError};
+use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
+use crate::accounts::pace::Pace;
 use crate::json;
 
 /// Accoil's read API with one workspace's token. Shared behind an `Arc`.
@@ -34,18 +33,17 @@ pub struct Found {
 
 impl Client {
     /// `workspace_id` is for queries that name none.
-    pub fn new(base_url: &str, token: &SecretString, workspace_id: &str) -> Result<Self, EndpointError> {
+    pub fn new(base_url: &str, token: &SecretString, workspace_id: &str) -> Result<Self, ClientError> {
         let authorization = format!("Bearer {}", token.expose_secret());
-        let endpoint = Endpoint::new(base_url)?.with_authorization(&authorization)?;
-        // Its limit is not published (`facts/accoil.md` 5.2).
-        let caller = Caller::new(endpoint, Budget::unknown());
+        // Its limit is not published.
+        let caller = Caller::new(base_url, &authorization, Pace::default(), CallSettings::default())?;
         Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
     }
 
-    /// Does not wait longer before a next try, but tells what Accoil said: for whom somebody waits.
+    /// Fails instead of waiting longer before a retry: for a person who waits.
     #[must_use]
-    pub fn with_most_wait(mut self, most: Duration) -> Self {
-        self.caller = self.caller.with_most_wait(most);
+    pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
+        self.caller = self.caller.with_max_wait(max_wait);
         self
     }
 
@@ -84,7 +82,7 @@ impl Found {
 /// `hide` takes the token out of what is to be shown.
 fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
     let status = answer.status;
-    let retry_after = deliver::retry_after(answer);
+    let retry_after = answer.retry_after();
     let not_json = |reason: String| match status {
         // It may come from what stands before the API, and means the same.
         401 | 403 | 429 => GetError::from_object(status, &Value::Null, retry_after),

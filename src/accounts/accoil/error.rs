@@ -13,7 +13,7 @@ use crate::accounts::http::HttpError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    /// Not even asked: the API needs one (`seeds/accoil-get-accounts.txt`).
+    /// Not even asked: the API needs one.
     #[error(
         "no account is named: give its id, or match_type (domain, name, intercom_id, salesforce_id, tracking_id or a \
          trait of your own) and match_value"

@@ -1,4 +1,4 @@
-//! Accoil's read API, `GET /v1/accounts` (`seeds/accoil-get-accounts.txt`, `facts/accoil.md` 5).
+//! Accoil's read API, `GET /v1/accounts`.
 //!
 //! A [`Query`] names one account, the [`Client`] reads it, a [`Cache`] before it spares Accoil what it would answer
 //! alike. Nothing is ever written here, and no message has the token in it.

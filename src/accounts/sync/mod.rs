@@ -1,46 +1,38 @@
 //! The two syncs: Vitally's accounts to Accoil as group calls, Accoil's scores to Vitally as traits.
 //!
-//! [`Syncs::start`] is the one door, for commands and for the admin API; one run at a time, whichever
-//! way. Each run reads all of Vitally's accounts, writes only what differs, and tells of it by [`Report`]s.
+//! [`Syncs::start`] is the one door, for commands and for the admin API. One run at a time, whichever way. Each run
+//! reads all of Vitally's accounts, writes only what differs, records it on 2xx, and tells of it by [`Report`]s.
 
-mod confirm;
 mod group;
 mod matching;
-mod outstanding;
-mod prepared;
+mod reconcile;
 mod report;
 mod schedule;
+mod state;
 mod sweep;
 mod to_accoil;
 mod to_vitally;
 mod traits;
-mod written;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
-pub use confirm::confirm;
 pub use group::CarriedTraits;
 pub use matching::Matching;
+use reconcile::{Reconciliation, RunError, Way};
 use report::Reports;
 pub use report::{AccountName, Change, Direction, Problem, Report, Summary};
+pub use state::{StateError, SyncState};
+pub use to_accoil::Recipient;
 use to_accoil::ToAccoil;
 use to_vitally::ToVitally;
-pub use written::{Written, WrittenError};
 
 use super::{accoil, vitally};
-use crate::accoil::Destination;
-use crate::deliver::Status;
-use crate::outbox::Outbox;
 use crate::tasks::Tasks;
-use crate::telemetry;
 
-/// The name under which the sync's calls are in the outbox, as those of a source; no configured source can have it.
-pub const SOURCE: &str = "vitally accounts";
 /// Reports that wait for whoever listens.
 const WAITING_REPORTS: usize = 64;
 
@@ -57,10 +49,12 @@ pub enum SyncError {
 pub struct Setup {
     pub vitally: Option<vitally::Client>,
     pub accoil: Option<accoil::Client>,
-    /// What was written to Vitally; there only if there is a Vitally.
-    pub written: Option<Written>,
-    /// Those that Vitally's accounts go to, with the mapping for that alone.
-    pub destinations: Vec<Arc<Destination>>,
+    /// There only if there is a Vitally.
+    pub state: Option<SyncState>,
+    /// Of the runs before this start.
+    pub last: Vec<Summary>,
+    /// Where Vitally's accounts go.
+    pub recipients: Vec<Recipient>,
     pub carried: CarriedTraits,
     pub matching: Matching,
     /// From the end of one run to the next, in the order of [`Direction::ALL`]; none: never by itself.
@@ -72,15 +66,11 @@ impl Setup {
     pub fn check(&self, direction: Direction) -> Result<(), SyncError> {
         let missing = match direction {
             _ if self.vitally.is_none() => Some("vitally"),
-            Direction::VitallyToAccoil if self.destinations.is_empty() => Some("[destinations]"),
+            Direction::VitallyToAccoil if self.recipients.is_empty() => Some("[destinations]"),
             Direction::AccoilToVitally if self.accoil.is_none() => Some("accounts"),
             _ => None,
         };
         missing.map_or(Ok(()), |section| Err(SyncError::NotConfigured { section }))
-    }
-
-    fn writes_to(&self, destination: &str) -> bool {
-        self.destinations.iter().any(|one| &*one.name == destination)
     }
 }
 
@@ -90,35 +80,18 @@ pub struct Syncs(Arc<Shared>);
 
 struct Shared {
     setup: Setup,
-    outbox: Outbox,
-    /// How the destinations are doing that a sync writes to.
-    statuses: Vec<watch::Receiver<Status>>,
     tasks: Tasks,
     /// The turn to write.
     running: Arc<Semaphore>,
-    /// A run that ended early, or one before the start, may have left calls in the outbox.
-    expects_leftovers: AtomicBool,
     last: Mutex<Vec<Arc<Summary>>>,
 }
 
 impl Syncs {
     /// Runs go on in these tasks and stop with them.
-    pub fn new(
-        setup: Setup,
-        outbox: Outbox,
-        mut statuses: Vec<watch::Receiver<Status>>,
-        tasks: Tasks,
-    ) -> Self {
-        statuses.retain(|status| setup.writes_to(&status.borrow().name));
-        Self(Arc::new(Shared {
-            setup,
-            outbox,
-            statuses,
-            tasks,
-            running: Arc::new(Semaphore::new(1)),
-            expects_leftovers: AtomicBool::new(true),
-            last: Mutex::default(),
-        }))
+    pub fn new(mut setup: Setup, tasks: Tasks) -> Self {
+        let last = setup.last.drain(..).map(Arc::new).collect();
+        let running = Arc::new(Semaphore::new(1));
+        Self(Arc::new(Shared { setup, tasks, running, last: Mutex::new(last) }))
     }
 
     /// Begins a run. It goes on whether or not anybody listens to its reports, the last of which is the summary; but a dry
@@ -141,7 +114,7 @@ impl Syncs {
         Ok(reports)
     }
 
-    /// The summary of each direction's last run since the start.
+    /// The summary of each direction's last run.
     pub async fn last(&self) -> Vec<Arc<Summary>> {
         self.0.last.lock().await.clone()
     }
@@ -160,62 +133,57 @@ impl Syncs {
         turn: Option<OwnedSemaphorePermit>,
     ) {
         let mut summary = Summary::new(direction, dry_run);
-        summary.ended = match direction {
+        let outcome = match direction {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
             Direction::AccoilToVitally => self.to_vitally(reports, &mut summary).await,
         };
+        summary.ended = outcome.err().map(|error| error.to_string());
         summary.at = Utc::now();
         if !dry_run {
-            if summary.ended.is_none() {
-                summary.ended = self.note_end(direction).await;
-            }
-            self.remember(&summary).await;
+            self.keep(&mut summary).await;
         }
         drop(turn);
         reports.conclude(summary).await;
     }
 
-    /// Why it could not be noted, if so.
-    async fn note_end(&self, direction: Direction) -> Option<String> {
-        let written = self.0.setup.written.as_ref()?;
-        written.end(direction, Utc::now()).await.err().map(|error| error.to_string())
+    async fn to_accoil(&self, reports: &Reports, summary: &mut Summary) -> Result<(), RunError> {
+        let Setup { state: Some(state), recipients, carried, .. } = &self.0.setup else { return Ok(()) };
+        let way = ToAccoil { recipients, carried, state, now: Utc::now() };
+        self.reconcile(way, reports, summary).await
     }
 
-    async fn to_accoil(&self, reports: &Reports, summary: &mut Summary) -> Option<String> {
-        let Shared { setup, outbox, statuses, tasks, expects_leftovers, .. } = &*self.0;
-        let sync = ToAccoil {
-            client: setup.vitally.as_ref()?,
-            outbox,
-            destinations: &setup.destinations,
-            statuses,
-            carried: &setup.carried,
-            reports,
-            stop: &tasks.stop_signal(),
-            expects_leftovers: expects_leftovers.load(Ordering::Relaxed),
+    async fn to_vitally(&self, reports: &Reports, summary: &mut Summary) -> Result<(), RunError> {
+        let Setup { vitally: Some(vitally), accoil: Some(accoil), state: Some(state), matching, .. } =
+            &self.0.setup
+        else {
+            return Ok(());
         };
-        let ended = sync.run(summary).await.err();
-        if !summary.dry_run {
-            expects_leftovers.store(ended.is_some(), Ordering::Relaxed);
+        let way = ToVitally { vitally, accoil, matching, state };
+        self.reconcile(way, reports, summary).await
+    }
+
+    async fn reconcile<W: Way>(
+        &self,
+        way: W,
+        reports: &Reports,
+        summary: &mut Summary,
+    ) -> Result<(), RunError> {
+        let Shared { setup: Setup { vitally: Some(vitally), state: Some(state), .. }, tasks, .. } = &*self.0
+        else {
+            return Ok(());
+        };
+        let (stop, dry_run) = (&tasks.stop_signal(), summary.dry_run);
+        Reconciliation { way, vitally, state, reports, stop, dry_run }.run(summary).await
+    }
+
+    /// Logs the summary and keeps it, in memory and on disk.
+    async fn keep(&self, summary: &mut Summary) {
+        if let Some(state) = &self.0.setup.state
+            && let Err(error) = state.end(summary).await
+        {
+            summary.ended.get_or_insert(error.to_string());
         }
-        ended.map(|error| error.to_string())
-    }
-
-    async fn to_vitally(&self, reports: &Reports, summary: &mut Summary) -> Option<String> {
-        let Shared { setup, tasks, .. } = &*self.0;
-        let sync = ToVitally {
-            vitally: setup.vitally.as_ref()?,
-            accoil: setup.accoil.as_ref()?,
-            matching: &setup.matching,
-            written: setup.written.as_ref()?,
-            reports,
-            stop: &tasks.stop_signal(),
-            dry_run: summary.dry_run,
-        };
-        sync.run(summary).await.err().map(|error| error.to_string())
-    }
-
-    async fn remember(&self, summary: &Summary) {
-        telemetry::synced(summary);
+        summary.log();
         let mut last = self.0.last.lock().await;
         last.retain(|before| before.direction != summary.direction);
         last.push(Arc::new(summary.clone()));

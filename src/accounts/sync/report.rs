@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::plain::plain;
+
 /// For a listener to take the summary.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Characters of a reason in the log.
+const MAX_REASON: usize = 500;
 
 /// Which way accounts go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +46,7 @@ impl Direction {
 pub enum Report {
     /// So many accounts have been read from Vitally.
     Reading { accounts: usize },
-    /// So many of all have been seen to.
+    /// So many of all are done.
     Progress { done: usize, of: usize },
     /// A call that is made, or in a dry run would be.
     Change(Change),
@@ -97,9 +101,9 @@ pub struct Summary {
     /// Written, or in a dry run to be written.
     pub written: usize,
     pub unchanged: usize,
-    /// Seen to by the run before, which was broken off.
+    /// Handled by the run before, which was broken off.
     pub resumed: usize,
-    /// In the outbox still: the run ended early.
+    /// Left to the next run: this one ended early.
     pub waiting: usize,
     /// Not for this sync, and why.
     pub skipped: Vec<Problem>,
@@ -108,7 +112,7 @@ pub struct Summary {
     /// Written without something, or not cleared, and why.
     pub warnings: Vec<Problem>,
     pub failed: Vec<Problem>,
-    /// Why it ended before every account was seen to.
+    /// Why it ended before every account was handled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<String>,
 }
@@ -132,9 +136,36 @@ impl Summary {
         }
     }
 
-    /// Every account was seen to, and none failed.
+    /// Every account was handled, and none failed.
     pub const fn is_success(&self) -> bool {
         self.failed.is_empty() && self.ended.is_none()
+    }
+
+    /// Logs how the run ended and, if not well, the first reason. The others are in `GET /api/sync`.
+    pub(super) fn log(&self) {
+        let direction = self.direction.name();
+        let (skipped, unknown, failed) = (self.skipped.len(), self.unknown.len(), self.failed.len());
+        let reason = self.ended.as_ref().or(self.failed.first().map(|first| &first.reason));
+        match reason {
+            None => tracing::info!(
+                sync.direction = direction,
+                sync.accounts = self.accounts,
+                sync.written = self.written,
+                sync.unchanged = self.unchanged,
+                sync.skipped = skipped,
+                sync.unknown = unknown,
+                "a sync has ended"
+            ),
+            Some(reason) => tracing::error!(
+                sync.direction = direction,
+                sync.accounts = self.accounts,
+                sync.written = self.written,
+                sync.failed = failed,
+                sync.ended_early = self.ended.is_some(),
+                error.message = plain(reason, MAX_REASON),
+                "a sync has ended, but not every account was handled: GET /api/sync has all reasons"
+            ),
+        }
     }
 
     pub(super) fn fail(&mut self, named: AccountName, reason: impl Into<String>) {

@@ -30,7 +30,7 @@ impl Syncs {
             wait = self.first_wait(direction, every).await;
             if wait.is_zero() {
                 self.run(direction, false, &Reports::nowhere(), Some(turn)).await;
-                // However it ended: what is in trouble is not asked again at once.
+                // However it ended: a system in trouble is not asked again at once.
                 wait = every;
             }
         }
@@ -38,8 +38,8 @@ impl Syncs {
 
     /// What is left of the time since the last whole run; nothing if there was none.
     async fn first_wait(&self, direction: Direction, every: Duration) -> Duration {
-        let Some(written) = &self.0.setup.written else { return Duration::ZERO };
-        let Ok(Some(last)) = written.last_end(direction).await else { return Duration::ZERO };
+        let Some(state) = &self.0.setup.state else { return Duration::ZERO };
+        let Ok(Some(last)) = state.last_end(direction).await else { return Duration::ZERO };
         // A clock that was set back is not waited for.
         let since = (Utc::now() - last).to_std().unwrap_or(every);
         every.saturating_sub(since)

@@ -1,7 +1,7 @@
 //! Reads every Vitally account once, and tells apart those that a sync can name from those it must leave alone.
 //!
-//! Sorted by creation, so that writing during the sweep moves nothing (`facts/vitally.md` 0). Two accounts with one id
-//! for the other side are both left alone: nobody knows which of them is meant.
+//! Sorted by creation, so that writing meanwhile moves nothing. Two accounts with one id for the other side are both
+//! left alone: nobody knows which of them is meant.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::{AccountName, Problem, Report, Reports};
 use crate::accounts::vitally::{Account, Client, Listing, Pages, VitallyError};
 
-/// One account to be seen to.
+/// One account to handle.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) named: AccountName,
@@ -96,7 +96,7 @@ fn leave_ambiguous<T>(swept: &mut Swept<T>) {
         .partition::<Vec<_>, _>(|entry| twice.contains(&entry.key));
     swept.entries = entries;
     swept.skipped.extend(ambiguous.into_iter().map(|entry| {
-        let reason = format!("another Vitally account has {:?} too: mend it there", entry.key);
+        let reason = format!("another Vitally account has {:?} too: correct it there", entry.key);
         Problem { named: entry.named, reason }
     }));
 }

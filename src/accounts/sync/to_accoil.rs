@@ -1,290 +1,193 @@
-//! `sync vitally-to-accoil`: every Vitally account becomes a group call, if it says something new.
+//! `sync vitally-to-accoil`: each Vitally account becomes a group call, if it says something new.
 //!
-//! The calls go through the outbox like those of any source: durable, in each account's order, at least once. What was
-//! delivered last is kept there as a hash an account; it is stored with the delivery, so that a kill repeats nothing
-//! that was recorded.
+//! The calls go to Accoil directly, within each destination's limits. What a destination took last is recorded as a
+//! hash per account. Pure but for the calls.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use http::Method;
+use serde_json::{Map, Value};
 
-use super::SOURCE;
-use super::group::CarriedTraits;
-use super::outstanding::{Outstanding, WaitError};
-use super::prepared::{self, Prepared};
-use super::report::{AccountName, Report, Reports, Summary};
-use super::sweep::{Entry, SweepError, sweep};
-use crate::accoil::{Destination, Fingerprint};
-use crate::accounts::vitally::{Account, Client};
-use crate::decode::Form;
-use crate::deliver::Status;
-use crate::event_id::EventId;
-use crate::outbox::{AcceptError, Accepted, ChangeError, Outbox, ReadError, Submission};
+use super::group::{self, CarriedTraits};
+use super::reconcile::{Comparison, Failure, Recorded, RunError, Way, Write};
+use super::report::{AccountName, Change, Direction, Summary};
+use super::state::SyncState;
+use super::sweep::Entry;
+use crate::accoil::{self, Destination, Request};
+use crate::accounts::answer::{excerpt, when};
+use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
+use crate::accounts::pace::Pace;
+use crate::accounts::vitally::Account;
+use crate::deliver::{Verdict, classify};
+use crate::event::{Decoded, Event, SourceKind};
+use crate::json;
 
-/// Accounts given to the outbox at a time.
-const BATCH: usize = 100;
-/// Calls outstanding at once: what the outbox holds of a sync, however many accounts there are.
-const MOST_OUTSTANDING: usize = 500;
-/// An outbox without room is asked again after this, so many times.
-const PAUSE: Duration = Duration::from_secs(1);
-const MOST_PAUSES: u32 = 60;
-/// What was said this long ago is said to be still so, before it is forgotten for its age.
-const STILL_SAID_AFTER: chrono::Duration = chrono::Duration::days(7);
+/// Under this name the hash of a group call is recorded.
+const CONTENT: &str = "group";
 
 const UNIT_NOT_STATED: &str = "mrr goes out in the unit that mrr_unit of the destination says, cents unless it says \
                                otherwise: state mrr_unit in [vitally_to_accoil], most Vitally workspaces keep dollars";
 
+/// A destination that Vitally's accounts go to.
+pub struct Recipient {
+    /// With the mapping of Vitally's accounts alone.
+    destination: Arc<Destination>,
+    concurrency: usize,
+    caller: Caller,
+}
+
+impl Recipient {
+    /// `rate` is the most calls a second. `authorization` is the header that the destination's dialect needs.
+    pub fn new(
+        destination: Arc<Destination>,
+        base_url: &str,
+        authorization: &str,
+        rate: Option<u32>,
+        settings: CallSettings,
+    ) -> Result<Self, ClientError> {
+        let pace = rate.map_or_else(Pace::default, Pace::per_second);
+        let caller = Caller::new(base_url, authorization, pace, settings)?;
+        Ok(Self { destination, concurrency: settings.concurrency, caller })
+    }
+
+    /// Makes the call. Only a 2xx is success.
+    async fn send(&self, request: Request) -> Result<(), Failure> {
+        let name = &self.destination.name;
+        let call = Call {
+            method: Method::POST,
+            path: request.path.to_owned(),
+            body: request.body.into(),
+            // The same traits twice are the same traits.
+            is_repeatable: true,
+        };
+        match self.caller.send(call).await {
+            Ok(answer) => judge(name, &answer),
+            Err(error) => Err(Failure::Trouble(format!("{name}: {error}"))),
+        }
+    }
+}
+
+fn judge(name: &str, answer: &Answer) -> Result<(), Failure> {
+    let status = answer.status;
+    let fatal = |why: String| Err(Failure::Fatal(RunError::Destination(why)));
+    let answered = || format!("{name} answered {status}: {}", excerpt(&answer.body, str::to_owned));
+    match (status, classify(Some(status))) {
+        (429, _) => fatal(format!(
+            "destination {name} takes no more calls just now (429): try again {}",
+            when(answer.retry_after())
+        )),
+        // These are about the place, not about the call.
+        (300..=399 | 404 | 405 | 410 | 421, _) => {
+            fatal(format!("destination {name} answered {status}: is its base_url right?"))
+        }
+        (_, Verdict::Delivered) => Ok(()),
+        (_, Verdict::Credentials) => fatal(format!(
+            "Accoil refuses the key of destination {name} ({status}): correct its api_key; the next run writes the rest"
+        )),
+        (_, Verdict::Retry) => Err(Failure::Trouble(answered())),
+        (_, Verdict::Permanent) => Err(Failure::Account(answered())),
+    }
+}
+
+/// A Vitally account as the calls that it means at Accoil: mapped and validated.
+pub(super) struct Prepared {
+    has_mrr: bool,
+    /// One per destination.
+    requests: Vec<Request>,
+    refusals: Vec<String>,
+    warnings: Vec<String>,
+}
+
 /// What the sync needs.
 pub(super) struct ToAccoil<'a> {
-    pub(super) client: &'a Client,
-    pub(super) outbox: &'a Outbox,
-    /// With the mapping of Vitally's accounts alone.
-    pub(super) destinations: &'a [Arc<Destination>],
-    pub(super) statuses: &'a [watch::Receiver<Status>],
+    pub(super) recipients: &'a [Recipient],
     pub(super) carried: &'a CarriedTraits,
-    pub(super) reports: &'a Reports,
-    pub(super) stop: &'a CancellationToken,
-    /// An earlier run may have left calls in the outbox.
-    pub(super) expects_leftovers: bool,
+    pub(super) state: &'a SyncState,
+    pub(super) now: DateTime<Utc>,
 }
 
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ToAccoilError {
-    #[error(transparent)]
-    Sweep(#[from] SweepError),
-    #[error("the outbox could not be read: {0}")]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Accept(#[from] AcceptError),
-    #[error(transparent)]
-    Purge(#[from] ChangeError),
-    #[error(transparent)]
-    Wait(#[from] WaitError),
-    #[error("it was told to stop; what waits stays in the outbox, and the next run goes on with the rest")]
-    Stopped,
-}
+impl Way for ToAccoil<'_> {
+    const DIRECTION: Direction = Direction::VitallyToAccoil;
+    type Kept = Prepared;
+    type Call = Request;
 
-/// Of all accounts so many have been met.
-struct Progress {
-    met: usize,
-    of: usize,
-}
+    /// To compare anew costs no call to Accoil.
+    fn resumable_settings(&self) -> Option<u64> {
+        None
+    }
 
-impl ToAccoil<'_> {
-    pub(super) async fn run(&self, summary: &mut Summary) -> Result<(), ToAccoilError> {
-        let now = Utc::now();
-        let key =
-            |account: &Account| account.external_id.clone().ok_or_else(|| "it has no externalId".to_owned());
-        let swept = sweep(self.client, self.reports, self.stop, key, |account| {
-            Prepared::new(&account, self.destinations, self.carried, now)
-        })
-        .await?;
-        summary.accounts = swept.accounts();
-        summary.skipped = swept.skipped;
-        if !self.carried.is_unit_stated && swept.entries.iter().any(|entry| entry.kept.has_mrr) {
+    fn concurrency(&self) -> usize {
+        self.recipients.iter().map(|recipient| recipient.concurrency).max().unwrap_or(1)
+    }
+
+    fn key(&self, account: &Account) -> Result<String, String> {
+        account.external_id.clone().ok_or_else(|| "it has no externalId".to_owned())
+    }
+
+    fn keep(&self, account: Account) -> Prepared {
+        let group = account.external_id.as_deref().unwrap_or_default();
+        let (event, warnings) = group::event(&account, group, self.carried, self.now);
+        let (text, has_mrr) = (event.to_string(), event["traits"].get("mrr").is_some());
+        let mut prepared = Prepared { has_mrr, requests: Vec::new(), refusals: Vec::new(), warnings };
+        let value = match json::Value::parse(&text) {
+            Ok(value) => value,
+            Err(error) => {
+                prepared.refusals.push(error.to_string());
+                return prepared;
+            }
+        };
+        // Derived, for the hash of what it says.
+        let event = Event { value, received_at: self.now, derived: true };
+        let destinations: Vec<_> = self.recipients.iter().map(|one| Arc::clone(&one.destination)).collect();
+        let plan = accoil::plan(&destinations, SourceKind::Segment, Decoded::Events(vec![event]));
+        let refusals = plan.rejected.iter().map(|refusal| format!("{} {}", refusal.field, refusal.reason));
+        prepared.refusals.extend(refusals);
+        let warnings = plan.requests.iter().map(|request| request.warnings.clone());
+        prepared.warnings.extend(warnings.filter(|warning| !warning.is_empty()));
+        prepared.requests = plan.requests;
+        prepared
+    }
+
+    fn warn(&self, entries: &[Entry<Prepared>], summary: &mut Summary) {
+        if !self.carried.is_unit_stated && entries.iter().any(|entry| entry.kept.has_mrr) {
             summary.warn(&AccountName::default(), UNIT_NOT_STATED);
         }
-        let mut outstanding = Outstanding::new(self.outbox, self.statuses).await?;
-        let outcome = self.see_to(swept.entries, &mut outstanding, summary).await;
-        outstanding.count(summary);
-        outcome
     }
 
-    async fn see_to(
-        &self,
-        entries: Vec<Entry<Prepared>>,
-        outstanding: &mut Outstanding<'_>,
-        summary: &mut Summary,
-    ) -> Result<(), ToAccoilError> {
-        if self.expects_leftovers {
-            let expecting = self.stop.run_until_cancelled(self.expect_waiting(outstanding));
-            expecting.await.ok_or(ToAccoilError::Stopped)??;
+    async fn compare(&self, entry: &Entry<Prepared>) -> Result<Comparison<Request>, Failure> {
+        if let Some(why) = entry.kept.refusals.first() {
+            return Err(Failure::Account(why.clone()));
         }
-        let mut progress = Progress { met: 0, of: entries.len() };
-        let mut entries = entries.into_iter();
-        loop {
-            let batch: Vec<_> = entries.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                break;
-            }
-            progress.met += batch.len();
-            self.batch(batch, outstanding, summary).await?;
-            self.tell(&progress, outstanding).await;
-            if !summary.dry_run {
-                self.wait_for(MOST_OUTSTANDING, &progress, outstanding).await?;
+        let mut writes = Vec::new();
+        for request in &entry.kept.requests {
+            let place = format!("accoil {}", request.destination);
+            let content = Value::from(request.fingerprints.first().map_or(0, |one| one.content));
+            let written = self.state.written(&place, &entry.key).await?;
+            if written.get(CONTENT) != Some(&content) {
+                let values = Map::from_iter([(CONTENT.to_owned(), content)]);
+                let values = Recorded { place, account: entry.key.clone(), values };
+                writes.push(Write { change: change(&entry.named, request), call: request.clone(), values });
             }
         }
-        // In a dry run nobody delivers what an earlier run has left.
-        if summary.dry_run { Ok(()) } else { self.wait_for(0, &progress, outstanding).await }
+        Ok(Comparison::Compared { found: None, writes, warnings: entry.kept.warnings.clone() })
     }
 
-    /// What is outstanding is not done.
-    async fn tell(&self, progress: &Progress, outstanding: &Outstanding<'_>) {
-        let done = progress.met.saturating_sub(outstanding.len());
-        self.reports.tell(Report::Progress { done, of: progress.of }).await;
-    }
-
-    /// Calls that an earlier run left waiting are not given to the outbox again. Those for a destination that is no
-    /// longer one of the sync's are not waited for.
-    async fn expect_waiting(&self, outstanding: &mut Outstanding<'_>) -> Result<(), ReadError> {
-        let is_ours = |name: &str| self.destinations.iter().any(|destination| &*destination.name == name);
-        for job in self.outbox.waiting_of(SOURCE).await? {
-            if is_ours(job.destination.as_str()) {
-                for one in &job.fingerprints {
-                    outstanding.expect_old(*one, job.user.as_str());
-                }
-            }
+    async fn write(&self, request: Request) -> Result<(), Failure> {
+        match self.recipients.iter().find(|recipient| recipient.destination.name == request.destination) {
+            Some(recipient) => recipient.send(request).await,
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    async fn batch(
-        &self,
-        batch: Vec<Entry<Prepared>>,
-        outstanding: &mut Outstanding<'_>,
-        summary: &mut Summary,
-    ) -> Result<(), ToAccoilError> {
-        let requests = batch.iter().flat_map(|entry| &entry.kept.requests);
-        let keys = requests.flat_map(|request| &request.fingerprints).map(|one| one.key).collect();
-        let said = self.outbox.said_of(keys).await?;
-        if !summary.dry_run {
-            self.keep(&said);
-        }
-        let said: HashMap<u64, u64> = said.into_iter().map(|(one, _)| (one.key, one.content)).collect();
-        let mut changed = Vec::new();
-        for entry in batch {
-            if let Some(entry) = compare(entry, &said, outstanding, summary) {
-                for request in &entry.kept.requests {
-                    self.reports.tell(Report::Change(prepared::change(&entry.named, request))).await;
-                }
-                changed.push(entry);
-            }
-        }
-        if summary.dry_run {
-            summary.written += changed.len();
-            return Ok(());
-        }
-        self.give(changed, outstanding).await
-    }
-
-    async fn give(
-        &self,
-        changed: Vec<Entry<Prepared>>,
-        outstanding: &mut Outstanding<'_>,
-    ) -> Result<(), ToAccoilError> {
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let (mut accepted, mut given) = (Vec::new(), Vec::new());
-        for Entry { named, key, kept } in changed {
-            let calls = kept.requests.iter().flat_map(|request| &request.fingerprints);
-            given.extend(calls.map(|call| (*call, key.clone(), named.clone())));
-            let original = Bytes::from(kept.original);
-            accepted.push(Accepted {
-                event: EventId(0),
-                original,
-                message_id: None,
-                requests: kept.requests,
-            });
-        }
-        self.accept(accepted).await?;
-        let mut overtaken = Vec::new();
-        for (call, group, named) in given {
-            overtaken.extend(outstanding.take_dead_letters(&call));
-            outstanding.expect_new(call, &group, named);
-        }
-        // Else an account that Accoil refuses would have one more dead letter with every run. Those that stay for now are
-        // removed by the next run.
-        if !overtaken.is_empty() {
-            self.outbox.purge(overtaken).await?;
-        }
-        Ok(())
-    }
-
-    /// An account that never changes must not be forgotten for that.
-    fn keep(&self, said: &[(Fingerprint, DateTime<Utc>)]) {
-        let now = Utc::now();
-        let old = said.iter().filter(|(_, at)| now - *at > STILL_SAID_AFTER).map(|(one, _)| *one);
-        let old: Vec<_> = old.collect();
-        if !old.is_empty() {
-            self.outbox.still_said(old);
-        }
-    }
-
-    async fn accept(&self, accepted: Vec<Accepted>) -> Result<(), ToAccoilError> {
-        let mut pauses = 0;
-        loop {
-            let submission = Submission {
-                source: Arc::from(SOURCE),
-                form: Form::SegmentWebhook,
-                received_at: Utc::now(),
-                deduplication_window: Duration::ZERO,
-                accepted: accepted.clone(),
-                rejects: Vec::new(),
-            };
-            match self.outbox.accept(submission).await {
-                Ok(_) => return Ok(()),
-                Err(error @ AcceptError::Failed) => return Err(error.into()),
-                Err(error) if pauses == MOST_PAUSES => return Err(error.into()),
-                Err(_) => pauses += 1,
-            }
-            let stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none();
-            if stopped {
-                return Err(ToAccoilError::Stopped);
-            }
-        }
-    }
-
-    /// Until no more than so many are outstanding.
-    async fn wait_for(
-        &self,
-        most: usize,
-        progress: &Progress,
-        outstanding: &mut Outstanding<'_>,
-    ) -> Result<(), ToAccoilError> {
-        while outstanding.len() > most {
-            let looked = self.stop.run_until_cancelled(outstanding.look()).await;
-            looked.ok_or(ToAccoilError::Stopped)??;
-            self.tell(progress, outstanding).await;
-        }
-        Ok(())
     }
 }
 
-/// The account with the calls that say something new; `None`, counted, if there is nothing to be sent.
-fn compare(
-    mut entry: Entry<Prepared>,
-    said: &HashMap<u64, u64>,
-    outstanding: &mut Outstanding<'_>,
-    summary: &mut Summary,
-) -> Option<Entry<Prepared>> {
-    let prepared = &mut entry.kept;
-    for warning in &prepared.warnings {
-        summary.warn(&entry.named, warning);
+fn change(named: &AccountName, request: &Request) -> Change {
+    Change {
+        named: named.clone(),
+        to: request.destination.to_string(),
+        method: "POST".to_owned(),
+        path: request.path.to_owned(),
+        body: serde_json::from_slice(&request.body).unwrap_or_default(),
+        before: None,
     }
-    if let Some(why) = prepared.refusals.first() {
-        summary.fail(entry.named, why);
-        return None;
-    }
-    let waits = |one: &Fingerprint| outstanding.content(one.key) == Some(one.content);
-    let is_new = |one: &Fingerprint| {
-        outstanding.content(one.key).or_else(|| said.get(&one.key).copied()) != Some(one.content)
-    };
-    let is_waiting = prepared.requests.iter().flat_map(|request| &request.fingerprints).any(waits);
-    prepared.requests.retain(|request| request.fingerprints.iter().any(is_new));
-    if !prepared.requests.is_empty() {
-        return Some(entry);
-    }
-    if is_waiting && !summary.dry_run {
-        outstanding.meet(&entry.key, entry.named);
-    } else {
-        summary.unchanged += 1;
-    }
-    None
 }

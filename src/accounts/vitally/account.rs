@@ -1,7 +1,7 @@
-//! An account as Vitally gives it: every documented attribute (`seeds/vitally-rest-api-accounts.txt`), the others kept.
+//! An account as Vitally gives it: every documented attribute, the others kept.
 //!
-//! Nearly all of them may be null (`facts/vitally.md` 5). Times are text, ISO 8601. Keys of traits are flat text, dots
-//! and all (`facts/vitally.md` 6).
+//! Nearly all of them may be null. Times are text, ISO 8601. Keys of traits are flat text, dots
+//! and all.
 
 use serde::Deserialize;
 use serde_json::{Map, Number, Value};

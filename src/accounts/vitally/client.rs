@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use backon::BackoffBuilder as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -16,17 +17,16 @@ use super::listing::{self, Listing};
 use super::pages::{Listed, Page};
 use super::write::{Changes, New};
 use crate::accounts::answer;
-use crate::accounts::budget::Budget;
-use crate::accounts::http::{Call, Caller, wait_before};
-use crate::deliver::{Answer, Endpoint, EndpointError};
+use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
+use crate::accounts::pace::Pace;
 use crate::json;
 
-/// Calls in a minute, unless the answers say otherwise (`facts/vitally.md` 3).
+/// The documented calls per minute, until an answer says otherwise.
 const LIMIT: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(60);
 const BASIC: &str = "Basic ";
-/// Tries of a create or a delete whose outcome stays unknown.
-const MOST_TRIES: u32 = 4;
+/// Retries of a create or a delete whose outcome stays unknown.
+const MAX_RETRIES: usize = 3;
 
 /// One workspace of Vitally. Shared behind an `Arc`.
 #[derive(Debug)]
@@ -38,11 +38,12 @@ pub struct Client {
 
 impl Client {
     /// `base_url` is what `/resources` follows; `secret` the Secret Token or the whole Basic Auth Header.
-    pub fn new(base_url: &str, secret: &SecretString) -> Result<Self, EndpointError> {
+    pub fn new(base_url: &str, secret: &SecretString) -> Result<Self, ClientError> {
         let mut authorization = authorization(secret.expose_secret());
-        let endpoint = Endpoint::new(base_url)?.with_authorization(&authorization)?;
+        let pace = Pace::below(LIMIT, WINDOW);
+        let caller = Caller::new(base_url, &authorization, pace, CallSettings::default())?;
         let secrets = [secret.clone(), authorization.split_off(BASIC.len()).into()];
-        Ok(Self { caller: Caller::new(endpoint, Budget::new(LIMIT, WINDOW)), secrets })
+        Ok(Self { caller, secrets })
     }
 
     /// One page of all accounts, or of an organization's.
@@ -65,13 +66,12 @@ impl Client {
         value.map(|value| value.to_string()).map_err(|_| VitallyError::Shape("it is nested too deeply"))
     }
 
-    /// The account once it is there. It is looked for first: whether Vitally would write over it is not documented
-    /// (`facts/vitally.md` 5).
+    /// The account once it is there. It is looked for first: whether Vitally would write over it is not documented.
     pub async fn create(&self, new: &New) -> Result<Listed, VitallyError> {
         if self.find(&new.external_id).await?.is_some() {
             return Err(VitallyError::Conflict);
         }
-        let (mut tries, mut may_be_there) = (1, false);
+        let (mut waits, mut may_be_there) = (waits(), false);
         loop {
             let call = call(Method::POST, "/resources/accounts".to_owned(), new, false);
             let error = match self.send(call).await {
@@ -83,13 +83,13 @@ impl Client {
             if !is_refused && !error.leaves_open() {
                 return Err(error);
             }
-            match self.find(&new.external_id).await {
-                Ok(Some(found)) if may_be_there => return Ok(found),
-                Ok(Some(_)) => return Err(VitallyError::Conflict),
-                Ok(None) if !is_refused && tries < MOST_TRIES => tokio::time::sleep(wait_before(tries)).await,
+            let wait = waits.next().filter(|_| !is_refused);
+            match (self.find(&new.external_id).await, wait) {
+                (Ok(Some(found)), _) if may_be_there => return Ok(found),
+                (Ok(Some(_)), _) => return Err(VitallyError::Conflict),
+                (Ok(None), Some(wait)) => tokio::time::sleep(wait).await,
                 _ => return Err(error),
             }
-            tries += 1;
         }
     }
 
@@ -102,20 +102,21 @@ impl Client {
     /// For good, with all that belongs to this account alone.
     pub async fn delete(&self, id: &str) -> Result<(), VitallyError> {
         let path = listing::account(id)?;
-        let mut tries = 1;
+        let (mut waits, mut is_retry) = (waits(), false);
         loop {
             let call =
                 Call { method: Method::DELETE, path: path.clone(), body: Bytes::new(), is_repeatable: false };
             match self.send(call).await {
                 Ok(_) => return Ok(()),
-                // By the try before, whose answer was lost.
-                Err(VitallyError::NotFound { .. }) if tries > 1 => return Ok(()),
-                Err(error) if error.leaves_open() && tries < MOST_TRIES => {
-                    tokio::time::sleep(wait_before(tries)).await;
-                }
+                // By the attempt before, whose answer was lost.
+                Err(VitallyError::NotFound { .. }) if is_retry => return Ok(()),
+                Err(error) if error.leaves_open() => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(error),
+                },
                 Err(error) => return Err(error),
             }
-            tries += 1;
+            is_retry = true;
         }
     }
 
@@ -157,7 +158,12 @@ impl Client {
     }
 }
 
-/// The header of either form in which Vitally shows the secret (`facts/vitally.md` 1).
+/// Before each retry of a create or a delete.
+fn waits() -> impl Iterator<Item = Duration> {
+    CallSettings::default().backoff().with_max_times(MAX_RETRIES).build()
+}
+
+/// The header of either form in which Vitally shows the secret.
 fn authorization(secret: &str) -> String {
     if secret.starts_with(BASIC) {
         return secret.to_owned();
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_secret_make_the_same_header() {
-        // The documents' own sample (`facts/vitally.md` 1).
+        // The sample of Vitally's documentation.
         assert_eq!(authorization("secret_key"), "Basic c2VjcmV0X2tleTo=");
         assert_eq!(authorization("Basic c2VjcmV0X2tleTo="), "Basic c2VjcmV0X2tleTo=");
     }

@@ -8,8 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::accounts::answer::{excerpt, short, when};
-use crate::accounts::http::HttpError;
-use crate::deliver::{self, Answer};
+use crate::accounts::http::{Answer, HttpError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum VitallyError {
@@ -115,7 +114,7 @@ impl VitallyError {
             // A page for people is somebody else's answer.
             404 if is_json_or_empty(&answer.body) => Self::NotFound { status, message },
             404 => Self::not_json(answer, hide),
-            429 => Self::RateLimited { message, retry_after: deliver::retry_after(answer) },
+            429 => Self::RateLimited { message, retry_after: answer.retry_after() },
             408 | 500.. => Self::Unavailable { status, message },
             _ => Self::Unexpected { status, message },
         }
@@ -126,7 +125,7 @@ impl VitallyError {
     }
 }
 
-/// `{"error": "…"}` or `{"message": "…"}` (`facts/vitally.md` 0), an object with a message in either; else what came.
+/// `{"error": "…"}` or `{"message": "…"}`, an object with a message in either; else what came.
 fn message(body: &[u8], hide: impl Fn(&str) -> String) -> String {
     let read: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = ["/error", "/message", "/error/message"].iter().find_map(|at| read.pointer(at)?.as_str());
@@ -157,7 +156,7 @@ mod tests {
         let about_it = [400, 404, 409, 413, 422].map(|status| (status, false));
         let trouble = [401, 403, 408, 429, 500, 503, 599].map(|status| (status, true));
         for (status, is_trouble) in about_it.into_iter().chain(trouble) {
-            let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new(), is_whole: true };
+            let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new() };
             let error = VitallyError::of_status(&answer, str::to_owned);
             assert_eq!(error.is_trouble(), is_trouble, "{error:?}");
         }

@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::VitallyError;
 
-/// The most accounts a page has (`facts/vitally.md` 4).
+/// The most accounts a page has.
 pub const MOST_A_PAGE: u8 = 100;
 /// No id is longer.
 const MOST_ID_BYTES: usize = 1024;

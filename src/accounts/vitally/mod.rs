@@ -1,4 +1,4 @@
-//! Vitally's REST API for accounts (`seeds/vitally-rest-api-accounts.txt`, `facts/vitally.md`).
+//! Vitally's REST API for accounts.
 //!
 //! [`Client`] has a function a call, [`Pages`] reads a whole list. Nothing is deleted unless a person asked for it.
 

@@ -49,7 +49,7 @@ pub struct GetArgs {
 pub async fn run(what: Accounts, config: &Config) -> anyhow::Result<ExitCode> {
     let Accounts::Get(args) = what;
     let client = run::accoil_client(config)?.ok_or(MissingSection::ACCOUNTS)?;
-    let client = client.with_most_wait(MOST_WAIT);
+    let client = client.with_max_wait(MOST_WAIT);
     let lookup = Lookup::from_parameters(args.id, args.match_type, args.match_value)?;
     let query = Query { lookup, expand: args.expand, workspace_id: args.workspace_id };
     let found = client.get(&query).await?;

@@ -18,7 +18,7 @@ use super::serve::Signals;
 use crate::accounts::sync::{Direction, Report};
 use crate::config::Config;
 use crate::outbox::OpenError;
-use crate::run::{self, StartError, SyncsAlone};
+use crate::run::{self, StandaloneSync, StartError};
 use crate::telemetry;
 use show::Show;
 
@@ -48,7 +48,7 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
     check(config, direction)?;
     telemetry::init(&config.log);
     let mut show = Show::new(direction, options.dry_run);
-    match SyncsAlone::start(config, direction, options.dry_run).await {
+    match StandaloneSync::start(config).await {
         Ok(alone) => {
             let mut signals = Signals::new()?;
             let outcome = listen_alone(&alone, &mut signals, direction, options.dry_run, &mut show).await;
@@ -59,7 +59,7 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
             outcome?;
         }
         Err(StartError::Outbox(OpenError::InUse { path })) => {
-            let Some(admin) = run::admin_of_owner(config) else {
+            let Some(admin) = run::running_relay_admin_address(config) else {
                 bail!(
                     "outbox {}: another command has it, or a relay that is starting; try again in a moment",
                     path.display()
@@ -85,7 +85,7 @@ fn check(config: &Config, direction: Direction) -> Result<(), MissingSection> {
 }
 
 async fn listen_alone(
-    alone: &SyncsAlone,
+    alone: &StandaloneSync,
     signals: &mut Signals,
     direction: Direction,
     dry_run: bool,
@@ -97,13 +97,13 @@ async fn listen_alone(
     tokio::select! {
         heard = &mut listening => return heard,
         () = signals.next() => alone.stop_signal().cancel(),
-        () = alone.broken() => bail!("a part of it failed, as the log says; what waits is kept, and the next run goes on"),
+        () = alone.broken() => bail!("a part of it failed, as the log says; the next run goes on"),
     }
     // It ends in order and says how far it came; a second signal ends it at once.
     tokio::select! {
         heard = listening => heard,
         () = signals.next() => bail!("ended at once"),
-        () = tokio::time::sleep(STOP) => bail!("it did not end in time; what waits is kept, and the next run goes on"),
+        () = tokio::time::sleep(STOP) => bail!("it did not end in time; the next run goes on"),
     }
 }
 

@@ -3,25 +3,20 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HOST};
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use bytes::{Buf as _, BytesMut};
+use reqwest::Response;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::net::TcpStream;
 
 use super::show::Show;
 use crate::accounts::sync::{Direction, Report};
+use crate::http_client;
 use crate::plain::plain;
 
 /// A line of reports is no longer: the summary names every account that was skipped or failed.
-const MOST_LINE: usize = 64 << 20;
-const MOST_ERROR: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 20;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Characters of an error.
-const MOST_SHOWN: usize = 500;
+const MAX_SHOWN: usize = 500;
 
 const BROKE_OFF: &str =
     "the connection to it broke off; if it still runs, so does the sync: GET /api/sync tells how it ends";
@@ -33,43 +28,30 @@ pub(super) async fn run(
     dry_run: bool,
     show: &mut Show,
 ) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(admin).await.context("cannot be reached")?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let path = format!("/api/sync/{}?dry_run={dry_run}", direction.name());
-    let mut request = Request::builder().method(Method::POST).uri(path).header(HOST, admin.to_string());
+    // The relay is on this machine.
+    let client = http_client::builder()?.no_proxy().build()?;
+    let url = format!("http://{admin}/api/sync/{}?dry_run={dry_run}", direction.name());
+    let mut request = client.post(url);
     if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+        request = request.bearer_auth(token.expose_secret());
     }
-    let request = request.body(Empty::<Bytes>::new())?;
-    let listening = async {
-        let response = sender.send_request(request).await?;
-        listen(response, show).await
-    };
-    // The connection moves the bytes; how it ends is no matter once everything has been heard.
-    tokio::pin!(connection, listening);
-    tokio::select! {
-        heard = &mut listening => heard,
-        _ = &mut connection => listening.await,
-    }
+    let response = request.send().await.map_err(|error| anyhow::anyhow!(http_client::root_cause(&error)));
+    listen(response.context("cannot be reached")?, show).await
 }
 
-async fn listen(response: Response<Incoming>, show: &mut Show) -> anyhow::Result<()> {
+async fn listen(mut response: Response, show: &mut Show) -> anyhow::Result<()> {
     let status = response.status();
-    let mut body = response.into_body();
     if !status.is_success() {
-        let text =
-            Limited::new(body, MOST_ERROR).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        let said: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let why = said["error"].as_str().map(|why| plain(why, MOST_SHOWN));
+        let text = http_client::read_body(response, MAX_ERROR_BYTES).await?;
+        let body: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let why = body["error"].as_str().map(|why| plain(why, MAX_SHOWN));
         bail!("{}", why.unwrap_or_else(|| format!("it answered {status}")));
     }
     let mut waiting = BytesMut::new();
-    // So much of it has no end of a line: looked through once, however many pieces a line comes in.
+    // The bytes at its beginning that are known to hold no end of a line.
     let mut searched = 0;
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.context(BROKE_OFF)?.into_data() {
-            waiting.extend_from_slice(&data);
-        }
+    while let Some(piece) = response.chunk().await.context(BROKE_OFF)? {
+        waiting.extend_from_slice(&piece);
         while let Some(end) = waiting.iter().skip(searched).position(|byte| *byte == b'\n') {
             let line = waiting.split_to(searched + end);
             waiting.advance(1);
@@ -78,7 +60,7 @@ async fn listen(response: Response<Incoming>, show: &mut Show) -> anyhow::Result
             show.report(&report)?;
         }
         searched = waiting.len();
-        if waiting.len() > MOST_LINE {
+        if waiting.len() > MAX_LINE_BYTES {
             bail!("it sends a line that is longer than any report");
         }
     }

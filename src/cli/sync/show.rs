@@ -54,7 +54,7 @@ impl Show {
         Ok(())
     }
 
-    /// The summary for people; 1 unless every account was seen to.
+    /// The summary for people; 1 unless every account was handled.
     pub(super) fn conclude(self) -> anyhow::Result<ExitCode> {
         let Some(summary) = self.summary else {
             bail!("the sync ended without a summary; see the relay's log");
@@ -122,7 +122,7 @@ fn json(report: &Report) -> String {
 fn lines(summary: &Summary) -> Vec<String> {
     let would = if summary.dry_run { "to be written" } else { "written" };
     let mut lines = vec![format!(
-        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} waiting in the outbox, {} unknown to Accoil, {} skipped, {} failed",
+        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} left to the next run, {} unknown to Accoil, {} skipped, {} failed",
         summary.direction.name(),
         summary.accounts,
         summary.written,

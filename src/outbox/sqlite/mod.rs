@@ -118,7 +118,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 
 /// Ownership of an outbox, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     file: File,
     /// Calls may have been made whose answers were not recorded, by this owner or by one that was killed. Whoever has
     /// seen to that takes it away; else the file keeps saying so.
@@ -137,7 +137,7 @@ impl Drop for Lock {
 }
 
 /// Takes the lock file beside the database. (A lock on the database itself would be SQLite's own to break.)
-pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
+pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     let failed = |source| OpenError::File { path: path.to_owned(), source };
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let mut file = options.map_err(failed)?;

@@ -125,7 +125,7 @@ async fn expand_brings_what_it_names() {
     }
 }
 
-/// The bodies of the seed, and a 429; each with what to do.
+/// The documented bodies, and a 429; each with what to do.
 #[tokio::test]
 async fn every_documented_error_is_typed_and_says_what_to_do() {
     let sandbox = served().await;
@@ -227,7 +227,7 @@ async fn a_large_account_is_read_and_one_too_large_is_not() {
     assert!(matches!(error, GetError::Http(HttpError::TooLarge)), "{error:?}");
     assert!(!error.is_trouble(), "it is this account");
     let nobody = client("http://127.0.0.1:1").get(&query).await.unwrap_err();
-    assert!(matches!(nobody, GetError::Http(HttpError::Call(_))) && nobody.is_trouble(), "{nobody:?}");
+    assert!(matches!(nobody, GetError::Http(HttpError::Connect(_))) && nobody.is_trouble(), "{nobody:?}");
 }
 
 /// As the id and as the value of a match, and a trait's name as well.

@@ -23,7 +23,7 @@ async fn served() -> Served {
 
 /// One that does not try again: what is told is what was answered.
 fn client(url: &str) -> Client {
-    Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_most_wait(Duration::ZERO)
+    Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_max_wait(Duration::ZERO)
 }
 
 fn by_id(id: &str) -> Query {

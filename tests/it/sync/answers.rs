@@ -1,7 +1,6 @@
 //! What either system may answer instead of what it should: the run ends or the account fails, both say why, and
 //! nothing wrong is written. A rerun does what was left.
 
-use accoil_relay::outbox::{Archive, Filter};
 use accoil_relay::sandbox::{Fault, Options};
 use serde_json::json;
 
@@ -21,11 +20,6 @@ impl Place {
     /// The path of a write to this account.
     fn path(&self, external: &str) -> String {
         format!("{LIST}/{}", self.vitally(external)["id"].as_str().unwrap())
-    }
-
-    fn dead_letters(&self) -> usize {
-        let archive = Archive::open(&self.folder().join("relay.db")).unwrap();
-        archive.dead_letters(&Filter::default(), 0, 100).unwrap().len()
     }
 
     fn is_untouched(&self) -> bool {
@@ -176,54 +170,70 @@ async fn twenty_failures_in_a_row_end_the_run_and_the_next_goes_on() {
     assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], 110);
 }
 
-/// Accoil refuses the ingestion key: the calls wait in the outbox and go out once it is right, each once. What was
-/// refused itself is tried again a minute later.
+/// Accoil refuses the ingestion key, or it is not Accoil: the run ends at the first answer, and the next one does the
+/// rest.
 #[tokio::test]
-async fn a_refused_ingestion_key_keeps_the_calls() {
+async fn an_answer_about_the_destination_ends_the_run() {
     let one_at_a_time = BOTH.replace("mrr_unit", "concurrency = 1\nmrr_unit");
     let place = Place::new(Options::default(), &one_at_a_time).await;
-    place.fault(answer("/v2/group", 401, r#"{"message":"no"}"#, 1));
-    let run = place.sync(&[TO_ACCOIL]).await;
-    let ended = run.summary()["ended"].as_str().unwrap_or_default();
-    assert!(run.code == Some(1) && ended.contains("key of destination accoil"), "{run:#?}");
-    assert_eq!((&run.summary()["written"], &run.summary()["waiting"]), (&json!(0), &json!(11)), "{run:#?}");
-    assert_eq!(place.sandbox().total(), 0);
-    let mut rest = place.start(TO_ACCOIL);
-    super::until("the calls that wait", || place.sandbox().total() == 10).await;
-    rest.kill().unwrap();
-    rest.wait().unwrap();
+    let group = |status| answer("/v2/group", status, r#"{"message":"no"}"#, 1);
+    let asks_for_an_hour = Fault { retry_after: Some("3600".to_owned()), ..group(429) };
+    for (fault, reason) in [
+        (group(401), "key of destination accoil"),
+        (group(403), "correct its api_key"),
+        (group(404), "base_url"),
+        (group(302), "base_url"),
+        (asks_for_an_hour, "try again in 3600 s"),
+    ] {
+        place.fault(fault.clone());
+        let run = place.sync(&[TO_ACCOIL]).await;
+        let ended = run.summary()["ended"].as_str().unwrap_or_default();
+        assert!(run.code == Some(1) && ended.contains(reason), "{fault:?}: {run:#?}");
+        assert!(run.stderr.contains("11 left to the next run") && run.stderr.contains(reason), "{run:#?}");
+        assert_eq!((&run.summary()["written"], &run.summary()["waiting"]), (&json!(0), &json!(11)));
+        assert!(place.sandbox().faults().list().is_empty(), "one call was made: {fault:?}");
+        assert_eq!(place.sandbox().total(), 0);
+    }
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
     assert!(place.groups().values().all(|calls| calls.len() == 1), "{:?}", place.groups());
 }
 
-/// A call that Accoil refuses for good has failed, with its reason; the next run makes it again.
+/// A call that Accoil refuses for good is a failure of its account, with its reason. The next run makes it again.
 #[tokio::test]
-async fn a_dead_letter_is_a_failure() {
+async fn a_refused_group_call_fails_its_account_alone() {
     let place = Place::usual().await;
-    place.fault(answer("/v2/group", 422, r#"{"message":"bad group"}"#, 2));
-    let run = place.sync(&[TO_ACCOIL]).await;
-    assert_eq!((run.code, counts(run.summary())), (Some(1), [9, 0, 0, 0, 1, 2]), "{run:#?}");
-    assert!(reasons(run.summary(), "failed").iter().all(|(_, why)| why.contains("422")), "{run:#?}");
-    // Refused again it is still one dead letter an account, and taken at last it is none.
-    place.fault(answer("/v2/group", 422, r#"{"message":"bad group"}"#, 2));
-    let again = place.sync(&[TO_ACCOIL]).await;
-    assert_eq!((again.code, counts(again.summary())), (Some(1), [0, 9, 0, 0, 1, 2]), "{again:#?}");
-    assert_eq!(place.dead_letters(), 2);
+    for written in [[9, 0], [0, 9]] {
+        place.fault(answer("/v2/group", 422, r#"{"message":"bad group"}"#, 2));
+        let run = place.sync(&[TO_ACCOIL]).await;
+        let [written, unchanged] = written;
+        assert_eq!(
+            (run.code, counts(run.summary())),
+            (Some(1), [written, unchanged, 0, 0, 1, 2]),
+            "{run:#?}"
+        );
+        let failed = reasons(run.summary(), "failed");
+        assert!(failed.iter().all(|(_, why)| why.contains("422") && why.contains("bad group")), "{run:#?}");
+    }
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [2, 9, 0, 0, 1, 0]);
-    assert_eq!((place.groups().len(), place.dead_letters()), (11, 0));
+    assert!(place.groups().len() == 11 && place.groups().values().all(|calls| calls.len() == 1));
 }
 
-/// Calls that wait for a destination that is no longer there are not waited for.
+/// What was written is recorded per destination: a new one gets every account, the other one nothing.
 #[tokio::test]
-async fn a_destination_that_is_gone_holds_up_no_run() {
+async fn a_new_destination_gets_every_account() {
     let place = Place::usual().await;
-    place.fault(answer("/v2/group", 401, "", 1_000));
-    assert_eq!(place.sync(&[TO_ACCOIL]).await.code, Some(1));
-    place.sandbox().faults().clear();
-    place.configure(&BOTH.replace("\"accoil\"", "\"renamed\""));
-    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+    place.synced(&[TO_ACCOIL]).await;
+    let other = "[[destinations]]\nname = \"other\"\napi_key = \"other-key\"\nbase_url = \"${SANDBOX}\"\n";
+    place.configure(&format!("{BOTH}{other}"));
+    place.fault(answer("/v2/group", 422, "", 1));
+    assert_eq!(counts(place.sync(&[TO_ACCOIL]).await.summary()), [10, 0, 0, 0, 1, 1]);
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [1, 10, 0, 0, 1, 0]);
+    let keys = place.sandbox().received().into_iter().filter_map(|call| call.api_key);
+    assert_eq!(keys.filter(|key| key == "other-key").count(), 11);
+    assert_eq!(place.sandbox().total(), 22);
 }
 
-/// A destination that the sync does not write to may be in trouble: that is none of its business.
+/// The syncs leave the outbox alone: neither what waits there nor a destination in trouble is their business.
 #[tokio::test]
 async fn another_destinations_refused_key_ends_no_run() {
     let place = Place::usual().await;
@@ -235,8 +245,35 @@ async fn another_destinations_refused_key_ends_no_run() {
     let event = json!({"type": "track", "userId": "u1", "event": "E", "messageId": "1"}).to_string();
     assert_eq!(relay.post("/segment", &[], event).await.status, 200);
     super::until("the refusal", || relay.log().contains("refuses the key")).await;
-    // Not all is delivered when the run first looks.
-    let path = Some("/v2/group".to_owned());
-    place.fault(Fault { path, delay_ms: Some(500), times: 11, ..Fault::default() });
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
+    // Nor do they deliver it when they run alone.
+    drop(relay);
+    place.sandbox().faults().clear();
+    assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [0, 11, 0, 0, 1, 0]);
+    assert!(place.sandbox().received().iter().all(|call| call.path == "/v2/group"));
+}
+
+/// After a kill the relay asks nobody before it accepts: Accoil's read API may be slow, senders do not wait for it.
+#[tokio::test]
+async fn after_a_kill_senders_wait_for_nothing() {
+    let place = Place::usual().await;
+    let source = "[[sources]]\nname = \"web\"\nkind = \"segment\"\n";
+    let toml = format!("{BOTH}{source}");
+    place.fault(answer("/v2/group", 503, "", 1_000));
+    let relay = Process::start(place.folder(), &toml, &place.served.url).await;
+    let mut command = place.start(TO_ACCOIL);
+    super::until("calls in flight", || {
+        place.sandbox().faults().list().iter().any(|fault| fault.times < 1_000)
+    })
+    .await;
+    relay.kill();
+    let _ = (command.kill(), command.wait());
+    let path = Some(LOOK_UP.to_owned());
+    place.fault(Fault { path, delay_ms: Some(60_000), times: 1_000, ..Fault::default() });
+    let relay = Process::start(place.folder(), &toml, &place.served.url).await;
+    let event = json!({"type": "track", "userId": "u1", "event": "E", "messageId": "1"}).to_string();
+    assert_eq!(relay.post("/segment", &[], event).await.status, 200);
+    super::until("its delivery", || place.sandbox().received().iter().any(|call| call.path == "/v2/track"))
+        .await;
+    assert!(place.sandbox().faults().list().iter().any(|fault| fault.times == 1_000), "nobody was asked");
 }

@@ -1,9 +1,11 @@
 //! `every`: `serve` runs a sync again and again, one at a time, and after a restart not before its time.
 
 use accoil_relay::sandbox::{Fault, Options};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, until};
+use crate::http::send;
 use crate::relay::Process;
 
 fn scheduled(every: &str) -> String {
@@ -84,4 +86,39 @@ async fn a_restart_begins_no_run_before_its_time() {
     // With a shorter time it is due.
     let relay = place.serve(&scheduled("1s")).await;
     until("the next runs", || runs(&relay).len() >= 2).await;
+}
+
+/// Why a scheduled run failed is in the log and in the API, also after a restart.
+#[tokio::test]
+async fn the_reason_for_a_failed_run_is_logged_and_kept() {
+    let place = Place::usual().await;
+    let body = Some(r#"{"error":"Unknown key."}"#.to_owned());
+    let path = Some("/resources/accounts".to_owned());
+    place.fault(Fault { path, status: Some(401), body, times: 100, ..Fault::default() });
+    let relay = place.serve(&scheduled("1h")).await;
+    until("the first runs", || runs(&relay).len() == 2).await;
+    let log = relay.log();
+    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    for entry in entries.filter(|entry| entry["sync.direction"].is_string()) {
+        assert_eq!((&entry["level"], &entry["sync.ended_early"]), (&json!("ERROR"), &json!(true)), "{entry}");
+        let reason = entry["error.message"].as_str().unwrap_or_default();
+        assert!(reason.contains("Unknown key.") && reason.contains("vitally.secret"), "{entry}");
+    }
+    let kept = last(&relay).await;
+    assert_eq!(kept.as_array().unwrap().len(), 2, "{kept:#}");
+    assert!(kept[0]["ended"].as_str().unwrap().contains("vitally.secret"), "{kept:#}");
+    relay.terminate();
+    relay.ended().await;
+    let relay = place.serve(BOTH).await;
+    assert_eq!(last(&relay).await, kept);
+    let metrics = send(Method::GET, &relay.admin_url("/metrics"), &[], "").await.text().to_owned();
+    for direction in [TO_ACCOIL, TO_VITALLY] {
+        let line = format!("accoil_relay_sync_success{{direction=\"{direction}\"}} 0\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+/// The last runs, by `GET /api/sync`.
+async fn last(relay: &Process) -> Value {
+    send(Method::GET, &relay.admin_url("/api/sync"), &[], "").await.json()["last"].clone()
 }

@@ -1,7 +1,7 @@
 //! What an Accoil account says as Vitally traits, and which of them differ from those that are there: pure.
 //!
-//! Names are the seed's own behind the prefix (`seeds/accoil-get-accounts.txt`). Null clears a trait only when its value
-//! was ours; what Accoil does not mention is left alone.
+//! Names are Accoil's own behind the prefix. Null clears a trait only if its value is one that the relay wrote; what
+//! Accoil does not mention is left alone.
 
 use serde_json::{Map, Value};
 
@@ -119,26 +119,35 @@ pub(super) struct Difference {
     pub(super) changed: Map<String, Value>,
     /// What is there now, of those.
     pub(super) before: Map<String, Value>,
+    /// What is there as it should be, but is not recorded as written.
+    pub(super) found: Map<String, Value>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Compares with the traits that the Vitally account has. `is_ours` tells whether a trait's present value is one that
-/// we wrote.
+/// Compares with the traits that the Vitally account has. `written` are the values that the relay wrote last.
 pub(super) fn difference(
     current: &Map<String, Value>,
     wanted: Wanted,
-    is_ours: impl Fn(&str, &Value) -> bool,
+    written: &Map<String, Value>,
 ) -> Difference {
     let mut difference = Difference { warnings: wanted.warnings, ..Difference::default() };
     for (name, value) in wanted.traits {
         let there = current.get(&name).filter(|value| !value.is_null());
+        let is_own = |there| written.get(&name).is_some_and(|own| is_same(own, there));
         match (there, value.is_null()) {
             (None, true) => continue,
-            (Some(there), true) if !is_ours(&name, there) => {
-                difference.warnings.push(format!("{name} was not cleared: its value is not ours"));
+            (Some(there), true) if !is_own(there) => {
+                difference
+                    .warnings
+                    .push(format!("{name} was not cleared: the relay did not write its value"));
                 continue;
             }
-            (Some(there), false) if is_same(there, &value) => continue,
+            (Some(there), false) if is_same(there, &value) => {
+                if !is_own(there) {
+                    difference.found.insert(name, value);
+                }
+                continue;
+            }
             _ => {}
         }
         difference.before.extend(there.map(|there| (name.clone(), there.clone())));
@@ -148,7 +157,7 @@ pub(super) fn difference(
 }
 
 /// Vitally may hold a number as text, and a date with a time.
-pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+fn is_same(one: &Value, other: &Value) -> bool {
     let number = |value: &Value| lenient::to_number(value).and_then(|number| number.as_f64());
     let time = |value: &Value| value.as_str().and_then(time_of);
     one == other

@@ -1,0 +1,274 @@
+//! Accounts that were read a short while ago: while Accoil itself would answer alike, it is not asked again.
+//!
+//! In memory and bounded. Callers that ask for the same account at once share one call and its outcome.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::future::Cache as Moka;
+use moka::policy::EvictionPolicy;
+
+use super::client::{Client, Found};
+use super::error::GetError;
+use super::query::{Expand, Query};
+
+/// How often Accoil refreshes each block (its documentation's "Cache Durations").
+const INSIGHTS: Duration = Duration::from_secs(30 * 60);
+const TRAITS: Duration = Duration::from_secs(15 * 60);
+const SEGMENTS: Duration = Duration::from_secs(10 * 60);
+/// Nothing is documented for the scores themselves: the shortest of the others.
+const SCORES: Duration = SEGMENTS;
+/// How long it is remembered that there is no such account.
+const NOT_FOUND: Duration = Duration::from_secs(30);
+
+/// Of all that is held. An account counts as twice its JSON, which is held as text and as a typed account.
+const MAX_BYTES: usize = 64 << 20;
+/// The least that one entry counts for: it bounds their number too.
+const MIN_ENTRY_BYTES: usize = 64 << 10;
+
+/// A cache before a client. Shared behind an `Arc`.
+#[derive(Debug)]
+pub struct Cache {
+    client: Arc<Client>,
+    reads: Moka<Query, Read>,
+}
+
+/// An account and how old it is.
+#[derive(Debug, Clone)]
+pub struct Cached {
+    pub found: Arc<Found>,
+    /// Since Accoil's answer.
+    pub age: Duration,
+    /// From now on. After that Accoil is asked again.
+    pub fresh_for: Duration,
+}
+
+/// An outcome that is worth remembering: an account, or that there is none.
+#[derive(Debug, Clone)]
+struct Read {
+    at: Instant,
+    outcome: Result<Arc<Found>, Arc<GetError>>,
+    lifetime: Duration,
+}
+
+/// Each read has a lifetime of its own.
+struct Lifetimes;
+
+impl moka::Expiry<Query, Read> for Lifetimes {
+    fn expire_after_create(&self, _: &Query, read: &Read, _: Instant) -> Option<Duration> {
+        Some(read.lifetime)
+    }
+}
+
+impl Cache {
+    pub fn new(client: Arc<Client>) -> Self {
+        let reads = Moka::builder()
+            .max_capacity(MAX_BYTES as u64)
+            .weigher(|_, read: &Read| u32::try_from(read.bytes()).unwrap_or(u32::MAX))
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(Lifetimes)
+            .build();
+        Self { client, reads }
+    }
+
+    /// As [`Client::get`]. Callers that share a call share its error.
+    pub async fn get(&self, query: &Query) -> Result<Cached, Arc<GetError>> {
+        let workspace_id = query.workspace_id.as_deref().unwrap_or(self.client.workspace_id());
+        let key = Query { workspace_id: Some(workspace_id.to_owned()), ..query.clone() };
+        self.get_or_read(key, self.client.get(query)).await
+    }
+
+    async fn get_or_read(
+        &self,
+        key: Query,
+        call: impl Future<Output = Result<Found, GetError>>,
+    ) -> Result<Cached, Arc<GetError>> {
+        let expand = key.expand;
+        let read = self.reads.try_get_with(key, async { Read::new(call.await, expand) }).await?;
+        let (found, age) = (read.outcome?, read.at.elapsed());
+        Ok(Cached { found, age, fresh_for: read.lifetime.saturating_sub(age) })
+    }
+}
+
+impl Read {
+    /// Fails with what is not remembered.
+    fn new(outcome: Result<Found, GetError>, expand: Expand) -> Result<Self, GetError> {
+        let (outcome, lifetime) = match outcome {
+            Ok(found) => (Ok(Arc::new(found)), refresh_period(expand)),
+            Err(error) if error.is_not_found() => (Err(Arc::new(error)), NOT_FOUND),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { at: Instant::now(), outcome, lifetime })
+    }
+
+    fn bytes(&self) -> usize {
+        self.outcome.as_ref().map_or(0, |found| found.body.len() * 2).max(MIN_ENTRY_BYTES)
+    }
+}
+
+/// The shortest refresh period among the requested blocks.
+fn refresh_period(expand: Expand) -> Duration {
+    [(expand.insights, INSIGHTS), (expand.traits, TRAITS), (expand.segments, SEGMENTS)]
+        .into_iter()
+        .filter_map(|(is_asked, period)| is_asked.then_some(period))
+        .min()
+        .unwrap_or(SCORES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use moka::Expiry as _;
+    use secrecy::SecretString;
+    use serde_json::Value;
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
+
+    use super::super::account::Account;
+    use super::super::error::Refusal;
+    use super::super::query::Lookup;
+    use super::*;
+
+    /// A cache whose reads the test counts and lets end.
+    struct Counted {
+        cache: Cache,
+        reads: AtomicUsize,
+        permits: Semaphore,
+    }
+
+    impl Counted {
+        fn new(permits: usize) -> Arc<Self> {
+            let client = Client::new("http://127.0.0.1:1", &SecretString::from("accoil_t"), "123").unwrap();
+            let permits = Semaphore::new(permits);
+            Arc::new(Self { cache: Cache::new(Arc::new(client)), reads: AtomicUsize::new(0), permits })
+        }
+
+        async fn get(&self, query: Query, outcome: Result<usize, GetError>) -> Result<Cached, Arc<GetError>> {
+            let call = async {
+                self.reads.fetch_add(1, Ordering::Relaxed);
+                self.permits.acquire().await.unwrap().forget();
+                outcome.map(|bytes| Found { account: Account::default(), body: "x".repeat(bytes) })
+            };
+            self.cache.get_or_read(query, call).await
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::Relaxed)
+        }
+    }
+
+    fn query(id: &str, expand: &str) -> Query {
+        let lookup = Some(Lookup::Id(id.to_owned()));
+        Query { lookup, expand: expand.parse().unwrap(), workspace_id: None }
+    }
+
+    fn not_found() -> GetError {
+        GetError::NotFound(Refusal::default())
+    }
+
+    fn failed() -> GetError {
+        GetError::from_object(500, &Value::Null, None)
+    }
+
+    /// The documented refresh periods: traits 15 minutes, segments 10, insights 30; of several the shortest.
+    #[tokio::test]
+    async fn an_account_is_fresh_as_long_as_what_it_holds() {
+        for (expand, minutes) in [
+            ("", 10),
+            ("traits", 15),
+            ("segments", 10),
+            ("insights", 30),
+            ("insights,traits", 15),
+            ("insights,traits,segments", 10),
+        ] {
+            let found = Found { account: Account::default(), body: String::new() };
+            let read = Read::new(Ok(found), expand.parse().unwrap()).unwrap();
+            assert_eq!(read.lifetime.as_secs(), minutes * 60, "{expand}");
+            let lifetime = Lifetimes.expire_after_create(&query("1", expand), &read, Instant::now());
+            assert_eq!(lifetime, Some(read.lifetime), "{expand}");
+            let counted = Counted::new(1);
+            for _ in 0..2 {
+                let cached = counted.get(query("1", expand), Ok(2)).await.unwrap();
+                assert_eq!(cached.age + cached.fresh_for, read.lifetime, "{expand}");
+            }
+            assert_eq!(counted.reads(), 1, "{expand}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_account_is_remembered_briefly_and_no_other_failure() {
+        let counted = Counted::new(10);
+        for _ in 0..2 {
+            counted.get(query("1", ""), Err(not_found())).await.unwrap_err();
+        }
+        assert_eq!(counted.reads(), 1);
+        assert_eq!(Read::new(Err(not_found()), Expand::default()).unwrap().lifetime.as_secs(), 30);
+        for _ in 0..2 {
+            counted.get(query("2", ""), Err(failed())).await.unwrap_err();
+        }
+        assert_eq!(counted.reads(), 3);
+    }
+
+    #[tokio::test]
+    async fn workspace_lookup_and_expansion_are_kept_apart() {
+        let counted = Counted::new(10);
+        let by = |kind: &str| Lookup::Match { kind: kind.to_owned(), value: "1".to_owned() };
+        let one = query("1", "");
+        for query in [
+            one.clone(),
+            query("2", ""),
+            query("1", "traits"),
+            Query { lookup: Some(by("name")), ..one.clone() },
+            Query { lookup: Some(by("domain")), ..one.clone() },
+            Query { workspace_id: Some("7".to_owned()), ..one },
+        ] {
+            counted.get(query.clone(), Ok(2)).await.unwrap();
+            counted.get(query, Ok(2)).await.unwrap();
+        }
+        assert_eq!(counted.reads(), 6);
+    }
+
+    /// Of fifty that ask at once the first makes the call. When it goes away, the next one makes it.
+    #[tokio::test]
+    async fn one_call_is_made_for_all_who_wait() {
+        for is_found in [true, false] {
+            let counted = Counted::new(0);
+            let mut tasks = JoinSet::new();
+            let mut begin = || {
+                let counted = Arc::clone(&counted);
+                let outcome = if is_found { Ok(2) } else { Err(failed()) };
+                tasks.spawn(async move { counted.get(query("1", ""), outcome).await.is_ok() })
+            };
+            let first = begin();
+            tokio::task::yield_now().await;
+            assert_eq!(counted.reads(), 1);
+            (1..50).for_each(|_| drop(begin()));
+            tokio::task::yield_now().await;
+            assert_eq!(counted.reads(), 1);
+            first.abort();
+            assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
+            counted.permits.add_permits(1);
+            let all = tasks.join_all().await;
+            assert_eq!((all.len(), counted.reads()), (49, 2));
+            assert!(all.into_iter().all(|one| one == is_found));
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_bounded_in_number_and_in_bytes() {
+        for (bytes, most) in [(2, MAX_BYTES / MIN_ENTRY_BYTES), (MAX_BYTES / 8, 4)] {
+            let counted = Counted::new(Semaphore::MAX_PERMITS);
+            for id in 0..most * 2 {
+                counted.get(query(&id.to_string(), ""), Ok(bytes)).await.unwrap();
+            }
+            counted.cache.reads.run_pending_tasks().await;
+            assert_eq!(counted.cache.reads.entry_count(), most as u64);
+            let reads = counted.reads();
+            counted.get(query(&(most * 2 - 1).to_string(), ""), Ok(bytes)).await.unwrap();
+            assert_eq!(counted.reads(), reads, "the newest is there");
+            counted.get(query("0", ""), Ok(bytes)).await.unwrap();
+            assert_eq!(counted.reads(), reads + 1, "the oldest is out");
+        }
+    }
+}
