@@ -88,21 +88,6 @@ impl Chunk {
         }
     }
 
-    /// The unsettled requests that came of a source, in order, as far as they can be read.
-    pub(super) fn jobs_of_source(&self, source: &str) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        if !self.is_sound {
-            return jobs;
-        }
-        let _ = self.read(|place, event, mut request| {
-            if *event.source == *source.as_bytes() {
-                jobs.push(read_job(&mut request, place, event)?);
-            }
-            Some(())
-        });
-        jobs
-    }
-
     /// Counts the unsettled requests of every destination, as far as they can be read.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
         let _ = self.read(|_, _, mut request| {

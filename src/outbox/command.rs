@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Settlement, Submission};
-use crate::accoil::Fingerprint;
 
 /// Where somebody waits for the commit.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
@@ -24,7 +23,6 @@ pub(super) enum Command {
         room: OwnedSemaphorePermit,
     },
     Settle(Vec<Settlement>),
-    StillSaid(Vec<Fingerprint>),
     /// Through the writer, so that what was settled before is seen.
     Parked {
         destination: String,
@@ -94,8 +92,7 @@ impl Command {
                 let _ = reply.send(Err(why));
             }
             Self::Settle(_) | Self::Parked { .. } => return Some(self),
-            // Said again by the next sync.
-            Self::StillSaid(_) | Self::Close => {}
+            Self::Close => {}
         }
         None
     }

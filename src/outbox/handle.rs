@@ -1,20 +1,19 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::chunk::{Chunk, Job};
+use super::chunk::Chunk;
 use super::command::Command;
 use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Shown, Writer};
-use super::{AcceptError, NoRoom, Options, Place, Receipt, Settlement, Submission, Usage};
+use super::{AcceptError, NoRoom, Options, Receipt, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 use crate::telemetry::Timings;
@@ -46,7 +45,6 @@ pub struct Outbox {
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
-    is_in_doubt: Arc<AtomicBool>,
 }
 
 impl Outbox {
@@ -56,7 +54,6 @@ impl Outbox {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let store = Store::open(path)?;
-        let is_in_doubt = Arc::clone(&store.lock.is_in_doubt);
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
@@ -79,20 +76,7 @@ impl Outbox {
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             thread: Arc::new(Mutex::new(Some(thread))),
-            is_in_doubt,
         })
-    }
-
-    /// Whether some of the calls that wait may have been carried out: their answers were not recorded when a process
-    /// that had this outbox ended.
-    pub fn is_in_doubt(&self) -> bool {
-        self.is_in_doubt.load(Ordering::Relaxed)
-    }
-
-    /// Says so of this process's own calls, or, when they have been looked at, no longer of those before it. What is
-    /// still in doubt when the outbox is closed is so for its next owner.
-    pub fn set_in_doubt(&self, is_in_doubt: bool) {
-        self.is_in_doubt.store(is_in_doubt, Ordering::Relaxed);
     }
 
     /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
@@ -195,27 +179,6 @@ impl Outbox {
         Ok(others)
     }
 
-    /// Requests of a source that wait, in order, for any destination. Reads all that waits, a chunk at a time.
-    pub async fn waiting_of(&self, source: &str) -> Result<Vec<Job>, ReadError> {
-        let mut waiting = Vec::new();
-        let mut cursor = 0;
-        while let Some(chunk) = self.read(move |reader| sqlite::after(reader, cursor)).await? {
-            cursor = chunk.id;
-            waiting.extend(chunk.jobs_of_source(source).into_iter().map(|mut job| {
-                job.detach();
-                job
-            }));
-        }
-        // After the chunks, from which it may come meanwhile: then it is here twice, never not at all.
-        let name = source.to_owned();
-        let parked = self.read(move |reader| sqlite::parked_of_source(reader, &name)).await?;
-        waiting.extend(parked.into_iter().map(|parked| parked.job));
-        // The parked one of two is where it now is.
-        waiting.sort_by_key(|job| (job.place.order(), matches!(job.place, Place::Chunk { .. })));
-        waiting.dedup_by_key(|job| job.place.order());
-        Ok(waiting)
-    }
-
     /// Reports what became of requests; durable with the next commit.
     pub fn settle(&self, settlements: Vec<Settlement>) {
         // A closed writer means that the calls are made once more after the next start.
@@ -275,27 +238,6 @@ impl Outbox {
     /// What derived calls said last, and when that was stored, the oldest first.
     pub async fn said(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
         self.read(move |reader| sqlite::said(reader, most)).await
-    }
-
-    /// What was last delivered for these keys, and when that was stored; nothing for those never delivered.
-    pub async fn said_of(&self, keys: Vec<u64>) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
-        self.read(move |reader| sqlite::said_of(reader, &keys)).await
-    }
-
-    /// Keeps what was delivered long ago from being forgotten for its age: it is still so.
-    pub fn still_said(&self, said: Vec<Fingerprint>) {
-        let _ = self.commands.send(Command::StillSaid(said));
-    }
-
-    /// The dead letters of a source, by id, and what each says.
-    pub async fn dead_of(&self, source: &str) -> Result<Vec<(i64, Fingerprint)>, ReadError> {
-        let source = source.to_owned();
-        self.read(move |reader| sqlite::dead_said(reader, &source)).await
-    }
-
-    /// The dead letters after this id, the oldest first.
-    pub async fn dead_letters_after(&self, id: i64, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
-        self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), From::After(id), most)).await
     }
 
     /// The newest dead letters first.

@@ -1,7 +1,6 @@
 //! Where the owner of an outbox can be asked: written into its lock file, read by commands that find it locked.
 //!
-//! Whoever takes the lock writes over what the last owner said, and empties the file when it gives the lock up in order:
-//! what is left in it was left by a killed owner.
+//! A new owner writes over what the last one left, and empties the file when it gives the lock up.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -102,10 +102,6 @@ impl Writer {
                 }
                 Outcome::Done
             }
-            Command::StillSaid(said) => {
-                sqlite::still_said(&self.store.connection, said, now.running)?;
-                Outcome::Done
-            }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),
             Command::Replay { dead_letters, .. } => Outcome::Changed(self.replay(dead_letters, group)?),
             Command::Purge { ids, .. } => {

@@ -147,19 +147,6 @@ pub(in super::super) fn dead_letters(
     page(connection, Kind::DeadLetter, DEAD_LETTER, conditions, filter, from, most, read_dead_letter)
 }
 
-/// The dead letters of a source, the oldest first, and what each says.
-pub(in super::super) fn dead_said(connection: &Connection, source: &str) -> Result<Vec<(i64, Fingerprint)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, said FROM dead_letters WHERE source = ?1 ORDER BY id")?;
-    let rows = statement.query_map([source], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-    let mut all = Vec::new();
-    for row in rows {
-        let (id, bytes) = row?;
-        all.extend(said::from_bytes(&bytes).into_iter().map(|one| (id, one)));
-    }
-    Ok(all)
-}
-
 pub(in super::super) fn rejects(
     connection: &Connection,
     filter: &Filter,

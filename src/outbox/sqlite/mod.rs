@@ -12,8 +12,6 @@ mod schema;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
@@ -24,16 +22,14 @@ pub(super) use chunks::{
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, bury, dead_letter, dead_letters, dead_said, kept_amount, reject, rejects, remove, remove_old,
-    remove_oldest,
+    From, bury, dead_letter, dead_letters, kept_amount, reject, rejects, remove, remove_old, remove_oldest,
 };
 use kept::{time, unsigned};
 pub use parked::Parked;
 pub(super) use parked::{
-    last_parked_chunk, oldest_parked, park, parked, parked_amount, parked_destinations, parked_of_source,
-    parked_users, unpark,
+    last_parked_chunk, oldest_parked, park, parked, parked_amount, parked_destinations, parked_users, unpark,
 };
-pub(super) use said::{said, said_of, say, still_said};
+pub(super) use said::{said, say};
 
 use super::{Amount, Attempt, owner};
 use crate::event_id::EventId;
@@ -84,7 +80,7 @@ pub(super) struct Store {
     /// The random key by which this outbox hashes ids.
     pub(super) key: [u8; 16],
     /// Held for the life of the store: a second process is refused by it.
-    pub(super) lock: Lock,
+    pub(super) _lock: Lock,
 }
 
 impl Store {
@@ -102,7 +98,7 @@ impl Store {
         make_durable(&mut connection, path)?;
         schema::migrate(&connection).map_err(failed)?;
         let key = key(&connection).map_err(failed)?;
-        Ok(Self { connection, key, lock })
+        Ok(Self { connection, key, _lock: lock })
     }
 }
 
@@ -118,21 +114,14 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 
 /// Ownership of an outbox, until it is dropped.
 #[derive(Debug)]
-pub struct Lock {
-    file: File,
-    /// Calls may have been made whose answers were not recorded, by this owner or by one that was killed. Whoever has
-    /// seen to that takes it away; else the file keeps saying so.
-    pub(super) is_in_doubt: Arc<AtomicBool>,
-}
+pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if !self.is_in_doubt.load(Ordering::Relaxed) {
-            // A file that cannot be changed is only taken for that of a killed owner.
-            let _ = self.file.set_len(0);
-        }
+        // The address in a file that cannot be changed is only read while somebody holds the lock.
+        let _ = self.0.set_len(0);
         // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
-        let _ = self.file.unlock();
+        let _ = self.0.unlock();
     }
 }
 
@@ -146,10 +135,9 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    let was_killed = file.metadata().map_err(failed)?.len() > 0;
     // Without room on the disk nothing is noted: no reason not to open.
     let _ = owner::write(&mut file, owner::NO_ADDRESS);
-    Ok(Lock { file, is_in_doubt: Arc::new(AtomicBool::new(was_killed)) })
+    Ok(Lock(file))
 }
 
 /// The file whose name is the database's with this ending.

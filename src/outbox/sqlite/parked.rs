@@ -111,12 +111,6 @@ pub(in super::super) fn parked(
         .collect()
 }
 
-/// The parked requests that came of a source, in the order in which they were parked.
-pub(in super::super) fn parked_of_source(connection: &Connection, source: &str) -> Result<Vec<Parked>> {
-    let all = format!("{PARKED} WHERE source = ?1 ORDER BY chunk, place");
-    connection.prepare_cached(&all)?.query_map([source], read_parked)?.collect()
-}
-
 /// The newest chunk that a parked request of the destination came from.
 pub(in super::super) fn last_parked_chunk(connection: &Connection, destination: &str) -> Result<Option<i64>> {
     let newest = "SELECT max(chunk) FROM parked WHERE destination = ?1";

@@ -1,7 +1,7 @@
-//! What derived calls said last, a row each (DESIGN 5.3).
+//! What derived calls said last, a row each.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension as _, Result, params};
+use rusqlite::{Connection, Result, params};
 
 use crate::accoil::Fingerprint;
 
@@ -9,20 +9,6 @@ pub(in super::super) fn say(connection: &Connection, said: &[Fingerprint], at: D
     for one in said {
         connection
             .prepare_cached("INSERT OR REPLACE INTO said (key, content, at) VALUES (?1, ?2, ?3)")?
-            .execute(params![one.key.cast_signed(), one.content.cast_signed(), at.timestamp_millis()])?;
-    }
-    Ok(())
-}
-
-/// Keeps these from being forgotten for their age, if they are still what was said last.
-pub(in super::super) fn still_said(
-    connection: &Connection,
-    said: &[Fingerprint],
-    at: DateTime<Utc>,
-) -> Result<()> {
-    for one in said {
-        connection
-            .prepare_cached("UPDATE said SET at = ?3 WHERE key = ?1 AND content = ?2")?
             .execute(params![one.key.cast_signed(), one.content.cast_signed(), at.timestamp_millis()])?;
     }
     Ok(())
@@ -43,23 +29,6 @@ pub(in super::super) fn said(
         .collect::<Result<_>>()?;
     said.reverse();
     Ok(said)
-}
-
-/// What was last delivered for these keys, and when that was stored; in no order, and without those never delivered.
-pub(in super::super) fn said_of(
-    connection: &Connection,
-    keys: &[u64],
-) -> Result<Vec<(Fingerprint, DateTime<Utc>)>> {
-    let mut statement = connection.prepare_cached("SELECT content, at FROM said WHERE key = ?1")?;
-    let mut found = Vec::new();
-    for &key in keys {
-        let row = statement.query_row([key.cast_signed()], |row| {
-            let content = row.get::<_, i64>(0)?.cast_unsigned();
-            Ok((Fingerprint { key, content }, super::time(row.get(1)?)))
-        });
-        found.extend(row.optional()?);
-    }
-    Ok(found)
 }
 
 /// As a column of the rows that wait.
