@@ -11,7 +11,7 @@
 //! 5. [`outbox`]: requests and rejects are committed to disk; only then does the sender hear 200.
 //! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
 //!
-//! Beside the stream: [`accounts`] reads Accoil's scores and keeps Vitally in step, [`admin`] is the operators' API,
+//! Beside the stream: [`replay`] sends again what failed, [`accounts`] reads Accoil's scores and keeps Vitally in step, [`admin`] is the operators' API,
 //! [`sandbox`] stands in for Accoil and Vitally, [`config`] says what runs, [`run`] puts it together and stops it in
 //! order, [`cli`] has a file a command, [`telemetry`] holds every log field, [`reasons`] the catalogue of why
 //! something was refused, skipped, changed, delayed or given up.
@@ -39,6 +39,8 @@ pub mod outbox;
 pub mod deliver;
 
 pub mod accounts;
+
+pub mod replay;
 
 pub mod admin;
 

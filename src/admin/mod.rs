@@ -5,21 +5,26 @@
 //! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
 mod accounts;
+mod dead_letters;
 mod guard;
 mod mappings;
 mod metrics;
 mod syncs;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::FromRef;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use http::StatusCode;
+use http_body_util::{BodyExt as _, Limited};
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -27,7 +32,11 @@ pub use mappings::reload;
 
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
+use crate::outbox::Outbox;
 use crate::receive::{self, Receiver};
+
+/// Bytes of a request's body: a filter with many ids.
+const MOST_BODY: usize = 1 << 20;
 
 /// What the routes share. Clones are the same.
 #[derive(Clone)]
@@ -54,6 +63,16 @@ impl Admin {
     }
 }
 
+impl Admin {
+    fn receiver(&self) -> &Receiver {
+        &self.0.receiver
+    }
+
+    fn outbox(&self) -> &Outbox {
+        self.0.receiver.outbox()
+    }
+}
+
 /// For the handlers that both listeners have.
 impl FromRef<Admin> for Receiver {
     fn from_ref(admin: &Admin) -> Self {
@@ -69,6 +88,12 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/accounts", get(accounts::get))
         .route("/api/sync", get(syncs::show))
         .route("/api/sync/{direction}", post(syncs::start))
+        .route("/api/waiting", get(waiting::list))
+        .route("/api/waiting/retry", post(waiting::retry))
+        .route("/api/waiting/move", post(waiting::move_gone))
+        .route("/api/waiting/purge", post(waiting::purge))
+        .route("/api/dead-letters/replay", post(dead_letters::replay))
+        .route("/api/dead-letters/purge", post(dead_letters::purge))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
     Router::new()
@@ -82,8 +107,9 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts, /api/mappings and \
-                 /api/sync, and POST /api/reload and /api/sync/DIRECTION";
+    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts, /api/mappings, /api/sync and \
+                 /api/waiting, and POST /api/reload, /api/sync/DIRECTION, /api/waiting/retry, /api/waiting/move, \
+                 /api/waiting/purge, /api/dead-letters/replay and /api/dead-letters/purge";
     refusal(StatusCode::NOT_FOUND, "not_found", error)
 }
 
@@ -98,6 +124,27 @@ async fn wrong_method() -> Response {
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("an admin request's handler panicked");
     refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the relay failed on this request; see its log")
+}
+
+/// The JSON body of a request.
+async fn body<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
+    let refused = |error: String| refusal(StatusCode::BAD_REQUEST, "invalid_body", &error);
+    let bytes = Limited::new(body, MOST_BODY)
+        .collect()
+        .await
+        .map_err(|_| refused(format!("the body did not arrive whole, or has more than {MOST_BODY} bytes")))?;
+    let bytes = bytes.to_bytes();
+    // Serde would read an array as an object of which nothing is given.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(refused("the body must be a JSON object".to_owned()));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| refused(format!("the body cannot be read as JSON: {error}")))
+}
+
+/// The outbox could not be read or changed.
+fn failed(error: &dyn std::error::Error) -> Response {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "outbox_failed", &error.to_string())
 }
 
 fn refusal(status: StatusCode, code: &str, error: &str) -> Response {

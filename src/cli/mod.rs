@@ -10,11 +10,14 @@ mod error;
 pub mod eval;
 pub mod healthcheck;
 pub mod map;
+mod relay;
 pub mod sandbox;
 pub mod serve;
 pub mod sync;
+mod table;
 pub mod test_connection;
 pub mod vitally;
+pub mod waiting;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +58,9 @@ enum Command {
     Eval(eval::Eval),
     /// Ask each destination whether it is reachable and takes the form of the key
     TestConnection,
+    /// The calls that wait to be delivered: list, show, retry, move or purge them
+    #[command(subcommand)]
+    Waiting(waiting::Waiting),
     /// What could not be delivered or mapped: list, show, export, replay or purge it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
@@ -102,6 +108,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Eval(what) => eval::run(what),
         Command::Map(args) => map::run(&args, file),
         Command::TestConnection => test_connection::run(&load(file)?).await,
+        Command::Waiting(what) => waiting::run(what, &load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
         Command::Vitally(what) => vitally::run(what, file).await,

@@ -35,6 +35,17 @@ impl Waiting {
         self.due.push(Reverse((at, user.to_owned())));
     }
 
+    /// Users are to be looked at now instead of later. One with something in the window stays as it is.
+    pub(super) fn due_now(&mut self, is_meant: impl Fn(&str) -> bool, now: Instant) {
+        let mut due = std::mem::take(&mut self.due).into_vec();
+        for Reverse((at, user)) in &mut due {
+            if is_meant(user) {
+                *at = now.min(*at);
+            }
+        }
+        self.due = due.into();
+    }
+
     /// Takes users out of the heap whose time has come.
     pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<String> {
         let mut users = Vec::new();

@@ -1,4 +1,4 @@
-//! Dead letters and rejects as anybody may read them, also while a relay has the outbox open.
+//! Waiting calls, dead letters and rejects as anybody may read them, also while a relay has the outbox open.
 //!
 //! Read in pages, each a statement of its own: a long read would keep the relay's log from being used again. Never
 //! changes anything.
@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::handle::ReadError;
 use super::sqlite::{self, DeadLetter, Filter, From, OpenError, StoredReject};
+use super::waiting::{self, CallId, WaitingFilter, WaitingPage};
 
 #[derive(Debug)]
 pub struct Archive(Connection);
@@ -34,6 +35,16 @@ impl Archive {
     /// Those with an id above this one, the oldest first.
     pub fn rejects(&self, filter: &Filter, after: i64, most: usize) -> Result<Vec<StoredReject>, ReadError> {
         Ok(sqlite::rejects(&self.0, filter, From::After(after), most)?)
+    }
+
+    /// The calls that wait, in order.
+    pub fn waiting(
+        &self,
+        filter: &WaitingFilter,
+        after: Option<CallId>,
+        most: usize,
+    ) -> Result<WaitingPage, ReadError> {
+        Ok(waiting::page(&self.0, filter, after, most)?)
     }
 
     /// Those with an id below this one, the newest first.

@@ -88,6 +88,18 @@ impl Chunk {
         }
     }
 
+    /// The unsettled requests for every destination, in order, as far as they can be read.
+    pub(super) fn all_jobs(&self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        if self.is_sound {
+            let _ = self.read(|place, event, mut request| {
+                jobs.push(read_job(&mut request, place, event)?);
+                Some(())
+            });
+        }
+        jobs
+    }
+
     /// Counts the unsettled requests of every destination, as far as they can be read.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
         let _ = self.read(|_, _, mut request| {

@@ -5,6 +5,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::chunk::Job;
 use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Settlement, Submission};
 
@@ -32,6 +33,17 @@ pub(super) enum Command {
     /// Stores the requests of these dead letters anew.
     Replay {
         dead_letters: Vec<i64>,
+        reply: Reply<usize>,
+    },
+    /// Makes the next attempts of these users' calls due now; each is a destination and a user.
+    Retry {
+        users: Vec<(String, String)>,
+        reply: Reply<usize>,
+    },
+    /// Gives these calls to another destination, or removes them if there is none.
+    Move {
+        jobs: Vec<Job>,
+        to: Option<String>,
         reply: Reply<usize>,
     },
     /// Removes dead letters and rejects with these numbers.
@@ -69,7 +81,13 @@ impl Command {
             (Self::Parked { reply, .. }, Outcome::Parked(rows)) => {
                 let _ = reply.send(rows);
             }
-            (Self::Replay { reply, .. } | Self::Purge { reply, .. }, Outcome::Changed(rows)) => {
+            (
+                Self::Replay { reply, .. }
+                | Self::Purge { reply, .. }
+                | Self::Retry { reply, .. }
+                | Self::Move { reply, .. },
+                Outcome::Changed(rows),
+            ) => {
                 let _ = reply.send(Ok(rows));
             }
             (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
@@ -85,7 +103,10 @@ impl Command {
             Self::Accept { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::Replay { reply, .. } | Self::Purge { reply, .. } => {
+            Self::Replay { reply, .. }
+            | Self::Purge { reply, .. }
+            | Self::Retry { reply, .. }
+            | Self::Move { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::KeepHouse { reply } => {

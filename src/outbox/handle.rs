@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
 use super::command::Command;
@@ -22,6 +22,9 @@ use crate::telemetry::Timings;
 const ROOM_KIB: usize = 64 * 1024;
 /// The newest chunks kept in memory for destinations that keep up.
 const TAIL_BYTES: usize = 16 << 20;
+
+/// Retries asked for by operators that a dispatcher may have before it.
+const DUE: usize = 16;
 
 /// Why something could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,8 @@ pub struct Outbox {
     pub(super) shown: Arc<Shown>,
     reader: Arc<Mutex<Connection>>,
     room: Arc<Semaphore>,
+    /// Held while calls are moved to another destination.
+    pub(super) moving: Arc<tokio::sync::Mutex<()>>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
 }
 
@@ -63,6 +68,7 @@ impl Outbox {
             failed: watch::Sender::new(false),
             space,
             commits: Timings::default(),
+            due: broadcast::Sender::new(DUE),
         });
         let writer = Writer::new(store, options, Arc::clone(&shown)).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -75,6 +81,7 @@ impl Outbox {
             shown,
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
+            moving: Arc::default(),
             thread: Arc::new(Mutex::new(Some(thread))),
         })
     }
@@ -99,7 +106,7 @@ impl Outbox {
         receipt.await.unwrap_or(Err(AcceptError::Failed))
     }
 
-    fn ask(&self, command: Command) -> Result<(), AcceptError> {
+    pub(super) fn ask(&self, command: Command) -> Result<(), AcceptError> {
         self.commands.send(command).map_err(|_| AcceptError::Failed)
     }
 
@@ -201,6 +208,11 @@ impl Outbox {
         }
     }
 
+    /// The users whose parked calls an operator made due. A receiver that misses some must take all as due.
+    pub fn made_due(&self) -> broadcast::Receiver<Arc<[(String, String)]>> {
+        self.shown.due.subscribe()
+    }
+
     /// Changes whenever a chunk was committed.
     pub fn latest(&self) -> watch::Receiver<i64> {
         self.shown.latest.subscribe()
@@ -246,6 +258,29 @@ impl Outbox {
         self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), from, most)).await
     }
 
+    /// The numbers of one kind above `after`, in order.
+    pub async fn numbers(
+        &self,
+        kind: Kind,
+        filter: &Filter,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<i64>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |reader| sqlite::numbers(reader, kind, &filter, From::After(after), most)).await
+    }
+
+    /// The highest number that was given to a dead letter or a reject.
+    pub async fn newest_number(&self) -> Result<i64, ReadError> {
+        self.read(sqlite::newest_number).await
+    }
+
+    /// One reject, if it is still there.
+    pub async fn reject(&self, id: i64) -> Result<Option<StoredReject>, ReadError> {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        Ok(self.read(move |reader| sqlite::rejects(reader, &filter, From::After(0), 1)).await?.pop())
+    }
+
     /// The newest rejects first.
     pub async fn rejects(&self, most: usize) -> Result<Vec<StoredReject>, ReadError> {
         let from = From::Before(i64::MAX);
@@ -261,7 +296,7 @@ impl Outbox {
         }
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {

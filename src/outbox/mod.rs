@@ -43,6 +43,7 @@ mod space;
 mod sqlite;
 mod stage;
 mod tail;
+mod waiting;
 mod writer;
 
 use std::sync::Arc;
@@ -62,6 +63,9 @@ pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use space::NoRoom;
 pub use sqlite::{DeadLetter, Filter, Kind, Lock, OpenError, Parked, StoredReject, lock};
+pub use waiting::{
+    CallId, GoneError, GoneStep, NoCallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage,
+};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug, Clone)]

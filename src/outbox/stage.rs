@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use rusqlite::Result;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Job};
 use super::clock::Now;
 use super::command::{Command, Outcome};
 use super::frame::{self, Fields, LAYOUT};
@@ -44,6 +44,8 @@ pub(super) struct Group {
     pub(super) outcomes: Vec<Outcome>,
     /// Requests of chunks that this group marked as settled. The marks outlive a commit that fails.
     pub(super) marked: u64,
+    /// Users whose calls were made due: the destination, the user.
+    pub(super) due: Vec<(String, String)>,
     /// Dead letters that this group made.
     pub(super) buried: Vec<Buried>,
 }
@@ -104,6 +106,14 @@ impl Writer {
             }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),
             Command::Replay { dead_letters, .. } => Outcome::Changed(self.replay(dead_letters, group)?),
+            Command::Retry { users, .. } => {
+                for (destination, user) in users {
+                    sqlite::make_due(&self.store.connection, destination, user, now.wall)?;
+                }
+                group.due.extend_from_slice(users);
+                Outcome::Changed(users.len())
+            }
+            Command::Move { jobs, to, .. } => Outcome::Changed(self.give(jobs, to.as_deref(), group)?),
             Command::Purge { ids, .. } => {
                 let dead_letters = self.remove(Kind::DeadLetter, ids)?;
                 Outcome::Changed(dead_letters + self.remove(Kind::Reject, ids)?)
@@ -194,21 +204,48 @@ impl Writer {
                 job.place
             }
         };
+        self.leave(place, group).map(drop)
+    }
+
+    /// A request leaves its place; returns whether it was still there.
+    fn leave(&mut self, place: Place, group: &mut Group) -> Result<bool> {
         match place {
             Place::Parked { row, .. } => {
-                if let Some(bytes) = sqlite::unpark(connection, row)? {
+                let freed = sqlite::unpark(&self.store.connection, row)?;
+                if let Some(bytes) = freed {
                     self.usage.waiting.remove(Amount { rows: 1, bytes });
                 }
+                Ok(freed.is_some())
             }
             Place::Chunk { chunk, index, of } => {
-                if self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index) {
+                let is_new = self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index);
+                if is_new {
                     group.marked += 1;
                     self.usage.waiting.remove(Amount { rows: 1, bytes: 0 });
                 }
                 group.touched.insert(chunk);
+                Ok(is_new)
             }
         }
-        Ok(())
+    }
+
+    /// Calls leave their places and, if there is a new destination, become part of the chunk being filled: behind all that
+    /// their users have waiting there. What an implied call said was said to the old destination: it is sent again.
+    fn give(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> Result<usize> {
+        let mut given = 0;
+        for job in jobs {
+            if !self.leave(job.place, group)? {
+                continue;
+            }
+            given += 1;
+            if let Some(destination) = to {
+                frame::write_head(&mut group.bytes, job.event, job.source.as_str(), &job.original, 1);
+                frame::write_request(&mut group.bytes, &moved(job, destination));
+                group.requests += 1;
+                self.close_chunk(group)?;
+            }
+        }
+        Ok(given)
     }
 
     fn parked(&self, destination: &str, users: &[String]) -> Result<Vec<Parked>> {
@@ -287,6 +324,19 @@ impl Writer {
             Kind::DeadLetter => self.dead_letters,
             Kind::Reject => self.rejects,
         }
+    }
+}
+
+fn moved<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
+    Fields {
+        destination,
+        user: job.user.as_str(),
+        path: job.path.as_str(),
+        body: &job.body,
+        mapping: job.mapping.as_str(),
+        action: job.action.as_str(),
+        warnings: job.warnings.as_str(),
+        fingerprints: &[],
     }
 }
 

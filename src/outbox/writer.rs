@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::clock::Clock;
 use super::command::Command;
@@ -40,6 +40,8 @@ pub(super) struct Shown {
     pub(super) space: Space,
     /// How long commits took.
     pub(super) commits: Timings,
+    /// Users whose parked calls were made due: the destination, the user.
+    pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
 }
 
 pub(super) struct Writer {
@@ -158,6 +160,10 @@ impl Writer {
             }
             drop(tail);
             self.shown.latest.send_replace(latest);
+        }
+        if !group.due.is_empty() {
+            // Without a dispatcher nobody listens.
+            let _ = self.shown.due.send(group.due.into());
         }
         for buried in &group.buried {
             tracing::warn!(

@@ -102,6 +102,10 @@ impl Receiver {
         &self.0.traffic
     }
 
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// The sources and destinations in force.
     pub fn sources(&self) -> Arc<Sources> {
         self.0.sources.load_full()

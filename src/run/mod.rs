@@ -226,3 +226,56 @@ async fn open(options: outbox::Options) -> Result<Outbox, StartError> {
         .map_err(|_| StartError::Stopped)?
         .map_err(Into::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chrono::Utc;
+
+    use super::*;
+    use crate::decode::Form;
+    use crate::event_id::EventId;
+    use crate::outbox::{Options, Reject, Retention, Submission};
+
+    /// On a paused clock, which moves when nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_relay_removes_what_is_too_old_within_a_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let soon = Retention { age: Duration::ZERO, bytes: u64::MAX };
+        let outbox = Outbox::open(&Options {
+            path: folder.path().join("relay.db"),
+            deduplication_ids: 0,
+            longest_window: Duration::ZERO,
+            max_bytes: u64::MAX,
+            min_free_disk: 0,
+            dead_letters: soon,
+            rejects: soon,
+        });
+        let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
+        tasks.spawn("housekeeping", keep_house(outbox.clone(), tasks.stop_signal()));
+        let submission = Submission {
+            source: Arc::from("web"),
+            form: Form::SegmentBatch,
+            received_at: Utc::now(),
+            deduplication_window: Duration::ZERO,
+            accepted: Vec::new(),
+            rejects: vec![Reject {
+                event: EventId(1),
+                original: Bytes::from_static(b"{}"),
+                envelope: None,
+                reasons: "[]".to_owned(),
+            }],
+        };
+        outbox.accept(submission).await.unwrap();
+        for _second in 0..10_000 {
+            if outbox.usage().rejects.rows == 0 {
+                break;
+            }
+            // The writer is a thread of its own, with a clock of its own.
+            std::thread::sleep(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(outbox.usage().rejects.rows, 0);
+        assert!(tasks.stop(Duration::from_secs(1)).await);
+    }
+}

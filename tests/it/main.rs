@@ -34,4 +34,6 @@ mod sandbox_accounts;
 mod schema;
 mod serve;
 mod sync;
+mod troubleshooting;
 mod vitally;
+mod waiting;

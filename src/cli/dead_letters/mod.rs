@@ -1,32 +1,31 @@
 //! `dead-letters`: what could not be delivered or mapped; list, show and export it, send it again, or remove it.
 //!
-//! Reading works while a relay runs. Replay and purge change the outbox, which has one owner: they need the relay
-//! stopped, and say so. stdout has the data, a line each; stderr the talk.
+//! Reading works beside a running relay. Replay and purge go through the admin API of the relay that runs; without one
+//! this command opens the outbox itself. stdout is data; stderr is talk.
 
-mod replay;
+mod change;
 mod show;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::say;
+use super::{say, table};
 use crate::config::{self, Config};
-use crate::outbox::{Archive, Filter, Kind, OpenError, Outbox};
-use crate::run;
+use crate::outbox::{Archive, Filter, Kind};
+use show::Row;
 
 /// Rows read or changed at a time.
 const PAGE: usize = 256;
-/// Rows listed if nothing is said of it.
+/// Rows listed unless --limit says otherwise.
 const LISTED: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
     /// One line each, the newest first
-    List(Choice),
+    List(ListArgs),
     /// All that is known of each, as JSON to be read by people
     Show(Choice),
     /// All that is known of each, as one JSON object a line, the oldest first
@@ -40,18 +39,27 @@ pub enum DeadLetters {
 /// Which of them; all that is given must hold.
 #[derive(Debug, Args)]
 pub struct Choice {
-    /// Calls that Accoil refused for good, or events that could not be mapped
-    #[arg(long, value_enum, default_value_t = KindName::DeadLetter)]
-    kind: KindName,
-    /// These alone; more than one with commas
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    id: Vec<i64>,
+    /// The numbers that `dead-letters list` shows
+    #[arg(value_name = "ID")]
+    ids: Vec<i64>,
+    /// The same as an option; more than one with commas
+    #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
+    more_ids: Vec<i64>,
+    /// Only calls that Accoil refused for good, or only events that could not be mapped; both unless it is given
+    #[arg(long, value_enum)]
+    kind: Option<KindName>,
     /// The destination of a dead letter
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
     /// The user id
     #[arg(long, value_name = "ID")]
     user: Option<String>,
+    /// The event's id or its name
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+    /// The event's `messageId` or `insert_id`
+    #[arg(long, value_name = "ID")]
+    message_id: Option<String>,
     /// A part of the reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -61,16 +69,25 @@ pub struct Choice {
     /// Up to this time, not including it
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<DateTime<Utc>>,
-    /// So many at most; `list` shows 100 if nothing is said
+    /// At most this many; `list` shows 100 unless it is given
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    choice: Choice,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct PurgeArgs {
     #[command(flatten)]
     choice: Choice,
-    /// Needed to remove all of a kind, without any filter
+    /// Needed to remove all of them, or all of a kind, without any filter
     #[arg(long)]
     all: bool,
 }
@@ -93,21 +110,34 @@ impl From<KindName> for Kind {
 impl Choice {
     fn filter(&self) -> Filter {
         Filter {
-            ids: self.id.clone(),
+            ids: self.ids.iter().chain(&self.more_ids).copied().collect(),
             destination: self.destination.clone(),
             user: self.user.clone(),
-            event: None,
-            message_id: None,
+            event: self.event.clone(),
+            message_id: self.message_id.clone(),
             reason: self.reason.clone(),
             since: self.since,
             until: self.until,
         }
     }
 
+    fn kind(&self) -> Option<Kind> {
+        self.kind.map(Kind::from)
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let wanted = self.kind();
+        Kind::ALL.into_iter().filter(move |kind| wanted.is_none_or(|wanted| wanted == *kind))
+    }
+
+    /// No filter but the kind.
     const fn is_everything(&self) -> bool {
-        self.id.is_empty()
+        self.ids.is_empty()
+            && self.more_ids.is_empty()
             && self.destination.is_none()
             && self.user.is_none()
+            && self.event.is_none()
+            && self.message_id.is_none()
             && self.reason.is_none()
             && self.since.is_none()
             && self.until.is_none()
@@ -117,132 +147,88 @@ impl Choice {
 
 pub async fn run(what: DeadLetters, config: &Config) -> anyhow::Result<ExitCode> {
     match what {
-        DeadLetters::List(choice) => list(&choice, config),
-        DeadLetters::Show(choice) => each(&choice, config, |row| format!("{row:#}")),
-        DeadLetters::Export(choice) => each(&choice, config, |row| row.to_string()),
-        DeadLetters::Replay(choice) => replay::run(&choice, config).await,
-        DeadLetters::Purge(args) => purge(&args, config).await,
+        DeadLetters::List(args) => list(&args, config),
+        DeadLetters::Show(choice) => show(&choice, config),
+        DeadLetters::Export(choice) => {
+            each(&choice, config, |row| row.to_json().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        DeadLetters::Replay(choice) => change::replay(&choice, config).await,
+        DeadLetters::Purge(args) => change::purge(&args, config).await,
     }
 }
 
-fn list(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
+fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let archive = Archive::open(&config.outbox.path)?;
-    let (filter, most) = (choice.filter(), choice.limit.unwrap_or(LISTED));
-    let lines: Vec<String> = match choice.kind {
-        KindName::DeadLetter => {
-            archive.newest_dead_letters(&filter, i64::MAX, most)?.iter().map(show::letter_line).collect()
+    let (filter, most) = (args.choice.filter(), args.choice.limit.unwrap_or(LISTED));
+    let mut rows = Vec::new();
+    for kind in args.choice.kinds() {
+        match kind {
+            Kind::DeadLetter => {
+                let letters = archive.newest_dead_letters(&filter, i64::MAX, most)?;
+                rows.extend(letters.into_iter().map(Row::Letter));
+            }
+            Kind::Reject => {
+                let rejects = archive.newest_rejects(&filter, i64::MAX, most)?;
+                rows.extend(rejects.into_iter().map(Row::Reject));
+            }
         }
-        KindName::Reject => {
-            archive.newest_rejects(&filter, i64::MAX, most)?.iter().map(show::reject_line).collect()
-        }
-    };
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.id()));
+    rows.truncate(most);
     let mut output = io::BufWriter::new(io::stdout().lock());
-    for line in &lines {
-        writeln!(output, "{line}")?;
+    if args.json {
+        for row in &rows {
+            writeln!(output, "{}", row.to_json())?;
+        }
+    } else {
+        let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+        table::write(&mut output, show::HEADER, &cells)?;
     }
     output.flush()?;
-    if lines.is_empty() {
-        say("none");
-    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn each(
-    choice: &Choice,
-    config: &Config,
-    print: impl Fn(serde_json::Value) -> String,
-) -> anyhow::Result<ExitCode> {
+fn show(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
+    let shown = each(choice, config, |row| format!("{:#}", row.to_json()))?;
+    let missing: Vec<_> = choice.filter().ids.into_iter().filter(|id| !shown.contains(id)).collect();
+    for id in &missing {
+        say(&format!(
+            "there is no dead letter or reject {id}: it was replayed, purged or too old, or never was"
+        ));
+    }
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints each, the oldest first; returns their numbers.
+fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> anyhow::Result<Vec<i64>> {
     let archive = Archive::open(&config.outbox.path)?;
     let (filter, mut output) = (choice.filter(), io::BufWriter::new(io::stdout().lock()));
-    let mut pages = Pages::new(choice.limit);
-    while let Some((after, most)) = pages.next() {
-        let rows: Vec<(i64, serde_json::Value)> = match choice.kind {
-            KindName::DeadLetter => {
-                let letters = archive.dead_letters(&filter, after, most)?;
-                letters.iter().map(|letter| (letter.id, show::letter(letter))).collect()
+    let (mut shown, mut after, limit) = (Vec::new(), 0, choice.limit.unwrap_or(usize::MAX));
+    while shown.len() < limit {
+        let most = PAGE.min(limit - shown.len());
+        let mut rows = Vec::new();
+        for kind in choice.kinds() {
+            match kind {
+                Kind::DeadLetter => {
+                    rows.extend(archive.dead_letters(&filter, after, most)?.into_iter().map(Row::Letter));
+                }
+                Kind::Reject => {
+                    rows.extend(archive.rejects(&filter, after, most)?.into_iter().map(Row::Reject));
+                }
             }
-            KindName::Reject => {
-                let rejects = archive.rejects(&filter, after, most)?;
-                rejects.iter().map(|reject| (reject.id, show::reject(reject))).collect()
-            }
-        };
-        pages.had(rows.len(), rows.last().map(|(id, _)| *id));
-        for (_, row) in rows {
+        }
+        rows.sort_by_key(Row::id);
+        rows.truncate(most);
+        let Some(last) = rows.last() else { break };
+        after = last.id();
+        for row in &rows {
             writeln!(output, "{}", print(row))?;
+            shown.push(row.id());
         }
     }
     output.flush()?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let choice = &args.choice;
-    if choice.is_everything() && !args.all {
-        bail!("this would remove everything of this kind: say which with a filter, or --all");
-    }
-    let outbox = open(config).await?;
-    let archive = Archive::open(&config.outbox.path)?;
-    let (filter, mut pages, mut removed) = (choice.filter(), Pages::new(choice.limit), 0);
-    while let Some((after, most)) = pages.next() {
-        let ids = ids(&archive, choice.kind, &filter, after, most)?;
-        pages.had(ids.len(), ids.last().copied());
-        removed += outbox.purge(ids).await?;
-    }
-    outbox.close().await;
-    say(&format!("{removed} removed"));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn ids(
-    archive: &Archive,
-    kind: KindName,
-    filter: &Filter,
-    after: i64,
-    most: usize,
-) -> anyhow::Result<Vec<i64>> {
-    Ok(match kind {
-        KindName::DeadLetter => {
-            archive.dead_letters(filter, after, most)?.iter().map(|letter| letter.id).collect()
-        }
-        KindName::Reject => archive.rejects(filter, after, most)?.iter().map(|reject| reject.id).collect(),
-    })
-}
-
-/// The outbox as its one owner.
-async fn open(config: &Config) -> anyhow::Result<Outbox> {
-    let options = run::outbox_options(config);
-    if !options.path.exists() {
-        return Err(OpenError::Missing { path: options.path }.into());
-    }
-    let opened = tokio::task::spawn_blocking(move || Outbox::open(&options)).await?;
-    if matches!(opened, Err(OpenError::InUse { .. })) {
-        return opened.context("a relay is running on this outbox: stop it, do this, start it again");
-    }
-    Ok(opened?)
-}
-
-/// Where the next page begins and how many rows it may have.
-struct Pages {
-    after: i64,
-    left: usize,
-    is_over: bool,
-}
-
-impl Pages {
-    fn new(limit: Option<usize>) -> Self {
-        Self { after: 0, left: limit.unwrap_or(usize::MAX), is_over: false }
-    }
-
-    fn next(&self) -> Option<(i64, usize)> {
-        let most = self.left.min(PAGE);
-        (!self.is_over && most > 0).then_some((self.after, most))
-    }
-
-    fn had(&mut self, rows: usize, last: Option<i64>) {
-        self.is_over = rows < self.left.min(PAGE);
-        self.left -= rows;
-        self.after = last.unwrap_or(self.after);
-    }
+    Ok(shown)
 }
 
 /// A time as people write one.

@@ -1,42 +1,79 @@
-//! How dead letters and rejects are shown: a line for people, an object for programs.
+//! How a dead letter or a reject is shown: cells of a table for people, an object for programs.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::outbox::{DeadLetter, StoredReject};
-use crate::plain::plain;
 
-/// Of a reason so much is listed; `show` has the whole.
-const MOST_SHOWN: usize = 160;
+pub(super) const HEADER: [&str; 9] =
+    ["ID", "KIND", "TIME", "EVENT-ID", "EVENT", "USER", "SOURCE", "DESTINATION", "REASON"];
 
-pub(super) fn letter_line(letter: &DeadLetter) -> String {
-    let reason = letter.attempts.last().map_or("", |attempt| attempt.reason.as_str());
-    let DeadLetter { id, destination, user, mapping, .. } = letter;
-    line(&[&id.to_string(), &time(letter.at), destination, user, mapping, reason])
+/// One of either kind.
+pub(super) enum Row {
+    Letter(DeadLetter),
+    Reject(StoredReject),
 }
 
-pub(super) fn reject_line(reject: &StoredReject) -> String {
-    line(&[&reject.id.to_string(), &time(reject.at), &reject.source, &reasons(&reject.reasons)])
-}
+impl Row {
+    pub(super) const fn id(&self) -> i64 {
+        match self {
+            Self::Letter(letter) => letter.id,
+            Self::Reject(reject) => reject.id,
+        }
+    }
 
-pub(super) fn letter(letter: &DeadLetter) -> Value {
-    json!({
-        "kind": "dead-letter", "id": letter.id, "at": time(letter.at), "destination": letter.destination,
-        "user": letter.user, "source": letter.source, "mapping": letter.mapping, "action": letter.action,
-        "path": letter.path, "body": raw(&letter.body), "warnings": letter.warnings, "attempts": letter.attempts,
-        "original": raw(&letter.original),
-    })
-}
+    pub(super) fn cells(&self) -> [String; 9] {
+        match self {
+            Self::Letter(letter) => {
+                let reason = letter.attempts.last().map_or("", |attempt| attempt.reason.as_str());
+                [
+                    letter.id.to_string(),
+                    "dead-letter".to_owned(),
+                    time(letter.at),
+                    letter.event.to_string(),
+                    letter.name.clone(),
+                    letter.user.clone(),
+                    letter.source.clone(),
+                    letter.destination.clone(),
+                    reason.to_owned(),
+                ]
+            }
+            Self::Reject(reject) => [
+                reject.id.to_string(),
+                "reject".to_owned(),
+                time(reject.at),
+                reject.event.to_string(),
+                reject.name.clone(),
+                reject.user.clone(),
+                reject.source.clone(),
+                String::new(),
+                reasons(&reject.reasons),
+            ],
+        }
+    }
 
-pub(super) fn reject(reject: &StoredReject) -> Value {
-    json!({
-        "kind": "reject", "id": reject.id, "at": time(reject.at), "source": reject.source, "form": reject.form,
-        "reasons": raw(reject.reasons.as_bytes()), "original": raw(&reject.original),
-    })
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Letter(letter) => json!({
+                "kind": "dead-letter", "id": letter.id, "at": time(letter.at), "event_id": letter.event,
+                "event": letter.name, "message_id": letter.message_id, "user": letter.user,
+                "destination": letter.destination, "source": letter.source, "mapping": letter.mapping,
+                "action": letter.action, "reason_code": letter.code, "path": letter.path, "body": raw(&letter.body),
+                "warnings": letter.warnings, "attempts": letter.attempts, "original": raw(&letter.original),
+            }),
+            Self::Reject(reject) => json!({
+                "kind": "reject", "id": reject.id, "at": time(reject.at), "event_id": reject.event,
+                "event": reject.name, "message_id": reject.message_id, "user": reject.user, "source": reject.source,
+                "form": reject.form, "reason_code": reject.code, "reasons": raw(reject.reasons.as_bytes()),
+                "envelope": reject.envelope.as_ref().map(|text| raw(text.as_bytes())),
+                "original": raw(&reject.original),
+            }),
+        }
+    }
 }
 
 /// The reasons in one line.
-pub(super) fn reasons(json: &str) -> String {
+fn reasons(json: &str) -> String {
     let reasons: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
     let text =
         |reason: &Value, key: &str| reason.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -47,17 +84,11 @@ pub(super) fn reasons(json: &str) -> String {
     reasons.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What is JSON as it is, anything else as text.
+/// JSON as it is, anything else as text.
 fn raw(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }
 
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// Columns apart by tabs. What senders and Accoil wrote is shown without its control characters: a terminal obeys
-/// them.
-fn line(columns: &[&str]) -> String {
-    columns.iter().map(|text| plain(text, MOST_SHOWN)).collect::<Vec<_>>().join("\t")
 }

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub(super) struct Dispatcher {
     outbox: Outbox,
     latest: watch::Receiver<i64>,
     failed: watch::Receiver<bool>,
+    /// What an operator made due.
+    due: broadcast::Receiver<Arc<[(String, String)]>>,
     work: async_channel::Sender<Work>,
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk loaded, or passed over.
@@ -89,6 +92,7 @@ impl Dispatcher {
         Self {
             latest: outbox.latest(),
             failed: outbox.failed(),
+            due: outbox.made_due(),
             limits: Limits::new(&target),
             target,
             outbox,
@@ -129,6 +133,7 @@ impl Dispatcher {
                     _ => self.record_all(&mut answers),
                 },
                 _ = self.latest.changed(), if next.more == More::None => {}
+                due = self.due.recv() => self.make_due(due),
                 () = sleep_until(next.at) => {}
                 _ = self.failed.changed() => {}
             }
@@ -234,6 +239,22 @@ impl Dispatcher {
         if let Some(work) = refused {
             self.waiting.join(work.job.user.as_str());
             self.settlements.push(parked(work, None));
+        }
+    }
+
+    /// An operator wants these users' calls to be tried now.
+    fn make_due(&mut self, due: Result<Arc<[(String, String)]>, RecvError>) {
+        let now = Instant::now();
+        match due {
+            Ok(due) => {
+                let name = &*self.target.name;
+                let users: HashSet<&str> =
+                    due.iter().filter(|(to, _)| to == name).map(|(_, user)| user.as_str()).collect();
+                self.waiting.due_now(|user| users.contains(user), now);
+            }
+            Err(RecvError::Lagged(_)) => self.waiting.due_now(|_| true, now),
+            // The outbox is closed, which `failed` or `stop` tells.
+            Err(RecvError::Closed) => {}
         }
     }
 

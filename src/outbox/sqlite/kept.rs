@@ -87,6 +87,19 @@ impl Kind {
         }
     }
 
+    /// What a filter means for one kind only.
+    const fn conditions(self) -> &'static str {
+        match self {
+            Self::DeadLetter => {
+                "(:destination IS NULL OR destination = :destination)
+                 AND (:reason IS NULL OR instr(lower(attempts), lower(:reason)) > 0)"
+            }
+            Self::Reject => {
+                ":destination IS NULL AND (:reason IS NULL OR instr(lower(reasons), lower(:reason)) > 0)"
+            }
+        }
+    }
+
     pub const ALL: [Self; 2] = [Self::DeadLetter, Self::Reject];
 
     /// What a row counts for.
@@ -142,9 +155,32 @@ pub(in super::super) fn dead_letters(
     from: From,
     most: usize,
 ) -> Result<Vec<DeadLetter>> {
-    let conditions = "(:destination IS NULL OR destination = :destination)
-         AND (:reason IS NULL OR instr(lower(attempts), lower(:reason)) > 0)";
-    page(connection, Kind::DeadLetter, DEAD_LETTER, conditions, filter, from, most, read_dead_letter)
+    page(
+        connection,
+        Kind::DeadLetter,
+        DEAD_LETTER,
+        Kind::DeadLetter.conditions(),
+        filter,
+        from,
+        most,
+        read_dead_letter,
+    )
+}
+
+/// The numbers alone.
+pub(in super::super) fn numbers(
+    connection: &Connection,
+    kind: Kind,
+    filter: &Filter,
+    from: From,
+    most: usize,
+) -> Result<Vec<i64>> {
+    page(connection, kind, "id", kind.conditions(), filter, from, most, |row| row.get(0))
+}
+
+/// The highest number that either kind ever had.
+pub(in super::super) fn newest_number(connection: &Connection) -> Result<i64> {
+    connection.query_row(&format!("SELECT {NEXT_ID} - 1"), [], |row| row.get(0))
 }
 
 pub(in super::super) fn rejects(
@@ -153,9 +189,7 @@ pub(in super::super) fn rejects(
     from: From,
     most: usize,
 ) -> Result<Vec<StoredReject>> {
-    let conditions =
-        ":destination IS NULL AND (:reason IS NULL OR instr(lower(reasons), lower(:reason)) > 0)";
-    page(connection, Kind::Reject, REJECT, conditions, filter, from, most, |row| {
+    page(connection, Kind::Reject, REJECT, Kind::Reject.conditions(), filter, from, most, |row| {
         Ok(StoredReject {
             id: row.get(0)?,
             at: time(row.get(1)?),

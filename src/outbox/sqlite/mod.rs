@@ -22,12 +22,14 @@ pub(super) use chunks::{
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, bury, dead_letter, dead_letters, kept_amount, reject, rejects, remove, remove_old, remove_oldest,
+    From, bury, dead_letter, dead_letters, kept_amount, newest_number, numbers, reject, rejects, remove,
+    remove_old, remove_oldest,
 };
 use kept::{time, unsigned};
 pub use parked::Parked;
 pub(super) use parked::{
-    last_parked_chunk, oldest_parked, park, parked, parked_amount, parked_destinations, parked_users, unpark,
+    first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
+    parked_destinations, parked_page, parked_users, unpark,
 };
 pub(super) use said::{said, say};
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
 
 use super::super::chunk::Job;
 use super::super::frame::Text;
+use super::super::waiting::{CallId, WaitingFilter};
 use super::super::{Amount, Attempt, Place};
 use super::said;
 use crate::event_id::EventId;
@@ -109,6 +110,61 @@ pub(in super::super) fn parked(
         .prepare_cached(&page)?
         .query_map(params![destination, user, i64::try_from(most).unwrap_or(i64::MAX)], read_parked)?
         .collect()
+}
+
+/// Parked requests after a place, in order. The event's name is for the caller to look at.
+pub(in super::super) fn parked_page(
+    connection: &Connection,
+    filter: &WaitingFilter,
+    after: CallId,
+    most: usize,
+) -> Result<Vec<Parked>> {
+    let mut conditions = String::new();
+    if !filter.ids.is_empty() {
+        let ids: Vec<String> = filter.ids.iter().map(|id| format!("({}, {})", id.chunk, id.index)).collect();
+        conditions = format!("AND (chunk, place) IN (VALUES {})", ids.join(", "));
+    }
+    let page = format!(
+        "{PARKED} WHERE (chunk, place) > (:chunk, :place) {conditions}
+         AND (:destination IS NULL OR destination = :destination) AND (:user IS NULL OR user = :user)
+         ORDER BY chunk, place LIMIT :most"
+    );
+    let values = named_params! {
+        ":chunk": after.chunk, ":place": after.index, ":destination": filter.destination, ":user": filter.user,
+        ":most": i64::try_from(most).unwrap_or(i64::MAX),
+    };
+    connection.prepare(&page)?.query_map(values, read_parked)?.collect()
+}
+
+/// A user's first parked request and its event.
+pub(in super::super) fn first_parked(
+    connection: &Connection,
+    destination: &str,
+    user: &str,
+) -> Result<Option<(CallId, EventId)>> {
+    let first = "SELECT chunk, place, event FROM parked WHERE destination = ?1 AND user = ?2
+                 ORDER BY chunk, place LIMIT 1";
+    connection
+        .prepare_cached(first)?
+        .query_row([destination, user], |row| {
+            Ok((CallId { chunk: row.get(0)?, index: row.get(1)? }, super::event(row, 2)?))
+        })
+        .optional()
+}
+
+/// The user's next attempt is due now.
+pub(in super::super) fn make_due(
+    connection: &Connection,
+    destination: &str,
+    user: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE parked SET next_attempt_at = ?3 WHERE destination = ?1 AND user = ?2 AND next_attempt_at > ?3",
+        )?
+        .execute(params![destination, user, now.timestamp_millis()])?;
+    Ok(())
 }
 
 /// The newest chunk that a parked request of the destination came from.

@@ -1,0 +1,94 @@
+//! `dead-letters replay` and `purge`: the library's steps in a loop, in the relay that runs or, without one, here.
+//!
+//! A reject that is refused again stays, and stdout says why.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::super::relay::Owner;
+use super::super::say;
+use super::{Choice, PurgeArgs};
+use crate::config::Config;
+use crate::replay::{self, Replayer, Selection, Step};
+use crate::run;
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Replay,
+    Purge,
+}
+
+pub(super) async fn replay(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
+    let (done, left) = run_all(Change::Replay, choice, config).await?;
+    say(&format!("{done} replayed; {left} left, for they would be refused again"));
+    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    if args.choice.is_everything() && !args.all {
+        bail!("this would remove everything: choose by number or with a filter, or give --all");
+    }
+    let (done, _) = run_all(Change::Purge, &args.choice, config).await?;
+    say(&format!("{done} removed"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns how many were changed, and how many stay.
+async fn run_all(change: Change, choice: &Choice, config: &Config) -> anyhow::Result<(usize, usize)> {
+    let owner = Owner::find(config).await?;
+    let replayer = match (&owner, change) {
+        // A running relay uses the mappings that it has in force.
+        (Owner::Command(_), Change::Replay) => replayer(config).map(Some),
+        _ => Ok(None),
+    };
+    let outcome = match replayer {
+        Ok(replayer) => steps(change, choice, &owner, replayer.as_ref()).await,
+        Err(error) => Err(error),
+    };
+    owner.close().await;
+    outcome
+}
+
+async fn steps(
+    change: Change,
+    choice: &Choice,
+    owner: &Owner,
+    replayer: Option<&Replayer>,
+) -> anyhow::Result<(usize, usize)> {
+    let limit = choice.limit.unwrap_or(usize::MAX);
+    let mut selection = Selection { kind: choice.kind(), filter: choice.filter(), ..Selection::default() };
+    let (mut done, mut left) = (0, 0);
+    while done + left < limit {
+        selection.most = choice.limit.map(|limit| limit - done - left);
+        let step: Step = match (owner, change, replayer) {
+            (Owner::Relay(relay), Change::Replay, _) => {
+                relay.post("/api/dead-letters/replay", &selection).await?
+            }
+            (Owner::Relay(relay), Change::Purge, _) => {
+                relay.post("/api/dead-letters/purge", &selection).await?
+            }
+            (Owner::Command(outbox), Change::Replay, Some(replayer)) => {
+                replay::replay(outbox, replayer, &selection).await?
+            }
+            (Owner::Command(outbox), ..) => replay::purge(outbox, &selection).await?,
+        };
+        for one in &step.left {
+            writeln!(std::io::stdout(), "{}\t{}", one.id, one.reason)?;
+        }
+        done += step.done;
+        left += step.left.len();
+        (selection.after, selection.up_to) = (step.after, Some(step.up_to));
+        if step.is_last {
+            break;
+        }
+    }
+    Ok((done, left))
+}
+
+fn replayer(config: &Config) -> anyhow::Result<Replayer> {
+    let destinations = run::destinations(config)?;
+    Ok(Replayer::new(Arc::new(run::sources(config, &destinations)), &config.limits))
+}

@@ -1,0 +1,328 @@
+//! `waiting`: the calls that wait to be delivered; list and show them, make them due now, move or remove those of a
+//! destination that is gone.
+//!
+//! Through the admin API of the relay that runs. Without one the outbox is read as it is, and changed by this command.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::relay::{Owner, RelayApi};
+use super::{say, table};
+use crate::config::Config;
+use crate::outbox::{Archive, CallId, WaitingFilter};
+
+/// Calls asked for at a time.
+const PAGE: usize = 200;
+/// Calls listed unless --limit says otherwise.
+const LISTED: usize = 100;
+
+#[derive(Debug, Subcommand)]
+pub enum Waiting {
+    /// One line each, the oldest first
+    List(ListArgs),
+    /// All that is known of each, with body and event
+    Show(ShowArgs),
+    /// Try them now instead of at their next attempt
+    Retry(RetryArgs),
+    /// Give the calls of a destination that is no longer configured to another one
+    Move(MoveArgs),
+    /// Remove the calls of a destination that is no longer configured, for good
+    Purge(PurgeArgs),
+}
+
+/// Which of them; all that is given must hold.
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// These alone; more than one with commas
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    id: Vec<CallId>,
+    /// The destination
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+    /// The user id
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// The event's id or its name
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    choice: Choice,
+    /// At most this many; 100 unless it is given
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The ids that `waiting list` shows
+    #[arg(value_name = "ID")]
+    ids: Vec<CallId>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The ids that `waiting list` shows
+    #[arg(value_name = "ID")]
+    ids: Vec<CallId>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Needed to retry all of them, without any filter
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MoveArgs {
+    /// The destination that is no longer configured
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// A configured destination
+    #[arg(long, value_name = "NAME")]
+    to: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    /// The destination that is no longer configured
+    #[arg(long, value_name = "NAME")]
+    destination: String,
+}
+
+impl Choice {
+    fn filter(self, mut ids: Vec<CallId>) -> WaitingFilter {
+        ids.extend(self.id);
+        WaitingFilter { ids, destination: self.destination, user: self.user, event: self.event }
+    }
+}
+
+pub async fn run(what: Waiting, config: &Config) -> anyhow::Result<ExitCode> {
+    match what {
+        Waiting::List(args) => list(args, config).await,
+        Waiting::Show(args) => show(args, config).await,
+        Waiting::Retry(args) => retry(args, config).await,
+        Waiting::Move(args) => change_gone(config, "move", &args.from, Some(&args.to)).await,
+        Waiting::Purge(args) => change_gone(config, "purge", &args.destination, None).await,
+    }
+}
+
+async fn list(args: ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let found = read(config, &args.choice.filter(Vec::new()), args.limit.unwrap_or(LISTED), false).await?;
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    if args.json {
+        for call in &found.calls {
+            writeln!(output, "{call}")?;
+        }
+    } else {
+        let header =
+            ["ID", "EVENT-ID", "EVENT", "USER", "DESTINATION", "ATTEMPTS", "WAITS FOR", "LAST REASON"];
+        let rows: Vec<_> = found.calls.iter().map(row).collect();
+        table::write(&mut output, header, &rows)?;
+    }
+    output.flush()?;
+    if found.is_cut {
+        say("there are more: --limit shows them");
+    }
+    say_states(&found.destinations);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(call: &Value) -> [String; 8] {
+    let text = |key: &str| call[key].as_str().unwrap_or_default().to_owned();
+    let attempts = call["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let waits_for = match call["waiting_for"].as_str() {
+        Some("retry") => text("next_attempt_at"),
+        Some("earlier") => format!("call {}", call["behind"]["id"].as_str().unwrap_or_default()),
+        _ => "its turn".to_owned(),
+    };
+    let reason = attempts.last().and_then(|last| last["reason"].as_str()).unwrap_or_default();
+    [
+        text("id"),
+        text("event_id"),
+        text("event"),
+        text("user"),
+        text("destination"),
+        attempts.len().to_string(),
+        waits_for,
+        reason.to_owned(),
+    ]
+}
+
+async fn show(args: ShowArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let filter = args.choice.filter(args.ids);
+    let found = read(config, &filter, usize::MAX, true).await?;
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    for call in &found.calls {
+        writeln!(output, "{call:#}")?;
+    }
+    output.flush()?;
+    let shown = |id: &CallId| found.calls.iter().any(|call| call["id"] == id.to_string());
+    let missing: Vec<_> = filter.ids.iter().filter(|id| !shown(id)).collect();
+    for id in &missing {
+        say(&format!("no call {id} waits: it was delivered, or became a dead letter, or never was"));
+    }
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let filter = args.choice.filter(args.ids);
+    let is_everything = filter.ids.is_empty()
+        && filter.destination.is_none()
+        && filter.user.is_none()
+        && filter.event.is_none();
+    if is_everything && !args.all {
+        bail!("name the calls by id, --user, --event or --destination, or give --all");
+    }
+    let users = match Owner::find(config).await? {
+        Owner::Relay(relay) => {
+            let answer: Value = relay.post("/api/waiting/retry", &filter).await?;
+            say_states(answer["destinations"].as_array().map(Vec::as_slice).unwrap_or_default());
+            answer["users"].as_u64().unwrap_or_default()
+        }
+        Owner::Command(outbox) => {
+            let users = outbox.retry(&filter).await;
+            outbox.close().await;
+            users? as u64
+        }
+    };
+    say(&format!("the waiting calls of {users} users are due now"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Moves or removes the calls of a destination that is not configured, a page at a time.
+async fn change_gone(config: &Config, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
+    let known: Vec<&str> = config.destinations.iter().map(|section| section.name.as_str()).collect();
+    let mut changed = 0;
+    match Owner::find(config).await? {
+        Owner::Relay(relay) => loop {
+            let body = json!({"from": from, "to": to});
+            let answer: Value = relay.post(&format!("/api/waiting/{what}"), &body).await?;
+            changed += answer["calls"].as_u64().unwrap_or_default();
+            if answer["is_last"] != false {
+                break;
+            }
+        },
+        Owner::Command(outbox) => {
+            let mut outcome = Ok(());
+            loop {
+                match outbox.change_gone(from, to, &known).await {
+                    Ok(step) => {
+                        changed += step.calls as u64;
+                        if step.is_last {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        outcome = Err(error);
+                        break;
+                    }
+                }
+            }
+            outbox.close().await;
+            outcome?;
+        }
+    }
+    match to {
+        Some(to) => say(&format!("{changed} calls moved from {from} to {to}")),
+        None => say(&format!("{changed} calls of {from} removed")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What waits, as JSON.
+struct Found {
+    calls: Vec<Value>,
+    /// There are more than were asked for.
+    is_cut: bool,
+    /// How each destination is doing; empty where no relay runs.
+    destinations: Vec<Value>,
+}
+
+async fn read(config: &Config, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<Found> {
+    if let Some(relay) = RelayApi::find(config)?
+        && let Some(found) = read_from_relay(&relay, filter, most, payload).await?
+    {
+        return Ok(found);
+    }
+    let archive = Archive::open(&config.outbox.path)?;
+    let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
+    let mut after = None;
+    loop {
+        let page = archive.waiting(filter, after, PAGE.min(most - found.calls.len()))?;
+        found.calls.extend(page.calls.iter().map(|call| call.to_json(payload)));
+        after = page.next;
+        found.is_cut = after.is_some();
+        if after.is_none() || found.calls.len() >= most {
+            return Ok(found);
+        }
+    }
+}
+
+/// `None` if the relay is gone.
+async fn read_from_relay(
+    relay: &RelayApi,
+    filter: &WaitingFilter,
+    most: usize,
+    payload: bool,
+) -> anyhow::Result<Option<Found>> {
+    let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
+    let mut after = Value::Null;
+    loop {
+        let path = path(filter, after.as_str(), PAGE.min(most - found.calls.len()), payload);
+        let Some(mut page) = relay.get::<Value>(&path).await? else { return Ok(None) };
+        if let Value::Array(calls) = page["calls"].take() {
+            found.calls.extend(calls);
+        }
+        if let Value::Array(destinations) = page["destinations"].take() {
+            found.destinations = destinations;
+        }
+        after = page["next"].take();
+        found.is_cut = !after.is_null();
+        if after.is_null() || found.calls.len() >= most {
+            return Ok(Some(found));
+        }
+    }
+}
+
+fn path(filter: &WaitingFilter, after: Option<&str>, most: usize, payload: bool) -> String {
+    let ids: Vec<String> = filter.ids.iter().map(CallId::to_string).collect();
+    let ids = (!ids.is_empty()).then(|| ids.join(","));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (key, value) in [
+        ("id", ids.as_deref()),
+        ("destination", filter.destination.as_deref()),
+        ("user", filter.user.as_deref()),
+        ("event", filter.event.as_deref()),
+        ("after", after),
+        ("most", Some(most.to_string().as_str())),
+        ("payload", Some(if payload { "true" } else { "false" })),
+    ] {
+        if let Some(value) = value {
+            query.append_pair(key, value);
+        }
+    }
+    format!("/api/waiting?{}", query.finish())
+}
+
+/// Why calls of a destination that fails are not made.
+fn say_states(destinations: &[Value]) {
+    for destination in destinations {
+        let text = |key: &str| destination[key].as_str().unwrap_or_default();
+        if text("state") != "ok" {
+            let (name, state, reason) = (text("name"), text("state"), text("reason"));
+            say(&format!("destination {name} is {state}: {reason}; its calls wait until it answers again"));
+        }
+    }
+}

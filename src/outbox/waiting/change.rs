@@ -1,0 +1,107 @@
+//! What an operator does with waiting calls: make them due now, or give the calls of a destination that is gone to
+//! another one, or remove them. Every change goes through the writer.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+
+use super::super::command::{Command, Reply};
+use super::super::{AcceptError, ChangeError, Outbox, ReadError};
+use super::{CallId, WaitingFilter, WaitingPage, page};
+use crate::outbox::Place;
+
+/// Calls read or changed at a time.
+const PAGE: usize = 500;
+
+/// Why waiting calls were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum GoneError {
+    #[error(
+        "destination {name} is configured, and its calls are being delivered; only those of a destination that was removed \
+         or renamed can be moved or purged"
+    )]
+    StillConfigured { name: String },
+    #[error("destination {name} is not configured; the calls can be moved to one of: {known}")]
+    Unknown { name: String, known: String },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// One page of [`Outbox::change_gone`].
+#[derive(Debug, Clone, Copy)]
+pub struct GoneStep {
+    pub calls: usize,
+    pub is_last: bool,
+}
+
+impl Outbox {
+    /// At most `most` of the waiting calls after `after`, in order.
+    pub async fn waiting(
+        &self,
+        filter: WaitingFilter,
+        after: Option<CallId>,
+        most: usize,
+    ) -> Result<WaitingPage, ReadError> {
+        self.read(move |reader| page(reader, &filter, after, most)).await
+    }
+
+    /// Makes the next attempts of these calls due now; one that waits behind an earlier call of its user makes that one
+    /// due. Returns how many users are meant.
+    pub async fn retry(&self, filter: &WaitingFilter) -> Result<usize, GoneError> {
+        let (mut users, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.waiting(filter.clone(), after, PAGE).await?;
+            let parked = page.calls.iter().filter(|call| matches!(call.job.place, Place::Parked { .. }));
+            users.extend(
+                parked.map(|call| {
+                    (call.job.destination.as_str().to_owned(), call.job.user.as_str().to_owned())
+                }),
+            );
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let users = users.into_iter().collect();
+        Ok(self.change(|reply| Command::Retry { users, reply }).await?)
+    }
+
+    /// Moves a page of the calls of `from`, which is not among the configured ones, behind all that waits for `to`, or
+    /// removes them if there is no `to`. Each call is moved in one commit, in order.
+    pub async fn change_gone(
+        &self,
+        from: &str,
+        to: Option<&str>,
+        known: &[&str],
+    ) -> Result<GoneStep, GoneError> {
+        if known.contains(&from) {
+            return Err(GoneError::StillConfigured { name: from.to_owned() });
+        }
+        if let Some(to) = to.filter(|to| !known.contains(to)) {
+            return Err(GoneError::Unknown { name: to.to_owned(), known: known.join(", ") });
+        }
+        // Two at once would move a call twice.
+        let _one_at_a_time = self.moving.lock().await;
+        let filter = WaitingFilter { destination: Some(from.to_owned()), ..WaitingFilter::default() };
+        let mut after = None;
+        loop {
+            let page = self.waiting(filter.clone(), after, PAGE).await?;
+            let jobs: Vec<_> = page.calls.into_iter().map(|call| call.job).collect();
+            if jobs.is_empty() && page.next.is_some() {
+                after = page.next;
+                continue;
+            }
+            let to = to.map(str::to_owned);
+            let calls = self.change(|reply| Command::Move { jobs, to, reply }).await?;
+            return Ok(GoneStep { calls, is_last: page.next.is_none() });
+        }
+    }
+
+    async fn change(&self, command: impl FnOnce(Reply<usize>) -> Command) -> Result<usize, ChangeError> {
+        let (reply, changed) = oneshot::channel();
+        self.ask(command(reply))?;
+        Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+}

@@ -1,0 +1,100 @@
+//! A reject through the mappings as they are now: what it becomes, or why it stays.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::accoil::{self, Plan, Refusal};
+use crate::config::Limits;
+use crate::decode::{self, Context, Form};
+use crate::outbox::{Accepted, Reject, StoredReject, Submission};
+use crate::receive::{Source, Sources};
+
+/// Characters of the reasons that an error repeats.
+const MOST_SHOWN: usize = 500;
+
+/// Knows the sources and mappings in force.
+pub struct Replayer {
+    sources: Arc<Sources>,
+    limits: decode::Limits,
+}
+
+impl Replayer {
+    pub fn new(sources: Arc<Sources>, limits: &Limits) -> Self {
+        let event_bytes = limits.amplitude_batch_bytes.max(limits.webhook_bytes);
+        Self { sources, limits: decode::Limits { event_bytes, events: 1, depth: limits.json_depth } }
+    }
+
+    /// What the reject becomes now, or why it stays.
+    pub(super) fn submission(&self, reject: &StoredReject) -> Result<Submission, String> {
+        let source = self.sources.named(&reject.source).ok_or("its source is no longer configured")?;
+        let form = Form::named(&reject.form).ok_or("it came in a form that this version does not know")?;
+        let original = std::str::from_utf8(&reject.original).map_err(|_| "it is not UTF-8")?;
+        let context = Context { received_at: reject.at, source: &source.settings, limits: self.limits };
+        let item = decode::decode_item(form, original, reject.envelope.as_deref(), context);
+        let plan = accoil::plan(&source.destinations, source.kind, item.outcome);
+        submission(source, form, reject, item.message_id, plan)
+    }
+}
+
+/// Only the mappings that refused the event then are asked now: the others have sent theirs.
+fn submission(
+    source: &Source,
+    form: Form,
+    reject: &StoredReject,
+    message_id: Option<String>,
+    plan: Plan,
+) -> Result<Submission, String> {
+    let refused = refused_by(reject);
+    let is_whole = refused.contains("");
+    let is_meant = |mapping: &str| is_whole || mapping.is_empty() || refused.contains(mapping);
+    let requests: Vec<_> = plan.requests.into_iter().filter(|request| is_meant(&request.mapping)).collect();
+    let again: Vec<_> = plan.rejected.into_iter().filter(|refusal| is_meant(&refusal.mapping)).collect();
+    if requests.is_empty() {
+        return Err(match plan.skipped {
+            _ if !again.is_empty() => format!("still refused: {}", describe(&again)),
+            Some(why) => format!("nothing would be sent: {why}"),
+            None => "nothing would be sent: the mappings that refused it are gone or no longer match it"
+                .to_owned(),
+        });
+    }
+    let original = Bytes::from(reject.original.clone());
+    let mut rejects = Vec::new();
+    if !again.is_empty() {
+        rejects.push(Reject {
+            event: reject.event,
+            original: original.clone(),
+            envelope: reject.envelope.as_deref().map(Arc::from),
+            reasons: Refusal::to_json(&again),
+        });
+    }
+    // Where other mappings took the event, its id is known and must not stop the rest of it.
+    let message_id = message_id.filter(|_| is_whole);
+    Ok(Submission {
+        source: source.name.clone(),
+        form,
+        received_at: reject.at,
+        deduplication_window: source.deduplication_window,
+        accepted: vec![Accepted { event: reject.event, original, message_id, requests }],
+        rejects,
+    })
+}
+
+fn describe(refusals: &[Refusal]) -> String {
+    let one = |refusal: &Refusal| {
+        let parts = [&*refusal.mapping, &refusal.field, &refusal.reason];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let text = refusals.iter().map(one).collect::<Vec<_>>().join("; ");
+    text.chars().take(MOST_SHOWN).collect()
+}
+
+/// The mappings named in its reasons; an empty name means the event as a whole.
+fn refused_by(reject: &StoredReject) -> HashSet<String> {
+    let reasons: Vec<serde_json::Value> = serde_json::from_str(&reject.reasons).unwrap_or_default();
+    let mapping = |reason: &serde_json::Value| {
+        reason.get("mapping").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    reasons.iter().map(mapping).collect()
+}
