@@ -32,15 +32,25 @@ pub enum BodyError {
     Broken(#[from] reqwest::Error),
 }
 
-/// A builder with the settings that all clients share.
-pub fn builder() -> Result<ClientBuilder, BuildError> {
+/// The certificates that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+pub fn system_roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// TLS that trusts these certificates alone.
+pub fn tls_config_with(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth())
+}
+
+/// A builder with the settings that all clients share.
+pub fn builder() -> Result<ClientBuilder, BuildError> {
+    let tls = tls_config_with(system_roots())?;
     Ok(reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
@@ -58,6 +68,18 @@ pub async fn read_body(mut response: Response, most: usize) -> Result<Bytes, Bod
         }
         body.extend_from_slice(&piece);
     }
+    Ok(body.freeze())
+}
+
+/// The beginning of the body, `most` bytes of it.
+pub async fn read_beginning(mut response: Response, most: usize) -> Result<Bytes, BodyError> {
+    let mut body = BytesMut::new();
+    while body.len() < most
+        && let Some(piece) = response.chunk().await?
+    {
+        body.extend_from_slice(&piece);
+    }
+    body.truncate(most);
     Ok(body.freeze())
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
-use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Target};
+use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Target};
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
@@ -163,7 +163,7 @@ fn target(url: &str) -> Target {
             most_age: Duration::from_secs(86_400),
             most_attempts: 60,
         },
-        rests: Rests::default(),
+        pauses: Pauses::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::{Admin, refusal};
 use crate::accounts::sync::Summary;
-use crate::deliver::{State as Health, Status};
+use crate::deliver::{Failures, State as Health, Status};
 use crate::outbox::{Outbox, Usage};
 use crate::receive::{Receiver, Sources, Traffic};
 use crate::telemetry::metrics::{self, Page};
@@ -133,9 +133,16 @@ fn destinations(page: &mut Page, destinations: &[Status]) {
             (metrics::IN_FLIGHT, status.in_flight as u64),
             (metrics::LOADED, status.loaded as u64),
             (metrics::WAITING_USERS, status.waiting_users as u64),
+            (metrics::FAILING_USERS, status.failing_users as u64),
         ] {
             page.whole(metric, &[name], value);
         }
+        for Failures { status, reason, count } in status.counters.failures() {
+            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            page.whole(metrics::FAILURES, &[name, &status, reason.code()], count);
+        }
+        page.times(metrics::CALL_TIME, &[name], &status.counters.call_time);
+        page.times(metrics::DELIVERY_TIME, &[name], &status.counters.event_to_delivered);
         for state in Health::ALL {
             page.whole(metrics::STATE, &[name, state.name()], u64::from(status.state == state));
         }

@@ -2,35 +2,40 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use bytes::Bytes;
-use http::Method;
+use anyhow::{anyhow, ensure};
+use http::StatusCode;
 
 use crate::config::Config;
-use crate::deliver::{Connection, Endpoint};
+use crate::http_client;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MOST_ANSWER_BYTES: usize = 2048;
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let address = reachable(config.server.listen);
-    let endpoint = Endpoint::new(&format!("http://{address}"))?;
-    let mut connection = Connection::new(Arc::new(endpoint));
-    let answer = tokio::time::timeout(PATIENCE, connection.call(Method::GET, "/readyz", Bytes::new()))
-        .await
-        .with_context(|| format!("the relay at {address} did not answer in time"))?
-        .with_context(|| format!("no relay answers at {address}"))?;
+    // Never through a proxy: it is this machine.
+    let client = http_client::builder()?.no_proxy().timeout(TIMEOUT).build()?;
+    let response = client.get(format!("http://{address}/readyz")).send().await;
+    let response = response.map_err(|error| {
+        if error.is_timeout() {
+            anyhow!("the relay at {address} did not answer in time")
+        } else {
+            anyhow!("no relay answers at {address}: {}", http_client::root_cause(&error))
+        }
+    })?;
+    let status = response.status();
+    let body = http_client::read_beginning(response, MOST_ANSWER_BYTES).await.unwrap_or_default();
     ensure!(
-        answer.status == 200,
+        status == StatusCode::OK,
         "the relay at {address} is not ready: {}",
-        String::from_utf8_lossy(&answer.body)
+        String::from_utf8_lossy(&body)
     );
     Ok(ExitCode::SUCCESS)
 }
 
-/// A listener on every address is asked on the loopback one.
+/// A relay that listens on every address is asked on the loopback one.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,34 +1,34 @@
 //! `test-connection`: is each destination reachable, and does it take the form of the key? And the APIs that are read?
 //!
-//! An empty object, as Segment's own test posts it. Accoil checks the key itself only after it has answered
-//! (`facts/accoil.md` 1.5), so success proves the way and the form, never the key. An API
-//! that is read says at once whether it takes its token.
+//! Posts an empty object, as Segment's own test does. Accoil checks a key only after it has answered, so success proves the
+//! address and the form of the key, never the key. The APIs that are read say at once whether they accept their token.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Method;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 
 use crate::accoil;
 use crate::accounts::accoil::{Lookup, Query};
 use crate::accounts::vitally::{Client, Listing};
 use crate::config::{Config, Destination, Vitally};
-use crate::deliver::{Answer, Connection, Verdict, classify};
+use crate::deliver::{self, Answer, Verdict, judge};
 use crate::event::Dialect;
+use crate::http_client;
 use crate::run;
 
 /// With all tries of a call, and between two of them.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const MOST_WAIT: Duration = Duration::from_secs(3);
+/// Of a destination's answer.
+const MOST_ANSWER_BYTES: usize = 2048;
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut sound = true;
     let mut out = std::io::stdout();
     for destination in &config.destinations {
-        sound &= tell(&mut out, &destination.name, &destination.base_url, call(destination).await)?;
+        sound &= tell(&mut out, &destination.name, &destination.base_url, call(config, destination).await)?;
     }
     if let Some(section) = &config.accounts {
         sound &= tell(&mut out, "[accounts]", &section.base_url, read_accounts(config).await)?;
@@ -76,7 +76,7 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
     }
 }
 
-/// The probe of `facts/vitally.md` 11.
+/// Lists one account: the cheapest call that needs the secret.
 async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
     let client = Client::new(&vitally.base_url, &vitally.secret).map_err(|error| error.to_string())?;
     let listing = Listing { limit: 1, ..Listing::sweep() };
@@ -87,34 +87,48 @@ async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
     }
 }
 
-async fn call(destination: &Destination) -> Result<String, String> {
-    let endpoint = run::endpoint(destination).map_err(|error| error.to_string())?;
+async fn call(config: &Config, destination: &Destination) -> Result<String, String> {
     let path = match destination.api {
         Dialect::V2 => "/v2/identify",
         Dialect::Segment => accoil::SEGMENT_PATH,
     };
-    let mut connection = Connection::new(Arc::new(endpoint));
-    let call = connection.call(Method::POST, path, Bytes::from_static(b"{}"));
-    let answer = tokio::time::timeout(destination.request_timeout, call)
+    let answer = tokio::time::timeout(destination.request_timeout, post(config, destination, path))
         .await
         .map_err(|_| {
             format!("POST {path}: no answer in time; is the address right, and does a firewall block it?")
         })?
         .map_err(|error| format!("POST {path}: {error}; is the address right?"))?;
-    judge(path, &answer)
+    describe(path, answer)
 }
 
-fn judge(path: &str, answer: &Answer) -> Result<String, String> {
-    let status = answer.status;
-    let text = String::from_utf8_lossy(&answer.body);
-    match classify(Some(status)) {
-        Verdict::Delivered => {
-            Ok(format!("POST {path} answered {status}: reachable, and the key's form is taken"))
+/// An empty object, with the headers that deliveries carry.
+async fn post(config: &Config, destination: &Destination, path: &str) -> anyhow::Result<Answer> {
+    let mut headers = run::endpoint(destination, &config.proxies)?.headers(path).clone();
+    // The client adds its own.
+    for name in [HOST, PROXY_AUTHORIZATION] {
+        headers.remove(name);
+    }
+    let client = http_client::builder()?.connect_timeout(destination.connect_timeout).build()?;
+    let request = client.post(format!("{}{path}", destination.base_url)).headers(headers).body("{}");
+    let response = request.send().await.map_err(|error| anyhow::anyhow!(http_client::root_cause(&error)))?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = http_client::read_beginning(response, MOST_ANSWER_BYTES).await?;
+    Ok(Answer { status, headers, body, is_whole: true })
+}
+
+fn describe(path: &str, answer: Answer) -> Result<String, String> {
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let outcome = Ok(answer);
+    let short = deliver::short_reason(&outcome);
+    match judge(&outcome) {
+        Verdict::Delivered => Ok(format!("POST {path} {short}: reachable, and the key's form is accepted")),
+        Verdict::Credentials => {
+            Err(format!("POST {path} {short}: the key is refused; check api_key; {text}"))
         }
-        Verdict::Credentials => Err(format!("POST {path} answered {status}: the key is refused; {text}")),
-        Verdict::Retry => {
-            Err(format!("POST {path} answered {status}: in trouble just now; try again later; {text}"))
-        }
-        Verdict::Permanent => Err(format!("POST {path} answered {status}: {text}")),
+        Verdict::Place => Err(format!(
+            "POST {path} {short}: this is not Accoil's ingestion API; check base_url and any proxy on the way; {text}"
+        )),
+        Verdict::Retry => Err(format!("POST {path} {short}: failing just now; try again later; {text}")),
+        Verdict::Permanent => Err(format!("POST {path} {short}: {text}")),
     }
 }

@@ -40,6 +40,7 @@ use reader::Reader;
 use section::Section;
 
 use crate::fault::{Fault, Faults, Place};
+use crate::proxies::Proxies;
 
 /// Every key with its unit, meaning and default; the lowest layer.
 const DEFAULTS: &str = include_str!("default.toml");
@@ -63,6 +64,8 @@ pub struct Config {
     pub vitally_to_accoil: VitallyToAccoil,
     pub accoil_to_vitally: AccoilToVitally,
     pub log: Log,
+    /// From the environment alone (`HTTPS_PROXY` and its like).
+    pub proxies: Proxies,
 }
 
 impl Config {
@@ -89,7 +92,10 @@ impl Config {
         };
         let unknown = overlay::lay(&mut tree, environment);
         let mut reader = Reader::new(environment, source);
-        let config = Section::root(&mut reader, tree, Self::read);
+        let mut config = Section::root(&mut reader, tree, Self::read);
+        if let Some(config) = &mut config {
+            config.proxies = Proxies::read(|name| environment.get(name));
+        }
         let faults = reader.conclude(config.as_ref(), unknown);
         (config, faults)
     }
@@ -134,6 +140,7 @@ impl Config {
             vitally_to_accoil: vitally_to_accoil?,
             accoil_to_vitally: accoil_to_vitally?,
             log: log?,
+            proxies: Proxies::default(),
         })
     }
 }

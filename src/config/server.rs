@@ -24,6 +24,8 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Open at once; further ones wait.
     pub max_connections: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
 }
 
 /// `[limits]`: the most that is read, measured on decompressed bytes (issue 2, "Receive").
@@ -87,6 +89,7 @@ impl Server {
             request_timeout: section.need("request_timeout", value::duration),
             shutdown_timeout: section.need("shutdown_timeout", value::duration_or_none),
             max_connections: section.need("max_connections", value::whole(1..=1_000_000)),
+            keep_alive: section.need("keep_alive", value::duration),
         }
     }
 }

@@ -17,6 +17,7 @@ pub fn show(config: &Config) -> String {
     page.duration("request_timeout", config.server.request_timeout);
     page.duration("shutdown_timeout", config.server.shutdown_timeout);
     page.number("max_connections", config.server.max_connections);
+    page.duration("keep_alive", config.server.keep_alive);
     limits(&mut page, &config.limits);
     page.heading("[admin]");
     page.text("listen", &config.admin.listen.to_string());

@@ -1,30 +1,35 @@
-//! When a destination as a whole is in trouble: it rests, then one probe is let through at a time.
+//! Decides when a destination as a whole gets no calls: a circuit breaker, as pure data; the clock is passed in.
 //!
-//! Pure: the clock is passed in. Keeps a dead Accoil from costing a storm of calls.
+//! Closed: calls go. Open: none go until a time. Half open, after that time: one call at a time goes as a probe. An outcome of
+//! a call that began before the breaker opened changes nothing: a pause that was asked for is never shortened.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row that mean the destination, not the call, is in trouble.
-const TROUBLE: u32 = 5;
+/// Failures in a row that mean the destination, not the call, is failing.
+const MANY_FAILURES: u32 = 5;
+/// Answers in a row that are about the place and not about the call. One alone may be a firewall's opinion of one call.
+const MANY_REFUSALS: u32 = 3;
+/// Calls at once until the first has succeeded after a start: a wrong address then costs few calls.
+const FIRST_CALLS: usize = 2;
 
-/// How long a destination in trouble is left alone before the next probe.
+/// How long a destination gets no calls before the next probe.
 #[derive(Debug, Clone, Copy)]
-pub struct Rests {
-    /// The first rest; doubles with each probe that fails.
+pub struct Pauses {
+    /// The first; doubles with each probe that fails.
     pub shortest: Duration,
+    /// The first after an answer about the place, which changes when people act; doubles as well.
+    pub refused: Duration,
     pub longest: Duration,
-    /// After a refused key, which is mended by people.
-    pub credentials: Duration,
 }
 
-impl Default for Rests {
+impl Default for Pauses {
     fn default() -> Self {
         Self {
             shortest: Duration::from_secs(1),
+            refused: Duration::from_secs(5),
             longest: Duration::from_secs(30),
-            credentials: Duration::from_secs(60),
         }
     }
 }
@@ -33,97 +38,144 @@ impl Default for Rests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Ok,
-    /// It fails call after call, or asked for a pause: it is probed now and then.
-    Resting,
-    /// It refuses the key: its queue is kept and it is probed once a minute.
+    /// Call after call fails.
+    Failing,
+    /// It asked for a pause (`Retry-After`).
+    Paused,
+    /// It refuses the key.
     CredentialsRefused,
+    /// It refuses every call for a reason that is not the call's: a redirect, 404, a page instead of an answer.
+    CallsRefused,
 }
 
 impl State {
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Resting, Self::CredentialsRefused];
+    pub const ALL: [Self; 5] =
+        [Self::Ok, Self::Failing, Self::Paused, Self::CredentialsRefused, Self::CallsRefused];
 
-    /// As health answers and metrics say it.
+    /// As health answers and metrics show it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Resting => "resting",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
             Self::CredentialsRefused => "credentials refused",
+            Self::CallsRefused => "calls refused",
         }
+    }
+
+    /// Whether the destination's answers are about the place: its queue then waits for people, however long.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::CredentialsRefused | Self::CallsRefused)
     }
 }
 
 #[derive(Debug)]
+enum Phase {
+    /// No call has succeeded since the start.
+    Unproven,
+    Closed,
+    /// Half open once `until` has passed.
+    Open {
+        since: Instant,
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
 pub(super) struct Breaker {
-    lengths: Rests,
+    pauses: Pauses,
+    phase: Phase,
+    /// `Ok` unless the phase is `Open`.
     state: State,
-    /// In a row.
+    /// In a row, as the next two.
     failures: u32,
-    /// In a row.
-    rests: u32,
-    /// Set while the state is not `Ok`; once it has passed one probe is allowed.
-    until: Option<Instant>,
+    refusals: u32,
+    opened: u32,
 }
 
 impl Breaker {
-    pub(super) const fn new(lengths: Rests) -> Self {
-        Self { lengths, state: State::Ok, failures: 0, rests: 0, until: None }
+    pub(super) const fn new(pauses: Pauses) -> Self {
+        Self { pauses, phase: Phase::Unproven, state: State::Ok, failures: 0, refusals: 0, opened: 0 }
     }
 
     pub(super) const fn state(&self) -> State {
         self.state
     }
 
-    /// How many calls may be in flight now, of so many allowed.
+    /// How many calls may be in flight now, where `most` are allowed at best.
     pub(super) fn allowed(&self, most: usize, now: Instant) -> usize {
-        match self.until {
-            Some(until) if now < until => 0,
-            Some(_) => 1,
-            None => most,
+        match self.phase {
+            Phase::Unproven => most.min(FIRST_CALLS),
+            Phase::Closed => most,
+            Phase::Open { until, .. } if now < until => 0,
+            Phase::Open { .. } => 1,
         }
     }
 
-    /// When to look again, if it rests.
-    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| now < *until)
+    /// When the next probe may go, if that is later than now.
+    pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
+        match self.phase {
+            Phase::Open { until, .. } if now < until => Some(until),
+            _ => None,
+        }
     }
 
-    /// The destination answered and understood. True if that ends its trouble.
-    pub(super) const fn healthy(&mut self) -> bool {
-        let ended = self.until.is_some();
-        *self = Self::new(self.lengths);
-        ended
-    }
-
-    /// A call failed in a way that may be the destination's. True if that begins its trouble.
-    pub(super) fn troubled(&mut self, now: Instant) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        // Calls that were in flight when the rest began say nothing new.
-        if self.failures < TROUBLE || self.rests_until(now).is_some() {
+    /// The destination took or judged a call that began at `began`. True if that closes the breaker.
+    pub(super) fn succeeded(&mut self, began: Instant) -> bool {
+        if self.is_stale(began) {
             return false;
         }
-        let rest = self.lengths.shortest.saturating_mul(1 << self.rests.min(16)).min(self.lengths.longest);
-        self.rests = self.rests.saturating_add(1);
-        self.rest(State::Resting, now + rest)
+        let closes = matches!(self.phase, Phase::Open { .. });
+        *self = Self { phase: Phase::Closed, ..Self::new(self.pauses) };
+        closes
     }
 
-    /// It asked every caller for a pause; it is believed up to the longest rest. True if that begins its trouble.
+    /// A call failed in a way that may be the destination's. True if the state is another now.
+    pub(super) fn failed(&mut self, began: Instant, now: Instant) -> bool {
+        if self.is_stale(began) {
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let is_probe = matches!(self.phase, Phase::Open { .. });
+        (is_probe || self.failures >= MANY_FAILURES)
+            && self.open_longer(State::Failing, self.pauses.shortest, now)
+    }
+
+    /// An answer was about the place, not about the call. True if the state is another now.
+    pub(super) fn refused(&mut self, state: State, began: Instant, now: Instant) -> bool {
+        if self.is_stale(began) {
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.refusals = self.refusals.saturating_add(1);
+        let is_doubtful = !matches!(self.phase, Phase::Closed) || self.refusals >= MANY_REFUSALS;
+        is_doubtful && self.open_longer(state, self.pauses.refused, now)
+    }
+
+    /// An answer asked for a pause. True if the state is another now.
     pub(super) fn asked(&mut self, pause: Duration, now: Instant) -> bool {
-        self.rest(State::Resting, now + pause.min(self.lengths.longest))
+        !pause.is_zero() && self.open(State::Paused, now + pause, now)
     }
 
-    /// The key was refused. True if that was not known yet.
-    pub(super) fn refused(&mut self, now: Instant) -> bool {
-        self.failures = TROUBLE;
-        self.rest(State::CredentialsRefused, now + self.lengths.credentials)
+    /// Whether a call began before the breaker opened.
+    fn is_stale(&self, began: Instant) -> bool {
+        matches!(self.phase, Phase::Open { since, .. } if began <= since)
     }
 
-    /// Never shortens a rest, and never forgets a refused key before a call has gone through.
-    fn rest(&mut self, state: State, until: Instant) -> bool {
+    fn open_longer(&mut self, state: State, first: Duration, now: Instant) -> bool {
+        let pause = first.saturating_mul(1 << self.opened.min(16)).min(self.pauses.longest);
+        self.opened = self.opened.saturating_add(1);
+        self.open(state, now + pause, now)
+    }
+
+    /// Never shortens a pause, and never forgets a refusal before a call has succeeded.
+    fn open(&mut self, state: State, until: Instant, now: Instant) -> bool {
         let before = self.state;
-        if before != State::CredentialsRefused {
+        if state.is_refusal() || !before.is_refusal() {
             self.state = state;
         }
-        self.until = self.until.max(Some(until));
+        let until = self.open_until(now).map_or(until, |earlier| earlier.max(until));
+        self.phase = Phase::Open { since: now, until };
         before != self.state
     }
 }
@@ -134,52 +186,83 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[test]
-    fn rests_longer_each_time_and_lets_one_probe_through() {
-        let start = Instant::now();
-        let mut breaker = Breaker::new(Rests::default());
-        let opened: Vec<bool> = (0..6).map(|_| breaker.troubled(start)).collect();
-        assert_eq!(opened, [false, false, false, false, true, false]);
-        let mut now = start;
-        let mut rests = Vec::new();
-        while let Some(until) = breaker.rests_until(now) {
+    /// Opens again and again at the earliest moment, and returns the lengths of the pauses in seconds.
+    fn pauses(
+        breaker: &mut Breaker,
+        mut now: Instant,
+        mut fail: impl FnMut(&mut Breaker, Instant),
+    ) -> Vec<u64> {
+        let mut pauses = Vec::new();
+        while let Some(until) = breaker.open_until(now)
+            && pauses.len() < 8
+        {
             assert_eq!(breaker.allowed(64, now), 0);
-            rests.push((until - now).as_secs());
+            pauses.push((until - now).as_secs());
             now = until;
-            assert_eq!(breaker.allowed(64, now), 1);
-            if rests.len() < 8 {
-                assert!(!breaker.troubled(now), "known already");
-            }
+            assert_eq!(breaker.allowed(64, now), 1, "half open");
+            fail(breaker, now);
         }
-        assert_eq!(rests, [1, 2, 4, 8, 16, 30, 30, 30]);
-        assert!(breaker.healthy());
-        assert_eq!((breaker.allowed(64, now), breaker.state()), (64, State::Ok));
+        pauses
     }
 
     #[test]
-    fn a_refused_key_is_told_once_whatever_else_fails_and_mended_by_a_success() {
+    fn failures_open_it_for_longer_each_time_and_a_success_closes_it() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(Pauses::default());
+        assert_eq!(breaker.allowed(64, start), 2, "few calls before the first success");
+        assert!(!breaker.succeeded(start));
+        assert_eq!(breaker.allowed(64, start), 64);
+        let opened: Vec<bool> = (0..6).map(|_| breaker.failed(start, start)).collect();
+        assert_eq!(opened, [false, false, false, false, true, false]);
+        let lengths =
+            pauses(&mut breaker, start, |breaker, now| assert!(!breaker.failed(now, now), "known already"));
+        assert_eq!(lengths, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert!(breaker.succeeded(start + 1000 * SECOND));
+        assert_eq!((breaker.allowed(64, start), breaker.state()), (64, State::Ok));
+    }
+
+    #[test]
+    fn refusals_open_it_at_once_before_any_success_and_later_when_they_are_many() {
         let now = Instant::now();
-        let mut breaker = Breaker::new(Rests::default());
-        assert!((0..5).any(|_| breaker.troubled(now)));
-        assert!(breaker.refused(now), "trouble was known, the refusal was not");
-        assert!(!breaker.refused(now));
-        assert_eq!(breaker.rests_until(now), Some(now + 60 * SECOND));
-        let later = now + 61 * SECOND;
-        assert!(!breaker.troubled(later));
+        let mut breaker = Breaker::new(Pauses::default());
+        assert!(breaker.refused(State::CallsRefused, now, now));
+        assert!(!breaker.refused(State::CallsRefused, now, now), "in flight when it opened");
+        let lengths = pauses(&mut breaker, now, |breaker, now| {
+            breaker.refused(State::CallsRefused, now, now);
+        });
+        assert_eq!(lengths, [5, 10, 20, 30, 30, 30, 30, 30]);
+
+        let mut breaker = Breaker::new(Pauses::default());
+        for _ in 0..10 {
+            breaker.succeeded(now);
+            assert!(!breaker.refused(State::CredentialsRefused, now, now), "one user's, among successes");
+        }
+        assert!(!breaker.refused(State::CredentialsRefused, now, now));
+        assert!(breaker.refused(State::CredentialsRefused, now, now));
+        let later = now + 6 * SECOND;
+        assert!(!breaker.failed(later, later), "a refusal is not forgotten");
         assert_eq!(breaker.state(), State::CredentialsRefused);
-        assert!(breaker.healthy());
-        assert!(breaker.refused(later), "refused again after it was mended");
     }
 
     #[test]
-    fn a_pause_that_was_asked_for_is_kept_within_reason() {
-        let now = Instant::now();
-        let mut breaker = Breaker::new(Rests::default());
-        assert!(breaker.asked(3 * SECOND, now));
-        assert_eq!(breaker.rests_until(now), Some(now + 3 * SECOND));
-        breaker.asked(SECOND, now);
-        assert_eq!(breaker.rests_until(now), Some(now + 3 * SECOND), "never shortened");
-        breaker.asked(86_400 * SECOND, now);
-        assert_eq!(breaker.rests_until(now), Some(now + 30 * SECOND));
+    fn a_pause_that_was_asked_for_is_not_shortened_by_calls_that_began_before() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(Pauses::default());
+        breaker.succeeded(start);
+        let asked_at = start + SECOND;
+        assert!(breaker.asked(10 * SECOND, asked_at));
+        assert!(!breaker.succeeded(start), "a success in flight");
+        (0..9).for_each(|_| assert!(!breaker.failed(start, asked_at), "failures in flight"));
+        breaker.asked(SECOND, asked_at);
+        assert_eq!(breaker.open_until(asked_at), Some(asked_at + 10 * SECOND));
+        breaker.asked(3600 * SECOND, asked_at);
+        assert_eq!(
+            breaker.open_until(asked_at),
+            Some(asked_at + 3600 * SECOND),
+            "longer than its own longest"
+        );
+        assert_eq!(breaker.state(), State::Paused);
+        let probe = asked_at + 3600 * SECOND;
+        assert!(breaker.succeeded(probe));
     }
 }

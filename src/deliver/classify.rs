@@ -1,27 +1,63 @@
-//! What an answer means for the call: by status and kind of failure, never by text (`facts/accoil.md` 1.5,
-//! `facts/segment.md` 6, DESIGN 5.12).
+//! What an answer means for the call: by status and kind of failure, never by what its text says.
+//!
+//! An answer about the place (a redirect, 404, a refused key, a captive portal's page) is not about the call: the queue waits.
+//! Only 400, 413 and 422 are the call's own fault.
+
+use super::connection::{Answer, CallError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Delivered,
-    /// Worth another try, later.
+    /// Worth another attempt, later.
     Retry,
-    /// The key was refused: nobody's call is at fault, so the destination waits for its operator.
+    /// The key was refused: the destination waits for its operator.
     Credentials,
+    /// Some other answer about the place: a wrong address, maintenance, a proxy or a portal on the way.
+    Place,
     /// The same call can never succeed.
     Permanent,
+}
+
+impl Verdict {
+    /// Whether it says nothing of the call.
+    pub const fn is_about_place(self) -> bool {
+        matches!(self, Self::Credentials | Self::Place)
+    }
+}
+
+/// The verdict on a call's outcome.
+pub fn judge(outcome: &Result<Answer, CallError>) -> Verdict {
+    match outcome {
+        Ok(answer) if is_web_page(answer) => Verdict::Place,
+        Ok(answer) => classify(Some(answer.status)),
+        Err(_) => Verdict::Retry,
+    }
 }
 
 /// `status` is the answer's; `None` when none came: every such failure (connect, TLS, reset, timeout) may pass.
 pub const fn classify(status: Option<u16>) -> Verdict {
     match status {
         Some(200..=299) => Verdict::Delivered,
+        Some(400 | 413 | 422) => Verdict::Permanent,
         Some(401 | 403) => Verdict::Credentials,
-        Some(501 | 505) => Verdict::Permanent,
-        None | Some(408 | 423 | 429 | 500..=599) => Verdict::Retry,
+        // They depend on the relay, the address or the network, and are the same for every call.
+        Some(501 | 505 | 511) => Verdict::Place,
+        None | Some(408 | 409 | 423 | 424 | 425 | 429 | 500..=599) => Verdict::Retry,
         // Redirects among them, which are never followed: the body may not be meant for that place.
-        Some(_) => Verdict::Permanent,
+        Some(_) => Verdict::Place,
     }
+}
+
+/// Whether a stored attempt's failure was about the place. A failure with 2xx was a web page.
+pub(super) const fn was_about_place(status: Option<u16>) -> bool {
+    matches!(classify(status), Verdict::Credentials | Verdict::Place | Verdict::Delivered)
+}
+
+/// A success with a page for people: from a captive portal or a default site, never from Accoil's API.
+pub fn is_web_page(answer: &Answer) -> bool {
+    let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body).trim_ascii_start();
+    let begins = |tag: &[u8]| body.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag));
+    matches!(answer.status, 200..=299) && (begins(b"<!doctype html") || begins(b"<html"))
 }
 
 #[cfg(test)]
@@ -30,28 +66,35 @@ mod tests {
 
     #[test]
     fn every_class_of_answer_has_its_verdict() {
-        use Verdict::{Credentials, Delivered, Permanent, Retry};
-        for (status, verdict) in [
-            (200, Delivered),
-            (202, Delivered),
-            (299, Delivered),
-            (301, Permanent),
-            (400, Permanent),
-            (401, Credentials),
-            (403, Credentials),
-            (404, Permanent),
-            (408, Retry),
-            (413, Permanent),
-            (423, Retry),
-            (429, Retry),
-            (500, Retry),
-            (501, Permanent),
-            (503, Retry),
-            (505, Permanent),
-            (599, Retry),
+        use Verdict::{Credentials, Delivered, Permanent, Place, Retry};
+        for (statuses, verdict) in [
+            (&[200, 202, 204, 299][..], Delivered),
+            (&[400, 413, 422], Permanent),
+            (&[401, 403], Credentials),
+            (&[408, 409, 423, 424, 425, 429, 500, 502, 503, 504, 520, 529, 599], Retry),
+            (&[101, 300, 301, 302, 304, 307, 308, 399], Place),
+            (&[402, 404, 405, 406, 407, 410, 411, 412, 414, 415, 417, 418, 421, 426, 431, 451, 499], Place),
+            (&[501, 505, 511, 999], Place),
         ] {
-            assert_eq!(classify(Some(status)), verdict, "{status}");
+            for status in statuses {
+                assert_eq!(classify(Some(*status)), verdict, "{status}");
+            }
         }
         assert_eq!(classify(None), Retry);
+    }
+
+    #[test]
+    fn a_web_page_is_no_success() {
+        for (body, verdict) in [
+            ("", Verdict::Delivered),
+            ("{\"success\":true}", Verdict::Delivered),
+            ("OK <html>", Verdict::Delivered),
+            ("\r\n<!DOCTYPE html><title>Sign in", Verdict::Place),
+            ("\u{feff}<HTML lang=en>", Verdict::Place),
+        ] {
+            let headers = http::HeaderMap::new();
+            let answer = Answer { status: 200, headers, body: body.into(), is_whole: true };
+            assert_eq!(judge(&Ok(answer)), verdict, "{body}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Wall time that never jumps: read once, then carried on by the monotonic clock.
+//! Wall time that does not jump: read once, then continued by the monotonic clock.
 //!
 //! Ages and stored times are taken from it, so that a corrected clock neither stalls retries nor ends them early.
 

@@ -1,6 +1,7 @@
-//! How many calls a destination takes at once, found by trying: one more a round, half after a sign of overload.
+//! The number of calls at once that a destination takes, found by trying: one more after each round of successes, half after
+//! a sign of overload.
 //!
-//! Pure. Between one call and what the configuration allows.
+//! Pure data. Between one call and what the configuration allows.
 
 #[derive(Debug)]
 pub(super) struct Concurrency {
@@ -8,7 +9,7 @@ pub(super) struct Concurrency {
     current: usize,
     /// Since the last change.
     successes: usize,
-    /// Answers still to come to calls made before the last decrease: they say nothing about it.
+    /// Answers to come of calls that were made before the last decrease: they say nothing about it.
     stale: usize,
 }
 
@@ -33,7 +34,7 @@ impl Concurrency {
         }
     }
 
-    /// The destination is asked for too much; `in_flight` calls are still under way.
+    /// The destination gets too many calls; `in_flight` are still under way.
     pub(super) const fn overloaded(&mut self, in_flight: usize) {
         if self.stale > 0 {
             self.stale -= 1;
@@ -44,7 +45,7 @@ impl Concurrency {
         self.stale = in_flight;
     }
 
-    /// From one call on, after a rest.
+    /// Starts with one call, after a pause.
     pub(super) const fn restart(&mut self) {
         *self = Self { current: 1, ..Self::new(self.most) };
     }

@@ -11,17 +11,14 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
+use super::connector::BoxError;
+use super::dial;
 use super::endpoint::Endpoint;
+use crate::reasons::Reason;
 
 /// An answer's body is read up to this size unless more is asked for; a longer one ends the connection.
 const MOST_ANSWER_BYTES: usize = 2048;
-
-/// Read of an answer's status and headers; also the most that is buffered of its body.
-const MOST_HEAD_BYTES: usize = 32 * 1024;
 
 /// What came back.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
-/// Why no answer came, or not all of it. Each may pass.
+/// Why there is no answer, or only a part of one. Each may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error("its name could not be resolved: {0}")]
@@ -43,6 +40,8 @@ pub enum CallError {
     Connect(io::Error),
     #[error("could not connect in time")]
     ConnectTimeout,
+    #[error("the proxy did not connect: {}", dial::innermost(&**.0))]
+    Proxy(#[source] BoxError),
     #[error("TLS failed: {0}")]
     Tls(io::Error),
     #[error("no answer in time")]
@@ -58,7 +57,18 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The other side is there and too slow.
+    /// Its code in the catalogue.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Resolve(_) => Reason::WaitName,
+            Self::Connect(_) | Self::ConnectTimeout | Self::Proxy(_) => Reason::WaitConnect,
+            Self::Tls(_) => Reason::WaitTls,
+            Self::HeadersTimeout | Self::BodyTimeout => Reason::WaitTimeout,
+            Self::Reset(_) | Self::Closed(_) | Self::Unreadable(_) => Reason::WaitReset,
+        }
+    }
+
+    /// The other side is there but too slow.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::HeadersTimeout | Self::BodyTimeout)
     }
@@ -77,11 +87,12 @@ impl From<hyper::Error> for CallError {
     }
 }
 
-type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
+pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
 
-struct Open {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Driver,
+/// An open connection; the driver moves its bytes.
+pub(super) struct Open {
+    pub(super) sender: http1::SendRequest<Full<Bytes>>,
+    pub(super) driver: Driver,
 }
 
 /// A connection to an endpoint, opened when first used and again whenever it has gone.
@@ -98,23 +109,23 @@ impl Connection {
         Self { endpoint, most_answer_bytes: MOST_ANSWER_BYTES, open: None, answering: false }
     }
 
-    /// Reads so much of each answer's body.
+    /// Reads up to this many bytes of each answer's body.
     #[must_use]
     pub const fn with_most_answer_bytes(mut self, most: usize) -> Self {
         self.most_answer_bytes = most;
         self
     }
 
-    /// Makes a call, without a time limit but that for connecting; dropping the future half-way must be followed
-    /// by [`Connection::give_up`].
+    /// Makes a call. Only connecting has a time limit. If the future is dropped before its end, [`Connection::give_up`] must
+    /// follow.
     pub async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
         self.answering = false;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
         request.headers_mut().clone_from(self.endpoint.headers(path));
-        // A kept-alive connection may have been closed by the other side just now: if the request was not
-        // even begun it is sent again on a new one.
+        // The other side may have closed a kept-alive connection just now: a request of which nothing was sent goes on a new
+        // one.
         if let Some(open) = self.open.take() {
             match self.exchange(open, request).await {
                 Err(Failed { request: Some(unsent), .. }) => request = unsent,
@@ -122,7 +133,7 @@ impl Connection {
                 Ok(answer) => return Ok(answer),
             }
         }
-        let open = connect(&self.endpoint).await?;
+        let open = self.endpoint.open().await?;
         self.exchange(open, request).await.map_err(|failed| failed.error.into())
     }
 
@@ -137,7 +148,7 @@ impl Connection {
         }
     }
 
-    /// Forgets the connection, because the call on it took too long, and says what that was waiting for.
+    /// Closes the connection because its call took too long, and returns what the call waited for.
     pub fn give_up(&mut self) -> CallError {
         self.open = None;
         if self.answering { CallError::BodyTimeout } else { CallError::HeadersTimeout }
@@ -177,7 +188,7 @@ impl From<hyper::Error> for Failed {
     }
 }
 
-/// Reads the answer's body up to so many bytes; false if its connection cannot be used again.
+/// Reads the answer's body up to `most` bytes; false if its connection cannot be used again.
 async fn read(
     response: Response<Incoming>,
     driver: &mut Driver,
@@ -214,33 +225,4 @@ async fn drive_until_ready(open: &mut Open) -> bool {
         ready = open.sender.ready() => ready.is_ok(),
         _ = &mut open.driver => false,
     }
-}
-
-async fn connect(endpoint: &Endpoint) -> Result<Open, CallError> {
-    tokio::time::timeout(endpoint.connect_timeout, connect_in_time(endpoint))
-        .await
-        .unwrap_or(Err(CallError::ConnectTimeout))
-}
-
-async fn connect_in_time(endpoint: &Endpoint) -> Result<Open, CallError> {
-    let place = (endpoint.host.as_str(), endpoint.port);
-    let addresses: Vec<_> = tokio::net::lookup_host(place).await.map_err(CallError::Resolve)?.collect();
-    let stream = TcpStream::connect(&*addresses).await.map_err(CallError::Connect)?;
-    stream.set_nodelay(true).map_err(CallError::Connect)?;
-    match &endpoint.tls {
-        None => handshake(stream).await,
-        Some(tls) => {
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
-            handshake(connector.connect(tls.name.clone(), stream).await.map_err(CallError::Tls)?).await
-        }
-    }
-}
-
-async fn handshake<S>(stream: S) -> Result<Open, CallError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, driver) =
-        http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
-    Ok(Open { sender, driver: Box::pin(driver) })
 }

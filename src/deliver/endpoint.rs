@@ -3,9 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Uri};
+use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+
+use super::connection::{CallError, Open};
+use super::connector::{Connector, Route};
+use super::dial::{Dialer, Resolver};
+use crate::http_client;
+use crate::proxies::{Proxies, ProxyError};
 
 /// Unless another is set.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -13,24 +20,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A place to call.
 #[derive(Clone)]
 pub struct Endpoint {
-    pub host: String,
-    pub port: u16,
-    /// Set for https.
-    pub tls: Option<Tls>,
-    /// For finding the name, connecting and TLS.
-    pub connect_timeout: Duration,
-    /// Path that comes before each call's own; without a trailing slash.
+    /// Scheme, host and port.
+    origin: Uri,
+    connector: Connector,
+    /// What precedes each call's path in a request line: that of the base URL, without a trailing slash; through a
+    /// forwarding proxy the origin too.
     prefix: String,
     headers: HeaderMap,
-    /// A path whose calls carry other headers: the destination's one key has two forms (`facts/accoil.md` 0).
+    /// A path whose calls carry other headers: the destination's one key has two forms.
     exception: Option<(&'static str, HeaderMap)>,
-}
-
-/// How to speak TLS with it.
-#[derive(Clone)]
-pub struct Tls {
-    pub config: Arc<rustls::ClientConfig>,
-    pub name: ServerName<'static>,
 }
 
 /// Why a base URL cannot be called. Never shows the authorization.
@@ -38,42 +36,90 @@ pub struct Tls {
 pub enum EndpointError {
     #[error("{url}: not an http or https URL with a host")]
     Url { url: String },
-    #[error("{url}: its host is not a name TLS can check")]
+    #[error("{url}: TLS cannot check its host name")]
     Name { url: String },
-    #[error("the key cannot be put in a header: it has control characters in it")]
+    #[error("the key has control characters and cannot be sent in a header")]
     Authorization,
-    #[error("no trusted certificates were found on this system; install its ca-certificates")]
+    #[error("this system has no trusted certificates; install the package ca-certificates")]
     NoRoots,
-    #[error("TLS could not be set up")]
+    #[error("TLS could not be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 impl Endpoint {
-    /// An endpoint without any authorization yet.
+    /// An endpoint without any authorization yet, called without a proxy.
     pub fn new(base_url: &str) -> Result<Self, EndpointError> {
         let invalid = || EndpointError::Url { url: base_url.to_owned() };
         let uri: Uri = base_url.parse().map_err(|_| invalid())?;
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
+        let (scheme, usual_port) = match uri.scheme_str() {
+            Some("http") => ("http", 80),
+            Some("https") => ("https", 443),
             _ => return Err(invalid()),
         };
         let authority = uri.authority().ok_or_else(invalid)?;
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tls = if secure { Some(tls(&host, base_url)?) } else { None };
+        let host = authority.host();
+        let port = authority.port_u16().unwrap_or(usual_port);
+        let origin = Uri::builder().scheme(scheme).authority(format!("{host}:{port}")).path_and_query("/");
+        let origin = origin.build().map_err(|_| invalid())?;
+        let tls = if scheme == "https" {
+            let name = host.trim_matches(['[', ']']).to_owned();
+            ServerName::try_from(name).map_err(|_| EndpointError::Name { url: base_url.to_owned() })?;
+            system_tls()?
+        } else {
+            // Never used.
+            http_client::tls_config_with(RootCertStore::empty())?
+        };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
-        let prefix = uri.path().trim_end_matches('/').to_owned();
-        let connect_timeout = CONNECT_TIMEOUT;
-        let headers = headers(host_header);
-        Ok(Self { host, port, tls, connect_timeout, prefix, headers, exception: None })
+        Ok(Self {
+            origin,
+            connector: Connector {
+                dialer: Dialer::new(),
+                route: Route::Direct,
+                tls: Arc::new(tls),
+                timeout: CONNECT_TIMEOUT,
+            },
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            headers: headers(host_header),
+            exception: None,
+        })
     }
 
     /// Gives up connecting after this long.
     #[must_use]
     pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connector.timeout = timeout;
         self
+    }
+
+    /// Looks names up by another resolver than the system's.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Resolver) -> Self {
+        self.connector.dialer = Dialer::with_resolver(resolver);
+        self
+    }
+
+    /// Calls it through the proxy that is meant for it, if there is one.
+    pub fn with_proxies(mut self, proxies: &Proxies) -> Result<Self, EndpointError> {
+        let Some(proxy) = proxies.intercept(&self.origin)? else { return Ok(self) };
+        let is_secure = self.origin.scheme_str() == Some("https");
+        if !is_secure && proxy.uri().scheme_str() == Some("https") {
+            self.connector.tls = Arc::new(system_tls()?);
+        }
+        self.connector.route = match proxy.uri().scheme_str() {
+            Some("socks5" | "socks5h") => Route::Socks(proxy),
+            _ if is_secure => Route::Tunnel(proxy),
+            _ => {
+                let origin = self.origin.to_string();
+                self.prefix = format!("{}{}", origin.trim_end_matches('/'), self.prefix);
+                Route::Forward(proxy)
+            }
+        };
+        if let Some(authorization) = self.connector.proxy_authorization() {
+            self.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        Ok(self)
     }
 
     /// Sends this header value with every call.
@@ -82,7 +128,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Sends another value with calls of this path.
+    /// Sends another value with calls of this path. The last of the settings: it copies the other headers.
     pub fn with_authorization_at(
         mut self,
         path: &'static str,
@@ -94,7 +140,7 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// The path of a call on the wire.
+    /// What a call's request line names.
     pub fn uri(&self, path: &str) -> Option<Uri> {
         if self.prefix.is_empty() { path.parse().ok() } else { format!("{}{path}", self.prefix).parse().ok() }
     }
@@ -106,17 +152,26 @@ impl Endpoint {
             _ => &self.headers,
         }
     }
+
+    /// A new connection.
+    pub(super) async fn open(&self) -> Result<Open, CallError> {
+        self.connector.open(self.origin.clone()).await
+    }
 }
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The headers hold the key.
-        formatter
-            .debug_struct("Endpoint")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Endpoint").field("origin", &self.origin).finish_non_exhaustive()
     }
+}
+
+fn system_tls() -> Result<rustls::ClientConfig, EndpointError> {
+    let roots = http_client::system_roots();
+    if roots.is_empty() {
+        return Err(EndpointError::NoRoots);
+    }
+    Ok(http_client::tls_config_with(roots)?)
 }
 
 fn headers(host: HeaderValue) -> HeaderMap {
@@ -132,20 +187,4 @@ fn sensitive(value: &str) -> Result<HeaderValue, EndpointError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| EndpointError::Authorization)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn tls(host: &str, url: &str) -> Result<Tls, EndpointError> {
-    let name =
-        ServerName::try_from(host.to_owned()).map_err(|_| EndpointError::Name { url: url.to_owned() })?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(EndpointError::NoRoots);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Tls { config: Arc::new(config), name })
 }

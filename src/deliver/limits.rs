@@ -1,4 +1,4 @@
-//! How fast a destination is called now: the breaker, the concurrency and the rate, asked and told as one.
+//! How fast a destination may be called now: the breaker, the concurrency and the rate as one.
 //!
 //! Pure: the clock is passed in.
 
@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::Target;
 use super::breaker::{Breaker, State};
-use super::classify::{Verdict, classify};
+use super::classify::{Verdict, judge};
 use super::concurrency::Concurrency;
 use super::connection::{Answer, CallError};
 use super::rate::Rate;
-use super::schedule;
+use super::retry_after::retry_after;
 
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -22,7 +22,7 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(target: &Target) -> Self {
         Self {
-            breaker: Breaker::new(target.rests),
+            breaker: Breaker::new(target.pauses),
             concurrency: Concurrency::new(target.concurrency),
             rate: target.rate.and_then(Rate::new),
         }
@@ -44,45 +44,49 @@ impl Limits {
         }
     }
 
-    /// Set while nothing at all may start.
-    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.breaker.rests_until(now)
+    /// Until when no call may start, if that is later than now.
+    pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
+        self.breaker.open_until(now)
     }
 
-    /// When a call may start that may not start now, if it is only for time to pass.
+    /// When a call may start that may not start now, if only time is missing.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let rate = self.rate.as_ref().map(|rate| rate.next(now)).filter(|at| *at > now);
-        self.rests_until(now).max(rate)
+        self.open_until(now).max(rate)
     }
 
-    /// Learns from a call's outcome, while so many others are under way. True if the state is another now.
+    /// Learns from the outcome of a call that began at `began`, while `in_flight` others are under way. True if the
+    /// state is another now.
     pub(super) fn learn(
         &mut self,
         outcome: &Result<Answer, CallError>,
+        began: Instant,
         in_flight: usize,
         now: Instant,
     ) -> bool {
+        let verdict = judge(outcome);
         let status = outcome.as_ref().ok().map(|answer| answer.status);
-        match classify(status) {
+        let changed = match verdict {
             Verdict::Delivered | Verdict::Permanent => {
                 self.concurrency.succeeded();
-                let ended = self.breaker.healthy();
-                if ended {
+                let closed = self.breaker.succeeded(began);
+                if closed {
                     self.concurrency.restart();
                 }
-                ended
+                return closed;
             }
-            Verdict::Credentials => self.breaker.refused(now),
+            Verdict::Credentials => self.breaker.refused(State::CredentialsRefused, began, now),
+            Verdict::Place => self.breaker.refused(State::CallsRefused, began, now),
             Verdict::Retry => {
                 if matches!(status, Some(429 | 503)) || outcome.as_ref().is_err_and(CallError::is_timeout) {
                     self.concurrency.overloaded(in_flight);
                 }
-                // The one status that is about the caller and not the call: its pause is everybody's.
-                let pause = outcome.as_ref().ok().filter(|answer| answer.status == 429);
-                let asked =
-                    pause.and_then(schedule::retry_after).is_some_and(|pause| self.breaker.asked(pause, now));
-                self.breaker.troubled(now) || asked
+                self.breaker.failed(began, now)
             }
-        }
+        };
+        // These speak for the destination; after any other failure the call alone waits.
+        let speaks_for_all = verdict.is_about_place() || matches!(status, Some(429 | 503));
+        let pause = outcome.as_ref().ok().filter(|_| speaks_for_all).and_then(retry_after);
+        pause.is_some_and(|pause| self.breaker.asked(pause, now)) || changed
     }
 }

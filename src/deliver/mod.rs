@@ -1,19 +1,24 @@
-//! Requests become HTTP calls (stage 6), and every answer is recorded: delivered, tried again, or a dead letter.
+//! Requests become HTTP calls (stage 6), and every answer is recorded: delivered, retried later, or a dead letter.
 //!
-//! One [`dispatcher`] a destination decides whose turn it is; a bounded set of [`worker`]s, a kept-alive
-//! connection each, makes the calls. One user's calls go one after another; a user whose call waits for its
-//! retry is moved to rows of their own in the outbox and holds up nobody else.
-//! Nothing leaves the outbox here except by an answer that says so.
+//! One [`dispatcher`] per destination schedules the calls; a bounded set of [`worker`]s makes them, each on one kept-alive
+//! connection. A user's calls go one after another. If one waits for its retry, the user's requests move to rows of
+//! their own in the outbox and delay nobody else. Nothing leaves the outbox here except after an answer.
 
 mod breaker;
 mod classify;
 mod clock;
 mod concurrency;
 pub mod connection;
+mod connector;
+mod counters;
+mod dial;
 mod dispatcher;
 pub mod endpoint;
+mod failing;
 mod limits;
 mod rate;
+mod reason;
+mod retry_after;
 mod schedule;
 mod status;
 mod waiting;
@@ -25,11 +30,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use breaker::{Rests, State};
-pub use classify::{Verdict, classify};
+pub use breaker::{Pauses, State};
+pub use classify::{Verdict, classify, is_web_page, judge};
 pub use connection::{Answer, CallError, Connection};
+pub use counters::{Counters, Failures};
+pub use dial::Resolver;
 pub use endpoint::{Endpoint, EndpointError};
-pub use schedule::{Schedule, random, read_retry_after, retry_after};
+pub use reason::short as short_reason;
+pub use retry_after::{read as read_retry_after, retry_after};
+pub use schedule::{Schedule, random};
 pub use status::Status;
 
 use crate::outbox::Outbox;
@@ -40,24 +49,24 @@ use crate::tasks::Tasks;
 pub struct Target {
     pub name: Arc<str>,
     pub endpoint: Arc<Endpoint>,
-    /// Calls in flight at once at most, a connection each; fewer while the destination is overloaded.
+    /// Most calls in flight, each on its own connection; fewer while the destination is overloaded.
     pub concurrency: usize,
-    /// Calls a second at most.
+    /// Most calls a second.
     pub rate: Option<u32>,
-    /// For one call, from connect to the end of the answer.
+    /// Time limit of one call, from connecting to the end of the answer.
     pub timeout: Duration,
     pub schedule: Schedule,
-    pub rests: Rests,
+    pub pauses: Pauses,
 }
 
-/// Starts delivering to a destination; ends when the group is stopped and what was in flight has been answered.
-/// Shows how the destination is doing.
+/// Starts deliveries to a destination and returns its status. They end when the group is stopped and the calls in flight have
+/// been answered.
 pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) -> watch::Receiver<Status> {
     let target = Arc::new(target);
-    let (work, workers) = async_channel::unbounded();
+    let (work, calls) = async_channel::unbounded();
     let (done, answers) = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..target.concurrency {
-        let worker = worker::Worker::new(Arc::clone(&target), workers.clone(), done.clone());
+        let worker = worker::Worker::new(Arc::clone(&target), calls.clone(), done.clone());
         tasks.spawn("delivery worker", worker.run());
     }
     let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));

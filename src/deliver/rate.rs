@@ -1,25 +1,25 @@
-//! The most calls a second that a destination is sent: a token bucket, kept as the one time at which it is full.
+//! The rate limit of a destination: a token bucket, stored as the one time at which it is full.
 //!
-//! Pure: the clock is passed in.
+//! Pure data: the clock is passed in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What was not used up to this long ago may be used at once: timers are no finer.
+/// What was not used within this time may be used at once: timers are no finer.
 const BURST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Rate {
     interval: Duration,
-    /// Up to so far ahead of `free_at` a call may start.
+    /// How long before `free_at` a call may start.
     ahead: Duration,
-    /// When the calls started so far are all paid for.
+    /// When the calls that were started are all paid for.
     free_at: Option<Instant>,
 }
 
 impl Rate {
-    /// `None` for a rate of nothing, which would be no destination.
+    /// `None` for a rate of zero.
     pub(super) fn new(a_second: u32) -> Option<Self> {
         let interval = Duration::from_secs(1).checked_div(a_second)?;
         Some(Self { interval, ahead: BURST.saturating_sub(interval), free_at: None })

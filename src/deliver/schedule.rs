@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
 
-use super::classify::{Verdict, classify};
-use super::connection::Answer;
+use super::classify::was_about_place;
 use crate::outbox::Attempt;
 
 /// A destination's retry settings.
@@ -25,19 +22,22 @@ pub struct Schedule {
 impl Schedule {
     /// How long to wait for the next attempt, or `None` when there are to be no more.
     ///
-    /// `attempts` are those made, the last one just now. Refusals of the key are not held against the call: they
-    /// do not count, and its age begins anew after the last of them. `random` is in `0.0..1.0`; what the
-    /// destination `asked` for is obeyed as far as the age allows.
+    /// `attempts` are those made, the last one just now. Answers about the place are not held against the call: they
+    /// do not count, and its age begins anew after the last of them, or at `excused_until`, when the destination as a
+    /// whole last stopped to refuse calls. `random` is in `0.0..1.0`; what the destination `asked` for is obeyed as
+    /// far as the age allows.
     pub fn next(
         &self,
         now: DateTime<Utc>,
         attempts: &[Attempt],
+        excused_until: Option<DateTime<Utc>>,
         asked: Option<Duration>,
         random: f64,
     ) -> Option<Duration> {
-        let is_counted = |attempt: &&Attempt| classify(attempt.status) != Verdict::Credentials;
+        let is_counted = |attempt: &&Attempt| !was_about_place(attempt.status);
         let made = u32::try_from(attempts.iter().filter(is_counted).count()).unwrap_or(u32::MAX);
         let first = attempts.iter().rev().take_while(is_counted).last().map_or(now, |attempt| attempt.at);
+        let first = excused_until.map_or(first, |excused| first.max(excused));
         let age = (now - first).to_std().unwrap_or_default();
         let left = self.most_age.checked_sub(age)?;
         if made >= self.most_attempts || left.is_zero() {
@@ -54,26 +54,6 @@ impl Schedule {
         let wait = next_attempt_at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
         if wait > self.most_age { Duration::ZERO } else { wait }
     }
-}
-
-/// What an answer asks for in `Retry-After`: seconds, or an HTTP date, held against the answer's own clock.
-pub fn retry_after(answer: &Answer) -> Option<Duration> {
-    read_retry_after(&answer.headers)
-}
-
-/// The same of an answer's headers.
-pub fn read_retry_after(headers: &HeaderMap) -> Option<Duration> {
-    retry_after_at(headers, Utc::now())
-}
-
-fn retry_after_at(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok().map(|at| at.with_timezone(&Utc));
-    let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?));
-    Some((date(value)? - sent.unwrap_or(now)).to_std().unwrap_or_default())
 }
 
 /// In `0.0..1.0`; spreads retries, guards nothing.
@@ -111,7 +91,7 @@ mod tests {
 
     fn wait(now: i64, made: &[(i64, u16)], asked: Option<u64>, random: f64) -> Option<u64> {
         let asked = asked.map(Duration::from_secs);
-        SCHEDULE.next(at(now), &attempts(made), asked, random).map(|wait| wait.as_secs())
+        SCHEDULE.next(at(now), &attempts(made), None, asked, random).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -125,8 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_counts_neither_as_attempt_nor_as_age() {
+    fn answers_about_the_place_count_neither_as_attempt_nor_as_age() {
         let year = 365 * 86_400;
+        assert_eq!(wait(year, &[(0, 503), (year - 9, 404), (year, 503)], None, 1.0), Some(2));
+        assert_eq!(wait(year, &[(0, 503), (year - 9, 200), (year, 503)], None, 1.0), Some(2), "a web page");
+        let excused =
+            |until| SCHEDULE.next(at(year), &attempts(&[(0, 503), (year, 503)]), Some(at(until)), None, 1.0);
+        assert_eq!(excused(year - 9), Some(Duration::from_secs(2)), "it waited while others were refused");
+        assert_eq!(excused(9), None);
         assert_eq!(wait(year, &[(0, 503), (year - 9, 401), (year, 503)], None, 1.0), Some(2));
         let refused: Vec<_> = (0..500).map(|minute| (minute * 60, 403)).chain([(30_000, 500)]).collect();
         assert_eq!(wait(30_000, &refused, None, 1.0), Some(1));
@@ -134,27 +120,6 @@ mod tests {
 
     #[test]
     fn what_the_destination_asks_for_is_obeyed_up_to_the_age() {
-        for (name, value, date, expected) in [
-            ("seconds", "120", None, Some(120)),
-            ("date", "Tue, 14 Nov 2023 22:13:50 GMT", None, Some(30)),
-            (
-                "by its clock",
-                "Tue, 14 Nov 2023 20:00:50 GMT",
-                Some("Tue, 14 Nov 2023 20:00:00 GMT"),
-                Some(50),
-            ),
-            ("past", "Tue, 14 Nov 2023 22:13:10 GMT", None, Some(0)),
-            ("text", "soon", None, None),
-            ("negative", "-1", None, None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-            if let Some(date) = date {
-                headers.insert(DATE, date.parse().unwrap());
-            }
-            let read = retry_after_at(&headers, at(0)).map(|asked| asked.as_secs());
-            assert_eq!(read, expected, "{name}");
-        }
         assert_eq!(wait(0, &[(0, 429)], Some(3_600), 0.5), Some(3_600), "beyond the longest wait");
         assert_eq!(wait(86_390, &[(0, 429), (86_390, 429)], Some(3_600), 0.5), Some(10));
     }

@@ -1,6 +1,6 @@
-//! The users of a destination with requests parked in the outbox, and when each is to be looked at again.
+//! The users of a destination with requests parked in the outbox, and when each is due.
 //!
-//! Every one of them is either in the heap once or has requests in the window; nobody is forgotten.
+//! Each of them is in the heap once or has requests in the window; none is forgotten.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -29,7 +29,7 @@ impl Waiting {
         }
     }
 
-    /// The user has something parked, nothing in the window, and is to be looked at then.
+    /// The user has something parked, nothing in the window, and is due then.
     pub(super) fn due_at(&mut self, user: &str, at: Instant) {
         self.join(user);
         self.due.push(Reverse((at, user.to_owned())));

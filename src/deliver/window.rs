@@ -1,6 +1,6 @@
-//! What is loaded of a destination's queue: the requests whose turn it is, and behind each user's what follows.
+//! The part of a destination's queue that is in memory: requests that may be sent, and behind each the user's next ones.
 //!
-//! Bounded by count and bytes. Never holds a user of whom nothing is loaded, nor more than a few old chunks.
+//! Bounded by count and bytes. Never holds a user without requests, nor more than a few old chunks.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -11,10 +11,10 @@ use crate::outbox::chunk::Job;
 
 const MOST_REQUESTS: usize = 16_384;
 const MOST_BYTES: usize = 16 << 20;
-/// One user's requests that wait here; what comes then is parked, so that nobody's backlog fills the window.
+/// One user's requests that wait here; further ones are parked, so that no user's backlog fills the window.
 const MOST_FOLLOWERS: usize = 256;
-/// Requests are copied out of their chunks when so many bytes of later ones were loaded: one user's last request
-/// must not keep a whole chunk in memory.
+/// After this many bytes of later chunks, requests are copied out of theirs: one user's last request must not keep a whole chunk
+/// in memory.
 const DETACH_AFTER: usize = 32 << 20;
 
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Window {
         !self.ready.is_empty()
     }
 
-    /// Takes a request in, ready or behind what its user has here; gives it back if that is too much already.
+    /// Adds a request, ready or behind its user's others; returns it if the user has too many.
     pub(super) fn push(&mut self, work: Work) -> Option<Work> {
         let size = size(&work.job);
         let user = self.hash(&work.job);
@@ -72,7 +72,7 @@ impl Window {
         self.ready.pop_front()
     }
 
-    /// A request is done with.
+    /// A request is finished.
     pub(super) fn leave(&mut self, job: &Job) {
         self.requests -= 1;
         self.bytes -= size(job);
@@ -101,7 +101,7 @@ impl Window {
         followers
     }
 
-    /// A chunk of this size was loaded. Lets go of chunks that were loaded long ago.
+    /// A chunk of this size was loaded. Releases chunks that were loaded long ago.
     pub(super) fn loaded(&mut self, chunk: i64, bytes: usize) {
         self.loaded += bytes;
         if self.loaded < DETACH_AFTER {

@@ -1,4 +1,4 @@
-//! One caller of a destination: takes a request, makes the call, reports the answer; one connection, one at a time.
+//! One worker of a destination: takes a request, makes the call, reports the answer. One connection, one call at a time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,17 +13,25 @@ use super::connection::{Answer, CallError, Connection};
 use crate::outbox::Attempt;
 use crate::outbox::chunk::Job;
 
-/// A request on its way, with the attempts made before.
+/// A request with the attempts made before.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) job: Job,
     pub(super) attempts: Vec<Attempt>,
 }
 
-/// What came of it.
+/// A request that was handed out to be sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) work: Work,
+    /// When it was handed out.
+    pub(super) began: Instant,
+}
+
+/// The outcome of a call.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) work: Work,
+    pub(super) call: Call,
     pub(super) outcome: Result<Answer, CallError>,
     /// How long the call took.
     pub(super) took: Duration,
@@ -31,77 +39,77 @@ pub(super) struct Done {
 
 pub(super) struct Worker {
     target: Arc<Target>,
-    work: async_channel::Receiver<Work>,
+    calls: async_channel::Receiver<Call>,
     done: mpsc::UnboundedSender<Done>,
     connection: Connection,
-    patience: Patience,
+    deadline: Deadline,
 }
 
 impl Worker {
     pub(super) fn new(
         target: Arc<Target>,
-        work: async_channel::Receiver<Work>,
+        calls: async_channel::Receiver<Call>,
         done: mpsc::UnboundedSender<Done>,
     ) -> Self {
         let connection = Connection::new(Arc::clone(&target.endpoint));
-        Self { target, work, done, connection, patience: Patience::new() }
+        Self { target, calls, done, connection, deadline: Deadline::new() }
     }
 
-    /// Works until the dispatcher has no more for it.
+    /// Works until the dispatcher has no more calls.
     pub(super) async fn run(mut self) {
-        while let Some(work) = self.next().await {
-            let begun = Instant::now();
-            let outcome = self.call(&work.job).await;
-            if self.done.send(Done { work, outcome, took: begun.elapsed() }).is_err() {
+        while let Some(call) = self.next().await {
+            let started = Instant::now();
+            let outcome = self.call(&call.work.job).await;
+            if self.done.send(Done { call, outcome, took: started.elapsed() }).is_err() {
                 break;
             }
         }
     }
 
-    async fn next(&mut self) -> Option<Work> {
+    async fn next(&mut self) -> Option<Call> {
         loop {
             tokio::select! {
                 biased;
-                work = self.work.recv() => return work.ok(),
-                // Seen while idle, so that the next call need not find out.
+                call = self.calls.recv() => return call.ok(),
+                // Noticed while idle, so that the next call does not have to.
                 () = self.connection.closed() => {}
             }
         }
     }
 
     async fn call(&mut self, job: &Job) -> Result<Answer, CallError> {
-        self.patience.until(self.target.timeout);
+        self.deadline.set(self.target.timeout);
         tokio::select! {
             biased;
             outcome = self.connection.call(Method::POST, job.path.as_str(), job.body.clone()) => outcome,
-            () = self.patience.ended() => Err(self.connection.give_up()),
+            () = self.deadline.passed() => Err(self.connection.give_up()),
         }
     }
 }
 
-/// A deadline that costs no timer a call: the one timer is set anew only when it has run out.
-struct Patience {
+/// A deadline without a timer per call: the one timer is set again only when it has run out.
+struct Deadline {
     timer: Pin<Box<Sleep>>,
-    deadline: Instant,
+    at: Instant,
 }
 
-impl Patience {
+impl Deadline {
     fn new() -> Self {
         let now = Instant::now();
-        Self { timer: Box::pin(tokio::time::sleep_until(now)), deadline: now }
+        Self { timer: Box::pin(tokio::time::sleep_until(now)), at: now }
     }
 
-    fn until(&mut self, timeout: Duration) {
-        self.deadline = Instant::now() + timeout;
+    fn set(&mut self, timeout: Duration) {
+        self.at = Instant::now() + timeout;
     }
 
-    async fn ended(&mut self) {
+    async fn passed(&mut self) {
         loop {
             self.timer.as_mut().await;
-            if Instant::now() >= self.deadline {
+            if Instant::now() >= self.at {
                 return;
             }
-            self.timer.as_mut().reset(self.deadline);
+            self.timer.as_mut().reset(self.at);
         }
     }
 }

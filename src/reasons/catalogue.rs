@@ -168,16 +168,16 @@ catalogue! {
         "An earlier call of the same user waits for its retry, and a user's calls go in order.",
         "Nothing. `accoil-relay waiting list` shows the call that it waits for.";
     WaitKey: Wait, "wait.key", "the key is refused",
-        "Accoil answered 401 or 403. The queue is kept and one probe a minute is sent.",
+        "Accoil answered 401 or 403. The queue is kept and the destination is probed twice a minute.",
         "Put the right api_key into the configuration and restart the relay.";
     WaitPlace: Wait, "wait.place", "the address is wrong or out of order",
-        "The answer says that the address is wrong or moved: a redirect, 404, 405, 410 or 421. The queue is kept and the destination is probed.",
+        "The answer is about the place and not about the call: a redirect, 404, 405, 410, 421, a web page. The queue is kept and the destination is probed.",
         "Compare base_url with Accoil's address, and look at what answers there.";
     WaitLimited: Wait, "wait.429", "Accoil asks for a pause",
         "Accoil answered 429, or asked for a pause with Retry-After.",
         "Nothing: the relay waits as long as it was asked to. Set rate on the destination if it happens often.";
     WaitServer: Wait, "wait.5xx", "Accoil answers with an error",
-        "Accoil answered with a status that may pass: 408, 423 or 5xx.",
+        "Accoil answered with a status that may pass: 408, 409, 423 or 5xx.",
         "Nothing: the call is made again.";
     WaitTimeout: Wait, "wait.timeout", "no answer in time",
         "Accoil did not answer within request_timeout.",

@@ -1,7 +1,8 @@
-//! The accept loop: connections bounded in number, slow headers cut off, a stop that lets requests finish.
+//! The accept loop: connections bounded in number, idle and slow ones closed, a stop that lets requests finish.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -9,37 +10,51 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::tasks::Tasks;
 
-/// For the head of a request to arrive, and for the next one on an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// A failed accept (out of file descriptors, say) is not tried again at once.
+/// After a failed accept (out of file descriptors, for one) the next waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two log lines about failed accepts.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
+
+/// What a listener's connections may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// Open at once; further ones wait.
+    pub connections: usize,
+    /// An idle connection is closed after this long. The head of a request must arrive within it too.
+    pub keep_alive: Duration,
+}
 
 /// Serves until the group is stopped, then waits for the requests in flight.
-pub async fn serve(listener: TcpListener, router: Router, most_connections: usize, tasks: Tasks) {
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, tasks: Tasks) {
     let stop = tasks.stop_signal();
-    let connections = Arc::new(Semaphore::new(most_connections));
+    let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let mut failures = Failures::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
-        let Some((stream, permit)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                failures.log(&error, Instant::now());
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(limits.keep_alive)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
-        tasks.spawn("public connection", async move {
+        tasks.spawn("connection", async move {
             // A connection that ends badly is its sender's business; what it had sent whole is stored.
             let _ = connection.await;
             drop(permit);
@@ -52,16 +67,53 @@ pub async fn serve(listener: TcpListener, router: Router, most_connections: usiz
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            let _ = stream.set_nodelay(true);
-            Some((stream, permit))
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    let _ = stream.set_nodelay(true);
+    Ok((stream, permit))
+}
+
+/// Failed accepts, logged at most once a minute.
+#[derive(Default)]
+struct Failures {
+    logged: Option<Instant>,
+    since_logged: u64,
+}
+
+impl Failures {
+    fn log(&mut self, error: &io::Error, now: Instant) {
+        if self.is_due(now) {
+            tracing::warn!(
+                error.message = %error,
+                not_logged = self.since_logged,
+                "a connection could not be accepted; further ones are tried ten times a second and logged once a minute"
+            );
+            self.since_logged = 0;
         }
-        Err(error) => {
-            tracing::warn!(error.message = %error, "a connection could not be accepted");
-            None
+    }
+
+    /// Counts a failure; true if it is to be logged.
+    fn is_due(&mut self, now: Instant) -> bool {
+        if self.logged.is_some_and(|at| now < at + BETWEEN_LINES) {
+            self.since_logged += 1;
+            return false;
         }
+        self.logged = Some(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_accepts_are_logged_once_a_minute() {
+        let start = Instant::now();
+        let mut failures = Failures::default();
+        let logged = (0..1200).filter(|tenth| failures.is_due(start + Duration::from_millis(tenth * 100)));
+        assert_eq!(logged.count(), 2, "in two minutes of ten failures a second");
+        assert_eq!(failures.since_logged, 1198);
     }
 }

@@ -10,11 +10,12 @@ use crate::accounts::accoil::Client;
 use crate::accounts::vitally;
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
-use crate::deliver::{Endpoint, Rests, Schedule, Target};
+use crate::deliver::{Endpoint, Pauses, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::fault::Faults;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Retention};
+use crate::proxies::Proxies;
 use crate::receive::{Source, Sources};
 
 /// Every destination with its mappings compiled; all faults of all their files at once.
@@ -148,13 +149,14 @@ fn source_settings(section: &config::Source) -> SourceSettings {
 }
 
 pub(super) fn targets(config: &Config) -> Result<Vec<Target>, StartError> {
-    config.destinations.iter().map(|section| target(section, &config.deliver)).collect()
+    config.destinations.iter().map(|section| target(section, config)).collect()
 }
 
-fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Target, StartError> {
+fn target(section: &config::Destination, config: &Config) -> Result<Target, StartError> {
+    let deliver = &config.deliver;
     Ok(Target {
         name: Arc::from(section.name.as_str()),
-        endpoint: Arc::new(endpoint(section)?),
+        endpoint: Arc::new(endpoint(section, &config.proxies)?),
         concurrency: section.concurrency,
         rate: section.rate,
         timeout: section.request_timeout,
@@ -164,12 +166,12 @@ fn target(section: &config::Destination, deliver: &config::Deliver) -> Result<Ta
             most_age: deliver.retry_max_age,
             most_attempts: u32::try_from(deliver.retry_max_attempts).unwrap_or(u32::MAX),
         },
-        rests: Rests::default(),
+        pauses: Pauses::default(),
     })
 }
 
 /// Where the destination's calls go, with its key in both of Accoil's forms.
-pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
+pub fn endpoint(section: &config::Destination, proxies: &Proxies) -> Result<Endpoint, StartError> {
     let key = section.api_key.expose_secret();
     let v2 = accoil::authorization(Dialect::V2, key);
     let segment = accoil::authorization(Dialect::Segment, key);
@@ -177,6 +179,7 @@ pub fn endpoint(section: &config::Destination) -> Result<Endpoint, StartError> {
         .and_then(|endpoint| {
             endpoint
                 .with_connect_timeout(section.connect_timeout)
+                .with_proxies(proxies)?
                 .with_authorization(&v2)?
                 .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })

@@ -5,6 +5,7 @@
 //! is not done by the deadline stays in the outbox and is done after the next start.
 
 mod build;
+mod descriptors;
 mod error;
 mod syncing;
 
@@ -21,11 +22,15 @@ pub use build::{accoil_client, destinations, endpoint, outbox_options, source_ca
 pub use error::StartError;
 pub use syncing::{StandaloneSync, running_relay_admin_address};
 
+use descriptors::Connections;
+
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::deliver::Target;
 use crate::outbox::{self, Outbox};
+use crate::receive::listen::ConnectionLimits;
 use crate::receive::{self, Receiver};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
@@ -67,7 +72,8 @@ impl Relay {
     /// Starts everything. What the last run left in the outbox is delivered first.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let destinations = destinations(config)?;
-        let targets = build::targets(config)?;
+        let mut targets = build::targets(config)?;
+        let connections = share_descriptors(config, &mut targets);
         let accounts =
             accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(ADMIN_WAIT))));
         let (listener, address) = bind("server.listen", config.server.listen).await?;
@@ -97,14 +103,15 @@ impl Relay {
             .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
         let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
         let router = admin::router(admin);
+        let keep_alive = config.server.keep_alive;
+        let limits = |connections| ConnectionLimits { connections, keep_alive };
         let serving =
-            receive::listen::serve(admin_listener, router, ADMIN_CONNECTIONS, administering.clone());
+            receive::listen::serve(admin_listener, router, limits(connections.admin), administering.clone());
         administering.spawn("admin listener", serving);
         let router = receive::router(receiver.clone());
-        let connections = config.server.max_connections;
         receiving.spawn(
             "public listener",
-            receive::listen::serve(listener, router, connections, receiving.clone()),
+            receive::listen::serve(listener, router, limits(connections.senders), receiving.clone()),
         );
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);
@@ -169,6 +176,22 @@ async fn count_waiting(outbox: &Outbox) -> Option<u64> {
     outbox.flush().await.ok()?;
     let waiting = outbox.waiting_for_others(&[]).await.ok()?;
     Some(waiting.values().sum())
+}
+
+/// Raises the limit of open files and keeps all connections together below it.
+fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
+    let limit = descriptors::raise();
+    let wanted = Connections {
+        senders: config.server.max_connections,
+        deliveries: targets.iter().map(|target| target.concurrency).sum(),
+        admin: ADMIN_CONNECTIONS,
+    };
+    let given = wanted.within(limit);
+    descriptors::report(wanted, given, limit);
+    for target in targets {
+        target.concurrency = (target.concurrency * given.deliveries / wanted.deliveries.max(1)).max(1);
+    }
+    given
 }
 
 /// Binds what this key of the configuration names.

@@ -87,6 +87,7 @@ metrics! {
     IN_FLIGHT: Gauge, "destination_in_flight", ["destination"], "Calls that wait for their answer.";
     LOADED: Gauge, "destination_loaded", ["destination"], "Calls in memory, those in flight included; more may wait on disk.";
     WAITING_USERS: Gauge, "destination_waiting_users", ["destination"], "Users whose calls wait for a retry.";
+    FAILING_USERS: Gauge, "destination_failing_users", ["destination"], "Users whose call has failed for a minute or more.";
     STATE: Gauge, "destination_state", ["destination", "state"], "1 for the state that the destination is in.";
 
     SYNC_ACCOUNTS: Gauge, "sync_accounts", ["direction", "outcome"], "Accounts of a sync's last run, by outcome.";

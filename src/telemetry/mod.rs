@@ -1,7 +1,8 @@
 //! Log lines of the process as a whole, and every metric. Logs go to stderr: never a body, a key or a personal value.
 //!
 //! Fields are dotted: `source.name`, `destination.name`, `mapping.name`, `mapping.fault`, `reason.code`, `http.route`, `http.status`,
-//! `error.message`, `task.name`, `chunk.id`, `sync.direction`.
+//! `error.message`, `task.name`, `chunk.id`, `event.id`, `event.name`, `call.attempt`, `call.duration_ms`,
+//! `sync.direction`.
 
 pub mod metrics;
 mod process;

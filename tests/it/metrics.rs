@@ -52,8 +52,6 @@ async fn every_metric_has_its_description_and_each_sample_belongs_to_one() {
         "outbox_kept",
         "outbox_kept_bytes",
         "destination_failures_total",
-        "destination_call_duration_seconds",
-        "destination_delivery_duration_seconds",
         "sync_accounts",
         "sync_ended_timestamp_seconds",
         "sync_success",

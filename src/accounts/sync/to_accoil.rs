@@ -78,9 +78,7 @@ fn judge(name: &str, answer: &Answer) -> Result<(), Failure> {
             when(answer.retry_after())
         )),
         // These are about the place, not about the call.
-        (300..=399 | 404 | 405 | 410 | 421, _) => {
-            fatal(format!("destination {name} answered {status}: is its base_url right?"))
-        }
+        (_, Verdict::Place) => fatal(format!("destination {name} answered {status}: is its base_url right?")),
         (_, Verdict::Delivered) => Ok(()),
         (_, Verdict::Credentials) => fatal(format!(
             "Accoil refuses the key of destination {name} ({status}): correct its api_key; the next run writes the rest"

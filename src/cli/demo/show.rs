@@ -5,19 +5,18 @@ use std::net::SocketAddr;
 
 use super::samples::Sample;
 use crate::accounts::sync::{Change, Direction, Summary};
-use crate::deliver::Answer;
 use crate::sandbox::Received;
 
 pub(super) fn head() -> io::Result<()> {
     writeln!(io::stdout(), "Sample events, and the calls that each became at the stand-in Accoil:\n")
 }
 
-pub(super) fn sample(sample: &Sample, answer: &Answer, calls: &[Received]) -> io::Result<()> {
+pub(super) fn sample(sample: &Sample, status: u16, body: &[u8], calls: &[Received]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", sample.title)?;
     writeln!(out, "  in   POST {}", sample.path)?;
     writeln!(out, "       {}", sample.body)?;
-    writeln!(out, "  said {} {}", answer.status, String::from_utf8_lossy(&answer.body))?;
+    writeln!(out, "  said {} {}", status, String::from_utf8_lossy(body))?;
     for call in calls {
         writeln!(out, "  out  POST {}", call.path)?;
         writeln!(out, "       {}", call.body)?;

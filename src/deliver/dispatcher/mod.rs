@@ -1,8 +1,8 @@
-//! Whose turn it is: one task a destination that owns every decision about order, waiting and rest.
+//! Schedules deliveries: one task per destination decides order, retries and pauses.
 //!
-//! It holds a bounded window of the outbox in memory. A user has at most one call in flight; what follows waits
-//! in the window behind it, or, once a call must be tried again later, in rows of its own in the outbox.
-//! No lock, no task and no timer a request. Never keeps a user in memory that has nothing loaded or parked.
+//! It holds a bounded window of the outbox in memory. A user has at most one call in flight; the next ones wait behind it in the
+//! window, or, if the call must be retried later, in rows of their own in the outbox. No lock, task or timer per request.
+//! Never keeps a user in memory who has nothing loaded or parked.
 
 mod record;
 
@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -17,24 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::Target;
 use super::clock::Clock;
+use super::failing::Failing;
 use super::limits::Limits;
 use super::status::Status;
 use super::waiting::Waiting;
 use super::window::Window;
-use super::worker::{Done, Work};
+use super::worker::{Call, Done, Work};
 use crate::outbox::chunk::Chunk;
 use crate::outbox::{Delivered, Held, Outbox, Parked, ReadError, Settlement};
 
-/// With this many users waiting for a retry no more is loaded: their number bounds memory, and a destination
-/// with so many is in trouble.
+/// With this many users waiting for a retry nothing more is loaded: their number bounds memory, and such a destination is
+/// failing anyway.
 const MOST_PARKED_USERS: usize = 10_000;
 /// Derived calls remembered as delivered.
 const MOST_SAID: usize = 500_000;
-/// After a failed read of the outbox the next comes this much later.
+/// Between a failed read of the outbox and the next.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 /// Answers taken at a time.
 const MOST_ANSWERS: usize = 256;
-/// With so many settlements at once their commit is waited for, so that they do not pile up in memory.
+/// With this many settlements the dispatcher waits for their commit, so that they do not pile up in memory.
 const MANY_SETTLEMENTS: usize = 1024;
 
 pub(super) struct Dispatcher {
@@ -44,13 +46,16 @@ pub(super) struct Dispatcher {
     failed: watch::Receiver<bool>,
     /// What an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
-    work: async_channel::Sender<Work>,
+    work: async_channel::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk loaded, or passed over.
     cursor: i64,
     window: Window,
     /// Users with requests parked: what comes for them is parked behind.
     waiting: Waiting,
+    failing: Failing,
+    /// When the destination last stopped to refuse every call; what failed before is not held against a call.
+    excused_until: Option<DateTime<Utc>>,
     said: Delivered,
     limits: Limits,
     clock: Clock,
@@ -84,7 +89,7 @@ impl Dispatcher {
     pub(super) fn new(
         target: Arc<Target>,
         outbox: Outbox,
-        work: async_channel::Sender<Work>,
+        work: async_channel::Sender<Call>,
         answers: mpsc::UnboundedReceiver<Done>,
         shown: watch::Sender<Status>,
     ) -> Self {
@@ -101,6 +106,8 @@ impl Dispatcher {
             cursor: 0,
             window: Window::default(),
             waiting: Waiting::default(),
+            failing: Failing::default(),
+            excused_until: None,
             said: Delivered::new(MOST_SAID),
             clock: Clock::read(),
             in_flight: 0,
@@ -148,6 +155,7 @@ impl Dispatcher {
         let more = self.load().await;
         let dispatched_at = self.dispatch();
         self.settle().await;
+        self.report_failing_users();
         self.show();
         Next { more, at: self.wake_at(more, dispatched_at) }
     }
@@ -283,7 +291,7 @@ impl Dispatcher {
 
     /// While nothing may be sent, or the window is full, those whose time has come wait in the outbox.
     fn may_unpark(&self, now: Instant) -> bool {
-        self.window.has_room() && self.limits.rests_until(now).is_none()
+        self.window.has_room() && self.limits.open_until(now).is_none()
     }
 
     fn readmit(&mut self, users: Vec<String>, rows: Vec<Parked>) {
@@ -298,7 +306,7 @@ impl Dispatcher {
         }
     }
 
-    /// Hands out as many requests as may be in flight; says as of when.
+    /// Hands out as many requests as may be in flight; returns the time by which that was decided.
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         let at = self.clock.wall(now);
@@ -321,7 +329,7 @@ impl Dispatcher {
             self.limits.started(now);
             self.in_flight += 1;
             // Unbounded, and the workers outlive this task: it cannot fail.
-            let _ = self.work.try_send(work);
+            let _ = self.work.try_send(Call { work, began: now });
         }
         now
     }
@@ -351,9 +359,9 @@ impl Dispatcher {
             More::None | More::NoRoom => None,
         };
         let due = self.waiting.next_due().filter(|_| self.window.has_room());
-        let due = due.max(due.and(self.limits.rests_until(now)));
+        let due = due.max(due.and(self.limits.open_until(now)));
         let ready = self.limits.wake_at(dispatched_at).filter(|_| self.window.has_ready());
-        [load, due, ready].into_iter().flatten().min()
+        [load, due, ready, self.failing.next_due()].into_iter().flatten().min()
     }
 
     fn show(&mut self) {
@@ -361,6 +369,7 @@ impl Dispatcher {
         self.status.loaded = self.window.len();
         self.status.in_flight = self.in_flight;
         self.status.waiting_users = self.waiting.len();
+        self.status.failing_users = self.failing.long();
         self.shown.send_replace(self.status.clone());
     }
 
@@ -394,7 +403,7 @@ fn unreadable(error: &ReadError) {
     tracing::error!(error.message = %error, "the outbox could not be read; trying again in some seconds");
 }
 
-fn parked(work: Work, next_attempt_at: Option<chrono::DateTime<chrono::Utc>>) -> Settlement {
+fn parked(work: Work, next_attempt_at: Option<DateTime<Utc>>) -> Settlement {
     Settlement::Parked { job: Box::new(work.job), attempts: work.attempts, next_attempt_at }
 }
 

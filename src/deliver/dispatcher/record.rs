@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::super::breaker::State;
-use super::super::classify::{Verdict, classify};
+use super::super::classify::{Verdict, judge, was_about_place};
 use super::super::clock::Clock;
 use super::super::connection::{Answer, CallError};
-use super::super::schedule;
-use super::super::worker::{Done, Work};
+use super::super::reason;
+use super::super::retry_after::retry_after;
+use super::super::worker::{Call, Done, Work};
+use super::super::{failing, schedule};
 use super::{Dispatcher, parked};
 use crate::outbox::chunk::Job;
 use crate::outbox::{Attempt, Place, Settlement};
@@ -22,21 +25,29 @@ impl Dispatcher {
         let now = Instant::now();
         for done in answers.drain(..) {
             self.in_flight -= 1;
-            self.window.leave(&done.work.job);
-            if self.limits.learn(&done.outcome, self.in_flight, now) {
-                self.tell_state(&done.outcome);
+            self.window.leave(&done.call.work.job);
+            self.log_attempt(&done);
+            let was_refused = self.limits.state().is_refusal();
+            if self.limits.learn(&done.outcome, done.call.began, self.in_flight, now) {
+                if was_refused && self.limits.state() == State::Ok {
+                    self.excused_until = Some(self.clock.wall(now));
+                }
+                self.log_state(&done.outcome);
             }
             self.record(done, now);
         }
     }
 
     fn record(&mut self, done: Done, now: Instant) {
-        let Done { work, outcome, took } = done;
-        let status = outcome.as_ref().ok().map(|answer| answer.status);
-        match classify(status) {
+        let Done { call: Call { work, .. }, outcome, took } = done;
+        self.status.counters.call_time.add(took);
+        match judge(&outcome) {
             Verdict::Delivered => {
                 self.status.delivered += 1;
-                self.said.insert(&work.job.fingerprints, self.clock.wall(now));
+                let at = self.clock.wall(now);
+                self.said.insert(&work.job.fingerprints, at);
+                self.count_delivery(&work.job, at);
+                self.failing.end(work.job.user.as_str());
                 self.next_turn(&work.job, now);
                 let said = work.job.fingerprints;
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
@@ -59,19 +70,26 @@ impl Dispatcher {
         }
         let at = self.clock.wall(now);
         let status = outcome.as_ref().ok().map(|answer| answer.status);
-        self.status.last_error = Some(kind(outcome).into());
-        if verdict == Verdict::Credentials {
+        self.status.counters.failed(outcome);
+        self.status.last_error = Some(reason::short(outcome).into());
+        let was_refused = work.attempts.iter().any(|attempt| was_about_place(attempt.status));
+        if verdict.is_about_place() {
             // One such attempt is kept of what may be thousands: the last.
-            work.attempts.retain(|attempt| classify(attempt.status) != Verdict::Credentials);
+            work.attempts.retain(|attempt| !was_about_place(attempt.status));
         }
         let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-        work.attempts.push(Attempt { at, status, reason: reason(outcome), took_ms: Some(took_ms) });
+        work.attempts.push(Attempt { at, status, reason: reason::whole(outcome), took_ms: Some(took_ms) });
+        let asked = outcome.as_ref().ok().and_then(retry_after);
         let wait = match verdict {
             Verdict::Delivered | Verdict::Permanent => None,
-            Verdict::Credentials => Some(self.target.rests.credentials),
+            Verdict::Credentials | Verdict::Place => {
+                let pauses = self.target.pauses;
+                let wait = if was_refused { pauses.longest } else { pauses.refused };
+                Some(wait.max(asked.unwrap_or_default()))
+            }
             Verdict::Retry => {
-                let asked = outcome.as_ref().ok().and_then(schedule::retry_after);
-                self.target.schedule.next(at, &work.attempts, asked, schedule::random())
+                let random = schedule::random();
+                self.target.schedule.next(at, &work.attempts, self.excused_until, asked, random)
             }
         };
         match wait {
@@ -81,21 +99,80 @@ impl Dispatcher {
     }
 
     /// The destination's state is another than before this outcome.
-    fn tell_state(&self, outcome: &Result<Answer, CallError>) {
+    fn log_state(&self, outcome: &Result<Answer, CallError>) {
         let name = &*self.target.name;
-        let reason = kind(outcome);
+        let reason = reason::short(outcome);
+        let pause_s = self.limits.open_until(Instant::now()).map(|until| (until - Instant::now()).as_secs());
         match self.limits.state() {
-            State::Ok => tracing::info!(destination.name = name, "the destination answers again"),
-            State::Resting => tracing::warn!(
+            State::Ok => tracing::info!(destination.name = name, "the destination takes calls again"),
+            State::Failing => tracing::warn!(
                 destination.name = name,
                 reason,
-                "the destination is in trouble: it is left alone and probed now and then; its queue is kept"
+                pause_s,
+                "the destination fails call after call: deliveries are paused and it is probed now and then; queued calls \
+                 are kept"
+            ),
+            State::Paused => tracing::warn!(
+                destination.name = name,
+                reason,
+                pause_s,
+                "the destination asked for a pause: deliveries go on after it; queued calls are kept"
             ),
             State::CredentialsRefused => tracing::error!(
                 destination.name = name,
                 reason,
-                "the destination refuses the key: its queue is kept and one probe a minute is sent; mend the key"
+                "the destination refuses the key: deliveries are paused and it is probed twice a minute; queued calls are \
+                 kept. Check api_key"
             ),
+            State::CallsRefused => tracing::error!(
+                destination.name = name,
+                reason,
+                "the destination refuses every call, whatever is in it: deliveries are paused and it is probed twice a \
+                 minute; queued calls are kept. Check base_url, and what stands between the relay and Accoil"
+            ),
+        }
+    }
+
+    /// Costs nothing unless the level asks for it.
+    fn log_attempt(&self, done: &Done) {
+        let Done { call: Call { work, .. }, outcome, took } = done;
+        tracing::debug!(
+            destination.name = &*self.target.name,
+            event.id = %work.job.event,
+            mapping.name = work.job.mapping.as_str(),
+            http.status = outcome.as_ref().ok().map(|answer| answer.status),
+            call.attempt = work.attempts.len() + 1,
+            call.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            verdict = ?judge(outcome),
+            "a call was made"
+        );
+    }
+
+    /// A line a minute at most about users whose calls fail while the destination as a whole does well.
+    pub(super) fn report_failing_users(&mut self) {
+        let now = Instant::now();
+        self.failing.count(now);
+        if self.limits.state() != State::Ok {
+            return;
+        }
+        if let Some(example) = self.failing.line(now) {
+            tracing::warn!(
+                destination.name = &*self.target.name,
+                users = self.failing.long(),
+                mapping.name = example.mapping,
+                event.name = example.event,
+                reason = example.reason,
+                "the calls of some users have failed for more than a minute, while the destination takes others"
+            );
+            self.failing.logged(now);
+        }
+    }
+
+    fn count_delivery(&self, job: &Job, at: DateTime<Utc>) {
+        tracing::trace!(destination.name = &*self.target.name, event.id = %job.event, "a call was delivered");
+        if job.event.has_time() {
+            let since = (at - job.event.time()).to_std().unwrap_or_default();
+            self.status.counters.event_to_delivered.add(since);
         }
     }
 
@@ -110,10 +187,17 @@ impl Dispatcher {
     /// The request waits for so long, and all that its user has waits behind it.
     fn park(&mut self, work: Work, wait: Duration, now: Instant) {
         self.status.retried += 1;
+        self.note_failing(&work, now);
         let job = work.job.clone();
         self.waiting.due_at(job.user.as_str(), now + wait);
         let at = chrono::Duration::from_std(wait).ok();
         let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
+        tracing::trace!(
+            destination.name = &*self.target.name,
+            event.id = %job.event,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "a call waits for its next attempt"
+        );
         self.settlements.push(parked(work, next_attempt_at));
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
@@ -126,8 +210,25 @@ impl Dispatcher {
         }
     }
 
+    fn note_failing(&mut self, work: &Work, now: Instant) {
+        let user = work.job.user.as_str();
+        if self.failing.holds(user) {
+            return;
+        }
+        // A call of an earlier run has failed before this one began.
+        let at = self.clock.wall(now);
+        let age = work.attempts.first().and_then(|first| (at - first.at).to_std().ok()).unwrap_or_default();
+        let example = failing::Example {
+            mapping: work.job.mapping.as_str().to_owned(),
+            event: reason::event_name(&work.job.original),
+            reason: self.status.last_error.as_deref().unwrap_or_default().to_owned(),
+        };
+        self.failing.begin(user, now.checked_sub(age).unwrap_or(now), example);
+    }
+
     fn bury(&mut self, work: Work, reason: Reason, now: Instant) {
         self.status.dead += 1;
+        self.failing.end(work.job.user.as_str());
         self.next_turn(&work.job, now);
         // The writer logs it, with the number that the dead letter gets.
         let Work { job, attempts } = work;
@@ -140,23 +241,5 @@ const fn dead_reason(verdict: Verdict) -> Reason {
     match verdict {
         Verdict::Permanent => Reason::DeadRefused,
         _ => Reason::DeadExhausted,
-    }
-}
-
-/// What is kept of a failure, for a person.
-fn reason(outcome: &Result<Answer, CallError>) -> String {
-    match outcome {
-        Ok(answer) if !answer.body.is_empty() => {
-            format!("{}: {}", kind(outcome), String::from_utf8_lossy(&answer.body))
-        }
-        _ => kind(outcome),
-    }
-}
-
-/// The same without what the destination wrote.
-fn kind(outcome: &Result<Answer, CallError>) -> String {
-    match outcome {
-        Ok(answer) => format!("answered {}", answer.status),
-        Err(error) => error.to_string(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
-use accoil_relay::deliver::{self, Endpoint, Rests, Schedule, Status, Target};
+use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Status, Target};
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
@@ -26,6 +26,11 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn start(base_url: &str) -> Self {
+        Self::within(Duration::from_millis(300), Endpoint::new(base_url).unwrap())
+    }
+
+    /// With this limit for connecting and for each call.
+    pub(super) fn within(limit: Duration, endpoint: Endpoint) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(&Options {
             path: directory.path().join("relay.db"),
@@ -37,7 +42,7 @@ impl Delivery {
             rejects: FOR_GOOD,
         });
         let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
-        let status = deliver::start(&tasks, &outbox, target(base_url));
+        let status = deliver::start(&tasks, &outbox, target(endpoint, limit));
         Self { outbox, tasks, status, _directory: directory }
     }
 
@@ -73,11 +78,10 @@ impl Delivery {
     }
 }
 
-fn target(base_url: &str) -> Target {
-    let limit = Duration::from_millis(300);
+fn target(endpoint: Endpoint, limit: Duration) -> Target {
     Target {
         name: Arc::from("accoil"),
-        endpoint: Arc::new(Endpoint::new(base_url).unwrap().with_connect_timeout(limit)),
+        endpoint: Arc::new(endpoint.with_connect_timeout(limit)),
         concurrency: 8,
         rate: None,
         timeout: limit,
@@ -87,10 +91,10 @@ fn target(base_url: &str) -> Target {
             most_age: Duration::from_secs(60),
             most_attempts: 1_000,
         },
-        rests: Rests {
+        pauses: Pauses {
             shortest: Duration::from_millis(10),
-            longest: Duration::from_secs(2),
-            credentials: Duration::from_millis(200),
+            refused: Duration::from_millis(100),
+            longest: Duration::from_millis(300),
         },
     }
 }

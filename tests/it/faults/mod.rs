@@ -2,6 +2,7 @@
 //! `cargo test --test it faults -- --nocapture` prints it; docs/delivery.md explains it.
 
 mod delivery;
+mod network;
 mod stand_in;
 
 use std::collections::HashMap;
@@ -79,8 +80,8 @@ const TABLE: &[Row] = &[
     row(
         "200 with a web page",
         &[Answer("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")],
-        (3, 0, 3, 0),
-        "",
+        (3, 0, 4, 1),
+        "answered 200 with a web page",
     ),
     row(
         "200 with an endless body",
@@ -108,13 +109,23 @@ const TABLE: &[Row] = &[
     ),
     row(
         "302, not followed",
-        &[Answer("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")],
-        (2, 1, 3, 0),
-        "answered 302",
+        &[Answer(
+            "HTTP/1.1 302 Found\r\nLocation: https://u:p@elsewhere/sso?secret\r\nContent-Length: 0\r\n\r\n",
+        )],
+        (3, 0, 4, 0),
+        "answered 302, a redirect to https://elsewhere/sso",
     ),
+    row(
+        "404",
+        &[Answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")],
+        (3, 0, 4, 0),
+        "answered 404",
+    ),
+    row("410", &[Answer("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 410"),
+    row("422", &[Answer("HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n")], (2, 1, 3, 0), "answered 422"),
     row("408", &[Answer("HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 408"),
     row("500", &[Answer("HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 500"),
-    row("501", &[Answer("HTTP/1.1 501 Never\r\nContent-Length: 0\r\n\r\n")], (2, 1, 3, 0), "answered 501"),
+    row("501", &[Answer("HTTP/1.1 501 Never\r\nContent-Length: 0\r\n\r\n")], (3, 0, 4, 0), "answered 501"),
     row("a storm of 503", &[Answer(UNAVAILABLE); 12], (3, 0, 15, 0), "answered 503"),
 ];
 
@@ -204,7 +215,7 @@ async fn a_pause_that_is_asked_for_is_kept() {
         let started = Instant::now();
         delivery.accept([("u1".to_owned(), "1".to_owned())]).await;
         let status = delivery.until(|status| status.retried == 1).await;
-        assert_eq!(status.state, State::Resting);
+        assert_eq!(status.state, State::Paused);
         delivery.accept([("u2".to_owned(), "2".to_owned())]).await;
         delivery.until(|status| status.delivered == 2).await;
         assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());

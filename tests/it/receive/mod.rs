@@ -4,6 +4,7 @@ mod amplitude;
 mod authentication;
 mod bad_input;
 mod browser;
+mod connections;
 mod duplicates;
 mod encoding;
 mod limits;
