@@ -2,19 +2,19 @@
 //!
 //! `docs/architecture.md` follows one event through the functions; `docs/glossary.md` explains the words.
 //!
-//! Life of an event, a folder a stage; dependencies point along the flow, never back:
+//! The stages that an event passes, one folder each; dependencies point along the flow, never back:
 //!
 //! 1. [`receive`]: an HTTP request becomes authenticated, capped bytes of a known source.
 //! 2. [`decode`]: bytes become [`event::Event`]s in the Segment spec's shape; one bad item never costs the others.
 //! 3. [`mapping`]: an event meets the mappings whose trigger holds; each yields an action's validated payload.
 //! 4. [`accoil`]: a payload becomes a request in Accoil's v2 or Segment dialect.
-//! 5. [`outbox`]: requests and rejects are committed to disk; only then does the sender hear 200.
+//! 5. [`outbox`]: requests and rejects are committed to disk; only then the sender gets 200.
 //! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
 //!
-//! Beside the stream: [`replay`] sends again what failed, [`accounts`] reads Accoil's scores and keeps Vitally in step, [`admin`] is the operators' API,
-//! [`sandbox`] stands in for Accoil and Vitally, [`config`] says what runs, [`run`] puts it together and stops it in
-//! order, [`cli`] has a file a command, [`telemetry`] holds every log field, [`reasons`] the catalogue of why
-//! something was refused, skipped, changed, delayed or given up.
+//! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and Vitally,
+//! [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the configuration,
+//! [`run`] builds everything and stops it in order, [`cli`] has one file for each command, [`telemetry`] sets up the log,
+//! [`reasons`] is the catalogue of codes for everything that is refused, skipped, changed, delayed or given up.
 
 pub mod event;
 pub mod event_id;
