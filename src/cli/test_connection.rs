@@ -113,7 +113,7 @@ async fn post(config: &Config, destination: &Destination, path: &str) -> anyhow:
     let response = request.send().await.map_err(|error| anyhow::anyhow!(http_client::root_cause(&error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = http_client::read_beginning(response, MOST_ANSWER_BYTES).await?;
-    Ok(Answer { status, headers, body, is_whole: true })
+    Ok(Answer { status, headers, body })
 }
 
 fn describe(path: &str, answer: Answer) -> Result<String, String> {

@@ -93,7 +93,7 @@ mod tests {
             ("\u{feff}<HTML lang=en>", Verdict::Place),
         ] {
             let headers = http::HeaderMap::new();
-            let answer = Answer { status: 200, headers, body: body.into(), is_whole: true };
+            let answer = Answer { status: 200, headers, body: body.into() };
             assert_eq!(judge(&Ok(answer)), verdict, "{body}");
         }
     }

@@ -17,7 +17,7 @@ use super::dial;
 use super::endpoint::Endpoint;
 use crate::reasons::Reason;
 
-/// An answer's body is read up to this size unless more is asked for; a longer one ends the connection.
+/// An answer's body is read up to this size; a longer one ends the connection.
 const MOST_ANSWER_BYTES: usize = 2048;
 
 /// What came back.
@@ -27,8 +27,6 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The beginning of the body.
     pub body: Bytes,
-    /// False when there was more of it.
-    pub is_whole: bool,
 }
 
 /// Why there is no answer, or only a part of one. Each may pass.
@@ -96,32 +94,24 @@ pub(super) struct Open {
 }
 
 /// A connection to an endpoint, opened when first used and again whenever it has gone.
-pub struct Connection {
+pub(super) struct Connection {
     endpoint: Arc<Endpoint>,
-    most_answer_bytes: usize,
     open: Option<Open>,
     /// The current call's answer has begun.
     answering: bool,
 }
 
 impl Connection {
-    pub const fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, most_answer_bytes: MOST_ANSWER_BYTES, open: None, answering: false }
+    pub(super) const fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, open: None, answering: false }
     }
 
-    /// Reads up to this many bytes of each answer's body.
-    #[must_use]
-    pub const fn with_most_answer_bytes(mut self, most: usize) -> Self {
-        self.most_answer_bytes = most;
-        self
-    }
-
-    /// Makes a call. Only connecting has a time limit. If the future is dropped before its end, [`Connection::give_up`] must
+    /// Posts a body. Only connecting has a time limit. If the future is dropped before its end, [`Connection::give_up`] must
     /// follow.
-    pub async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
+    pub(super) async fn call(&mut self, path: &str, body: Bytes) -> Result<Answer, CallError> {
         self.answering = false;
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
+        *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
         request.headers_mut().clone_from(self.endpoint.headers(path));
         // The other side may have closed a kept-alive connection just now: a request of which nothing was sent goes on a new
@@ -138,7 +128,7 @@ impl Connection {
     }
 
     /// Ends when an idle connection is closed by the other side; never, if none is open.
-    pub async fn closed(&mut self) {
+    pub(super) async fn closed(&mut self) {
         match &mut self.open {
             Some(open) => {
                 let _ = open.driver.as_mut().await;
@@ -149,7 +139,7 @@ impl Connection {
     }
 
     /// Closes the connection because its call took too long, and returns what the call waited for.
-    pub fn give_up(&mut self) -> CallError {
+    pub(super) fn give_up(&mut self) -> CallError {
         self.open = None;
         if self.answering { CallError::BodyTimeout } else { CallError::HeadersTimeout }
     }
@@ -168,7 +158,7 @@ impl Connection {
         let response = response
             .map_err(|mut error| Failed { request: error.take_message(), error: error.into_error() })?;
         self.answering = true;
-        let (answer, reusable) = read(response, &mut open.driver, self.most_answer_bytes).await?;
+        let (answer, reusable) = read(response, &mut open.driver).await?;
         if reusable && drive_until_ready(&mut open).await {
             self.open = Some(open);
         }
@@ -188,12 +178,8 @@ impl From<hyper::Error> for Failed {
     }
 }
 
-/// Reads the answer's body up to `most` bytes; false if its connection cannot be used again.
-async fn read(
-    response: Response<Incoming>,
-    driver: &mut Driver,
-    most: usize,
-) -> Result<(Answer, bool), hyper::Error> {
+/// Reads the answer's body up to its cap; false if its connection cannot be used again.
+async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answer, bool), hyper::Error> {
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
     let mut is_whole = true;
@@ -206,7 +192,7 @@ async fn read(
         };
         let Some(frame) = frame else { break };
         if let Ok(data) = frame?.into_data() {
-            let room = most - body.len();
+            let room = MOST_ANSWER_BYTES - body.len();
             body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             if data.len() > room {
                 is_whole = false;
@@ -215,7 +201,7 @@ async fn read(
         }
     }
     let (status, headers) = (parts.status.as_u16(), parts.headers);
-    Ok((Answer { status, headers, body: body.freeze(), is_whole }, is_whole && driving))
+    Ok((Answer { status, headers, body: body.freeze() }, is_whole && driving))
 }
 
 /// Whether the connection takes another request; drives it until that is known.

@@ -95,7 +95,7 @@ mod tests {
         let counters = Counters::default();
         for status in [404, 404, 503, 200] {
             let headers = http::HeaderMap::new();
-            counters.failed(&Ok(Answer { status, headers, body: bytes::Bytes::new(), is_whole: true }));
+            counters.failed(&Ok(Answer { status, headers, body: bytes::Bytes::new() }));
         }
         counters.failed(&Err(CallError::HeadersTimeout));
         counters.failed(&Err(CallError::BodyTimeout));

@@ -101,7 +101,7 @@ mod tests {
             if let Some(location) = location {
                 headers.insert(LOCATION, location.parse().unwrap());
             }
-            let answer = Answer { status, headers, body: Bytes::new(), is_whole: true };
+            let answer = Answer { status, headers, body: Bytes::new() };
             assert_eq!(short(&Ok(answer)), expected);
         }
     }

@@ -57,7 +57,7 @@ impl Schedule {
 }
 
 /// In `0.0..1.0`; spreads retries, guards nothing.
-pub fn random() -> f64 {
+pub(super) fn random() -> f64 {
     let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
     let value = bits as f64;

@@ -37,7 +37,7 @@ struct Call<'c> {
 
 #[expect(clippy::unnecessary_wraps, reason = "an outcome, as the scripts give them")]
 fn answer(status: u16) -> Outcome {
-    Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new(), is_whole: true })
+    Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new() })
 }
 
 /// Numbers that look random and are the same in every run.
@@ -458,7 +458,7 @@ async fn a_success_in_flight_does_not_shorten_a_pause_that_was_asked_for() {
         "limited" if call.attempt == 0 => {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("10"));
-            (FIRST, Ok(Answer { status: 429, headers, body: Bytes::new(), is_whole: true }))
+            (FIRST, Ok(Answer { status: 429, headers, body: Bytes::new() }))
         }
         "slow" => (FIRST + Duration::from_millis(500), answer(202)),
         _ => (Duration::from_millis(10), answer(202)),

@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
@@ -81,7 +80,7 @@ impl Worker {
         self.deadline.set(self.target.timeout);
         tokio::select! {
             biased;
-            outcome = self.connection.call(Method::POST, job.path.as_str(), job.body.clone()) => outcome,
+            outcome = self.connection.call(job.path.as_str(), job.body.clone()) => outcome,
             () = self.deadline.passed() => Err(self.connection.give_up()),
         }
     }

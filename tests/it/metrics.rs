@@ -47,10 +47,6 @@ async fn every_metric_has_its_description_and_each_sample_belongs_to_one() {
     [
         "refused_requests_total",
         "source_event_reasons_total",
-        "outbox_waiting_calls",
-        "outbox_oldest_waiting_seconds",
-        "outbox_kept",
-        "outbox_kept_bytes",
         "destination_failures_total",
         "sync_accounts",
         "sync_ended_timestamp_seconds",
