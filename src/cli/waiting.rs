@@ -197,7 +197,8 @@ async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
             users? as u64
         }
     };
-    say(&format!("the waiting calls of {users} users are due now"));
+    let users = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
+    say(&format!("the waiting calls of {users} are due now"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -108,6 +108,7 @@ pub(super) async fn process(
     count(&source.counts, &tally);
     tracing::debug!(
         source.name = &*source.name,
+        event.id = tally.ids.clone().and_then(|mut ids| ids.next()).map(tracing::field::display),
         events = tally.events,
         accepted = tally.accepted,
         duplicates = tally.duplicates,
@@ -160,7 +161,7 @@ fn understand(
         let original = share(text.bytes(), item.original);
         let Item { message_id, outcome, .. } = item;
         let plan = accoil::plan(&source.destinations, source.kind, outcome);
-        trace(source, index, &plan);
+        trace(source, index, event, &plan);
         if let Some(why) = plan.skipped {
             tally.skipped += 1;
             source.counts.reasons.add(why, 1);
@@ -200,11 +201,12 @@ fn understand(
     Ok((submission, tally))
 }
 
-fn trace(source: &Source, index: usize, plan: &accoil::Plan) {
+fn trace(source: &Source, index: usize, event: EventId, plan: &accoil::Plan) {
     for request in &plan.requests {
         tracing::trace!(
             source.name = &*source.name,
             event.index = index,
+            event.id = %event,
             destination.name = &*request.destination,
             mapping.name = &*request.mapping,
             call.path = request.path,
@@ -216,6 +218,7 @@ fn trace(source: &Source, index: usize, plan: &accoil::Plan) {
         tracing::trace!(
             source.name = &*source.name,
             event.index = index,
+            event.id = %event,
             mapping.name = &*refusal.mapping,
             field = refusal.field,
             reason.code = refusal.code.code(),
@@ -226,6 +229,7 @@ fn trace(source: &Source, index: usize, plan: &accoil::Plan) {
         tracing::trace!(
             source.name = &*source.name,
             event.index = index,
+            event.id = %event,
             reason.code = why.code(),
             "skipped an event"
         );

@@ -108,7 +108,8 @@ pub fn waiting_for_nobody(destination: &str, requests: u64) {
     tracing::warn!(
         destination.name = destination,
         outbox.requests = requests,
-        "requests wait for a destination that is not configured; they stay until it is configured again"
+        "calls wait for a destination that is not configured; `accoil-relay waiting list --destination {destination}` shows them, \
+         `waiting move` gives them to another one"
     );
 }
 

@@ -117,7 +117,7 @@ async fn every_command_of_the_document_does_what_it_says() {
             ("list --event", "EVENT-ID"),
             ("waiting list --user ada", "answered 500"),
             ("waiting show", "\"attempts\""),
-            ("waiting retry --user", "1 users"),
+            ("waiting retry --user", "1 user "),
             ("list --kind dead-letter", "answered 400"),
             ("dead-letters show", "\"reason_code\""),
             ("dead-letters replay", "1 replayed"),

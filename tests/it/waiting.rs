@@ -114,7 +114,7 @@ async fn a_waiting_call_is_found_shown_and_tried_now_while_the_relay_runs() {
     assert_eq!(run(folder, url, &["waiting", "retry"]).await.status.code(), Some(1), "it asks for which");
     // By the one that waits behind: the one before it is made due.
     let retried = run(folder, url, &["waiting", "retry", "--event", "two"]).await;
-    assert!(retried.status.success() && text(&retried.stderr).contains("1 users"), "{retried:?}");
+    assert!(retried.status.success() && text(&retried.stderr).contains("1 user "), "{retried:?}");
     assert!(served.sandbox.wait_for(3, PATIENCE).await);
     assert_eq!(events(&served), ["three", "one", "two"]);
     until(folder, url, &[], <[Value]>::is_empty).await;

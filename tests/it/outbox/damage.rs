@@ -100,6 +100,27 @@ async fn of_a_truncated_file_the_beginning_is_recovered_in_order() {
     assert_eq!(outbox.accept(single(Some(&format!("m{known}")), "u", "again")).await.unwrap().duplicates, 1);
 }
 
+/// The damaged file lacks the columns that came later.
+#[tokio::test]
+async fn a_damaged_file_of_version_1_is_recovered_into_the_present_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.db");
+    let now = Utc::now().timestamp().to_string();
+    let sql = include_str!("../../fixtures/outbox/version-1.sql").replace("1700000000", &now);
+    Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(fs::metadata(&path).unwrap().len() - 4096).unwrap();
+    let recovered = recovered(folder.path());
+    for (table, count) in [("chunks", 1), ("parked", 1), ("dead_letters", 2), ("rejects", 2)] {
+        assert_eq!(rows(&recovered, table), count, "{table}: {recovered:?}");
+    }
+    let outbox = open(folder.path());
+    assert_eq!(bodies(&jobs(&outbox, "a").await.0), [r#"{"n":1}"#]);
+    while outbox.keep_house().await.unwrap() {}
+    let letters = outbox.dead_letters(10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].event.time()), (2, letters[0].at));
+}
+
 #[tokio::test]
 async fn a_chunk_with_a_flipped_bit_is_not_sent_and_the_others_are() {
     let folder = tempfile::tempdir().unwrap();

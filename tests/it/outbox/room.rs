@@ -111,7 +111,11 @@ async fn senders_hear_at_once_that_there_is_no_room_and_when_to_come_again() {
     let relay = TestRelay::start(&format!("{USUAL}[outbox]\nmin_free_disk = {}\n", i64::MAX)).await;
     let event = r#"{"userId":"u1","event":"E","writeKey":"web-key"}"#;
     let answer = relay.post("/v1/track", &[], event).await;
-    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (503, Some("full")), "{answer:?}");
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["code"].as_str()),
+        (503, Some("door.full")),
+        "{answer:?}"
+    );
     assert!(!answer.header("retry-after").is_empty());
     assert!(relay.rejects().await.is_empty());
     relay.stop().await;
