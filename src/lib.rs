@@ -11,10 +11,11 @@
 //! 5. [`outbox`]: requests and rejects are committed to disk; only then the sender gets 200.
 //! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
 //!
-//! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and Vitally,
-//! [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the configuration,
-//! [`run`] builds everything and stops it in order, [`cli`] has one file for each command, [`telemetry`] sets up the log,
-//! [`reasons`] is the catalogue of codes for everything that is refused, skipped, changed, delayed or given up.
+//! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and
+//! Vitally, [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the
+//! configuration, [`run`] builds everything and stops it in order, [`cli`] has one file for each command,
+//! [`telemetry`] has the log fields and metrics, [`reasons`] is the catalogue of codes for everything that is
+//! refused, skipped, changed, delayed or given up.
 
 pub mod event;
 pub mod event_id;
