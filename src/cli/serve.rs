@@ -47,7 +47,12 @@ async fn recover(config: &Config) -> anyhow::Result<()> {
     let path = config.outbox.path.clone();
     let recover = move || outbox::recover(&path, chrono::Utc::now());
     let recovered = tokio::task::spawn_blocking(recover).await?.map_err(StartError::from)?;
-    telemetry::recovered(recovered.as_ref());
+    match recovered {
+        Some(outbox::Recovered { aside, rows, unreadable }) => {
+            telemetry::recovered(&aside, &rows, unreadable);
+        }
+        None => telemetry::nothing_to_recover(),
+    }
     Ok(())
 }
 

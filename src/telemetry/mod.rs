@@ -16,7 +16,6 @@ use std::path::Path;
 use crate::config::{self, Log, LogFormat};
 use crate::event::SourceKind;
 use crate::fault::Fault;
-use crate::outbox::Recovered;
 
 pub use process::{Process, unix_seconds};
 pub use timings::Timings;
@@ -87,12 +86,13 @@ pub fn admin_elsewhere(usual: SocketAddr, taken: SocketAddr) {
     );
 }
 
-/// What was taken over from a damaged outbox; none: it is sound.
-pub fn recovered(recovered: Option<&Recovered>) {
-    let Some(Recovered { aside, rows, unreadable }) = recovered else {
-        tracing::info!("the outbox is sound; there was nothing to recover");
-        return;
-    };
+/// `--recover-outbox` found nothing to do.
+pub fn nothing_to_recover() {
+    tracing::info!("the outbox is sound; there was nothing to recover");
+}
+
+/// The damaged outbox was moved aside; `rows` of each table were taken over, `unreadable` places could not be read.
+pub fn recovered(aside: &Path, rows: &[(&'static str, u64)], unreadable: u64) {
     for (table, rows) in rows {
         tracing::warn!(outbox.table = table, outbox.rows = rows, "recovered from the damaged outbox");
     }

@@ -19,6 +19,7 @@ mod fuzz_corpus;
 mod http;
 mod map;
 mod metrics;
+mod modules;
 mod outage;
 mod outbox;
 mod readme;
