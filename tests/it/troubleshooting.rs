@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::http::send;
 use crate::relay::{PATIENCE, Process, USUAL, surroundings};
 use crate::sandbox::Served;
-use crate::waiting::{listed, run, text, until};
+use crate::waiting::{run, text, until};
 
 const DOCUMENT: &str = include_str!("../../docs/troubleshooting.md");
 /// The event whose name the mapping reads from the wrong member at first.
@@ -150,7 +150,7 @@ async fn every_command_of_the_document_does_what_it_says() {
         tokio::task::yield_now().await;
     };
     assert_eq!(events, ["died", "moved", "rejected", "waited"]);
-    assert!(listed(folder, url, &[]).await.is_empty());
+    until(folder, url, &[], <[Value]>::is_empty).await;
     let ready = send(Method::GET, &relay.admin_url("/readyz"), &[], "").await;
     assert_eq!(ready.status, 200);
 }
