@@ -1,4 +1,4 @@
-//! How each destination is doing, for health, metrics and the dashboard: written by its dispatcher.
+//! How each destination is doing, for health and metrics: written by its dispatcher.
 //!
 //! Holds nothing of an event, and of an answer only its status and where a redirect points.
 
