@@ -36,6 +36,19 @@ fn track(user: &str, event: &str) -> String {
         .to_string()
 }
 
+/// The log once this is in it: it comes through a pipe.
+async fn logged(relay: &Process, text: &str) -> String {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let log = relay.log();
+        if log.contains(text) {
+            return log;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text} is not in {log}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,7 +80,7 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     assert_eq!(found[0]["reason_code"], "dead.refused");
     assert!(exported(folder, url, &["--until", "1h"]).await.is_empty());
     // The log names the event and the dead letter, and nobody.
-    let log = relay.log();
+    let log = logged(&relay, &ids[0]).await;
     let line = log.lines().find(|line| line.contains(&ids[0])).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["event.id"], &line["dead_letter.id"]), (&json!(ids[0]), &found[0]["id"]));
@@ -149,7 +162,7 @@ async fn dead_letters_over_their_size_are_told_by_readyz_and_the_log_and_stay() 
         (503, false),
         "{refused:?}"
     );
-    assert!(relay.log().contains("max_dead_letter_bytes"), "{}", relay.log());
+    logged(&relay, "max_dead_letter_bytes").await;
     let ready = send(Method::GET, &relay.admin_url("/readyz"), &[], "").await;
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("max_dead_letter_bytes"), "{ready:?}");
