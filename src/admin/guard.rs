@@ -7,11 +7,20 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use super::{Admin, refusal};
+use crate::receive::{self, is_loopback};
+
+/// Refuses what breaks the rules of HTTP/1.1.
+pub(super) async fn well_formed(request: Request, next: Next) -> Response {
+    match receive::malformed(request.headers(), request.version()) {
+        Some(error) => refusal(StatusCode::BAD_REQUEST, "malformed", error),
+        None => next.run(request).await,
+    }
+}
 
 pub(super) async fn let_pass(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     match &admin.0.token {
@@ -44,14 +53,6 @@ fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
     is_loopback(host) && text(ORIGIN).is_none_or(|origin| origin == format!("http://{host}"))
-}
-
-/// `localhost` or a loopback address, with or without a port.
-fn is_loopback(host: &str) -> bool {
-    let Ok(uri) = host.parse::<Uri>() else { return false };
-    let name = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

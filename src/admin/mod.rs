@@ -104,6 +104,7 @@ pub fn router(admin: Admin) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(admin)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(guard::well_formed))
 }
 
 async fn unknown_route() -> Response {

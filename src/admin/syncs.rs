@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use futures_util::stream;
@@ -33,11 +34,11 @@ pub(super) async fn show(State(admin): State<Admin>) -> Response {
 /// last; the run goes on if the caller goes.
 pub(super) async fn start(
     State(admin): State<Admin>,
-    Path(direction): Path<String>,
+    direction: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, axum::extract::rejection::QueryRejection>,
     body: Body,
 ) -> Response {
-    let Some(direction) = Direction::of_name(&direction) else {
+    let Some(direction) = direction.ok().and_then(|Path(name)| Direction::of_name(&name)) else {
         let error = "there is no such sync; there are vitally-to-accoil and accoil-to-vitally";
         return refusal(StatusCode::NOT_FOUND, "not_found", error);
     };

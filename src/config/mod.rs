@@ -33,7 +33,7 @@ pub use first::first_file;
 pub use outbox::{Deliver, Outbox};
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
-pub use source::{Anonymous, Source};
+pub use source::{Anonymous, Source, Unsigned};
 pub use sync::{AccoilToVitally, VitallyToAccoil};
 
 use reader::Reader;

@@ -22,6 +22,8 @@ pub struct Server {
     pub request_timeout: Duration,
     /// From the signal to stop until the process ends, whatever is still in flight.
     pub shutdown_timeout: Duration,
+    /// Where senders reach the relay, for the settings document; `None`: as their requests name it.
+    pub public_url: Option<String>,
     /// Open at once; further ones wait.
     pub max_connections: usize,
     /// How long an idle connection is kept.
@@ -88,6 +90,7 @@ impl Server {
             listen: section.required("listen", value::address).unwrap_or(NO_ADDRESS),
             request_timeout: section.need("request_timeout", value::duration),
             shutdown_timeout: section.need("shutdown_timeout", value::duration_or_none),
+            public_url: section.get("public_url", value::base_url),
             max_connections: section.need("max_connections", value::whole(1..=1_000_000)),
             keep_alive: section.need("keep_alive", value::duration),
         }

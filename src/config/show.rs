@@ -16,6 +16,7 @@ pub fn show(config: &Config) -> String {
     page.text("listen", &config.server.listen.to_string());
     page.duration("request_timeout", config.server.request_timeout);
     page.duration("shutdown_timeout", config.server.shutdown_timeout);
+    config.server.public_url.iter().for_each(|url| page.text("public_url", url));
     page.number("max_connections", config.server.max_connections);
     page.duration("keep_alive", config.server.keep_alive);
     limits(&mut page, &config.limits);
@@ -99,6 +100,10 @@ fn source(page: &mut Page, source: &Source) {
     page.text("kind", source.kind.name());
     page.secret("write_key", source.write_key.as_ref());
     page.secret("shared_secret", source.shared_secret.as_ref());
+    // Without a secret the key is refused for an Amplitude source.
+    if source.shared_secret.is_some() {
+        page.text("unsigned", word(&source::UNSIGNED, &source.unsigned));
+    }
     page.list("destinations", &source.destinations);
     page.text("anonymous", word(&source::ANONYMOUS, &source.anonymous));
     page.list("events", &source.events);

@@ -18,8 +18,10 @@ pub struct Source {
     pub kind: SourceKind,
     /// Unique among the sources of its kind; `None` only where the relay listens on loopback.
     pub write_key: Option<SecretString>,
-    /// Segment only: webhook posts must then carry a valid `X-Signature`.
+    /// Segment only: requests must then carry a valid `X-Signature`.
     pub shared_secret: Option<SecretString>,
+    /// Segment only, with a shared secret: what becomes of requests without a signature.
+    pub unsigned: Unsigned,
     /// Names of destinations that exist; all of them unless the file names some.
     pub destinations: Vec<String>,
     /// What becomes of an event without a user id (DESIGN 5.4).
@@ -47,6 +49,17 @@ pub enum Anonymous {
     Reject,
 }
 
+/// What becomes of a request without a signature, where the source has a shared secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unsigned {
+    #[default]
+    Refuse,
+    /// It is taken: the write key is enough. One with a wrong signature is still refused.
+    Allow,
+}
+
+pub(super) const UNSIGNED: [(&str, Unsigned); 2] = [("refuse", Unsigned::Refuse), ("allow", Unsigned::Allow)];
+
 pub(super) const KINDS: [(&str, SourceKind); 2] = [
     (SourceKind::Segment.name(), SourceKind::Segment),
     (SourceKind::Amplitude.name(), SourceKind::Amplitude),
@@ -70,6 +83,7 @@ impl Source {
             kind,
             write_key: section.secret("write_key", "write_key_file", value::token),
             shared_secret: section.secret("shared_secret", "shared_secret_file", value::secret),
+            unsigned: section.get("unsigned", value::choice(&UNSIGNED)).unwrap_or_default(),
             destinations: section.get("destinations", value::list).unwrap_or_default(),
             anonymous: section.get("anonymous", value::choice(&ANONYMOUS)).unwrap_or(anonymous),
             events: section.get("events", value::list).unwrap_or_default(),
@@ -93,7 +107,7 @@ fn refuse_foreign_keys(section: &mut Section<'_, '_>, kind: Option<SourceKind>) 
             "say it in a mapping's trigger and fields instead",
         ),
         Some(SourceKind::Amplitude) => section.refuse(
-            &["shared_secret", "shared_secret_file"],
+            &["shared_secret", "shared_secret_file", "unsigned"],
             "is for Segment sources only",
             "Amplitude signs nothing; its streams are known by write_key",
         ),

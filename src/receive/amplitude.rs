@@ -9,11 +9,12 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{Request, request::Parts};
 
+use super::Receiver;
 use super::answer::{self, Audience, Refused};
-use super::body::{self, Text};
+use super::body::Text;
+use super::door::Door;
 use super::process::process;
 use super::source::Source;
-use super::{Receiver, credentials};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
 use crate::json::Value;
@@ -74,26 +75,20 @@ async fn take(
 ) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let shared = &receiver.0;
-    let text = body::read(&parts.headers, body, bytes, shared.timeout, &shared.room).await?;
+    let door = Door { receiver, kind: SourceKind::Amplitude, parts: &parts };
+    let text = door.read(body, bytes, known).await?;
     let size = text.bytes().len();
     let limits = decode::Limits { event_bytes: bytes, events, depth: shared.limits.json_depth };
     let tally = if is_form(form) {
         let fields = Fields::read(&parts, &text);
-        let source = known.insert(source(receiver, &parts, fields.key.as_deref()).ok_or(Refused::Key)?);
+        let source = door.by_body_key(fields.key.as_deref(), known)?;
         let identification = fields.identification.ok_or(Refused::FormField { field: "identification" })?;
         process(receiver, source, form, limits, text.part(identification)).await?
     } else {
-        let key = decode::body_key(text.as_str());
-        let source = known.insert(source(receiver, &parts, key.as_deref()).ok_or(Refused::Key)?);
+        let source = door.source(&text, known).await?;
         process(receiver, source, form, limits, text).await?
     };
     Ok(answer::taken(audience, &tally, size))
-}
-
-/// By the key in a header; else by the one in the body.
-fn source(receiver: &Receiver, parts: &Parts, body_key: Option<&str>) -> Option<Arc<Source>> {
-    let keys = credentials::header_keys(&parts.headers).chain(body_key.map(Cow::Borrowed));
-    receiver.0.sources.load().find(SourceKind::Amplitude, keys).cloned()
 }
 
 const fn is_form(form: Form) -> bool {

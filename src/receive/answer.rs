@@ -59,6 +59,15 @@ pub(super) enum Refused {
          is the source's shared_secret"
     )]
     Signature,
+    #[error(
+        "this source has no write key, so it takes requests of this machine only, and none of a page of another site; give the \
+         source a write_key"
+    )]
+    Origin,
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("the relay has as many connections as it may; try again in a moment")]
+    NoPlace,
     #[error("field {field} is missing; send it as a form field, URL-encoded")]
     FormField { field: &'static str },
     #[error(transparent)]
@@ -73,13 +82,16 @@ impl Refused {
             // There is no 401 on Amplitude's ingestion; its SDKs know a wrong key by 400.
             Self::Key if matches!(audience, Audience::AmplitudeSdk) => StatusCode::BAD_REQUEST,
             Self::Key | Self::Signature => StatusCode::UNAUTHORIZED,
-            Self::FormField { .. } | Self::Process(ProcessError::NotUtf8 { .. }) => StatusCode::BAD_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Malformed(_) | Self::FormField { .. } | Self::Process(ProcessError::NotUtf8 { .. }) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Body(error) => body_status(error, audience),
             Self::Process(ProcessError::Body(error)) => match error {
                 crate::decode::BodyError::TooManyEvents { .. } => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
-            Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPlace | Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -87,10 +99,13 @@ impl Refused {
         match self {
             Self::Key => Reason::DoorKey,
             Self::Signature => Reason::DoorSignature,
+            Self::Origin => Reason::DoorOrigin,
+            Self::Malformed(_) => Reason::DoorRequest,
             Self::FormField { .. } => Reason::DoorField,
             Self::Body(BodyError::TooLarge { .. }) => Reason::DoorLarge,
             Self::Body(BodyError::TimedOut) => Reason::DoorTimeout,
-            Self::Body(BodyError::NoRoom) => Reason::DoorBusy,
+            Self::NoPlace | Self::Body(BodyError::NoRoom) => Reason::DoorBusy,
+            Self::Body(BodyError::NoShare) => Reason::DoorShare,
             Self::Body(BodyError::Encoding { .. }) => Reason::DoorEncoding,
             Self::Body(BodyError::Corrupt(_)) => Reason::DoorCompressed,
             Self::Body(BodyError::CutOff(_)) => Reason::DoorCut,
@@ -131,7 +146,7 @@ const fn body_status(error: &BodyError, audience: Audience) -> StatusCode {
     match error {
         BodyError::TooLarge { .. } => too_large(audience),
         BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
-        BodyError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::NoRoom | BodyError::NoShare => StatusCode::SERVICE_UNAVAILABLE,
         BodyError::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         BodyError::Corrupt(_) | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
     }

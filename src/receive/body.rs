@@ -1,10 +1,13 @@
-//! A request's body, read and decompressed under caps: its own, and that of all bodies in memory together.
+//! A request's body, read and decompressed under limits: its own size, the memory of all bodies, a share for each address.
 //!
-//! Caps are on decompressed bytes, so a gzip bomb costs its cap and no more. Never waits for room: a sender is
-//! told to come again instead.
+//! Room is taken as bytes arrive, never for what is only announced. A body that may belong to nobody, because no header has a
+//! right key, gets room from a small part of the memory. Whatever takes long runs off the async workers, a few at a time.
+//! Limits are on decompressed bytes, so a gzip bomb costs its limit and no more. Never waits for room: the sender is asked
+//! to try again.
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,15 +18,33 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::Limits;
 
 /// Memory for bodies, in units of this many bytes.
 const UNIT: usize = 1024;
-/// A body whose length is not announced gets room in steps of this.
+/// A body that comes in pieces gets room in steps of this.
 const STEP: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Of a refused body at most this much is still received, and thrown away.
 const MOST_DISCARDED: usize = 64 << 20;
+/// Plain bodies up to this size are checked at once, on an async worker.
+const SMALL: usize = 1 << 20;
+/// Bodies up to this size are searched for a key at once.
+pub(super) const SMALL_SEARCH: usize = 128 * 1024;
+/// The same for what a compressed body becomes, with a right key in a header and without.
+const SMALL_KEYED: usize = 256 * 1024;
+const SMALL_KEYLESS: usize = 64 * 1024;
+/// Of all memory, the part for bodies of which no header has a right key.
+const KEYLESS_PART: usize = 8;
+/// A head up to this size takes no room: each connection has a buffer of this size anyway.
+const LONG_HEAD: usize = 8 * 1024;
+/// Large bodies that are decompressed and searched at once: those with a right key in a header, and the others.
+const KEYED_AT_ONCE: usize = 4;
+const KEYLESS_AT_ONCE: usize = 1;
+/// The longest wait for a turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +55,8 @@ pub(super) enum BodyError {
     TimedOut,
     #[error("too many large requests at once; try again in a moment")]
     NoRoom,
+    #[error("this address sends too many large requests at once; try again in a moment")]
+    NoShare,
     #[error("Content-Encoding {name:?} is not supported; send the body plain or with gzip")]
     Encoding { name: String },
     #[error("the body says it is compressed, but it cannot be decompressed; send it whole, or plain")]
@@ -42,18 +65,165 @@ pub(super) enum BodyError {
     CutOff(#[source] axum::Error),
 }
 
-/// The memory that all bodies share.
+/// The memory that all bodies share, and the turns of those that take long. Clones are the same memory.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub struct Memory(Arc<Budgets>);
 
-impl Room {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS))))
+#[derive(Debug)]
+struct Budgets {
+    all: Budget,
+    keyless: Budget,
+    keyed_turns: Arc<Semaphore>,
+    keyless_turns: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    units: Arc<Semaphore>,
+    /// The most bytes that one address may hold.
+    share: usize,
+}
+
+impl Budget {
+    /// An address may hold half, and in any case a body of the largest size while it is decompressed.
+    fn new(bytes: usize, largest: usize) -> Self {
+        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        Self { units: Arc::new(Semaphore::new(units)), share: (bytes / 2).max(largest.saturating_mul(2)) }
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)
+    fn take(&self, units: u32) -> Result<OwnedSemaphorePermit, BodyError> {
+        Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)
+    }
+}
+
+impl Memory {
+    pub fn new(limits: &Limits) -> Self {
+        let routes = [limits.webhook_bytes, limits.amplitude_bytes, limits.amplitude_batch_bytes];
+        let largest = routes.into_iter().fold(limits.tracking_batch_bytes, usize::max);
+        let all = limits.buffered_bytes;
+        let keyless = (all / KEYLESS_PART).max(largest.saturating_mul(2)).min(all);
+        Self(Arc::new(Budgets {
+            all: Budget::new(all, largest),
+            keyless: Budget::new(keyless, largest),
+            keyed_turns: Arc::new(Semaphore::new(KEYED_AT_ONCE)),
+            keyless_turns: Arc::new(Semaphore::new(KEYLESS_AT_ONCE)),
+        }))
+    }
+
+    /// Does something with a body: if it is large, off the async workers and a few at a time.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        is_large: bool,
+        is_keyed: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BodyError> {
+        if !is_large {
+            return Ok(work());
+        }
+        let turns = if is_keyed { &self.0.keyed_turns } else { &self.0.keyless_turns };
+        let turn = timeout(TURN_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(BodyError::NoRoom) };
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_| BodyError::NoRoom)
+    }
+}
+
+/// An address that sends: how many bytes of bodies it holds. Clones are the same address.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peer(Arc<AtomicUsize>);
+
+impl Peer {
+    /// Whether a connection of this address is open.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// Room for the head of a request, where it is long.
+#[derive(Debug)]
+pub(super) struct HeadRoom {
+    memory: Memory,
+    peer: Peer,
+    held: Option<Held>,
+}
+
+impl HeadRoom {
+    pub(super) const fn new(memory: Memory, peer: Peer) -> Self {
+        Self { memory, peer, held: None }
+    }
+
+    /// Takes room for an unfinished head of this many bytes, or gives it back.
+    pub(super) fn hold(&mut self, head: usize) -> Result<(), BodyError> {
+        if head <= LONG_HEAD {
+            self.held = None;
+        } else if self.held.is_none() {
+            let mut held = Held::new(self.memory.clone(), self.peer.clone(), true);
+            held.take(STEP)?;
+            self.held = Some(held);
+        }
+        Ok(())
+    }
+}
+
+/// Room that a body takes; given back when it is dropped.
+#[derive(Debug)]
+struct Held {
+    memory: Memory,
+    peer: Peer,
+    is_keyed: bool,
+    bytes: usize,
+    all: Option<OwnedSemaphorePermit>,
+    keyless: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.peer.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Held {
+    const fn new(memory: Memory, peer: Peer, is_keyed: bool) -> Self {
+        Self { memory, peer, is_keyed, bytes: 0, all: None, keyless: None }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let units = bytes.div_ceil(UNIT);
+        let bytes = units * UNIT;
+        let budgets = &self.memory.0;
+        let budget = if self.is_keyed { &budgets.all } else { &budgets.keyless };
+        let before = self.peer.0.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before + bytes > budget.share {
+            return Err(BodyError::NoShare);
+        }
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        merge(&mut self.all, budgets.all.take(units)?);
+        if !self.is_keyed {
+            merge(&mut self.keyless, budgets.keyless.take(units)?);
+        }
+        Ok(())
+    }
+
+    /// Takes what is missing for a body that has `length` bytes now and may have `limit`.
+    fn grow(&mut self, length: usize, limit: usize) -> Result<(), BodyError> {
+        let Some(missing) = length.checked_sub(self.bytes).filter(|missing| *missing > 0) else {
+            return Ok(());
+        };
+        // The first piece is mostly the whole body; after that, a step at a time.
+        let step = if self.bytes == 0 { 0 } else { STEP.min(limit.saturating_sub(self.bytes)) };
+        self.take(missing.max(step))
+    }
+}
+
+fn merge(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
     }
 }
 
@@ -63,11 +233,11 @@ pub(super) struct Text {
     content: ByteString,
     /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
     pub(super) mended_from: Option<usize>,
-    _room: Arc<OwnedSemaphorePermit>,
+    _held: Arc<Held>,
 }
 
 impl Text {
-    /// A text taken out of this body, which stays paid for.
+    /// A text taken out of this body, whose room it keeps.
     pub(super) fn part(self, text: String) -> Self {
         Self { content: text.into(), ..self }
     }
@@ -81,55 +251,82 @@ impl Text {
     }
 }
 
-/// Reads a body of at most `limit` decompressed bytes within `timeout`.
+/// How a body is read.
+#[derive(Debug)]
+pub(super) struct Reading<'r> {
+    pub(super) memory: &'r Memory,
+    pub(super) peer: Peer,
+    /// A header has a right key.
+    pub(super) is_keyed: bool,
+    /// The most bytes, after decompression.
+    pub(super) limit: usize,
+    /// For all of it to arrive.
+    pub(super) timeout: Duration,
+}
+
+/// Reads a body.
 pub(super) async fn read(
     headers: &HeaderMap,
     mut body: Body,
-    limit: usize,
-    timeout: Duration,
-    room: &Room,
+    reading: Reading<'_>,
 ) -> Result<Text, BodyError> {
+    let Reading { memory, peer, is_keyed, limit, timeout } = reading;
     let deadline = Instant::now() + timeout;
-    let received = timeout_at(deadline, receive(headers, &mut body, limit, room)).await;
-    let (encoding, bytes, mut taken) = match received {
+    let mut held = Held::new(memory.clone(), peer, is_keyed);
+    let received = timeout_at(deadline, receive(headers, &mut body, limit, &mut held)).await;
+    let (encoding, bytes) = match received {
         Ok(Ok(received)) => received,
         Ok(Err(refused)) => {
+            drop(held);
             discard(headers, body, deadline).await;
             return Err(refused);
         }
         Err(_) => return Err(BodyError::TimedOut),
     };
-    let bytes = match encoding {
-        Encoding::Plain => bytes,
-        Encoding::Gzip => decompress(MultiGzDecoder::new(&bytes[..]), limit, room, &mut taken)?,
-        Encoding::Deflate => decompress(ZlibDecoder::new(&bytes[..]), limit, room, &mut taken)?,
+    if matches!(encoding, Encoding::Plain) {
+        return memory.work(bytes.len() > SMALL, is_keyed, move || text(bytes, held)).await;
+    }
+    // A small body that is small when it is decompressed, too, is not worth a thread.
+    let small = if is_keyed { SMALL_KEYED } else { SMALL_KEYLESS };
+    if bytes.len() <= small
+        && let Ok(small) = decompress(&encoding, &bytes, small.min(limit))
+    {
+        held.take(small.len())?;
+        return Ok(text(small, held));
+    }
+    let decompressed = move || {
+        let decompressed = decompress_within(&encoding, &bytes, limit, &mut held)?;
+        Ok(text(decompressed, held))
     };
+    memory.work(true, is_keyed, decompressed).await?
+}
+
+fn text(bytes: Bytes, held: Held) -> Text {
     // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
     let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     let (content, mended_from) = match ByteString::try_from(bytes.clone()) {
         Ok(content) => (content, None),
         Err(error) => (String::from_utf8_lossy(&bytes).into_owned().into(), Some(error.valid_up_to())),
     };
-    Ok(Text { content, mended_from, _room: Arc::new(taken) })
+    Text { content, mended_from, _held: Arc::new(held) }
 }
 
 async fn receive(
     headers: &HeaderMap,
     body: &mut Body,
     limit: usize,
-    room: &Room,
-) -> Result<(Encoding, Bytes, OwnedSemaphorePermit), BodyError> {
+    held: &mut Held,
+) -> Result<(Encoding, Bytes), BodyError> {
     let encoding = encoding(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
-    let (bytes, taken) = collect(body, limit, announced.unwrap_or(STEP), room).await?;
-    Ok((encoding, bytes, taken))
+    Ok((encoding, collect(body, limit, held).await?))
 }
 
-/// Lets the rest of a refused body pass by. Most senders write all of it before they read, and would meet a closed
-/// connection in place of the answer that says what is wrong.
+/// Lets the rest of a refused body pass by. Most senders write all of it before they read, and would find a closed
+/// connection instead of the answer that says what is wrong.
 pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Instant) {
     // A sender that waits for a go-ahead has not sent its body, and now need not.
     if headers.contains_key(EXPECT) {
@@ -147,14 +344,7 @@ pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Insta
     let _ = timeout_at(deadline, pass).await;
 }
 
-async fn collect(
-    body: &mut Body,
-    limit: usize,
-    expected: usize,
-    room: &Room,
-) -> Result<(Bytes, OwnedSemaphorePermit), BodyError> {
-    let mut allowed = expected.max(UNIT);
-    let mut taken = room.take(allowed)?;
+async fn collect(body: &mut Body, limit: usize, held: &mut Held) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::new();
     let mut only = Bytes::new();
     while let Some(frame) = body.frame().await {
@@ -163,10 +353,7 @@ async fn collect(
         if length > limit {
             return Err(BodyError::TooLarge { limit });
         }
-        while length > allowed {
-            taken.merge(room.take(STEP)?);
-            allowed += STEP;
-        }
+        held.grow(length, limit)?;
         // Most bodies come in one piece, which is then used as it is.
         if bytes.is_empty() && only.is_empty() {
             only = data;
@@ -177,19 +364,38 @@ async fn collect(
             bytes.extend_from_slice(&data);
         }
     }
-    Ok((if bytes.is_empty() { only } else { bytes.freeze() }, taken))
+    Ok(if bytes.is_empty() { only } else { bytes.freeze() })
 }
 
-fn decompress(
-    decoder: impl std::io::Read,
+fn decompress(encoding: &Encoding, bytes: &[u8], limit: usize) -> Result<Bytes, BodyError> {
+    inflate(encoding, bytes, limit, |_| Ok(()))
+}
+
+fn decompress_within(
+    encoding: &Encoding,
+    bytes: &[u8],
     limit: usize,
-    room: &Room,
-    taken: &mut OwnedSemaphorePermit,
+    held: &mut Held,
 ) -> Result<Bytes, BodyError> {
-    let mut bytes = Vec::new();
+    inflate(encoding, bytes, limit, |bytes| held.take(bytes))
+}
+
+/// Decompresses at most `limit` bytes; each step is asked for before it is taken.
+fn inflate(
+    encoding: &Encoding,
+    bytes: &[u8],
+    limit: usize,
+    mut take: impl FnMut(usize) -> Result<(), BodyError>,
+) -> Result<Bytes, BodyError> {
+    let decoder: Box<dyn std::io::Read + '_> = match encoding {
+        Encoding::Plain => Box::new(bytes),
+        Encoding::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Encoding::Deflate => Box::new(ZlibDecoder::new(bytes)),
+    };
     let mut decoder = decoder.take(limit as u64 + 1);
+    let mut bytes = Vec::new();
     loop {
-        taken.merge(room.take(STEP)?);
+        take(STEP)?;
         let read = decoder.by_ref().take(STEP as u64).read_to_end(&mut bytes).map_err(BodyError::Corrupt)?;
         if bytes.len() > limit {
             return Err(BodyError::TooLarge { limit });

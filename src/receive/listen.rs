@@ -1,23 +1,47 @@
 //! The accept loop: connections bounded in number, idle and slow ones closed, a stop that lets requests finish.
+//!
+//! Beyond the limit a few more connections are taken, so that health checks are always answered; any other request on
+//! one of those waits for a place.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
+use super::body::{HeadRoom, Memory, Peer};
+use super::traffic::NoPlace;
+use super::wire::Wire;
 use crate::tasks::Tasks;
 
 /// After a failed accept (out of file descriptors, for one) the next waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two log lines about failed accepts.
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
+/// The most bytes of a request's head; also the most that is read from a connection at a time.
+const MOST_HEAD: usize = 32 * 1024;
+/// Connections that the system completes before they are accepted; it may allow fewer.
+const BACKLOG: u32 = 1024;
+/// Connections beyond the limit.
+const BEYOND: usize = 32;
+/// On those, for a head to arrive, and for another connection to end.
+const BEYOND_TIMEOUT: Duration = Duration::from_secs(5);
+/// While the relay stops, a client that does not read is given up at the next look.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What a listener's connections may use.
 #[derive(Debug, Clone, Copy)]
@@ -28,19 +52,37 @@ pub struct ConnectionLimits {
     pub keep_alive: Duration,
 }
 
-/// Serves until the group is stopped, then waits for the requests in flight.
-pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, tasks: Tasks) {
+/// A listener on this address.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the last run's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until the group is stopped; the group's tasks are the connections.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    memory: Memory,
+    tasks: Tasks,
+) {
     let stop = tasks.stop_signal();
-    let connections = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
+    let places = Places {
+        usual: Arc::new(Semaphore::new(limits.connections)),
+        beyond: Arc::new(Semaphore::new(BEYOND)),
+    };
+    let mut peers = Peers::default();
     let mut failures = Failures::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, permit) = match accepted {
+        let (stream, address, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 failures.log(&error, Instant::now());
@@ -48,30 +90,148 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.keep_alive)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tasks.spawn("connection", async move {
-            // A connection that ends badly is its sender's business; what it had sent whole is stored.
-            let _ = connection.await;
-            drop(permit);
-        });
+        let peer = peers.peer(address.ip());
+        let wire = Wire::new(stream, HeadRoom::new(memory.clone(), peer.clone()));
+        let connection = Connection {
+            router: router.clone(),
+            peer,
+            place: Arc::new(place),
+            is_blocked: wire.is_blocked(),
+        };
+        tasks.spawn("connection", connection.serve(wire, limits.keep_alive, stop.clone()));
     }
-    drop(listener);
-    graceful.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(TcpStream, SocketAddr, Place)> {
+    let place = places.next().await?;
+    let (stream, address) = listener.accept().await?;
     let _ = stream.set_nodelay(true);
-    Ok((stream, permit))
+    // One may have become free while this waited.
+    Ok((stream, address, place.better()))
+}
+
+struct Connection {
+    router: Router,
+    peer: Peer,
+    place: Arc<Place>,
+    is_blocked: Arc<AtomicBool>,
+}
+
+impl Connection {
+    async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) {
+        let head_timeout = if self.place.is_beyond() { BEYOND_TIMEOUT.min(keep_alive) } else { keep_alive };
+        let Self { router, peer, place, is_blocked } = self;
+        let service =
+            service_fn(move |request| answer(router.clone(), peer.clone(), Arc::clone(&place), request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(MOST_HEAD)
+            .max_header_size(MOST_HEAD)
+            .serve_connection(TokioIo::new(wire), service);
+        let mut connection = std::pin::pin!(connection);
+        // A connection that ends badly is its sender's business; what it had sent whole is stored.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = connection.as_mut() => return,
+                () = tokio::time::sleep(LOOK) => if is_blocked.load(Ordering::Relaxed) { return },
+            }
+        }
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: Peer,
+    place: Arc<Place>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    if !is_health && !place.take().await {
+        request.extensions_mut().insert(NoPlace);
+    }
+    request.extensions_mut().insert(peer);
+    router.oneshot(request).await
+}
+
+/// How many connections may be open.
+struct Places {
+    usual: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
+}
+
+impl Places {
+    async fn next(&self) -> io::Result<Place> {
+        let held = match Arc::clone(&self.usual).try_acquire_owned() {
+            Ok(permit) => Held::Usual(permit),
+            Err(_) => Held::Beyond(Arc::clone(&self.beyond).acquire_owned().await.map_err(io::Error::other)?),
+        };
+        Ok(Place { usual: Arc::clone(&self.usual), held: tokio::sync::Mutex::new(held) })
+    }
+}
+
+/// A connection's place.
+struct Place {
+    usual: Arc<Semaphore>,
+    held: tokio::sync::Mutex<Held>,
+}
+
+/// The permit, which is held until the connection ends.
+enum Held {
+    Usual(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+    Beyond(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+}
+
+impl Place {
+    /// The same, within the limit if there is room now.
+    fn better(mut self) -> Self {
+        let held = self.held.get_mut();
+        if matches!(held, Held::Beyond(_))
+            && let Ok(permit) = Arc::clone(&self.usual).try_acquire_owned()
+        {
+            *held = Held::Usual(permit);
+        }
+        self
+    }
+
+    fn is_beyond(&self) -> bool {
+        self.held.try_lock().is_ok_and(|held| matches!(*held, Held::Beyond(_)))
+    }
+
+    /// Waits for a place within the limit; false if none came free in time.
+    async fn take(&self) -> bool {
+        let mut held = self.held.lock().await;
+        if matches!(*held, Held::Beyond(_)) {
+            match tokio::time::timeout(BEYOND_TIMEOUT, Arc::clone(&self.usual).acquire_owned()).await {
+                Ok(Ok(permit)) => *held = Held::Usual(permit),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// The addresses that have connections.
+#[derive(Default)]
+struct Peers {
+    known: HashMap<IpAddr, Peer>,
+    clean_at: usize,
+}
+
+impl Peers {
+    fn peer(&mut self, address: IpAddr) -> Peer {
+        if self.known.len() >= self.clean_at {
+            self.known.retain(|_, peer| peer.is_shared());
+            self.clean_at = (self.known.len() * 2).max(64);
+        }
+        self.known.entry(address).or_default().clone()
+    }
 }
 
 /// Failed accepts, logged at most once a minute.
@@ -115,5 +275,18 @@ mod tests {
         let logged = (0..1200).filter(|tenth| failures.is_due(start + Duration::from_millis(tenth * 100)));
         assert_eq!(logged.count(), 2, "in two minutes of ten failures a second");
         assert_eq!(failures.since_logged, 1198);
+    }
+
+    #[test]
+    fn addresses_without_connections_are_forgotten() {
+        let mut peers = Peers::default();
+        let stays = peers.peer([127, 0, 0, 1].into());
+        for last in 0..=255 {
+            for third in 0..=255 {
+                peers.peer([10, 0, third, last].into());
+            }
+        }
+        assert!(peers.known.len() < 200, "{}", peers.known.len());
+        assert!(stays.is_shared());
     }
 }

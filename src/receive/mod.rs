@@ -8,13 +8,18 @@ mod amplitude;
 mod answer;
 mod body;
 mod credentials;
+mod door;
+mod heads;
+mod kept;
 pub mod listen;
+mod origin;
 mod process;
 mod segment;
 mod signature;
 mod source;
 mod status;
 mod traffic;
+mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,9 +38,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
+pub use body::Memory;
+pub(crate) use origin::is_loopback;
 pub use source::{Source, Sources};
 pub(crate) use status::{health, ready_in_detail};
 pub use traffic::Traffic;
+pub(crate) use traffic::malformed;
 
 use crate::config::Limits;
 use crate::deliver::Status;
@@ -58,7 +66,9 @@ struct Shared {
     limits: Limits,
     /// For a body to arrive.
     timeout: Duration,
-    room: body::Room,
+    memory: Memory,
+    /// Where senders reach the relay, if the configuration says so.
+    public_url: Option<String>,
     stopping: AtomicBool,
     /// Of every destination, for `/readyz`.
     destinations: Vec<watch::Receiver<Status>>,
@@ -71,9 +81,10 @@ impl Receiver {
         outbox: Outbox,
         limits: Limits,
         timeout: Duration,
+        public_url: Option<String>,
         destinations: Vec<watch::Receiver<Status>>,
     ) -> Self {
-        let room = body::Room::new(limits.buffered_bytes);
+        let memory = Memory::new(&limits);
         Self(Arc::new(Shared {
             sources: ArcSwap::from_pointee(sources),
             reading: Mutex::default(),
@@ -81,7 +92,8 @@ impl Receiver {
             event_ids: EventIds::new(0),
             limits,
             timeout,
-            room,
+            memory,
+            public_url,
             stopping: AtomicBool::new(false),
             destinations,
             traffic: Traffic::default(),
@@ -95,6 +107,11 @@ impl Receiver {
 
     pub fn outbox(&self) -> &Outbox {
         &self.0.outbox
+    }
+
+    /// What request bodies and long heads share.
+    pub fn memory(&self) -> Memory {
+        self.0.memory.clone()
     }
 
     /// What has passed the public listener since the start.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Receiver;
 use super::body::Text;
+use super::kept::Keeper;
 use super::source::{Counts, Source};
 use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
@@ -148,6 +149,7 @@ fn understand(
     let ids = ids(items.len());
     let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
     let mut envelope = None;
+    let keeper = Keeper::new(source.write_key.as_ref(), text.bytes());
     let mut accepted = Vec::with_capacity(items.len());
     let mut rejects = Vec::new();
     let shared = items.shared();
@@ -158,7 +160,7 @@ fn understand(
                     .coded(Reason::RejectUnreadable),
             );
         }
-        let original = share(text.bytes(), item.original);
+        let original = keeper.keep(share(text.bytes(), item.original));
         let Item { message_id, outcome, .. } = item;
         let plan = accoil::plan(&source.destinations, source.kind, outcome);
         trace(source, index, event, &plan);
@@ -246,6 +248,7 @@ fn unreadable(
     error: &ProcessError,
 ) -> Submission {
     let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
+    let kept = Keeper::new(source.write_key.as_ref(), &kept).keep(kept.clone());
     let refusal = Refusal {
         mapping: Arc::from(""),
         field: String::new(),

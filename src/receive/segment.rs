@@ -6,15 +6,17 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{CACHE_CONTROL, VARY};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::answer::{self, Audience, Refused};
-use super::body::{self, Text};
+use super::body::Text;
+use super::door::Door;
 use super::process::process;
 use super::source::Source;
-use super::{Receiver, credentials, signature, status};
+use super::{Receiver, signature, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
 use crate::reasons::Reason;
@@ -70,48 +72,43 @@ async fn answered(
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let door = Door { receiver, kind: SourceKind::Segment, parts: &parts };
     let mut known = None;
-    match take(receiver, &parts.headers, body, form, limits, bytes, &mut known).await {
+    match take(&door, body, form, limits, bytes, &mut known).await {
         Ok(response) => response,
         Err(refused) => refused.answer(audience, known.as_ref()),
     }
 }
 
 async fn take(
-    receiver: &Receiver,
-    headers: &HeaderMap,
+    door: &Door<'_>,
     body: Body,
     form: Form,
     limits: decode::Limits,
     bytes: usize,
     known: &mut Option<Arc<Source>>,
 ) -> Result<Response, Refused> {
-    let shared = &receiver.0;
-    let text = body::read(headers, body, bytes, shared.timeout, &shared.room).await?;
-    let source = known.insert(source(receiver, headers, &text).ok_or(Refused::Key)?);
-    let is_webhook = matches!(form, Form::SegmentWebhook);
-    if is_webhook && !is_signed(source, headers, &text) {
+    let text = door.read(body, bytes, known).await?;
+    let source = door.source(&text, known).await?;
+    if !is_signed(source, &door.parts.headers, &text) {
         return Err(Refused::Signature);
     }
     let size = text.bytes().len();
-    let tally = process(receiver, source, form, limits, text).await?;
+    let tally = process(door.receiver, source, form, limits, text).await?;
+    let is_webhook = matches!(form, Form::SegmentWebhook);
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
     Ok(answer::taken(audience, &tally, size))
 }
 
-/// By the key in a header; else, as OAuth senders and older SDKs do it, in the body.
-fn source(receiver: &Receiver, headers: &HeaderMap, text: &Text) -> Option<Arc<Source>> {
-    // The body is looked at only if no header has the key.
-    let in_body = std::iter::once_with(|| decode::body_key(text.as_str())).flatten();
-    let sources = receiver.0.sources.load();
-    sources.find(SourceKind::Segment, credentials::header_keys(headers).chain(in_body)).cloned()
-}
-
-/// Webhook posts of a source with a shared secret must carry its signature.
+/// Requests of a source with a shared secret must carry its signature, whatever their route.
 fn is_signed(source: &Source, headers: &HeaderMap, text: &Text) -> bool {
     let Some(secret) = &source.shared_secret else { return true };
-    let signature = headers.get("x-signature").and_then(|value| value.to_str().ok());
-    signature.is_some_and(|signature| signature::is_valid(secret.expose_secret(), text.as_str(), signature))
+    match headers.get("x-signature") {
+        None => source.takes_unsigned,
+        Some(signature) => signature
+            .to_str()
+            .is_ok_and(|signature| signature::is_valid(secret.expose_secret(), text.as_str(), signature)),
+    }
 }
 
 /// `GET /v1/projects/{write_key}/settings`: what analytics.js and the mobile SDKs load first.
@@ -124,25 +121,44 @@ pub(super) async fn settings(
     headers: HeaderMap,
 ) -> Response {
     let sources = receiver.0.sources.load();
-    let known =
-        |key: &String| sources.find(SourceKind::Segment, std::iter::once(key.as_str().into())).is_some();
+    let known = |key: &String| {
+        let keyed = sources.keyed(SourceKind::Segment, std::iter::once(key.as_str().into()));
+        keyed.or_else(|| sources.open(SourceKind::Segment)).is_some()
+    };
     let Some(write_key) = write_key.ok().map(|Path(key)| key).filter(known) else {
         let message = "no Segment source has this write key; check the key given to the SDK";
         let reason = Reason::DoorKey;
         let body = json!({"success": false, "error": message, "code": reason, "message": message});
         return answer::refused(answer::json(StatusCode::NOT_FOUND, &body), reason, None);
     };
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = header("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");
-    let protocol = match header("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
+    let (host, protocol) = public_address(receiver.0.public_url.as_deref(), &headers);
     let body = json!({
         "integrations": {
             "Segment.io": {"apiKey": write_key, "apiHost": format!("{host}/v1"), "protocol": protocol}
         },
         "metrics": {"sampleRate": 0},
     });
-    answer::json(StatusCode::OK, &body)
+    let mut response = answer::json(StatusCode::OK, &body);
+    // It depends on who asks: a cache that kept it could send one site's browsers to another host.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
+        .headers_mut()
+        .append(VARY, HeaderValue::from_static("host, x-forwarded-host, x-forwarded-proto"));
+    response
+}
+
+/// Host, with the path below it if there is one, and scheme by which SDKs reach this relay: as configured, else as the
+/// nearest proxy or the client named it.
+fn public_address<'h>(public_url: Option<&'h str>, headers: &'h HeaderMap) -> (&'h str, &'h str) {
+    if let Some((scheme, rest)) = public_url.and_then(|url| url.split_once("://")) {
+        return (rest, scheme);
+    }
+    // Each proxy appends its own: the first is what the client asked for.
+    let first = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok())?;
+        value.split(',').map(str::trim).next().filter(|value| !value.is_empty())
+    };
+    let host = first("x-forwarded-host").or_else(|| first("host")).unwrap_or("localhost");
+    let is_secure = first("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    (host, if is_secure { "https" } else { "http" })
 }

@@ -12,8 +12,15 @@ use crate::decode;
 pub(super) fn is_valid(secret: &str, body: &str, signature: &str) -> bool {
     let Some(signature) = from_hex(signature.trim()) else { return false };
     let first = decode::first_element(body);
-    let candidates = [Some(body), first, decode::unwrapped(first.unwrap_or(body))];
+    let candidates = [Some(body), first, wrapped(first.unwrap_or(body))];
     candidates.into_iter().flatten().any(|text| is_signature_of(secret, text, &signature))
+}
+
+/// The event inside `{"json": …}`, if that is all there is: what stands beside it, or a second `json`, was not signed.
+fn wrapped(element: &str) -> Option<&str> {
+    let inner = decode::unwrapped(element)?;
+    let end = (inner.as_ptr().addr() + inner.len()).checked_sub(element.as_ptr().addr())?;
+    (element.get(end..)?.trim() == "}").then_some(inner)
 }
 
 fn is_signature_of(secret: &str, text: &str, signature: &[u8]) -> bool {

@@ -21,8 +21,10 @@ pub struct Source {
     pub kind: SourceKind,
     /// None only where the relay listens on loopback: any key then belongs to it.
     pub write_key: Option<SecretString>,
-    /// Webhook posts must then carry a valid `X-Signature`.
+    /// Requests must then carry a valid `X-Signature`, on every route.
     pub shared_secret: Option<SecretString>,
+    /// Requests without a signature are taken all the same.
+    pub takes_unsigned: bool,
     pub destinations: Vec<Arc<Destination>>,
     pub settings: SourceSettings,
     /// How long an event's id is remembered; zero: not at all.
@@ -90,19 +92,22 @@ impl Sources {
         self.sources.iter().find(|source| &*source.name == name)
     }
 
-    /// The source of this kind that has one of the keys, tried in their order; else one without a key.
-    pub(super) fn find<'k>(
+    /// The source of this kind that has one of the keys, tried in their order.
+    pub(super) fn keyed<'k>(
         &self,
         kind: SourceKind,
         mut keys: impl Iterator<Item = Cow<'k, str>>,
     ) -> Option<&Arc<Source>> {
-        let mut of_kind = self.sources.iter().filter(|source| source.kind == kind);
-        keys.find_map(|key| self.keyed(kind, &key))
-            .or_else(|| of_kind.find(|source| source.write_key.is_none()))
+        keys.find_map(|key| self.of_key(kind, &key))
+    }
+
+    /// The source of this kind without a key: any key belongs to it that is no other source's.
+    pub(super) fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| source.kind == kind && source.write_key.is_none())
     }
 
     /// Every key is compared, each in constant time, so that the answer's time tells nothing of them.
-    fn keyed(&self, kind: SourceKind, key: &str) -> Option<&Arc<Source>> {
+    fn of_key(&self, kind: SourceKind, key: &str) -> Option<&Arc<Source>> {
         let mut found = None;
         for source in self.sources.iter().filter(|source| source.kind == kind) {
             let own =

@@ -11,10 +11,13 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Version};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Receiver;
+use super::answer::{Audience, Refused};
 use crate::reasons::Reason;
 use crate::telemetry::Timings;
 
@@ -83,7 +86,19 @@ struct RefusedKey {
 pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = route(request.uri().path());
-    let response = next.run(request).await;
+    let refused = if request.extensions().get::<NoPlace>().is_some() {
+        Some(Refused::NoPlace)
+    } else {
+        malformed(request.headers(), request.version()).map(Refused::Malformed)
+    };
+    let response = match refused {
+        None => next.run(request).await,
+        Some(refused) => {
+            let mut response = refused.answer(Audience::SegmentWebhook, None);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+    };
     let took = began.elapsed();
     receiver.traffic().count(route, took, &response);
     tracing::debug!(
@@ -94,6 +109,27 @@ pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, 
     );
     response
 }
+
+/// What a request breaks of the rules by which servers agree where it begins and ends, and for whom it is.
+pub(crate) fn malformed(headers: &HeaderMap, version: Version) -> Option<&'static str> {
+    match headers.get_all(HOST).iter().count() {
+        0 if version >= Version::HTTP_11 => return Some("the Host header is missing; send it"),
+        0 | 1 => {}
+        _ => return Some("the Host header is there more than once; send it once"),
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => None,
+        _ => Some(
+            "Transfer-Encoding must be chunked and nothing else; to compress a body, send Content-Encoding",
+        ),
+    }
+}
+
+/// Marks a request on a connection for which there was no place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoPlace;
 
 impl Traffic {
     fn count(&self, route: usize, took: Duration, response: &Response) {

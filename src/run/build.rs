@@ -105,6 +105,7 @@ fn default_source(kind: SourceKind, destinations: &[Arc<Destination>]) -> Source
         kind,
         write_key: None,
         shared_secret: None,
+        takes_unsigned: false,
         destinations: destinations.to_vec(),
         settings: SourceSettings::new(match kind {
             SourceKind::Segment => Anonymous::Reject,
@@ -121,6 +122,7 @@ fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source
         kind: section.kind,
         write_key: section.write_key.clone(),
         shared_secret: section.shared_secret.clone(),
+        takes_unsigned: section.unsigned == config::Unsigned::Allow,
         destinations: destinations
             .iter()
             .filter(|destination| section.destinations.iter().any(|name| **name == *destination.name))

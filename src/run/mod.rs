@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::deliver::Target;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
-use crate::receive::{self, Receiver};
+use crate::receive::{self, Memory, Receiver};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
@@ -76,8 +76,8 @@ impl Relay {
         let connections = share_descriptors(config, &mut targets);
         let accounts =
             accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(ADMIN_WAIT))));
-        let (listener, address) = bind("server.listen", config.server.listen).await?;
-        let (admin_listener, admin_address) = bind_admin(config.admin.listen).await?;
+        let (listener, address) = bind("server.listen", config.server.listen)?;
+        let (admin_listener, admin_address) = bind_admin(config.admin.listen)?;
         let options = build::outbox_options(config);
         let outbox = open(options).await?;
         let syncs = syncing::setup(config).await?;
@@ -94,8 +94,9 @@ impl Relay {
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
         let sources = sources(config, &destinations);
         let timeout = config.server.request_timeout;
-        let receiver =
-            Receiver::new(sources, outbox.clone(), config.limits.clone(), timeout, statuses.clone());
+        let public_url = config.server.public_url.clone();
+        let limits = config.limits.clone();
+        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, public_url, statuses.clone());
         let syncs = Syncs::new(syncs, syncing.clone());
         syncs.run_on_schedule();
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
@@ -105,13 +106,16 @@ impl Relay {
         let router = admin::router(admin);
         let keep_alive = config.server.keep_alive;
         let limits = |connections| ConnectionLimits { connections, keep_alive };
-        let serving =
-            receive::listen::serve(admin_listener, router, limits(connections.admin), administering.clone());
-        administering.spawn("admin listener", serving);
+        // Room of its own: senders cannot use up what operators need.
+        let memory = Memory::new(&config.limits);
+        let (admins, tasks) = (limits(connections.admin), administering.clone());
+        administering
+            .spawn("admin listener", receive::listen::serve(admin_listener, router, admins, memory, tasks));
         let router = receive::router(receiver.clone());
+        let (senders, memory) = (limits(connections.senders), receiver.memory());
         receiving.spawn(
             "public listener",
-            receive::listen::serve(listener, router, limits(connections.senders), receiving.clone()),
+            receive::listen::serve(listener, router, senders, memory, receiving.clone()),
         );
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);
@@ -195,21 +199,21 @@ fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
 }
 
 /// Binds what this key of the configuration names.
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { key, address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = receive::listen::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
 
 /// A second relay on one machine, with nothing said of its admin listener, takes any free port for it.
-async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     const KEY: &str = "admin.listen";
-    match bind(KEY, address).await {
+    match bind(KEY, address) {
         Err(StartError::Listen { source, .. })
             if source.kind() == ErrorKind::AddrInUse && address == USUAL_ADMIN =>
         {
-            let bound = bind(KEY, SocketAddr::new(address.ip(), 0)).await?;
+            let bound = bind(KEY, SocketAddr::new(address.ip(), 0))?;
             telemetry::admin_elsewhere(address, bound.1);
             Ok(bound)
         }

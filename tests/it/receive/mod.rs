@@ -7,6 +7,7 @@ mod browser;
 mod connections;
 mod duplicates;
 mod encoding;
+mod hostile;
 mod limits;
 mod protocol;
 mod random;

@@ -69,7 +69,7 @@ async fn odd_requests_are_answered() {
     insta::assert_snapshot!(text, @r#"
     HTTP/1.0: 200 "-"
     HTTP/1.0 without a length: 400 "unreadable"
-    no Host: 200 "-"
+    no Host: 400 "door.request"
     an absolute target: 200 "-"
     a query: 200 "-"
     neither length nor chunks: 400 "unreadable"

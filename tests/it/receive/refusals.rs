@@ -95,15 +95,15 @@ async fn each_kind_of_refusal_is_counted_by_its_reason() {
     }
     let admin = relay.relay.admin_address.to_string();
     insta::assert_snapshot!(samples(&admin, "refused_requests").await.join("\n"), @r#"
-    refused_requests_total{source="unknown",route="/segment",status="400",reason="door.compressed"} 1
-    refused_requests_total{source="unknown",route="/segment",status="413",reason="door.large"} 1
-    refused_requests_total{source="unknown",route="/segment",status="415",reason="door.encoding"} 1
     refused_requests_total{source="unknown",route="/v1/batch",status="405",reason="door.method"} 1
     refused_requests_total{source="unknown",route="/v1/projects/{write_key}/settings",status="404",reason="door.key"} 1
     refused_requests_total{source="unknown",route="other",status="404",reason="door.route"} 1
     refused_requests_total{source="product",route="/2/httpapi",status="400",reason="unreadable"} 1
     refused_requests_total{source="product",route="/identify",status="400",reason="door.field"} 1
+    refused_requests_total{source="web",route="/segment",status="400",reason="door.compressed"} 1
     refused_requests_total{source="web",route="/segment",status="401",reason="door.signature"} 1
+    refused_requests_total{source="web",route="/segment",status="413",reason="door.large"} 1
+    refused_requests_total{source="web",route="/segment",status="415",reason="door.encoding"} 1
     "#);
     insta::assert_snapshot!(samples(&admin, "source_event_reasons").await.join("\n"), @r#"source_event_reasons_total{source="product",outcome="rejected",reason="unreadable"} 1"#);
     insta::assert_snapshot!(samples(&admin, "source_events").await.join("\n"), @r#"

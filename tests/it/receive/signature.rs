@@ -72,11 +72,42 @@ async fn anything_else_is_refused_and_nothing_kept() {
     relay.stop().await;
 }
 
-/// SDKs cannot sign: the tracking API of the same source takes their posts.
+/// What stands beside a signed event in its wrapping, and a second one, was not signed; nor is the outer event.
 #[tokio::test]
-async fn the_tracking_api_needs_no_signature() {
+async fn only_what_was_signed_is_an_event() {
     let relay = TestRelay::start(SIGNED).await;
-    assert_eq!(relay.post("/v1/track", &[SEGMENT], TRACK).await.status, 200);
-    relay.calls(1).await;
+    let signature = sign("abc123", TRACK);
+    let other = TRACK.replace("u1", "forged");
+    for body in [
+        format!(r#"{{"json":{TRACK},{}"#, &other[1..]),
+        format!(r#"{{"json":{TRACK},"json":{other}}}"#),
+        format!(r#"{{"json":{TRACK},"j\u0073on":{other}}}"#),
+        format!(r#"[{{"json":{TRACK},{}]"#, &other[1..]),
+        format!(r#"[{{"json":{TRACK},"json":{other}}}]"#),
+        format!("[{other},{TRACK}]"),
+    ] {
+        let answer = relay.post("/segment", &[SEGMENT, ("x-signature", &signature)], body.clone()).await;
+        assert_eq!(answer.status, 401, "{body}");
+    }
+    assert_eq!(relay.sandbox.total(), 0);
     relay.stop().await;
+}
+
+/// The write key alone is enough on no route, unless the source says so; a wrong signature never is.
+#[tokio::test]
+async fn every_route_of_a_source_with_a_secret_needs_the_signature() {
+    let batch = format!(r#"{{"batch":[{TRACK}]}}"#);
+    let allow = SIGNED.replace("shared_secret", "unsigned = \"allow\"\nshared_secret");
+    for (config, unsigned) in [(SIGNED, 401), (allow.as_str(), 200)] {
+        let relay = TestRelay::start(config).await;
+        for (path, body) in [("/segment", TRACK), ("/v1/track", TRACK), ("/v1/batch", &batch)] {
+            let (right, wrong) = (sign("abc123", body), sign("abc124", body));
+            assert_eq!(relay.post(path, &[SEGMENT], body.to_owned()).await.status, unsigned, "{path}");
+            for (signature, status) in [(&right, 200), (&wrong, 401)] {
+                let headers = [SEGMENT, ("x-signature", signature.as_str())];
+                assert_eq!(relay.post(path, &headers, body.to_owned()).await.status, status, "{path}");
+            }
+        }
+        relay.stop().await;
+    }
 }
