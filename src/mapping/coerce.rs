@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::field::Type;
-use super::format::is_javascript_space;
+use super::javascript;
 use crate::json::{Number, Value, write_number};
 
 /// The value as this type; `None` when it cannot be read so.
@@ -65,7 +65,7 @@ fn number(value: &Value<'_>) -> Option<Value<'static>> {
     let number = match value {
         Value::Null => 0.0,
         Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::String(text) => javascript_number(text)?,
+        Value::String(text) => (!text.is_empty()).then(|| javascript::number_from_text(text))??,
         _ => return None,
     };
     Some(Number::from_f64(number).map_or(Value::Null, Value::Number))
@@ -82,30 +82,4 @@ fn boolean(value: &Value<'_>) -> Option<bool> {
         },
         _ => None,
     }
-}
-
-/// What JavaScript's `Number()` makes of a text; `None` for the empty text and where it says `NaN`.
-fn javascript_number(text: &str) -> Option<f64> {
-    if text.is_empty() {
-        return None;
-    }
-    let text = text.trim_matches(is_javascript_space);
-    let radix = match text.as_bytes() {
-        [] => return Some(0.0),
-        [b'0', b'x' | b'X', ..] => 16,
-        [b'0', b'o' | b'O', ..] => 8,
-        [b'0', b'b' | b'B', ..] => 2,
-        _ => return decimal(text),
-    };
-    let digits = text.get(2..).filter(|digits| !digits.is_empty())?;
-    digits
-        .chars()
-        .try_fold(0.0, |sum, digit| Some(sum * f64::from(radix) + f64::from(digit.to_digit(radix)?)))
-}
-
-/// A decimal literal or `Infinity`, signed or not. Rust's parser reads more words (`inf`, `nan`): hence the check.
-fn decimal(text: &str) -> Option<f64> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let numeric = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    if numeric || unsigned == "Infinity" { text.parse().ok() } else { None }
 }

@@ -141,7 +141,7 @@ fn digits_only(text: &str) -> bool {
 
 /// What JavaScript's `\s` and `Number()` take for whitespace.
 pub(super) fn is_javascript_space(char: char) -> bool {
-    char == '\u{feff}' || (char.is_whitespace() && char != '\u{85}')
+    super::javascript::is_space(char)
 }
 
 /// A dotted local part of plain ASCII, `@`, and a domain of at least two labels.

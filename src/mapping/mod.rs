@@ -13,6 +13,7 @@ mod explain;
 mod field;
 mod file;
 mod format;
+mod javascript;
 mod lint;
 mod load;
 mod payload;

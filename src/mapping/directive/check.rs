@@ -6,9 +6,9 @@
 
 use super::CompileError;
 use super::compile::{Place, unknown};
-use super::javascript::text_length;
 use super::text::MAX_PATTERN;
 use crate::json::{Object, Value};
+use crate::mapping::javascript::text_length;
 
 type Checked = Result<(), CompileError>;
 

@@ -5,10 +5,10 @@
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::Resolved;
 use crate::json::Value;
+use crate::mapping::javascript;
 
 #[derive(Debug)]
 pub(super) struct If {
@@ -55,7 +55,7 @@ impl If {
             Question::Exists(operand) => operand.resolve(scope)?.view().exists(),
             Question::Blank(operand) => {
                 let value = operand.resolve(scope)?;
-                value.view().exists() && !javascript::loosely_empty(value.view())
+                value.view().exists() && !value.view().is_loosely_empty()
             }
         };
         if holds { self.then.resolve(scope) } else { self.otherwise.resolve(scope) }

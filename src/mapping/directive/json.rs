@@ -2,10 +2,10 @@
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::{Budget, Resolved};
 use crate::json::{self, Value};
+use crate::mapping::javascript;
 
 #[derive(Debug)]
 pub(super) struct Json {

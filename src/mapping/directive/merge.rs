@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::{Resolved, View};
 use crate::json::{Members, Value};
+use crate::mapping::javascript;
 
 #[derive(Debug)]
 pub(super) struct Merge {

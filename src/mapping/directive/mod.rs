@@ -10,7 +10,6 @@ mod check;
 mod compile;
 mod condition;
 mod flatten;
-mod javascript;
 mod json;
 mod liquid;
 mod merge;

@@ -3,11 +3,12 @@
 //! Split once, when the mapping is compiled; a lookup then allocates nothing. The splitting rules are those of
 //! Segment's `get`: dots, brackets around quotes or digits, quotes thrown away (facts/segment.md 4.6).
 
+use super::ResolveError;
 use super::compile::{Compiler, Place};
 use super::node::{Node, Scope};
 use super::resolved::{Resolved, View};
-use super::{ResolveError, javascript};
 use crate::json::Value;
+use crate::mapping::javascript;
 
 /// A path, split.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use super::{ResolveError, javascript};
+use super::ResolveError;
 use crate::json::{Object, Value};
+use crate::mapping::javascript;
 
 /// What resolving one value may build at most, in bytes: nearly 700,000 values, or so much text.
 const MAX_BUILT: usize = 32 << 20;
@@ -212,7 +213,7 @@ impl<'s, 'e> View<'s, 'e> {
         match self {
             View::Undefined | View::Value(Value::Null) => true,
             View::Value(Value::String(text)) => text.is_empty(),
-            View::Value(Value::Array(_)) | View::Sparse(_) => javascript::loosely_empty(self),
+            View::Value(Value::Array(_)) | View::Sparse(_) => self.is_loosely_empty(),
             View::Value(_) => false,
         }
     }
@@ -296,6 +297,47 @@ impl<'s, 'e> Iterator for Items<'s, 'e> {
         match self {
             Items::Values(items) => items.next().map(View::Value),
             Items::Sparse(items) => items.next().map(Resolved::view),
+        }
+    }
+}
+
+impl View<'_, '_> {
+    /// `String(value)`, appended: arrays join their items with commas, objects are `[object Object]`.
+    pub(super) fn write_text(self, out: &mut String) {
+        match self {
+            View::Undefined | View::Value(Value::Null) => {}
+            View::Value(Value::Bool(bool)) => out.push_str(if *bool { "true" } else { "false" }),
+            View::Value(Value::Number(number)) => out.push_str(&javascript::number_text(number)),
+            View::Value(Value::String(text)) => out.push_str(text),
+            _ => match self.items() {
+                None => out.push_str("[object Object]"),
+                Some(items) => {
+                    for (index, item) in items.enumerate() {
+                        if index > 0 {
+                            out.push(',');
+                        }
+                        item.write_text(out);
+                    }
+                }
+            },
+        }
+    }
+
+    /// `value == ''`, the loose comparison: true for "", 0, false, and arrays whose text is empty.
+    pub(super) fn is_loosely_empty(self) -> bool {
+        match self {
+            View::Undefined | View::Value(Value::Null) => false,
+            View::Value(scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) => {
+                !javascript::is_truthy(scalar)
+            }
+            _ => self.items().is_some_and(|mut items| {
+                // An array of two has a comma in its text; an array of one has the text of its item.
+                match (items.next(), items.next()) {
+                    (None, _) => true,
+                    (Some(item), None) => item.is_textless(),
+                    _ => false,
+                }
+            }),
         }
     }
 }

@@ -5,11 +5,11 @@
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::path::Path;
 use super::resolved::Resolved;
 use crate::json::Value;
+use crate::mapping::javascript;
 
 /// The longest template that is read, in bytes.
 const MAX_LENGTH: usize = 32 * 1024;
@@ -62,7 +62,7 @@ fn write(pieces: &[Piece], scope: Scope<'_, '_, '_>) -> Result<String, ResolveEr
         let before = out.len();
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Path(path) => javascript::write_text(path.get(scope.root).view(), &mut out),
+            Piece::Path(path) => path.get(scope.root).view().write_text(&mut out),
         }
         scope.budget.text(out.len() - before)?;
     }

@@ -4,10 +4,10 @@
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::{Budget, Resolved, View};
 use crate::json::{Object, Value};
+use crate::mapping::javascript;
 
 /// The longest pattern and the longest replacement, in UTF-16 code units.
 pub(super) const MAX_PATTERN: usize = 10;
@@ -101,7 +101,7 @@ impl Replace {
         let text = match value.view() {
             View::Value(scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) => {
                 let mut text = String::new();
-                javascript::write_text(View::Value(scalar), &mut text);
+                View::Value(scalar).write_text(&mut text);
                 text
             }
             _ => return Ok(Resolved::text(String::new())),

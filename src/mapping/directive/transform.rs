@@ -4,11 +4,11 @@
 //! It cannot be cyclic, only deep, and depth is capped when it is compiled.
 
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::Resolved;
 use super::{CompileError, ResolveError, check};
 use crate::json::{Object, Value};
+use crate::mapping::javascript;
 
 /// The key of a mapping that holds its root directive.
 const ROOT_DIRECTIVE: &str = "__segment_internal_directive";

@@ -4,6 +4,7 @@
 //! into a list or text are readable, and a step below a falsy value (0, "", false, null) stays at that value.
 
 use crate::json::{Object, Value};
+use crate::mapping::javascript;
 
 /// A path, split when the trigger was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,11 +87,13 @@ impl<'e> Actual<'e> {
             Self::Bool(true) | Self::Number(_) => Self::Missing,
             Self::Object(object) => object.get(name).map_or(Self::Missing, Self::of),
             Self::List(items) if name == "length" => Self::length(items.len()),
-            Self::List(items) => {
-                index(name).and_then(|index| items.get(index)).map_or(Self::Missing, Self::of)
-            }
-            Self::Text(text) if name == "length" => Self::length(text.encode_utf16().count()),
-            Self::Text(text) => index(name).map_or(Self::Missing, |index| unit(text, index)),
+            Self::List(items) => javascript::array_index(name)
+                .and_then(|index| items.get(index))
+                .map_or(Self::Missing, Self::of),
+            Self::Text(text) if name == "length" => Self::length(javascript::text_length(text)),
+            Self::Text(text) => javascript::array_index(name)
+                .and_then(|index| javascript::character_at(text, index))
+                .map_or(Self::Missing, Self::Text),
         }
     }
 
@@ -98,24 +101,4 @@ impl<'e> Actual<'e> {
     fn length(length: usize) -> Self {
         Self::Number(length as f64)
     }
-}
-
-/// An index as JavaScript writes it: no sign, no leading zero.
-fn index(name: &str) -> Option<usize> {
-    let plain = name == "0" || !name.starts_with(['0', '+']);
-    if plain { name.parse().ok() } else { None }
-}
-
-/// The UTF-16 unit of a text at an index. Half of a wide character is a text that equals none that can be
-/// written; U+FFFD stands for it.
-fn unit(text: &str, index: usize) -> Actual<'_> {
-    let mut units = 0;
-    for (start, char) in text.char_indices() {
-        units += char.len_utf16();
-        if units > index {
-            let whole = text.get(start..start + char.len_utf8()).filter(|_| char.len_utf16() == 1);
-            return Actual::Text(whole.unwrap_or("\u{fffd}"));
-        }
-    }
-    Actual::Missing
 }

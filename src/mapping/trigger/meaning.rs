@@ -4,8 +4,8 @@
 use super::difference::Difference;
 use super::field::{Field, Kind, OBJECTS};
 use super::lexer::Word;
-use super::number;
 use super::predicate::{Literal, Operator, Predicate, Test};
+use crate::mapping::javascript;
 use crate::nearest::nearest;
 
 /// The event's own fields that the Segment spec names.
@@ -74,7 +74,7 @@ fn ordered(kind: Kind, literal: Literal) -> Literal {
         Literal::Number(_) => literal,
         literal => {
             let text = text(literal);
-            number::from_text(&text).map_or(Literal::Text(text), Literal::Number)
+            javascript::number_from_text(&text).map_or(Literal::Text(text), Literal::Number)
         }
     }
 }
@@ -83,7 +83,7 @@ fn ordered(kind: Kind, literal: Literal) -> Literal {
 pub(super) fn text(literal: Literal) -> String {
     match literal {
         Literal::Text(text) => text,
-        Literal::Number(number) => number::to_text(number),
+        Literal::Number(number) => javascript::number_to_text(number),
         Literal::Bool(bool) => bool.to_string(),
         Literal::Null => "null".to_owned(),
     }

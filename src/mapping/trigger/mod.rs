@@ -10,7 +10,6 @@ mod explain;
 mod field;
 mod lexer;
 mod meaning;
-mod number;
 mod parser;
 mod pattern;
 mod predicate;

@@ -1,10 +1,10 @@
 //! A predicate as a trigger's text, in the form of Segment's editor wherever that has one.
 
+use crate::mapping::javascript;
 use std::fmt::{self, Write as _};
 
 use super::field::Field;
 use super::lexer::RESERVED;
-use super::number;
 use super::predicate::{Literal, Predicate, Test};
 
 impl fmt::Display for Predicate {
@@ -45,8 +45,10 @@ impl fmt::Display for Literal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(formatter, "{}", Quoted(text)),
-            Self::Number(number) if number.is_finite() => formatter.write_str(&number::to_text(*number)),
-            Self::Number(number) => write!(formatter, "\"{}\"", number::to_text(*number)),
+            Self::Number(number) if number.is_finite() => {
+                formatter.write_str(&javascript::number_to_text(*number))
+            }
+            Self::Number(number) => write!(formatter, "\"{}\"", javascript::number_to_text(*number)),
             Self::Bool(bool) => write!(formatter, "{bool}"),
             Self::Null => formatter.write_str("null"),
         }

@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::super::javascript;
 use super::super::resolved::View;
 use crate::json::Value;
+use crate::mapping::javascript;
 
 #[derive(Debug, Clone)]
 pub(super) enum Data<'v> {
@@ -83,7 +83,7 @@ impl<'v> Data<'v> {
         match self {
             Data::Undefined | Data::Null | Data::Nil | Data::Empty | Data::Blank => {}
             Data::Bool(bool) => out.push_str(if *bool { "true" } else { "false" }),
-            Data::Number(number) => out.push_str(&number_text(*number)),
+            Data::Number(number) => out.push_str(&javascript::number_to_text(*number)),
             Data::Text(text) => out.push_str(text),
             Data::List(items) => items.iter().for_each(|item| item.print(out)),
             Data::Event(view) => match view.items() {
@@ -119,8 +119,10 @@ impl<'v> Data<'v> {
             Data::Null | Data::Nil | Data::Empty | Data::Blank => 0.0,
             Data::Bool(bool) => f64::from(u8::from(*bool)),
             Data::Number(number) => *number,
-            Data::Text(text) => number_of(text),
-            Data::List(_) | Data::Event(_) => number_of(&self.script_text()),
+            Data::Text(text) => javascript::number_from_text(text).unwrap_or(f64::NAN),
+            Data::List(_) | Data::Event(_) => {
+                javascript::number_from_text(&self.script_text()).unwrap_or(f64::NAN)
+            }
         }
     }
 
@@ -138,7 +140,7 @@ impl<'v> Data<'v> {
             }
             Data::Event(view) => {
                 let mut out = String::new();
-                javascript::write_text(*view, &mut out);
+                view.write_text(&mut out);
                 out
             }
             scalar => scalar.printed().into_owned(),
@@ -207,42 +209,5 @@ impl<'v> Data<'v> {
             Data::Empty | Data::Blank => other.clone().plain().script_text().is_empty(),
             _ => self.items().is_some_and(|items| items.iter().any(|item| item.equals(other))),
         }
-    }
-}
-
-/// A number as JavaScript prints it.
-pub(super) fn number_text(number: f64) -> String {
-    ryu_js::Buffer::new().format(number).to_owned()
-}
-
-/// JavaScript's `Number(text)`: blank is 0, what is no number is NaN.
-pub(super) fn number_of(text: &str) -> f64 {
-    let text = javascript::trim(text);
-    let radix = |prefix: [&str; 2]| prefix.into_iter().find_map(|prefix| text.strip_prefix(prefix));
-    for (prefix, base) in [(["0x", "0X"], 16), (["0o", "0O"], 8), (["0b", "0B"], 2)] {
-        if let Some(digits) = radix(prefix) {
-            let valid = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base));
-            let value = digits.chars().filter_map(|digit| digit.to_digit(base));
-            return if valid {
-                value.fold(0.0, |sum, digit| sum * f64::from(base) + f64::from(digit))
-            } else {
-                f64::NAN
-            };
-        }
-    }
-    match text.strip_prefix(['+', '-']).unwrap_or(text) {
-        "" if text.is_empty() => 0.0,
-        "Infinity" => {
-            if text.starts_with('-') {
-                f64::NEG_INFINITY
-            } else {
-                f64::INFINITY
-            }
-        }
-        // Rust also reads "inf", "nan" and the like.
-        unsigned if unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
-            text.parse().unwrap_or(f64::NAN)
-        }
-        _ => f64::NAN,
     }
 }

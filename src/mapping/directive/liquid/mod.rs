@@ -14,10 +14,10 @@ mod token;
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
-use super::javascript;
 use super::node::{Node, Scope};
 use super::resolved::Resolved;
 use crate::json::Value;
+use crate::mapping::javascript;
 
 /// The longest template, in UTF-16 code units.
 const MAX_LENGTH: usize = 1000;

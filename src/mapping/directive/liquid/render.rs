@@ -6,12 +6,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::super::ResolveError;
-use super::super::javascript;
 use super::super::resolved::{Budget, View};
 use super::data::Data;
 use super::expression::{Chain, Literal, Operand, Operator, Term};
 use super::parse::Piece;
 use crate::json::Value;
+use crate::mapping::javascript;
 
 type Outcome<'v> = Result<Data<'v>, ResolveError>;
 
@@ -71,7 +71,7 @@ impl<'v> Renderer<'v, '_> {
                 self.pieces(pieces, &mut text)?;
                 self.variables.insert(name, Data::text(text));
             }
-            Piece::Count { name, down } => out.push_str(&super::data::number_text(self.count(name, *down))),
+            Piece::Count { name, down } => out.push_str(&javascript::number_to_text(self.count(name, *down))),
             Piece::Cycle { key, group, operands } => {
                 let group = group.as_ref().map_or(Ok(Data::Undefined), |group| self.operand(group))?;
                 let turn = self.turns.entry(format!("{}:{key}", group.script_text())).or_insert(0);

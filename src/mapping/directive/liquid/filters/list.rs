@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use super::{Data, Filter, fault};
-use crate::mapping::directive::javascript;
-use crate::mapping::directive::liquid::data::number_of;
 use crate::mapping::directive::liquid::render::{index, length, member};
 use crate::mapping::directive::resolved::Budget;
 use crate::mapping::directive::{ResolveError, json};
+use crate::mapping::javascript;
 
 pub(super) fn named(name: &str) -> Option<Filter> {
     let filter: Filter = match name {
@@ -140,7 +139,7 @@ fn slice<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Resul
 fn plus(one: &Data<'_>, other: &Data<'_>) -> f64 {
     let joins = |data: &Data<'_>| matches!(data, Data::Text(_) | Data::List(_) | Data::Event(_));
     if joins(one) || joins(other) {
-        return number_of(&(one.script_text() + &other.script_text()));
+        return javascript::number_from_text(&(one.script_text() + &other.script_text())).unwrap_or(f64::NAN);
     }
     one.number() + other.number()
 }

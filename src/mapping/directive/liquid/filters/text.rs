@@ -8,9 +8,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::{Data, Filter, fault};
 use crate::mapping::directive::ResolveError;
-use crate::mapping::directive::javascript;
 use crate::mapping::directive::liquid::render::length;
 use crate::mapping::directive::resolved::Budget;
+use crate::mapping::javascript;
 
 pub(super) fn named(name: &str) -> Option<Filter> {
     let filter: Filter = match name {

@@ -1,11 +1,9 @@
-//! What JavaScript makes of a JSON value: truthiness, text, property access, the order of an object's keys.
+//! What JavaScript makes of a JSON value: truthiness, numbers, white space, UTF-16 units, the order of an object's keys.
 //!
-//! The directives are defined by Segment's engine, which is JavaScript; its rules live here, once.
-//! Pure functions of values; nothing here knows a directive.
+//! Segment's engine is JavaScript; its rules live here, once. Pure functions of values; nothing here knows a directive.
 
 use std::borrow::Cow;
 
-use super::resolved::View;
 use crate::json::{self, Number, Object, Value};
 
 /// `Boolean(value)`: false for null, false, 0 and "".
@@ -48,7 +46,20 @@ pub(super) fn character(text: &str, key: &str) -> Option<Value<'static>> {
     if key == "length" {
         return Some(Value::Number(Number::from(text_length(text))));
     }
-    text.encode_utf16().nth(array_index(key)?).map(unit)
+    character_at(text, array_index(key)?).map(|character| Value::from(character.to_owned()))
+}
+
+/// The UTF-16 unit of a text at an index; U+FFFD for half of a character outside the basic plane.
+pub(super) fn character_at(text: &str, index: usize) -> Option<&str> {
+    let mut units = 0;
+    for (start, char) in text.char_indices() {
+        units += char.len_utf16();
+        if units > index {
+            let whole = text.get(start..start + char.len_utf8()).filter(|_| char.len_utf16() == 1);
+            return Some(whole.unwrap_or("\u{fffd}"));
+        }
+    }
+    None
 }
 
 /// One UTF-16 code unit as a text. Half of a character outside the basic plane cannot be said in UTF-8.
@@ -64,27 +75,6 @@ pub(super) fn ordered<'o, 'e>(object: &'o Object<'e>) -> Vec<&'o (Cow<'e, str>, 
     members
 }
 
-/// `String(value)`, appended: arrays join their items with commas, objects are `[object Object]`.
-pub(super) fn write_text(view: View<'_, '_>, out: &mut String) {
-    match view {
-        View::Undefined | View::Value(Value::Null) => {}
-        View::Value(Value::Bool(bool)) => out.push_str(if *bool { "true" } else { "false" }),
-        View::Value(Value::Number(number)) => out.push_str(&number_text(number)),
-        View::Value(Value::String(text)) => out.push_str(text),
-        _ => match view.items() {
-            None => out.push_str("[object Object]"),
-            Some(items) => {
-                for (index, item) in items.enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    write_text(item, out);
-                }
-            }
-        },
-    }
-}
-
 /// A number as JavaScript prints it.
 pub(super) fn number_text(number: &Number) -> String {
     let mut out = Vec::new();
@@ -92,18 +82,35 @@ pub(super) fn number_text(number: &Number) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `value == ''`, the loose comparison: true for "", 0, false, and arrays whose text is empty.
-pub(super) fn loosely_empty(view: View<'_, '_>) -> bool {
-    match view {
-        View::Undefined | View::Value(Value::Null) => false,
-        View::Value(scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) => !is_truthy(scalar),
-        _ => view.items().is_some_and(|mut items| {
-            // An array of two has a comma in its text; an array of one has the text of its item.
-            match (items.next(), items.next()) {
-                (None, _) => true,
-                (Some(item), None) => item.is_textless(),
-                _ => false,
-            }
-        }),
+/// A number as JavaScript prints it.
+pub(super) fn number_to_text(number: f64) -> String {
+    ryu_js::Buffer::new().format(number).to_owned()
+}
+
+/// `Number(text)`; `None` for what JavaScript calls NaN. Blank is 0.
+pub(super) fn number_from_text(text: &str) -> Option<f64> {
+    let text = trim(text);
+    let (radix, digits) = match text.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => (16, text.get(2..)?),
+        Some("0o") => (8, text.get(2..)?),
+        Some("0b") => (2, text.get(2..)?),
+        _ => return decimal(text),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    digits
+        .chars()
+        .try_fold(0.0, |number, digit| Some(number * f64::from(radix) + f64::from(digit.to_digit(radix)?)))
+}
+
+fn decimal(text: &str) -> Option<f64> {
+    match text {
+        "" => Some(0.0),
+        "Infinity" | "+Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        // Rust reads the same decimal forms, and words besides.
+        _ if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => text.parse().ok(),
+        _ => None,
     }
 }
