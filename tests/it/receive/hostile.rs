@@ -1,7 +1,11 @@
 //! Hostile clients and odd requests: what they cost, and that healthy senders go on.
 
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use accoil_relay::sandbox::Options;
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -9,7 +13,8 @@ use tokio::net::TcpStream;
 use super::encoding::gzip;
 use super::{AMPLITUDE, EVENT, SEGMENT, TRACK, raw};
 use crate::http::send;
-use crate::relay::{TestRelay, USUAL};
+use crate::relay::{Process, TestRelay, USUAL};
+use crate::sandbox::Served;
 
 const OPEN: &str = "[[sources]]\nname = 'open'\nkind = 'segment'\n\
                     [[destinations]]\nname = 'accoil'\napi_key = 'k'\nbase_url = '${SANDBOX}'\n";
@@ -216,4 +221,67 @@ async fn the_write_key_is_not_kept() {
         [r#"{"writeKey":"[write key]","type":"track","userId":"u1"#, r#"{"type":"track","userId":"u1"}"#]
     );
     relay.stop().await;
+}
+
+/// Six senders of bodies that become 20 MB, without a key, and a hundred clients that never read: a healthy sender goes on.
+/// Prints how much slower: `cargo test --test it healthy_sender -- --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_sender_goes_on_beside_hostile_ones() {
+    let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
+    let relay = Process::start(directory.path(), USUAL, &sandbox.url).await;
+    let quiet = percentiles(&relay).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut hostile = Vec::new();
+    let bomb = gzip(&vec![b' '; 20 << 20]);
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        bomb.len()
+    );
+    for _ in 0..6 {
+        let (address, is_over) = (relay.address().to_owned(), Arc::clone(&is_over));
+        let request = [head.as_bytes(), &bomb].concat();
+        hostile.push(std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let mut stream = std::net::TcpStream::connect(&address).unwrap();
+                let _ = stream.write_all(&request);
+                let _ = stream.read_to_end(&mut Vec::new());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }));
+    }
+    let many = "GET /v1/projects/web-key/settings HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2000);
+    let deaf: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(relay.address()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            // As much as the system takes.
+            let _ = stream.write(many.as_bytes());
+            stream
+        })
+        .collect();
+    let beside = percentiles(&relay).await;
+    is_over.store(true, Ordering::Relaxed);
+    hostile.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(deaf);
+    println!(
+        "p50 {:?} quiet, {:?} beside; p99 {:?} quiet, {:?} beside: {:.1} times",
+        quiet.0,
+        beside.0,
+        quiet.1,
+        beside.1,
+        beside.1.as_secs_f64() / quiet.1.as_secs_f64()
+    );
+    relay.kill();
+}
+
+/// The time of half and of 99 in a hundred of a healthy sender's posts, each of which is accepted.
+async fn percentiles(relay: &Process) -> (Duration, Duration) {
+    let mut took = Vec::new();
+    for _ in 0..500 {
+        let began = std::time::Instant::now();
+        assert_eq!(relay.post("/v1/track", &[SEGMENT], TRACK).await.status, 200);
+        took.push(began.elapsed());
+    }
+    took.sort();
+    (took[took.len() / 2], took[took.len() * 99 / 100])
 }
