@@ -20,6 +20,8 @@ pub(super) struct Heads {
     is_chunked: bool,
     /// Bytes of the head so far.
     head: usize,
+    /// Heads that ended in the last bytes.
+    ended: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +42,14 @@ impl Heads {
         self.head
     }
 
+    /// Whether more than one request began in the last bytes: the client does not wait for its answers.
+    pub(super) const fn is_pipelined(&self) -> bool {
+        self.ended > 1
+    }
+
     /// Follows these bytes; a bare line feed in a head is made unreadable.
     pub(super) fn check(&mut self, bytes: &mut [u8]) {
+        self.ended = 0;
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = match self.place {
@@ -137,6 +145,7 @@ impl Heads {
             (false, length) => Place::Body(length),
         };
         self.head = 0;
+        self.ended += 1;
         self.length = 0;
         self.is_chunked = false;
     }

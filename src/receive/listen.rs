@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use super::body::{HeadRoom, Memory, Peer};
 use super::traffic::NoPlace;
-use super::wire::Wire;
+use super::wire::{State, Wire};
 use crate::tasks::Tasks;
 
 /// After a failed accept (out of file descriptors, for one) the next waits.
@@ -92,12 +92,8 @@ pub async fn serve(
         };
         let peer = peers.peer(address.ip());
         let wire = Wire::new(stream, HeadRoom::new(memory.clone(), peer.clone()));
-        let connection = Connection {
-            router: router.clone(),
-            peer,
-            place: Arc::new(place),
-            is_blocked: wire.is_blocked(),
-        };
+        let connection =
+            Connection { router: router.clone(), peer, place: Arc::new(place), state: wire.state() };
         tasks.spawn("connection", connection.serve(wire, limits.keep_alive, stop.clone()));
     }
 }
@@ -114,15 +110,18 @@ struct Connection {
     router: Router,
     peer: Peer,
     place: Arc<Place>,
-    is_blocked: Arc<AtomicBool>,
+    state: Arc<State>,
 }
 
 impl Connection {
     async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) {
         let head_timeout = if self.place.is_beyond() { BEYOND_TIMEOUT.min(keep_alive) } else { keep_alive };
-        let Self { router, peer, place, is_blocked } = self;
-        let service =
-            service_fn(move |request| answer(router.clone(), peer.clone(), Arc::clone(&place), request));
+        let Self { router, peer, place, state } = self;
+        let seen = Arc::clone(&state);
+        let service = service_fn(move |request| {
+            let is_pipelined = seen.is_pipelined.load(Ordering::Relaxed);
+            answer(router.clone(), peer.clone(), Arc::clone(&place), is_pipelined, request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
@@ -140,7 +139,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => return,
-                () = tokio::time::sleep(LOOK) => if is_blocked.load(Ordering::Relaxed) { return },
+                () = tokio::time::sleep(LOOK) => if state.is_blocked.load(Ordering::Relaxed) { return },
             }
         }
     }
@@ -150,8 +149,13 @@ async fn answer(
     router: Router,
     peer: Peer,
     place: Arc<Place>,
+    is_pipelined: bool,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    if is_pipelined {
+        // One request a turn: other connections' turns come in between.
+        tokio::task::yield_now().await;
+    }
     let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
     if !is_health && !place.take().await {
         request.extensions_mut().insert(NoPlace);

@@ -28,17 +28,25 @@ pub(super) struct Wire {
     room: HeadRoom,
     /// Runs while an answer cannot be written.
     blocked: Option<Pin<Box<Sleep>>>,
-    is_blocked: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What the connection's task wants to know of its client.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// It does not take its answer.
+    pub(super) is_blocked: AtomicBool,
+    /// It sends requests without waiting for answers.
+    pub(super) is_pipelined: AtomicBool,
 }
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, room: HeadRoom) -> Self {
-        Self { stream, heads: Heads::default(), room, blocked: None, is_blocked: Arc::default() }
+        Self { stream, heads: Heads::default(), room, blocked: None, state: Arc::default() }
     }
 
-    /// Whether the client does not take its answer.
-    pub(super) fn is_blocked(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_blocked)
+    pub(super) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
     }
 
     /// What came of a write of this many bytes.
@@ -51,7 +59,7 @@ impl Wire {
         match outcome {
             Poll::Ready(Ok(written)) if written == all => {
                 if self.blocked.take().is_some() {
-                    self.is_blocked.store(false, Ordering::Relaxed);
+                    self.state.is_blocked.store(false, Ordering::Relaxed);
                 }
             }
             // Progress, however slow, does not end the time.
@@ -65,9 +73,9 @@ impl Wire {
 
     /// Fails when the client has not read for too long.
     fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_blocked = &self.is_blocked;
+        let state = &self.state;
         let timer = self.blocked.get_or_insert_with(|| {
-            is_blocked.store(true, Ordering::Relaxed);
+            state.is_blocked.store(true, Ordering::Relaxed);
             Box::pin(tokio::time::sleep(WRITE_TIMEOUT))
         });
         timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -89,6 +97,7 @@ impl AsyncRead for Wire {
         if let Some(read) = buffer.filled_mut().get_mut(before..) {
             self.heads.check(read);
         }
+        self.state.is_pipelined.store(self.heads.is_pipelined(), Ordering::Relaxed);
         let head = self.heads.unfinished();
         self.room.hold(head).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Poll::Ready(Ok(()))

@@ -261,7 +261,9 @@ async fn a_healthy_sender_goes_on_beside_hostile_ones() {
         .collect();
     let beside = percentiles(&relay).await;
     is_over.store(true, Ordering::Relaxed);
-    hostile.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in hostile {
+        thread.join().unwrap();
+    }
     drop(deaf);
     println!(
         "p50 {:?} quiet, {:?} beside; p99 {:?} quiet, {:?} beside: {:.1} times",
