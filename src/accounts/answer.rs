@@ -1,4 +1,4 @@
-//! What another system answered, made ready to be told: short, and never with the secret.
+//! Another system's answer, made safe to show: short, and never with the secret.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::plain::plain;
 
-/// Of an answer that is not JSON so many characters are shown.
-const MOST_EXCERPT: usize = 200;
-/// Of one text in an error's body.
-const MOST_SAID: usize = 500;
+/// Characters shown of an answer that is not JSON.
+const MAX_EXCERPT: usize = 200;
+/// Characters shown of one text in an error's body.
+const MAX_TEXT: usize = 500;
 
 /// Of a text in an error's body.
 pub(super) fn short(text: &str) -> String {
-    plain(text, MOST_SAID)
+    plain(text, MAX_TEXT)
 }
 
 /// The beginning of an answer that is not JSON. `hide` takes the secret out of it.
 pub(super) fn excerpt(body: &[u8], hide: impl Fn(&str) -> String) -> String {
     // Of the whole: a secret that is cut in two is not found.
-    let text = plain(&hide(&String::from_utf8_lossy(body)), MOST_EXCERPT);
+    let text = plain(&hide(&String::from_utf8_lossy(body)), MAX_EXCERPT);
     if text.is_empty() { "(empty)".to_owned() } else { text }
 }
 

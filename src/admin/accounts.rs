@@ -1,6 +1,6 @@
 //! `GET /api/accounts`: one account as Accoil scores it, with the parameters of Accoil's own API, through the cache.
 //!
-//! What Accoil says of us is never told as if it were said of the caller: its 401 is a 502 here.
+//! Accoil's 401 is a 502 here: it is about the relay's token, not about the caller's.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -14,10 +14,10 @@ use crate::accounts::accoil::{Cached, Expand, GetError, KEYS, Lookup, Query, Que
 use crate::nearest::nearest;
 
 const PARAMETERS: [&str; 5] = ["workspace_id", "id", "match_type", "match_value", "expand"];
-/// Longer than one try takes; whoever asks is a person or has a time-out too.
-const PATIENCE: Duration = Duration::from_secs(35);
-/// When to come again where Accoil does not say.
-const COME_AGAIN: Duration = Duration::from_secs(30);
+/// Longer than one attempt takes.
+const TIMEOUT: Duration = Duration::from_secs(35);
+/// `Retry-After` where Accoil gives none.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
 pub(super) async fn get(State(admin): State<Admin>, RawQuery(raw): RawQuery) -> Response {
     let mut response = answer(&admin, raw.as_deref().unwrap_or_default()).await;
@@ -36,7 +36,7 @@ async fn answer(admin: &Admin, raw: &str) -> Response {
         Ok(query) => query,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, "invalid_parameter", &error.to_string()),
     };
-    match tokio::time::timeout(PATIENCE, cache.get(&query)).await {
+    match tokio::time::timeout(TIMEOUT, cache.get(&query)).await {
         Ok(Ok(cached)) => found(&cached),
         Ok(Err(error)) => failed(&error),
         Err(_) => {
@@ -108,7 +108,7 @@ fn failed(error: &GetError) -> Response {
     };
     let mut response = refusal(status, code, &error.to_string());
     if let GetError::RateLimited { retry_after, .. } = error {
-        let wait = retry_after.unwrap_or(COME_AGAIN).as_secs().max(1);
+        let wait = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).as_secs().max(1);
         response.headers_mut().insert(RETRY_AFTER, wait.into());
     }
     response

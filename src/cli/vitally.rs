@@ -50,10 +50,10 @@ pub struct ListArgs {
     /// By which time; the order by updatedAt moves while it is read
     #[arg(long, value_enum, default_value_t = SortName::CreatedAt)]
     sort: SortName,
-    /// One page of so many at most; where the next begins is said on stderr
+    /// One page of at most this many; stderr shows where the next one begins
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_A_PAGE)))]
     limit: Option<u8>,
-    /// Begin where an earlier page said that the next one does
+    /// Begin at the cursor that an earlier page showed
     #[arg(long, value_name = "CURSOR", value_parser = NonEmptyStringValueParser::new())]
     from: Option<String>,
     /// Only the accounts of this organization, by Vitally's id for it
@@ -134,7 +134,7 @@ pub struct DeleteArgs {
 
 pub async fn run(what: Vitally, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let Vitally::Accounts(what) = what;
-    // What the command line lacks is told before the configuration is read.
+    // A fault of the command line is reported before the configuration is read.
     let what = match Asked::from(what) {
         Ok(asked) => asked,
         Err(error) => {

@@ -125,7 +125,7 @@ impl StandaloneSync {
         self.syncing.stop(STOP).await;
     }
 
-    /// By which the run is told to end while its reports are still read.
+    /// Ends the run while its reports are still read.
     pub fn stop_signal(&self) -> CancellationToken {
         self.syncing.stop_signal()
     }

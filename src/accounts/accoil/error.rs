@@ -60,7 +60,7 @@ pub struct Refusal {
     pub details: Option<Value>,
 }
 
-/// Its words are in the message: as a source they would be said twice.
+/// Its words are in the message. As a source they would be printed twice.
 impl From<HttpError> for GetError {
     fn from(error: HttpError) -> Self {
         match error {
@@ -78,12 +78,12 @@ impl GetError {
         matches!(self, Self::NotFound(_))
     }
 
-    /// Nothing will work before the token is mended. A 403 may be about one account, and no refusal of Accoil's.
+    /// Whether nothing works until the token is corrected. A 403 may be about one account, or not Accoil's.
     pub const fn is_refused_token(&self) -> bool {
         matches!(self, Self::Unauthorized { status: 401, .. })
     }
 
-    /// Accoil is in trouble, or we are there, whatever account is asked for.
+    /// Whether Accoil fails, or refuses us, for every account.
     pub const fn is_trouble(&self) -> bool {
         match self {
             Self::Unauthorized { .. } | Self::RateLimited { .. } | Self::NotJson { .. } => true,

@@ -15,6 +15,6 @@ pub use client::{Client, Found};
 pub use error::{GetError, Refusal};
 pub use query::{Expand, Lookup, Query, QueryError};
 
-/// The keys that `[accounts]` must have, for whoever is told that there is no such section.
+/// The keys that `[accounts]` must have, named in the error when there is no such section.
 pub const KEYS: &str = "token (made in Accoil under Settings > Product Settings > API Token), and workspace_id, the number \
                         after /scores/ in the app's address";

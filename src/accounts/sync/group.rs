@@ -1,4 +1,4 @@
-//! A Vitally account as the group event that Accoil is told: pure.
+//! A Vitally account as a group event for Accoil: pure.
 //!
 //! What cannot be read as what it should be is left out with a warning; nothing is guessed.
 
@@ -18,7 +18,7 @@ pub struct CarriedTraits {
     pub churned_status: String,
     /// Further traits, by their flat keys.
     pub traits: Vec<String>,
-    /// Somebody has said in which unit Vitally has `mrr`.
+    /// Whether the configuration states the unit of Vitally's `mrr`.
     pub is_unit_stated: bool,
 }
 
@@ -72,7 +72,7 @@ fn status(
 fn time(text: Option<&str>, name: &str, warnings: &mut Vec<String>) -> Option<DateTime<Utc>> {
     let time = time_of(text?);
     if time.is_none() {
-        warnings.push(format!("{name} is no date and was not looked at"));
+        warnings.push(format!("{name} is no date and was ignored"));
     }
     time
 }

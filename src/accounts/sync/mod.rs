@@ -33,7 +33,7 @@ use to_vitally::ToVitally;
 use super::{accoil, vitally};
 use crate::tasks::Tasks;
 
-/// Reports that wait for whoever listens.
+/// Reports that wait for the listener.
 const WAITING_REPORTS: usize = 64;
 
 /// Why a sync was not begun.
@@ -107,7 +107,7 @@ impl Syncs {
             let running = syncs.run(direction, dry_run, &reporting, turn);
             tokio::select! {
                 () = running => {}
-                () = reporting.unheard(), if dry_run => {}
+                () = reporting.listener_gone(), if dry_run => {}
                 () = stop.cancelled(), if dry_run => {}
             }
         });

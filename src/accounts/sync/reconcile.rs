@@ -17,9 +17,9 @@ use super::sweep::{Entry, SweepError, sweep};
 use crate::accounts::accoil::GetError;
 use crate::accounts::vitally::{Account, Client, VitallyError};
 
-/// For calls in flight to be answered after a run was told to stop.
+/// For calls in flight to be answered after a run was stopped.
 const GRACE: Duration = Duration::from_secs(5);
-/// So many failures in a row mean that one of the two systems is in trouble, not the account.
+/// This many failures in a row mean that one of the two systems fails, not the account.
 const MAX_TROUBLES: usize = 20;
 
 /// Why a run ended early.
@@ -59,7 +59,7 @@ pub(super) trait Way: Sync {
     /// A call that writes to the other side.
     type Call: Send;
 
-    /// Stands for all settings, if a broken-off run may be resumed under the same ones.
+    /// A hash of all settings. A broken-off run is resumed only under the same ones; `None`: never.
     fn resumable_settings(&self) -> Option<u64>;
 
     /// Accounts handled at once.

@@ -1,4 +1,4 @@
-//! What a sync tells while it runs and in the end; the same to a person, a program and another process.
+//! What a sync reports while it runs and at its end, the same to a person, a program and another process.
 //!
 //! On the wire and on stdout each is one JSON object a line: `{"change":{…}}`, `{"summary":{…}}`. Holds ids, never a key.
 
@@ -44,9 +44,9 @@ impl Direction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// So many accounts have been read from Vitally.
+    /// How many accounts have been read from Vitally so far.
     Reading { accounts: usize },
-    /// So many of all are done.
+    /// How many of all accounts are done.
     Progress { done: usize, of: usize },
     /// A call that is made, or in a dry run would be.
     Change(Change),
@@ -195,7 +195,7 @@ impl Reports {
     }
 
     pub(super) async fn tell(&self, report: Report) {
-        // Whoever listened may have gone.
+        // The listener may have gone.
         match &self.listener {
             Some(listener) if self.is_patient => drop(listener.send(report).await),
             Some(listener) => drop(listener.try_send(report)),
@@ -210,8 +210,8 @@ impl Reports {
         }
     }
 
-    /// Ends when nobody listens any more; never, if nobody ever did.
-    pub(super) async fn unheard(&self) {
+    /// Ends when the listener has gone. Never ends if there was none.
+    pub(super) async fn listener_gone(&self) {
         match &self.listener {
             Some(listener) => listener.closed().await,
             None => std::future::pending().await,

@@ -1,7 +1,7 @@
 //! Reads every Vitally account once, and tells apart those that a sync can name from those it must leave alone.
 //!
-//! Sorted by creation, so that writing meanwhile moves nothing. Two accounts with one id for the other side are both
-//! left alone: nobody knows which of them is meant.
+//! Sorted by creation, so that writes during the sweep do not reorder it. Two accounts with one id for the other side are both
+//! left alone: it is not known which of them is meant.
 
 use std::collections::{HashMap, HashSet};
 

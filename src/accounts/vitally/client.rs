@@ -1,6 +1,6 @@
 //! One function a call of Vitally's REST API for accounts; what may be made again safely is.
 //!
-//! Never deletes but when told to, and never creates over an account that is there.
+//! Never deletes on its own, and never creates over an existing account.
 
 use std::time::Duration;
 

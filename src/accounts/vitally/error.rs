@@ -15,27 +15,27 @@ pub enum VitallyError {
     /// Not even asked.
     #[error("this is no usable account or organization id: it {0}")]
     BadId(&'static str),
-    #[error("Vitally does not take the request ({status}{}): mend what it names", said(.message))]
+    #[error("Vitally does not take the request ({status}{}): correct what it names", detail(.message))]
     BadRequest { status: u16, message: String },
     #[error(
         "Vitally refuses the secret ({status}{}): copy the Secret Token or the Basic Auth Header from Vitally under \
          Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, \
          which does not work here. Check vitally.subdomain or region too",
-        said(.message)
+        detail(.message)
     )]
     Refused { status: u16, message: String },
-    #[error("Vitally has none with this id ({status}{}): give its Vitally id or its externalId", said(.message))]
+    #[error("Vitally has none with this id ({status}{}): give its Vitally id or its externalId", detail(.message))]
     NotFound { status: u16, message: String },
     /// A create that met one that is there.
     #[error("an account with this externalId is there already: change it with update")]
     Conflict,
     /// After several tries, each as late as Vitally asked for.
-    #[error("Vitally takes no more calls just now (429{}): try again {}", said(.message), when(*.retry_after))]
+    #[error("Vitally takes no more calls just now (429{}): try again {}", detail(.message), when(*.retry_after))]
     RateLimited { message: String, retry_after: Option<Duration> },
     /// After several tries.
-    #[error("Vitally is in trouble ({status}{}): try again later", said(.message))]
+    #[error("Vitally fails just now ({status}{}): try again later", detail(.message))]
     Unavailable { status: u16, message: String },
-    #[error("Vitally answered {status}{}, which is not documented: is the address right?", said(.message))]
+    #[error("Vitally answered {status}{}, which is not documented: is the address right?", detail(.message))]
     Unexpected { status: u16, message: String },
     /// A proxy's page, say.
     #[error(
@@ -49,7 +49,7 @@ pub enum VitallyError {
     )]
     RepeatedCursor,
     #[error(
-        "Vitally gave an empty page that is said not to be the last; what came before may not be all of it"
+        "Vitally gave an empty page that is marked as not the last; what came before may not be all of it"
     )]
     EmptyPage,
     #[error(
@@ -60,7 +60,7 @@ pub enum VitallyError {
     Http(HttpError),
 }
 
-/// Its words are in the message: as a source they would be said twice.
+/// Its words are in the message. As a source they would be printed twice.
 impl From<HttpError> for VitallyError {
     fn from(error: HttpError) -> Self {
         match error {
@@ -73,13 +73,13 @@ impl From<HttpError> for VitallyError {
 }
 
 impl VitallyError {
-    /// Nothing will work before the secret or the address is mended. A 403 may be about one account, and no refusal
-    /// of Vitally's.
+    /// Whether nothing works until the secret or the address is corrected. A 403 may be about one account, or not
+    /// Vitally's.
     pub const fn is_refused_secret(&self) -> bool {
         matches!(self, Self::Refused { status: 401, .. })
     }
 
-    /// Vitally is in trouble, or we are there, whatever account is asked for.
+    /// Whether Vitally fails, or refuses us, for every account.
     pub const fn is_trouble(&self) -> bool {
         match self {
             Self::Refused { .. }
@@ -140,7 +140,7 @@ fn is_json_or_empty(body: &[u8]) -> bool {
     body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
-fn said(message: &str) -> String {
+fn detail(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(", {message}") }
 }
 

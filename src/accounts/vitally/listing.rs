@@ -13,7 +13,7 @@ const MOST_ID_BYTES: usize = 1024;
 /// Tracked accounts by whether they have churned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
-    /// What Vitally takes if nothing is said.
+    /// Vitally's default.
     #[default]
     Active,
     Churned,
@@ -100,7 +100,7 @@ fn segment(id: &str) -> Result<String, VitallyError> {
     let bad = |why| Err(VitallyError::BadId(why));
     match id {
         "" => bad("is empty"),
-        // Even percent-encoded, whoever reads the path would take them away.
+        // Even percent-encoded they would be resolved as steps of the path.
         "." | ".." => bad("is one or two dots, which a path cannot hold"),
         _ if id.len() > MOST_ID_BYTES => bad("is longer than 1,024 bytes"),
         _ => Ok(utf8_percent_encode(id, RESERVED).to_string()),

@@ -1,4 +1,4 @@
-//! What a create and an update say; what is not said is not sent.
+//! The bodies of a create and an update. A field that is not set is not sent.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_is_sent() {
+    fn only_what_is_set_is_sent() {
         let new = New { external_id: "account-101".into(), name: "Big Corp".into(), ..New::default() };
         assert_eq!(json!(new), json!({"externalId": "account-101", "name": "Big Corp"}));
         assert_eq!(json!(Changes::default()), json!({}));

@@ -14,8 +14,8 @@ use crate::accounts::accoil::{Expand, Lookup, Query};
 use crate::config::Config;
 use crate::run;
 
-/// For Accoil to take a call again; beyond it whoever waits is told.
-const MOST_WAIT: Duration = Duration::from_secs(3);
+/// The longest wait before a retry; the command fails instead of waiting longer.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub enum Accounts {
@@ -49,7 +49,7 @@ pub struct GetArgs {
 pub async fn run(what: Accounts, config: &Config) -> anyhow::Result<ExitCode> {
     let Accounts::Get(args) = what;
     let client = run::accoil_client(config)?.ok_or(MissingSection::ACCOUNTS)?;
-    let client = client.with_max_wait(MOST_WAIT);
+    let client = client.with_max_wait(MAX_WAIT);
     let lookup = Lookup::from_parameters(args.id, args.match_type, args.match_value)?;
     let query = Query { lookup, expand: args.expand, workspace_id: args.workspace_id };
     let found = client.get(&query).await?;

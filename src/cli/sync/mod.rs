@@ -95,13 +95,13 @@ async fn listen_alone(
     let listening = listen(reports, show);
     tokio::pin!(listening);
     tokio::select! {
-        heard = &mut listening => return heard,
+        outcome = &mut listening => return outcome,
         () = signals.next() => alone.stop_signal().cancel(),
         () = alone.broken() => bail!("a part of it failed, as the log says; the next run goes on"),
     }
     // It ends in order and says how far it came; a second signal ends it at once.
     tokio::select! {
-        heard = listening => heard,
+        outcome = listening => outcome,
         () = signals.next() => bail!("ended at once"),
         () = tokio::time::sleep(STOP) => bail!("it did not end in time; the next run goes on"),
     }

@@ -15,8 +15,8 @@ use crate::plain::plain;
 const PACE: Duration = Duration::from_secs(5);
 /// Characters of a name or a reason.
 const MOST_SHOWN: usize = 500;
-/// Accounts told of by name, beside failures, which are all told.
-const MOST_TOLD: usize = 20;
+/// Accounts listed by name under one label; failures are all listed.
+const MAX_LISTED: usize = 20;
 
 pub(super) struct Show {
     direction: Direction,
@@ -24,7 +24,7 @@ pub(super) struct Show {
     /// Where stderr is a terminal.
     bar: Option<ProgressBar>,
     begun: Instant,
-    said: Instant,
+    last_line: Instant,
     summary: Option<Summary>,
 }
 
@@ -34,7 +34,7 @@ impl Show {
         // A bar and the changes would be drawn over each other.
         let is_quiet = dry_run && io::stdout().is_terminal();
         let bar = (io::stderr().is_terminal() && !is_quiet).then(bar);
-        Self { direction, dry_run, bar, begun: now, said: now, summary: None }
+        Self { direction, dry_run, bar, begun: now, last_line: now, summary: None }
     }
 
     pub(super) fn report(&mut self, report: &Report) -> io::Result<()> {
@@ -88,8 +88,8 @@ impl Show {
     }
 
     fn plain(&mut self, line: impl FnOnce() -> String) {
-        if self.said.elapsed() >= PACE {
-            self.said = Instant::now();
+        if self.last_line.elapsed() >= PACE {
+            self.last_line = Instant::now();
             say(&format!("{}: {}", self.direction.name(), line()));
         }
     }
@@ -142,9 +142,9 @@ fn lines(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn few(lines: &mut Vec<String>, label: &str, told: Vec<String>) {
-    let more = told.len().saturating_sub(MOST_TOLD);
-    lines.extend(told.into_iter().take(MOST_TOLD).map(|one| format!("  {label}  {one}")));
+fn few(lines: &mut Vec<String>, label: &str, listed: Vec<String>) {
+    let more = listed.len().saturating_sub(MAX_LISTED);
+    lines.extend(listed.into_iter().take(MAX_LISTED).map(|one| format!("  {label}  {one}")));
     if more > 0 {
         lines.push(format!("  {label}  and {more} more: all are in the summary on stdout"));
     }

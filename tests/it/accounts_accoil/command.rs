@@ -93,6 +93,19 @@ async fn accounts_get_says_what_is_wrong() {
     assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
 }
 
+/// Accoil is reached through the proxy that the environment names, here the sandbox itself.
+#[tokio::test]
+async fn accounts_get_goes_through_a_proxy() {
+    let (folder, sandbox) = (tempdir().unwrap(), served().await);
+    std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
+    let environment = [("SANDBOX", "http://accoil.invalid"), ("http_proxy", sandbox.url.as_str())];
+    let said = run(folder.path(), &environment, &["accounts", "get", "--id", "456"]).await;
+    assert!(said.code == 0 && said.out.contains("TechCorp"), "{}", said.err);
+    assert_eq!(sandbox.sandbox.accounts().reads(), 1);
+    let said = run(folder.path(), &environment[..1], &["accounts", "get", "--id", "456"]).await;
+    assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
+}
+
 #[tokio::test]
 async fn test_connection_asks_whether_the_token_is_taken() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);

@@ -46,13 +46,13 @@ async fn each_refusal_says_what_to_do_and_never_the_secret() {
         writeln!(told, "{error}").unwrap();
     }
     insta::assert_snapshot!(told, @"
-    Vitally does not take the request (400, limit must be a number): mend what it names
+    Vitally does not take the request (400, limit must be a number): correct what it names
     Vitally refuses the secret (401, Authorization header not present.): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (403, no access with (the secret)): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (401, <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally has none with this id (404, Not found): give its Vitally id or its externalId
     Vitally's address answered 404 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
-    Vitally does not take the request (409, exists): mend what it names
+    Vitally does not take the request (409, exists): correct what it names
     Vitally answered 413, which is not documented: is the address right?
     Vitally answered 302, which is not documented: is the address right?
     Vitally's address answered 200 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
