@@ -1,8 +1,8 @@
 //! What Segment refuses before it maps anything: the structure of a mapping, checked once when it is loaded.
 //!
-//! Peculiar where Segment's check is: it looks into objects and into the options of directives, also those that
-//! nothing reads, but not into arrays, nor into the plain objects of `@literal` and the like. What it does not
-//! see is compiled all the same (`compile.rs`) and fails only when an event reaches it.
+//! As peculiar as Segment's own check: it looks into objects and into the options of directives, also those that
+//! nothing reads, but not into arrays, nor into the plain objects of `@literal` and similar directives. What it does
+//! not see is still compiled (`compile.rs`), and fails only when an event reaches it.
 
 use super::CompileError;
 use super::compile::{Place, unknown};
@@ -22,13 +22,13 @@ enum Accepts {
     ObjectOrDirective,
     Boolean,
     Array,
-    /// Text of so many UTF-16 code units.
+    /// A text of at most this many UTF-16 code units.
     Length(usize, usize),
     /// One of two words, in any case.
     Word(&'static str, &'static str),
 }
 
-/// An option: its name, whether it must be there, what it may be.
+/// An option: its name, whether it is required, and which values it may have.
 type Field = (&'static str, bool, Accepts);
 
 const IF: &[Field] = &[
@@ -52,7 +52,7 @@ const MERGE: &[Field] =
 const TRANSFORM: &[Field] =
     &[("apply", true, Accepts::ObjectOrDirective), ("mapping", true, Accepts::ObjectOrDirective)];
 
-/// Checks a mapping value; the first fault is told.
+/// Checks a mapping value and returns the first fault.
 pub(super) fn check(value: &Value<'_>, place: &Place<'_>) -> Checked {
     match value {
         Value::Object(members) if has_directive(members) => directive(members, place),

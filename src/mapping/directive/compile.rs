@@ -1,8 +1,8 @@
-//! From a mapping value as the user wrote it to a [`Node`]: the table of the directives at load time.
+//! Compiles a mapping value as the user wrote it into a [`Node`]: the table of the directives at load time.
 //!
-//! Never fails but by depth: what Segment refuses only when an event reaches it becomes a [`Node::Failure`], also
-//! kept as a fault, so that `check` can tell it before an event is lost to it. What Segment refuses at once is
-//! the matter of `check.rs`.
+//! Fails only for depth. What Segment refuses only when an event reaches it becomes a [`Node::Failure`], and is also
+//! kept as a fault, so that `check` can report it before an event is lost. What Segment refuses at once is checked in
+//! `check.rs`.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub const NAMES: [&str; 13] = [
     "@liquid",
 ];
 
-/// Where in a mapping value one is: `traits.name.@if.then`, told only when there is something to tell.
+/// The position in a mapping value, such as `traits.name.@if.then`. Written out only when there is a fault to report.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     outer: Option<&'p Place<'p>>,
@@ -73,17 +73,17 @@ pub(super) fn unknown(name: &str) -> String {
 }
 
 /// Whether the engine runs this object as a directive: an `@` key, and none but such keys and `_metadata`.
-/// Gives the key and its operand; of several the first counts.
+/// Returns the key and its operand. Of several such keys the first counts.
 fn as_directive<'v, 'a>(object: &'v Object<'a>) -> Option<(&'v str, &'v Value<'a>)> {
     let only = object.iter().all(|(key, _)| key.starts_with('@') || key == "_metadata");
     object.iter().find(|(key, _)| only && key.starts_with('@'))
 }
 
-/// Compiles one mapping value and collects what is wrong with it on the way.
+/// Compiles one mapping value and collects its faults on the way.
 #[derive(Default)]
 pub(super) struct Compiler {
     depth: usize,
-    /// What fails whenever it is reached.
+    /// The parts that fail whenever an event reaches them.
     pub(super) faults: Vec<CompileError>,
     pub(super) too_deep: Option<CompileError>,
 }
@@ -120,7 +120,7 @@ impl Compiler {
         Node::Failure(ResolveError { path: place.to_string(), message })
     }
 
-    /// Keeps what would fail if an event reached it.
+    /// Records a part that would fail if an event reached it.
     pub(super) fn fault(&mut self, place: &Place<'_>, message: impl Into<String>) {
         self.faults.push(CompileError { path: place.to_string(), message: message.into() });
     }

@@ -1,7 +1,7 @@
 //! `@if`: a choice by whether a value exists, or by whether it is blank.
 //!
-//! JavaScript's truthiness of the *written* options decides before anything is resolved; a falsy `else` counts as
-//! absent (facts/segment.md 4.6).
+//! JavaScript's truthiness of the *written* options decides before anything is resolved. A falsy `else` counts as
+//! absent (docs/segment.md#directives).
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
@@ -21,7 +21,7 @@ pub(super) struct If {
 enum Question {
     /// Neither missing nor null.
     Exists(Node),
-    /// The key is `blank`, but `then` is for what is not blank: nor missing, null, or loosely equal to "".
+    /// The key is `blank`, but `then` applies to what is not blank: not missing, not null, not loosely equal to "".
     Blank(Node),
 }
 

@@ -1,6 +1,7 @@
 //! `@flatten`: a nested value as one object, its names joined by a separator.
 //!
-//! Empty branches vanish; of colliding names the later wins. Linear in what it makes, which the budget bounds.
+//! Empty branches disappear. Of two equal names the later wins. The cost is linear in the result, and the budget
+//! limits the result.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! `@json`: a value as JSON text, or JSON text as the value it says.
+//! `@json`: writes a value as JSON text, or reads JSON text as a value.
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
@@ -93,7 +93,7 @@ pub(super) fn write(value: &Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// What is no text, or no JSON, stays as it is.
+/// Whatever is not a text, or not JSON, stays as it is.
 fn decode<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'s, 'e>, ResolveError> {
     let Some(text) = value.view().as_str() else { return Ok(value) };
     let Ok(decoded) = Value::parse(text) else { return Ok(value) };

@@ -1,7 +1,7 @@
 //! `@merge`: several objects as one, shallowly; `right`: a later member wins, `left`: an earlier one.
 //!
-//! What JavaScript's `Object.assign` does: an undefined member overwrites too, arrays and texts give their indexes
-//! as keys, everything else that is no object is passed over.
+//! Works as JavaScript's `Object.assign`: an undefined member overwrites too, arrays and texts give their indexes
+//! as keys, and everything else that is not an object is skipped.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
 //! Directives: the language in which a mapping says where an action's fields come from.
 //!
-//! Segment's mapping language, as its published engine runs it (facts/segment.md 4.6): a value is a literal, an
+//! Segment's mapping language, as its published engine runs it (docs/segment.md#directives): a value is a literal, an
 //! object or array of values, or a directive, an object with one key such as `@path`. Compiled once, when the
 //! configuration is loaded; then resolved against every event, without parsing and borrowing what it can.
-//! Pure: no clock, no state. Bounded in depth, time and size whatever mapping and event say.
+//! Pure: no clock, no state. Depth, time and size are limited, whatever the mapping and the event.
 
 mod array;
 mod check;
@@ -69,8 +69,8 @@ fn located(path: &str) -> String {
 }
 
 impl Directive {
-    /// Compiles one field's mapping value. Fails where Segment's own check of a mapping fails, and when it nests
-    /// too deeply; what Segment refuses only when an event reaches it is told by [`Directive::faults`].
+    /// Compiles one field's mapping value. Fails where Segment's own check of a mapping fails, and if the value nests
+    /// too deeply. [`Directive::faults`] lists what Segment refuses only when an event reaches it.
     pub fn compile(value: &Value<'_>) -> Result<Self, CompileError> {
         let mut compiler = Compiler::default();
         let node = compiler.node(value, &Place::ROOT);
@@ -81,7 +81,7 @@ impl Directive {
         Ok(Self { node, faults: compiler.faults })
     }
 
-    /// Compiles a whole mapping, an object of fields, its root directive (`__segment_internal_directive`) put in place.
+    /// Compiles a whole mapping, an object of fields, and applies its root directive (`__segment_internal_directive`).
     pub fn compile_mapping(mapping: &Value<'_>) -> Result<Self, CompileError> {
         let Value::Object(fields) = mapping else {
             let message = format!("a mapping is an object, but this is {}", mapping.kind());
@@ -90,7 +90,7 @@ impl Directive {
         Self::compile(&transform::with_root_directive(fields, &Place::ROOT)?)
     }
 
-    /// Parts of the value that fail whenever an event reaches them, though Segment's check lets them pass: a bad
+    /// Parts of the value that pass Segment's check but fail whenever an event reaches them: a bad
     /// directive in an array, an `@if` without a question, a liquid template that cannot be read.
     pub fn faults(&self) -> &[CompileError] {
         &self.faults
@@ -123,8 +123,8 @@ pub fn template_names(text: &str) -> Vec<Vec<String>> {
     Template::parse(text).paths().map(Path::names).collect()
 }
 
-/// What Segment's `transform(mapping, event)` gives, for a mapping of [`Directive::compile_mapping`]. A mapping
-/// that is as a whole undefined (its root directive gives nothing) is null.
+/// Returns what Segment's `transform(mapping, event)` returns, for a mapping of [`Directive::compile_mapping`]. A mapping
+/// that is undefined as a whole (because its root directive gives nothing) is null.
 pub fn transform<'e>(mapping: &'e Directive, event: &'e Value<'e>) -> Result<Value<'e>, ResolveError> {
     if event.as_object().is_none() {
         return Err(ResolveError::new("", format!("an event is an object, but this is {}", event.kind())));

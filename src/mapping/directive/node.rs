@@ -1,6 +1,6 @@
 //! A compiled mapping value and how each kind of it resolves: the table of the directives at run time.
 //!
-//! One file a directive family holds what each does; this one only dispatches. Never parses anything.
+//! Each family of directives has a file with what it does. This file only dispatches. Never parses anything.
 
 use std::borrow::Cow;
 
@@ -25,12 +25,12 @@ pub(super) enum Node {
     Literal(Value<'static>),
     /// A directive that can give nothing, such as `@if` without `then`.
     Undefined,
-    /// A mapping that Segment's check lets pass, but which fails whenever an event reaches it.
+    /// A mapping that passes Segment's check, but fails whenever an event reaches it.
     Failure(ResolveError),
     Array(Vec<Node>),
     Object(Vec<(String, Node)>),
     Path(Path),
-    /// `@path` whose text a directive gives, and its place for messages.
+    /// `@path` whose text comes from a directive, with its position for messages.
     PathFrom(Box<Node>, String),
     Template(Template),
     TemplateFrom(Box<Node>, String),
@@ -46,7 +46,7 @@ pub(super) enum Node {
     Liquid(Box<Liquid>),
 }
 
-/// What a value is resolved against: the event, or what `@transform` and `@arrayPath` put in its place.
+/// What a value is resolved against: the event, or what `@transform` and `@arrayPath` use instead.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s, 'e, 'b> {
     pub(super) root: View<'s, 'e>,

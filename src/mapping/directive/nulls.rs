@@ -1,6 +1,6 @@
 //! `@excludeWhenNull`: null becomes undefined, also the null members of objects, but not what is inside arrays.
 //!
-//! Undefined, not gone: such a member still overwrites others in a `@merge`.
+//! The member becomes undefined, it is not removed: it still overwrites others in a `@merge`.
 
 use super::ResolveError;
 use super::resolved::{Budget, Member, Resolved, View};

@@ -1,7 +1,7 @@
 //! `@path`: where in the event a value is; also the paths inside templates and `@arrayPath`.
 //!
 //! Split once, when the mapping is compiled; a lookup then allocates nothing. The splitting rules are those of
-//! Segment's `get`: dots, brackets around quotes or digits, quotes thrown away (facts/segment.md 4.6).
+//! Segment's `get`: dots, brackets around quotes or digits, quotes removed (docs/segment.md#directives).
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
@@ -17,17 +17,17 @@ pub(super) struct Path(Vec<Key>);
 #[derive(Debug, Clone, PartialEq)]
 struct Key {
     name: Box<str>,
-    /// The array index that the name spells.
+    /// The name as an array index, if it is one.
     index: Option<usize>,
 }
 
 impl Path {
-    /// A path as `@path` has it: its first `$.` is dropped, wherever it stands.
+    /// Reads a path as `@path` has it: the first `$.` is removed, wherever it is.
     pub(super) fn rooted(text: &str) -> Self {
         Self::plain(&text.replacen("$.", "", 1))
     }
 
-    /// A path as templates have it: every part is a key.
+    /// Reads a path as templates have it: every part is a key.
     pub(super) fn plain(text: &str) -> Self {
         let keys = parts(text).into_iter().filter(|part| !part.is_empty()).map(|part| {
             let name: Box<str> = part.replace(['\'', '"'], "").into();
@@ -40,7 +40,7 @@ impl Path {
         self.0.iter().map(|key| key.name.to_string()).collect()
     }
 
-    /// Walks from the root; a falsy value on the way ends the walk and is what is found.
+    /// Follows the path from the root. A falsy value on the way ends the search and is the result.
     pub(super) fn get<'s, 'e>(&self, root: View<'s, 'e>) -> Resolved<'s, 'e> {
         let mut at = root;
         for (walked, key) in self.0.iter().enumerate() {
@@ -79,7 +79,7 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 impl Key {
-    /// One step; `Err` is a length or a character, which the event does not hold as a value of its own.
+    /// Makes one step. `Err` is a length or a character, which the event does not contain as a value of its own.
     fn step<'s, 'e>(&self, at: View<'s, 'e>) -> Result<View<'s, 'e>, Value<'static>> {
         let length = |length: usize| Err(Value::Number(length.into()));
         let found = match at {
@@ -120,7 +120,7 @@ pub(super) fn compile(operand: &Value<'_>, compiler: &mut Compiler, place: &Plac
     }
 }
 
-/// A path that the event itself spells.
+/// Resolves a path whose text comes from the event.
 pub(super) fn resolve_from<'s, 'e>(
     operand: &'e Node,
     place: &str,

@@ -1,4 +1,4 @@
-//! What a directive gives: JSON, plus JavaScript's `undefined`, which may also sit inside arrays and objects
+//! The result of a directive: JSON, plus JavaScript's `undefined`, which may also occur inside arrays and objects
 //! until the whole mapping is resolved (there it decides what `@merge`, `@flatten` and paths see).
 //!
 //! Values are borrowed from the event (or the mapping) as long as nothing new must be built. Everything built is
@@ -11,10 +11,10 @@ use super::ResolveError;
 use crate::json::{Object, Value};
 use crate::mapping::javascript;
 
-/// What resolving one value may build at most, in bytes: nearly 700,000 values, or so much text.
+/// What resolving one value may build at most, in bytes: nearly 700,000 values, or that much text.
 const MAX_BUILT: usize = 32 << 20;
 
-/// What one built value costs beside its text: about what it takes in memory.
+/// What one built value costs besides its text: about its size in memory.
 const VALUE_COST: usize = 48;
 
 /// A member of an object under construction.
@@ -119,7 +119,7 @@ impl<'s, 'e> Resolved<'s, 'e> {
         Ok(Resolved::Owned(Value::Object(Object::from_distinct(values?))))
     }
 
-    /// The value as JSON has it: undefined members are dropped, undefined items (and undefined itself) are null.
+    /// The value as JSON: undefined members are removed, undefined items (and undefined itself) become null.
     pub(super) fn into_value(self, budget: &Budget) -> Result<Value<'e>, ResolveError> {
         match self {
             Resolved::Undefined => Ok(Value::Null),
@@ -278,7 +278,7 @@ impl<'s, 'e> View<'s, 'e> {
             }
             _ => return None,
         };
-        // Stable: what is no array index keeps its place after those that are.
+        // The sort is stable: keys that are not array indexes keep their order after those that are.
         members.sort_by_cached_key(|(key, _)| javascript::array_index(key).unwrap_or(usize::MAX));
         Some(members)
     }

@@ -1,6 +1,6 @@
 //! `@template`: text with `{{path}}` and `{{{path}}}` in it, neither of them escaped.
 //!
-//! The engine replaces in two passes, triple braces first, so that the second also sees what the first put in.
+//! The engine replaces in two passes, triple braces first, so the second pass also sees what the first inserted.
 //! Templates without triple braces (nearly all) are split once, at compile time.
 
 use super::ResolveError;
@@ -20,7 +20,7 @@ const TRIPLE: usize = 3;
 #[derive(Debug)]
 pub(super) struct Template {
     pieces: Vec<Piece>,
-    /// Whether the second pass is still to be made, over the text that the first gives.
+    /// Whether a second pass over the result of the first is still needed.
     again: bool,
 }
 
@@ -69,7 +69,7 @@ fn write(pieces: &[Piece], scope: Scope<'_, '_, '_>) -> Result<String, ResolveEr
     Ok(out)
 }
 
-/// Splits at the placeholders of so many braces. In linear time: the first `}` after an opening decides for
+/// Splits at the placeholders of this many braces. Takes linear time: the first `}` after an opening decides for
 /// every opening before it.
 fn split(text: &str, braces: usize) -> Vec<Piece> {
     let (open, close) = ("{".repeat(braces), "}".repeat(braces));
@@ -112,7 +112,7 @@ pub(super) fn compile(operand: &Value<'_>, compiler: &mut Compiler, place: &Plac
     }
 }
 
-/// A template that the event itself spells.
+/// Resolves a template whose text comes from the event.
 pub(super) fn resolve_from<'s, 'e>(
     operand: &'e Node,
     place: &str,

@@ -1,7 +1,7 @@
 //! `@transform`: `apply` builds a new root from the event, `mapping` is resolved against that alone.
 //! Also the root directive, by which a whole mapping becomes the `mapping` of one directive.
 //!
-//! It cannot be cyclic, only deep, and depth is capped when it is compiled.
+//! A transform cannot be cyclic, only deep, and the compiler limits the depth.
 
 use super::compile::{Compiler, Place};
 use super::node::{Node, Scope};
@@ -56,7 +56,7 @@ impl Transform {
     }
 }
 
-/// The mapping that the engine runs: this one, or its root directive with the other members as `mapping`.
+/// Returns the mapping that the engine runs: this one, or its root directive with the other members as `mapping`.
 pub(super) fn with_root_directive<'a>(
     mapping: &Object<'a>,
     place: &Place<'_>,

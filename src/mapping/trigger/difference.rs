@@ -1,5 +1,5 @@
-//! Every way in which a trigger we can read is read otherwise by Segment's own parser (`facts/segment.md` 5.1,
-//! 5.2), as a sentence with advice for `check`. The lexer and the parser notice them; none is an error.
+//! Every way in which Segment's own parser reads a trigger differently from the relay (docs/segment.md#triggers), as a
+//! sentence with advice for `check`. The lexer and the parser find the differences. None of them is an error.
 
 use std::fmt;
 
@@ -61,8 +61,7 @@ impl fmt::Display for Difference {
             ),
             Self::UnreadableName(name) => write!(
                 formatter,
-                "Segment never finds the name `{name}` when it is written so, and neither is it found here: \
-                 write `\\{name}`"
+                "an unescaped name `{name}` never matches in Segment, and so it never matches here: write `\\{name}`"
             ),
             Self::DotInName => formatter.write_str(
                 "`\\.` is part of the name here; Segment takes it for a step into an object: no trigger of \

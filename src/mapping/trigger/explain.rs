@@ -1,15 +1,15 @@
-//! Why a trigger does not hold for an event: the conditions that stand in its way. Never on the hot path.
+//! Explains why a trigger does not match an event: lists the conditions that fail. Never used on the hot path.
 
 use super::Trigger;
 use super::field::Actual;
 use super::predicate::Predicate;
 use crate::json::Value;
 
-/// Longer texts of an event are cut: they are shown to tell values apart.
+/// Longer texts of an event are cut: the start is enough to tell values apart.
 const MOST_CHARACTERS: usize = 80;
 
 impl Trigger {
-    /// Each condition that keeps the trigger from holding, and what the event has there; empty when it holds.
+    /// Each condition that fails, with what the event has there. Empty when the trigger matches.
     pub fn unmet(&self, event: &Value<'_>) -> Vec<String> {
         let mut unmet = Vec::new();
         self.predicate.blame(true, event, &mut unmet);
@@ -18,7 +18,7 @@ impl Trigger {
 }
 
 impl Predicate {
-    /// Adds the conditions by which this is not what was wanted of it.
+    /// Adds the conditions because of which this predicate does not give the wanted result.
     fn blame(&self, wanted: bool, event: &Value<'_>, unmet: &mut Vec<String>) {
         if self.holds(event) == wanted {
             return;

@@ -1,22 +1,22 @@
-//! The field a condition asks about: its path, and what an event has there.
+//! The field that a condition tests: its path, and the value that an event has there.
 //!
-//! A path is walked as Segment's evaluator walks it, which is JavaScript's way: `list.length` and an index
-//! into a list or text are readable, and a step below a falsy value (0, "", false, null) stays at that value.
+//! The relay follows a path as Segment's evaluator does, by JavaScript's rules: `list.length` and an index
+//! into a list or text work, and a step below a falsy value (0, "", false, null) gives that value again.
 
 use crate::json::{Object, Value};
 use crate::mapping::javascript;
 
-/// A path, split when the trigger was read.
+/// A path, split when the trigger is compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Field {
     /// Never empty; the first name is the event's own field.
     pub(super) path: Vec<String>,
-    /// Segment's lexer breaks this path as written (a name that begins with a digit, or is `and`, `or` or
-    /// `null`), so that a condition on it never holds. Only of a [`Kind::Nested`] field.
+    /// Segment's lexer misreads this path as it is written (a name that begins with a digit, or is `and`, `or` or
+    /// `null`), so a condition on it never matches. Only set for a [`Kind::Nested`] field.
     pub(super) unreadable: bool,
 }
 
-/// How Segment's parser treats a field: decides what a literal beside it means.
+/// How Segment's parser treats a field. This decides what a literal beside the field means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `type`, `event`
@@ -27,11 +27,11 @@ pub(super) enum Kind {
     UserId,
     /// A field below `properties`, `traits` or `context`.
     Nested,
-    /// One that Segment's triggers cannot ask about.
+    /// A field that Segment's triggers cannot test.
     Other,
 }
 
-/// The objects of the Segment spec below which triggers may ask for any field.
+/// The objects of the Segment spec in which triggers may test any field.
 pub(super) const OBJECTS: [&str; 3] = ["properties", "traits", "context"];
 
 impl Field {
@@ -57,10 +57,10 @@ impl Field {
     }
 }
 
-/// What an event has in a field.
+/// The value that an event has in a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Actual<'e> {
-    /// Not there, or null.
+    /// Missing or null.
     Missing,
     Bool(bool),
     Number(f64),

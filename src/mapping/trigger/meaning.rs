@@ -1,5 +1,5 @@
-//! What a literal beside a field means, field by field, as Segment's parser decides it (`facts/segment.md` 5.3),
-//! and where it decides otherwise than we do.
+//! What a literal beside a field means, field by field, as Segment's parser decides it (docs/segment.md#triggers),
+//! and where Segment decides differently from the relay.
 
 use super::difference::Difference;
 use super::field::{Field, Kind, OBJECTS};
@@ -32,7 +32,7 @@ const SPEC_FIELDS: [&str; 20] = [
     "projectId",
 ];
 
-/// The path of a word; `None` when nothing is left of it. The editor writes `list[0]` as `list\[0\]`: a bracket
+/// The path of a word; `None` if nothing is left of the word. The editor writes `list[0]` as `list\[0\]`: a bracket
 /// in a name is a step, as it is for Segment.
 pub(super) fn field(word: &Word) -> Option<Field> {
     let steps = word.names.iter().flat_map(|name| name.split(['[', ']']));
@@ -45,7 +45,7 @@ pub(super) fn field(word: &Word) -> Option<Field> {
 pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Predicate {
     let kind = field.kind();
     let literal = if operator.is_order() { ordered(kind, literal) } else { equated(kind, operator, literal) };
-    // Beyond Segment's reach `!=` is the plain opposite of `=`, which a missing field fulfils.
+    // For fields that Segment cannot test, `!=` is the plain opposite of `=`: a missing field matches.
     let opposite = kind == Kind::Other && matches!(literal, Literal::Number(_) | Literal::Bool(_));
     if opposite && operator == Operator::NotEqual {
         let equal = Predicate::Condition(field, Test::Compare(Operator::Equal, literal));
@@ -54,7 +54,7 @@ pub(super) fn compile(field: Field, operator: Operator, literal: Literal) -> Pre
     Predicate::Condition(field, Test::Compare(operator, literal))
 }
 
-/// What `=` and `!=` compare with.
+/// The value that `=` and `!=` compare with.
 fn equated(kind: Kind, operator: Operator, literal: Literal) -> Literal {
     let as_text = match kind {
         Kind::Label | Kind::Name => matches!(literal, Literal::Number(_) | Literal::Bool(_)),
@@ -65,7 +65,7 @@ fn equated(kind: Kind, operator: Operator, literal: Literal) -> Literal {
     if as_text { Literal::Text(text(literal)) } else { literal }
 }
 
-/// What an order compares with: a number, or a text that is none, beside which it never holds.
+/// The value that an order compares with: a number, or a text that is not a number and therefore never matches.
 fn ordered(kind: Kind, literal: Literal) -> Literal {
     match literal {
         Literal::Bool(bool) if matches!(kind, Kind::Nested | Kind::Other) => {
@@ -89,7 +89,7 @@ pub(super) fn text(literal: Literal) -> String {
     }
 }
 
-/// Notes where Segment reads the comparison otherwise.
+/// Records where Segment reads the comparison differently.
 pub(super) fn note(
     at: usize,
     field: &Field,
@@ -103,7 +103,7 @@ pub(super) fn note(
     }
 }
 
-/// Notes where Segment reads a function of the field otherwise: it knows none of `type`.
+/// Records where Segment reads a function of the field differently: Segment has no functions of `type`.
 pub(super) fn note_function(at: usize, field: &Field, notes: &mut Vec<(usize, Difference)>) {
     note_field(at, field, notes);
     if field.is_type() {

@@ -1,9 +1,9 @@
-//! Triggers: the condition in Segment's FQL under which a mapping takes an event (stage 3, match).
+//! Triggers: the condition, in Segment's FQL, under which a mapping applies to an event (stage 3, match).
 //!
-//! A text is read once, when the configuration loads, into a tree of [`predicate::Predicate`]s; an event then
-//! costs path look-ups and comparisons, no allocation. Whatever Segment's own editor can write means exactly
-//! what Segment's evaluator makes of it; beyond that the text is read as FQL documents it (DESIGN 5.7,
-//! `facts/segment.md` 5). Nothing here may panic or recurse without bound, whatever the text.
+//! The relay compiles a text once, when the configuration loads, into a tree of [`predicate::Predicate`]s. An event
+//! then costs path look-ups and comparisons, no allocation. What Segment's own editor can write means exactly what Segment's
+//! evaluator makes of it. Everything else is read as FQL documents it (docs/segment.md#triggers). No text may make this
+//! code panic or recurse without bound.
 
 mod difference;
 mod explain;
@@ -29,15 +29,15 @@ use crate::nearest::nearest;
 /// Longest trigger text read, in bytes.
 pub const MAX_LENGTH: usize = 65_536;
 
-/// A compiled trigger. Two are equal when they ask the same, however they were written.
+/// A compiled trigger. Two triggers are equal if they test the same, however they were written.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     predicate: Predicate,
-    /// Each once, with its first column in the text, in that order.
+    /// Each difference once, with its first column in the text, in that order.
     differences: Vec<(usize, Difference)>,
 }
 
-/// Why a text is not a trigger: what was wrong there and what to write instead.
+/// Why a text is not a trigger: what is wrong at which column, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (column {column})")]
 pub struct TriggerError {
@@ -47,7 +47,7 @@ pub struct TriggerError {
 }
 
 impl Trigger {
-    /// Compiles a trigger; the error is the first fault from the left.
+    /// Compiles a trigger. The error is the first fault from the left.
     pub fn parse(text: &str) -> Result<Self, TriggerError> {
         let (predicate, mut noticed) = parser::parse(text)
             .map_err(|fault| TriggerError { column: 1 + chars(text, 0, fault.at), message: fault.message })?;
@@ -64,29 +64,29 @@ impl Trigger {
         Ok(Self { predicate, differences })
     }
 
-    /// Whether the event, an object in the shape of the Segment spec, is wanted.
+    /// Whether the trigger matches the event, an object in the shape of the Segment spec.
     pub fn matches(&self, event: &Value<'_>) -> bool {
         self.predicate.holds(event)
     }
 
-    /// Where Segment's own parser reads the text otherwise than it is written, each with column and advice.
+    /// Where Segment's own parser reads the text differently from the relay, each with column and advice.
     /// Empty when both agree. For `check`.
     pub fn differences(&self) -> Vec<String> {
         self.differences.iter().map(|(column, difference)| format!("column {column}: {difference}")).collect()
     }
 
-    /// Those of these types of which an event may match.
+    /// Those of these event types that can match.
     pub fn types<'t>(&self, types: &[&'t str]) -> Vec<&'t str> {
         types.iter().copied().filter(|kind| self.predicate.may_be(true, kind)).collect()
     }
 
-    /// The path of every field that a condition asks about.
+    /// The path of every field that a condition tests.
     pub fn paths(&self) -> impl Iterator<Item = &[String]> {
         self.predicate.conditions().filter_map(Predicate::path)
     }
 
-    /// Why no event of any of these types can match; `None` when one may. It never calls a trigger impossible
-    /// that is not, but does not see every contradiction: only those in `type` and in single conditions.
+    /// Why no event of any of these types can match; `None` if one can. It never calls a trigger impossible
+    /// that is possible, but it does not find every contradiction: only those in `type` and within one condition.
     pub fn impossible(&self, types: &[&str]) -> Option<String> {
         if !self.types(types).is_empty() {
             return None;
@@ -98,8 +98,9 @@ impl Trigger {
                 .map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
             return Some(format!("no event has the type \"{unknown}\"{meant} (types are: {known})"));
         }
-        let hopeless = |one: &Predicate| one.hopeless().map(|why| format!("`{one}` never holds: {why}"));
-        Some(self.predicate.conditions().find_map(hopeless).unwrap_or_else(|| {
+        let never_matches =
+            |one: &Predicate| one.never_matches().map(|why| format!("`{one}` never holds: {why}"));
+        Some(self.predicate.conditions().find_map(never_matches).unwrap_or_else(|| {
             format!("no event of any type ({known}) can fulfil these conditions together; perhaps an `or` is meant")
         }))
     }

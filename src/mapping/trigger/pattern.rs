@@ -1,9 +1,9 @@
 //! The second argument of `match()`: a prefix, a suffix, or a whole glob.
 //!
-//! What Segment's editor writes, `prefix*` and `*suffix`, is taken literally but for that one star, as Segment
-//! does. Anything else is a glob as FQL documents it: `*`, `?`, `[abc]`, `[a-z]`, `\x`.
+//! Segment's editor writes `prefix*` and `*suffix`. There every character but that one star is literal, as in Segment.
+//! Anything else is a glob as FQL documents it: `*`, `?`, `[abc]`, `[a-z]`, `\x`.
 
-/// Compiled; compares without allocating, in at most (pattern's length) x (text's length) steps.
+/// A compiled pattern. It compares without allocating, in at most (pattern length) x (text length) steps.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pattern {
     Prefix(String),
@@ -13,7 +13,7 @@ pub(super) enum Pattern {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Piece {
-    /// `*`: any characters, none too.
+    /// `*`: any number of characters, also zero.
     Many,
     /// `?`
     One,
@@ -53,7 +53,7 @@ impl Pattern {
 }
 
 impl Piece {
-    /// For a piece that stands for one character.
+    /// Whether a piece that matches one character matches this one.
     fn takes(&self, char: char) -> bool {
         match self {
             Self::Many => false,
@@ -111,7 +111,7 @@ fn escaped(chars: &mut std::str::Chars<'_>) -> Result<char, String> {
         .ok_or_else(|| "the pattern ends in a lone `\\`: write `\\\\` for the character itself".to_owned())
 }
 
-/// Greedy, with one place to fall back to: a later star makes every earlier choice final.
+/// Matches greedily with one place to go back to: once a later star is reached, earlier choices are final.
 fn glob(pieces: &[Piece], text: &str) -> bool {
     let mut pieces = pieces;
     let mut text = text.chars();
@@ -133,7 +133,7 @@ fn glob(pieces: &[Piece], text: &str) -> bool {
             None if text.as_str().is_empty() => return true,
             None => {}
         }
-        // No match from here: let the last star take one character more.
+        // No match from here: let the last star match one more character.
         let Some((rest, from)) = &mut last_star else { return false };
         if from.next().is_none() {
             return false;

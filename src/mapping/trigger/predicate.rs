@@ -1,6 +1,6 @@
-//! What a trigger compiles to, and how it is held against an event.
+//! The compiled form of a trigger, and how it is evaluated for an event.
 //!
-//! Holds the comparisons of Segment's evaluator (`facts/segment.md` 5.3). Allocates nothing.
+//! Contains the comparisons of Segment's evaluator (docs/segment.md#triggers). Allocates nothing.
 
 use super::field::{Actual, Field};
 use super::pattern::Pattern;
@@ -14,16 +14,16 @@ pub(super) enum Predicate {
     Condition(Field, Test),
 }
 
-/// What is asked of a field.
+/// The test that a condition makes on a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Test {
     Compare(Operator, Literal),
-    /// A text with this in it.
+    /// The field is a text that contains this.
     Contains(String),
-    /// A text without it; not the same as its negation: a missing field is no text.
+    /// The field is a text that does not contain this. Not the negation of the above: a missing field is not a text.
     Lacks(String),
     Match(Pattern),
-    /// A text that does not match.
+    /// The field is a text that does not match.
     Mismatch(Pattern),
 }
 
@@ -55,7 +55,7 @@ impl Predicate {
         }
     }
 
-    /// Whether some event of this type may make the predicate `wanted`, each condition taken by itself.
+    /// Whether an event of this type can make the predicate `wanted`, looking at each condition by itself.
     pub(super) fn may_be(&self, wanted: bool, kind: &str) -> bool {
         match self {
             Self::All(all) if wanted => all.iter().all(|one| one.may_be(true, kind)),
@@ -63,14 +63,14 @@ impl Predicate {
             Self::Any(any) if wanted => any.iter().any(|one| one.may_be(true, kind)),
             Self::Any(any) => any.iter().all(|one| one.may_be(false, kind)),
             Self::Not(one) => one.may_be(!wanted, kind),
-            Self::Condition(..) if self.hopeless().is_some() => !wanted,
+            Self::Condition(..) if self.never_matches().is_some() => !wanted,
             Self::Condition(field, test) if field.is_type() => test.holds(Actual::Text(kind)) == wanted,
             Self::Condition(..) => true,
         }
     }
 
-    /// Why a condition holds for no event at all.
-    pub(super) fn hopeless(&self) -> Option<&'static str> {
+    /// Why a condition can never match, whatever the event.
+    pub(super) fn never_matches(&self) -> Option<&'static str> {
         match self {
             Self::Condition(field, _) if field.unreadable => {
                 Some("put a `\\` before a name that begins with a digit or is `and`, `or` or `null`")
@@ -93,7 +93,7 @@ impl Predicate {
         if let Self::Condition(field, _) = self { Some(&field.path) } else { None }
     }
 
-    /// The text that `type` must be.
+    /// The text that `type` must equal.
     pub(super) fn type_named(&self) -> Option<&str> {
         match self {
             Self::Condition(field, Test::Compare(Operator::Equal, Literal::Text(text)))
@@ -118,15 +118,15 @@ impl Test {
         }
     }
 
-    /// An order beside something that is no number.
+    /// An order comparison with something that is not a number.
     fn never_holds(&self) -> bool {
         matches!(self, Self::Compare(operator, literal)
             if operator.is_order() && !matches!(literal, Literal::Number(_)))
     }
 }
 
-/// Numbers compare with numbers only, so that a missing one is neither equal nor unequal; every other literal
-/// is unequal to whatever it does not equal, a missing field too.
+/// Numbers compare only with numbers, so a missing field is neither equal nor unequal to one. Every other literal
+/// is unequal to whatever it does not equal, a missing field included.
 fn compare(operator: Operator, literal: &Literal, actual: Actual<'_>) -> bool {
     let equal = match (literal, actual) {
         (Literal::Number(right), Actual::Number(left)) => return operator.holds(left, *right),

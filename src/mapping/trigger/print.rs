@@ -1,4 +1,4 @@
-//! A predicate as a trigger's text, in the form of Segment's editor wherever that has one.
+//! Writes a predicate as a trigger's text, in the form of Segment's editor where the editor has one.
 
 use crate::mapping::javascript;
 use std::fmt::{self, Write as _};
@@ -83,7 +83,7 @@ fn escaped(formatter: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     })
 }
 
-/// A text in the quotes that it does not contain; with both in it, as a bare word.
+/// Puts a text in the quotes that it does not contain. A text that contains both becomes a bare word.
 struct Quoted<'t>(&'t str);
 
 impl fmt::Display for Quoted<'_> {

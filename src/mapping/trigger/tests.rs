@@ -120,7 +120,7 @@ fn each_difference_from_segment_is_told_once_where_it_first_is() {
     column 50: `properties` is the whole object here; Segment looks for `properties.properties`: name a field in it
     "#);
     insta::assert_snapshot!(told("traits.1st = 1e3 and\r\n traits.a\\.b >=5 and type.x = \"\" or(traits.😀 = 1)".replace("traits.😀", "traits.\\😀").as_str()), @r#"
-    column 1: Segment never finds the name `1st` when it is written so, and neither is it found here: write `\1st`
+    column 1: an unescaped name `1st` never matches in Segment, and so it never matches here: write `\1st`
     column 14: Segment reads numbers only up to their exponent: write all the digits
     column 21: Segment refuses a trigger with a carriage return: end lines with \n
     column 24: `\.` is part of the name here; Segment takes it for a step into an object: no trigger of Segment reaches a name with a dot

@@ -1,4 +1,4 @@
-//! The values a liquid template computes with, and JavaScript's comparisons of them.
+//! The values that a liquid template computes with, and JavaScript's comparisons of them.
 //!
 //! Numbers are 64-bit floats here, infinities included, as in LiquidJS; arrays and objects of the event stay borrowed.
 
@@ -69,7 +69,7 @@ impl<'v> Data<'v> {
         !self.is_nil() && !matches!(self, Data::Bool(false))
     }
 
-    /// JavaScript's truthiness, by which some filters tell whether an argument was given.
+    /// JavaScript's truthiness, by which some filters decide whether an argument was given.
     pub(super) fn is_given(&self) -> bool {
         match self {
             Data::Text(text) => !text.is_empty(),
@@ -150,7 +150,7 @@ impl<'v> Data<'v> {
     /// `==`: by type and value, arrays item by item, objects by identity; `empty` and `blank` ask.
     pub(super) fn equals(&self, other: &Data<'v>) -> bool {
         match (self, other) {
-            // `blank` first asks and holds for nil; `nil` first asks and does not hold for blank.
+            // `blank == nil` is true, but `nil == blank` is false: the left side decides.
             (Data::Nil, other) => other.is_nil(),
             (other, Data::Nil) => other.is_nil() || matches!(other, Data::Blank),
             (Data::Empty | Data::Blank, Data::Empty | Data::Blank) => false,

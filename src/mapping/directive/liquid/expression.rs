@@ -1,6 +1,6 @@
 //! Liquid expressions: operands, operators and filters, read once.
 //!
-//! Read as LiquidJS reads them: operators bind to the right, `and` and `or` alike; what cannot be read ends the
+//! Read as LiquidJS reads them: operators bind to the right, `and` and `or` alike. What cannot be read ends the
 //! expression, and anything but a filter after it is an error.
 
 use super::filters::{self, Filter};
@@ -347,7 +347,7 @@ fn unescaped(characters: &mut std::str::Chars<'_>) -> Option<char> {
     Some(escaped)
 }
 
-/// A character by its number, in at most so many digits.
+/// A character by its number, in at most this many digits.
 fn code(characters: &mut std::str::Chars<'_>, radix: u32, most: usize) -> char {
     let mut value = 0;
     for _ in 0..most {

@@ -1,9 +1,9 @@
 //! `@liquid`: a text with LiquidJS templates in it, within Segment's limits and without the tags and filters that
 //! Segment disables.
 //!
-//! An interpreter of our own, for two reasons: it gives what LiquidJS gives (missing variables, printing of values,
-//! unknown filters), and it cannot stall. Nothing loops: the disabled tags are those that do, so that a template of
-//! 1,000 characters runs at most so many steps, and whatever a step builds is charged to the budget.
+//! The relay has its own interpreter for two reasons. It gives what LiquidJS gives (missing variables, printing of
+//! values, unknown filters), and it cannot stall: the tags that loop are those that Segment disables, so a template of
+//! 1,000 characters runs at most 1,000 steps, and whatever a step builds is charged to the budget.
 
 mod data;
 mod expression;

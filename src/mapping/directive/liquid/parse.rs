@@ -19,7 +19,7 @@ pub(super) enum Piece {
         name: String,
         down: bool,
     },
-    /// The next of its operands at each turn. Only `if` could make it turn twice, so it is told by its text.
+    /// Prints the next of its operands each time it runs. Cycles with the same text share their turn.
     Cycle {
         key: String,
         group: Option<Operand>,
@@ -128,7 +128,7 @@ fn choice(condition: &str, tokens: &mut Tokens<'_>) -> Result<Piece, String> {
     }
 }
 
-/// `unless`, which passes over what follows a second `else` instead of refusing it.
+/// `unless`, which skips what follows a second `else` instead of refusing it.
 fn refusal(condition: &str, tokens: &mut Tokens<'_>) -> Result<Piece, String> {
     let mut branches = Vec::new();
     let mut condition = Some(Reader::new(condition).chain()?);

@@ -1,6 +1,6 @@
-//! A liquid template run against an event: its root is the event itself, as in Segment.
+//! Runs a liquid template against an event. The root is the event itself, as in Segment.
 //!
-//! No piece runs twice, so the template's length bounds the steps; the budget bounds what they build.
+//! No piece runs twice, so the template's length limits the steps. The budget limits what they build.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ struct Renderer<'v, 'b> {
     variables: HashMap<&'v str, Data<'v>>,
     /// What `increment` and `decrement` count; found in place of the event's members.
     counters: HashMap<&'v str, f64>,
-    /// Whose turn it is in each `cycle`.
+    /// The next operand of each `cycle`.
     turns: HashMap<String, usize>,
     stopped: bool,
 }
@@ -78,7 +78,7 @@ impl<'v> Renderer<'v, '_> {
                 let operand = operands.get(*turn % operands.len());
                 *turn += 1;
                 let value = operand.map_or(Ok(Data::Undefined), |operand| self.operand(operand))?;
-                // What is falsy in JavaScript is not printed by this tag.
+                // This tag does not print what is falsy in JavaScript.
                 if value.is_given() {
                     value.print(out);
                 }

@@ -1,6 +1,6 @@
-//! A liquid template cut into text, outputs and tags, whitespace control (`{{-`, `-%}`) applied.
+//! Cuts a liquid template into text, outputs and tags, and applies whitespace control (`{{-`, `-%}`).
 //!
-//! The rules are LiquidJS's: quotes matter inside outputs but not inside tags, `{% raw %}` runs to its `endraw`.
+//! The rules are those of LiquidJS: quotes matter inside outputs but not inside tags, `{% raw %}` runs to its `endraw`.
 //! Linear in the template, which is short (`super::MAX_LENGTH`).
 
 /// One token. Texts are slices of the template.

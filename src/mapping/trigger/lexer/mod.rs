@@ -1,6 +1,6 @@
-//! A trigger's text cut into tokens, each with its place.
+//! Cuts a trigger's text into tokens, each with its position.
 //!
-//! Reads what Segment's lexer reads and is kinder in spacing; where that makes a difference it notes one.
+//! Reads what Segment's lexer reads, and is more tolerant of spacing. Records each place where that makes a difference.
 
 mod symbol;
 mod word;
@@ -28,7 +28,7 @@ pub(super) struct Token<'t> {
     /// Byte offset of its first character.
     pub(super) at: usize,
     pub(super) kind: Kind<'t>,
-    /// As it was written, for messages.
+    /// The text as written, for messages.
     pub(super) source: &'t str,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Token<'t> {
 pub(super) enum Kind<'t> {
     /// A path, a function's name or a bare value.
     Word(Word),
-    /// What stood between the quotes.
+    /// The text between the quotes.
     Text(&'t str),
     Number(f64),
     Operator(Operator),
@@ -49,7 +49,7 @@ pub(super) enum Kind<'t> {
     End,
 }
 
-/// What ends a keyword, a text or a two-character operator for Segment's lexer.
+/// The characters that end a keyword, a text or a two-character operator for Segment's lexer.
 const TERMINATORS: [char; 6] = [' ', '\t', '\n', ')', ']', ','];
 
 pub(super) struct Lexer<'t, 'd> {
@@ -120,7 +120,7 @@ impl<'t, 'd> Lexer<'t, 'd> {
         self.peek().is_some_and(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '\\'))
     }
 
-    /// Where Segment's lexer takes a keyword or a two-character operator for ended.
+    /// Where Segment's lexer sees the end of a keyword or a two-character operator.
     fn at_terminator(&self) -> bool {
         self.peek().is_none_or(|char| TERMINATORS.contains(&char))
     }

@@ -24,7 +24,7 @@ impl<'t> Lexer<'t, '_> {
     pub(super) fn symbol(&mut self, first: char) -> Result<Kind<'t>, Fault> {
         let at = self.at;
         let length = self.rest().bytes().take_while(|byte| b"=<>&|".contains(byte)).count();
-        // A `!` may begin `!=` or stand before a function; it never ends a longer symbol.
+        // A `!` begins `!=` or negates a function. It never ends a longer symbol.
         let length = if first == '!' { 1 + usize::from(self.rest().starts_with("!=")) } else { length };
         let symbol = self.rest().get(..length).unwrap_or_default();
         self.at += length;

@@ -1,5 +1,5 @@
-//! Paths, keywords and bare values: names joined by dots, each character that is no letter, digit, `_` or `-`
-//! behind a `\`. Segment's lexer trips over some of them; those are noted.
+//! Paths, keywords and bare values: names joined by dots. A `\` comes before each character that is not a letter,
+//! digit, `_` or `-`. Segment's lexer misreads some of them, which this lexer records.
 
 use super::{Fault, Kind, Lexer, TERMINATORS};
 use crate::mapping::trigger::difference::Difference;
@@ -7,13 +7,13 @@ use crate::mapping::trigger::difference::Difference;
 /// Names joined by dots.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::mapping::trigger) struct Word {
-    /// Without their escapes; never empty, and none of them is.
+    /// Without their escapes. The list is never empty, and no name in it is.
     pub(in crate::mapping::trigger) names: Vec<String>,
-    /// The one that Segment's lexer does not take for a name.
+    /// The name that Segment's lexer does not read as a name.
     pub(in crate::mapping::trigger) unreadable: Option<String>,
 }
 
-/// Bare names that mean something by themselves; an escape makes them names.
+/// Words with a meaning of their own. An escape turns them into names.
 pub(in crate::mapping::trigger) const RESERVED: [&str; 5] = ["and", "or", "null", "true", "false"];
 
 impl Lexer<'_, '_> {
@@ -59,7 +59,7 @@ impl Lexer<'_, '_> {
     }
 
     /// Segment's lexer compares what follows an `a` or `n` with its keywords; where that reaches over the end of
-    /// the text, it does not step back.
+    /// the text, Segment's lexer does not step back.
     fn note_loss_near_end(&mut self) {
         let keyword_length = match self.peek() {
             Some('a') => 3,
@@ -73,7 +73,7 @@ impl Lexer<'_, '_> {
         }
     }
 
-    /// One name, its escapes taken out.
+    /// Reads one name and removes its escapes.
     fn name(&mut self) -> Result<String, Fault> {
         let mut name = String::new();
         while self.at_name() {

@@ -1,4 +1,4 @@
-//! What to say of a token that does not fit: what was wanted there, and what was probably meant.
+//! The error for a token that does not fit: what the parser expected there, and what the author probably meant.
 
 use super::Parser;
 use super::condition::FUNCTIONS;
@@ -6,7 +6,7 @@ use crate::mapping::trigger::field::Field;
 use crate::mapping::trigger::lexer::Fault;
 use crate::nearest::nearest;
 
-/// Documented for Segment's destination filters, a bigger language of the same name.
+/// Functions of Segment's destination filters, a larger language that is also called FQL.
 const FILTER_FUNCTIONS: [&str; 10] = [
     "length",
     "lowercase",

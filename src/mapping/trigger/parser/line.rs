@@ -1,5 +1,5 @@
-//! Connectives and parentheses: `and` binds tighter than `or`, parentheses nest, `!` stands before a function or
-//! a parenthesis. Segment's parser knows no precedence, one level of parentheses, and ends one too early.
+//! Connectives and parentheses: `and` binds tighter than `or`, parentheses nest, and `!` negates a function or
+//! a parenthesis. Segment's parser has no precedence, reads one level of parentheses, and closes it too early.
 
 use super::Parser;
 use crate::mapping::trigger::difference::Difference;
@@ -18,15 +18,15 @@ pub(super) enum Connective {
 /// A part of a line between connectives.
 struct Operand {
     predicate: Predicate,
-    /// Where its function stands, if it is one.
+    /// The position of its function, if it is one.
     function: Option<usize>,
-    /// If it is a parenthesis that Segment ends early: where, and what joins the rest.
+    /// If it is a parenthesis that Segment closes too early: where, and which connective joins the rest.
     cut: Option<(usize, Connective)>,
 }
 
 impl Parser<'_> {
-    /// Conditions and parentheses joined by `and` and `or`, up to the end or a `)`; with it, where Segment
-    /// would end a parenthesis around them too early.
+    /// Reads conditions and parentheses joined by `and` and `or`, up to the end or a `)`. Also returns where Segment
+    /// would close a parenthesis around them too early.
     pub(super) fn line(&mut self) -> Result<(Predicate, Option<(usize, Connective)>), Fault> {
         let mut operands = vec![self.operand()?];
         let mut connectives = Vec::new();
@@ -98,7 +98,7 @@ impl Parser<'_> {
     }
 }
 
-/// `and` first, then `or`: the operands are one more than the connectives between them.
+/// Joins by `and` first, then by `or`. There is one operand more than there are connectives.
 fn join(operands: impl Iterator<Item = Predicate>, connectives: &[Connective]) -> Predicate {
     let mut any: Vec<Vec<Predicate>> = Vec::new();
     let before = std::iter::once(Connective::Or).chain(connectives.iter().copied());

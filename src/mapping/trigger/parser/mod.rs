@@ -1,6 +1,6 @@
-//! Tokens into a predicate: the entry, and the place in the tokens that the parts of the parser share.
+//! Turns tokens into a predicate: the entry point, and the position in the tokens that all parts of the parser share.
 //!
-//! Notes each place that Segment's own parser reads otherwise; recurses no deeper than [`line::MAX_DEPTH`].
+//! Records each place that Segment's own parser reads differently. Recurses no deeper than [`line::MAX_DEPTH`].
 
 mod advice;
 mod condition;

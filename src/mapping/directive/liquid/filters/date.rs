@@ -1,6 +1,6 @@
-//! The `date` filter and its like: a time, read and printed in UTC unless an offset is given.
+//! The `date` filter and similar ones: read and print a time, in UTC unless an offset is given.
 //!
-//! `now` and `today` are refused: resolving a mapping is pure, and a replayed event must map as it did before.
+//! `now` and `today` are refused: mapping is pure, and a replayed event must map as it did before.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 
@@ -36,7 +36,7 @@ fn date<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result
     print(value, &format, offset, budget)
 }
 
-/// Prints in the zone so many minutes behind UTC; what is no date stays as it is.
+/// Prints in the zone that is this many minutes behind UTC. Whatever is not a date stays as it is.
 fn print<'v>(
     value: &Data<'v>,
     format: &str,
@@ -101,7 +101,7 @@ fn milliseconds(time: NaiveDateTime) -> Option<NaiveDateTime> {
     time.with_nanosecond(time.nanosecond() / 1_000_000 * 1_000_000)
 }
 
-/// `%`, flags, width, modifier, conversion; what is no conversion stays as it is written.
+/// `%`, flags, width, modifier, conversion. Whatever is not a conversion stays as it is written.
 fn formatted(time: NaiveDateTime, behind: Option<i64>, format: &str) -> Result<String, ResolveError> {
     let mut out = String::new();
     let mut rest = format;
@@ -205,7 +205,7 @@ fn converted(
         'p' => if time.hour() < 12 { "AM" } else { "PM" }.to_owned(),
         'P' => if time.hour() < 12 { "am" } else { "pm" }.to_owned(),
         'q' => ordinal(time.day()).to_owned(),
-        // Printed as the clock on the wall would count them, as LiquidJS does.
+        // Printed as a wall clock counts them, as LiquidJS does.
         's' => (time.and_utc().timestamp() + i64::from(milliseconds >= 500)).to_string(),
         'S' => time.second().to_string(),
         'u' => if weekday == 0 { 7 } else { weekday }.to_string(),

@@ -34,7 +34,7 @@ pub(super) fn named(name: &str) -> Option<Filter> {
     Some(filter)
 }
 
-/// The value's items: nil has none, what is no array is one.
+/// The value's items: nil has none, and a value that is not an array is its only item.
 fn items<'v>(value: &Data<'v>) -> Vec<Data<'v>> {
     value.items().unwrap_or_else(|| if value.is_nil() { Vec::new() } else { vec![value.clone()] })
 }

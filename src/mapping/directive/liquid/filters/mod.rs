@@ -1,7 +1,7 @@
 //! Liquid's filters by name: those of LiquidJS that Segment leaves enabled, as LiquidJS runs them.
 //!
-//! A name that LiquidJS does not know is no error there: the value passes unchanged. A filter that Segment
-//! disables, and the few that are not here, are refused when the mapping is loaded.
+//! An unknown name is not an error in LiquidJS: the value passes unchanged. A filter that Segment
+//! disables, and the few that the relay does not have, are refused when the mapping loads.
 
 mod date;
 mod list;
@@ -12,7 +12,7 @@ use super::data::Data;
 use crate::mapping::directive::ResolveError;
 use crate::mapping::directive::resolved::Budget;
 
-/// Gives a new value for a value and the filter's arguments; what it builds is charged.
+/// Computes a new value from a value and the filter's arguments. What it builds is charged to the budget.
 pub(super) type Filter = for<'v> fn(&Data<'v>, &[Data<'v>], &Budget) -> Result<Data<'v>, ResolveError>;
 
 /// Filters that Segment disables.
@@ -39,11 +39,11 @@ const DISABLED: [&str; 20] = [
     "type",
 ];
 
-/// LiquidJS has these, we do not: docs/mappings-reference.md says why.
+/// Filters of LiquidJS that the relay does not have: docs/mappings-reference.md says why.
 const ABSENT: [&str; 7] =
     ["where", "sample", "slugify", "sha256", "hmac_sha256", "date_to_string", "date_to_long_string"];
 
-/// The filter of this name, or why it cannot be had.
+/// The filter of this name, or why it is not available.
 pub(super) fn named(name: &str) -> Result<Filter, String> {
     if DISABLED.contains(&name) {
         return Err(format!("Segment disables the filter `{name}`"));

@@ -1,4 +1,4 @@
-//! Filters on numbers: JavaScript's floating point, where what is no number counts as 0.
+//! Filters on numbers, in JavaScript's floating point. Whatever is not a number counts as 0.
 
 use super::{Data, Filter};
 

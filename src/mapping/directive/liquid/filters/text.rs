@@ -1,4 +1,4 @@
-//! Filters on texts. Every value is a text to them: what it would print.
+//! Filters on texts. They treat every value as the text that it prints.
 
 use std::borrow::Cow;
 
@@ -83,7 +83,7 @@ pub(super) fn named(name: &str) -> Option<Filter> {
     Some(filter)
 }
 
-/// The texts as one, paid for.
+/// Joins the texts and charges the result to the budget.
 fn built<'v>(budget: &Budget, parts: &[&str]) -> Result<Data<'v>, ResolveError> {
     budget.text(parts.iter().map(|part| part.len()).sum())?;
     Ok(Data::text(parts.concat()))
@@ -289,7 +289,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// Takes out scripts, styles, comments and tags. An opener that is never closed is looked for once.
+/// Removes scripts, styles, comments and tags. The search for the end of an opener that is never closed runs once.
 fn strip_html(text: &str) -> String {
     let mut blocks = vec![("<script", "</script>"), ("<style", "</style>"), ("<!--", "-->"), ("<", ">")];
     let mut out = String::new();
