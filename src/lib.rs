@@ -27,6 +27,7 @@ mod plain;
 pub mod proxies;
 pub mod reasons;
 pub mod tasks;
+pub mod times;
 
 pub mod receive;
 

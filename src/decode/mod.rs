@@ -12,7 +12,6 @@ mod labels;
 mod members;
 mod operators;
 mod segment;
-mod time;
 
 use crate::event::{Decoded, Item, Violation};
 use crate::json::{self, Object, Value};
@@ -234,12 +233,12 @@ impl<'a> Reader<'a> {
             Form::AmplitudeIdentify => amplitude(event, Role::Identify),
             Form::AmplitudeGroupIdentify => amplitude(event, Role::GroupIdentify),
         };
-        Item { original: original.trim(), message_id, outcome }
+        Item { original: original.trim(), message_id, warnings: Vec::new(), outcome }
     }
 }
 
 fn rejected(original: &str, violation: Violation) -> Item<'_> {
-    Item { original: original.trim(), message_id: None, outcome: Decoded::Rejected(violation) }
+    Item { original: original.trim(), message_id: None, warnings: Vec::new(), outcome: Decoded::Rejected(violation) }
 }
 
 /// Why items are skipped.

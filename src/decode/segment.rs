@@ -12,7 +12,8 @@ use crate::reasons::Reason;
 
 use super::body::{BodyError, Shared};
 use super::members::{identifier, is_blank, message_id};
-use super::{Anonymous, Context, skip, time};
+use super::{Anonymous, Context, skip};
+use crate::times;
 
 /// The six calls of the Segment spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             context: shared(envelope.context)?,
             integrations: shared(envelope.integrations)?,
-            sent_at: envelope.sent_at.and_then(|text| time::read(&Value::parse(text.get()).ok()?)),
+            sent_at: envelope.sent_at.and_then(|text| times::read(&Value::parse(text.get()).ok()?)),
             bytes: members.into_iter().flatten().map(|member| member.get().len()).sum(),
         })
     }
@@ -157,17 +158,17 @@ fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
 
 /// The four times of the spec.
 fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) {
-    let sent_at = batch_sent_at.or_else(|| time::read(event.get("sentAt")?));
+    let sent_at = batch_sent_at.or_else(|| times::read(event.get("sentAt")?));
     let told = |key: &&str| event.get(key).filter(|time| !is_blank(time)).cloned();
     let original = ["timestamp", "originalTimestamp"].iter().find_map(told);
     let timestamp = match &original {
         Some(original) => corrected(original, sent_at, received_at),
-        None => time::write(received_at),
+        None => times::write(received_at),
     };
     event.fill(original.map(|original| ("originalTimestamp".into(), original)));
-    event.fill(batch_sent_at.map(|sent_at| ("sentAt".into(), time::write(sent_at))));
+    event.fill(batch_sent_at.map(|sent_at| ("sentAt".into(), times::write(sent_at))));
     event.insert("timestamp", timestamp);
-    event.insert("receivedAt", time::write(received_at));
+    event.insert("receivedAt", times::write(received_at));
 }
 
 /// The client's time as the server's clock would have told it. One that cannot be read stays as it is, for
@@ -177,9 +178,9 @@ fn corrected<'a>(
     sent_at: Option<DateTime<Utc>>,
     received_at: DateTime<Utc>,
 ) -> Value<'a> {
-    let Some(time) = time::read(original) else {
+    let Some(time) = times::read(original) else {
         return original.clone();
     };
-    let corrected = sent_at.and_then(|sent_at| time::corrected(time, sent_at, received_at));
-    time::write(corrected.unwrap_or(time))
+    let corrected = sent_at.and_then(|sent_at| times::corrected(time, sent_at, received_at));
+    times::write(corrected.unwrap_or(time))
 }

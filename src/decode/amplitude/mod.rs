@@ -17,7 +17,8 @@ use crate::reasons::Reason;
 
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
-use super::{Context, SourceSettings, skip, time};
+use super::{Context, SourceSettings, skip};
+use crate::times;
 use calls::Calls;
 
 const INSERT_ID: [&str; 5] = ["$insert_id", "insert_id", "insertId", "uuid", "messageId"];
@@ -143,10 +144,10 @@ fn timestamp(
     sent_at: Option<DateTime<Utc>>,
     received_at: DateTime<Utc>,
 ) -> Value<'static> {
-    let told = TIMES.iter().find_map(|key| time::read(event.get(key)?));
+    let told = TIMES.iter().find_map(|key| times::read(event.get(key)?));
     let corrected = |told| {
-        let sent_at = sent_at.filter(|sent_at| time::differ(*sent_at, received_at))?;
-        time::corrected(told, sent_at, received_at)
+        let sent_at = sent_at.filter(|sent_at| times::differ(*sent_at, received_at))?;
+        times::corrected(told, sent_at, received_at)
     };
-    time::write(told.map_or(received_at, |told| corrected(told).unwrap_or(told)))
+    times::write(told.map_or(received_at, |told| corrected(told).unwrap_or(told)))
 }

@@ -103,7 +103,7 @@ proptest! {
     fn skew_is_received_less_the_time_it_lay_unsent(ahead in -1_000_000_000_i64..1_000_000_000, age in 0..1_000_000_000_i64) {
         let sent = received_at() + TimeDelta::milliseconds(ahead);
         let original = sent - TimeDelta::milliseconds(age);
-        let corrected = time::corrected(original, sent, received_at());
+        let corrected = crate::times::corrected(original, sent, received_at());
         prop_assert_eq!(corrected, Some(received_at() - TimeDelta::milliseconds(age)));
     }
 }

@@ -1,0 +1,67 @@
+//! A date in digits at the start of a text: calendar, week or ordinal date, basic or extended (ISO 8601), and the
+//! spellings with slashes and points whose order is certain.
+
+use jiff::civil::{Date, ISOWeekDate};
+
+/// The date, and what follows it.
+pub(super) fn split(text: &str) -> Option<(Date, &str)> {
+    // The `W` of a week date is part of it; a `T`, a space or a comma ends a date.
+    let end = text.find(['T', 't', ' ', ',', '_']).unwrap_or(text.len());
+    let (date, rest) = text.split_at_checked(end)?;
+    Some((read(date)?, rest.trim_start_matches(['T', 't', ' ', ',', '_'])))
+}
+
+pub(super) fn read(text: &str) -> Option<Date> {
+    let starts = text.starts_with(|first: char| first.is_ascii_digit());
+    if !starts {
+        return None;
+    }
+    text.parse::<Date>()
+        .ok()
+        .or_else(|| text.parse::<ISOWeekDate>().ok().map(ISOWeekDate::date))
+        .or_else(|| ordinal(text))
+        .or_else(|| in_parts(text))
+}
+
+/// `2024-015` and `2024015`: the year and the day in it.
+fn ordinal(text: &str) -> Option<Date> {
+    let (year, day) = match text.len() {
+        7 => text.split_at_checked(4)?,
+        8 => text.split_once('-').filter(|(year, _)| year.len() == 4)?,
+        _ => return None,
+    };
+    Date::new(number(year)?, 1, 1).ok()?.with().day_of_year(number(day)?).build().ok()
+}
+
+/// Three numbers, or year and month, between slashes, points or hyphens.
+fn in_parts(text: &str) -> Option<Date> {
+    let separator = text.chars().find(|char| !char.is_ascii_digit()).filter(|char| "/.-".contains(*char))?;
+    let parts: Vec<&str> = text.split(separator).collect();
+    let (year, month, day) = match *parts.as_slice() {
+        [year, month] if year.len() == 4 => (year, number(month)?, 1),
+        [year, month, day] if year.len() == 4 => (year, number(month)?, number(day)?),
+        [one, other, year] if year.len() == 4 => {
+            let (month, day) = in_order(number(one)?, number(other)?)?;
+            (year, month, day)
+        }
+        _ => return None,
+    };
+    Date::new(number(year)?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+}
+
+/// Month and day of two numbers in an unknown order: certain only if one of them can be no month, or both are the same.
+fn in_order(one: i16, other: i16) -> Option<(i16, i16)> {
+    match (one, other) {
+        (day, month) if day > 12 && month <= 12 => Some((month, day)),
+        (month, day) if day > 12 || month == day => Some((month, day)),
+        _ => None,
+    }
+}
+
+/// A number of digits alone.
+pub(super) fn number(text: &str) -> Option<i16> {
+    if text.is_empty() || text.len() > 4 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
