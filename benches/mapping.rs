@@ -25,7 +25,7 @@ fn main() {
     let destinations = run::destinations(&config).unwrap();
     let source = SourceSettings::new(Anonymous::Reject);
     let limits = Limits { event_bytes: 32_768, events: 2_500, depth: 64 };
-    let context = Context { received_at: Utc::now(), source: &source, limits };
+    let context = Context { received_at: Utc::now(), source: &source, limits, is_text_repaired: false };
 
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {

@@ -34,6 +34,8 @@ pub struct Event<'a> {
     /// Implied by another event (an Amplitude track that carries group or user properties); such a call is
     /// sent only when its content differs from the last one delivered for its id (DESIGN 5.3).
     pub derived: bool,
+    /// What was replaced or left out while the event was read: every request that it becomes carries them.
+    pub warnings: Vec<Violation>,
 }
 
 /// One item of a request body, read or refused on its own: a bad one never costs its neighbours.
@@ -57,7 +59,7 @@ pub enum Decoded<'a> {
     Rejected(Violation),
 }
 
-/// One reason why an event or one of its fields was refused.
+/// One reason why an event or one of its fields was refused or, as a warning, changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// The field's key in the action or the event; empty when the event as a whole is meant.

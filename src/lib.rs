@@ -24,6 +24,7 @@ pub mod http_client;
 pub mod json;
 pub mod nearest;
 mod plain;
+pub mod placeholders;
 pub mod proxies;
 pub mod reasons;
 pub mod tasks;

@@ -1,8 +1,9 @@
 //! A request's JSON body, written straight from the payload into its bytes: no value in between.
 
 use super::money;
+use crate::event::Dialect;
 use crate::json::{Object, Value, write_string};
-use crate::mapping::Payload;
+use crate::mapping::{self, Payload};
 
 /// The named user traits that overlay the free ones, in Segment's order (`facts/segment.md` 4.5).
 pub(super) const USER_TRAITS: &[&str] = &["email", "name", "role", "createdAt", "accountStatus"];
@@ -23,13 +24,15 @@ pub(super) struct Body {
     bytes: Vec<u8>,
     content: usize,
     traits: (usize, usize),
+    /// Dates leave in UTC; else as the event has them.
+    is_utc: bool,
 }
 
 impl Body {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(dialect: Dialect) -> Self {
         let mut bytes = Vec::with_capacity(192);
         bytes.push(b'{');
-        Self { bytes, content: 0, traits: (0, 0) }
+        Self { bytes, content: 0, traits: (0, 0), is_utc: dialect == Dialect::V2 }
     }
 
     pub(super) fn text(&mut self, key: &str, text: &str) {
@@ -72,7 +75,16 @@ impl Body {
             Some(dollars) if key == "mrr" && money == Money::Dollars => {
                 self.value(key, Some(&money::cents(dollars)));
             }
+            Some(time) if key == "createdAt" => self.time(key, Some(time)),
             value => self.value(key, value),
+        }
+    }
+
+    /// A time that the event has.
+    pub(super) fn time(&mut self, key: &str, time: Option<&Value<'_>>) {
+        match time.and_then(Value::as_str).filter(|_| self.is_utc).and_then(mapping::utc) {
+            Some(utc) => self.text(key, &utc),
+            None => self.value(key, time),
         }
     }
 

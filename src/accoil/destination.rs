@@ -75,20 +75,15 @@ impl Destination {
         if action == "postToAccoil" {
             let mut body = Vec::new();
             event.value.write(&mut body);
-            plan.requests.push(self.request(mapping, segment::PATH, fallback_user(&event.value), body));
+            let mut request = self.request(mapping, segment::PATH, fallback_user(&event.value), body);
+            request.warnings = plan.warn(event.warnings.iter());
+            plan.requests.push(request);
             return;
         }
         let mut payload = match mapping.payload(event, self.dialect, self.strict) {
             Ok(payload) => payload,
             Err(violations) => return plan.refuse(&mapping.name, violations),
         };
-        // Segment's engine takes it; at Accoil all such visitors would be one user (DESIGN 5.4).
-        let is_blank = |id: &Value<'_>| id.as_str().is_some_and(|id| id.trim().is_empty());
-        if !self.strict && payload.get("userId").is_some_and(is_blank) {
-            let why = "is blank, which is no user id; send the user's id, or none";
-            return plan
-                .refuse(&mapping.name, vec![Violation::new("userId", why).coded(Reason::RejectNoUser)]);
-        }
         payload.warnings.extend(payload.get("mrr").and_then(|mrr| money::fraction(mrr, self.money)));
         let encoded = match self.dialect {
             Dialect::V2 => v2::encode(action, &payload, self.money),
@@ -103,8 +98,7 @@ impl Destination {
                     if event.derived { self.said(action, &payload, &body) } else { Vec::new() };
                 let mut request = self.request(mapping, path, user, body.finish());
                 request.fingerprints = fingerprints;
-                request.warnings = warnings(&payload);
-                plan.warned.extend(payload.warnings.iter().map(|warning| warning.code));
+                request.warnings = plan.warn(event.warnings.iter().chain(&payload.warnings));
                 plan.requests.push(request);
             }
         }
@@ -164,10 +158,4 @@ fn fallback_user(event: &Value<'_>) -> String {
         .find_map(|key| event.get(key).and_then(Value::as_str))
         .unwrap_or_default()
         .to_owned()
-}
-
-fn warnings(payload: &Payload<'_>) -> String {
-    let texts: Vec<String> =
-        payload.warnings.iter().map(|warning| format!("{} {}", warning.field, warning.reason)).collect();
-    texts.join("; ")
 }

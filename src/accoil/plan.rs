@@ -72,6 +72,17 @@ impl Plan {
         self.skipped = Some(why);
     }
 
+    /// Counts the warnings of a request; returns them as text for a person.
+    pub(super) fn warn<'w>(&mut self, warnings: impl Iterator<Item = &'w Violation>) -> String {
+        let mut text = String::new();
+        for warning in warnings {
+            self.warned.push(warning.code);
+            let separator = if text.is_empty() { "" } else { "; " };
+            text.extend([separator, &warning.field, " ", &warning.reason]);
+        }
+        text
+    }
+
     pub(super) fn refuse(&mut self, mapping: &Arc<str>, violations: Vec<Violation>) {
         self.rejected.extend(violations.into_iter().map(|violation| Refusal {
             mapping: Arc::clone(mapping),

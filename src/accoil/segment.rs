@@ -3,12 +3,14 @@
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;
+use super::v2::groups;
+use crate::event::Dialect;
 use crate::mapping::Payload;
 
 pub const PATH: &str = "/segment";
 
 pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
-    let mut body = Body::new();
+    let mut body = Body::new(Dialect::Segment);
     body.text("type", action);
     match action {
         "identify" => {
@@ -29,6 +31,9 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
             body.value("event", payload.get("event"));
             body.value("userId", payload.get("userId"));
         }
+    }
+    if !matches!(action, "identify" | "group") {
+        body.value("groupTraits", groups(payload, money).as_deref());
     }
     body.end_of_content();
     body.value("timestamp", payload.get("timestamp"));

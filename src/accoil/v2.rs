@@ -3,12 +3,14 @@
 //! There is no page or screen call: both become a track, under the name that their `event` field gives (DESIGN 5.1).
 //! Times leave as RFC 3339 UTC (DESIGN 5.5).
 
+use std::borrow::Cow;
+
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;
 use super::money;
-use crate::event::Violation;
+use crate::event::{Dialect, Violation};
 use crate::json::Value;
-use crate::mapping::{self, Payload};
+use crate::mapping::Payload;
 use crate::reasons::Reason;
 
 pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
@@ -26,7 +28,7 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
 }
 
 fn identify(payload: &Payload<'_>) -> Encoded {
-    let mut body = Body::new();
+    let mut body = Body::new(Dialect::V2);
     body.value("userId", payload.get("userId"));
     body.value("groupId", payload.get("groupId"));
     body.traits(payload, USER_TRAITS, Money::Cents);
@@ -34,7 +36,7 @@ fn identify(payload: &Payload<'_>) -> Encoded {
 }
 
 fn group(payload: &Payload<'_>, money: Money) -> Encoded {
-    let mut body = Body::new();
+    let mut body = Body::new(Dialect::V2);
     body.value("groupId", payload.get("groupId"));
     body.value("userId", payload.get("userId"));
     body.traits(payload, ACCOUNT_TRAITS, money);
@@ -42,15 +44,21 @@ fn group(payload: &Payload<'_>, money: Money) -> Encoded {
 }
 
 fn track(payload: &Payload<'_>, money: Money) -> Encoded {
-    let mut body = Body::new();
+    let mut body = Body::new(Dialect::V2);
     body.value("userId", payload.get("userId"));
     body.value("event", payload.get("event"));
-    match (payload.get("groupTraits"), money) {
-        (Some(groups), Money::Dollars) => body.value("groupTraits", Some(&in_cents(groups.clone()))),
-        (groups, _) => body.value("groupTraits", groups),
-    }
+    body.value("groupTraits", groups(payload, money).as_deref());
     body.value("properties", payload.get("properties"));
     finish("/v2/track", body, payload)
+}
+
+/// The groups that a track or view belongs to, each one's `mrr` in cents.
+pub(super) fn groups<'p, 'e>(payload: &'p Payload<'e>, money: Money) -> Option<Cow<'p, Value<'e>>> {
+    let groups = payload.get("groupTraits")?;
+    Some(match money {
+        Money::Dollars => Cow::Owned(in_cents(groups.clone())),
+        Money::Cents => Cow::Borrowed(groups),
+    })
 }
 
 /// The list of groups with each one's `mrr` in cents, as its group call has it.
@@ -69,10 +77,6 @@ fn in_cents(groups: Value<'_>) -> Value<'_> {
 
 fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> Encoded {
     body.end_of_content();
-    let timestamp = payload.get("timestamp");
-    match timestamp.and_then(Value::as_str).and_then(mapping::utc) {
-        Some(timestamp) => body.text("timestamp", &timestamp),
-        None => body.value("timestamp", timestamp),
-    }
+    body.time("timestamp", payload.get("timestamp"));
     Encoded::Request { path, body }
 }

@@ -1,18 +1,17 @@
 //! A body is split into items, each still as it came: one scan, no values, nothing copied.
 //!
-//! What the scan refuses is the body's own fault: not JSON, cut off, the wrong shape, too many events. A
-//! number out of range, a lone surrogate or deep nesting inside an item passes here and is the item's.
+//! What the scan refuses is the body's own fault: not JSON, cut off, the wrong shape, too many events. What is wrong
+//! inside an item passes here and is the item's: a number out of range, half a surrogate pair, `NaN`, deep nesting.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::Deserializer;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::json::{ParseError, Value};
+use crate::json::{self, ParseError, Value};
 
 /// Why a body as a whole is refused.
 #[derive(Debug, thiserror::Error)]
@@ -40,28 +39,39 @@ pub(super) struct Envelope<'a> {
     is_overfull: bool,
 }
 
-/// What a body says about all of its items. It is kept with a reject as JSON; these names never change.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+/// What a body says about all of its items, each member as it came.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Shared<'a> {
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub(super) context: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub(super) integrations: Option<&'a RawValue>,
+    pub(super) context: Option<&'a str>,
+    pub(super) integrations: Option<&'a str>,
     /// `sentAt` at Segment, `client_upload_time` at Amplitude.
-    #[serde(borrow, rename = "sentAt", skip_serializing_if = "Option::is_none")]
-    pub(super) sent_at: Option<&'a RawValue>,
+    pub(super) sent_at: Option<&'a str>,
 }
 
-impl Shared<'_> {
-    /// As it is kept; none if the body says nothing.
+impl<'a> Shared<'a> {
+    /// As it is kept with a reject: an object whose names never change; none if the body says nothing.
     pub fn to_json(self) -> Option<String> {
-        let text = serde_json::to_string(&self).ok()?;
-        (text != "{}").then_some(text)
+        let members =
+            [("context", self.context), ("integrations", self.integrations), ("sentAt", self.sent_at)];
+        let members: Vec<String> = members
+            .into_iter()
+            .filter_map(|(name, member)| Some(format!("\"{name}\":{}", member?)))
+            .collect();
+        (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
+    }
+
+    /// The same, read again.
+    pub(super) fn from_json(kept: &'a str) -> Result<Self, BodyError> {
+        Ok(members(kept, "an object of what the body says about its items")?.shared)
     }
 }
 
 /// `[…]`
 pub(super) fn array(body: &str, limit: usize) -> Result<Envelope<'_>, BodyError> {
+    leniently(body, |body| strict_array(body, limit))
+}
+
+fn strict_array(body: &str, limit: usize) -> Result<Envelope<'_>, BodyError> {
     let mut envelope = Envelope::default();
     let scanned = scan(body, List { envelope: &mut envelope, limit });
     scanned.map_err(|error| envelope.fault(error, "an array of events", limit))?;
@@ -74,6 +84,10 @@ pub(super) fn envelope<'a>(
     list: &'static str,
     limit: usize,
 ) -> Result<Envelope<'a>, BodyError> {
+    leniently(body, |body| strict_envelope(body, list, limit))
+}
+
+fn strict_envelope<'a>(body: &'a str, list: &'static str, limit: usize) -> Result<Envelope<'a>, BodyError> {
     let expected =
         if list == "batch" { "an object with an array `batch`" } else { "an object with an array `events`" };
     let mut envelope = Envelope::default();
@@ -95,9 +109,38 @@ pub(super) fn events_within(body: &str, limit: usize) -> Result<Option<Envelope<
 
 /// Whether the body is an object at all: asked when it could not be read as an event, to tell whose fault it is.
 pub(super) fn require_object(body: &str) -> Result<(), BodyError> {
-    let mut envelope = Envelope::default();
-    let scanned = scan(body, Members { envelope: &mut envelope, list: None, limit: 0 });
-    scanned.map_err(|error| envelope.fault(error, "an event as an object", 0))
+    members(body, "an event as an object").map(drop)
+}
+
+/// The members of an object that no list is asked of.
+fn members<'a>(body: &'a str, expected: &'static str) -> Result<Envelope<'a>, BodyError> {
+    leniently(body, |body| {
+        let mut envelope = Envelope::default();
+        let scanned = scan(body, Members { envelope: &mut envelope, list: None, limit: 0 });
+        scanned.map_err(|error| envelope.fault(error, expected, 0))?;
+        Ok(envelope)
+    })
+}
+
+/// Splits a body; one with `NaN` and the like too, which is split by a copy that has strings in their places. The
+/// parts are the body's own, as they came.
+fn leniently<'a>(
+    body: &'a str,
+    split: impl for<'t> Fn(&'t str) -> Result<Envelope<'t>, BodyError>,
+) -> Result<Envelope<'a>, BodyError> {
+    match split(body) {
+        Err(BodyError::Syntax(error)) => match json::same_length(body) {
+            Some(copy) => Ok(split(&copy)?.moved(&copy, body)),
+            None => Err(BodyError::Syntax(error)),
+        },
+        split => split,
+    }
+}
+
+/// The part of `body` that stands where `part` stands in `copy`, a text of the same length.
+fn same_place<'a>(part: &str, copy: &str, body: &'a str) -> &'a str {
+    let start = part.as_ptr().addr().wrapping_sub(copy.as_ptr().addr());
+    body.get(start..start.saturating_add(part.len())).unwrap_or_default()
 }
 
 pub(super) fn starts_with(body: &str, bracket: char) -> bool {
@@ -107,25 +150,42 @@ pub(super) fn starts_with(body: &str, bracket: char) -> bool {
 /// The raw bytes of an array's first element, which is what `X-Signature` of a webhook batch covers
 /// (`facts/segment.md` 1.2). The rest of the body is not looked at.
 pub fn first_element(body: &str) -> Option<&str> {
-    let elements = body.trim_start().strip_prefix('[')?;
-    Some(Deserializer::from_str(elements).into_iter::<&RawValue>().next()?.ok()?.get())
+    first_value(body.trim_start().strip_prefix('[')?)
+}
+
+fn first_value(text: &str) -> Option<&str> {
+    fn strictly(text: &str) -> Option<&str> {
+        Some(Deserializer::from_str(text).into_iter::<&RawValue>().next()?.ok()?.get())
+    }
+    strictly(text).or_else(|| {
+        let copy = json::same_length(text)?;
+        Some(same_place(strictly(&copy)?, &copy, text))
+    })
 }
 
 /// The raw bytes of the event inside the Extensible Webhook's wrapper `{"json": …}`, which its signature
 /// covers (`facts/segment.md` 1.4).
 pub fn unwrapped(element: &str) -> Option<&str> {
     let inner = element.trim_start().strip_prefix('{')?.trim_start().strip_prefix("\"json\"")?;
-    let inner = inner.trim_start().strip_prefix(':')?;
-    Some(Deserializer::from_str(inner).into_iter::<&RawValue>().next()?.ok()?.get())
+    first_value(inner.trim_start().strip_prefix(':')?)
 }
 
 /// The write key inside a body: the first member `writeKey` or `api_key` of the outermost object. Stops
 /// there, so that a key that comes first costs next to nothing.
 pub fn body_key(body: &str) -> Option<Cow<'_, str>> {
-    let mut key = None;
-    // An error is the ordinary end: the visitor stops at the key, or the body is not an object.
-    drop(Deserializer::from_str(body).deserialize_map(KeyVisitor(&mut key)));
-    key
+    fn strictly(body: &str) -> (Option<Cow<'_, str>>, serde_json::Result<()>) {
+        let mut key = None;
+        let end = Deserializer::from_str(body).deserialize_map(KeyVisitor(&mut key));
+        (key, end)
+    }
+    match strictly(body) {
+        // `NaN` and the like may stand before the key.
+        (None, Err(error)) if error.classify() == Category::Syntax => {
+            strictly(&json::same_length(body)?).0.map(|key| Cow::Owned(key.into_owned()))
+        }
+        // With a key an error is the ordinary end: the visitor stops there.
+        (key, _) => key,
+    }
 }
 
 fn scan<'a>(body: &'a str, seed: impl DeserializeSeed<'a>) -> serde_json::Result<()> {
@@ -135,6 +195,21 @@ fn scan<'a>(body: &'a str, seed: impl DeserializeSeed<'a>) -> serde_json::Result
 }
 
 impl Envelope<'_> {
+    /// The same parts of another text of the same length.
+    fn moved<'a>(&self, from: &str, to: &'a str) -> Envelope<'a> {
+        let moved = |part: &&str| same_place(part, from, to);
+        Envelope {
+            items: self.items.iter().map(moved).collect(),
+            shared: Shared {
+                context: self.shared.context.as_ref().map(moved),
+                integrations: self.shared.integrations.as_ref().map(moved),
+                sent_at: self.shared.sent_at.as_ref().map(moved),
+            },
+            has_list: self.has_list,
+            is_overfull: self.is_overfull,
+        }
+    }
+
     /// What stopped the scan. serde's own words for a wrong kind of value would quote the value.
     fn fault(&self, error: serde_json::Error, expected: &'static str, limit: usize) -> BodyError {
         let (line, column) = (error.line(), error.column());
@@ -209,9 +284,13 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
                 key if Some(key) == self.list => {
                     access.next_value_seed(List { envelope: &mut *self.envelope, limit: self.limit })?;
                 }
-                "context" => self.envelope.shared.context = Some(access.next_value()?),
-                "integrations" => self.envelope.shared.integrations = Some(access.next_value()?),
-                "sentAt" | "client_upload_time" => self.envelope.shared.sent_at = Some(access.next_value()?),
+                "context" => self.envelope.shared.context = Some(access.next_value::<&RawValue>()?.get()),
+                "integrations" => {
+                    self.envelope.shared.integrations = Some(access.next_value::<&RawValue>()?.get())
+                }
+                "sentAt" | "client_upload_time" => {
+                    self.envelope.shared.sent_at = Some(access.next_value::<&RawValue>()?.get());
+                }
                 _ => drop(access.next_value::<IgnoredAny>()?),
             }
         }

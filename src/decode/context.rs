@@ -58,4 +58,6 @@ pub struct Context<'a> {
     pub received_at: DateTime<Utc>,
     pub source: &'a SourceSettings,
     pub limits: Limits,
+    /// The body was not UTF-8, and its broken characters became U+FFFD.
+    pub is_text_repaired: bool,
 }

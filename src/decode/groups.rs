@@ -1,6 +1,8 @@
-//! Which group an Amplitude event belongs to, and its traits (DESIGN 5.3; the seed's "Select a primary group").
+//! Which group an Amplitude event belongs to, and its traits.
 //!
-//! Reads every shape of `groups` and `group_properties` in `facts/amplitude.md` 2.2. Linear in their size.
+//! `groups` names the groups: `{type: id}` or `{type: [ids]}`. `group_properties` comes in several shapes: nested as
+//! `{type: {id: {…}}}`, directly under the type as `{type: {…}}`, or flat, for every group of the event. Properties of a
+//! type or an id that `groups` does not name belong to another group and are never taken. Linear in their size.
 
 use std::borrow::Cow;
 use std::slice;
@@ -8,9 +10,10 @@ use std::slice;
 use crate::json::{Object, Value};
 
 use super::members::identifier;
-use super::operators;
+use super::operators::{self, is_operator};
+use crate::placeholders::is_placeholder;
 
-/// Group types that are looked at; Amplitude itself tracks five an event and drops the rest silently.
+/// Group types that are looked at; Amplitude itself tracks five for each event and drops the rest silently.
 const MAX_TYPES: usize = 50;
 
 /// A group with what is known of it; `traits` include `group_type`, as Accoil gets it from Amplitude.
@@ -28,18 +31,39 @@ pub(super) struct Candidate<'g, 'a> {
 }
 
 impl<'a> Candidate<'_, 'a> {
-    /// The group, with its share of the event's `group_properties`: those under its type and id if they are
-    /// nested so, else all of them.
+    /// The group, with its share of the event's `group_properties`.
     pub(super) fn with_traits(&self, groups: &Object<'a>, properties: &Object<'a>) -> Group<'a> {
-        let properties = if is_nested(groups, properties) {
-            properties.get(self.kind).and_then(|ids| ids.get(&self.id)).and_then(Value::as_object)
-        } else {
-            Some(properties)
-        };
-        let mut traits = operators::resolve(properties.cloned().unwrap_or_default());
+        let own = self.own(groups, properties).cloned().unwrap_or_default();
+        let mut traits = operators::resolve(own);
         traits.insert("group_type", Value::from(self.kind.to_owned()));
         Group { id: self.id.clone(), traits }
     }
+
+    /// The properties that are this group's.
+    fn own<'p>(&self, groups: &Object<'a>, properties: &'p Object<'a>) -> Option<&'p Object<'a>> {
+        if let Some(of_type) = of_type(properties, self.kind) {
+            return match of_type.get(&self.id) {
+                Some(of_id) => of_id.as_object(),
+                // With nothing but objects in it, it lists other ids of the type.
+                None => (!has_only_objects(of_type)).then_some(of_type),
+            };
+        }
+        let names_a_type = groups.iter().take(MAX_TYPES).any(|(kind, _)| of_type(properties, kind).is_some());
+        (!names_a_type && !has_only_objects(properties)).then_some(properties)
+    }
+}
+
+/// The object under a group type; the type's case counts only where two types differ in nothing else.
+fn of_type<'p, 'a>(properties: &'p Object<'a>, kind: &str) -> Option<&'p Object<'a>> {
+    let exact = properties.get(kind);
+    let in_any_case =
+        || properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind)).map(|(_, of)| of);
+    exact.or_else(in_any_case).and_then(Value::as_object)
+}
+
+/// Whether each member is an object, and none an operator such as `$set`, whose value is one.
+fn has_only_objects(members: &Object<'_>) -> bool {
+    members.iter().all(|(key, value)| !is_operator(key) && value.as_object().is_some())
 }
 
 /// Every group of every type that `groups` names: `{type: id or [ids]}`.
@@ -71,17 +95,8 @@ pub(super) fn from_template<'a>(group_traits: &Value<'a>) -> Option<Group<'a>> {
     Some(Group { id: group_id(group.get("groupId")?)?, traits })
 }
 
-/// `{type: {id: {…}}}`, known by a member that is an object and named as one of the event's group types.
-fn is_nested(groups: &Object<'_>, properties: &Object<'_>) -> bool {
-    groups
-        .iter()
-        .take(MAX_TYPES)
-        .any(|(kind, _)| properties.get(kind).is_some_and(|ids| ids.as_object().is_some()))
-}
-
+/// An id that names a group: no placeholder, nor `false`.
 fn group_id<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
-    match value {
-        Value::Bool(id) => Some(Cow::Borrowed(if *id { "true" } else { "false" })),
-        other => identifier(other),
-    }
+    let id = if *value == Value::Bool(true) { Cow::Borrowed("true") } else { identifier(value)? };
+    (!is_placeholder(&id)).then_some(id)
 }

@@ -10,8 +10,10 @@ mod context;
 mod groups;
 mod labels;
 mod members;
+mod names;
 mod operators;
 mod segment;
+mod warnings;
 
 use crate::event::{Decoded, Item, Violation};
 use crate::json::{self, Object, Value};
@@ -130,7 +132,7 @@ pub fn decode_item<'a>(
     shared: Option<&'a str>,
     context: Context<'a>,
 ) -> Item<'a> {
-    let shared = shared.and_then(|text| serde_json::from_str::<Shared<'a>>(text).ok());
+    let shared = shared.and_then(|text| Shared::from_json(text).ok());
     // It was read once, before it was kept.
     let batch = shared.and_then(|shared| segment::Batch::read(&shared, context.limits.depth).ok());
     Reader { form, context, batch: batch.unwrap_or_default() }.item(original)
@@ -179,8 +181,8 @@ impl<'a> Reader<'a> {
     /// A body that is a single item; none if it is the connection test.
     fn only_item(&self, body: &'a str) -> Result<Option<Item<'a>>, BodyError> {
         match self.read(body) {
-            Ok(event) if event.is_empty() && self.form.takes_connection_test() => Ok(None),
-            Ok(event) => Ok(Some(self.understand(body, event))),
+            Ok((event, _)) if event.is_empty() && self.form.takes_connection_test() => Ok(None),
+            Ok((event, warnings)) => Ok(Some(self.understand(body, event, warnings))),
             Err(violation) => {
                 body::require_object(body)?;
                 Ok(Some(rejected(body, violation)))
@@ -190,42 +192,47 @@ impl<'a> Reader<'a> {
 
     fn item(&self, original: &'a str) -> Item<'a> {
         match self.read(original) {
-            Ok(event) => self.understand(original, event),
+            Ok((event, warnings)) => self.understand(original, event, warnings),
             Err(violation) => rejected(original, violation),
         }
     }
 
-    /// The one parse of an item.
-    fn read(&self, original: &'a str) -> Result<Object<'a>, Violation> {
+    /// The one parse of an item, and what was replaced in it.
+    fn read(&self, original: &'a str) -> Result<(Object<'a>, Vec<Violation>), Violation> {
         let (bytes, limit) = (original.len() + self.batch.bytes, self.context.limits.event_bytes);
         if bytes > limit {
             let reason = format!("the event has {bytes} bytes, and one may have {limit}; send less in it");
             return Err(Violation::new("", reason).coded(Reason::RejectLarge));
         }
-        match Value::parse_within(original, self.context.limits.depth) {
-            Ok(Value::Object(mut event)) => {
+        match Value::parse_lenient(original, self.context.limits.depth) {
+            Ok((Value::Object(mut event), replaced)) => {
                 // The sender's credentials are no part of its event.
                 event.retain(|key, _| key != "writeKey" && key != "api_key");
-                Ok(event)
+                let mut warnings = warnings::of_replacements("", &replaced);
+                warnings.extend_from_slice(&self.batch.warnings);
+                if self.context.is_text_repaired {
+                    warnings::of_broken_text(&event, &mut warnings);
+                }
+                Ok((event, warnings))
             }
-            Ok(other) => {
+            Ok((other, _)) => {
                 let reason = format!("the event is of kind {}; send each as a JSON object", other.kind());
                 Err(Violation::new("", reason).coded(Reason::RejectUnreadable))
             }
             Err(json::ParseError { message, line, column }) => {
                 let place = format!("line {line}, column {column}");
                 let reason =
-                    format!("the event cannot be read: {message} at its {place}; mend the value there");
+                    format!("the event cannot be read: {message} at its {place}; fix the value there");
                 Err(Violation::new("", reason).coded(Reason::RejectUnreadable))
             }
         }
     }
 
-    fn understand(&self, original: &'a str, event: Object<'a>) -> Item<'a> {
+    fn understand(&self, original: &'a str, event: Object<'a>, warnings: Vec<Violation>) -> Item<'a> {
         use amplitude::Role;
         let context = &self.context;
         let amplitude = |event, role| amplitude::decode(event, role, self.batch.sent_at, context);
-        let (message_id, outcome) = match self.form {
+        let (message_id, mut outcome) = match self.form {
             Form::SegmentWebhook => segment::webhook(event, context),
             Form::SegmentCall(kind) => segment::call(event, Some(kind), &self.batch, context),
             Form::SegmentBatch => segment::call(event, None, &self.batch, context),
@@ -233,12 +240,19 @@ impl<'a> Reader<'a> {
             Form::AmplitudeIdentify => amplitude(event, Role::Identify),
             Form::AmplitudeGroupIdentify => amplitude(event, Role::GroupIdentify),
         };
-        Item { original: original.trim(), message_id, warnings: Vec::new(), outcome }
+        if !warnings.is_empty()
+            && let Decoded::Events(events) = &mut outcome
+        {
+            for event in events {
+                event.warnings.splice(..0, warnings.iter().cloned());
+            }
+        }
+        Item { original: original.trim(), message_id, outcome }
     }
 }
 
 fn rejected(original: &str, violation: Violation) -> Item<'_> {
-    Item { original: original.trim(), message_id: None, warnings: Vec::new(), outcome: Decoded::Rejected(violation) }
+    Item { original: original.trim(), message_id: None, outcome: Decoded::Rejected(violation) }
 }
 
 /// Why items are skipped.

@@ -20,14 +20,44 @@ const OPERATORS: [&str; 10] = [
     "$clearAll",
 ];
 
+/// What Amplitude's browser SDKs know of a visitor's campaign. Each new campaign `$unset`s those that it lacks, most of
+/// which nobody had set: a null for each would make 19 empty traits of every new visitor.
+const CAMPAIGN: [&str; 20] = [
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "utm_id",
+    "referrer",
+    "referring_domain",
+    "dclid",
+    "fbclid",
+    "gbraid",
+    "gclid",
+    "ko_click_id",
+    "li_fat_id",
+    "msclkid",
+    "rdt_cid",
+    "rtd_cid",
+    "ttclid",
+    "twclid",
+    "wbraid",
+];
+
+pub(super) fn is_operator(key: &str) -> bool {
+    OPERATORS.contains(&key)
+}
+
 /// The traits that a property map sets, be it flat or made of operators: `$set` wins over `$setOnce`, and
-/// `$unset` is an explicit null.
+/// `$unset` is an explicit null, except of what only describes a campaign.
 pub(super) fn resolve(mut properties: Object<'_>) -> Object<'_> {
-    let mut traits = if properties.iter().any(|(key, _)| OPERATORS.contains(&key)) {
+    let mut traits = if properties.iter().any(|(key, _)| is_operator(key)) {
         let mut traits = take_object(&mut properties, &["$set"]);
         traits.fill(take_object(&mut properties, &["$setOnce"]));
-        traits.fill(take_object(&mut properties, &["$unset"]).into_iter().map(|(key, _)| (key, Value::Null)));
-        properties.retain(|key, _| !OPERATORS.contains(&key));
+        let unset = take_object(&mut properties, &["$unset"]).into_iter();
+        traits.fill(unset.filter(|(key, _)| !CAMPAIGN.contains(&&**key)).map(|(key, _)| (key, Value::Null)));
+        properties.retain(|key, _| !is_operator(key));
         traits.fill(properties);
         traits
     } else {

@@ -4,7 +4,6 @@
 //! would add: its batch's `context` and `integrations`, and its four times. `facts/segment.md` 1.3, 1.4, 2.3, 2.4.
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 
 use crate::event::{Decoded, Event, Violation};
 use crate::json::{Object, Value};
@@ -12,7 +11,8 @@ use crate::reasons::Reason;
 
 use super::body::{BodyError, Shared};
 use super::members::{identifier, is_blank, message_id};
-use super::{Anonymous, Context, skip};
+use super::{Anonymous, Context, names, skip, warnings};
+use crate::placeholders::is_placeholder;
 use crate::times;
 
 /// The six calls of the Segment spec.
@@ -54,24 +54,32 @@ pub(super) struct Batch<'a> {
     pub(super) sent_at: Option<DateTime<Utc>>,
     /// Bytes of what is shared: they count as part of every item, which each of them grows by.
     pub(super) bytes: usize,
+    /// Of reading what is shared: every item has them.
+    pub(super) warnings: Vec<Violation>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn read(envelope: &Shared<'a>, depth: usize) -> Result<Self, BodyError> {
-        let shared = |member: Option<&'a RawValue>| match member {
-            None => Ok(Object::new()),
-            Some(member) => match Value::parse_within(member.get(), depth).map_err(BodyError::Shared)? {
+        let mut warnings = Vec::new();
+        let mut shared = |name: &str, member: Option<&'a str>| {
+            let Some(member) = member else { return Ok(Object::new()) };
+            let (value, replaced) = Value::parse_lenient(member, depth).map_err(BodyError::Shared)?;
+            warnings.extend(warnings::of_replacements(name, &replaced));
+            match value {
                 Value::Object(object) => Ok(object),
                 Value::Null => Ok(Object::new()),
                 _ => Err(BodyError::SharedKind),
-            },
+            }
         };
         let members = [envelope.context, envelope.integrations];
         Ok(Self {
-            context: shared(envelope.context)?,
-            integrations: shared(envelope.integrations)?,
-            sent_at: envelope.sent_at.and_then(|text| times::read(&Value::parse(text.get()).ok()?)),
-            bytes: members.into_iter().flatten().map(|member| member.get().len()).sum(),
+            context: shared("context", envelope.context)?,
+            integrations: shared("integrations", envelope.integrations)?,
+            sent_at: envelope
+                .sent_at
+                .and_then(|text| times::read(&Value::parse_lenient(text, depth).ok()?.0)),
+            bytes: members.into_iter().flatten().map(str::len).sum(),
+            warnings,
         })
     }
 
@@ -92,8 +100,10 @@ impl<'a> Batch<'a> {
 
 /// An event of a webhook destination.
 pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<String>, Decoded<'a>) {
-    let event = without_wrapper(event);
-    (message_id(&event, &["messageId"]), admit(event, context))
+    let mut event = without_wrapper(event);
+    complete_from_context(&mut event);
+    let warnings = names::complete(&mut event);
+    (message_id(&event, &["messageId"]), admit(event, warnings, context))
 }
 
 /// An event that an SDK posted: by itself, its type said by the path, or as an item of a batch.
@@ -108,11 +118,13 @@ pub(super) fn call<'a>(
     }
     batch.complete(&mut event);
     set_times(&mut event, batch.sent_at, context.received_at);
-    (message_id(&event, &["messageId"]), admit(event, context))
+    complete_from_context(&mut event);
+    let warnings = names::complete(&mut event);
+    (message_id(&event, &["messageId"]), admit(event, warnings, context))
 }
 
 /// An event that is in the spec's shape becomes an event of ours, if it is one that Accoil has a use for.
-fn admit<'a>(event: Object<'a>, context: &Context<'a>) -> Decoded<'a> {
+fn admit<'a>(event: Object<'a>, warnings: Vec<Violation>, context: &Context<'a>) -> Decoded<'a> {
     let kind = match event_type(&event) {
         Ok(kind) => kind,
         Err(outcome) => return outcome,
@@ -120,12 +132,13 @@ fn admit<'a>(event: Object<'a>, context: &Context<'a>) -> Decoded<'a> {
     if kind == EventType::Alias {
         return Decoded::Skipped(skip::ALIAS);
     }
-    let has_person = kind == EventType::Group || event.get("userId").and_then(identifier).is_some();
+    let has_person = kind == EventType::Group
+        || event.get("userId").and_then(identifier).is_some_and(|id| !is_placeholder(&id));
     if !has_person && context.source.anonymous == Anonymous::Skip {
         return Decoded::Skipped(skip::NO_USER_ID);
     }
     let value = Value::Object(event);
-    Decoded::Events(vec![Event { value, received_at: context.received_at, derived: false }])
+    Decoded::Events(vec![Event { value, received_at: context.received_at, derived: false, warnings }])
 }
 
 fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
@@ -146,8 +159,31 @@ fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
     }
 }
 
-/// The Extensible Webhook wraps each event of a batch as `{"json": {…}}` (`facts/segment.md` 1.4).
+/// RudderStack's SDKs put the traits of an identify into `context` alone.
+fn complete_from_context(event: &mut Object<'_>) {
+    if event.get("type").and_then(Value::as_str) != Some(EventType::Identify.name()) {
+        return;
+    }
+    let has_none = match event.get("traits") {
+        None | Some(Value::Null) => true,
+        Some(traits) => traits.as_object().is_some_and(Object::is_empty),
+    };
+    if has_none && let Some(Value::Object(traits)) = event.get("context").and_then(|it| it.get("traits")) {
+        let traits = traits.clone();
+        event.insert("traits", Value::Object(traits));
+    }
+}
+
+/// Segment's Extensible Webhook wraps each event of a batch as `{"json": {…}}`. `RudderStack`'s webhooks may post the
+/// request that they would make, with the event in `body.JSON`.
 fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
+    if EventType::named(event.get("type").and_then(Value::as_str).unwrap_or_default()).is_none()
+        && let Some(Value::Object(body)) = event.get_mut("body")
+        && let Some(Value::Object(inner)) = body.get_mut("JSON")
+        && !inner.is_empty()
+    {
+        return std::mem::take(inner);
+    }
     if event.len() == 1
         && let Some(Value::Object(inner)) = event.get_mut("json")
     {

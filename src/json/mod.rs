@@ -6,6 +6,7 @@
 //! Never panics on any input; never recurses deeper than the cap it was given.
 
 mod edit;
+mod lenient;
 mod read;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use serde::de::DeserializeSeed as _;
 use serde::{Serialize, Serializer};
 pub use serde_json::Number;
 
+pub use lenient::{Replaced, Replacement, Replacements, same_length};
 use read::Depth;
 
 /// Depth of nesting that is read by default: DESIGN and Amplitude's own limit is 40, Segment's is unstated.

@@ -39,6 +39,11 @@ impl<'d> Entry<'d> {
         Self { node, source, segment }
     }
 
+    /// Whether it is in Segment's form: pasted from there, as likely as not.
+    pub(super) const fn is_of_segment(&self) -> bool {
+        self.segment
+    }
+
     /// The mapping, unless it has a fault that leaves nothing to go on with; every fault is reported.
     pub(super) fn compile(&self, loading: &mut Loading) -> Option<Mapping> {
         if !matches!(self.node.value, Value::Object(_)) {

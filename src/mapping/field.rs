@@ -5,13 +5,16 @@
 
 use std::borrow::Cow;
 
+use chrono::SecondsFormat;
 use serde::{Deserialize, Deserializer};
 
 use super::Expression;
 use super::coerce::coerce;
-use super::format::{Format, mended_date_time};
+use super::format::{Format, is_javascript_space};
 use crate::event::Dialect;
 use crate::json::Value;
+use crate::placeholders::is_placeholder;
+use crate::times;
 
 /// The type of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -74,6 +77,9 @@ pub struct Field {
     /// An extension that only this dialect has; `None`: a field of Segment's own destination.
     #[serde(default, deserialize_with = "dialect")]
     pub dialect: Option<Dialect>,
+    /// An extension that every dialect has.
+    #[serde(default)]
+    pub extension: bool,
 }
 
 /// What became of a mapped value.
@@ -85,6 +91,8 @@ pub(super) enum Checked<'e> {
     Mended(Cow<'e, Value<'e>>, String),
     /// The reason.
     Invalid(String),
+    /// A word for nothing in the place of an id; the reason.
+    Placeholder(String),
 }
 
 impl Field {
@@ -97,24 +105,84 @@ impl Field {
             return Checked::Absent;
         }
         let given = value.kind();
-        let Some(value) = coerce(value, self.kind) else {
-            return Checked::Invalid(refusal(self.kind.rule(), given));
-        };
         if strict {
-            return self.check_format(value, given);
+            return match coerce(value, self.kind) {
+                Some(value) => self.check_format(value, given),
+                None => Checked::Invalid(refusal(self.kind.rule(), given)),
+            };
         }
-        match &*value {
-            // A lone null, or an empty text in a list, is still nothing.
-            Value::String(text) if text.is_empty() => Checked::Absent,
-            Value::Null => Checked::Invalid("must be a finite number, but is infinite".to_owned()),
-            Value::String(text) if self.format == Some(Format::DateTime) => match mended_date_time(text) {
-                Some((reading, text)) => {
-                    let warning = format!("was read as {reading}; it is sent as an ISO 8601 date-time");
-                    Checked::Mended(Cow::Owned(Value::from(text)), warning)
-                }
-                None => self.check_format(value, given),
+        if let Some(text) = value.as_str()
+            && text.trim_matches(is_javascript_space).is_empty()
+            && self.kind == Type::String
+        {
+            // Nothing but spaces is nothing.
+            return Checked::Absent;
+        }
+        match self.format {
+            Some(Format::DateTime) => self.check_time(value),
+            Some(Format::Email) => self.check_address(value),
+            None if self.is_id() => self.check_id(value),
+            None => self.check_plain(value),
+        }
+    }
+
+    /// The keys by which Accoil tells users and accounts apart.
+    fn is_id(&self) -> bool {
+        matches!(&*self.key, "userId" | "groupId")
+    }
+
+    /// At Accoil all that have the same word for nothing as their id would be one user or one account.
+    fn check_id<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+        let is_no_id = match &*value {
+            Value::String(id) => is_placeholder(id),
+            Value::Bool(_) => true,
+            _ => false,
+        };
+        if is_no_id {
+            let given =
+                if value.as_str().is_some() { "a placeholder for a missing value" } else { "a boolean" };
+            return Checked::Placeholder(format!("must be an id, but is {given}; send the id, or none"));
+        }
+        self.check_plain(value)
+    }
+
+    fn check_plain<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+        let given = value.kind();
+        match coerce(value, self.kind) {
+            None => Checked::Invalid(refusal(self.kind.rule(), given)),
+            Some(value) => match &*value {
+                // A lone null, or an empty text in a list, is still nothing.
+                Value::String(text) if text.is_empty() => Checked::Absent,
+                Value::Null => Checked::Invalid("must be a finite number, but is infinite".to_owned()),
+                _ => self.check_format(value, given),
             },
-            _ => self.check_format(value, given),
+        }
+    }
+
+    /// A time that Segment's engine takes stays as it is; any other that can be read is written as RFC 3339.
+    fn check_time<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+        if value.as_str().is_some_and(|text| Format::DateTime.accepts(text)) {
+            return Checked::Valid(value);
+        }
+        match times::read(&value) {
+            Some(time) => {
+                let text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+                let warning =
+                    format!("was {} in another form; it is sent as RFC 3339", article(value.kind()));
+                Checked::Mended(Cow::Owned(Value::from(text)), warning)
+            }
+            None => self.check_plain(value),
+        }
+    }
+
+    /// Spaces and line ends around an address are no part of it.
+    fn check_address<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+        match value.as_str().map(|text| (text, text.trim_matches(is_javascript_space))) {
+            Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => Checked::Mended(
+                Cow::Owned(Value::from(trimmed.to_owned())),
+                "had spaces or line ends around it; they were taken away".to_owned(),
+            ),
+            _ => self.check_plain(value),
         }
     }
 
@@ -187,12 +255,16 @@ fn is_empty(value: &Value<'_>) -> bool {
 
 /// `must be a string, but is an object`: the rule and the kind of value that broke it.
 pub(super) fn refusal(rule: &str, given: &str) -> String {
-    let article = match given.as_bytes().first() {
-        _ if given == "null" => "",
-        Some(b'a' | b'e' | b'o') => "an ",
-        _ => "a ",
-    };
-    format!("must be {rule}, but is {article}{given}")
+    format!("must be {rule}, but is {}", article(given))
+}
+
+/// `a string`, `an object`, `null`
+fn article(kind: &str) -> Cow<'_, str> {
+    match kind.as_bytes().first() {
+        _ if kind == "null" => kind.into(),
+        Some(b'a' | b'e' | b'o') => format!("an {kind}").into(),
+        _ => format!("a {kind}").into(),
+    }
 }
 
 fn compiled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Expression>, D::Error> {

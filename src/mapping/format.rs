@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta};
 use serde::Deserialize;
 
 /// What the text of a field must look like.
@@ -43,35 +43,6 @@ pub fn utc(text: &str) -> Option<Cow<'_, str>> {
     let shifted = moment.local.checked_sub_signed(moment.offset)?;
     let whole = shifted.format("%Y-%m-%dT%H:%M:%S");
     (0..=9999).contains(&shifted.year()).then(|| Cow::Owned(format!("{whole}{}Z", moment.fraction)))
-}
-
-/// How lenient validation reads text that is no date-time: what it was taken for, and the same as a date-time.
-///
-/// Unix time in seconds or milliseconds, told apart by size, and a bare date, which is its midnight in UTC.
-/// Numbers of fewer than nine digits are refused: they are years and compact dates, not times.
-pub(super) fn mended_date_time(text: &str) -> Option<(&'static str, String)> {
-    if let Some(date) = date(text) {
-        return Some((
-            "a date and taken for its midnight in UTC",
-            format!("{}T00:00:00Z", date.format("%Y-%m-%d")),
-        ));
-    }
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !digits_only(whole) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let (name, millis) = match whole.parse::<i64>().ok()? {
-        seconds @ 100_000_000..100_000_000_000 => ("Unix seconds", seconds * 1000 + thousandths(fraction)),
-        millis @ 100_000_000_000..100_000_000_000_000 => ("Unix milliseconds", millis),
-        _ => return None,
-    };
-    let precision = if millis % 1000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
-    Some((name, DateTime::from_timestamp_millis(millis)?.to_rfc3339_opts(precision, true)))
-}
-
-/// The first three decimal places as a number.
-fn thousandths(fraction: &str) -> i64 {
-    fraction.bytes().chain([b'0'; 3]).take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
 }
 
 /// A date-time in its parts.
@@ -133,10 +104,6 @@ fn offset(zone: &str) -> Option<TimeDelta> {
 
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
-}
-
-fn digits_only(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What JavaScript's `\s` and `Number()` take for whitespace.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::document::Document;
 use super::entry::Entry;
@@ -87,7 +88,7 @@ impl<'m> IntoIterator for &'m Mappings {
 #[derive(Default)]
 pub(super) struct Loading {
     mappings: Vec<Mapping>,
-    names: HashSet<std::sync::Arc<str>>,
+    names: HashSet<Arc<str>>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
     /// Mappings met, the faulty ones too.
@@ -159,12 +160,31 @@ impl Loading {
         if self.met > MOST_MAPPINGS {
             return;
         }
-        let Some(mapping) = entry.compile(self) else { return };
-        if !self.names.insert(std::sync::Arc::clone(&mapping.name)) {
-            let at = entry.node.get("name").unwrap_or_else(|| entry.node.clone());
-            self.fault(|| at.fault("another mapping of this destination has the same name: choose another"));
+        let Some(mut mapping) = entry.compile(self) else { return };
+        if self.names.contains(&mapping.name) {
+            if entry.is_of_segment() {
+                mapping.name = self.numbered(&mapping.name);
+            } else {
+                let at = entry.node.get("name").unwrap_or_else(|| entry.node.clone());
+                self.fault(|| {
+                    at.fault("another mapping of this destination has the same name: choose another")
+                });
+            }
         }
+        self.names.insert(Arc::clone(&mapping.name));
         self.mappings.push(mapping);
+    }
+
+    /// `Track Calls (2)`: at Segment mappings may share a name, and many do.
+    fn numbered(&self, name: &str) -> Arc<str> {
+        let mut number = 2;
+        loop {
+            let numbered: Arc<str> = format!("{name} ({number})").into();
+            if !self.names.contains(&numbered) {
+                return numbered;
+            }
+            number += 1;
+        }
     }
 
     pub(super) fn fault(&mut self, fault: impl FnOnce() -> Fault) {

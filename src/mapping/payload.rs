@@ -5,14 +5,13 @@
 
 use std::borrow::Cow;
 
-use chrono::SecondsFormat;
-
 use super::directive::Directive;
 use super::field::{Checked, Field};
 use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
 use crate::reasons::Reason;
+use crate::times;
 
 /// The values of an action's fields for one event; an empty one is absent, as in Segment's engine.
 pub struct Payload<'e> {
@@ -94,26 +93,37 @@ impl<'e> Findings<'e> {
     /// Checks what a field was given and files it.
     pub(super) fn take(&mut self, slot: &'e Slot, value: Resolved<'e>, event: &Event<'_>, strict: bool) {
         let field = slot.field;
+        let is_timestamp = !strict && field.key == "timestamp";
         match value.map_or(Checked::Absent, |value| field.check(value, strict)) {
+            Checked::Valid(value) | Checked::Mended(value, _)
+                if is_timestamp && !is_possible(&value, event) =>
+            {
+                self.use_receipt(field, event, "is before 1970 or in the future");
+            }
             Checked::Valid(value) => self.keep(field, value),
             Checked::Mended(value, warning) => {
                 self.keep(field, value);
                 self.warn(field, warning, Reason::Converted);
             }
             Checked::Absent if !field.required => {}
-            Checked::Absent if !strict && field.key == "timestamp" => {
-                self.keep(field, Cow::Owned(received(event)));
-                let warning = "was missing; the time of receipt stands in for it";
-                self.warn(field, warning, Reason::TimeReplaced);
-            }
+            Checked::Absent if is_timestamp => self.use_receipt(field, event, "is missing"),
+            Checked::Invalid(_) if is_timestamp => self.use_receipt(field, event, "cannot be read"),
             Checked::Absent => self.refuse(field, missing(slot), Reason::RejectMissing),
             Checked::Invalid(reason) if strict || field.required => {
                 self.refuse(field, reason, Reason::RejectType);
             }
-            Checked::Invalid(reason) => {
+            Checked::Placeholder(reason) if field.required => {
+                self.refuse(field, reason, Reason::RejectPlaceholder);
+            }
+            Checked::Invalid(reason) | Checked::Placeholder(reason) => {
                 self.warn(field, format!("was left out: it {reason}"), Reason::LeftOut);
             }
         }
+    }
+
+    fn use_receipt(&mut self, field: &'static Field, event: &Event<'_>, why: &str) {
+        self.keep(field, Cow::Owned(times::write(event.received_at)));
+        self.warn(field, format!("{why}; the time of receipt is sent instead"), Reason::TimeReplaced);
     }
 
     fn keep(&mut self, field: &'static Field, value: Cow<'e, Value<'e>>) {
@@ -149,11 +159,12 @@ fn member<'e>(root: &mut Cow<'e, Value<'e>>, key: &str) -> Option<Cow<'e, Value<
 fn missing(slot: &Slot) -> String {
     let why = match slot.origin {
         Origin::Nothing => "the mapping does not set it",
-        _ => "what the mapping gives for it is missing, null or empty in this event",
+        _ => "what the mapping gives for it is missing, null, empty or blank in this event",
     };
     format!("must be {}, but {why}", slot.field.kind.rule())
 }
 
-fn received(event: &Event<'_>) -> Value<'static> {
-    Value::from(event.received_at.to_rfc3339_opts(SecondsFormat::Millis, true))
+/// Whether the event can have happened at this time.
+fn is_possible(time: &Value<'_>, event: &Event<'_>) -> bool {
+    times::read(time).is_none_or(|time| times::is_plausible(time, event.received_at))
 }

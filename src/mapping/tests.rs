@@ -28,7 +28,7 @@ fn lines<T: ToString>(items: &[T]) -> String {
 
 fn event(text: &str) -> Event<'_> {
     let received_at = "2024-01-15T10:00:00.007Z".parse().unwrap();
-    Event { value: Value::parse(text).unwrap(), received_at, derived: false }
+    Event { value: Value::parse(text).unwrap(), received_at, derived: false, warnings: Vec::new() }
 }
 
 /// A payload as one line: the fields, then warnings or violations.
@@ -67,6 +67,7 @@ fn field(kind: Type, format: Option<Format>, multiple: bool) -> Field {
         description: text(),
         default: None,
         dialect: None,
+        extension: false,
     }
 }
 
@@ -93,7 +94,7 @@ fn fields_are_read_as_segment_reads_them() {
         let check = |strict| match field.check(Cow::Owned(Value::parse(&given).unwrap()), strict) {
             Checked::Absent => serde_json::json!("absent"),
             Checked::Valid(value) | Checked::Mended(value, _) => serde_json::to_value(&*value).unwrap(),
-            Checked::Invalid(reason) => serde_json::json!(reason),
+            Checked::Invalid(reason) | Checked::Placeholder(reason) => serde_json::json!(reason),
         };
         let (strict, lenient) = (check(true), check(false));
         let loose =
@@ -193,24 +194,24 @@ fn payloads_of_the_presets() {
     insta::assert_snapshot!(lines(&told), @r#"
     Identify Calls
      v2: userId="u1" email="a@b.co" name="Ada" createdAt="2023-05-12T08:00:00Z" traits={"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null} timestamp="2023-05-12T10:00:00+02:00" groupId="g1"
-      createdAt: was read as Unix seconds; it is sent as an ISO 8601 date-time
+      createdAt: was a number in another form; it is sent as RFC 3339
      segment, strict: refused
       createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a number
     Amplitude Identify Calls
      v2: userId="u1" email="a@b.co" name="Ada" createdAt="2023-05-12T08:00:00Z" traits={"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null} timestamp="2023-05-12T10:00:00+02:00" groupId="g1"
-      createdAt: was read as Unix seconds; it is sent as an ISO 8601 date-time
+      createdAt: was a number in another form; it is sent as RFC 3339
      segment, strict: refused
       createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a number
     Group Calls
      v2: userId="u1" groupId="7" name="Acme" createdAt="2021-03-15T00:00:00Z" plan="pro" traits={"name":"Acme","mrr":"$99","plan":["pro"],"createdAt":"2021-03-15"} timestamp="2023-05-12T08:00:00Z"
-      createdAt: was read as a date and taken for its midnight in UTC; it is sent as an ISO 8601 date-time
+      createdAt: was a string in another form; it is sent as RFC 3339
       mrr: was left out: it must be a number, but is a string
      segment, strict: refused
       createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
       mrr: must be a number, but is a string
     Amplitude Group Calls
      v2: userId="u1" groupId="7" name="Acme" createdAt="2021-03-15T00:00:00Z" plan="pro" traits={"name":"Acme","mrr":"$99","plan":["pro"],"createdAt":"2021-03-15"} timestamp="2023-05-12T08:00:00Z"
-      createdAt: was read as a date and taken for its midnight in UTC; it is sent as an ISO 8601 date-time
+      createdAt: was a string in another form; it is sent as RFC 3339
       mrr: was left out: it must be a number, but is a string
      segment, strict: refused
       createdAt: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
@@ -220,25 +221,25 @@ fn payloads_of_the_presets() {
      segment, strict: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z"
     Amplitude Track Calls
      v2: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z" groupTraits=[{"groupId":"g1","traits":{}}]
-     segment, strict: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z"
+     segment, strict: event="Report Created" userId="u1" timestamp="2023-05-12T08:00:00Z" groupTraits=[{"groupId":"g1","traits":{}}]
     Page Calls
      v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
-      timestamp: was missing; the time of receipt stands in for it
+      timestamp: is missing; the time of receipt is sent instead
      segment, strict: refused
-      timestamp: must be a string, but what the mapping gives for it is missing, null or empty in this event
+      timestamp: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
     Amplitude Page Calls
      v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
-      timestamp: was missing; the time of receipt stands in for it
+      timestamp: is missing; the time of receipt is sent instead
      segment, strict: refused
-      timestamp: must be a string, but what the mapping gives for it is missing, null or empty in this event
+      timestamp: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
     Screen Calls
-     v2: refused
-      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+     v2: timestamp="2024-01-15T10:00:00.007Z"
+      timestamp: cannot be read; the time of receipt is sent instead
      segment, strict: refused
       timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
     Amplitude Screen Calls
-     v2: refused
-      timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
+     v2: timestamp="2024-01-15T10:00:00.007Z"
+      timestamp: cannot be read; the time of receipt is sent instead
      segment, strict: refused
       timestamp: must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form
     "#);
@@ -308,11 +309,6 @@ fn every_mistake_is_told_with_its_place() {
     insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r#"
     mappings: "segmnt" is neither a preset (segment, amplitude) nor a path ending in .toml or .json; did you mean segment?
     mappings: the file "missing.toml" cannot be read: No such file or directory (os error 2): check the path, which is relative to the configuration file, and its permissions
-    segment-presets.json:4:15: another mapping of this destination has the same name: choose another
-    segment-presets.json:36:15: another mapping of this destination has the same name: choose another
-    segment-presets.json:53:15: another mapping of this destination has the same name: choose another
-    segment-presets.json:70:15: another mapping of this destination has the same name: choose another
-    segment-presets.json:87:15: another mapping of this destination has the same name: choose another
     "#);
 }
 
@@ -429,7 +425,6 @@ fn what_is_hardly_meant_is_a_warning_with_its_place() {
     hardly-meant.toml:25:423: no event has `proprties`; did you mean $.properties.items?
     hardly-meant.toml:25:484: this is a text, not the directive @path: write it without quotes
     hardly-meant.toml:33:11: groupId is required, but this is empty: every event is refused
-    hardly-meant.toml:34:10: userId must be a string: this is sent as the text "true"
     hardly-meant.toml:35:8: name must be a string, but is an object: it is left out of every request
     hardly-meant.toml:36:13: createdAt must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form: it is left out of every request
     hardly-meant.toml:37:8: plan is sent as the text "plan": write { "@path" = "$.plan" } for the event's own value

@@ -12,7 +12,7 @@ use super::kept::Keeper;
 use super::source::{Counts, Source};
 use crate::accoil::{self, Refusal};
 use crate::decode::{self, BodyError, Context, Form};
-use crate::event::{Decoded, Item, Violation};
+use crate::event::Item;
 use crate::event_id::{EventId, NewIds};
 use crate::outbox::{AcceptError, Accepted, Reject, Submission};
 use crate::reasons::Reason;
@@ -144,7 +144,12 @@ fn understand(
     received_at: DateTime<Utc>,
     ids: impl FnOnce(usize) -> NewIds,
 ) -> Result<(Submission, Tally), BodyError> {
-    let context = Context { received_at, source: &source.settings, limits };
+    let context = Context {
+        received_at,
+        source: &source.settings,
+        limits,
+        is_text_repaired: text.mended_from.is_some(),
+    };
     let items = decode::decode(form, text.as_str(), context)?;
     let ids = ids(items.len());
     let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
@@ -153,13 +158,7 @@ fn understand(
     let mut accepted = Vec::with_capacity(items.len());
     let mut rejects = Vec::new();
     let shared = items.shared();
-    for ((index, mut item), event) in items.enumerate().zip(ids) {
-        if text.mended_from.is_some() && item.original.contains(char::REPLACEMENT_CHARACTER) {
-            item.outcome = Decoded::Rejected(
-                Violation::new("", "has bytes that are not UTF-8; send JSON as UTF-8")
-                    .coded(Reason::RejectUnreadable),
-            );
-        }
+    for ((index, item), event) in items.enumerate().zip(ids) {
         let original = keeper.keep(share(text.bytes(), item.original));
         let Item { message_id, outcome, .. } = item;
         let plan = accoil::plan(&source.destinations, source.kind, outcome);

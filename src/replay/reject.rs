@@ -31,7 +31,12 @@ impl Replayer {
         let source = self.sources.named(&reject.source).ok_or("its source is no longer configured")?;
         let form = Form::named(&reject.form).ok_or("it came in a form that this version does not know")?;
         let original = std::str::from_utf8(&reject.original).map_err(|_| "it is not UTF-8")?;
-        let context = Context { received_at: reject.at, source: &source.settings, limits: self.limits };
+        let context = Context {
+            received_at: reject.at,
+            source: &source.settings,
+            limits: self.limits,
+            is_text_repaired: false,
+        };
         let item = decode::decode_item(form, original, reject.envelope.as_deref(), context);
         let plan = accoil::plan(&source.destinations, source.kind, item.outcome);
         submission(source, form, reject, item.message_id, plan)

@@ -44,10 +44,10 @@ fn read(text: &str) -> Option<Clock> {
     }
     // A single digit for the hour, as people write it.
     let padded = if whole.find(':') == Some(1) { format!("0{whole}") } else { whole.to_owned() };
-    // Nanoseconds are the finest that is kept.
+    // Nanoseconds are the finest that is kept; the `T` says that digits without colons are a time.
     let fraction = fraction.get(..9).unwrap_or(fraction);
     let point = if fraction.is_empty() { "" } else { "." };
-    Some(Clock { time: format!("{padded}{point}{fraction}").parse().ok()?, days: 0 })
+    Some(Clock { time: format!("T{padded}{point}{fraction}").parse().ok()?, days: 0 })
 }
 
 /// Whether `AM` or `PM` comes first, in any of its spellings, and what follows.

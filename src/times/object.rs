@@ -33,7 +33,13 @@ pub(super) fn read_object(members: &Object<'_>) -> Option<DateTime<Utc>> {
 /// `[2024, 1, 15, 10, 30, 0, 0]`: Java's local times as Jackson writes them. Another list is read if it has one item.
 pub(super) fn read_list(items: &[Value<'_>]) -> Option<DateTime<Utc>> {
     match items {
-        [only] => if only.as_array().is_none() { read(only) } else { None },
+        [only] => {
+            if only.as_array().is_none() {
+                read(only)
+            } else {
+                None
+            }
+        }
         [_, _, _, ..] if items.len() <= 7 => {
             let mut numbers = [0; 7];
             for (slot, item) in numbers.iter_mut().zip(items) {
@@ -56,14 +62,18 @@ fn php(members: &Object<'_>) -> Option<DateTime<Utc>> {
 fn epoch(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let member = |names: &[&str]| names.iter().find_map(|name| integer(members.get(name)?));
     let nanoseconds = u32::try_from(member(&NANOSECONDS).unwrap_or(0)).ok()?;
-    DateTime::from_timestamp(member(&SECONDS)?, nanoseconds)
+    // Fewer seconds are a part of a minute.
+    let seconds = member(&SECONDS).filter(|seconds| *seconds > 60)?;
+    DateTime::from_timestamp(seconds, nanoseconds)
 }
 
 /// One level down, twice at most: `{"$date": {"$numberLong": "1700000000000"}}`.
 fn inner(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let found = INNER.iter().find_map(|name| members.get(name))?;
     match found {
-        Value::Object(deeper) => read(INNER.iter().find_map(|name| deeper.get(name)).filter(|value| value.as_object().is_none())?),
+        Value::Object(deeper) => {
+            read(INNER.iter().find_map(|name| deeper.get(name)).filter(|value| value.as_object().is_none())?)
+        }
         Value::Array(_) => None,
         plain => read(plain),
     }
@@ -75,7 +85,10 @@ fn java(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let places = [Some(members), of("date"), of("time"), of("dateTime")];
     let mut numbers = [0; 7];
     for (slot, (names, default)) in numbers.iter_mut().zip(PARTS) {
-        let found = places.into_iter().flatten().find_map(|place| names.iter().find_map(|name| integer(place.get(name)?)));
+        let found = places
+            .into_iter()
+            .flatten()
+            .find_map(|place| names.iter().find_map(|name| integer(place.get(name)?)));
         *slot = found.or(default)?;
     }
     from_parts(numbers)

@@ -16,7 +16,8 @@ fn every_spelling_of_the_table_is_read() {
     let mut wrong = Vec::new();
     for line in TABLE.lines() {
         let row = Value::parse(line).unwrap();
-        let printed = read(row.get("value").unwrap()).map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        let printed =
+            read(row.get("value").unwrap()).map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
         if printed.as_deref() != row.get("time").unwrap().as_str() {
             wrong.push(format!("{line}\n  was read as {printed:?}"));
         }

@@ -20,7 +20,8 @@ const COMPACT: [(usize, &str); 4] =
 #[expect(clippy::option_option, reason = "a number that is no time must not be read as a date in words")]
 pub(super) fn from_text(text: &str) -> Option<Option<DateTime<Utc>>> {
     let is_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
-    let starts_like_one = text.trim_start_matches(['+', '-']).starts_with(|first: char| first.is_ascii_digit());
+    let starts_like_one =
+        text.trim_start_matches(['+', '-']).starts_with(|first: char| first.is_ascii_digit());
     if !starts_like_one || !text.bytes().all(is_number) {
         return None;
     }

@@ -17,9 +17,30 @@ pub(super) enum Zone {
 /// Clear abbreviations and their hours ahead of UTC: those of RFC 2822, and those that only one zone has. The tz
 /// database has some more as names (`CET`, `EET`, `HST`).
 const ABBREVIATIONS: [(&str, i64); 24] = [
-    ("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8), ("PDT", -7),
-    ("AKST", -9), ("AKDT", -8), ("BRT", -3), ("WET", 0), ("WEST", 1), ("CET", 1), ("CEST", 2), ("EET", 2),
-    ("EEST", 3), ("MSK", 3), ("SGT", 8), ("JST", 9), ("KST", 9), ("AEST", 10), ("AEDT", 11), ("NZST", 12),
+    ("EST", -5),
+    ("EDT", -4),
+    ("CST", -6),
+    ("CDT", -5),
+    ("MST", -7),
+    ("MDT", -6),
+    ("PST", -8),
+    ("PDT", -7),
+    ("AKST", -9),
+    ("AKDT", -8),
+    ("BRT", -3),
+    ("WET", 0),
+    ("WEST", 1),
+    ("CET", 1),
+    ("CEST", 2),
+    ("EET", 2),
+    ("EEST", 3),
+    ("MSK", 3),
+    ("SGT", 8),
+    ("JST", 9),
+    ("KST", 9),
+    ("AEST", 10),
+    ("AEDT", 11),
+    ("NZST", 12),
 ];
 
 /// An offset of more hours than this is none.
@@ -107,7 +128,9 @@ fn offset(text: &str) -> Option<i64> {
         [digits] => match digits.len() {
             1 | 2 => 3600 * number(digits)?,
             3 | 4 => 3600 * (number(digits)? / 100) + 60 * (number(digits)? % 100),
-            6 => 3600 * (number(digits)? / 10_000) + 60 * (number(digits)? / 100 % 100) + number(digits)? % 100,
+            6 => {
+                3600 * (number(digits)? / 10_000) + 60 * (number(digits)? / 100 % 100) + number(digits)? % 100
+            }
             _ => number(digits)?,
         },
         _ => return None,

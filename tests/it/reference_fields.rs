@@ -139,7 +139,7 @@ fn defaults(action: &Action) -> serde_json::Value {
 }
 
 fn own_fields(action: &Action) -> impl Iterator<Item = &Field> {
-    action.fields.iter().filter(|field| field.dialect.is_none())
+    action.fields.iter().filter(|field| field.dialect.is_none() && !field.extension)
 }
 
 /// With what the engine insists on, without what is null.

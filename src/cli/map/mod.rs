@@ -162,7 +162,12 @@ impl Mapper {
             SourceKind::Segment => Form::SegmentWebhook,
             SourceKind::Amplitude => Form::AmplitudeStream,
         };
-        let context = Context { received_at: Utc::now(), source: &self.source.settings, limits: self.limits };
+        let context = Context {
+            received_at: Utc::now(),
+            source: &self.source.settings,
+            limits: self.limits,
+            is_text_repaired: false,
+        };
         let items = match decode::decode(form, text, context) {
             Ok(items) => items,
             Err(error) => return refused(error.to_string()),

@@ -20,6 +20,7 @@ use crate::decode::{Anonymous, Context, operators, skip};
 /// What all events of one item share: when it happened, and the circumstances of its request.
 pub(super) struct Calls<'c, 'a> {
     pub(super) timestamp: Value<'static>,
+    pub(super) warnings: Vec<Violation>,
     pub(super) context: &'c Context<'a>,
 }
 
@@ -178,8 +179,11 @@ impl<'a> Calls<'_, 'a> {
 
     /// The group that the event is attributed to: only if it says something of its groups (DESIGN 5.3).
     fn primary_group(&self, source: &mut Object<'a>, groups: &Object<'a>) -> Option<Group<'a>> {
+        // An export without properties writes an empty object, which says that there are groups.
+        let has_properties =
+            GROUP_PROPERTIES.iter().any(|key| matches!(source.get(key), Some(Value::Object(_))));
         let properties = take_object(source, &GROUP_PROPERTIES);
-        if groups.is_empty() || properties.is_empty() {
+        if groups.is_empty() || !has_properties {
             return groups::from_template(&source.remove("groupTraits")?);
         }
         let preferred = self.context.source.prefer_group_type.as_deref();
@@ -214,7 +218,12 @@ impl<'a> Calls<'_, 'a> {
     }
 
     fn as_sent(&self, event: Object<'a>) -> Event<'a> {
-        Event { value: Value::Object(event), received_at: self.context.received_at, derived: false }
+        Event {
+            value: Value::Object(event),
+            received_at: self.context.received_at,
+            derived: false,
+            warnings: self.warnings.clone(),
+        }
     }
 
     fn derived(&self, event: Object<'a>) -> Event<'a> {

@@ -5,6 +5,7 @@
 //! names. An item that has one of the spec's types is taken as the Segment event it looks like.
 
 mod calls;
+mod text;
 mod view;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use crate::reasons::Reason;
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
 use super::{Context, SourceSettings, skip};
+use crate::placeholders::is_placeholder;
 use crate::times;
 use calls::Calls;
 
@@ -38,22 +40,8 @@ const GROUP_IDENTIFY: &str = "$groupidentify";
 /// Groups that one `$groupidentify` may name: Amplitude's own limit for an event (`facts/amplitude.md` 2.2).
 const MAX_GROUPS: usize = 10;
 
-/// Ids that mean nobody (`facts/amplitude.md` 4).
-const PLACEHOLDERS: [&str; 13] = [
-    "anonymous",
-    "nil",
-    "none",
-    "null",
-    "n/a",
-    "na",
-    "undefined",
-    "unknown",
-    "{}",
-    "0",
-    "-1",
-    "lmy47d",
-    "00000000-0000-0000-0000-000000000000",
-];
+/// User ids that Amplitude itself refuses, beside the placeholders that are none anywhere.
+const REFUSED_IDS: [&str; 7] = ["anonymous", "n/a", "na", "unknown", "0", "-1", "lmy47d"];
 
 /// As what an item was posted: the two identify endpoints leave out the event type that they imply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +58,13 @@ pub(super) fn decode<'a>(
     sent_at: Option<DateTime<Utc>>,
     context: &Context<'a>,
 ) -> (Option<String>, Decoded<'a>) {
-    let id = message_id(&event, &INSERT_ID);
+    let id = event_id(&event);
     if event.contains_key("cohort_id") && event.contains_key("users") {
         return (id, Decoded::Skipped(skip::COHORT));
     }
-    let calls = Calls { timestamp: timestamp(&event, sent_at, context.received_at), context };
+    let mut warnings = text::read_objects(&mut event, context.limits.depth);
+    let timestamp = timestamp(&event, sent_at, context.received_at, &mut warnings);
+    let calls = Calls { timestamp, warnings, context };
     let outcome = match (role, spec_type(&event)) {
         (Role::Event, Some(kind)) => calls.spec_event(event, kind),
         (Role::Event, None) => match event_name(&event) {
@@ -88,6 +78,20 @@ pub(super) fn decode<'a>(
         }
     };
     (id, outcome)
+}
+
+/// The id for de-duplication. Amplitude knows an event by its device and its insert id together, and makes a device of
+/// the user where there is none: one insert id of two devices is two events.
+fn event_id(event: &Object<'_>) -> Option<String> {
+    let id = message_id(event, &INSERT_ID)?;
+    if !event.contains_key("event_type") && event.contains_key("messageId") {
+        return Some(id);
+    }
+    let sender = message_id(event, &["device_id", "deviceId", "user_id", "userId"]);
+    Some(match sender {
+        Some(sender) => format!("{id} of {sender}"),
+        None => id,
+    })
 }
 
 /// The spec's type of an item that looks like a Segment event.
@@ -129,7 +133,8 @@ fn is_excluded(name: &str, source: &SourceSettings) -> bool {
 
 /// The user id, as text: where the source's setting says, else where a template puts it.
 fn user_id<'a>(event: &Object<'a>, source: &SourceSettings) -> Option<Cow<'a, str>> {
-    let means_nobody = |id: &str| PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(id.trim()));
+    let means_nobody =
+        |id: &str| is_placeholder(id) || REFUSED_IDS.iter().any(|word| word.eq_ignore_ascii_case(id.trim()));
     [source.user_id.as_str(), "userId"].into_iter().find_map(|path| {
         let mut keys = path.split('.');
         let outermost = event.get(keys.next()?)?;
@@ -138,16 +143,44 @@ fn user_id<'a>(event: &Object<'a>, source: &SourceSettings) -> Option<Cow<'a, st
     })
 }
 
-/// When it happened. An upload's times are the client's: corrected by Amplitude's rule if its clock is off.
+/// When it happened. An upload's times are the client's: corrected by Amplitude's rule if its clock is off. A time that
+/// cannot be read, or that is impossible, is replaced by the next one that the event has, the time of receipt at last.
 fn timestamp(
     event: &Object<'_>,
     sent_at: Option<DateTime<Utc>>,
     received_at: DateTime<Utc>,
+    warnings: &mut Vec<Violation>,
 ) -> Value<'static> {
-    let told = TIMES.iter().find_map(|key| times::read(event.get(key)?));
-    let corrected = |told| {
-        let sent_at = sent_at.filter(|sent_at| times::differ(*sent_at, received_at))?;
-        times::corrected(told, sent_at, received_at)
-    };
-    times::write(told.map_or(received_at, |told| corrected(told).unwrap_or(told)))
+    let mut refused = None;
+    for key in TIMES {
+        let Some(value) = event.get(key).filter(|value| !is_blank(value)) else { continue };
+        let time = times::read(value);
+        if let Some(time) = time.map(|time| corrected(time, sent_at, received_at))
+            && times::is_plausible(time, received_at)
+        {
+            if let Some((refused, why)) = refused {
+                let reason = format!("{why}; {key} is sent instead");
+                warnings.push(Violation::new(refused, reason).coded(Reason::TimeReplaced));
+            }
+            return times::write(time);
+        }
+        let why = if time.is_some() { "is before 1970 or in the future" } else { "cannot be read" };
+        refused = refused.or(Some((key, why)));
+    }
+    if let Some((refused, why)) = refused {
+        let reason = format!("{why}; the time of receipt is sent instead");
+        warnings.push(Violation::new(refused, reason).coded(Reason::TimeReplaced));
+    }
+    times::write(received_at)
+}
+
+fn corrected(
+    time: DateTime<Utc>,
+    sent_at: Option<DateTime<Utc>>,
+    received_at: DateTime<Utc>,
+) -> DateTime<Utc> {
+    sent_at
+        .filter(|sent_at| times::differ(*sent_at, received_at))
+        .and_then(|sent_at| times::corrected(time, sent_at, received_at))
+        .unwrap_or(time)
 }

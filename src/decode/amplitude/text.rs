@@ -1,0 +1,39 @@
+//! Property maps and groups that a template or warehouse printed as JSON text: read in their place.
+
+use super::{EVENT_PROPERTIES, GROUP_PROPERTIES, GROUPS, USER_PROPERTIES};
+use crate::decode::warnings;
+use crate::event::Violation;
+use crate::json::{Object, Value};
+use crate::reasons::Reason;
+
+/// A text inside a text inside a text is no accident any more.
+const MOST_LAYERS: usize = 3;
+
+/// Reads those members that are text; what cannot be read is left out. Returns what was replaced or left out.
+pub(super) fn read_objects(event: &mut Object<'_>, depth: usize) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let keys = GROUPS.iter().chain(&GROUP_PROPERTIES).chain(&USER_PROPERTIES).chain(&EVENT_PROPERTIES);
+    for key in keys {
+        let Some(value) = event.get_mut(key) else { continue };
+        let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { continue };
+        match read(key, text, depth, &mut found) {
+            Some(read) => *value = read,
+            None => {
+                let reason = "was left out: it is text that is no JSON object; send an object";
+                found.push(Violation::new(*key, reason).coded(Reason::LeftOut));
+            }
+        }
+    }
+    found
+}
+
+fn read(key: &str, text: &str, depth: usize, found: &mut Vec<Violation>) -> Option<Value<'static>> {
+    let mut value = Value::from(text.to_owned());
+    for _ in 0..MOST_LAYERS {
+        let Value::String(text) = &value else { break };
+        let (inner, replaced) = Value::parse_lenient(text, depth).ok()?;
+        found.extend(warnings::of_replacements(key, &replaced));
+        value = inner.into_owned();
+    }
+    (value.is_null() || value.as_object().is_some()).then_some(value)
+}

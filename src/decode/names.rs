@@ -1,0 +1,61 @@
+//! The name of a page or screen: text, or nothing. An object would reach Accoil as `[object Object]`.
+
+use super::members::is_blank;
+use crate::event::Violation;
+use crate::json::{Object, Value};
+use crate::reasons::Reason;
+
+/// Takes a name out that is no text or is blank; gives the view the name that `RudderStack`'s SDKs put elsewhere.
+pub(super) fn complete(event: &mut Object<'_>) -> Vec<Violation> {
+    let mut warnings = Vec::new();
+    let kind = event.get("type").and_then(Value::as_str);
+    let is_screen = kind == Some("screen");
+    if !is_screen && kind != Some("page") {
+        return warnings;
+    }
+    keep_text(event, "name", &mut warnings);
+    keep_text(event, "category", &mut warnings);
+    if let Some(Value::Object(properties)) = event.get_mut("properties") {
+        keep_text(properties, "title", &mut warnings);
+    }
+    if event.get("name").is_some_and(Value::is_null) {
+        event.remove("name");
+    }
+    if !event.contains_key("name") {
+        let found = rudder_name(event, is_screen).cloned();
+        event.fill(found.map(|name| ("name".into(), name)));
+    }
+    warnings
+}
+
+/// Where `RudderStack`'s SDKs have the name of a view that has none.
+fn rudder_name<'e, 'a>(event: &'e Object<'a>, is_screen: bool) -> Option<&'e Value<'a>> {
+    let of_screen = event.get("event").filter(|_| is_screen);
+    let of_properties = event.get("properties").and_then(|properties| properties.get("name"));
+    [of_screen, of_properties].into_iter().flatten().find(|name| is_text(name) && !is_blank(name))
+}
+
+/// Leaves the member out if it is no name; blank text is none, as if it had not been sent.
+fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>) {
+    match members.get(key) {
+        Some(name) if !is_text(name) => {
+            let reason = format!("was left out: it is of kind {}, which is no name; send text", name.kind());
+            warnings.push(Violation::new(key, reason).coded(Reason::LeftOut));
+        }
+        Some(Value::String(name)) if name.trim().is_empty() => {}
+        _ => return,
+    }
+    members.remove(key);
+}
+
+/// Text, or what Segment's engine reads as text: a number, a boolean, a list of one of them.
+fn is_text(value: &Value<'_>) -> bool {
+    match value {
+        Value::Array(items) => match items.as_slice() {
+            [only] => !matches!(only, Value::Array(_) | Value::Object(_)),
+            _ => false,
+        },
+        Value::Object(_) => false,
+        _ => true,
+    }
+}

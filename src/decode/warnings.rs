@@ -1,0 +1,68 @@
+//! What was replaced while an event was read, as warnings that name the field: never the value.
+
+use crate::event::Violation;
+use crate::json::{Object, Replaced, Replacement, Replacements, Value};
+use crate::reasons::Reason;
+
+/// Fields with broken text that are listed.
+const MOST_LISTED: usize = 20;
+
+const BROKEN_TEXT: &str = "had bytes that are not UTF-8; they became U+FFFD";
+
+/// The warnings of a text's replacements; `inside` is the path of the text in the event.
+pub(super) fn of_replacements(inside: &str, replacements: &Replacements) -> Vec<Violation> {
+    let mut warnings: Vec<_> =
+        replacements.listed.iter().map(|replacement| of_replacement(inside, replacement)).collect();
+    if replacements.others > 0 {
+        let reason =
+            format!("had {} more values that JSON cannot hold; they were replaced too", replacements.others);
+        warnings.push(Violation::new("the event", reason).coded(Reason::ValueReplaced));
+    }
+    warnings
+}
+
+fn of_replacement(inside: &str, Replacement { path, what }: &Replacement) -> Violation {
+    let reason = match what {
+        Replaced::HalfPair => "had half of a surrogate pair, as of an emoji that was cut; it became U+FFFD",
+        Replaced::NoNumber => "was NaN, an infinity or undefined, which JSON does not have; it became null",
+        Replaced::TooLarge => "was a number beyond the range of a double; it became null",
+    };
+    let point = if inside.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
+    Violation::new(format!("{inside}{point}{path}"), reason).coded(Reason::ValueReplaced)
+}
+
+/// The warnings of an event whose body was not UTF-8: one for each field that has U+FFFD.
+pub(super) fn of_broken_text(event: &Object<'_>, warnings: &mut Vec<Violation>) {
+    of_members(event, "", warnings);
+}
+
+/// Recurses no deeper than the parser allowed.
+fn of_members(members: &Object<'_>, path: &str, warnings: &mut Vec<Violation>) {
+    for (key, value) in members.iter() {
+        let point = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{point}{key}");
+        if key.contains(char::REPLACEMENT_CHARACTER) {
+            warn(&path, warnings);
+        }
+        of_value(value, &path, warnings);
+    }
+}
+
+fn of_value(value: &Value<'_>, path: &str, warnings: &mut Vec<Violation>) {
+    match value {
+        Value::String(text) if text.contains(char::REPLACEMENT_CHARACTER) => warn(path, warnings),
+        Value::Object(members) => of_members(members, path, warnings),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                of_value(item, &format!("{path}[{index}]"), warnings);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn warn(path: &str, warnings: &mut Vec<Violation>) {
+    if warnings.len() < MOST_LISTED {
+        warnings.push(Violation::new(path, BROKEN_TEXT).coded(Reason::ValueReplaced));
+    }
+}
