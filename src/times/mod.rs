@@ -49,7 +49,7 @@ pub fn read_text(text: &str) -> Option<DateTime<Utc>> {
         Err(_) if text.len() > LONGEST => None,
         Err(_) => read_any(&clean::clean(text)),
     };
-    time.filter(is_printable)
+    time.and_then(without_leap_second).filter(is_printable)
 }
 
 fn read_any(text: &str) -> Option<DateTime<Utc>> {
@@ -74,6 +74,14 @@ pub fn write(time: DateTime<Utc>) -> Value<'static> {
 pub fn is_plausible(time: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
     let latest = received_at.checked_add_signed(TimeDelta::days(1)).unwrap_or(received_at);
     (DateTime::UNIX_EPOCH..=latest).contains(&time)
+}
+
+/// Second 60 as the first one of the next minute: most programs have no other.
+fn without_leap_second(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match time.timestamp_subsec_nanos().checked_sub(1_000_000_000) {
+        Some(nanoseconds) => DateTime::from_timestamp(time.timestamp() + 1, nanoseconds),
+        None => Some(time),
+    }
 }
 
 /// RFC 3339 has years of four digits.
