@@ -49,6 +49,7 @@ pub(crate) fn decode(bytes: &[u8]) {
         received_at: chrono::DateTime::UNIX_EPOCH,
         source: &SourceSettings::new(Anonymous::Reject),
         limits: Limits { event_bytes: 64 << 10, events: 100, depth: 64 },
+        is_text_repaired: false,
     };
     let Ok(items) = decode::decode(form, body, context) else { return };
     for item in items {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::json::Value;
+use crate::json::{self, Value};
 
 /// A longer document is refused: a webhook may send no longer body by default.
 const MAX_BYTES: usize = 4 << 20;
@@ -138,7 +138,7 @@ impl<R: Read> Documents<R> {
 /// Whether a text is one JSON object or list.
 fn parses(text: Option<&[u8]>) -> bool {
     let text = text.and_then(|text| str::from_utf8(text).ok()).unwrap_or_default().trim();
-    text.starts_with(['{', '[']) && Value::parse(text).is_ok()
+    text.starts_with(['{', '[']) && Value::parse_lenient(text, json::MAX_DEPTH).is_ok()
 }
 
 fn text(bytes: &[u8]) -> Document {

@@ -1,23 +1,20 @@
 //! The routes that Amplitude's event stream and SDKs call (`facts/amplitude.md` 2, 4).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
 use http::{Request, request::Parts};
 
 use super::Receiver;
 use super::answer::{self, Audience, Refused};
-use super::body::Text;
 use super::door::Door;
+use super::form::{self, Fields};
 use super::process::process;
 use super::source::Source;
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
-use crate::json::Value;
 
 /// `POST /amplitude`
 pub(super) async fn stream(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
@@ -47,6 +44,12 @@ pub(super) async fn identify(State(receiver): State<Receiver>, request: Request<
 pub(super) async fn group_identify(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
     answered(&receiver, Audience::AmplitudeSdk, Form::AmplitudeGroupIdentify, bytes, events, request).await
+}
+
+/// `POST /` and `/httpapi`, where Amplitude's older SDKs post forms, and read a text for success.
+pub(super) async fn legacy(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+    let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
+    answered(&receiver, Audience::AmplitudeLegacy, Form::AmplitudeUpload, bytes, events, request).await
 }
 
 async fn answered(
@@ -79,11 +82,14 @@ async fn take(
     let text = door.read(body, bytes, known).await?;
     let size = text.bytes().len();
     let limits = decode::Limits { event_bytes: bytes, events, depth: shared.limits.json_depth };
-    let tally = if is_form(form) {
-        let fields = Fields::read(&parts, &text);
+    let is_legacy = audience == Audience::AmplitudeLegacy;
+    let tally = if is_form(form) || (is_legacy && !form::is_json(text.as_str())) {
+        let fields = Fields::read(&parts, &text).await;
         let source = door.by_body_key(fields.key.as_deref(), known)?;
-        let identification = fields.identification.ok_or(Refused::FormField { field: "identification" })?;
-        process(receiver, source, form, limits, text.part(identification)).await?
+        let content = if is_legacy { fields.to_upload() } else { fields.content };
+        let field = if is_legacy { "e" } else { "identification" };
+        let content = content.ok_or(Refused::FormField { field })?;
+        process(receiver, source, form, limits, text.part(content)).await?
     } else {
         let source = door.source(&text, known).await?;
         process(receiver, source, form, limits, text).await?
@@ -93,46 +99,4 @@ async fn take(
 
 const fn is_form(form: Form) -> bool {
     matches!(form, Form::AmplitudeIdentify | Form::AmplitudeGroupIdentify)
-}
-
-/// The fields of `/identify` and `/groupidentify`: `api_key` and `identification`, in a form body, in the query,
-/// or, as careless callers send it, in a JSON object.
-struct Fields {
-    key: Option<String>,
-    identification: Option<String>,
-}
-
-impl Fields {
-    fn read(parts: &Parts, text: &Text) -> Self {
-        let mut fields = Self { key: None, identification: None };
-        fields.take(parts.uri.query().unwrap_or_default());
-        let content_type =
-            parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let body = text.as_str();
-        if content_type.contains("json") || body.trim_start().starts_with('{') {
-            fields.key = fields.key.or_else(|| decode::body_key(body).map(Cow::into_owned));
-            fields.identification = fields.identification.or_else(|| json_identification(body));
-        } else {
-            fields.take(body);
-        }
-        fields
-    }
-
-    fn take(&mut self, form: &str) {
-        for (name, value) in form_urlencoded::parse(form.as_bytes()) {
-            match &*name {
-                "api_key" => self.key = Some(value.into_owned()),
-                "identification" => self.identification = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// As an object, an array, or text.
-fn json_identification(body: &str) -> Option<String> {
-    match Value::parse(body).ok()?.get("identification")? {
-        Value::String(text) => Some(text.clone().into_owned()),
-        value => Some(value.to_string()),
-    }
 }

@@ -36,13 +36,15 @@ pub(super) enum Audience {
     SegmentWebhook,
     /// Amplitude's SDKs, for which a wrong key is a 400.
     AmplitudeSdk,
+    /// Amplitude's SDKs before 2020, which keep what they sent until they read `success` as plain text.
+    AmplitudeLegacy,
     /// Amplitude's event stream, which would send a 400 ten times more.
     AmplitudeStream,
 }
 
 impl Audience {
     pub(super) const fn is_amplitude(self) -> bool {
-        matches!(self, Self::AmplitudeSdk | Self::AmplitudeStream)
+        matches!(self, Self::AmplitudeSdk | Self::AmplitudeLegacy | Self::AmplitudeStream)
     }
 }
 
@@ -54,6 +56,9 @@ pub(super) enum Refused {
          x-api-key header or in the body"
     )]
     Key,
+    /// The words by which Amplitude's SDKs know a wrong key. Sent to the sender alone: never logged.
+    #[error("Invalid API key: {sent}")]
+    ApiKey { sent: String },
     #[error(
         "the X-Signature header is missing or is not the HMAC-SHA1 of this body; check that the webhook's shared secret \
          is the source's shared_secret"
@@ -80,8 +85,12 @@ impl Refused {
     const fn status(&self, audience: Audience) -> StatusCode {
         match self {
             // There is no 401 on Amplitude's ingestion; its SDKs know a wrong key by 400.
-            Self::Key if matches!(audience, Audience::AmplitudeSdk) => StatusCode::BAD_REQUEST,
-            Self::Key | Self::Signature => StatusCode::UNAUTHORIZED,
+            Self::Key | Self::ApiKey { .. }
+                if !matches!(audience, Audience::AmplitudeStream) && audience.is_amplitude() =>
+            {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Key | Self::ApiKey { .. } | Self::Signature => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Malformed(_) | Self::FormField { .. } | Self::Process(ProcessError::NotUtf8 { .. }) => {
                 StatusCode::BAD_REQUEST
@@ -97,7 +106,7 @@ impl Refused {
 
     const fn reason(&self) -> Reason {
         match self {
-            Self::Key => Reason::DoorKey,
+            Self::Key | Self::ApiKey { .. } => Reason::DoorKey,
             Self::Signature => Reason::DoorSignature,
             Self::Origin => Reason::DoorOrigin,
             Self::Malformed(_) => Reason::DoorRequest,
@@ -119,7 +128,7 @@ impl Refused {
         let reason = self.reason();
         let message = self.to_string();
         let mut response = if audience.is_amplitude() {
-            // The words by which Amplitude's SDKs know these two.
+            // The words by which Amplitude's SDKs know these.
             let error = match self {
                 Self::Key => format!("Invalid API key: {message}"),
                 Self::Body(BodyError::TooLarge { .. }) => format!("Payload too large: {message}"),
@@ -176,6 +185,11 @@ pub(super) fn taken(audience: Audience, tally: &Tally, bytes: usize) -> Response
 
 fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
     let counts = counts(tally);
+    if audience == Audience::AmplitudeLegacy {
+        let mut response = Response::new(Body::from("success"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        return response;
+    }
     if audience.is_amplitude() {
         let mut answer = json!({
             "code": 200, "events_ingested": tally.events, "payload_size_bytes": bytes,

@@ -17,6 +17,9 @@ use super::source::Source;
 use crate::decode;
 use crate::event::SourceKind;
 
+/// A refusal repeats at most this many characters of a wrong key to its sender.
+const LONGEST_REPEATED_KEY: usize = 100;
+
 /// A request of a kind of senders, its body not yet read.
 pub(super) struct Door<'r> {
     pub(super) receiver: &'r Receiver,
@@ -73,6 +76,18 @@ impl Door<'_> {
                 },
             };
         }
-        known.as_ref().ok_or(Refused::Key)
+        known.as_ref().ok_or_else(|| self.wrong_key(key))
+    }
+
+    /// Names the wrong key to a sender of Amplitude's: its SDKs know the refusal by the words that come before the key.
+    fn wrong_key(&self, body_key: Option<&str>) -> Refused {
+        if self.kind != SourceKind::Amplitude {
+            return Refused::Key;
+        }
+        // The key of the body is the one that the SDK was given.
+        let in_headers = || credentials::header_keys(&self.parts.headers).next();
+        body_key.map(Cow::Borrowed).or_else(in_headers).map_or(Refused::Key, |key| Refused::ApiKey {
+            sent: key.chars().take(LONGEST_REPEATED_KEY).filter(|char| !char.is_control()).collect(),
+        })
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod credentials;
 mod door;
+mod form;
 mod heads;
 mod kept;
 pub mod listen;
@@ -27,13 +28,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::body::Body;
 use axum::handler::Handler;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::{Request, StatusCode};
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
@@ -175,16 +178,38 @@ pub fn router(receiver: Receiver) -> Router {
     let routes = both(routes, "/batch", amplitude::batch);
     let routes = both(routes, "/identify", amplitude::identify);
     let routes = both(routes, "/groupidentify", amplitude::group_identify);
-    routes
+    let routes = both(routes, "/httpapi", amplitude::legacy);
+    let routes = routes
+        .route("/", post(amplitude::legacy))
         .route("/v1/projects/{write_key}/settings", get(segment::settings))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
-        .fallback(any(status::unknown_route))
-        .method_not_allowed_fallback(status::wrong_method)
+        .method_not_allowed_fallback(status::wrong_method);
+    let with_one_slash = routes.clone().fallback(any(status::unknown_route)).with_state(receiver.clone());
+    routes
+        .fallback(any(move |request| without_doubled_slashes(with_one_slash, request)))
         .with_state(receiver.clone())
         .layer(cors())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(receiver, traffic::observe))
+}
+
+/// A host that was configured with a slash at its end gives `//v1/batch`: served like the path without.
+async fn without_doubled_slashes(routes: Router, mut request: Request<Body>) -> Response {
+    if request.uri().path().contains("//") {
+        let mut path = request.uri().path().to_owned();
+        while path.contains("//") {
+            path = path.replace("//", "/");
+        }
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{path}{query}").parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    match routes.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 fn both<H: Handler<T, Receiver>, T: 'static>(

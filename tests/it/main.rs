@@ -15,6 +15,7 @@ mod docs_http_api;
 mod docs_links;
 mod docs_mappings;
 mod faults;
+mod field_cases;
 mod fuzz_corpus;
 mod http;
 mod map;

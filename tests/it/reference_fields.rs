@@ -90,6 +90,7 @@ fn ours(mapping: &Mapping, event: &str) -> Result<serde_json::Value, String> {
         value: Value::parse(event).unwrap(),
         received_at: "2024-01-15T10:00:00Z".parse().unwrap(),
         derived: false,
+        warnings: Vec::new(),
     };
     let payload =
         mapping.payload(&event, Dialect::Segment, true).map_err(|violations| format!("{violations:?}"))?;

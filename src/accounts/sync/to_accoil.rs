@@ -136,7 +136,7 @@ impl Way for ToAccoil<'_> {
             }
         };
         // Derived, for the hash of what it says.
-        let event = Event { value, received_at: self.now, derived: true };
+        let event = Event { value, received_at: self.now, derived: true, warnings: Vec::new() };
         let destinations: Vec<_> = self.recipients.iter().map(|one| Arc::clone(&one.destination)).collect();
         let plan = accoil::plan(&destinations, SourceKind::Segment, Decoded::Events(vec![event]));
         let refusals = plan.rejected.iter().map(|refusal| format!("{} {}", refusal.field, refusal.reason));

@@ -23,7 +23,7 @@ fn padded(text: &str, bytes: usize) -> String {
 const CAPS: [(&str, (&str, &str), &str, usize); 6] = [
     ("/segment", SEGMENT, TRACK, 4 * 1024 * 1024),
     ("/v1/track", SEGMENT, TRACK, 32 * 1024),
-    ("/v1/batch", SEGMENT, r#"{"batch":[]}"#, 512_000),
+    ("/v1/batch", SEGMENT, r#"{"batch":[]}"#, 1_048_576),
     ("/amplitude", AMPLITUDE, "[]", 4 * 1024 * 1024),
     ("/2/httpapi", AMPLITUDE, r#"{"events":[]}"#, 1024 * 1024),
     ("/batch", AMPLITUDE, r#"{"events":[]}"#, 20 * 1024 * 1024),
@@ -58,7 +58,7 @@ async fn a_body_over_the_limit_is_refused() {
     insta::assert_snapshot!(text, @r#"
     /segment: 413 {"code":"door.large","error":"the body is larger than 4194304 bytes (after decompression); send it in smaller parts","success":false}
     /v1/track: 400 {"code":"door.large","error":"the body is larger than 32768 bytes (after decompression); send it in smaller parts","success":false}
-    /v1/batch: 400 {"code":"door.large","error":"the body is larger than 512000 bytes (after decompression); send it in smaller parts","success":false}
+    /v1/batch: 400 {"code":"door.large","error":"the body is larger than 1048576 bytes (after decompression); send it in smaller parts","success":false}
     /amplitude: 413 {"code":413,"error":"Payload too large: the body is larger than 4194304 bytes (after decompression); send it in smaller parts","reason":"door.large"}
     /2/httpapi: 413 {"code":413,"error":"Payload too large: the body is larger than 1048576 bytes (after decompression); send it in smaller parts","reason":"door.large"}
     /batch: 413 {"code":413,"error":"Payload too large: the body is larger than 20971520 bytes (after decompression); send it in smaller parts","reason":"door.large"}
