@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{Request, request::Parts};
+use http::Request;
 
 use super::Receiver;
 use super::answer::{self, Audience, Refused};
