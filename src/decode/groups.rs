@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 use std::slice;
 
+use crate::event::Violation;
 use crate::json::{Object, Value};
+use crate::reasons::Reason;
 
 use super::members::identifier;
 use super::operators::{self, is_operator};
@@ -93,6 +95,21 @@ pub(super) fn from_template<'a>(group_traits: &Value<'a>) -> Option<Group<'a>> {
     let group = group_traits.as_array().map_or(Some(group_traits), <[_]>::first)?;
     let traits = group.get("traits").and_then(Value::as_object).cloned().unwrap_or_default();
     Some(Group { id: group_id(group.get("groupId")?)?, traits })
+}
+
+/// A warning for each type of which an id is a placeholder, such as `undefined`. Such a group is left out.
+pub(super) fn placeholder_warnings(groups: &Object<'_>) -> Vec<Violation> {
+    let is_left_out = |id: &Value<'_>| identifier(id).is_some_and(|id| is_placeholder(&id));
+    let types = groups
+        .iter()
+        .take(MAX_TYPES)
+        .filter(|(_, ids)| ids.as_array().unwrap_or(slice::from_ref(*ids)).iter().any(is_left_out));
+    types
+        .map(|(kind, _)| {
+            let reason = "was left out: the id is a placeholder for a missing value; send the id, or none";
+            Violation::new(format!("groups.{kind}"), reason).coded(Reason::LeftOut)
+        })
+        .collect()
 }
 
 /// An id that names a group: no placeholder, nor `false`.

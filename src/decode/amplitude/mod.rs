@@ -16,6 +16,7 @@ use crate::event::{Decoded, Violation};
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
+use super::groups;
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
 use super::{Context, SourceSettings, skip};
@@ -63,6 +64,9 @@ pub(super) fn decode<'a>(
         return (id, Decoded::Skipped(skip::COHORT));
     }
     let mut warnings = text::read_objects(&mut event, context.limits.depth);
+    if let Some(groups) = event.get("groups").and_then(Value::as_object) {
+        warnings.extend(groups::placeholder_warnings(groups));
+    }
     let timestamp = timestamp(&event, sent_at, context.received_at, &mut warnings);
     let calls = Calls { timestamp, warnings, context };
     let outcome = match (role, spec_type(&event)) {
