@@ -157,11 +157,14 @@ fn member<'e>(root: &mut Cow<'e, Value<'e>>, key: &str) -> Option<Cow<'e, Value<
 }
 
 fn missing(slot: &Slot) -> String {
-    let why = match slot.origin {
-        Origin::Nothing => "the mapping does not set it",
-        _ => "what the mapping gives for it is missing, null, empty or blank in this event",
+    let kind = slot.field.kind.rule();
+    let source = match &slot.origin {
+        Origin::Nothing => return format!("is required and must be {kind}, but the mapping does not set it"),
+        Origin::Directive(Expression { written, .. }) => written.get("@path").and_then(Value::as_str),
+        Origin::Extension(_) | Origin::Root(_) => None,
     };
-    format!("must be {}, but {why}", slot.field.kind.rule())
+    let source = source.map_or_else(|| "the mapping's value".to_owned(), |path| format!("`{path}`"));
+    format!("is required and must be {kind}, but {source} is missing, null, empty or blank in this event")
 }
 
 /// Whether the event can have happened at this time.

@@ -226,12 +226,12 @@ fn payloads_of_the_presets() {
      v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
       timestamp: is missing; the time of receipt is sent instead
      segment, strict: refused
-      timestamp: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
+      timestamp: is required and must be a string, but `$.timestamp` is missing, null, empty or blank in this event
     Amplitude Page Calls
      v2: userId="u1" timestamp="2024-01-15T10:00:00.007Z" event="Viewed Docs Page"
       timestamp: is missing; the time of receipt is sent instead
      segment, strict: refused
-      timestamp: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
+      timestamp: is required and must be a string, but `$.timestamp` is missing, null, empty or blank in this event
     Screen Calls
      v2: timestamp="2024-01-15T10:00:00.007Z"
       timestamp: cannot be read; the time of receipt is sent instead

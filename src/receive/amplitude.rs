@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::Request;
+use http::header::CONTENT_TYPE;
 
-use super::Receiver;
 use super::answer::{self, Audience, Refused};
 use super::door::Door;
 use super::form::{self, Fields};
 use super::process::process;
 use super::source::Source;
+use super::{Receiver, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
 
@@ -48,6 +49,11 @@ pub(super) async fn group_identify(State(receiver): State<Receiver>, request: Re
 
 /// `POST /` and `/httpapi`, where Amplitude's older SDKs post forms, and read a text for success.
 pub(super) async fn legacy(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    // No SDK posts JSON to `/`: the sender's address lacks its path.
+    if request.uri().path() == "/" && content_type.is_some_and(|kind| kind.contains("json")) {
+        return status::unknown_route(State(receiver), request).await;
+    }
     let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
     answered(&receiver, Audience::AmplitudeLegacy, Form::AmplitudeUpload, bytes, events, request).await
 }

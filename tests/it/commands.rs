@@ -153,16 +153,16 @@ fn map_explains_what_matched_and_what_became_of_each_field() {
     {"action":"group","destination":"accoil","mapping":"Big orders","matched":true,"origin":"own.toml","trigger":"type = \"track\" and (event = \"Order Completed\" or event = \"Order Paid\") and properties.total >= 100"}
       {"field":"anonymousId","outcome":"absent"}
       {"field":"userId","from":{"@path":"$.userId"},"kind":"number","outcome":"coerced","sent":"7","value":7}
-      {"field":"groupId","from":{"@path":"$.context.groupId"},"outcome":"refused","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
+      {"field":"groupId","from":{"@path":"$.context.groupId"},"outcome":"refused","reason":"is required and must be a string, but `$.context.groupId` is missing, null, empty or blank in this event"}
       {"field":"name","outcome":"absent"}
-      {"field":"createdAt","from":{"@path":"$.properties.since"},"kind":"number","outcome":"mended","reason":"was read as Unix seconds; it is sent as an ISO 8601 date-time","sent":"2023-05-12T08:00:00Z","value":1683878400}
+      {"field":"createdAt","from":{"@path":"$.properties.since"},"kind":"number","outcome":"mended","reason":"was a number in another form; it is sent as RFC 3339","sent":"2023-05-12T08:00:00Z","value":1683878400}
       {"field":"status","outcome":"absent"}
       {"field":"plan","from":{"@json":{"mode":"encode","value":{"@path":"$.properties.plan"}}},"kind":"string","outcome":"kept","value":"\"pro\""}
       {"field":"mrr","from":{"@path":"$.properties.total"},"kind":"number","outcome":"kept","value":120}
       {"field":"traits","from":{"@path":"$.properties.plan"},"kind":"string","outcome":"omitted","reason":"was left out: it must be an object, but is a string","value":"pro"}
       {"field":"timestamp","from":{"@path":"$.timestamp"},"kind":"string","outcome":"kept","value":"2026-01-02T03:04:05Z"}
     {"action":"postToAccoil","destination":"accoil","mapping":"Everything else","matched":false,"origin":"own.toml","trigger":"type != \"track\"","unmatched":["the mapping is disabled","type != \"track\" does not hold: the event has \"track\" there"]}
-    [[],[{"field":"groupId","mapping":"Big orders","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}],null]
+    [[],[{"field":"groupId","mapping":"Big orders","reason":"is required and must be a string, but `$.context.groupId` is missing, null, empty or blank in this event"}],null]
     "#);
 }
 

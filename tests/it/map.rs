@@ -116,6 +116,6 @@ fn amounts_groups_and_blank_ids() {
         run("segment", r#"{"type":"track","event":"E","userId":" ","timestamp":"2026-01-02T03:04:05Z"}"#);
     insta::assert_snapshot!(
         blank["rejected"],
-        @r#"[{"field":"userId","mapping":"Track Calls","reason":"is blank, which is no user id; send the user's id, or none"}]"#
+        @r#"[{"field":"userId","mapping":"Track Calls","reason":"is required and must be a string, but `$.userId` is missing, null, empty or blank in this event"}]"#
     );
 }

@@ -127,9 +127,9 @@ mod tests {
         "#);
         insta::assert_snapshot!(text(r#"{"type":"identify","traits":{},"timestamp":"2026-01-02T03:04:05Z"}"#, true), @r#"
         1. identify
-           rejected by Identify Calls: userId must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
+           rejected by Identify Calls: userId is required and must be a string, but `$.userId` is missing, null, empty or blank in this event
            mapping Identify Calls (preset segment) matches: type = "identify"
-              userId         refused     must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
+              userId         refused     is required and must be a string, but `$.userId` is missing, null, empty or blank in this event
               email          absent
               name           absent
               role           absent

@@ -145,7 +145,7 @@ fn file_28_only_an_identify_names_its_account() {
 #[test]
 fn file_30_blank_names_are_none() {
     insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "30-blank-names.ndjson")), @"
-    rejected event: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
-    rejected userId: must be a string, but what the mapping gives for it is missing, null, empty or blank in this event
+    rejected event: is required and must be a string, but `$.event` is missing, null, empty or blank in this event
+    rejected userId: is required and must be a string, but `$.userId` is missing, null, empty or blank in this event
     ");
 }

@@ -113,17 +113,12 @@ fn bad_items() -> Vec<Vec<u8>> {
         "{}",
         r#"{"type":"video","userId":"u1"}"#,
         r#"{"type":7,"userId":"u1"}"#,
-        r#"{"type":"track","userId":"u1","event":"E","properties":{"n":1e999}}"#,
-        r#"{"type":"track","userId":"u1","event":"\ud800"}"#,
-        r#"{"type":"track","userId":"u1","event":"E","timestamp":"tomorrow"}"#,
         r#"{"type":"track","userId":{"id":1},"event":"E"}"#,
         r#"{"type":"identify","userId":"","traits":{}}"#,
         r#"{"type":"group","userId":"u1"}"#,
         &deep,
     ];
-    let mut items: Vec<_> = items.map(|item| item.as_bytes().to_vec()).into();
-    items.push(b"{\"type\":\"track\",\"userId\":\"u1\",\"event\":\"\xff\"}".to_vec());
-    items
+    items.map(|item| item.as_bytes().to_vec()).into()
 }
 
 fn list(items: &[Vec<u8>]) -> Vec<u8> {
@@ -154,14 +149,10 @@ async fn a_bad_item_never_costs_its_neighbours() {
     {"code":"reject.event_type","field":"type","index":5,"mapping":"","reason":"is missing; it must be identify, track, page, screen, group or alias, in lower case"}
     {"code":"reject.event_type","field":"type","index":6,"mapping":"","reason":"is none of the spec's types; it must be identify, track, page, screen, group or alias, in lower case"}
     {"code":"reject.event_type","field":"type","index":7,"mapping":"","reason":"is of kind number; it must be identify, track, page, screen, group or alias, in lower case"}
-    {"code":"reject.unreadable","field":"","index":8,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 65; mend the value there"}
-    {"code":"reject.unreadable","field":"","index":9,"mapping":"","reason":"the event cannot be read: unexpected end of hex escape at its line 1, column 46; mend the value there"}
-    {"code":"reject.type","field":"timestamp","index":10,"mapping":"Track Calls","reason":"must be an ISO 8601 date-time such as 2023-05-12T08:00:00Z, but is a string of another form"}
-    {"code":"reject.type","field":"userId","index":11,"mapping":"Track Calls","reason":"must be a string, but is an object"}
-    {"code":"reject.missing","field":"userId","index":12,"mapping":"Identify Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
-    {"code":"reject.missing","field":"groupId","index":13,"mapping":"Group Calls","reason":"must be a string, but what the mapping gives for it is missing, null or empty in this event"}
-    {"code":"reject.unreadable","field":"","index":14,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; mend the value there"}
-    {"code":"reject.unreadable","field":"","index":15,"mapping":"","reason":"has bytes that are not UTF-8; send JSON as UTF-8"}
+    {"code":"reject.type","field":"userId","index":8,"mapping":"Track Calls","reason":"must be a string, but is an object"}
+    {"code":"reject.missing","field":"userId","index":9,"mapping":"Identify Calls","reason":"is required and must be a string, but `$.userId` is missing, null, empty or blank in this event"}
+    {"code":"reject.missing","field":"groupId","index":10,"mapping":"Group Calls","reason":"is required and must be a string, but `$.groupId` is missing, null, empty or blank in this event"}
+    {"code":"reject.unreadable","field":"","index":11,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; fix the value there"}
     "#);
     relay.calls(2).await;
     let kept: Vec<_> = relay.rejects().await.into_iter().rev().map(|reject| reject.original).collect();
@@ -186,7 +177,7 @@ async fn a_bad_item_never_costs_its_neighbours_of_amplitude() {
         "[]",
         "{}",
         r#"{"user_id":"u1","event_type":7}"#,
-        r#"{"user_id":"u1","event_type":"E","event_properties":{"n":1e999}}"#,
+        r#"{"user_id":"u1","event_type":"E","time":1767323045000,"event_properties":{"n":1e999}}"#,
         r#"{"user_id":"u1","event_type":"E","time":1767323045000,"groups":7,"group_properties":"x","user_properties":[]}"#,
     ];
     let events = format!("[{good},{},{good}]", bad.join(","));
@@ -196,19 +187,22 @@ async fn a_bad_item_never_costs_its_neighbours_of_amplitude() {
         ("/amplitude", format!(r#"{{"events":{events}}}"#)),
         ("/2/httpapi", format!(r#"{{"events":{events}}}"#)),
     ] {
-        writeln!(text, "{path}: {}", exchange(&relay, path, &[AMPLITUDE], body, 3).await).unwrap();
+        writeln!(text, "{path}: {}", exchange(&relay, path, &[AMPLITUDE], body, 4).await).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
-    /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":332,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+    /amplitude: 200 {"accepted":4,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":353,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"}],"rejected":4,"server_upload_time":"TIME","skipped":0,"warnings":[{"index":5,"mapping":"Amplitude Track Calls","warning":"event_properties.n was a number beyond the range of a double; it became null"},{"index":6,"mapping":"Amplitude Track Calls","warning":"group_properties was left out: it is text that is no JSON object; send an object"}]}
       -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
       -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
-      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-    /amplitude: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
-      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
       -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
       -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
-    /2/httpapi: 200 {"accepted":3,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":343,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"},{"code":"reject.unreadable","field":"","index":5,"mapping":"","reason":"the event cannot be read: number out of range at its line 1, column 62; mend the value there"}],"rejected":5,"server_upload_time":"TIME","skipped":0}
+    /amplitude: 200 {"accepted":4,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":364,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"}],"rejected":4,"server_upload_time":"TIME","skipped":0,"warnings":[{"index":5,"mapping":"Amplitude Track Calls","warning":"event_properties.n was a number beyond the range of a double; it became null"},{"index":6,"mapping":"Amplitude Track Calls","warning":"group_properties was left out: it is text that is no JSON object; send an object"}]}
       -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+    /2/httpapi: 200 {"accepted":4,"code":200,"duplicates":0,"events_ingested":8,"payload_size_bytes":364,"reasons":[{"code":"reject.unreadable","field":"","index":1,"mapping":"","reason":"the event is of kind number; send each as a JSON object"},{"code":"reject.unreadable","field":"","index":2,"mapping":"","reason":"the event is of kind array; send each as a JSON object"},{"code":"reject.event_type","field":"event_type","index":3,"mapping":"","reason":"is missing; send the event's name as `event_type`"},{"code":"reject.event_type","field":"event_type","index":4,"mapping":"","reason":"is of kind number; send the event's name as text"}],"rejected":4,"server_upload_time":"TIME","skipped":0,"warnings":[{"index":5,"mapping":"Amplitude Track Calls","warning":"event_properties.n was a number beyond the range of a double; it became null"},{"index":6,"mapping":"Amplitude Track Calls","warning":"group_properties was left out: it is text that is no JSON object; send an object"}]}
+      -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
+      -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
       -> /v2/track {"userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05.000Z"}
       -> /v2/track {"userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05.000Z"}
     "#);

@@ -121,8 +121,8 @@ async fn odd_paths_are_answered_in_json() {
     POST /v1/projects/%ff/settings: 405 405
     GET /%00: 404 404
     POST /%00: 404 404
-    GET //: 404 404
-    POST //: 404 404
+    GET //: 405 405
+    POST //: 413 413
     GET /v1/track%2f: 405 405
     POST /v1/track%2f: 404 404
     GET /nowhere: 404 404
