@@ -286,7 +286,7 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
                 }
                 "context" => self.envelope.shared.context = Some(access.next_value::<&RawValue>()?.get()),
                 "integrations" => {
-                    self.envelope.shared.integrations = Some(access.next_value::<&RawValue>()?.get())
+                    self.envelope.shared.integrations = Some(access.next_value::<&RawValue>()?.get());
                 }
                 "sentAt" | "client_upload_time" => {
                     self.envelope.shared.sent_at = Some(access.next_value::<&RawValue>()?.get());

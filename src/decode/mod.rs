@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
     fn only_item(&self, body: &'a str) -> Result<Option<Item<'a>>, BodyError> {
         match self.read(body) {
             Ok((event, _)) if event.is_empty() && self.form.takes_connection_test() => Ok(None),
-            Ok((event, warnings)) => Ok(Some(self.understand(body, event, warnings))),
+            Ok((event, warnings)) => Ok(Some(self.understand(body, event, &warnings))),
             Err(violation) => {
                 body::require_object(body)?;
                 Ok(Some(rejected(body, violation)))
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
 
     fn item(&self, original: &'a str) -> Item<'a> {
         match self.read(original) {
-            Ok((event, warnings)) => self.understand(original, event, warnings),
+            Ok((event, warnings)) => self.understand(original, event, &warnings),
             Err(violation) => rejected(original, violation),
         }
     }
@@ -228,7 +228,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn understand(&self, original: &'a str, event: Object<'a>, warnings: Vec<Violation>) -> Item<'a> {
+    fn understand(&self, original: &'a str, event: Object<'a>, warnings: &[Violation]) -> Item<'a> {
         use amplitude::Role;
         let context = &self.context;
         let amplitude = |event, role| amplitude::decode(event, role, self.batch.sent_at, context);

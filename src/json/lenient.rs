@@ -4,6 +4,7 @@
 //! recursion; what else is wrong with the text stays wrong, for the strict parser to name.
 
 use super::{ParseError, Value};
+use std::fmt::Write as _;
 
 /// Replacements of one text that are listed; the others are only counted.
 const MOST_LISTED: usize = 20;
@@ -254,7 +255,8 @@ impl<'t> Scanner<'t> {
                     let point = if path.is_empty() { "" } else { "." };
                     path.extend([point, key]);
                 }
-                Level::Array(index) => path.push_str(&format!("[{index}]")),
+                // Writing to a String cannot fail.
+                Level::Array(index) => drop(write!(path, "[{index}]")),
             }
         }
         if let Some((cut, _)) = path.char_indices().nth(LONGEST_PATH) {

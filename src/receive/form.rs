@@ -12,7 +12,7 @@ use http::request::Parts;
 
 use super::body::Text;
 use crate::decode;
-use crate::json::Value;
+use crate::json::{Object, Value};
 
 /// Levels of nesting of a JSON object that holds the fields; what the fields hold is read with its own limit.
 const MAX_DEPTH: usize = 64;
@@ -68,7 +68,7 @@ impl Fields {
     fn take_json(&mut self, body: &str) {
         self.key = self.key.take().or_else(|| decode::body_key(body).map(Cow::into_owned));
         let Ok((value, _)) = Value::parse_lenient(body, MAX_DEPTH) else { return };
-        for (name, value) in value.as_object().into_iter().flat_map(|members| members.iter()) {
+        for (name, value) in value.as_object().into_iter().flat_map(Object::iter) {
             match value {
                 Value::String(text) => self.take(name, Cow::Borrowed(text)),
                 value => self.take(name, Cow::Owned(value.to_string())),

@@ -1,4 +1,4 @@
-//! Times that come as objects or lists: what PHP, MongoDB, Firestore, Protocol Buffers, Moment and Java print of theirs.
+//! Times that come as objects or lists: as PHP, `MongoDB`, Firestore, Protocol Buffers, Moment and Java print them.
 
 use chrono::{DateTime, Utc};
 use jiff::civil;
@@ -6,8 +6,8 @@ use jiff::civil;
 use super::{is_printable, read, zone};
 use crate::json::{Object, Value};
 
-/// Members that hold the time itself. `$date` and `$numberLong`: MongoDB's extended JSON; `iso`: Parse; `_i` and `_d`:
-/// Moment; `millis` and `time`: Joda and Java's dates; `value`: BigQuery.
+/// Members that hold the time itself. `$date` and `$numberLong`: `MongoDB`'s extended JSON; `iso`: Parse; `_i` and `_d`:
+/// Moment; `millis` and `time`: Joda and Java's dates; `value`: `BigQuery`.
 const INNER: [&str; 8] = ["$date", "$numberLong", "iso", "_i", "_d", "millis", "time", "value"];
 const SECONDS: [&str; 4] = ["seconds", "_seconds", "epochSecond", "epoch_seconds"];
 const NANOSECONDS: [&str; 4] = ["nanos", "_nanoseconds", "nanoseconds", "nano"];

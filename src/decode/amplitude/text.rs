@@ -16,12 +16,11 @@ pub(super) fn read_objects(event: &mut Object<'_>, depth: usize) -> Vec<Violatio
     for key in keys {
         let Some(value) = event.get_mut(key) else { continue };
         let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { continue };
-        match read(key, text, depth, &mut found) {
-            Some(read) => *value = read,
-            None => {
-                let reason = "was left out: it is text that is no JSON object; send an object";
-                found.push(Violation::new(*key, reason).coded(Reason::LeftOut));
-            }
+        if let Some(read) = read(key, text, depth, &mut found) {
+            *value = read;
+        } else {
+            let reason = "was left out: it is a text, but not a JSON object; send an object";
+            found.push(Violation::new(*key, reason).coded(Reason::LeftOut));
         }
     }
     found

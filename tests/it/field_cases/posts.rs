@@ -160,7 +160,8 @@ async fn a_batch_of_512_583_bytes() {
     );
     let mut body = format!("{{\"batch\":[{}]", vec![event; 25].join(","));
     let padding = 512_583 - body.len() - "  }".len();
-    body.push_str(&format!(" {} }}", " ".repeat(padding)));
+    body.push_str(&" ".repeat(padding + 2));
+    body.push('}');
     assert_eq!(body.len(), 512_583);
     assert_eq!(posted("/v1/batch", &[SEGMENT], body, 25).await.len(), 25);
 }
