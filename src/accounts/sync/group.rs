@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::accounts::lenient;
 use crate::accounts::vitally::Account;
 use crate::json::number_text;
+use crate::times;
 
 /// What travels, beside name and creation.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ fn status(
 }
 
 fn time(text: Option<&str>, name: &str, warnings: &mut Vec<String>) -> Option<DateTime<Utc>> {
-    let time = time_of(text?);
+    let time = times::read_text(text?);
     if time.is_none() {
         warnings.push(format!("{name} is no date and was ignored"));
     }
@@ -97,14 +98,6 @@ fn mrr(account: &Account, warnings: &mut Vec<String>) -> Option<Value> {
         warnings.push("mrr is no number and was left out".to_owned());
     }
     number.map(Value::Number)
-}
-
-/// A time with a zone, or a date alone, which is its midnight UTC.
-pub(super) fn time_of(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
-    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
-    let date = || Some(text.parse::<chrono::NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
-    time.or_else(date)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::group::time_of;
 use crate::accounts::lenient;
+use crate::times;
 
 const NUMBERS: [&str; 6] = [
     "engagement_score",
@@ -35,7 +35,7 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
         wanted.put(prefix, name, metric(name), |value| lenient::to_number(value).map(Value::Number));
     }
     for name in DATES {
-        let date = |value: &Value| value.as_str().filter(|text| time_of(text).is_some()).map(Value::from);
+        let date = |value: &Value| value.as_str().filter(|text| times::read_text(text).is_some()).map(Value::from);
         wanted.put(prefix, name, metric(name), date);
     }
     // Then what is empty may be only missing.
@@ -159,7 +159,7 @@ pub(super) fn difference(
 /// Vitally may hold a number as text, and a date with a time.
 fn is_same(one: &Value, other: &Value) -> bool {
     let number = |value: &Value| lenient::to_number(value).and_then(|number| number.as_f64());
-    let time = |value: &Value| value.as_str().and_then(time_of);
+    let time = |value: &Value| value.as_str().and_then(times::read_text);
     one == other
         || number(one).is_some_and(|one| Some(one) == number(other))
         || time(one).is_some_and(|one| Some(one) == time(other))
