@@ -37,6 +37,11 @@ pub fn is_placeholder(id: &str) -> bool {
     bare.is_empty() || WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare)) || is_object()
 }
 
+/// Whether JavaScript made the text, or a part of it, of an object.
+pub fn is_object_text(text: &str) -> bool {
+    text.contains("[object Object]")
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_placeholder;

@@ -97,19 +97,51 @@ pub(super) fn from_template<'a>(group_traits: &Value<'a>) -> Option<Group<'a>> {
     Some(Group { id: group_id(group.get("groupId")?)?, traits })
 }
 
-/// A warning for each type of which an id is a placeholder, such as `undefined`. Such a group is left out.
-pub(super) fn placeholder_warnings(groups: &Object<'_>) -> Vec<Violation> {
-    let is_left_out = |id: &Value<'_>| identifier(id).is_some_and(|id| is_placeholder(&id));
-    let types = groups
-        .iter()
-        .take(MAX_TYPES)
-        .filter(|(_, ids)| ids.as_array().unwrap_or(slice::from_ref(*ids)).iter().any(is_left_out));
-    types
-        .map(|(kind, _)| {
-            let reason = "was left out: the id is a placeholder for a missing value; send the id, or none";
-            Violation::new(format!("groups.{kind}"), reason).coded(Reason::LeftOut)
-        })
-        .collect()
+/// What of `groups` and of their properties is left out: ids that are none, and properties of groups that the event
+/// does not name.
+pub(super) fn left_out(groups: &Object<'_>, properties: &Object<'_>) -> Vec<Violation> {
+    let ids = groups.iter().take(MAX_TYPES).filter_map(|(kind, ids)| {
+        let ids = ids.as_array().unwrap_or(slice::from_ref(ids));
+        Some(warning(format!("groups.{kind}"), ids.iter().find_map(no_id)?))
+    });
+    let mut warnings: Vec<_> = ids.collect();
+    if properties.is_empty() || groups.is_empty() {
+        return warnings;
+    }
+    let named =
+        |kind: &str| groups.iter().find(|(named, _)| named.eq_ignore_ascii_case(kind)).map(|(_, ids)| ids);
+    let is_by_type = has_only_objects(properties) || properties.iter().any(|(kind, _)| named(kind).is_some());
+    for (kind, of_type) in properties.iter().take(MAX_TYPES).filter(|_| is_by_type) {
+        let Some(of_type) = of_type.as_object().filter(|of_type| !of_type.is_empty() && !is_operator(kind))
+        else {
+            continue;
+        };
+        let ids = named(kind).map(|ids| ids.as_array().unwrap_or(slice::from_ref(ids)));
+        let names_one =
+            |ids: &[Value<'_>]| ids.iter().filter_map(group_id).any(|id| of_type.contains_key(&id));
+        let is_taken = ids.is_some_and(|ids| !has_only_objects(of_type) || names_one(ids));
+        if !is_taken {
+            let reason =
+                "was left out: the event's `groups` does not name the group that it describes".to_owned();
+            warnings.push(warning(format!("group_properties.{kind}"), reason));
+        }
+    }
+    warnings
+}
+
+fn warning(field: String, reason: String) -> Violation {
+    Violation::new(field, reason).coded(Reason::LeftOut)
+}
+
+/// Why the value is no id. None if it is one, or if there is nothing.
+fn no_id(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(true) => None,
+        Value::String(_) | Value::Number(_) => identifier(value).filter(|id| is_placeholder(id)).map(|_| {
+            "was left out: the id is a placeholder for a missing value; send the id, or none".to_owned()
+        }),
+        other => Some(format!("was left out: it is of kind {}; send the id as text", other.kind())),
+    }
 }
 
 /// An id that names a group: no placeholder, nor `false`.

@@ -3,6 +3,7 @@
 use super::members::is_blank;
 use crate::event::Violation;
 use crate::json::{Object, Value};
+use crate::placeholders::is_object_text;
 use crate::reasons::Reason;
 
 /// Takes a name out that is no text or is blank; gives the view the name that `RudderStack`'s SDKs put elsewhere.
@@ -32,14 +33,20 @@ pub(super) fn complete(event: &mut Object<'_>) -> Vec<Violation> {
 fn rudder_name<'e, 'a>(event: &'e Object<'a>, is_screen: bool) -> Option<&'e Value<'a>> {
     let of_screen = event.get("event").filter(|_| is_screen);
     let of_properties = event.get("properties").and_then(|properties| properties.get("name"));
-    [of_screen, of_properties].into_iter().flatten().find(|name| is_text(name) && !is_blank(name))
+    [of_screen, of_properties].into_iter().flatten().find(|name| is_name(name))
+}
+
+/// Whether the value can be a name.
+pub(super) fn is_name(value: &Value<'_>) -> bool {
+    is_text(value) && !is_blank(value)
 }
 
 /// Leaves the member out if it is no name; blank text is none, as if it had not been sent.
 fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>) {
     match members.get(key) {
         Some(name) if !is_text(name) => {
-            let reason = format!("was left out: it is of kind {}, which is no name; send text", name.kind());
+            let kind = if name.as_str().is_some() { "object, as text" } else { name.kind() };
+            let reason = format!("was left out: it is of kind {kind}, which is no name; send text");
             warnings.push(Violation::new(key, reason).coded(Reason::LeftOut));
         }
         Some(Value::String(name)) if name.trim().is_empty() => {}
@@ -56,6 +63,7 @@ fn is_text(value: &Value<'_>) -> bool {
             _ => false,
         },
         Value::Object(_) => false,
+        Value::String(text) => !is_object_text(text),
         _ => true,
     }
 }

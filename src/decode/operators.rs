@@ -2,7 +2,9 @@
 //!
 //! Accoil stores values, not changes: what has no absolute value (`$add`, `$append`, …) is left out.
 
+use crate::event::Violation;
 use crate::json::{Object, Value};
+use crate::reasons::Reason;
 
 use super::members::take_object;
 
@@ -65,6 +67,19 @@ pub(super) fn resolve(mut properties: Object<'_>) -> Object<'_> {
     };
     traits.retain(|key, value| !is_unset(key, value));
     traits
+}
+
+/// A warning for each operator that has no absolute value. `path` is that of the property map.
+pub(super) fn left_out(path: &str, properties: &Object<'_>) -> Vec<Violation> {
+    let has_value = |key: &str| matches!(key, "$set" | "$setOnce" | "$unset");
+    properties
+        .iter()
+        .filter(|(key, _)| is_operator(key) && !has_value(key))
+        .map(|(key, _)| {
+            let reason = "was left out: it changes a value, and Accoil stores values; send the value by $set";
+            Violation::new(format!("{path}.{key}"), reason).coded(Reason::LeftOut)
+        })
+        .collect()
 }
 
 /// Amplitude writes the word `EMPTY` into an initial property that was never set (`facts/amplitude.md` 2.1).

@@ -72,15 +72,18 @@ impl<'a> Batch<'a> {
             }
         };
         let members = [envelope.context, envelope.integrations];
-        Ok(Self {
-            context: shared("context", envelope.context)?,
-            integrations: shared("integrations", envelope.integrations)?,
-            sent_at: envelope
-                .sent_at
-                .and_then(|text| times::read(&Value::parse_lenient(text, depth).ok()?.0)),
-            bytes: members.into_iter().flatten().map(str::len).sum(),
-            warnings,
-        })
+        let (context, integrations) =
+            (shared("context", envelope.context)?, shared("integrations", envelope.integrations)?);
+        let sent_at = envelope.sent_at.and_then(|text| Some(Value::parse_lenient(text, depth).ok()?.0));
+        // `NaN` was read as null; the text of a null is no mistake.
+        let is_given = envelope.sent_at.is_some_and(|text| !matches!(text.trim(), "null" | "\"\""));
+        let sent_at = sent_at.and_then(|time| times::read(&time));
+        if is_given && sent_at.is_none() {
+            let reason = "of the batch cannot be read; the sender's clock is not corrected";
+            warnings.push(Violation::new("sentAt", reason).coded(Reason::TimeReplaced));
+        }
+        let bytes = members.into_iter().flatten().map(str::len).sum();
+        Ok(Self { context, integrations, sent_at, bytes, warnings })
     }
 
     /// Gives an item what its batch says and it does not say itself.

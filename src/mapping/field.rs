@@ -13,7 +13,7 @@ use super::coerce::coerce;
 use super::format::{Format, is_javascript_space};
 use crate::event::Dialect;
 use crate::json::Value;
-use crate::placeholders::is_placeholder;
+use crate::placeholders::{is_object_text, is_placeholder};
 use crate::times;
 
 /// The type of a field's value.
@@ -122,6 +122,9 @@ impl Field {
             Some(Format::DateTime) => self.check_time(value),
             Some(Format::Email) => self.check_address(value),
             None if self.is_id() => self.check_id(value),
+            None if self.key == "event" && value.as_str().is_some_and(is_object_text) => {
+                Checked::Invalid("must be a name, but is an object that was turned into text".to_owned())
+            }
             None => self.check_plain(value),
         }
     }

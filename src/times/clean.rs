@@ -56,7 +56,10 @@ fn with_common_year(text: &str) -> Option<String> {
 }
 
 fn without_marks(text: &str) -> &str {
-    let text = text.trim().trim_matches(['"', '\'']).trim();
+    let text = text.trim_matches(|char: char| char.is_whitespace() || char.is_control());
+    let text = text.trim_matches(['"', '\'']).trim();
+    // ISO 8601's and JavaScript's years of six digits.
+    let text = text.strip_prefix("+00").filter(|text| text.find('-') == Some(4)).unwrap_or(text);
     if let Some(ticks) = dot_net(text) {
         return ticks;
     }

@@ -44,10 +44,23 @@ fn read(text: &str) -> Option<Clock> {
     }
     // A single digit for the hour, as people write it.
     let padded = if whole.find(':') == Some(1) { format!("0{whole}") } else { whole.to_owned() };
+    if !fraction.is_empty()
+        && (whole.len() == 5 && whole.contains(':') || whole.len() == 4 && !whole.contains(':'))
+    {
+        return with_part_of_minute(whole, fraction);
+    }
     // Nanoseconds are the finest that is kept; the `T` says that digits without colons are a time.
     let fraction = fraction.get(..9).unwrap_or(fraction);
     let point = if fraction.is_empty() { "" } else { "." };
     Some(Clock { time: format!("T{padded}{point}{fraction}").parse().ok()?, days: 0 })
+}
+
+/// ISO 8601 may write a part of a minute: `10:30.5` is half a minute past.
+fn with_part_of_minute(minutes: &str, fraction: &str) -> Option<Clock> {
+    let billionths: i64 = format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)).parse().ok()?;
+    let start: Time = format!("T{minutes}").parse().ok()?;
+    let time = start.checked_add(jiff::SignedDuration::from_nanos(billionths * 60)).ok()?;
+    Some(Clock { time, days: 0 })
 }
 
 /// Whether `AM` or `PM` comes first, in any of its spellings, and what follows.

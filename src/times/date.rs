@@ -5,6 +5,14 @@ use jiff::civil::{Date, ISOWeekDate};
 
 /// The date, and what follows it.
 pub(super) fn split(text: &str) -> Option<(Date, &str)> {
+    // LDAP and certificates have no separator at all: `20240115103000Z`.
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((date, rest)) = text.split_at_checked(8)
+        && is_digits(date)
+        && rest.get(..6).is_some_and(is_digits)
+    {
+        return Some((read(date)?, rest));
+    }
     // The `W` of a week date is part of it; a `T`, a space or a comma ends a date.
     let end = text.find(['T', 't', ' ', ',', '_']).unwrap_or(text.len());
     let (date, rest) = text.split_at_checked(end)?;
@@ -41,7 +49,9 @@ fn in_parts(text: &str) -> Option<Date> {
         [year, month] if year.len() == 4 => (year, number(month)?, 1),
         [year, month, day] if year.len() == 4 => (year, number(month)?, number(day)?),
         [one, other, year] if year.len() == 4 => {
-            let (month, day) = in_order(number(one)?, number(other)?)?;
+            let (one, other) = (number(one)?, number(other)?);
+            // Between points the day comes first in every country.
+            let (month, day) = if separator == '.' { (other, one) } else { in_order(one, other)? };
             (year, month, day)
         }
         _ => return None,

@@ -16,6 +16,7 @@ mod skew;
 mod tests;
 mod unix;
 mod words;
+mod wrapped;
 mod zone;
 
 use std::borrow::Cow;
@@ -47,7 +48,7 @@ pub fn read_text(text: &str) -> Option<DateTime<Utc>> {
     let time = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Some(time.to_utc()),
         Err(_) if text.len() > LONGEST => None,
-        Err(_) => read_any(&clean::clean(text)),
+        Err(_) => read_any(&clean::clean(text)).or_else(|| wrapped::read(text)),
     };
     time.and_then(without_leap_second).filter(is_printable)
 }

@@ -1,6 +1,6 @@
 //! Times that come as objects or lists: as PHP, `MongoDB`, Firestore, Protocol Buffers, Moment and Java print them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use jiff::civil;
 
 use super::{is_printable, read, zone};
@@ -9,8 +9,8 @@ use crate::json::{Object, Value};
 /// Members that hold the time itself. `$date` and `$numberLong`: `MongoDB`'s extended JSON; `iso`: Parse; `_i` and `_d`:
 /// Moment; `millis` and `time`: Joda and Java's dates; `value`: `BigQuery`.
 const INNER: [&str; 8] = ["$date", "$numberLong", "iso", "_i", "_d", "millis", "time", "value"];
-const SECONDS: [&str; 4] = ["seconds", "_seconds", "epochSecond", "epoch_seconds"];
-const NANOSECONDS: [&str; 4] = ["nanos", "_nanoseconds", "nanoseconds", "nano"];
+const SECONDS: [&str; 5] = ["seconds", "_seconds", "epochSecond", "epoch_seconds", "secs_since_epoch"];
+const NANOSECONDS: [&str; 5] = ["nanos", "_nanoseconds", "nanoseconds", "nano", "nanos_since_epoch"];
 /// Java's `LocalDateTime`, member by member.
 const PARTS: [(&[&str], Option<i64>); 7] = [
     (&["year"], None),
@@ -80,6 +80,15 @@ fn inner(members: &Object<'_>) -> Option<DateTime<Utc>> {
 }
 
 fn java(members: &Object<'_>) -> Option<DateTime<Utc>> {
+    // Gson prints a time with a zone as its local time and its offset.
+    let ahead = members.get("offset").and_then(|offset| integer(offset.get("totalSeconds")?));
+    if let (Some(Value::Object(local)), Some(ahead)) = (members.get("dateTime"), ahead) {
+        return local_java(local)?.checked_sub_signed(TimeDelta::try_seconds(ahead)?);
+    }
+    local_java(members)
+}
+
+fn local_java(members: &Object<'_>) -> Option<DateTime<Utc>> {
     // Gson puts date and time into an object each.
     let of = |name: &str| members.get(name).and_then(Value::as_object);
     let places = [Some(members), of("date"), of("time"), of("dateTime")];
@@ -94,7 +103,7 @@ fn java(members: &Object<'_>) -> Option<DateTime<Utc>> {
     from_parts(numbers)
 }
 
-fn from_parts(parts: [i64; 7]) -> Option<DateTime<Utc>> {
+pub(super) fn from_parts(parts: [i64; 7]) -> Option<DateTime<Utc>> {
     let [year, month, day, hour, minute, second, nano] = parts;
     let small = |number: i64| i8::try_from(number).ok();
     let local = civil::DateTime::new(

@@ -19,7 +19,7 @@ use crate::reasons::Reason;
 use super::groups;
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
-use super::{Context, SourceSettings, skip};
+use super::{Context, SourceSettings, operators, skip};
 use crate::placeholders::is_placeholder;
 use crate::times;
 use calls::Calls;
@@ -64,9 +64,10 @@ pub(super) fn decode<'a>(
         return (id, Decoded::Skipped(skip::COHORT));
     }
     let mut warnings = text::read_objects(&mut event, context.limits.depth);
-    if let Some(groups) = event.get("groups").and_then(Value::as_object) {
-        warnings.extend(groups::placeholder_warnings(groups));
+    if role == Role::GroupIdentify {
+        name_group(&mut event);
     }
+    warnings.extend(left_out(&event));
     let timestamp = timestamp(&event, sent_at, context.received_at, &mut warnings);
     let calls = Calls { timestamp, warnings, context };
     let outcome = match (role, spec_type(&event)) {
@@ -76,12 +77,30 @@ pub(super) fn decode<'a>(
             Err(violation) => Decoded::Rejected(violation),
         },
         (Role::Identify, _) => calls.event(event, IDENTIFY.into()),
-        (Role::GroupIdentify, _) => {
-            name_group(&mut event);
-            calls.event(event, GROUP_IDENTIFY.into())
-        }
+        (Role::GroupIdentify, _) => calls.event(event, GROUP_IDENTIFY.into()),
     };
     (id, outcome)
+}
+
+/// What of the event's groups and properties has no place at Accoil.
+fn left_out(event: &Object<'_>) -> Vec<Violation> {
+    let object = |keys: &[&'static str]| {
+        keys.iter().find_map(|key| Some((*key, event.get(key).and_then(Value::as_object)?)))
+    };
+    let mut warnings = Vec::new();
+    if let Some((path, properties)) = object(&USER_PROPERTIES) {
+        warnings.extend(operators::left_out(path, properties));
+    }
+    let groups = object(&GROUPS).map(|(_, groups)| groups);
+    let properties = object(&GROUP_PROPERTIES);
+    if let Some((path, properties)) = properties {
+        warnings.extend(operators::left_out(path, properties));
+    }
+    if let Some(groups) = groups {
+        let none = Object::new();
+        warnings.extend(groups::left_out(groups, properties.map_or(&none, |(_, properties)| properties)));
+    }
+    warnings
 }
 
 /// The id for de-duplication. Amplitude knows an event by its device and its insert id together, and makes a device of

@@ -1,4 +1,5 @@
-//! Property maps and groups that a template or warehouse printed as JSON text: read in their place.
+//! Property maps and groups that a template or warehouse printed as JSON text: read in their place. One that is no map at
+//! all is left out with a warning.
 
 use super::{EVENT_PROPERTIES, GROUP_PROPERTIES, GROUPS, USER_PROPERTIES};
 use crate::decode::warnings;
@@ -15,15 +16,26 @@ pub(super) fn read_objects(event: &mut Object<'_>, depth: usize) -> Vec<Violatio
     let keys = GROUPS.iter().chain(&GROUP_PROPERTIES).chain(&USER_PROPERTIES).chain(&EVENT_PROPERTIES);
     for key in keys {
         let Some(value) = event.get_mut(key) else { continue };
-        let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { continue };
-        if let Some(read) = read(key, text, depth, &mut found) {
-            *value = read;
-        } else {
-            let reason = "was left out: it is a text, but not a JSON object; send an object";
-            found.push(Violation::new(*key, reason).coded(Reason::LeftOut));
-        }
+        let reason = match value.as_str() {
+            Some(text) if text.trim().is_empty() => continue,
+            Some(text) => match read(key, text, depth, &mut found) {
+                Some(read) => {
+                    *value = read;
+                    continue;
+                }
+                None => "was left out: it is a text, but not a JSON object; send an object".to_owned(),
+            },
+            None if is_map(value) => continue,
+            None => format!("was left out: it is of kind {}; send an object", value.kind()),
+        };
+        found.push(Violation::new(*key, reason).coded(Reason::LeftOut));
     }
     found
+}
+
+/// An object, or nothing. PHP prints an empty map as an empty list.
+fn is_map(value: &Value<'_>) -> bool {
+    value.is_null() || value.as_object().is_some() || value.as_array().is_some_and(<[_]>::is_empty)
 }
 
 fn read(key: &str, text: &str, depth: usize, found: &mut Vec<Violation>) -> Option<Value<'static>> {

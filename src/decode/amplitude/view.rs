@@ -2,7 +2,7 @@
 
 use crate::json::{Object, Value};
 
-use crate::decode::members::is_blank;
+use crate::decode::names::is_name;
 use crate::decode::segment::EventType;
 
 /// Members of the Segment spec's page properties, and where Amplitude's browser SDKs, new and old, have them.
@@ -44,5 +44,5 @@ fn page_title<'a>(properties: &mut Object<'a>) -> Option<Value<'a>> {
 }
 
 fn first<'a>(properties: &Object<'a>, keys: &[&str]) -> Option<Value<'a>> {
-    keys.iter().find_map(|key| properties.get(key).filter(|value| !is_blank(value))).cloned()
+    keys.iter().find_map(|key| properties.get(key).filter(|value| is_name(value))).cloned()
 }

@@ -35,7 +35,8 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
         wanted.put(prefix, name, metric(name), |value| lenient::to_number(value).map(Value::Number));
     }
     for name in DATES {
-        let date = |value: &Value| value.as_str().filter(|text| times::read_text(text).is_some()).map(Value::from);
+        let date =
+            |value: &Value| value.as_str().filter(|text| times::read_text(text).is_some()).map(Value::from);
         wanted.put(prefix, name, metric(name), date);
     }
     // Then what is empty may be only missing.
