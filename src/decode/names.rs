@@ -45,8 +45,11 @@ pub(super) fn is_name(value: &Value<'_>) -> bool {
 fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>) {
     match members.get(key) {
         Some(name) if !is_text(name) => {
-            let kind = if name.as_str().is_some() { "object, as text" } else { name.kind() };
-            let reason = format!("was left out: it is of kind {kind}, which is no name; send text");
+            let what = match name {
+                Value::String(_) => "an object that was turned into text".to_owned(),
+                other => format!("of kind {}", other.kind()),
+            };
+            let reason = format!("was left out: it is {what}, which is no name; send text");
             warnings.push(Violation::new(key, reason).coded(Reason::LeftOut));
         }
         Some(Value::String(name)) if name.trim().is_empty() => {}

@@ -69,8 +69,8 @@ fn file_16_placeholder_ids_are_skipped_from_amplitude() {
     skipped: no user id
     skipped: no user id
     skipped: no user id
-    /v2/track {"event":"group undefined","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: the id is a placeholder for a missing value; send the id, or none
-    /v2/track {"event":"group null","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: the id is a placeholder for a missing value; send the id, or none
+    /v2/track {"event":"group undefined","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: the id is a placeholder for a missing value; send the id, or none; group_properties.org was left out: the event's `groups` does not name the group that it describes
+    /v2/track {"event":"group null","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: the id is a placeholder for a missing value; send the id, or none; group_properties.org was left out: the event's `groups` does not name the group that it describes
     "#);
 }
 
@@ -102,25 +102,31 @@ fn file_24_other_shapes_of_groups() {
     insta::assert_snapshot!(all(&mapped(&["--source", "amplitude"], "24-amp-groups-more.ndjson")), @r#"
     /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"Org","name":"Acme"},"userId":"user1"}
     /v2/track {"event":"case","groupTraits":[{"groupId":"a1","traits":{"group_type":"Org","name":"Acme"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
-    /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org"},"userId":"user1"}
-    /v2/track {"event":"other type","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
-    /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org"},"userId":"user1"}
-    /v2/track {"event":"other id","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
+    /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org"},"userId":"user1"} ! group_properties.team was left out: the event's `groups` does not name the group that it describes
+    /v2/track {"event":"other type","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! group_properties.team was left out: the event's `groups` does not name the group that it describes
+    /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org"},"userId":"user1"} ! group_properties.org was left out: the event's `groups` does not name the group that it describes
+    /v2/track {"event":"other id","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! group_properties.org was left out: the event's `groups` does not name the group that it describes
     /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org"},"userId":"user1"}
     /v2/track {"event":"empty","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
     /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org","name":"Acme"},"userId":"user1"}
     /v2/track {"event":"flat","groupTraits":[{"groupId":"a1","traits":{"group_type":"org","name":"Acme"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
     skipped: nothing in it that Accoil stores
     /v2/identify {"timestamp":"2023-11-14T22:13:20.000Z","traits":{"plan":null},"userId":"user1"}
+    /v2/identify {"timestamp":"2023-11-14T22:13:20.000Z","traits":{"plan":"pro"},"userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value by $set
+    /v2/track {"event":"operators","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value by $set
+    /v2/track {"event":"object as id","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: it is of kind object; send the id as text
+    /v2/track {"event":"list of groups","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups was left out: it is of kind array; send an object
     "#);
 }
 
 #[test]
 fn file_25_a_name_that_is_no_text_is_none() {
-    insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "25-page-name-object.ndjson")), @"
+    insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "25-page-name-object.ndjson")), @r#"
     skipped: the page or screen has no name, category or title by which Accoil could know it
     skipped: the page or screen has no name, category or title by which Accoil could know it
-    ");
+    /v2/track {"event":"Viewed Docs Page","timestamp":"2026-01-02T03:04:05Z","userId":"u1"} ! name was left out: it is an object that was turned into text, which is no name; send text
+    rejected event: must be a name, but is an object that was turned into text
+    "#);
 }
 
 #[test]

@@ -74,6 +74,19 @@ async fn file_03_a_number_beyond_a_double() {
     .await;
 }
 
+#[test]
+fn a_time_of_the_batch_that_cannot_be_read_costs_the_correction_alone() {
+    let batch =
+        |time: &str| format!(r#"{{"sentAt":{time},"batch":[{{"type":"track","event":"E","userId":"u"}}]}}"#);
+    for time in ["NaN", "\"soon\"", "7"] {
+        let warning = "sentAt of the batch cannot be read; the sender's clock is not corrected";
+        assert_eq!(warnings(Form::SegmentBatch, &batch(time)), [warning], "{time}");
+    }
+    for time in ["null", "\"\"", "\"2026-01-02T03:04:05Z\""] {
+        assert_eq!(warnings(Form::SegmentBatch, &batch(time)), [""; 0], "{time}");
+    }
+}
+
 /// Each kind in an envelope, a key, a form field and a text inside, on every route.
 #[tokio::test]
 async fn files_01_to_03_on_every_route() {
