@@ -62,7 +62,7 @@ impl<'d> Entry<'d> {
         } else {
             (&["trigger"], &["action"])
         };
-        let name = self.text(&["name"], loading);
+        let name = if self.segment { self.given_name() } else { self.own_name(loading) };
         let enabled = self.enabled(loading);
         let trigger = self.text(trigger_keys, loading).and_then(|node| trigger(&node, loading));
         let action = self.text(action_keys, loading);
@@ -70,7 +70,7 @@ impl<'d> Entry<'d> {
         let action = action.and_then(|node| action_of(&node, loading))?;
         let (slots, root) = self.slots(action, fields.as_ref(), loading);
         self.look_for_remarks(&slots, fields.as_ref(), trigger.as_ref(), loading);
-        let name = name?.value.as_str()?.to_owned();
+        let name = if self.segment { name.unwrap_or(&action.label) } else { name? };
         Some(Mapping {
             name: name.into(),
             enabled,
@@ -82,6 +82,15 @@ impl<'d> Entry<'d> {
             root,
             counts: std::sync::Arc::default(),
         })
+    }
+
+    fn own_name(&self, loading: &mut Loading) -> Option<&'d str> {
+        self.text(&["name"], loading)?.value.as_str()
+    }
+
+    /// The name that somebody gave it at Segment, where it may be empty, or none.
+    fn given_name(&self) -> Option<&'d str> {
+        self.node.get("name")?.value.as_str().map(str::trim).filter(|name| !name.is_empty())
     }
 
     /// The first of these keys that is there; it must be a string and not empty.

@@ -44,11 +44,21 @@ fn file_08_amplitude_times() {
     "#);
 }
 
+/// Equal names, no name, and a name that looks like a numbered one.
 #[test]
-fn file_12_mappings_of_the_same_name_load_and_are_shown_apart() {
+fn file_12_mappings_of_any_name_load_and_are_shown_apart() {
     let config = format!("{}/12-paste-same-names.toml", super::FOLDER);
-    let shown = crate::commands::answers(&["check", "--config", &config], "").join("\n");
-    assert!(shown.contains("Track Calls (2)"), "{shown}");
+    let shown = crate::commands::answers(&["check", "--config", &config], "");
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    destination  mapping              trigger                                        action  source
+    accoil       Track Calls          type = "track" and event != "Order Completed"  track   12-paste-same-names.json
+    accoil       Track Calls (2)      type = "track" and event = "Order Completed"   track   12-paste-same-names.json
+    accoil       Track                type = "track" and event = "A"                 track   12-paste-same-names.json
+    accoil       Track (2)            type = "track" and event = "B"                 track   12-paste-same-names.json
+    accoil       Track (3)            type = "track" and event = "C"                 track   12-paste-same-names.json
+    accoil       Track Calls (2) (2)  type = "track" and event = "D"                 track   12-paste-same-names.json
+    0 faults, 0 warnings
+    "#);
 }
 
 #[test]
