@@ -28,7 +28,7 @@ pub enum BuildError {
 pub enum BodyError {
     #[error("the answer has more than {most} bytes")]
     TooLarge { most: usize },
-    #[error("the connection broke off before the answer ended: {}", root_cause(.0))]
+    #[error("the connection was lost before the answer was complete: {}", root_cause(.0))]
     Broken(#[from] reqwest::Error),
 }
 

@@ -8,10 +8,12 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// The first `most` characters; blanks and what cannot be printed between two words become one space.
-pub(crate) fn plain(text: &str, most: usize) -> String {
+pub(crate) fn plain(text: &str, max_characters: usize) -> String {
     let mut shown = String::new();
-    let mut left = most;
-    for word in text.split(|sign: char| sign.is_whitespace() || steers(sign)).filter(|word| !word.is_empty())
+    let mut left = max_characters;
+    for word in text
+        .split(|sign: char| sign.is_whitespace() || is_terminal_control(sign))
+        .filter(|word| !word.is_empty())
     {
         if left == 0 {
             shown.push('…');
@@ -32,7 +34,7 @@ pub(crate) fn plain(text: &str, most: usize) -> String {
 }
 
 /// Control characters, and those that turn the direction of what follows.
-pub(crate) fn steers(sign: char) -> bool {
+pub(crate) fn is_terminal_control(sign: char) -> bool {
     sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -42,7 +44,7 @@ mod tests {
 
     #[test]
     fn nothing_that_steers_a_terminal_is_left() {
-        for (text, most, expected) in [
+        for (text, max_characters, expected) in [
             ("TechCorp Solutions", 100, "TechCorp Solutions"),
             ("\u{1b}[31mred\u{7}\r\n\tnext\u{9b}2J", 100, "[31mred next 2J"),
             ("a\u{202e}b\u{2066}c", 100, "a b c"),
@@ -51,7 +53,7 @@ mod tests {
             ("abcdef", 3, "abc…"),
             ("", 3, ""),
         ] {
-            assert_eq!(plain(text, most), expected, "{text:?}");
+            assert_eq!(plain(text, max_characters), expected, "{text:?}");
         }
     }
 }

@@ -1,21 +1,22 @@
-//! Calls to one API: a few at once, at its pace, answers capped, retried where that is safe.
+//! Makes calls to one API: limits how many run at once and their pace, caps the answers, and retries where that is safe.
 //!
-//! What a status means is for the client above to say. Never follows a redirect.
+//! The clients above decide what a status means. Never follows a redirect.
 
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
 use super::pace::{self, Pace};
 use crate::deliver;
+pub(super) use crate::deliver::Answer;
 use crate::http_client::{self, BodyError, BuildError, root_cause};
 
-/// A page of a hundred accounts with large traits, and much more than one account.
+/// Enough for a page of a hundred accounts with large traits.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// The longest pause that an answer can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
@@ -33,19 +34,19 @@ pub enum ClientError {
     Build(#[from] BuildError),
 }
 
-/// Why there is no answer, after every retry that is safe.
+/// Why a call has no answer after all safe retries.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("could not connect: {}", root_cause(.0))]
     Connect(#[source] reqwest::Error),
     #[error("no answer in time")]
     Timeout(#[source] reqwest::Error),
-    #[error("the connection broke off before the answer ended: {}", root_cause(.0))]
+    #[error("the connection was lost before the answer was complete: {}", root_cause(.0))]
     Broken(#[source] reqwest::Error),
     #[error("the call was not made: its address is too long (give a shorter id or cursor)")]
     Address,
     /// An earlier answer asked for a pause that is longer than this caller waits.
-    #[error("the call was not made: the API asked for a pause, of which {} s are left", .left.as_secs().max(1))]
+    #[error("the call was not made: the API asked for a pause, which ends in {} s", .left.as_secs().max(1))]
     Paused { left: Duration },
     #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
     TooLarge,
@@ -72,15 +73,15 @@ impl From<BodyError> for HttpError {
 }
 
 impl HttpError {
-    /// Whether it is about the API or the way there, not about what was asked for.
-    pub(super) const fn is_trouble(&self) -> bool {
+    /// Whether the API or the network failed: another call would fail too.
+    pub(super) const fn is_system_failure(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Timeout(_) | Self::Broken(_) | Self::Paused { .. } => true,
             Self::Address | Self::TooLarge => false,
         }
     }
 
-    /// Whether the call was certainly not carried out.
+    /// Whether it is certain that the API did not carry out the call.
     pub const fn is_before_sending(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Address | Self::Paused { .. } => true,
@@ -93,48 +94,38 @@ impl HttpError {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
-    /// Below the base URL, with its query, percent-encoded.
+    /// Path and query after the base URL, percent-encoded.
     pub(super) path: String,
     pub(super) body: Bytes,
-    /// Whether it does no harm if it is carried out twice.
-    pub(super) is_repeatable: bool,
+    /// Whether the call may safely be carried out twice.
+    pub(super) is_idempotent: bool,
 }
 
 impl Call {
     pub(super) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: Bytes::new(), is_repeatable: true }
+        Self { method: Method::GET, path, body: Bytes::new(), is_idempotent: true }
     }
 }
 
-/// What came back.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+/// How long an answer asks the caller to wait.
+pub(super) fn retry_after(answer: &Answer) -> Option<Duration> {
+    let reset = || if answer.status == 429 { pace::reset(&answer.headers) } else { None };
+    deliver::read_retry_after(&answer.headers).or_else(reset)
 }
 
-impl Answer {
-    /// How long it asks to wait.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        let reset = || if self.status == 429 { pace::reset(&self.headers) } else { None };
-        deliver::read_retry_after(&self.headers).or_else(reset)
-    }
-}
-
-/// How an API is called.
+/// Limits, timeouts and retries of the calls to one API.
 #[derive(Debug, Clone, Copy)]
 pub struct CallSettings {
     /// Calls at once.
     pub concurrency: usize,
     pub connect_timeout: Duration,
-    /// For one call, from connect to the end of the answer.
+    /// Time limit of one call, from connecting to the end of the answer.
     pub timeout: Duration,
-    /// Before the first retry. It doubles with each further one.
+    /// The wait before the first retry. It doubles with each retry.
     pub retry_initial: Duration,
     pub retry_max: Duration,
     pub max_retries: usize,
-    /// All waits before retries together.
+    /// The sum of all waits before retries.
     pub max_retry_time: Duration,
 }
 
@@ -174,11 +165,11 @@ pub(super) struct Caller {
     max_wait: Duration,
 }
 
-/// An outcome after which the call may be made again.
+/// An outcome after which the call may be retried.
 struct Failed {
     outcome: Result<Answer, HttpError>,
-    is_refused: bool,
-    asked: Duration,
+    is_rate_limited: bool,
+    requested_wait: Duration,
 }
 
 impl Caller {
@@ -207,8 +198,7 @@ impl Caller {
         Ok(Self { client, base_url, settings, permits, pace, max_wait: MAX_WAIT })
     }
 
-    /// Returns the answer instead of waiting longer before a retry, and makes no call during a longer pause: for a
-    /// person who waits.
+    /// For a command that a person waits for: if a retry or a pause would take longer, the call returns at once instead.
     #[must_use]
     pub(super) const fn with_max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = max_wait;
@@ -220,10 +210,10 @@ impl Caller {
         let answer = (|| self.try_once(&call))
             .retry(self.settings.backoff())
             .adjust(|failed, wait| {
-                let wait = wait.map(|wait| wait.max(failed.asked));
-                if failed.is_refused {
-                    // It is about all calls, not about this one.
-                    self.pace.pause(wait.unwrap_or(failed.asked).min(MAX_PAUSE));
+                let wait = wait.map(|wait| wait.max(failed.requested_wait));
+                if failed.is_rate_limited {
+                    // A 429 limits all calls and not only this one.
+                    self.pace.pause(wait.unwrap_or(failed.requested_wait).min(MAX_PAUSE));
                 }
                 wait.filter(|wait| *wait <= self.max_wait)
             })
@@ -231,21 +221,21 @@ impl Caller {
         answer.unwrap_or_else(|failed| failed.outcome)
     }
 
-    /// The outcome of one attempt, as an error if the call may be made again.
+    /// Makes one attempt. Returns its outcome as an error if the call may be retried.
     async fn try_once(&self, call: &Call) -> Result<Result<Answer, HttpError>, Failed> {
         let _permit = self.permits.acquire().await;
-        if let Err(left) = self.pace.turn(self.max_wait).await {
+        if let Err(left) = self.pace.wait_for_turn(self.max_wait).await {
             return Ok(Err(HttpError::Paused { left }));
         }
         let outcome = self.exchange(call).await;
-        let mut asked = Duration::ZERO;
+        let mut requested_wait = Duration::ZERO;
         if let Ok(answer) = &outcome {
             self.pace.learn(&answer.headers);
-            asked = answer.retry_after().unwrap_or_default();
+            requested_wait = retry_after(answer).unwrap_or_default();
         }
-        let is_refused = matches!(&outcome, Ok(answer) if answer.status == 429);
-        if is_refused || may_be_repeated(call, &outcome) {
-            return Err(Failed { outcome, is_refused, asked });
+        let is_rate_limited = matches!(&outcome, Ok(answer) if answer.status == 429);
+        if is_rate_limited || is_retryable(call, &outcome) {
+            return Err(Failed { outcome, is_rate_limited, requested_wait });
         }
         Ok(outcome)
     }
@@ -260,17 +250,17 @@ impl Caller {
     }
 }
 
-/// Whether the call may be made again after an outcome that is not 429.
-fn may_be_repeated(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
+/// Whether the call may be retried after an outcome other than 429.
+fn is_retryable(call: &Call, outcome: &Result<Answer, HttpError>) -> bool {
     match outcome {
-        Ok(answer) => call.is_repeatable && may_pass(answer.status),
-        Err(HttpError::Timeout(_) | HttpError::Broken(_)) => call.is_repeatable,
+        Ok(answer) => call.is_idempotent && is_transient(answer.status),
+        Err(HttpError::Timeout(_) | HttpError::Broken(_)) => call.is_idempotent,
         Err(HttpError::Connect(_)) => true,
         Err(HttpError::Address | HttpError::Paused { .. } | HttpError::TooLarge) => false,
     }
 }
 
-/// Whether a later answer may be another one.
-const fn may_pass(status: u16) -> bool {
+/// Whether a retry may get a better answer.
+const fn is_transient(status: u16) -> bool {
     status == 408 || (status >= 500 && status != 501 && status != 505)
 }

@@ -1,6 +1,6 @@
-//! Reading what other systems hold: a number that came as text is the number, anything of another kind is absent.
+//! Reads fields of other systems leniently: text that is a number is read as the number, a value of a wrong kind as absent.
 //!
-//! One odd field never costs its account. What was read this way is only compared and shown; nothing is guessed.
+//! So an account can be read even if one of its fields is odd. Such values are only compared and shown, never guessed.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::json::number_text;
 
-/// Text that says something; a number is its digits, `456.0` those of `456`.
+/// Text that is not blank. A number is read as its digits, and `456.0` as `456`.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) if !text.trim().is_empty() => Some(text),
@@ -22,7 +22,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(to_number(&Value::deserialize(deserializer)?))
 }
 
-/// The members; of anything but an object none.
+/// The members of an object; empty for any other value.
 pub(super) fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Object(map) => map,
@@ -30,7 +30,7 @@ pub(super) fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<Stri
     })
 }
 
-/// What an object holds; of anything else, null included, nothing. Every field of `T` is lenient itself.
+/// An object; the default for any other value, also for null. Every field of `T` must be lenient itself.
 pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -38,7 +38,7 @@ pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     Ok(if value.is_object() { T::deserialize(value).unwrap_or_default() } else { T::default() })
 }
 
-/// The items; of anything but an array none.
+/// The items of an array; empty for any other value.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Array(items) => items,
@@ -46,7 +46,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Val
     })
 }
 
-/// A number, or text that is one in JSON's own writing.
+/// A number, or text that is a number in JSON's syntax.
 pub(super) fn to_number(value: &Value) -> Option<Number> {
     match value {
         Value::Number(number) => Some(number.clone()),

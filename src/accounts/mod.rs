@@ -1,7 +1,7 @@
-//! Accounts beside the stream: Accoil's scores and insights read back, Vitally's accounts read and kept in step.
+//! Accounts, beside the stream of events: reads them from Accoil and Vitally, and keeps the two in step.
 //!
-//! [`accoil`] and [`vitally`] are clients of one API each, [`sync`] compares both sides and writes what differs. Nothing
-//! here deletes anything by itself.
+//! [`accoil`] and [`vitally`] are clients of one API each. [`sync`] compares both sides and writes the differences. Nothing
+//! here deletes an account unless a person asked for it.
 
 pub mod accoil;
 mod answer;

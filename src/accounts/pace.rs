@@ -1,6 +1,6 @@
-//! The fixed pace at which an API is called, and the pauses that it asks for.
+//! Paces the calls to one API: spreads them evenly below the limit that the API publishes, and keeps the pauses that it asks for.
 //!
-//! Calls are spread evenly, below the limit that the API publishes. Never knows what a call is about.
+//! Knows nothing about the content of a call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const RESERVE: f64 = 0.1;
 /// The shortest and longest such pause.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// A larger number of seconds is a date.
+/// A larger number is not a number of seconds but a date.
 const MAX_RESET: u32 = 86_400;
 
 /// When the next call may begin.
@@ -24,7 +24,7 @@ pub(super) struct Pace(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Between the beginnings of two calls.
+    /// Between the starts of two calls.
     interval: Duration,
     next: Option<Instant>,
     paused_until: Option<Instant>,
@@ -46,11 +46,11 @@ impl Pace {
     }
 
     /// Waits until a call may begin. Fails with the time that is left of a pause longer than `max_wait`.
-    pub(super) async fn turn(&self, max_wait: Duration) -> Result<(), Duration> {
+    pub(super) async fn wait_for_turn(&self, max_wait: Duration) -> Result<(), Duration> {
         self.wait_for_pause(max_wait).await?;
         let turn = self.state().reserve(Instant::now());
         tokio::time::sleep_until(turn).await;
-        // A pause may have begun meanwhile.
+        // A pause may have begun during the wait.
         self.wait_for_pause(max_wait).await
     }
 
@@ -154,7 +154,7 @@ mod tests {
     async fn calls_in_a_minute(pace: &Pace) -> u32 {
         let (start, mut calls) = (Instant::now(), 0);
         while start.elapsed() < MINUTE {
-            pace.turn(MAX_PAUSE).await.unwrap();
+            pace.wait_for_turn(MAX_PAUSE).await.unwrap();
             calls += 1;
         }
         calls
@@ -170,17 +170,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_up_every_call_and_a_longer_one_is_an_error() {
+    async fn a_pause_delays_every_call_and_a_pause_beyond_the_maximum_is_an_error() {
         let pace = Pace::default();
         let start = Instant::now();
         pace.pause(Duration::from_secs(5));
         pace.pause(Duration::from_secs(2));
-        assert_eq!(pace.turn(Duration::from_secs(3)).await, Err(Duration::from_secs(5)));
-        pace.turn(MINUTE).await.unwrap();
+        assert_eq!(pace.wait_for_turn(Duration::from_secs(3)).await, Err(Duration::from_secs(5)));
+        pace.wait_for_turn(MINUTE).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 5);
         let little = [("ratelimit-limit", "100"), ("ratelimit-remaining", "10"), ("ratelimit-reset", "7")];
         pace.learn(&headers(&little));
-        pace.turn(MINUTE).await.unwrap();
+        pace.wait_for_turn(MINUTE).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 12);
     }
 }

@@ -70,8 +70,7 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
         }
         Ok(Err(error)) => Err(format!("GET /v1/accounts: {error}")),
         Err(_) => {
-            Err("GET /v1/accounts: no answer in time; is the address right, or are there too many calls?"
-                .to_owned())
+            Err("GET /v1/accounts: no answer in time; check the address, or try again later".to_owned())
         }
     }
 }
@@ -83,7 +82,7 @@ async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
     match tokio::time::timeout(READ_TIMEOUT, client.list(&listing)).await {
         Ok(Ok(_)) => Ok("GET /resources/accounts: reachable, and the secret is taken".to_owned()),
         Ok(Err(error)) => Err(format!("GET /resources/accounts: {error}")),
-        Err(_) => Err("GET /resources/accounts: no answer in time; is the address right?".to_owned()),
+        Err(_) => Err("GET /resources/accounts: no answer in time; check the address".to_owned()),
     }
 }
 
@@ -95,9 +94,9 @@ async fn call(config: &Config, destination: &Destination) -> Result<String, Stri
     let answer = tokio::time::timeout(destination.request_timeout, post(config, destination, path))
         .await
         .map_err(|_| {
-            format!("POST {path}: no answer in time; is the address right, and does a firewall block it?")
+            format!("POST {path}: no answer in time; check the address and any firewall on the way")
         })?
-        .map_err(|error| format!("POST {path}: {error}; is the address right?"))?;
+        .map_err(|error| format!("POST {path}: {error}; check the address"))?;
     describe(path, answer)
 }
 

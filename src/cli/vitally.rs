@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 
 use super::error::MissingSection;
 use super::{load, say};
-use crate::accounts::vitally::{Changes, Client, Listing, MOST_A_PAGE, New, Page, Pages, Sort, Status};
+use crate::accounts::vitally::{Changes, Client, Listing, MAX_PAGE_SIZE, New, Page, Pages, Sort, Status};
 use crate::config::Config;
 
 /// Of traits on stdin.
-const MOST_TRAITS_BYTES: u64 = 4 << 20;
+const MAX_TRAITS_BYTES: u64 = 4 << 20;
 /// What a wrong command line exits with.
 const USAGE: u8 = 2;
 
@@ -51,7 +51,7 @@ pub struct ListArgs {
     #[arg(long, value_enum, default_value_t = SortName::CreatedAt)]
     sort: SortName,
     /// One page of at most this many; stderr shows where the next one begins
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_A_PAGE)))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_PAGE_SIZE)))]
     limit: Option<u8>,
     /// Begin at the cursor that an earlier page showed
     #[arg(long, value_name = "CURSOR", value_parser = NonEmptyStringValueParser::new())]
@@ -235,7 +235,7 @@ impl ListArgs {
                 SortName::UpdatedAt => Sort::UpdatedAt,
                 SortName::CreatedAt => Sort::CreatedAt,
             },
-            limit: self.limit.unwrap_or(MOST_A_PAGE),
+            limit: self.limit.unwrap_or(MAX_PAGE_SIZE),
             from: self.from,
             organization: self.organization,
         }
@@ -258,9 +258,9 @@ fn traits(given: Option<String>) -> anyhow::Result<Map<String, Value>> {
 
 fn from_stdin() -> anyhow::Result<String> {
     let mut text = String::new();
-    let read = io::stdin().lock().take(MOST_TRAITS_BYTES + 1).read_to_string(&mut text);
+    let read = io::stdin().lock().take(MAX_TRAITS_BYTES + 1).read_to_string(&mut text);
     let read = read.context("--traits - cannot read stdin")?;
-    ensure!(read as u64 <= MOST_TRAITS_BYTES, "--traits - takes {} MiB at most", MOST_TRAITS_BYTES >> 20);
+    ensure!(read as u64 <= MAX_TRAITS_BYTES, "--traits - takes {} MiB at most", MAX_TRAITS_BYTES >> 20);
     Ok(text)
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
             status_trait: to_accoil.status_trait.clone(),
             churned_status: to_accoil.churned_status.clone(),
             traits: to_accoil.traits.clone(),
-            is_unit_stated: to_accoil.mrr_unit.is_some(),
+            is_mrr_unit_set: to_accoil.mrr_unit.is_some(),
         },
         matching: Matching {
             kind: to_vitally.match_type.clone(),

@@ -1,8 +1,7 @@
-//! An account as Accoil's read API gives it: every documented field, the others kept.
+//! An account as Accoil's read API returns it: every documented field is typed, the others are kept.
 //!
-//! Dates are text as Accoil writes them, `2023-01-15`. The bodies of the three expansions are not documented: what came
-//! is kept as it is. An odd field is absent and never costs its account. Whether it is the account that was asked for
-//! is for the caller to look at: its domain or name is Accoil's to match.
+//! Dates are text, `2023-01-15`. The three expansions are not documented, so they are kept as they are. A field of a wrong
+//! type is read as absent and does not fail the account. The caller must check that it is the account that was looked up.
 
 use serde::Deserialize;
 use serde_json::{Map, Number, Value};
@@ -12,23 +11,23 @@ use super::super::lenient;
 /// One account.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Account {
-    /// Accoil's own id; a number is taken as its digits.
+    /// Accoil's own id. A number is read as its digits.
     #[serde(default, deserialize_with = "lenient::text")]
     pub id: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub name: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     pub domain: Option<String>,
-    /// The id under which it was sent: the `groupId` of group calls.
+    /// The id under which the account was sent: the `groupId` of group calls.
     #[serde(default, deserialize_with = "lenient::text")]
     pub tracking_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::object")]
     pub metrics: Metrics,
-    /// Only if asked for.
+    /// Only if requested.
     pub insights: Option<Value>,
-    /// Only if asked for.
+    /// Only if requested.
     pub traits: Option<Value>,
-    /// Only if asked for.
+    /// Only if requested.
     pub segments: Option<Value>,
     #[serde(rename = "_expansions", default, deserialize_with = "lenient::object")]
     pub expansions: Option<Expansions>,
@@ -38,7 +37,7 @@ pub struct Account {
     pub other: Map<String, Value>,
 }
 
-/// What Accoil has worked out about the account.
+/// What Accoil computed for the account.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Metrics {
     #[serde(default, deserialize_with = "lenient::number")]
@@ -53,7 +52,7 @@ pub struct Metrics {
     pub last_seen: Option<String>,
     #[serde(default, deserialize_with = "lenient::number")]
     pub active_users: Option<Number>,
-    /// Between 0 and 1.
+    /// From 0 to 1.
     #[serde(default, deserialize_with = "lenient::number")]
     pub activation_rate: Option<Number>,
     #[serde(default, deserialize_with = "lenient::number")]
@@ -70,7 +69,7 @@ pub struct Metrics {
     pub other: Map<String, Value>,
 }
 
-/// What Accoil says of the `expand` parameter.
+/// Accoil's remarks on the `expand` parameter.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Expansions {
     #[serde(default, deserialize_with = "lenient::list")]
@@ -88,9 +87,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// One odd field a line: the account is read, the field is what can be made of it, the name beside it stays.
+    /// Each case has one odd field: the account is read all the same, and its name with it.
     #[test]
-    fn an_odd_field_never_costs_its_account() {
+    fn an_odd_field_does_not_fail_the_account() {
         for (odd, id, score, available) in [
             (json!({"id": "456", "metrics": {"engagement_score": 75.5}}), "456", Some(75.5), 0),
             (json!({"id": 456}), "456", None, 0),

@@ -1,6 +1,6 @@
-//! Accounts that were read a short while ago: while Accoil itself would answer alike, it is not asked again.
+//! Caches accounts for as long as Accoil itself does not refresh them.
 //!
-//! In memory and bounded. Callers that ask for the same account at once share one call and its outcome.
+//! In memory and bounded. Callers that ask for the same account at the same time share one call and its outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,17 +16,17 @@ use super::query::{Expand, Query};
 const INSIGHTS: Duration = Duration::from_secs(30 * 60);
 const TRAITS: Duration = Duration::from_secs(15 * 60);
 const SEGMENTS: Duration = Duration::from_secs(10 * 60);
-/// Nothing is documented for the scores themselves: the shortest of the others.
+/// Accoil documents no period for the scores: the shortest of the others is used.
 const SCORES: Duration = SEGMENTS;
-/// How long it is remembered that there is no such account.
+/// How long a missing account is cached.
 const NOT_FOUND: Duration = Duration::from_secs(30);
 
-/// Of all that is held. An account counts as twice its JSON, which is held as text and as a typed account.
+/// The size of the whole cache. An account counts as twice its JSON: it is held as text and as a typed account.
 const MAX_BYTES: usize = 64 << 20;
-/// The least that one entry counts for: it bounds their number too.
+/// The minimum size that one entry counts for. It also limits the number of entries.
 const MIN_ENTRY_BYTES: usize = 64 << 10;
 
-/// A cache before a client. Shared behind an `Arc`.
+/// A cache in front of a client. Shared behind an `Arc`.
 #[derive(Debug)]
 pub struct Cache {
     client: Arc<Client>,
@@ -37,13 +37,13 @@ pub struct Cache {
 #[derive(Debug, Clone)]
 pub struct Cached {
     pub found: Arc<Found>,
-    /// Since Accoil's answer.
+    /// The time since Accoil's answer.
     pub age: Duration,
-    /// From now on. After that Accoil is asked again.
+    /// The time from now until Accoil is asked again.
     pub fresh_for: Duration,
 }
 
-/// An outcome that is worth remembering: an account, or that there is none.
+/// An outcome that is cached: an account, or that there is none.
 #[derive(Debug, Clone)]
 struct Read {
     at: Instant,
@@ -71,7 +71,7 @@ impl Cache {
         Self { client, reads }
     }
 
-    /// As [`Client::get`]. Callers that share a call share its error.
+    /// Like [`Client::get`]. Callers that share a call share its error.
     pub async fn get(&self, query: &Query) -> Result<Cached, Arc<GetError>> {
         let workspace_id = query.workspace_id.as_deref().unwrap_or(self.client.workspace_id());
         let key = Query { workspace_id: Some(workspace_id.to_owned()), ..query.clone() };
@@ -91,7 +91,7 @@ impl Cache {
 }
 
 impl Read {
-    /// Fails with what is not remembered.
+    /// Fails with the errors that are not cached.
     fn new(outcome: Result<Found, GetError>, expand: Expand) -> Result<Self, GetError> {
         let (outcome, lifetime) = match outcome {
             Ok(found) => (Ok(Arc::new(found)), refresh_period(expand)),
@@ -173,7 +173,7 @@ mod tests {
 
     /// The documented refresh periods: traits 15 minutes, segments 10, insights 30; of several the shortest.
     #[tokio::test]
-    async fn an_account_is_fresh_as_long_as_what_it_holds() {
+    async fn an_account_is_fresh_for_the_shortest_period_of_its_blocks() {
         for (expand, minutes) in [
             ("", 10),
             ("traits", 15),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_account_is_remembered_briefly_and_no_other_failure() {
+    async fn a_missing_account_is_cached_briefly_and_other_failures_are_not() {
         let counted = Counted::new(10);
         for _ in 0..2 {
             counted.get(query("1", ""), Err(not_found())).await.unwrap_err();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn workspace_lookup_and_expansion_are_kept_apart() {
+    async fn each_workspace_lookup_and_expansion_is_cached_separately() {
         let counted = Counted::new(10);
         let by = |kind: &str| Lookup::Match { kind: kind.to_owned(), value: "1".to_owned() };
         let one = query("1", "");
@@ -229,9 +229,9 @@ mod tests {
         assert_eq!(counted.reads(), 6);
     }
 
-    /// Of fifty that ask at once the first makes the call. When it goes away, the next one makes it.
+    /// Of fifty concurrent callers the first makes the call. When it is dropped, the next one makes it.
     #[tokio::test]
-    async fn one_call_is_made_for_all_who_wait() {
+    async fn concurrent_callers_share_one_call() {
         for is_found in [true, false] {
             let counted = Counted::new(0);
             let mut tasks = JoinSet::new();

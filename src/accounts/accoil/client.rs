@@ -1,4 +1,4 @@
-//! `GET /v1/accounts`: one call an account, its answer judged. Reads only.
+//! `GET /v1/accounts`: makes one call per account and classifies the answer. Reads only.
 
 use std::slice;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::account::Account;
 use super::error::GetError;
 use super::query::Query;
 use crate::accounts::answer;
-use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
+use crate::accounts::http::{self, Answer, Call, CallSettings, Caller, ClientError};
 use crate::accounts::pace::Pace;
 use crate::json;
 
@@ -18,7 +18,7 @@ use crate::json;
 #[derive(Debug)]
 pub struct Client {
     caller: Caller,
-    /// To take it out of what is shown.
+    /// Kept to remove it from messages.
     token: SecretString,
     workspace_id: String,
 }
@@ -32,15 +32,15 @@ pub struct Found {
 }
 
 impl Client {
-    /// `workspace_id` is for queries that name none.
+    /// `workspace_id` is the default for queries without one.
     pub fn new(base_url: &str, token: &SecretString, workspace_id: &str) -> Result<Self, ClientError> {
         let authorization = format!("Bearer {}", token.expose_secret());
-        // Its limit is not published.
+        // Accoil publishes no rate limit.
         let caller = Caller::new(base_url, &authorization, Pace::default(), CallSettings::default())?;
         Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
     }
 
-    /// Fails instead of waiting longer before a retry: for a person who waits.
+    /// For a command that a person waits for: fails if a retry or a pause would take longer.
     #[must_use]
     pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
         self.caller = self.caller.with_max_wait(max_wait);
@@ -51,8 +51,8 @@ impl Client {
         &self.workspace_id
     }
 
-    /// The account that the query names. A match is Accoil's: whether it is the account that was meant is not looked
-    /// at. Waits as long as Accoil asks to, and tries again what may pass.
+    /// Reads the account that the query names. The caller must check that Accoil matched the account that was meant. Waits as
+    /// long as Accoil asks, and retries failures that may be temporary.
     pub async fn get(&self, query: &Query) -> Result<Found, GetError> {
         let lookup = query.lookup.as_ref().ok_or(GetError::MissingLookup)?;
         let path = query.path(lookup, &self.workspace_id)?;
@@ -61,13 +61,13 @@ impl Client {
     }
 
     fn hide(&self, text: &str) -> String {
-        answer::without(slice::from_ref(&self.token), "(the token)", text)
+        answer::redact(slice::from_ref(&self.token), "(the token)", text)
     }
 }
 
 impl Found {
-    /// What is shown of it: the account as it was sent, and last the member `age`, in seconds since it was. One of
-    /// the account's own by that name gives way.
+    /// The account as Accoil sent it, with a last member `age`: the seconds since Accoil's answer. It replaces a member of the
+    /// same name.
     pub fn with_age(&self, age: Duration) -> String {
         match json::Value::parse(&self.body) {
             Ok(json::Value::Object(mut account)) => {
@@ -79,18 +79,18 @@ impl Found {
     }
 }
 
-/// `hide` takes the token out of what is to be shown.
+/// `hide` removes the token from messages.
 fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
     let status = answer.status;
-    let retry_after = answer.retry_after();
+    let retry_after = http::retry_after(answer);
     let not_json = |reason: String| match status {
-        // It may come from what stands before the API, and means the same.
+        // A proxy in front of the API may have answered; the status means the same.
         401 | 403 | 429 => GetError::from_object(status, &Value::Null, retry_after),
         _ => GetError::not_json(status, reason, &answer.body, &hide),
     };
     let text = str::from_utf8(&answer.body).map_err(|error| not_json(error.to_string()))?;
     let sent = json::Value::parse(text).map_err(|error| not_json(error.to_string()))?;
-    // Written anew it has no key twice, which a typed reading would refuse.
+    // Serialized again, because the typed reader refuses duplicate keys.
     let body = sent.to_string();
     let failed = || {
         let value = serde_json::from_str(&hide(&body)).unwrap_or_default();
@@ -103,7 +103,7 @@ fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetErro
     Ok(Found { account, body })
 }
 
-/// Not an error in the guise of success, nor the answer of something else at that address.
+/// Whether the JSON is an account, and not an error with status 2xx or another server's answer.
 fn is_account(sent: &json::Value<'_>) -> bool {
     let is_error = matches!(sent.get("error"), Some(json::Value::Object(_)));
     !is_error && (sent.get("id").is_some() || sent.get("metrics").is_some())

@@ -1,6 +1,6 @@
-//! Why an account could not be read, in words for a person that say what to do.
+//! Why an account could not be read, and what the user can do about it.
 //!
-//! What Accoil wrote is kept, without its control characters and without the token, should something send it back.
+//! Accoil's own text is kept, without control characters and without the token, which a proxy might echo.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::accounts::http::HttpError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    /// Not even asked: the API needs one.
+    /// No call is made: the API needs a lookup.
     #[error(
-        "no account is named: give its id, or match_type (domain, name, intercom_id, salesforce_id, tracking_id or a \
+        "no account is given: give its id, or match_type (domain, name, intercom_id, salesforce_id, tracking_id or a \
          trait of your own) and match_value"
     )]
     MissingLookup,
-    /// Not even asked.
+    /// No call is made.
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error("Accoil does not take the request (400{0}): check workspace_id, match_type and expand")]
+    #[error("Accoil rejected the request (400{0}): check workspace_id, match_type and expand")]
     BadRequest(Refusal),
     /// 401, and 403, which is not documented.
     #[error(
@@ -34,24 +34,22 @@ pub enum GetError {
         "Accoil has no such account (404{0}): check the value, which must be exact, and the workspace_id"
     )]
     NotFound(Refusal),
-    #[error("Accoil takes no more requests just now (429{refusal}): ask again {}", when(*.retry_after))]
+    #[error("Accoil accepts no more requests at the moment (429{refusal}): try again {}", when(*.retry_after))]
     RateLimited { refusal: Refusal, retry_after: Option<Duration> },
-    /// JSON that is no account and no documented error.
-    #[error(
-        "Accoil answered {status} with {what}{refusal}: is accounts.base_url right? Else it may pass, ask again later"
-    )]
+    /// JSON that is neither an account nor a documented error.
+    #[error("Accoil answered {status} with {what}{refusal}: check accounts.base_url, or try again later")]
     Unexpected { status: u16, what: &'static str, refusal: Refusal },
-    /// A proxy's page, say.
+    /// For example a proxy's page.
     #[error(
-        "Accoil's address answered {status} with what is not JSON ({reason}): is accounts.base_url right, and is no proxy between? It began: \
+        "Accoil's address answered {status}, but not with JSON ({reason}): check accounts.base_url, and that no proxy answers in its place. The answer began: \
          {excerpt}"
     )]
     NotJson { status: u16, reason: String, excerpt: String },
-    #[error("Accoil's read API could not be asked: {0}; is accounts.base_url right?")]
+    #[error("Accoil's read API could not be reached: {0}; check accounts.base_url")]
     Http(HttpError),
 }
 
-/// What an error's body says, as `{"error": {"code", "message", "details"}}`. Shown as what follows a status.
+/// The content of an error's body, `{"error": {"code", "message", "details"}}`. It is shown after the status.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Refusal {
     /// `missing_lookup_parameter`, `unauthorized`, `not_found`; empty if there is none.
@@ -60,7 +58,7 @@ pub struct Refusal {
     pub details: Option<Value>,
 }
 
-/// Its words are in the message. As a source they would be printed twice.
+/// Without a `source`: its text is part of the message and would be printed twice.
 impl From<HttpError> for GetError {
     fn from(error: HttpError) -> Self {
         match error {
@@ -73,27 +71,27 @@ impl From<HttpError> for GetError {
 }
 
 impl GetError {
-    /// Accoil says that it has no such account; not a 404 of somebody else.
+    /// Whether Accoil itself answered that it has no such account. Another server's 404 does not count.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound(_))
     }
 
-    /// Whether nothing works until the token is corrected. A 403 may be about one account, or not Accoil's.
+    /// Whether every call fails until the token is corrected. A 403 may concern one account only, or come from a proxy.
     pub const fn is_refused_token(&self) -> bool {
         matches!(self, Self::Unauthorized { status: 401, .. })
     }
 
-    /// Whether Accoil fails, or refuses us, for every account.
-    pub const fn is_trouble(&self) -> bool {
+    /// Whether Accoil fails for every account.
+    pub const fn is_system_failure(&self) -> bool {
         match self {
             Self::Unauthorized { .. } | Self::RateLimited { .. } | Self::NotJson { .. } => true,
             Self::Unexpected { status, .. } => matches!(*status, 408 | 500..),
-            Self::Http(error) => error.is_trouble(),
+            Self::Http(error) => error.is_system_failure(),
             Self::MissingLookup | Self::Query(_) | Self::BadRequest(_) | Self::NotFound(_) => false,
         }
     }
 
-    /// What an answer with this JSON object means, that is no account.
+    /// The error for an answer whose JSON is not an account.
     pub(super) fn from_object(status: u16, body: &Value, retry_after: Option<Duration>) -> Self {
         let refusal = body.get("error").filter(|error| error.is_object()).map(|error| {
             let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -104,18 +102,18 @@ impl GetError {
             }
         });
         match (status, refusal) {
-            // These mean the same whatever stands in the body.
+            // The status alone decides.
             (429, refusal) => Self::RateLimited { refusal: refusal.unwrap_or_default(), retry_after },
             (401 | 403, refusal) => Self::Unauthorized { status, refusal: refusal.unwrap_or_default() },
             (400, refusal) => Self::BadRequest(refusal.unwrap_or_default()),
-            // Without an error's body it is the answer of something else at that address.
+            // Without Accoil's error object another server answered at that address.
             (404, Some(refusal)) => Self::NotFound(refusal),
             (500.., refusal) => {
                 Self::Unexpected { status, what: "an error", refusal: refusal.unwrap_or_default() }
             }
             (_, Some(refusal)) => Self::Unexpected { status, what: "an error", refusal },
             (_, None) => {
-                Self::Unexpected { status, what: "JSON that is no account", refusal: Refusal::default() }
+                Self::Unexpected { status, what: "JSON that is not an account", refusal: Refusal::default() }
             }
         }
     }

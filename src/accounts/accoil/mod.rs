@@ -1,7 +1,7 @@
 //! Accoil's read API, `GET /v1/accounts`.
 //!
-//! A [`Query`] names one account, the [`Client`] reads it, a [`Cache`] before it spares Accoil what it would answer
-//! alike. Nothing is ever written here, and no message has the token in it.
+//! A [`Query`] names one account, the [`Client`] reads it, and a [`Cache`] in front of the client avoids repeated calls.
+//! Never writes to Accoil; no message contains the token.
 
 mod account;
 mod cache;

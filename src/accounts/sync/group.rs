@@ -1,6 +1,6 @@
-//! A Vitally account as a group event for Accoil: pure.
+//! Turns a Vitally account into a group event for Accoil. Pure.
 //!
-//! What cannot be read as what it should be is left out with a warning; nothing is guessed.
+//! A value of a wrong kind is left out with a warning. Nothing is guessed.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::accounts::vitally::Account;
 use crate::json::number_text;
 use crate::times;
 
-/// What travels, beside name and creation.
+/// Which traits are sent, in addition to name and creation time.
 #[derive(Debug, Clone)]
 pub struct CarriedTraits {
     pub plan_trait: String,
@@ -20,13 +20,13 @@ pub struct CarriedTraits {
     /// Further traits, by their flat keys.
     pub traits: Vec<String>,
     /// Whether the configuration states the unit of Vitally's `mrr`.
-    pub is_unit_stated: bool,
+    pub is_mrr_unit_set: bool,
 }
 
-/// What is made of an account in a way of its own: no trait of that name stands in for it.
-const NAMED: [&str; 5] = ["name", "createdAt", "status", "plan", "mrr"];
+/// These are made from the account's attributes, so a Vitally trait with the same name is not copied.
+const RESERVED_TRAITS: [&str; 5] = ["name", "createdAt", "status", "plan", "mrr"];
 
-/// The event, as JSON in the Segment spec's shape, and what was left out of it.
+/// The event as JSON in the shape of Segment's spec, and warnings about values that were left out.
 pub(super) fn event(
     account: &Account,
     group: &str,
@@ -45,7 +45,7 @@ pub(super) fn event(
     put("status", status(account, carried, now, &mut warnings).map(Value::from));
     put("plan", word(account, &carried.plan_trait, &mut warnings).map(Value::from));
     put("mrr", mrr(account, &mut warnings));
-    for key in carried.traits.iter().filter(|key| !NAMED.contains(&key.as_str())) {
+    for key in carried.traits.iter().filter(|key| !RESERVED_TRAITS.contains(&key.as_str())) {
         put(key, account.traits.get(key).cloned());
     }
     let timestamp = now.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -54,7 +54,7 @@ pub(super) fn event(
     (event, warnings)
 }
 
-/// Churned, else what the trait says, else on trial while the trial lasts.
+/// Churned, or else the trait's value, or else `trial` until the trial ends.
 fn status(
     account: &Account,
     carried: &CarriedTraits,
@@ -73,7 +73,7 @@ fn status(
 fn time(text: Option<&str>, name: &str, warnings: &mut Vec<String>) -> Option<DateTime<Utc>> {
     let time = times::read_text(text?);
     if time.is_none() {
-        warnings.push(format!("{name} is no date and was ignored"));
+        warnings.push(format!("{name} is not a date and was ignored"));
     }
     time
 }
@@ -95,7 +95,7 @@ fn mrr(account: &Account, warnings: &mut Vec<String>) -> Option<Value> {
     let value = account.mrr.as_ref().filter(|value| !value.is_null())?;
     let number = lenient::to_number(value);
     if number.is_none() {
-        warnings.push("mrr is no number and was left out".to_owned());
+        warnings.push("mrr is not a number and was left out".to_owned());
     }
     number.map(Value::Number)
 }
@@ -110,12 +110,12 @@ mod tests {
             status_trait: "status".to_owned(),
             churned_status: "canceled".to_owned(),
             traits: vec!["hspot.city".to_owned(), "seats".to_owned(), "plan".to_owned()],
-            is_unit_stated: true,
+            is_mrr_unit_set: true,
         }
     }
 
     #[test]
-    fn an_account_becomes_a_group_with_what_can_be_read_of_it() {
+    fn an_account_becomes_a_group_event_without_the_unreadable_values() {
         for (account, expected, warned) in [
             (
                 r#"{"name":"Acme","createdAt":"2024-01-02T00:00:00.000Z","mrr":99.5,

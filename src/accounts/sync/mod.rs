@@ -1,7 +1,7 @@
-//! The two syncs: Vitally's accounts to Accoil as group calls, Accoil's scores to Vitally as traits.
+//! The two syncs: one sends Vitally's accounts to Accoil as group calls, the other Accoil's scores to Vitally as traits.
 //!
-//! [`Syncs::start`] is the one door, for commands and for the admin API. One run at a time, whichever way. Each run
-//! reads all of Vitally's accounts, writes only what differs, records it on 2xx, and tells of it by [`Report`]s.
+//! Commands and the admin API start a run with [`Syncs::start`]. One run at a time writes, in either direction. A run
+//! reads all Vitally accounts, writes only the differences, records each after a 2xx, and sends [`Report`]s.
 
 mod group;
 mod matching;
@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub use group::CarriedTraits;
 pub use matching::Matching;
-use reconcile::{Reconciliation, RunError, Way};
+use reconcile::{Reconciliation, RunError, Strategy};
 use report::Reports;
 pub use report::{AccountName, Change, Direction, Problem, Report, Summary};
 pub use state::{StateError, SyncState};
@@ -33,36 +33,36 @@ use to_vitally::ToVitally;
 use super::{accoil, vitally};
 use crate::tasks::Tasks;
 
-/// Reports that wait for the listener.
+/// Reports that are buffered for the listener.
 const WAITING_REPORTS: usize = 64;
 
 /// Why a sync was not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SyncError {
-    #[error("a sync is running: one at a time; try again when it has ended")]
+    #[error("another sync is running: try again when it has ended")]
     Running,
     #[error("there is no [{section}] in the configuration: add it")]
     NotConfigured { section: &'static str },
 }
 
-/// What the syncs are made of; what is not configured is missing.
+/// What the syncs need. A part that is not configured is `None` or empty.
 pub struct Setup {
     pub vitally: Option<vitally::Client>,
     pub accoil: Option<accoil::Client>,
-    /// There only if there is a Vitally.
+    /// `None` if there is no Vitally.
     pub state: Option<SyncState>,
-    /// Of the runs before this start.
+    /// The last run of each direction before this process started.
     pub last: Vec<Summary>,
-    /// Where Vitally's accounts go.
+    /// The destinations that get Vitally's accounts.
     pub recipients: Vec<Recipient>,
     pub carried: CarriedTraits,
     pub matching: Matching,
-    /// From the end of one run to the next, in the order of [`Direction::ALL`]; none: never by itself.
+    /// The wait between two scheduled runs, in the order of [`Direction::ALL`]. `None`: not scheduled.
     pub every: [Option<Duration>; 2],
 }
 
 impl Setup {
-    /// Whether all that a sync needs is configured.
+    /// Fails if a section that the sync needs is not configured.
     pub fn check(&self, direction: Direction) -> Result<(), SyncError> {
         let missing = match direction {
             _ if self.vitally.is_none() => Some("vitally"),
@@ -74,37 +74,37 @@ impl Setup {
     }
 }
 
-/// A handle on the syncs; clones are the same.
+/// A handle on the syncs. Clones share one state.
 #[derive(Clone)]
 pub struct Syncs(Arc<Shared>);
 
 struct Shared {
     setup: Setup,
     tasks: Tasks,
-    /// The turn to write.
+    /// The permit to write: held by the one run that is not dry.
     running: Arc<Semaphore>,
     last: Mutex<Vec<Arc<Summary>>>,
 }
 
 impl Syncs {
-    /// Runs go on in these tasks and stop with them.
+    /// Runs are spawned in `tasks` and stop with them.
     pub fn new(mut setup: Setup, tasks: Tasks) -> Self {
         let last = setup.last.drain(..).map(Arc::new).collect();
         let running = Arc::new(Semaphore::new(1));
         Self(Arc::new(Shared { setup, tasks, running, last: Mutex::new(last) }))
     }
 
-    /// Begins a run. It goes on whether or not anybody listens to its reports, the last of which is the summary; but a dry
-    /// run is for its listener, waits for him and ends when he goes.
+    /// Starts a run. The last report is its summary. A real run continues without a listener; a dry run waits for its listener
+    /// and stops when the listener disconnects.
     pub fn start(&self, direction: Direction, dry_run: bool) -> Result<mpsc::Receiver<Report>, SyncError> {
         self.0.setup.check(direction)?;
         let take = || Arc::clone(&self.0.running).try_acquire_owned().map_err(|_| SyncError::Running);
-        let turn = if dry_run { None } else { Some(take()?) };
+        let permit = if dry_run { None } else { Some(take()?) };
         let (listener, reports) = mpsc::channel(WAITING_REPORTS);
         let (syncs, reporting) = (self.clone(), Reports::to(listener, dry_run));
         let stop = self.0.tasks.stop_signal();
         self.0.tasks.spawn("sync", async move {
-            let running = syncs.run(direction, dry_run, &reporting, turn);
+            let running = syncs.run(direction, dry_run, &reporting, permit);
             tokio::select! {
                 () = running => {}
                 () = reporting.listener_gone(), if dry_run => {}
@@ -119,18 +119,18 @@ impl Syncs {
         self.0.last.lock().await.clone()
     }
 
-    /// Whether one that writes runs now.
+    /// Whether a run that writes is running.
     pub fn is_running(&self) -> bool {
         self.0.running.available_permits() == 0
     }
 
-    /// `turn` is given back before the last report.
+    /// Releases `permit` before the last report, so that the next run can start.
     async fn run(
         &self,
         direction: Direction,
         dry_run: bool,
         reports: &Reports,
-        turn: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) {
         let mut summary = Summary::new(direction, dry_run);
         let outcome = match direction {
@@ -142,14 +142,14 @@ impl Syncs {
         if !dry_run {
             self.keep(&mut summary).await;
         }
-        drop(turn);
-        reports.conclude(summary).await;
+        drop(permit);
+        reports.finish(summary).await;
     }
 
     async fn to_accoil(&self, reports: &Reports, summary: &mut Summary) -> Result<(), RunError> {
         let Setup { state: Some(state), recipients, carried, .. } = &self.0.setup else { return Ok(()) };
-        let way = ToAccoil { recipients, carried, state, now: Utc::now() };
-        self.reconcile(way, reports, summary).await
+        let strategy = ToAccoil { recipients, carried, state, now: Utc::now() };
+        self.reconcile(strategy, reports, summary).await
     }
 
     async fn to_vitally(&self, reports: &Reports, summary: &mut Summary) -> Result<(), RunError> {
@@ -158,13 +158,13 @@ impl Syncs {
         else {
             return Ok(());
         };
-        let way = ToVitally { vitally, accoil, matching, state };
-        self.reconcile(way, reports, summary).await
+        let strategy = ToVitally { vitally, accoil, matching, state };
+        self.reconcile(strategy, reports, summary).await
     }
 
-    async fn reconcile<W: Way>(
+    async fn reconcile<W: Strategy>(
         &self,
-        way: W,
+        strategy: W,
         reports: &Reports,
         summary: &mut Summary,
     ) -> Result<(), RunError> {
@@ -173,10 +173,10 @@ impl Syncs {
             return Ok(());
         };
         let (stop, dry_run) = (&tasks.stop_signal(), summary.dry_run);
-        Reconciliation { way, vitally, state, reports, stop, dry_run }.run(summary).await
+        Reconciliation { strategy, vitally, state, reports, stop, dry_run }.run(summary).await
     }
 
-    /// Logs the summary and keeps it, in memory and on disk.
+    /// Logs the summary and keeps it in memory and on disk.
     async fn keep(&self, summary: &mut Summary) {
         if let Some(state) = &self.0.setup.state
             && let Err(error) = state.end(summary).await

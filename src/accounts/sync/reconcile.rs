@@ -1,7 +1,7 @@
-//! The loop of both syncs: read both sides, compare, write what differs, record what was written.
+//! The loop of both syncs: reads both sides, compares them, writes the differences and records what was written.
 //!
-//! What differs between the directions is a [`Way`]. Accounts are independent of each other and a few are handled at
-//! once, each with one call at a time. After a kill the calls in flight may be made once more: each is idempotent.
+//! A [`Strategy`] holds what differs between the directions. A few accounts are handled at once, each with one call at a
+//! time. If the process is killed, the next run may repeat the calls that were in flight: each is idempotent.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use super::sweep::{Entry, SweepError, sweep};
 use crate::accounts::accoil::GetError;
 use crate::accounts::vitally::{Account, Client, VitallyError};
 
-/// For calls in flight to be answered after a run was stopped.
-const GRACE: Duration = Duration::from_secs(5);
-/// This many failures in a row mean that one of the two systems fails, not the account.
-const MAX_TROUBLES: usize = 20;
+/// How long calls in flight may still take after a run was stopped.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// After this many failures in a row, one of the two systems is failing and not the accounts.
+const MAX_FAILURES_IN_A_ROW: usize = 20;
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -35,45 +35,47 @@ pub(super) enum RunError {
     Destination(String),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("gave up after {MAX_TROUBLES} failures in a row; the next run goes on where this one ended")]
-    Trouble,
-    #[error("it was told to stop; the next run goes on where this one ended")]
+    #[error(
+        "stopped after {MAX_FAILURES_IN_A_ROW} failures in a row; the next run continues where this one ended"
+    )]
+    TooManyFailures,
+    #[error("the sync was stopped; the next run continues where this one ended")]
     Stopped,
 }
 
 /// Why an account was not handled.
 pub(super) enum Failure {
-    /// It is about this account.
+    /// Only this account failed.
     Account(String),
-    /// It is about one of the two systems, and may pass.
-    Trouble(String),
-    /// Nothing else would work either.
+    /// One of the two systems failed, perhaps for a short time.
+    System(String),
+    /// Every further call would fail, so the run ends.
     Fatal(RunError),
 }
 
-/// One way of a sync: what differs between the two.
-pub(super) trait Way: Sync {
+/// What differs between the two directions.
+pub(super) trait Strategy: Sync {
     const DIRECTION: Direction;
-    /// What stays in memory of a Vitally account.
+    /// The part of a Vitally account that stays in memory.
     type Kept: Send;
-    /// A call that writes to the other side.
+    /// A call that writes to the other system.
     type Call: Send;
 
-    /// A hash of all settings. A broken-off run is resumed only under the same ones; `None`: never.
+    /// A hash of all settings: an interrupted run is resumed only if it is the same. `None`: never resumed.
     fn resumable_settings(&self) -> Option<u64>;
 
     /// Accounts handled at once.
     fn concurrency(&self) -> usize;
 
-    /// By what the other side knows the account, or why it cannot.
+    /// The value by which the other system knows the account, or why there is none.
     fn key(&self, account: &Account) -> Result<String, String>;
 
     fn keep(&self, account: Account) -> Self::Kept;
 
-    /// Warns of what is about the run and not about one account.
+    /// Adds the warnings that concern the whole run.
     fn warn(&self, _entries: &[Entry<Self::Kept>], _summary: &mut Summary) {}
 
-    /// Reads the other side and says what has to be written.
+    /// Reads the other side and returns the writes that are needed.
     fn compare(
         &self,
         entry: &Entry<Self::Kept>,
@@ -82,14 +84,14 @@ pub(super) trait Way: Sync {
     fn write(&self, call: Self::Call) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// What a comparison of one account came to.
+/// The result of comparing one account.
 pub(super) enum Comparison<C> {
-    /// Accoil does not know it.
+    /// Accoil does not have the account.
     Unknown,
-    /// It is not for this sync, and why.
+    /// This sync does not handle the account, with the reason.
     Skipped(String),
     Compared {
-        /// Recorded that are there already, but not recorded.
+        /// Values that the other side has already, but that are not recorded yet.
         found: Option<Recorded>,
         writes: Vec<Write<C>>,
         warnings: Vec<String>,
@@ -103,7 +105,7 @@ pub(super) struct Write<C> {
     pub(super) values: Recorded,
 }
 
-/// What the other side holds of an account, as it is recorded.
+/// The values of an account that are recorded as written.
 pub(super) struct Recorded {
     pub(super) place: String,
     pub(super) account: String,
@@ -112,7 +114,7 @@ pub(super) struct Recorded {
 
 /// A run in one direction.
 pub(super) struct Reconciliation<'a, W> {
-    pub(super) way: W,
+    pub(super) strategy: W,
     pub(super) vitally: &'a Client,
     pub(super) state: &'a SyncState,
     pub(super) reports: &'a Reports,
@@ -120,7 +122,7 @@ pub(super) struct Reconciliation<'a, W> {
     pub(super) dry_run: bool,
 }
 
-/// What became of one account.
+/// The outcome of one account.
 enum Outcome {
     Resumed,
     Unknown,
@@ -129,21 +131,21 @@ enum Outcome {
     Written(Vec<String>),
 }
 
-impl<W: Way> Reconciliation<'_, W> {
+impl<W: Strategy> Reconciliation<'_, W> {
     pub(super) async fn run(&self, summary: &mut Summary) -> Result<(), RunError> {
-        let handled = match self.way.resumable_settings() {
+        let handled = match self.strategy.resumable_settings() {
             Some(settings) if !self.dry_run => self.state.begin(W::DIRECTION, settings, Utc::now()).await?,
             _ => HashSet::new(),
         };
-        let (key, keep) = (|account: &_| self.way.key(account), |account| self.way.keep(account));
+        let (key, keep) = (|account: &_| self.strategy.key(account), |account| self.strategy.keep(account));
         let swept = sweep(self.vitally, self.reports, self.stop, key, keep).await?;
         summary.accounts = swept.accounts();
         summary.skipped = swept.skipped;
-        self.way.warn(&swept.entries, summary);
+        self.strategy.warn(&swept.entries, summary);
         self.handle_all(swept.entries, &handled, summary).await
     }
 
-    /// Once the run is to end no other account is begun. Those that were begun may finish, but not for long.
+    /// When the run must end, no further account is started. Accounts in progress get a few seconds to finish.
     async fn handle_all(
         &self,
         entries: Vec<Entry<W::Kept>>,
@@ -155,32 +157,32 @@ impl<W: Way> Reconciliation<'_, W> {
         let mut outcomes = futures_util::stream::iter(entries)
             .take_while(|_| std::future::ready(!halt.is_cancelled()))
             .map(|entry| self.handle(entry, handled))
-            .buffer_unordered(self.way.concurrency());
-        let mut grace = std::pin::pin!(grace_elapsed(&halt));
-        let (mut done, mut troubles, mut ended) = (0, 0, None);
+            .buffer_unordered(self.strategy.concurrency());
+        let mut grace = std::pin::pin!(stop_grace_elapsed(&halt));
+        let (mut done, mut failures_in_a_row, mut ended) = (0, 0, None);
         loop {
             let next = tokio::select! {
                 next = outcomes.next() => next,
                 () = &mut grace => None,
             };
             let Some((named, outcome)) = next else { break };
-            let is_trouble = matches!(outcome, Err(Failure::Trouble(_)));
+            let is_system_failure = matches!(outcome, Err(Failure::System(_)));
             match outcome {
                 Ok(outcome) => count(summary, named, outcome),
-                // The account is left to the next run.
+                // The next run handles the account.
                 Err(_) if ended.is_some() => continue,
                 Err(Failure::Fatal(error)) => {
                     ended = Some(error);
                     halt.cancel();
                     continue;
                 }
-                Err(Failure::Account(why) | Failure::Trouble(why)) => summary.fail(named, why),
+                Err(Failure::Account(why) | Failure::System(why)) => summary.fail(named, why),
             }
             done += 1;
-            self.reports.tell(Report::Progress { done, of }).await;
-            troubles = if is_trouble { troubles + 1 } else { 0 };
-            if troubles == MAX_TROUBLES && ended.is_none() {
-                ended = Some(RunError::Trouble);
+            self.reports.send(Report::Progress { done, of }).await;
+            failures_in_a_row = if is_system_failure { failures_in_a_row + 1 } else { 0 };
+            if failures_in_a_row == MAX_FAILURES_IN_A_ROW && ended.is_none() {
+                ended = Some(RunError::TooManyFailures);
                 halt.cancel();
             }
         }
@@ -206,8 +208,8 @@ impl<W: Way> Reconciliation<'_, W> {
     }
 
     async fn reconcile(&self, id: &str, entry: &Entry<W::Kept>) -> Result<Outcome, Failure> {
-        let (found, writes, warnings) = match self.way.compare(entry).await? {
-            // Neither is recorded as handled: the run that ends lists every one of them.
+        let (found, writes, warnings) = match self.strategy.compare(entry).await? {
+            // Not recorded as handled, so that a resumed run lists the account again.
             Comparison::Unknown => return Ok(Outcome::Unknown),
             Comparison::Skipped(why) => return Ok(Outcome::Skipped(why)),
             Comparison::Compared { found, writes, warnings } => (found, writes, warnings),
@@ -215,9 +217,9 @@ impl<W: Way> Reconciliation<'_, W> {
         let outcome =
             if writes.is_empty() { Outcome::Unchanged(warnings) } else { Outcome::Written(warnings) };
         for write in writes {
-            self.reports.tell(Report::Change(write.change)).await;
+            self.reports.send(Report::Change(write.change)).await;
             if !self.dry_run {
-                self.way.write(write.call).await?;
+                self.strategy.write(write.call).await?;
                 self.record(write.values).await?;
             }
         }
@@ -225,8 +227,8 @@ impl<W: Way> Reconciliation<'_, W> {
             if let Some(found) = found {
                 self.record(found).await?;
             }
-            if self.way.resumable_settings().is_some() {
-                self.state.handled(W::DIRECTION, id).await?;
+            if self.strategy.resumable_settings().is_some() {
+                self.state.record_handled(W::DIRECTION, id).await?;
             }
         }
         Ok(outcome)
@@ -237,9 +239,9 @@ impl<W: Way> Reconciliation<'_, W> {
     }
 }
 
-async fn grace_elapsed(halt: &CancellationToken) {
+async fn stop_grace_elapsed(halt: &CancellationToken) {
     halt.cancelled().await;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 fn count(summary: &mut Summary, named: AccountName, outcome: Outcome) {
@@ -261,7 +263,7 @@ impl From<VitallyError> for Failure {
         if error.is_refused_secret() || matches!(error, VitallyError::RateLimited { .. }) {
             return Self::Fatal(error.into());
         }
-        Self::of(error.is_trouble(), &error)
+        Self::of(error.is_system_failure(), &error)
     }
 }
 
@@ -270,7 +272,7 @@ impl From<GetError> for Failure {
         if error.is_refused_token() || matches!(error, GetError::RateLimited { .. }) {
             return Self::Fatal(error.into());
         }
-        Self::of(error.is_trouble(), &error)
+        Self::of(error.is_system_failure(), &error)
     }
 }
 
@@ -281,7 +283,7 @@ impl From<StateError> for Failure {
 }
 
 impl Failure {
-    fn of(is_trouble: bool, error: &impl ToString) -> Self {
-        if is_trouble { Self::Trouble(error.to_string()) } else { Self::Account(error.to_string()) }
+    fn of(is_system_failure: bool, error: &impl ToString) -> Self {
+        if is_system_failure { Self::System(error.to_string()) } else { Self::Account(error.to_string()) }
     }
 }

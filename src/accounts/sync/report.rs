@@ -1,6 +1,7 @@
-//! What a sync reports while it runs and at its end, the same to a person, a program and another process.
+//! The reports of a sync: progress, changes and the summary, for people, programs and other processes.
 //!
-//! On the wire and on stdout each is one JSON object a line: `{"change":{…}}`, `{"summary":{…}}`. Holds ids, never a key.
+//! In HTTP answers and on stdout each report is one JSON object per line: `{"change":{…}}`, `{"summary":{…}}`. A report holds
+//! ids of accounts, never a key.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use tokio::sync::mpsc;
 
 use crate::plain::plain;
 
-/// For a listener to take the summary.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a slow listener may take to receive the summary.
+const SUMMARY_SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Characters of a reason in the log.
 const MAX_REASON: usize = 500;
 
-/// Which way accounts go.
+/// From which system to which a sync writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
@@ -27,7 +28,7 @@ pub enum Direction {
 impl Direction {
     pub const ALL: [Self; 2] = [Self::VitallyToAccoil, Self::AccoilToVitally];
 
-    /// As commands, routes, metrics and logs say it.
+    /// The name in commands, routes, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::VitallyToAccoil => "vitally-to-accoil",
@@ -40,21 +41,21 @@ impl Direction {
     }
 }
 
-/// One thing that a sync tells.
+/// One report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// How many accounts have been read from Vitally so far.
+    /// The number of accounts read from Vitally so far.
     Reading { accounts: usize },
-    /// How many of all accounts are done.
+    /// The number of accounts handled so far.
     Progress { done: usize, of: usize },
-    /// A call that is made, or in a dry run would be.
+    /// A call that is made, or that a dry run would make.
     Change(Change),
     /// The last one.
     Summary(Summary),
 }
 
-/// By which names an account is known.
+/// The names by which people know an account.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AccountName {
     /// Vitally's own id.
@@ -66,7 +67,7 @@ pub struct AccountName {
     pub name: Option<String>,
 }
 
-/// The exact call.
+/// One call, exactly as it is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     #[serde(flatten)]
@@ -76,12 +77,12 @@ pub struct Change {
     pub method: String,
     pub path: String,
     pub body: Value,
-    /// The traits as they are before it, where they are known.
+    /// The traits before the call, if they are known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub before: Option<Value>,
 }
 
-/// An account, and what is the matter with it.
+/// An account and why it was skipped, failed or got a warning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     #[serde(flatten)]
@@ -89,30 +90,30 @@ pub struct Problem {
     pub reason: String,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub direction: Direction,
     pub dry_run: bool,
     /// When it ended.
     pub at: DateTime<Utc>,
-    /// Read from Vitally, each once; what is skipped among them.
+    /// Accounts read from Vitally, skipped ones included.
     pub accounts: usize,
-    /// Written, or in a dry run to be written.
+    /// Accounts written, or that a dry run would write.
     pub written: usize,
     pub unchanged: usize,
-    /// Handled by the run before, which was broken off.
+    /// Accounts that the last, interrupted run had handled.
     pub resumed: usize,
-    /// Left to the next run: this one ended early.
+    /// Accounts left to the next run, because this run ended early.
     pub waiting: usize,
-    /// Not for this sync, and why.
+    /// Accounts that this sync does not handle.
     pub skipped: Vec<Problem>,
-    /// Accoil does not know them.
+    /// Accounts that Accoil does not have.
     pub unknown: Vec<AccountName>,
-    /// Written without something, or not cleared, and why.
+    /// Values that were left out or not cleared.
     pub warnings: Vec<Problem>,
     pub failed: Vec<Problem>,
-    /// Why it ended before every account was handled.
+    /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<String>,
 }
@@ -136,12 +137,12 @@ impl Summary {
         }
     }
 
-    /// Every account was handled, and none failed.
+    /// Whether every account was handled and none failed.
     pub const fn is_success(&self) -> bool {
         self.failed.is_empty() && self.ended.is_none()
     }
 
-    /// Logs how the run ended and, if not well, the first reason. The others are in `GET /api/sync`.
+    /// Logs the result of the run and the first reason of a failure. `GET /api/sync` has all reasons.
     pub(super) fn log(&self) {
         let direction = self.direction.name();
         let (skipped, unknown, failed) = (self.skipped.len(), self.unknown.len(), self.failed.len());
@@ -181,36 +182,36 @@ impl Summary {
 #[derive(Debug, Clone)]
 pub(super) struct Reports {
     listener: Option<mpsc::Sender<Report>>,
-    /// Whether a slow listener is waited for; else it misses what it has no room for, but the summary.
-    is_patient: bool,
+    /// Whether to wait for a slow listener. If not, it misses reports that do not fit its buffer, except the summary.
+    waits_for_listener: bool,
 }
 
 impl Reports {
-    pub(super) const fn to(listener: mpsc::Sender<Report>, is_patient: bool) -> Self {
-        Self { listener: Some(listener), is_patient }
+    pub(super) const fn to(listener: mpsc::Sender<Report>, waits_for_listener: bool) -> Self {
+        Self { listener: Some(listener), waits_for_listener }
     }
 
-    pub(super) const fn nowhere() -> Self {
-        Self { listener: None, is_patient: false }
+    pub(super) const fn discarded() -> Self {
+        Self { listener: None, waits_for_listener: false }
     }
 
-    pub(super) async fn tell(&self, report: Report) {
-        // The listener may have gone.
+    pub(super) async fn send(&self, report: Report) {
+        // The listener may have disconnected.
         match &self.listener {
-            Some(listener) if self.is_patient => drop(listener.send(report).await),
+            Some(listener) if self.waits_for_listener => drop(listener.send(report).await),
             Some(listener) => drop(listener.try_send(report)),
             None => {}
         }
     }
 
-    /// The last report.
-    pub(super) async fn conclude(&self, summary: Summary) {
+    /// Sends the last report.
+    pub(super) async fn finish(&self, summary: Summary) {
         if let Some(listener) = &self.listener {
-            let _ = listener.send_timeout(Report::Summary(summary), PATIENCE).await;
+            let _ = listener.send_timeout(Report::Summary(summary), SUMMARY_SEND_TIMEOUT).await;
         }
     }
 
-    /// Ends when the listener has gone. Never ends if there was none.
+    /// Returns when the listener has disconnected; never returns if there is none.
     pub(super) async fn listener_gone(&self) {
         match &self.listener {
             Some(listener) => listener.closed().await,

@@ -1,6 +1,6 @@
-//! Runs each sync again and again while the relay runs, as long after its last whole run as the configuration says.
+//! Runs each scheduled sync while the relay runs; the configuration sets the time between two complete runs.
 //!
-//! The last run's end is kept on disk: a restart begins no run before its time.
+//! The end of the last complete run is stored on disk, so a restart starts no run early.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use chrono::Utc;
 use super::{Direction, Reports, Syncs};
 
 impl Syncs {
-    /// Runs every sync that has a schedule; ends with the tasks.
+    /// Spawns one task per scheduled sync.
     pub fn run_on_schedule(&self) {
         for (direction, every) in Direction::ALL.into_iter().zip(self.0.setup.every) {
             if let Some(every) = every.filter(|_| self.0.setup.check(direction).is_ok()) {
@@ -24,23 +24,23 @@ impl Syncs {
         let stop = self.0.tasks.stop_signal();
         let mut wait = self.first_wait(direction, every).await;
         while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-            let turn = stop.run_until_cancelled(Arc::clone(&self.0.running).acquire_owned()).await;
-            let Some(Ok(turn)) = turn else { return };
-            // One that was begun by hand meanwhile counts.
+            let permit = stop.run_until_cancelled(Arc::clone(&self.0.running).acquire_owned()).await;
+            let Some(Ok(permit)) = permit else { return };
+            // Somebody may have started a run by hand during the wait.
             wait = self.first_wait(direction, every).await;
             if wait.is_zero() {
-                self.run(direction, false, &Reports::nowhere(), Some(turn)).await;
-                // However it ended: a system in trouble is not asked again at once.
+                self.run(direction, false, &Reports::discarded(), Some(permit)).await;
+                // Also after a failed run: do not call a failing system again at once.
                 wait = every;
             }
         }
     }
 
-    /// What is left of the time since the last whole run; nothing if there was none.
+    /// The time until the next run is due; zero if no complete run is recorded.
     async fn first_wait(&self, direction: Direction, every: Duration) -> Duration {
         let Some(state) = &self.0.setup.state else { return Duration::ZERO };
         let Ok(Some(last)) = state.last_end(direction).await else { return Duration::ZERO };
-        // A clock that was set back is not waited for.
+        // If the clock was set back, the next run is due now.
         let since = (Utc::now() - last).to_std().unwrap_or(every);
         every.saturating_sub(since)
     }

@@ -1,8 +1,8 @@
-//! What the syncs wrote to either side, and how far each run came: a small SQLite file beside the outbox.
+//! Records what the syncs wrote to either side and how far each run came, in a small SQLite file beside the outbox.
 //!
-//! A value is recorded after the other side took it. After a kill in between, the same value is written once more, or
-//! found to be there. Losing the file loses nothing at either side. It survives a kill of the process; after a loss of
-//! power the last records may be missing.
+//! A value is recorded after the other system accepted it. If the process is killed in between, the next run writes the value
+//! again or finds it there. Losing the file loses no data at either side. After a power failure the last records may be
+//! missing.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::report::{Direction, Summary};
 
-/// "ACWR": says that a database file is one of these.
+/// "ACWR": identifies the file to SQLite tools and to [`SyncState::open`].
 const APPLICATION_ID: i32 = 0x4143_5752;
 const VERSION: i32 = 2;
 /// `place` is where a value was written: `vitally`, or a destination.
@@ -26,7 +26,7 @@ CREATE TABLE handled (direction TEXT NOT NULL, account TEXT NOT NULL, PRIMARY KE
 CREATE TABLE runs (direction TEXT PRIMARY KEY, settings INTEGER, begun_at INTEGER, ended_at INTEGER, summary TEXT)
     STRICT;
 ";
-/// Version 1 knew of fewer things. What it held is written or found again by the next run.
+/// Version 1 is dropped: the next run writes its values again or finds them there.
 const DROP_VERSION_1: &str = "DROP TABLE traits; DROP TABLE seen_to; DROP TABLE runs;";
 /// An older unfinished run is not resumed.
 const RESUMABLE_FOR: chrono::Duration = chrono::Duration::hours(6);
@@ -34,11 +34,11 @@ const RESUMABLE_FOR: chrono::Duration = chrono::Duration::hours(6);
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("{}: what the syncs wrote cannot be read or recorded; check the disk", path.display())]
+    #[error("{}: the record of the syncs cannot be read or written; check the disk", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
-    #[error("{}: this is no file of the syncs, or a later version's; move it aside", path.display())]
+    #[error("{}: this file does not belong to the syncs, or a later version wrote it; move it away", path.display())]
     Foreign { path: PathBuf },
-    #[error("what the sync wrote could not be recorded: the program is stopping")]
+    #[error("the sync could not record what it wrote: the program is stopping")]
     Stopped,
 }
 
@@ -74,8 +74,8 @@ impl SyncState {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), path: Arc::from(path) })
     }
 
-    /// Begins a run that can be resumed. Returns the accounts that the last run handled, if that was broken off not
-    /// long ago and had the same settings.
+    /// Starts a run that can be resumed. If the last run was interrupted recently and had the same settings, returns the
+    /// accounts that it handled.
     pub(super) async fn begin(
         &self,
         direction: Direction,
@@ -85,11 +85,11 @@ impl SyncState {
         self.with(move |connection| begin(connection, direction.name(), settings.cast_signed(), now)).await
     }
 
-    /// Keeps the summary of a run that ended. A whole run leaves nothing to resume.
+    /// Stores the summary of a run. After a complete run there is nothing to resume.
     pub(super) async fn end(&self, summary: &Summary) -> Result<(), StateError> {
         let (direction, is_whole) = (summary.direction.name(), summary.ended.is_none());
         let ended_at = is_whole.then(|| summary.at.timestamp_millis());
-        // Texts, numbers and JSON only: it cannot fail.
+        // The summary has only texts, numbers and JSON, so this cannot fail.
         let summary = serde_json::to_string(summary).unwrap_or_default();
         self.with(move |connection| {
             let change = connection.transaction()?;
@@ -106,7 +106,7 @@ impl SyncState {
         .await
     }
 
-    /// When the last whole run ended.
+    /// When the last complete run ended.
     pub(super) async fn last_end(&self, direction: Direction) -> Result<Option<DateTime<Utc>>, StateError> {
         self.with(move |connection| {
             let ended = connection
@@ -119,7 +119,7 @@ impl SyncState {
         .await
     }
 
-    /// The summary of each direction's last run, whole or not.
+    /// The summary of each direction's last run, complete or not.
     pub async fn summaries(&self) -> Result<Vec<Summary>, StateError> {
         let texts = self.with(|connection| {
             connection
@@ -130,7 +130,7 @@ impl SyncState {
         Ok(texts.await?.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
     }
 
-    /// What was last written of this account.
+    /// The values last written for this account.
     pub(super) async fn written(&self, place: &str, account: &str) -> Result<Map<String, Value>, StateError> {
         let key = [place.to_owned(), account.to_owned()];
         let rows = self.with(move |connection| {
@@ -143,7 +143,7 @@ impl SyncState {
         Ok(rows.await?.into_iter().filter_map(read).collect())
     }
 
-    /// Records what the other side took.
+    /// Records values that the other system accepted.
     pub(super) async fn record(
         &self,
         place: &str,
@@ -165,8 +165,8 @@ impl SyncState {
         .await
     }
 
-    /// Records that this run need not come back to the account.
-    pub(super) async fn handled(&self, direction: Direction, account: &str) -> Result<(), StateError> {
+    /// Records that a resumed run can skip the account.
+    pub(super) async fn record_handled(&self, direction: Direction, account: &str) -> Result<(), StateError> {
         let account = account.to_owned();
         self.with(move |connection| {
             connection
@@ -237,15 +237,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_goes_on_where_the_last_was_broken_off_unless_that_is_old_or_was_another() {
+    async fn an_interrupted_run_is_resumed_unless_it_is_old_or_had_other_settings() {
         let (_folder, state) = open();
         let resumed =
             async |settings, hours| state.begin(DIRECTION, settings, at(hours)).await.unwrap().len();
-        let handle = async || state.handled(DIRECTION, "a").await.unwrap();
+        let handle = async || state.record_handled(DIRECTION, "a").await.unwrap();
         assert_eq!(resumed(1, 10).await, 0);
         handle().await;
         assert_eq!(resumed(1, 15).await, 1, "broken off a while ago");
-        let broken_off = Some("it was told to stop".to_owned());
+        let broken_off = Some("stopped".to_owned());
         let summary = Summary { at: at(15), ended: broken_off, ..Summary::new(DIRECTION, false) };
         state.end(&summary).await.unwrap();
         assert_eq!(state.summaries().await.unwrap(), std::slice::from_ref(&summary), "the reason is kept");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_written_is_known_by_place_and_account() {
+    async fn written_values_are_kept_per_place_and_account() {
         let (_folder, state) = open();
         let traits = |value: Value| Map::from_iter([("t".to_owned(), value)]);
         state.record("vitally", "a", traits(Value::from(1.5))).await.unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_file_is_made_anew_and_another_programs_is_not_touched() {
+    async fn an_older_file_is_recreated_and_a_foreign_file_is_not_touched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.db.accounts");
         let execute = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();

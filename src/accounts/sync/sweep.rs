@@ -1,7 +1,7 @@
-//! Reads every Vitally account once, and tells apart those that a sync can name from those it must leave alone.
+//! Reads every Vitally account once, and separates the accounts that a sync can handle from those that it must skip.
 //!
-//! Sorted by creation, so that writes during the sweep do not reorder it. Two accounts with one id for the other side are both
-//! left alone: it is not known which of them is meant.
+//! The list is sorted by creation, so that writes during the sweep do not reorder it. If two accounts share the key by which
+//! the other system knows them, both are skipped: the relay cannot know which of them is meant.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,9 +14,9 @@ use crate::accounts::vitally::{Account, Client, Listing, Pages, VitallyError};
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) named: AccountName,
-    /// By which the other side knows it.
+    /// The id or value by which the other system knows the account.
     pub(super) key: String,
-    /// What the sync keeps of it.
+    /// The part of the account that the sync needs later.
     pub(super) kept: T,
 }
 
@@ -38,12 +38,12 @@ impl<T> Swept<T> {
 pub(super) enum SweepError {
     #[error(transparent)]
     Vitally(#[from] VitallyError),
-    #[error("it was told to stop before all accounts were read from Vitally")]
+    #[error("the sync was stopped before all accounts were read from Vitally")]
     Stopped,
 }
 
-/// Reads all accounts, churned ones too. `key` is by what the other side knows an account, or why it cannot; `keep` is
-/// all that stays in memory of it.
+/// Reads all accounts, also the churned ones. `key` returns the value by which the other system knows an account, or why there
+/// is none. `keep` returns the part of an account that stays in memory.
 pub(super) async fn sweep<T>(
     client: &Client,
     reports: &Reports,
@@ -58,21 +58,21 @@ pub(super) async fn sweep<T>(
         let page = stop.run_until_cancelled(pages.next()).await.ok_or(SweepError::Stopped)??;
         let Some(page) = page else { break };
         let unreadable =
-            || Problem { named: AccountName::default(), reason: "it is no account object".to_owned() };
+            || Problem { named: AccountName::default(), reason: "it is not an account object".to_owned() };
         swept.skipped.extend(std::iter::repeat_with(unreadable).take(page.unreadable));
         for account in page.accounts.into_iter().map(|listed| listed.account) {
             let named = name(&account);
             match (&account.id, key(&account)) {
                 (None, _) => swept.skipped.push(Problem { named, reason: "it has no id".to_owned() }),
-                // An account that was made meanwhile has moved this one to a second page.
+                // An account was created during the sweep and moved this one to the next page: it is read twice.
                 (Some(id), _) if !ids.insert(id.clone()) => {}
                 (_, Err(reason)) => swept.skipped.push(Problem { named, reason }),
                 (_, Ok(key)) => swept.entries.push(Entry { named, key, kept: keep(account) }),
             }
         }
-        reports.tell(Report::Reading { accounts: swept.accounts() }).await;
+        reports.send(Report::Reading { accounts: swept.accounts() }).await;
     }
-    leave_ambiguous(&mut swept);
+    skip_ambiguous(&mut swept);
     Ok(swept)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn name(account: &Account) -> AccountName {
     }
 }
 
-fn leave_ambiguous<T>(swept: &mut Swept<T>) {
+fn skip_ambiguous<T>(swept: &mut Swept<T>) {
     let mut count: HashMap<&str, usize> = HashMap::new();
     for entry in &swept.entries {
         *count.entry(&entry.key).or_default() += 1;

@@ -1,7 +1,7 @@
-//! `sync vitally-to-accoil`: each Vitally account becomes a group call, if it says something new.
+//! `sync vitally-to-accoil`: each Vitally account becomes a group call, if its content is new.
 //!
-//! The calls go to Accoil directly, within each destination's limits. What a destination took last is recorded as a
-//! hash per account. Pure but for the calls.
+//! The calls go to Accoil directly and not through the outbox. Per account and destination, a hash of the last delivered
+//! content is recorded.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use http::Method;
 use serde_json::{Map, Value};
 
 use super::group::{self, CarriedTraits};
-use super::reconcile::{Comparison, Failure, Recorded, RunError, Way, Write};
+use super::reconcile::{Comparison, Failure, Recorded, RunError, Strategy, Write};
 use super::report::{AccountName, Change, Direction, Summary};
 use super::state::SyncState;
 use super::sweep::Entry;
 use crate::accoil::{self, Destination, Request};
 use crate::accounts::answer::{excerpt, when};
-use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
+use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError, retry_after};
 use crate::accounts::pace::Pace;
 use crate::accounts::vitally::Account;
-use crate::deliver::{Verdict, classify};
+use crate::deliver::{Verdict, classify, is_web_page};
 use crate::event::{Decoded, Event, SourceKind};
 use crate::json;
 
-/// Under this name the hash of a group call is recorded.
+/// The name under which the hash of a group call is recorded.
 const CONTENT: &str = "group";
 
-const UNIT_NOT_STATED: &str = "mrr goes out in the unit that mrr_unit of the destination says, cents unless it says \
-                               otherwise: state mrr_unit in [vitally_to_accoil], most Vitally workspaces keep dollars";
+const MRR_UNIT_MISSING: &str = "mrr is read in the unit that the destination's mrr_unit sets (cents by default): set mrr_unit in \
+                                [vitally_to_accoil]; most Vitally workspaces use dollars";
 
-/// A destination that Vitally's accounts go to.
+/// A destination that gets Vitally's accounts.
 pub struct Recipient {
-    /// With the mapping of Vitally's accounts alone.
+    /// Has only the mapping for Vitally's accounts.
     destination: Arc<Destination>,
     concurrency: usize,
     caller: Caller,
@@ -51,44 +51,50 @@ impl Recipient {
         Ok(Self { destination, concurrency: settings.concurrency, caller })
     }
 
-    /// Makes the call. Only a 2xx is success.
+    /// Makes the call. Only a 2xx that is not a web page is a success.
     async fn send(&self, request: Request) -> Result<(), Failure> {
         let name = &self.destination.name;
         let call = Call {
             method: Method::POST,
             path: request.path.to_owned(),
             body: request.body.into(),
-            // The same traits twice are the same traits.
-            is_repeatable: true,
+            // Sending the same traits twice changes nothing.
+            is_idempotent: true,
         };
         match self.caller.send(call).await {
             Ok(answer) => judge(name, &answer),
-            Err(error) => Err(Failure::Trouble(format!("{name}: {error}"))),
+            Err(error) => Err(Failure::System(format!("{name}: {error}"))),
         }
     }
 }
 
+/// What Accoil's answer means for the account, by the same rules as a delivery.
 fn judge(name: &str, answer: &Answer) -> Result<(), Failure> {
     let status = answer.status;
     let fatal = |why: String| Err(Failure::Fatal(RunError::Destination(why)));
     let answered = || format!("{name} answered {status}: {}", excerpt(&answer.body, str::to_owned));
     match (status, classify(Some(status))) {
         (429, _) => fatal(format!(
-            "destination {name} takes no more calls just now (429): try again {}",
-            when(answer.retry_after())
+            "destination {name} accepts no more calls at the moment (429): try again {}",
+            when(retry_after(answer))
         )),
-        // These are about the place, not about the call.
+        // A login page or a captive portal answers every call with a page: nothing was written.
+        (_, Verdict::Delivered) if is_web_page(answer) => fatal(format!(
+            "destination {name} answered {status} with a web page: check its base_url, and that no proxy or login page \
+             answers in its place"
+        )),
+        // These answers concern the address and not the call.
         (_, Verdict::Place) => fatal(format!("destination {name} answered {status}: is its base_url right?")),
         (_, Verdict::Delivered) => Ok(()),
         (_, Verdict::Credentials) => fatal(format!(
             "Accoil refuses the key of destination {name} ({status}): correct its api_key; the next run writes the rest"
         )),
-        (_, Verdict::Retry) => Err(Failure::Trouble(answered())),
+        (_, Verdict::Retry) => Err(Failure::System(answered())),
         (_, Verdict::Permanent) => Err(Failure::Account(answered())),
     }
 }
 
-/// A Vitally account as the calls that it means at Accoil: mapped and validated.
+/// The calls to Accoil for one Vitally account, mapped and validated.
 pub(super) struct Prepared {
     has_mrr: bool,
     /// One per destination.
@@ -105,12 +111,12 @@ pub(super) struct ToAccoil<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-impl Way for ToAccoil<'_> {
+impl Strategy for ToAccoil<'_> {
     const DIRECTION: Direction = Direction::VitallyToAccoil;
     type Kept = Prepared;
     type Call = Request;
 
-    /// To compare anew costs no call to Accoil.
+    /// Comparing again costs no call to Accoil, so nothing is resumed.
     fn resumable_settings(&self) -> Option<u64> {
         None
     }
@@ -135,7 +141,7 @@ impl Way for ToAccoil<'_> {
                 return prepared;
             }
         };
-        // Derived, for the hash of what it says.
+        // Derived events get a hash of their content.
         let event = Event { value, received_at: self.now, derived: true, warnings: Vec::new() };
         let destinations: Vec<_> = self.recipients.iter().map(|one| Arc::clone(&one.destination)).collect();
         let plan = accoil::plan(&destinations, SourceKind::Segment, Decoded::Events(vec![event]));
@@ -148,8 +154,8 @@ impl Way for ToAccoil<'_> {
     }
 
     fn warn(&self, entries: &[Entry<Prepared>], summary: &mut Summary) {
-        if !self.carried.is_unit_stated && entries.iter().any(|entry| entry.kept.has_mrr) {
-            summary.warn(&AccountName::default(), UNIT_NOT_STATED);
+        if !self.carried.is_mrr_unit_set && entries.iter().any(|entry| entry.kept.has_mrr) {
+            summary.warn(&AccountName::default(), MRR_UNIT_MISSING);
         }
     }
 
@@ -187,5 +193,35 @@ fn change(named: &AccountName, request: &Request) -> Change {
         path: request.path.to_owned(),
         body: serde_json::from_slice(&request.body).unwrap_or_default(),
         before: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_success_without_a_web_page_counts_as_written() {
+        for (status, body, expected) in [
+            (200, "", "written"),
+            (202, "{\"success\":true}", "written"),
+            (200, "<!doctype html><title>Sign in", "run"),
+            (204, "\u{feff} <HTML>", "run"),
+            (302, "", "run"),
+            (401, "", "run"),
+            (404, "", "run"),
+            (429, "", "run"),
+            (400, "<html>", "account"),
+            (503, "<html>", "system"),
+        ] {
+            let answer = Answer { status, headers: http::HeaderMap::new(), body: body.into() };
+            let outcome = match judge("accoil", &answer) {
+                Ok(()) => "written",
+                Err(Failure::Fatal(_)) => "run",
+                Err(Failure::Account(_)) => "account",
+                Err(Failure::System(_)) => "system",
+            };
+            assert_eq!(outcome, expected, "{status} {body}");
+        }
     }
 }

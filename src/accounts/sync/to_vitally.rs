@@ -1,11 +1,11 @@
 //! `sync accoil-to-vitally`: each Vitally account is looked up at Accoil, and its traits that differ are written.
 //!
-//! Never deletes anything, never creates an account, and writes nothing to an account of which it is not sure.
+//! Never deletes anything, never creates an account, and never writes to an account whose match is uncertain.
 
 use serde_json::{Map, Value, json};
 
 use super::matching::Matching;
-use super::reconcile::{Comparison, Failure, Recorded, Way, Write};
+use super::reconcile::{Comparison, Failure, Recorded, Strategy, Write};
 use super::report::{AccountName, Change, Direction};
 use super::state::SyncState;
 use super::sweep::Entry;
@@ -13,7 +13,7 @@ use super::traits::{self, Difference};
 use crate::accounts::accoil::{self, Lookup, Query};
 use crate::accounts::vitally::{Account, Changes, Client, account_path};
 
-/// Where the traits are recorded.
+/// The place name under which the traits are recorded.
 const PLACE: &str = "vitally";
 /// Accounts handled at once: Vitally documents no limit, but answers slowly.
 const CONCURRENCY: usize = 4;
@@ -26,15 +26,15 @@ pub(super) struct ToVitally<'a> {
     pub(super) state: &'a SyncState,
 }
 
-/// The traits to write to an account, by Vitally's id for it.
+/// The traits to write to one account, which Vitally's id names.
 pub(super) struct Update {
     id: String,
     traits: Map<String, Value>,
 }
 
-impl Way for ToVitally<'_> {
+impl Strategy for ToVitally<'_> {
     const DIRECTION: Direction = Direction::AccoilToVitally;
-    /// Its traits that may be written.
+    /// The account's traits that the sync may write.
     type Kept = Map<String, Value>;
     type Call = Update;
 
@@ -47,7 +47,7 @@ impl Way for ToVitally<'_> {
     }
 
     fn key(&self, account: &Account) -> Result<String, String> {
-        self.matching.value_of(account)
+        self.matching.match_value(account)
     }
 
     fn keep(&self, account: Account) -> Self::Kept {
@@ -64,13 +64,13 @@ impl Way for ToVitally<'_> {
             Err(error) if error.is_not_found() => return Ok(Comparison::Unknown),
             outcome => outcome?,
         };
-        if !self.matching.is_it(&found.account, &entry.key) {
-            let why = "Accoil answered with another account than the one asked for";
+        if !self.matching.is_same_account(&found.account, &entry.key) {
+            let why = "Accoil answered with a different account than the one looked up";
             return Err(Failure::Account(why.to_owned()));
         }
         let body: Value = serde_json::from_str(&found.body).unwrap_or_default();
         if !body.get("metrics").is_some_and(Value::is_object) {
-            return Ok(Comparison::Skipped("Accoil has no metrics of it yet".to_owned()));
+            return Ok(Comparison::Skipped("Accoil has no metrics for this account yet".to_owned()));
         }
         let id = entry.named.account.clone().unwrap_or_default();
         let wanted = traits::wanted(&body, &self.matching.prefix, self.matching.insights);

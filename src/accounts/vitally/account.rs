@@ -1,7 +1,6 @@
-//! An account as Vitally gives it: every documented attribute, the others kept.
+//! An account as Vitally returns it: every documented attribute is typed, the others are kept.
 //!
-//! Nearly all of them may be null. Times are text, ISO 8601. Keys of traits are flat text, dots
-//! and all.
+//! Nearly all attributes may be null. Times are ISO 8601 text. A trait's key is flat: a dot in it has no meaning.
 
 use serde::Deserialize;
 use serde_json::{Map, Number, Value};
@@ -15,7 +14,7 @@ pub struct Account {
     /// Vitally's own id.
     #[serde(deserialize_with = "lenient::text")]
     pub id: Option<String>,
-    /// The owner's own id for it; may be missing.
+    /// The id that the workspace's owner gave the account; may be missing.
     #[serde(deserialize_with = "lenient::text")]
     pub external_id: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
@@ -30,7 +29,7 @@ pub struct Account {
     pub organization_id: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
     pub account_owner_id: Option<String>,
-    /// As it came: a number, text, or null.
+    /// As Vitally sent it: a number, text or null.
     pub mrr: Option<Value>,
     #[serde(deserialize_with = "lenient::text")]
     pub next_renewal_date: Option<String>,

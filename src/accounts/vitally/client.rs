@@ -1,6 +1,6 @@
-//! One function a call of Vitally's REST API for accounts; what may be made again safely is.
+//! One function per call of Vitally's REST API for accounts. Calls that are safe to repeat are retried.
 //!
-//! Never deletes on its own, and never creates over an existing account.
+//! Never deletes without being asked, and never overwrites an existing account with a create.
 
 use std::time::Duration;
 
@@ -21,23 +21,23 @@ use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
 use crate::accounts::pace::Pace;
 use crate::json;
 
-/// The documented calls per minute, until an answer says otherwise.
+/// The documented calls per minute, used until an answer states another limit.
 const LIMIT: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(60);
 const BASIC: &str = "Basic ";
-/// Retries of a create or a delete whose outcome stays unknown.
+/// Retries of a create or a delete whose outcome is unknown.
 const MAX_RETRIES: usize = 3;
 
 /// One workspace of Vitally. Shared behind an `Arc`.
 #[derive(Debug)]
 pub struct Client {
     caller: Caller,
-    /// To take them out of what is shown: the secret as it was given, and as it is sent.
+    /// Kept to remove them from messages: the secret as it was configured, and as it is sent.
     secrets: [SecretString; 2],
 }
 
 impl Client {
-    /// `base_url` is what `/resources` follows; `secret` the Secret Token or the whole Basic Auth Header.
+    /// `base_url` ends before `/resources`. `secret` is the Secret Token or the whole Basic Auth Header.
     pub fn new(base_url: &str, secret: &SecretString) -> Result<Self, ClientError> {
         let mut authorization = authorization(secret.expose_secret());
         let pace = Pace::below(LIMIT, WINDOW);
@@ -58,7 +58,7 @@ impl Client {
         account(self.json(&answer)?).ok_or(VitallyError::Shape("it is not an account, an object with an id"))
     }
 
-    /// The health score's parts, as JSON on one line: their form is not documented.
+    /// The parts of the health score as one line of JSON: Vitally does not document their form.
     pub async fn health(&self, id: &str) -> Result<String, VitallyError> {
         let path = format!("{}/healthScores", listing::account(id)?);
         let answer = self.send(Call::get(path)).await?;
@@ -66,7 +66,8 @@ impl Client {
         value.map(|value| value.to_string()).map_err(|_| VitallyError::Shape("it is nested too deeply"))
     }
 
-    /// The account once it is there. It is looked for first: whether Vitally would write over it is not documented.
+    /// Creates an account and returns it. Looks for an existing one first: Vitally does not document whether a create would
+    /// overwrite it.
     pub async fn create(&self, new: &New) -> Result<Listed, VitallyError> {
         if self.find(&new.external_id).await?.is_some() {
             return Err(VitallyError::Conflict);
@@ -78,9 +79,9 @@ impl Client {
                 Ok(answer) => return self.written(&answer, &new.external_id).await,
                 Err(error) => error,
             };
-            may_be_there |= error.leaves_open();
+            may_be_there |= error.has_unknown_outcome();
             let is_refused = matches!(error, VitallyError::BadRequest { .. });
-            if !is_refused && !error.leaves_open() {
+            if !is_refused && !error.has_unknown_outcome() {
                 return Err(error);
             }
             let wait = waits.next().filter(|_| !is_refused);
@@ -93,24 +94,24 @@ impl Client {
         }
     }
 
-    /// The account as it is then.
+    /// Returns the account after the update.
     pub async fn update(&self, id: &str, changes: &Changes) -> Result<Listed, VitallyError> {
         let answer = self.send(call(Method::PUT, listing::account(id)?, changes, true)).await?;
         self.written(&answer, id).await
     }
 
-    /// For good, with all that belongs to this account alone.
+    /// Deletes the account for good, with everything that belongs to it alone.
     pub async fn delete(&self, id: &str) -> Result<(), VitallyError> {
         let path = listing::account(id)?;
         let (mut waits, mut is_retry) = (waits(), false);
         loop {
             let call =
-                Call { method: Method::DELETE, path: path.clone(), body: Bytes::new(), is_repeatable: false };
+                Call { method: Method::DELETE, path: path.clone(), body: Bytes::new(), is_idempotent: false };
             match self.send(call).await {
                 Ok(_) => return Ok(()),
-                // By the attempt before, whose answer was lost.
+                // The last attempt deleted the account, but its answer was lost.
                 Err(VitallyError::NotFound { .. }) if is_retry => return Ok(()),
-                Err(error) if error.leaves_open() => match waits.next() {
+                Err(error) if error.has_unknown_outcome() => match waits.next() {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(error),
                 },
@@ -128,7 +129,7 @@ impl Client {
         }
     }
 
-    /// The account that a write answered with; what it answers with is not documented, so else it is read.
+    /// The account in the answer to a write. Vitally does not document that answer, so the account is read if it is not there.
     async fn written(&self, answer: &Answer, id: &str) -> Result<Listed, VitallyError> {
         let sent = if answer.body.is_empty() { None } else { account(self.json(answer)?) };
         match sent {
@@ -137,7 +138,7 @@ impl Client {
         }
     }
 
-    /// An answer of 2xx, or what another one means.
+    /// Returns an answer with 2xx; any other status is an error.
     async fn send(&self, call: Call) -> Result<Answer, VitallyError> {
         let answer = self.caller.send(call).await?;
         if (200..300).contains(&answer.status) {
@@ -146,7 +147,7 @@ impl Client {
         Err(VitallyError::of_status(&answer, |text| self.hide(text)))
     }
 
-    /// An answer's body, which is JSON.
+    /// The body of an answer, checked to be JSON.
     fn json<'a>(&self, answer: &'a Answer) -> Result<&'a str, VitallyError> {
         let text = str::from_utf8(&answer.body).ok();
         text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
@@ -154,16 +155,16 @@ impl Client {
     }
 
     fn hide(&self, text: &str) -> String {
-        answer::without(&self.secrets, "(the secret)", text)
+        answer::redact(&self.secrets, "(the secret)", text)
     }
 }
 
-/// Before each retry of a create or a delete.
+/// The waits before the retries of a create or a delete.
 fn waits() -> impl Iterator<Item = Duration> {
     CallSettings::default().backoff().with_max_times(MAX_RETRIES).build()
 }
 
-/// The header of either form in which Vitally shows the secret.
+/// The header for either form in which Vitally shows the secret.
 fn authorization(secret: &str) -> String {
     if secret.starts_with(BASIC) {
         return secret.to_owned();
@@ -171,10 +172,10 @@ fn authorization(secret: &str) -> String {
     format!("{BASIC}{}", BASE64_STANDARD.encode(format!("{secret}:")))
 }
 
-fn call(method: Method, path: String, body: &impl Serialize, is_repeatable: bool) -> Call {
-    // What is written here has text as keys and cannot fail.
+fn call(method: Method, path: String, body: &impl Serialize, is_idempotent: bool) -> Call {
+    // All keys are text, so this cannot fail.
     let body = serde_json::to_vec(body).unwrap_or_default().into();
-    Call { method, path, body, is_repeatable }
+    Call { method, path, body, is_idempotent }
 }
 
 fn account(text: &str) -> Option<Listed> {

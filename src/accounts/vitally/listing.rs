@@ -1,16 +1,16 @@
-//! Which accounts a list has and in what order; where a call goes.
+//! The parameters of a list of accounts, and the paths of all calls.
 
 use form_urlencoded::Serializer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::VitallyError;
 
-/// The most accounts a page has.
-pub const MOST_A_PAGE: u8 = 100;
-/// No id is longer.
-const MOST_ID_BYTES: usize = 1024;
+/// The most accounts that a page can have.
+pub const MAX_PAGE_SIZE: u8 = 100;
+/// A longer id is refused.
+const MAX_ID_BYTES: usize = 1024;
 
-/// Tracked accounts by whether they have churned.
+/// Selects tracked accounts by whether they have churned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
     /// Vitally's default.
@@ -20,34 +20,34 @@ pub enum Status {
     ActiveOrChurned,
 }
 
-/// Always the latest first.
+/// The order of a list, always the latest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// Moves while it is read.
+    /// Accounts move within the list while it is read.
     UpdatedAt,
     CreatedAt,
 }
 
-/// What is listed, and one page of it.
+/// The parameters of one page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     pub status: Status,
     pub sort: Sort,
-    /// Accounts a page, from 1 to 100; others are taken as the nearest of them.
+    /// Accounts per page, clamped to 1 to 100.
     pub limit: u8,
-    /// The `next` of the page before; everything but the limit must be as it was for that.
+    /// The `next` of the previous page. All other parameters but the limit must stay the same.
     pub from: Option<String>,
-    /// Only its accounts, by Vitally's id for it; `status` is not documented for that and not sent.
+    /// Only the accounts of this organization, by Vitally's id. `status` is not documented for such a list and not sent.
     pub organization: Option<String>,
 }
 
 impl Listing {
-    /// Every tracked account, in an order that stays while they are written to.
+    /// Every tracked account, in an order that writes do not change.
     pub fn sweep() -> Self {
         Self {
             status: Status::ActiveOrChurned,
             sort: Sort::CreatedAt,
-            limit: MOST_A_PAGE,
+            limit: MAX_PAGE_SIZE,
             from: None,
             organization: None,
         }
@@ -63,7 +63,7 @@ impl Listing {
             "/resources/accounts".to_owned()
         };
         query.append_pair("sortBy", self.sort.word());
-        query.append_pair("limit", &self.limit.clamp(1, MOST_A_PAGE).to_string());
+        query.append_pair("limit", &self.limit.clamp(1, MAX_PAGE_SIZE).to_string());
         if let Some(from) = &self.from {
             query.append_pair("from", from);
         }
@@ -100,14 +100,14 @@ fn segment(id: &str) -> Result<String, VitallyError> {
     let bad = |why| Err(VitallyError::BadId(why));
     match id {
         "" => bad("is empty"),
-        // Even percent-encoded they would be resolved as steps of the path.
+        // Servers resolve them as steps of the path, even if they are percent-encoded.
         "." | ".." => bad("is one or two dots, which a path cannot hold"),
-        _ if id.len() > MOST_ID_BYTES => bad("is longer than 1,024 bytes"),
+        _ if id.len() > MAX_ID_BYTES => bad("is longer than 1,024 bytes"),
         _ => Ok(utf8_percent_encode(id, RESERVED).to_string()),
     }
 }
 
-/// RFC 3986: what is not unreserved is encoded.
+/// Everything but RFC 3986's unreserved characters is encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_one_segment_whatever_it_holds() {
+    fn an_id_is_always_one_path_segment() {
         for (id, expected) in [
             ("account-101", "account-101"),
             ("a/b", "a%2Fb"),

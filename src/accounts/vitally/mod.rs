@@ -1,6 +1,6 @@
 //! Vitally's REST API for accounts.
 //!
-//! [`Client`] has a function a call, [`Pages`] reads a whole list. Nothing is deleted unless a person asked for it.
+//! [`Client`] has one function per call; [`Pages`] reads a whole list. Nothing is deleted unless a person asked for it.
 
 mod account;
 mod client;
@@ -13,6 +13,6 @@ pub use account::Account;
 pub use client::Client;
 pub use error::VitallyError;
 pub(super) use listing::account as account_path;
-pub use listing::{Listing, MOST_A_PAGE, Sort, Status};
+pub use listing::{Listing, MAX_PAGE_SIZE, Sort, Status};
 pub use pages::{Listed, Page, Pages};
 pub use write::{Changes, New};

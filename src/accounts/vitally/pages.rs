@@ -1,4 +1,4 @@
-//! A list page by page: what one page holds, and guards against lists that never end.
+//! Reads a list page by page, and stops lists that would never end.
 
 use std::collections::HashSet;
 
@@ -12,12 +12,12 @@ use super::error::VitallyError;
 use super::listing::Listing;
 use crate::accounts::http::HttpError;
 use crate::json;
-use crate::plain::steers;
+use crate::plain::is_terminal_control;
 
-/// A million accounts.
-const MOST_PAGES: u32 = 10_000;
-/// No cursor is longer.
-const MOST_CURSOR_BYTES: usize = 4096;
+/// Enough for a million accounts.
+const MAX_PAGES: u32 = 10_000;
+/// A longer cursor is refused.
+const MAX_CURSOR_BYTES: usize = 4096;
 
 /// An account as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +31,9 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     pub accounts: Vec<Listed>,
-    /// Items that are no account objects.
+    /// The number of items that are not account objects.
     pub unreadable: usize,
-    /// The cursor of the page after it; None on the last.
+    /// The cursor of the next page; `None` on the last.
     pub next: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Listed {
     pub(super) fn read(text: &str) -> Option<Self> {
         let sent = json::Value::parse(text).ok()?;
         sent.as_object()?;
-        // Written anew it has no key twice, which a typed reading would refuse.
+        // Serialized again, because the typed reader refuses duplicate keys.
         let body = sent.to_string();
         let account = serde_json::from_str(&body).ok()?;
         Some(Self { account, body })
@@ -57,7 +57,7 @@ impl Listed {
 }
 
 impl Page {
-    /// Of text that is JSON. Items are read one by one: one that is no account costs no other.
+    /// Reads JSON text. Items are read one by one, so that an odd item does not fail the others.
     pub(super) fn read(text: &str) -> Result<Self, VitallyError> {
         let sent: Sent<'_> =
             serde_json::from_str(text).map_err(|_| VitallyError::Shape("it is not a page, an object"))?;
@@ -76,11 +76,11 @@ impl Page {
 fn cursor(next: Option<Value>) -> Result<Option<String>, VitallyError> {
     match next {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(next)) if next.len() > MOST_CURSOR_BYTES => {
+        Some(Value::String(next)) if next.len() > MAX_CURSOR_BYTES => {
             Err(VitallyError::Shape("the page's next is longer than any cursor"))
         }
-        // It is shown, to be given back on a command line.
-        Some(Value::String(next)) if next.contains(steers) => {
+        // The cursor is printed, so that the user can pass it back on a command line.
+        Some(Value::String(next)) if next.contains(is_terminal_control) => {
             Err(VitallyError::Shape("the page's next has control characters"))
         }
         Some(Value::String(next)) => Ok(Some(next).filter(|next| !next.is_empty())),
@@ -89,7 +89,7 @@ fn cursor(next: Option<Value>) -> Result<Option<String>, VitallyError> {
     }
 }
 
-/// All pages of a list, one after another. After an error there is no further one.
+/// All pages of a list, one after another. After an error there are no further pages.
 #[derive(Debug)]
 pub struct Pages<'a> {
     client: &'a Client,
@@ -100,21 +100,21 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Begins where `listing.from` says.
+    /// Starts at `listing.from`.
     pub fn new(client: &'a Client, listing: Listing) -> Self {
         let seen = listing.from.iter().cloned().collect();
         Self { client, listing, seen, read: 0, is_over: false }
     }
 
-    /// The next page; None after the last.
+    /// The next page; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Page>, VitallyError> {
         if self.is_over {
             return Ok(None);
         }
-        // Unless it turns out well.
+        // Reset below if the page can be read and is not the last.
         self.is_over = true;
-        if self.read == MOST_PAGES {
-            return Err(VitallyError::TooManyPages(MOST_PAGES));
+        if self.read == MAX_PAGES {
+            return Err(VitallyError::TooManyPages(MAX_PAGES));
         }
         let page = self.read_page().await?;
         self.read += 1;
@@ -131,7 +131,7 @@ impl<'a> Pages<'a> {
         Ok(Some(page))
     }
 
-    /// Where a page is larger than an answer may be, one of half as many accounts, and so to the end of the list.
+    /// If a page exceeds the limit of an answer, halves the page size for the rest of the list.
     async fn read_page(&mut self) -> Result<Page, VitallyError> {
         loop {
             match self.client.list(&self.listing).await {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_that_is_no_account_is_counted_and_the_others_are_read() {
+    fn an_item_that_is_not_an_account_is_counted_and_the_others_are_read() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let text = format!(
             r#"{{"results": [ {{"id": "1", "n": 1, "id": "2",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_told() {
+    fn an_invalid_page_is_an_error() {
         for (text, expected) in [
             (r#"{"results":[],"next":null}"#, Ok(None)),
             (r#"{"results":[]}"#, Ok(None)),

@@ -1,4 +1,4 @@
-//! The bodies of a create and an update. A field that is not set is not sent.
+//! The bodies of a create and an update. Fields that are not set are not sent.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,26 +9,26 @@ use serde_json::{Map, Value};
 pub struct New {
     pub external_id: String,
     pub name: String,
-    /// Vitally's own id of it.
+    /// Vitally's own id of the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<String>,
-    /// Keys are flat, dots and all.
+    /// Keys are flat: a dot has no meaning.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub traits: Map<String, Value>,
 }
 
-/// What is to be otherwise of an account; the rest stays as it is.
+/// The changes to an account; everything else stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Changes {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Merged into those that are there; null removes one. Keys are flat, dots and all.
+    /// Merged into the existing traits; null removes a trait. Keys are flat: a dot has no meaning.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub traits: Map<String, Value>,
-    /// Vitally's own id of it or its externalId; `Some(None)` takes the account out of its organization.
+    /// Vitally's id of the organization or its externalId. `Some(None)` removes the account from its organization.
     #[serde(rename = "organizationId", skip_serializing_if = "Option::is_none")]
     pub organization: Option<Option<String>>,
-    /// Leaves the account without an owner. Who owns it is chosen in Vitally's app alone.
+    /// Removes the account's owner. An owner can be chosen only in Vitally's app.
     #[serde(rename = "accountOwnerId", skip_serializing_if = "Option::is_none")]
     pub no_owner: Option<()>,
 }

@@ -45,7 +45,7 @@ async fn the_admin_api_leaves_accoil_alone_as_long_as_it_asks() {
         let answer = ask(&relay, query).await;
         let body: Value = answer.json();
         assert_eq!((answer.status.as_u16(), &body["code"]), (503, &json!("accoil_rate_limited")), "{body}");
-        assert!(body["error"].as_str().unwrap().contains("takes no more requests just now"), "{body}");
+        assert!(body["error"].as_str().unwrap().contains("accepts no more requests at the moment"), "{body}");
         let after: u64 = answer.header("retry-after").parse().unwrap();
         assert!((1..=60).contains(&after), "{after}");
     }
@@ -74,7 +74,7 @@ async fn the_admin_api_says_what_is_wrong() {
         ("?id=0", None, 404, "not_found", "no such account"),
         ("?id=456", with(400, odd), 400, "accoil_bad_request", "No such workspace"),
         ("?id=456", with(401, refused), 502, "accoil_unauthorized", "accounts.token"),
-        ("?id=456", with(404, "<html>"), 502, "accoil_unexpected", "not JSON"),
+        ("?id=456", with(404, "<html>"), 502, "accoil_unexpected", "not with JSON"),
     ] {
         if let Some(fault) = fault {
             relay.sandbox.faults().add(fault).unwrap();

@@ -136,7 +136,7 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
     assert_eq!(refusal.code, "missing_lookup_parameter");
     assert_eq!(refusal.message, "At least one lookup parameter is required");
     assert_eq!(refusal.details.as_ref().unwrap()["available_parameters"][0], "id");
-    insta::assert_snapshot!(bad_request, @r#"Accoil does not take the request (400, missing_lookup_parameter, At least one lookup parameter is required, {"available_parameters":["id","match_type/match_value pairs"]}): check workspace_id, match_type and expand"#);
+    insta::assert_snapshot!(bad_request, @r#"Accoil rejected the request (400, missing_lookup_parameter, At least one lookup parameter is required, {"available_parameters":["id","match_type/match_value pairs"]}): check workspace_id, match_type and expand"#);
 
     let ingestion_key = SecretString::from("stg_the-key-events-are-sent-with");
     let wrong = Client::new(&sandbox.url, &ingestion_key, "13").unwrap();
@@ -148,8 +148,8 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
 
     let not_found = client(&sandbox.url).get(&by("domain", "nobody.example")).await.unwrap_err();
     assert!(not_found.is_not_found() && !unauthorized.is_not_found());
-    assert!(unauthorized.is_refused_token() && unauthorized.is_trouble());
-    assert!(!not_found.is_trouble() && !bad_request.is_trouble());
+    assert!(unauthorized.is_refused_token() && unauthorized.is_system_failure());
+    assert!(!not_found.is_system_failure() && !bad_request.is_system_failure());
     insta::assert_snapshot!(not_found, @"Accoil has no such account (404, not_found, Resource not found): check the value, which must be exact, and the workspace_id");
 
     for (body, after) in
@@ -159,7 +159,7 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
         sandbox.sandbox.faults().add(fault).unwrap();
         let limited = client(&sandbox.url).get(&by_id("456")).await.unwrap_err();
         let GetError::RateLimited { retry_after, .. } = &limited else { panic!("{limited:?}") };
-        assert!(limited.is_trouble());
+        assert!(limited.is_system_failure());
         assert_eq!(retry_after.map(|after| after.as_secs().to_string()).as_deref(), after);
     }
     // Whoever can wait does, as long as it was asked to.
@@ -174,7 +174,7 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
 async fn what_is_not_accoils_is_told_from_what_is() {
     let sandbox = served().await;
     let html = "<html>\r\n<h1>\u{1b}[31mBad gateway</h1>";
-    for (status, body, expected, is_trouble) in [
+    for (status, body, expected, is_system_failure) in [
         (200, html, "NotJson", true),
         (404, html, "NotJson", true),
         (502, html, "NotJson", true),
@@ -197,12 +197,12 @@ async fn what_is_not_accoils_is_told_from_what_is() {
     ] {
         let error = answered(&sandbox, status, body).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(expected), "{status} {body}: {error:?}");
-        assert_eq!(error.is_trouble(), is_trouble, "{status} {body}");
+        assert_eq!(error.is_system_failure(), is_system_failure, "{status} {body}");
         assert!(!error.is_not_found() && !error.is_refused_token(), "{status} {body}");
         assert!(!error.to_string().contains(char::is_control), "{status} {body}: {error}");
     }
-    insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"Accoil's address answered 404 with what is not JSON (expected value at line 1, column 1): is accounts.base_url right, and is no proxy between? It began: <html> <h1> [31mBad gateway</h1>");
-    insta::assert_snapshot!(answered(&sandbox, 500, r#"{"error":{"code":"internal","message":"boom"}}"#).await.unwrap_err(), @"Accoil answered 500 with an error, internal, boom: is accounts.base_url right? Else it may pass, ask again later");
+    insta::assert_snapshot!(answered(&sandbox, 404, html).await.unwrap_err(), @"Accoil's address answered 404, but not with JSON (expected value at line 1, column 1): check accounts.base_url, and that no proxy answers in its place. The answer began: <html> <h1> [31mBad gateway</h1>");
+    insta::assert_snapshot!(answered(&sandbox, 500, r#"{"error":{"code":"internal","message":"boom"}}"#).await.unwrap_err(), @"Accoil answered 500 with an error, internal, boom: check accounts.base_url, or try again later");
 
     for body in [
         format!("you sent {TOKEN}"),
@@ -225,9 +225,12 @@ async fn a_large_account_is_read_and_one_too_large_is_not() {
     assert!(sandbox.sandbox.accounts().set(insights(17 << 20)));
     let error = client(&sandbox.url).get(&query).await.unwrap_err();
     assert!(matches!(error, GetError::Http(HttpError::TooLarge)), "{error:?}");
-    assert!(!error.is_trouble(), "it is this account");
+    assert!(!error.is_system_failure(), "it is this account");
     let nobody = client("http://127.0.0.1:1").get(&query).await.unwrap_err();
-    assert!(matches!(nobody, GetError::Http(HttpError::Connect(_))) && nobody.is_trouble(), "{nobody:?}");
+    assert!(
+        matches!(nobody, GetError::Http(HttpError::Connect(_))) && nobody.is_system_failure(),
+        "{nobody:?}"
+    );
 }
 
 /// As the id and as the value of a match, and a trait's name as well.

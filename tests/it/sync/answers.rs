@@ -35,7 +35,7 @@ async fn a_bad_list_ends_the_run_before_anything_is_written() {
     let cases = [
         (answer(LIST, 200, &page(one, "\"same\""), 2), "the same page cursor twice"),
         (answer(LIST, 200, &page("[]", "\"more\""), 1), "an empty page"),
-        (answer(LIST, 200, HTML, 1), "not JSON"),
+        (answer(LIST, 200, HTML, 1), "not with JSON"),
         (answer(LIST, 200, r#"{"data":[]}"#, 1), "not as documented"),
         (answer(LIST, 401, r#"{"error":"Unknown key."}"#, 1), "vitally.secret"),
         (answer(LIST, 403, HTML, 1), "vitally.secret"),
@@ -109,14 +109,14 @@ async fn one_account_that_fails_costs_no_other() {
     let write = place.path("ext-12345");
     for (fault, said) in [
         (answer(LOOK_UP, 501, "{}", 1), "501"),
-        (answer(LOOK_UP, 200, HTML, 1), "not JSON"),
-        (answer(LOOK_UP, 404, HTML, 1), "not JSON"),
-        (answer(LOOK_UP, 404, "{}", 1), "no account"),
+        (answer(LOOK_UP, 200, HTML, 1), "not with JSON"),
+        (answer(LOOK_UP, 404, HTML, 1), "not with JSON"),
+        (answer(LOOK_UP, 404, "{}", 1), "not an account"),
         (
             answer(LOOK_UP, 200, r#"{"id":"9","tracking_id":"somebody","metrics":{"raw_score":1}}"#, 1),
-            "another account",
+            "a different account",
         ),
-        (answer(LOOK_UP, 200, r#"{"id":"9","metrics":{"raw_score":1}}"#, 1), "another account"),
+        (answer(LOOK_UP, 200, r#"{"id":"9","metrics":{"raw_score":1}}"#, 1), "a different account"),
         (answer(&write, 400, r#"{"error":"Bad trait."}"#, 1), "Bad trait."),
         (answer(&write, 501, HTML, 1), "501"),
         (answer(&write, 404, r#"{"error":"Account not found."}"#, 1), "404"),

@@ -120,7 +120,7 @@ async fn a_run_goes_on_without_its_listener() {
     let mut command = place.start(TO_VITALLY);
     until("the first write", || !place.sandbox().vitally().writes().is_empty()).await;
     let refused = place.sync(&[TO_ACCOIL]).await;
-    assert!(refused.code == Some(1) && refused.stderr.contains("a sync is running"), "{refused:#?}");
+    assert!(refused.code == Some(1) && refused.stderr.contains("another sync is running"), "{refused:#?}");
     command.kill().unwrap();
     command.wait().unwrap();
     let before = place.writes().len();
@@ -158,7 +158,7 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_whole_run() {
         assert_eq!(run.code, Some(1), "{run:#?}");
         if is_in_order {
             let ended = run.summary()["ended"].as_str().unwrap_or_default();
-            assert!(ended.contains("told to stop"), "{run:#?}");
+            assert!(ended.contains("was stopped"), "{run:#?}");
         } else {
             assert!(run.stderr.contains("the relay at"), "{run:#?}");
         }

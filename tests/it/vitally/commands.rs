@@ -102,7 +102,7 @@ async fn a_failure_exits_1_and_says_why() {
     for (answers, args, why) in [
         (vec![said(404, "{}")], &["get", "e1"][..], "none with this id"),
         (vec![said(401, r#"{"error":"no"}"#)], &["list"], "Settings > Integrations > Vitally REST API"),
-        (vec![said(200, "<html>sign in")], &["list"], "is not JSON"),
+        (vec![said(200, "<html>sign in")], &["list"], "not with JSON"),
         (vec![said(200, ACCOUNT)], &["create", "--external-id", "e1", "--name", "n"], "there already"),
         (vec![], &["get", ".."], "one or two dots"),
     ] {

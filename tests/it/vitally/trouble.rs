@@ -24,7 +24,7 @@ async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError
 #[tokio::test]
 async fn each_refusal_says_what_to_do_and_never_the_secret() {
     let mut told = String::new();
-    for (status, body, is_trouble) in [
+    for (status, body, is_system_failure) in [
         (400, r#"{"error":"limit must be a number"}"#, false),
         (401, r#"{"error":"Authorization header not present."}"#, true),
         (403, r#"{"message":"no access with c2tfbGl2ZV9odXNoOg=="}"#, true),
@@ -41,24 +41,24 @@ async fn each_refusal_says_what_to_do_and_never_the_secret() {
     ] {
         let error = get([said(status, body)]).await.unwrap_err();
         assert_eq!(error.is_refused_secret(), status == 401, "{error:?}");
-        assert_eq!(error.is_trouble(), is_trouble, "{error:?}");
+        assert_eq!(error.is_system_failure(), is_system_failure, "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
         writeln!(told, "{error}").unwrap();
     }
     insta::assert_snapshot!(told, @"
-    Vitally does not take the request (400, limit must be a number): correct what it names
+    Vitally rejected the request (400, limit must be a number): correct it
     Vitally refuses the secret (401, Authorization header not present.): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (403, no access with (the secret)): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (401, <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
-    Vitally has none with this id (404, Not found): give its Vitally id or its externalId
-    Vitally's address answered 404 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
-    Vitally does not take the request (409, exists): correct what it names
-    Vitally answered 413, which is not documented: is the address right?
-    Vitally answered 302, which is not documented: is the address right?
-    Vitally's address answered 200 with what is not JSON: is it right, and is no proxy between? It begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally has no account or organization with this id (404, Not found): give its Vitally id or its externalId
+    Vitally's address answered 404, but not with JSON: check the address, and that no proxy answers in its place. The answer begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
+    Vitally rejected the request (409, exists): correct it
+    Vitally answered 413, which is not documented: check vitally.subdomain or base_url
+    Vitally answered 302, which is not documented: check vitally.subdomain or base_url
+    Vitally's address answered 200, but not with JSON: check the address, and that no proxy answers in its place. The answer begins: <!DOCTYPE html> <html><head><title>Sign in</title></head><body> [31m (the secret)</body></html>
     Vitally answered with JSON that is not as documented: it is not an account, an object with an id
     Vitally answered with JSON that is not as documented: it is not an account, an object with an id
-    Vitally's address answered 200 with what is not JSON: is it right, and is no proxy between? It begins: (empty)
+    Vitally's address answered 200, but not with JSON: check the address, and that no proxy answers in its place. The answer begins: (empty)
     ");
     assert!(TOKEN.ends_with("hush"));
 }

@@ -8,29 +8,29 @@ use form_urlencoded::Serializer;
 
 use crate::nearest::nearest;
 
-/// A longer value is refused: no id, domain or name is so long, and a path has an end.
-const MOST_VALUE_BYTES: usize = 2048;
+/// A longer value is refused: no id, domain or name is that long, and servers limit the length of a path.
+const MAX_VALUE_BYTES: usize = 2048;
 
-/// One account and what is asked of it.
+/// Names one account and the data blocks to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Query {
-    /// Which; Accoil answers nothing without.
+    /// Accoil requires one.
     pub lookup: Option<Lookup>,
     pub expand: Expand,
-    /// Else the client's own.
+    /// `None`: the client's own workspace.
     pub workspace_id: Option<String>,
 }
 
 /// How an account is named.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
-    /// Accoil's own id, the last number of the account's address in the app: the fastest.
+    /// Accoil's own id, the last number in the account's address in the app. The fastest lookup.
     Id(String),
     /// `domain`, `name`, `intercom_id`, `salesforce_id`, `tracking_id` or any custom trait, and its exact value.
     Match { kind: String, value: String },
 }
 
-/// The data blocks that are sent only if asked for.
+/// The data blocks that Accoil sends only on request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Expand {
     pub insights: bool,
@@ -38,7 +38,7 @@ pub struct Expand {
     pub segments: bool,
 }
 
-/// Why parameters name no account, or more than one.
+/// Why the parameters do not name exactly one account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     #[error(
@@ -54,7 +54,7 @@ pub enum QueryError {
          salesforce_id, tracking_id or one of your own"
     )]
     NoMatchType,
-    #[error("{parameter} has more than {MOST_VALUE_BYTES} bytes: give a shorter one")]
+    #[error("{parameter} has more than {MAX_VALUE_BYTES} bytes: give a shorter one")]
     TooLong { parameter: &'static str },
     #[error(
         "expand has no block {word:?}{}: give insights, traits and segments, with commas between",
@@ -64,7 +64,7 @@ pub enum QueryError {
 }
 
 impl Lookup {
-    /// From the API's own parameters; `None` if none says anything.
+    /// Reads the API's own parameters. `None` if all are missing or blank.
     pub fn from_parameters(
         id: Option<String>,
         match_type: Option<String>,
@@ -84,14 +84,14 @@ impl Lookup {
 impl Expand {
     const NAMES: [&str; 3] = ["insights", "traits", "segments"];
 
-    /// The blocks asked for, by the API's names.
+    /// The requested blocks, by the API's names.
     fn names(self) -> impl Iterator<Item = &'static str> {
         let asked = [self.insights, self.traits, self.segments];
         Self::NAMES.into_iter().zip(asked).filter_map(|(name, is_asked)| is_asked.then_some(name))
     }
 }
 
-/// `insights,traits`: blanks and repeats do no harm.
+/// Reads `insights,traits`. Blanks and repeats are ignored.
 impl FromStr for Expand {
     type Err = QueryError;
 
@@ -114,7 +114,7 @@ impl FromStr for Expand {
 }
 
 impl Query {
-    /// The call's path. `lookup` is this query's, `workspace_id` what it falls back on.
+    /// The path of the call. `workspace_id` is used if the query has none.
     pub(super) fn path(&self, lookup: &Lookup, workspace_id: &str) -> Result<String, QueryError> {
         let workspace_id = self.workspace_id.as_deref().unwrap_or(workspace_id);
         let mut parameters = vec![("workspace_id", workspace_id)];
@@ -124,7 +124,7 @@ impl Query {
                 [("match_type", kind), ("match_value", value)].map(|(name, text)| (name, text.as_str())),
             ),
         }
-        if let Some((parameter, _)) = parameters.iter().find(|(_, text)| text.len() > MOST_VALUE_BYTES) {
+        if let Some((parameter, _)) = parameters.iter().find(|(_, text)| text.len() > MAX_VALUE_BYTES) {
             return Err(QueryError::TooLong { parameter });
         }
         let mut path = Serializer::for_suffix("/v1/accounts?".to_owned(), "/v1/accounts?".len());

@@ -59,7 +59,7 @@ fn the_path_has_every_documented_parameter_and_what_is_given_exactly() {
         path(by("my trait", "a/b%2F c+d&é"), "", None).unwrap(),
         "/v1/accounts?workspace_id=123&match_type=my+trait&match_value=a%2Fb%252F+c%2Bd%26%C3%A9"
     );
-    let long = "x".repeat(MOST_VALUE_BYTES + 1);
+    let long = "x".repeat(MAX_VALUE_BYTES + 1);
     assert_eq!(path(id(&long), "", None), Err(QueryError::TooLong { parameter: "id" }));
     assert!(path(id(&long[1..]), "", None).unwrap().len() < 65_000);
 }

@@ -1,7 +1,7 @@
-//! What an Accoil account says as Vitally traits, and which of them differ from those that are there: pure.
+//! Turns an Accoil account into Vitally traits and finds those that differ from the current ones. Pure.
 //!
-//! Names are Accoil's own behind the prefix. Null clears a trait only if its value is one that the relay wrote; what
-//! Accoil does not mention is left alone.
+//! A trait's name is the prefix and Accoil's own name. Null clears a trait only if the relay wrote its value. Traits that
+//! Accoil does not mention are left alone.
 
 use serde_json::{Map, Value};
 
@@ -17,10 +17,10 @@ const NUMBERS: [&str; 6] = [
     "total_active_people_count",
 ];
 const DATES: [&str; 2] = ["first_seen", "last_seen"];
-/// A longer text is left out: nobody reads it in a trait, and Vitally's limit is not known.
-const MOST_TEXT: usize = 16 * 1024;
+/// A longer text is left out: nobody reads it in a trait, and Vitally does not document a limit.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// What the traits should be; null: there should be none.
+/// The traits as they should be. Null: the trait should not exist.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Wanted {
     pub(super) traits: Map<String, Value>,
@@ -39,10 +39,13 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
             |value: &Value| value.as_str().filter(|text| times::read_text(text).is_some()).map(Value::from);
         wanted.put(prefix, name, metric(name), date);
     }
-    // Then what is empty may be only missing.
+    // After a failed expansion an empty block may only be missing: clear nothing.
     let are_missing = account.pointer("/_expansions/error").is_some_and(|error| !error.is_null());
     if are_missing {
-        wanted.warnings.push("Accoil could not give what was to be expanded: it was left alone".to_owned());
+        wanted.warnings.push(
+            "Accoil could not return the requested segments or insights: these traits were not changed"
+                .to_owned(),
+        );
         return wanted;
     }
     wanted.put(prefix, "segments", account.get("segments"), segments);
@@ -66,24 +69,24 @@ impl Wanted {
             Some(read) => drop(self.traits.insert(format!("{prefix}{name}"), read)),
             None => {
                 self.warnings
-                    .push(format!("{name} is not what it should be, or too large, and was left out"));
+                    .push(format!("{name} has an unexpected type or is too large, and was left out"));
             }
         }
     }
 }
 
-/// Their names as one text, in text order so that another order is no change; none is null.
+/// The segments' names as one sorted text, so that a different order is no change. Null if there are none.
 fn segments(value: &Value) -> Option<Value> {
     let mut names = value.as_array()?.iter().map(name_of_segment).collect::<Option<Vec<_>>>()?;
     names.sort_unstable();
     text(names.join(", "))
 }
 
-/// None is null; too much is nothing that a trait can be.
+/// Null if the text is empty, `None` if it is too long for a trait.
 fn text(text: String) -> Option<Value> {
     match text.len() {
         0 => Some(Value::Null),
-        1..=MOST_TEXT => Some(Value::from(text)),
+        1..=MAX_TEXT_BYTES => Some(Value::from(text)),
         _ => None,
     }
 }
@@ -92,14 +95,14 @@ fn name_of_segment(segment: &Value) -> Option<&str> {
     segment.as_str().or_else(|| segment.get("name")?.as_str())
 }
 
-/// Text as it is; of anything else its texts, a line each.
+/// Text as it is; for other values all texts in them, one per line.
 fn text_of_insights(value: &Value) -> Option<Value> {
     let mut lines = Vec::new();
     collect(value, "", &mut lines);
     text(lines.join("\n"))
 }
 
-/// The depth is bounded by the parser's.
+/// The parser limits the depth.
 fn collect(value: &Value, label: &str, lines: &mut Vec<String>) {
     let mut line = |text: &str| {
         lines.push(if label.is_empty() { text.to_owned() } else { format!("{label}: {text}") });
@@ -113,19 +116,19 @@ fn collect(value: &Value, label: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// What is to be written.
+/// The traits to write.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
-    /// With null for what is to be cleared.
+    /// Null clears the trait.
     pub(super) changed: Map<String, Value>,
-    /// What is there now, of those.
+    /// The current values of the changed traits.
     pub(super) before: Map<String, Value>,
-    /// What is there as it should be, but is not recorded as written.
+    /// Traits that are correct already, but not recorded as written.
     pub(super) found: Map<String, Value>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Compares with the traits that the Vitally account has. `written` are the values that the relay wrote last.
+/// Compares the wanted traits with those of the Vitally account. `written` holds the values that the relay wrote last.
 pub(super) fn difference(
     current: &Map<String, Value>,
     wanted: Wanted,
@@ -157,7 +160,7 @@ pub(super) fn difference(
     difference
 }
 
-/// Vitally may hold a number as text, and a date with a time.
+/// Vitally may hold a number as text, or a date with a time.
 fn is_same(one: &Value, other: &Value) -> bool {
     let number = |value: &Value| lenient::to_number(value).and_then(|number| number.as_f64());
     let time = |value: &Value| value.as_str().and_then(times::read_text);
