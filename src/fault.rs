@@ -1,6 +1,6 @@
-//! What is wrong with the configuration or with a mapping file: each [`Fault`] says where, what, and what to do.
+//! Faults of the configuration and of mapping files: each [`Fault`] has a place, a message and advice.
 //!
-//! Shared by `config` and `mapping`. A fault names keys and places. It never shows a secret.
+//! Used by `config` and `mapping`. A fault names keys and places and never shows a secret.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// The most faults that are reported of one configuration: a longer list helps nobody.
+/// The most faults that are reported for one configuration. A longer list would not help the user.
 pub const MAX_FAULTS: usize = 100;
 
 /// Where a value is written.
@@ -18,11 +18,11 @@ pub enum Place {
     File { file: PathBuf, line: usize, column: usize },
     /// An environment variable, by name.
     Variable(String),
-    /// No single place: something is missing, or a flag set it.
+    /// No single place: for example a key is missing, or a flag set it.
     Unknown,
 }
 
-/// A text of the configuration and where it is written, for those who find out later what is wrong with it.
+/// A text of the configuration with its place, so that a later stage can report what is wrong with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Located {
     pub text: String,
@@ -35,15 +35,15 @@ pub struct Fault {
     pub place: Place,
     /// What is wrong with which key.
     pub message: String,
-    /// What to do; empty when the message says it.
+    /// What to do. Empty if the message contains it.
     pub advice: String,
 }
 
-/// Every fault that was found; at least one. `main` turns it into the exit code [`Faults::EXIT_CODE`].
+/// All faults that were found, at least one. The command exits with [`Faults::EXIT_CODE`].
 #[derive(Debug, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
-/// The text of a file, to tell lines and columns from.
+/// The text of a file, from which lines and columns are computed.
 #[derive(Debug, Default)]
 pub struct SourceText {
     pub file: PathBuf,
@@ -53,14 +53,14 @@ pub struct SourceText {
 }
 
 impl Located {
-    /// A text that is written nowhere in particular.
+    /// A text without a place.
     pub fn unplaced(text: impl Into<String>) -> Self {
         Self { text: text.into(), place: Place::Unknown }
     }
 }
 
 impl Fault {
-    /// A fault whose message says everything.
+    /// A fault without advice.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), advice: String::new() }
     }
@@ -70,7 +70,7 @@ impl Faults {
     /// "Configuration error" of sysexits.h.
     pub const EXIT_CODE: u8 = 78;
 
-    /// The first [`MAX_FAULTS`], each once, in the order given.
+    /// Keeps the first [`MAX_FAULTS`] faults in their order and removes repeats.
     pub fn new(mut faults: Vec<Fault>) -> Self {
         let mut seen = Vec::new();
         faults.retain(|fault| {
@@ -104,7 +104,7 @@ impl SourceText {
         Place::File { file: self.file.clone(), line, column: before.chars().count() + 1 }
     }
 
-    /// The text as TOML, or its first error: the errors after it are mostly consequences of the first.
+    /// Parses the text as TOML. Returns only the first error: the others are mostly its consequences.
     pub fn parse_toml(&self) -> Result<Spanned<DeTable<'_>>, Fault> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         let first = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start));
@@ -124,7 +124,7 @@ impl SourceText {
 }
 
 impl Place {
-    /// Places of one file in the order of its lines, then variables, then what has no place.
+    /// Sorts by line, then variables by name, then unknown places.
     pub(crate) fn order(&self) -> (usize, usize, &str) {
         match self {
             Self::File { line, column, .. } => (*line, *column, ""),
@@ -134,7 +134,7 @@ impl Place {
     }
 }
 
-/// With what separates it from a message, so that an unknown place prints nothing.
+/// Ends with a separator, so that an unknown place prints nothing.
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,14 +152,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The text alone: where it is written says nothing of what it is.
+/// Prints only the text, so that two configurations can be compared without their places.
 impl fmt::Debug for Located {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.text.fmt(formatter)
     }
 }
 
-/// One fault a line.
+/// One fault per line.
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();

@@ -1,12 +1,12 @@
-//! "Did you mean": the known word nearest to one that was mistyped.
+//! "Did you mean": finds the known word that is most similar to a mistyped one.
 //!
-//! Used wherever a configuration, mapping or directive names something that does not exist; never on events.
+//! Used for unknown names in configurations, mappings and directives; never for events.
 
-/// Longer words are not compared: nobody mistypes so long a word, and the cost is quadratic.
+/// Longer words are not compared, because the cost is quadratic.
 const MAX_LENGTH: usize = 64;
 
-/// The candidate with the fewest single-character edits from `word` (a swap of neighbours counts as one, case
-/// does not count), the first of equals. `None` when none is near: over a third of the word's length away.
+/// The candidate with the fewest single-character edits from `word`; the first if several are equal. Swapping two neighbours
+/// is one edit, and case is ignored. `None` if every candidate needs more edits than a third of the word's length.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().take(MAX_LENGTH + 1).count();
     if length > MAX_LENGTH {
@@ -25,7 +25,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn finds_what_was_meant_and_nothing_else() {
+    fn finds_similar_words_only() {
         let known = ["@path", "@template", "@literal", "@arrayPath", "@if"];
         for (word, expected) in [
             ("@pat", Some("@path")),

@@ -1,13 +1,13 @@
-//! Texts of other systems, made safe to show: on one line, with nothing that a terminal would obey.
+//! Makes texts of other systems safe to print: puts them on one line, without characters that control a terminal.
 //!
-//! The only filter of its kind: whatever prints what it did not write itself uses it.
+//! Every message that contains text from outside the relay must use it.
 
 /// The whole text on one line.
 pub(crate) fn one_line(text: &str) -> String {
     plain(text, usize::MAX)
 }
 
-/// The first `most` characters; blanks and what cannot be printed between two words become one space.
+/// The first `max_characters` characters. White space and control characters between two words become one space.
 pub(crate) fn plain(text: &str, max_characters: usize) -> String {
     let mut shown = String::new();
     let mut left = max_characters;
@@ -33,7 +33,7 @@ pub(crate) fn plain(text: &str, max_characters: usize) -> String {
     shown
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Control characters, and characters that change the text direction.
 pub(crate) fn is_terminal_control(sign: char) -> bool {
     sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::plain;
 
     #[test]
-    fn nothing_that_steers_a_terminal_is_left() {
+    fn no_terminal_control_is_left() {
         for (text, max_characters, expected) in [
             ("TechCorp Solutions", 100, "TechCorp Solutions"),
             ("\u{1b}[31mred\u{7}\r\n\tnext\u{9b}2J", 100, "[31mred next 2J"),

@@ -1,14 +1,14 @@
-//! The systems beside the stream: Accoil's read API in `[accounts]`, Vitally in `[vitally]`.
+//! The APIs that accounts are read from: Accoil's read API in `[accounts]`, Vitally in `[vitally]`.
 
 use secrecy::SecretString;
 
 use super::section::Section;
 use super::value;
 
-/// Where accounts in the EU live; it has no subdomains (`facts/vitally.md` 2).
+/// The host of EU workspaces, which has no subdomains (`docs/vitally.md#hosts`).
 const VITALLY_EU: &str = "https://rest.vitally-eu.io";
 
-/// `[accounts]`: Accoil's read API. Its token is not the key that events are sent with.
+/// `[accounts]`: Accoil's read API. Its token differs from the key that events are sent with.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     pub token: SecretString,
@@ -21,7 +21,7 @@ pub struct Accounts {
 #[derive(Debug, Clone)]
 pub struct Vitally {
     pub secret: SecretString,
-    /// What `/resources` follows; from `base_url`, else `subdomain`, else `region`.
+    /// The address before `/resources`: from `base_url`, or else `subdomain`, or else `region`.
     pub base_url: String,
 }
 
@@ -34,8 +34,8 @@ enum Region {
 impl Accounts {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
-            token: section.need_secret("token", "token_file", value::accoil_token),
-            workspace_id: section.need("workspace_id", value::text),
+            token: section.require_secret("token", "token_file", value::accoil_token),
+            workspace_id: section.require("workspace_id", value::text),
             base_url: section
                 .get("base_url", value::base_url)
                 .unwrap_or_else(|| "https://api.accoil.com".to_owned()),
@@ -46,7 +46,7 @@ impl Accounts {
 impl Vitally {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
-            secret: section.need_secret("secret", "secret_file", value::vitally_secret),
+            secret: section.require_secret("secret", "secret_file", value::vitally_secret),
             base_url: vitally_url(section),
         }
     }
@@ -67,7 +67,7 @@ fn vitally_url(section: &mut Section<'_, '_>) -> String {
             "add subdomain = \"NAME\", the first part of the address you log in at, or region = \"eu\"";
         section.missing("subdomain", advice.to_owned());
     }
-    // Copied with what follows it, it means the same.
+    // A copied address may end in /resources.
     let base_url = section.get("base_url", value::base_url);
     let base_url = base_url.map(|url| url.strip_suffix("/resources").map_or(url.clone(), str::to_owned));
     let subdomain = section.get("subdomain", value::label);

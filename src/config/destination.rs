@@ -1,4 +1,4 @@
-//! `[[destinations]]`: which Accoil product the events go to, through which mappings, and how fast.
+//! `[[destinations]]`: the Accoil products that events go to, with their mappings and limits.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::value;
 use crate::event::Dialect;
 use crate::fault::Located;
 
-/// `facts/accoil.md` 1.1 and 1.7: a key that begins with `stg_`, in any case, belongs to staging.
+/// A key that begins with `stg_`, in any case, belongs to staging (`docs/accoil-api.md#keys-and-hosts`).
 const PRODUCTION: &str = "https://in.accoil.com";
 const STAGING: &str = "https://instaging.accoil.com";
 
@@ -18,26 +18,27 @@ const STAGING: &str = "https://instaging.accoil.com";
 pub struct Destination {
     /// Unique among the destinations.
     pub name: String,
-    /// As it was given, `stg_` included.
+    /// The whole key, including `stg_`.
     pub api_key: SecretString,
     pub api: Dialect,
     /// `http://` or `https://`, without a slash at the end.
     pub base_url: String,
     /// Presets by name, and paths relative to [`super::Config::directory`]; at least one.
     pub mappings: Vec<Located>,
-    /// Refuse exactly what Segment's destination refuses (DESIGN 5.6).
+    /// Refuse exactly what Segment's destination refuses (`docs/mappings-reference.md#what-is-checked`).
     pub strict: bool,
-    /// The name that an event's `integrations` switches this destination by (DESIGN 5.8).
+    /// The name under which an event's `integrations` enables or disables this destination
+    /// (`docs/segment.md#the-integrations-object`).
     pub integration_name: String,
-    /// The unit in which senders give `mrr`; Accoil wants cents (DESIGN 5.11).
+    /// The unit of `mrr` in events. Accoil expects cents (`docs/accoil-api.md#money`).
     pub mrr_unit: MrrUnit,
-    /// Connections, and so calls at once, at most.
+    /// The most calls at once, each on its own connection.
     pub concurrency: usize,
-    /// Calls a second at most.
+    /// The most calls per second.
     pub rate: Option<u32>,
-    /// For finding the name, connecting and TLS.
+    /// Time limit for the DNS lookup, connecting and TLS.
     pub connect_timeout: Duration,
-    /// From the beginning of a call to the last byte of its answer, connecting included.
+    /// Time limit from the start of a call to the last byte of its answer, including connecting.
     pub request_timeout: Duration,
 }
 
@@ -54,10 +55,10 @@ pub(super) const MRR_UNITS: [(&str, MrrUnit); 2] = [("cents", MrrUnit::Cents), (
 
 impl Destination {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let api_key = section.need_secret("api_key", "api_key_file", value::token);
+        let api_key = section.require_secret("api_key", "api_key_file", value::token);
         let base_url = section.get("base_url", value::base_url);
         Self {
-            name: section.need("name", value::name),
+            name: section.require("name", value::name),
             base_url: base_url.unwrap_or_else(|| default_base_url(&api_key).to_owned()),
             api_key,
             api: section.get("api", value::choice(&APIS)).unwrap_or_default(),
@@ -67,8 +68,10 @@ impl Destination {
                 .get("integration_name", value::text)
                 .unwrap_or_else(|| "Accoil Analytics".to_owned()),
             mrr_unit: section.get("mrr_unit", value::choice(&MRR_UNITS)).unwrap_or(MrrUnit::Cents),
-            concurrency: section.get("concurrency", value::whole(1..=10_000)).unwrap_or(64),
-            rate: section.get("rate", value::whole(1..=1_000_000)).and_then(|rate| u32::try_from(rate).ok()),
+            concurrency: section.get("concurrency", value::integer(1..=10_000)).unwrap_or(64),
+            rate: section
+                .get("rate", value::integer(1..=1_000_000))
+                .and_then(|rate| u32::try_from(rate).ok()),
             connect_timeout: section
                 .get("connect_timeout", value::duration)
                 .unwrap_or(Duration::from_secs(10)),

@@ -1,13 +1,13 @@
-//! The process's surroundings, handed in so that tests need none, and `${NAME}` in the file's strings.
+//! The environment variables, passed in so that tests can set them, and the expansion of `${NAME}` in the file's strings.
 //!
 //! Never prints a variable's value: it may be a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::value::{Complaint, Reading};
+use super::value::{Problem, Reading};
 
-/// Environment variables and the directory in which `accoil-relay.toml` is looked for; empty: where the process runs.
+/// Environment variables, and the directory to search for `accoil-relay.toml`. Empty: the current directory.
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -15,7 +15,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process. Variables that are not UTF-8 count as not set.
+    /// The environment of this process. A variable that is not UTF-8 counts as not set.
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -39,7 +39,7 @@ impl Environment {
             || self.directory.join(super::file::FILE).exists()
     }
 
-    /// An empty variable counts as not set: that is how compose files and unit files leave one out.
+    /// An empty variable counts as not set: compose files and unit files cannot leave a variable out.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
@@ -56,8 +56,8 @@ impl Environment {
         self
     }
 
-    /// The set variables whose name begins so, and the rest of their name.
-    pub(super) fn beginning<'a>(
+    /// The set variables with this prefix: name, name without the prefix, value.
+    pub(super) fn with_prefix<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
@@ -66,7 +66,7 @@ impl Environment {
         })
     }
 
-    /// Replaces `${NAME}` and `${NAME:-default}` by the variable and `$$` by `$`; notes each name in `used`.
+    /// Replaces `${NAME}` and `${NAME:-default}` by the variable and `$$` by `$`. Adds each name to `used`.
     pub(super) fn expand(&self, text: &str, used: &mut BTreeSet<String>) -> Reading<String> {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
@@ -78,7 +78,7 @@ impl Environment {
                 rest = after;
             } else if let Some(after) = rest.strip_prefix('{') {
                 let (reference, after) = after.split_once('}').ok_or_else(|| {
-                    Complaint::new("has a ${ without its }", "close it, or write $$ for a plain dollar sign")
+                    Problem::new("has a ${ without its }", "close it, or write $$ for a plain dollar sign")
                 })?;
                 expanded.push_str(self.referred(reference, used)?);
                 rest = after;
@@ -95,14 +95,14 @@ impl Environment {
             reference.split_once(":-").map_or((reference, None), |(name, default)| (name, Some(default)));
         let usual = |character: char| character.is_ascii_alphanumeric() || character == '_';
         if name.is_empty() || !name.chars().all(usual) {
-            return Err(Complaint::new(
+            return Err(Problem::new(
                 "has a ${…} that does not name an environment variable",
                 "write ${NAME} or ${NAME:-default}, or $$ for a plain dollar sign",
             ));
         }
         used.insert(name.to_owned());
         self.get(name).or(default).ok_or_else(|| {
-            Complaint::new(
+            Problem::new(
                 format!("needs the environment variable {name}, which is not set"),
                 format!("set it, or give a default with ${{{name}:-default}}"),
             )

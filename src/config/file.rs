@@ -1,4 +1,4 @@
-//! The files of a configuration: its own, and those that hold a secret. Every read is capped.
+//! Reads the configuration file and the files that hold a secret. Every read is capped.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::overlay;
 use super::tree::{self, Origin, Table};
-use super::value::{Complaint, Reading};
+use super::value::{Problem, Reading};
 use crate::fault::{Fault, Place, SourceText};
 
-/// Looked for where the relay runs when no file is named.
+/// The file that is read from the current directory if no file is named.
 pub(super) const FILE: &str = "accoil-relay.toml";
 
-/// No configuration that a person wrote is larger.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// A larger file was not written by a person, so it is the wrong file.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Keys and tokens are short; a larger file is the wrong file.
-const MOST_SECRET_BYTES: u64 = 64 * 1024;
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// Lays the file over the tree; without a file, what the environment gives instead.
-pub(super) fn lay(
+/// Overlays the tree with the file or, if there is none, with the configuration from the environment.
+pub(super) fn overlay_file(
     tree: &mut Table,
     file: Option<&Path>,
     environment: &Environment,
@@ -31,26 +31,26 @@ pub(super) fn lay(
     if let Some(file) = named.or_else(|| usual.exists().then_some(usual)) {
         let source = SourceText::new(&file, read(&file)?);
         let table = source.parse_toml()?;
-        tree::lay(tree, tree::read_table(table.into_inner(), &Origin::File));
+        tree::overlay(tree, tree::read_table(table.into_inner(), &Origin::File));
         return Ok(source);
     }
     let defaults = overlay::without_file(environment).ok_or_else(no_configuration)?;
-    tree::lay(tree, defaults);
+    tree::overlay(tree, defaults);
     Ok(SourceText::new(environment.directory().join(FILE), ""))
 }
 
 fn read(file: &Path) -> Result<String, Fault> {
-    read_capped(file, MOST_BYTES).map_err(|error| Fault {
+    read_capped(file, MAX_FILE_BYTES).map_err(|error| Fault {
         place: Place::Unknown,
         message: format!("cannot read the configuration file {}: {error}", file.display()),
         advice: "check the path and its permissions, or name another file with --config".to_owned(),
     })
 }
 
-/// One line of text, without its end.
+/// Reads one line of text, without its line end.
 pub(super) fn read_secret(file: &Path) -> Reading<String> {
-    let text = read_capped(file, MOST_SECRET_BYTES).map_err(|error| {
-        Complaint::new(
+    let text = read_capped(file, MAX_SECRET_BYTES).map_err(|error| {
+        Problem::new(
             format!("names a file that cannot be read ({error})"),
             "check its path, which is relative to the configuration file, and its permissions",
         )

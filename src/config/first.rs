@@ -1,8 +1,8 @@
-//! `config init`: a configuration to start from, made of `default.toml`.
+//! `config init`: writes a first configuration, made from `default.toml`.
 
 use super::DEFAULTS;
 
-/// One source and one destination; below them every key, its meaning and its default, commented out.
+/// One source and one destination. Every other key follows, commented out, with its meaning and default.
 const START: &str = r#"# A configuration of accoil-relay to start from. Secrets come from the environment: WEB_WRITE_KEY is the write key
 # that your Segment source sends, ACCOIL_API_KEY the ingestion key of your Accoil product.
 
@@ -15,7 +15,7 @@ write_key = "${WEB_WRITE_KEY}"
 name = "accoil"
 api_key = "${ACCOIL_API_KEY}"
 
-# What follows is every key with its default, for reference. A line is in force once you remove its comment sign.
+# Below is every key with its default, for reference. Remove the # of a line to set its key.
 
 "#;
 

@@ -1,9 +1,9 @@
-//! The configuration: one struct a section, read once at start.
+//! The configuration: one struct per section, read once at start.
 //!
-//! Four layers, the upper ones first: flags (the caller changes the [`Config`] and calls [`Config::check`]),
-//! environment variables (`ACCOIL_RELAY_SERVER__LISTEN`), the file, the embedded `default.toml`, which also
-//! documents every key. `${NAME}` in the file's strings takes an environment variable. Every fault is
-//! reported at once, with its place and what to do. A secret never reaches a message or a log.
+//! It has four layers, the first wins: flags (the caller changes the [`Config`] and calls [`Config::check`]), environment
+//! variables (`ACCOIL_RELAY_SERVER__LISTEN`), the file, and the embedded `default.toml`, which also documents every key.
+//! `${NAME}` in the file's strings is replaced by an environment variable. All faults are reported together, each with its
+//! place and advice. A secret never appears in a message or a log.
 
 mod accounts;
 mod destination;
@@ -42,20 +42,20 @@ use section::Section;
 use crate::fault::{Fault, Faults, Place};
 use crate::proxies::Proxies;
 
-/// Every key with its unit, meaning and default; the lowest layer.
+/// The lowest layer: every key with its unit, meaning and default.
 const DEFAULTS: &str = include_str!("default.toml");
 
-/// What the relay is told to do. Every rule of [`Config::check`] holds when it comes from [`Config::load`].
+/// The whole configuration. [`Config::load`] returns it only if every rule of [`Config::check`] holds.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// That of the file: mappings' and secrets' paths are relative to it.
+    /// The directory of the file. The paths of mappings and secrets are relative to it.
     pub directory: PathBuf,
     pub server: Server,
     pub limits: Limits,
     pub admin: Admin,
-    /// May be empty: a relay that only keeps accounts in step.
+    /// Empty for a relay that only syncs accounts.
     pub sources: Vec<Source>,
-    /// Not empty when there is a source.
+    /// Not empty if there is a source.
     pub destinations: Vec<Destination>,
     pub outbox: Outbox,
     pub deliver: Deliver,
@@ -64,13 +64,13 @@ pub struct Config {
     pub vitally_to_accoil: VitallyToAccoil,
     pub accoil_to_vitally: AccoilToVitally,
     pub log: Log,
-    /// From the environment alone (`HTTPS_PROXY` and its like).
+    /// Read only from the environment (`HTTPS_PROXY` and others).
     pub proxies: Proxies,
 }
 
 impl Config {
-    /// Reads `file`; else the one that `ACCOIL_RELAY_CONFIG` names; else `accoil-relay.toml` if it is there; else
-    /// takes `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY` alone. Fails with every fault that there is.
+    /// Reads `file`, or else the file that `ACCOIL_RELAY_CONFIG` names, or else `accoil-relay.toml`. Without a file it uses
+    /// only `ACCOIL_API_KEY` and `ACCOIL_RELAY_WRITE_KEY`. Fails with all faults.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, Faults> {
         match Self::inspect(file, environment) {
             (Some(config), faults) if faults.is_empty() => Ok(config),
@@ -78,38 +78,39 @@ impl Config {
         }
     }
 
-    /// As [`Self::load`], but returns what could be read beside the faults, with placeholders for what could not:
-    /// for `check` to look at, never to run.
+    /// Like [`Self::load`], but returns the configuration together with its faults, with placeholders for unreadable values.
+    /// Only for `check`: such a configuration must never run.
     pub fn inspect(file: Option<&Path>, environment: &Environment) -> (Option<Self>, Vec<Fault>) {
         let mut tree = tree::embedded(DEFAULTS);
-        let source = match file::lay(&mut tree, file, environment) {
+        let source = match file::overlay_file(&mut tree, file, environment) {
             Ok(source) => source,
             Err(fault) => {
-                // One of them may be the misspelt name of the file.
-                let unknown = overlay::lay(&mut tree, environment).into_iter().map(|(_, fault)| fault);
+                // One of the unknown variables may be a misspelt ACCOIL_RELAY_CONFIG.
+                let unknown =
+                    overlay::overlay_variables(&mut tree, environment).into_iter().map(|(_, fault)| fault);
                 return (None, [fault].into_iter().chain(unknown).collect());
             }
         };
-        let unknown = overlay::lay(&mut tree, environment);
+        let unknown = overlay::overlay_variables(&mut tree, environment);
         let mut reader = Reader::new(environment, source);
         let mut config = Section::root(&mut reader, tree, Self::read);
         if let Some(config) = &mut config {
             config.proxies = Proxies::read(|name| environment.get(name));
         }
-        let faults = reader.conclude(config.as_ref(), unknown);
+        let faults = reader.finish(config.as_ref(), unknown);
         (config, faults)
     }
 
-    /// The rules that hold between keys. `load` has checked them; call it again after a flag changed something.
+    /// Checks the rules between keys. `load` has checked them; call this after a flag changed a value.
     pub fn check(&self) -> Result<(), Faults> {
-        let broken = rules::broken(self);
+        let broken = rules::broken_rules(self);
         if broken.is_empty() {
             return Ok(());
         }
         Err(Faults::new(broken.into_iter().map(|rule| rule.fault(Place::Unknown)).collect()))
     }
 
-    /// `None` only beside a fault.
+    /// `None` only if there is a fault.
     fn read(root: &mut Section<'_, '_>) -> Option<Self> {
         let server = root.section("server", Server::read);
         let limits = root.section("limits", Limits::read);

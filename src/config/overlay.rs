@@ -1,6 +1,6 @@
-//! The environment as a layer: `ACCOIL_RELAY_SECTION__KEY`, `ACCOIL_RELAY_SOURCES__0__WRITE_KEY`.
+//! The configuration layer from environment variables: `ACCOIL_RELAY_SECTION__KEY`, `ACCOIL_RELAY_SOURCES__0__WRITE_KEY`.
 //!
-//! It knows the shape of a variable's name and no key; keys that do not exist are found by `section`.
+//! Checks only the form of a variable's name. `section` finds the keys that do not exist.
 
 use super::DEFAULTS;
 use super::environment::Environment;
@@ -11,13 +11,13 @@ use crate::nearest::nearest;
 const PREFIX: &str = "ACCOIL_RELAY_";
 
 /// Variables with our prefix that are not keys: the file's path, and what starts a relay without a file.
-const OWN: [&str; 4] =
+const NOT_KEYS: [&str; 4] =
     ["ACCOIL_RELAY_CONFIG", "ACCOIL_RELAY_SEED", "ACCOIL_RELAY_WRITE_KEY", "ACCOIL_RELAY_WRITE_KEY_FILE"];
 
-/// What a relay without a file runs, but for its keys.
+/// The configuration of a relay without a file, except its keys.
 const WITHOUT_FILE: &str = include_str!("without-file.toml");
 
-/// Where the variables that start a relay without a file go.
+/// Which keys the variables for a relay without a file set.
 const WITHOUT_FILE_KEYS: [(&str, &str); 6] = [
     ("ACCOIL_API_KEY", "DESTINATIONS__0__API_KEY"),
     ("ACCOIL_API_KEY_FILE", "DESTINATIONS__0__API_KEY_FILE"),
@@ -33,7 +33,7 @@ pub(super) fn variable(path: &str, key: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
 }
 
-/// The configuration without a file, from the variables; `None` when they give no key for Accoil.
+/// The configuration of a relay without a file. `None` if no variable holds a key for Accoil.
 pub(super) fn without_file(environment: &Environment) -> Option<Table> {
     environment.get("ACCOIL_API_KEY").or(environment.get("ACCOIL_API_KEY_FILE"))?;
     let mut tree = tree::embedded(WITHOUT_FILE);
@@ -45,11 +45,11 @@ pub(super) fn without_file(environment: &Environment) -> Option<Table> {
     Some(tree)
 }
 
-/// Lays the variables over the tree. Returns those that cannot be a key, by name, each with its fault.
-pub(super) fn lay(tree: &mut Table, environment: &Environment) -> Vec<(String, Fault)> {
+/// Overlays the tree with the variables. Returns the name and fault of each variable that cannot be a key.
+pub(super) fn overlay_variables(tree: &mut Table, environment: &Environment) -> Vec<(String, Fault)> {
     let mut layer: Vec<(Vec<Segment>, &str, &str)> = environment
-        .beginning(PREFIX)
-        .filter(|(name, rest, value)| !OWN.contains(name) && !is_service_link(rest, value))
+        .with_prefix(PREFIX)
+        .filter(|(name, rest, value)| !NOT_KEYS.contains(name) && !is_service_link(rest, value))
         .map(|(name, rest, value)| (segments(rest), name, value))
         .collect();
     layer.sort();
@@ -72,7 +72,8 @@ fn unknown_variable(name: &str) -> Fault {
     Fault { place: Place::Variable(name.to_owned()), message, advice }
 }
 
-/// The variable that was meant: one whose name is near, or the first whose key is. One underscore counts as two.
+/// The variable that was probably meant: one with a similar name, or else the first with a similar key. One underscore
+/// counts as two.
 fn meant(name: &str) -> Option<String> {
     let plain = |name: &str| name.replace("__", "_");
     let word = plain(name.strip_prefix(PREFIX)?);
@@ -80,8 +81,9 @@ fn meant(name: &str) -> Option<String> {
         ("API_KEY".to_owned(), "ACCOIL_API_KEY".to_owned()),
         ("API_KEY_FILE".to_owned(), "ACCOIL_API_KEY_FILE".to_owned()),
     ];
-    known
-        .extend(OWN.iter().filter_map(|own| Some((own.strip_prefix(PREFIX)?.to_owned(), (*own).to_owned()))));
+    known.extend(
+        NOT_KEYS.iter().filter_map(|own| Some((own.strip_prefix(PREFIX)?.to_owned(), (*own).to_owned()))),
+    );
     let keys = documented_keys();
     let variables = keys.iter().map(|(section, key)| variable(section, key));
     known.extend(variables.filter_map(|one| Some((plain(one.strip_prefix(PREFIX)?), one))));
@@ -105,7 +107,7 @@ fn documented_keys() -> Vec<(String, &'static str)> {
     keys
 }
 
-/// A part of a path; ordered so that index 2 is laid before index 10, and so never leaves a gap.
+/// One part of a path. The order puts index 2 before index 10, so that lists are filled without a gap.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Index(usize),
@@ -118,7 +120,7 @@ fn segments(path: &str) -> Vec<Segment> {
     path.split("__").map(segment).collect()
 }
 
-/// False when the path fits nothing: an index with a gap before it, a section within a value.
+/// Sets the value at `path`. Returns false if the path cannot be set: an index leaves a gap, or a value has no keys.
 fn set(table: &mut Table, path: &[Segment], origin: &Origin, value: &str) -> bool {
     let new = |value| Node { key: origin.clone(), origin: origin.clone(), value };
     match path {
@@ -148,7 +150,7 @@ fn set(table: &mut Table, path: &[Segment], origin: &Origin, value: &str) -> boo
     }
 }
 
-/// What Kubernetes and Docker set in every container for a service called `accoil-relay` or `accoil-relay-…`.
+/// Whether Kubernetes or Docker set the variable for a service named `accoil-relay` or `accoil-relay-…`.
 fn is_service_link(rest: &str, value: &str) -> bool {
     let is_port = |part: &str| part.ends_with("PORT") && value.contains("://");
     let is_protocol = |part: &str| ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| part.contains(protocol));

@@ -1,4 +1,4 @@
-//! What all sections share while they are read: the surroundings, and what has been found so far.
+//! The state that all sections share while they are read: the environment, the places of keys, and the faults so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,9 +13,9 @@ pub(super) struct Reader<'e> {
     environment: &'e Environment,
     source: SourceText,
     faults: Vec<Fault>,
-    /// Where each key that was read stands, by its dotted path (`sources.0.write_key`).
+    /// The place of each key that was read, by its dotted path (`sources.0.write_key`).
     places: BTreeMap<String, Origin>,
-    /// The paths that have a fault already: a rule that fails because of one would only repeat it.
+    /// The paths that have a fault. A rule that fails because of one would only repeat it.
     faulty: BTreeSet<String>,
     /// The environment variables that `${NAME}` named.
     used: BTreeSet<String>,
@@ -67,7 +67,7 @@ impl<'e> Reader<'e> {
         self.faulty.contains(path)
     }
 
-    /// Of the path, or of the section that would hold it.
+    /// The origin of the path or, if the key is missing, of the section that would hold it.
     pub(super) fn origin_of(&self, path: &str) -> Origin {
         let mut path = path;
         loop {
@@ -79,11 +79,11 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Every fault: those found so far, broken rules, and unknown environment variables.
-    pub(super) fn conclude(mut self, config: Option<&Config>, unknown: Vec<(String, Fault)>) -> Vec<Fault> {
-        for rule in config.into_iter().flat_map(rules::broken) {
+    /// Returns all faults: those found so far, broken rules, and unknown environment variables.
+    pub(super) fn finish(mut self, config: Option<&Config>, unknown: Vec<(String, Fault)>) -> Vec<Fault> {
+        for rule in config.into_iter().flat_map(rules::broken_rules) {
             if !rule.paths.iter().any(|path| self.is_faulty(path)) {
-                // The user's own key rather than a default that it does not fit.
+                // Report the key that the user wrote, and not a default that conflicts with it.
                 let mut places = rule.paths.iter().map(|path| self.place(&self.origin_of(path)));
                 let place = places.find(|place| *place != Place::Unknown).unwrap_or(Place::Unknown);
                 self.faults.push(rule.fault(place));

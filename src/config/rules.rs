@@ -1,6 +1,6 @@
-//! The rules that hold between keys, each one function.
+//! The rules between keys, one function each.
 //!
-//! Pure: a configuration in, what is broken out, by the dotted paths of the keys at fault.
+//! Pure: takes a configuration and returns the broken rules, with the dotted paths of the keys at fault.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use crate::fault::{Fault, Place};
 use crate::nearest::nearest;
 
 /// A rule that does not hold.
-pub(super) struct Broken {
-    /// The key at fault, then those that it was held against.
+pub(super) struct BrokenRule {
+    /// The key at fault, then the keys that it conflicts with.
     pub(super) paths: Vec<String>,
     message: String,
     advice: String,
 }
 
-impl Broken {
+impl BrokenRule {
     fn new(paths: &[&str], message: impl Into<String>, advice: impl Into<String>) -> Self {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         Self { paths, message: message.into(), advice: advice.into() }
@@ -31,39 +31,39 @@ impl Broken {
     }
 }
 
-pub(super) fn broken(config: &Config) -> Vec<Broken> {
+pub(super) fn broken_rules(config: &Config) -> Vec<BrokenRule> {
     let mut broken = Vec::new();
-    unique_names("sources", config.sources.iter().map(|source| source.name.as_str()), &mut broken);
-    unique_names("destinations", config.destinations.iter().map(|one| one.name.as_str()), &mut broken);
-    known_destinations(config, &mut broken);
-    distinct_write_keys(&config.sources, &mut broken);
-    guarded_listeners(config, &mut broken);
-    ordered(config, &mut broken);
-    schedulable(config, &mut broken);
+    names_are_unique("sources", config.sources.iter().map(|source| source.name.as_str()), &mut broken);
+    names_are_unique("destinations", config.destinations.iter().map(|one| one.name.as_str()), &mut broken);
+    destinations_exist(config, &mut broken);
+    write_keys_are_distinct(&config.sources, &mut broken);
+    listeners_are_protected(config, &mut broken);
+    limits_are_ordered(config, &mut broken);
+    schedules_have_both_systems(config, &mut broken);
     broken
 }
 
-fn unique_names<'a>(section: &str, names: impl Iterator<Item = &'a str>, broken: &mut Vec<Broken>) {
+fn names_are_unique<'a>(section: &str, names: impl Iterator<Item = &'a str>, broken: &mut Vec<BrokenRule>) {
     let mut seen = HashSet::new();
     for (index, name) in names.enumerate().filter(|(_, name)| !name.is_empty()) {
         if !seen.insert(name) {
-            broken.push(Broken::new(
+            broken.push(BrokenRule::new(
                 &[&format!("{section}.{index}.name")],
-                format!("two [[{section}]] are called {name:?}"),
+                format!("two [[{section}]] have the name {name:?}"),
                 "give each a name of its own",
             ));
         }
     }
 }
 
-fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
+fn destinations_exist(config: &Config, broken: &mut Vec<BrokenRule>) {
     let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
     let add_one = "add [[destinations]] with a name and an api_key";
     if names.is_empty() && !config.sources.is_empty() {
-        broken.push(Broken::new(&["sources"], "there are sources but no destination", add_one));
+        broken.push(BrokenRule::new(&["sources"], "there are sources but no destination", add_one));
         return;
     }
-    // A destination whose own name could not be read may be the one that is meant.
+    // A destination whose name could not be read may be the one that is meant.
     if names.contains(&"") {
         return;
     }
@@ -79,19 +79,19 @@ fn known_destinations(config: &Config, broken: &mut Vec<Broken>) {
                     None if names.is_empty() => add_one.to_owned(),
                     None => format!("the destinations are {}", names.join(", ")),
                 };
-                broken.push(Broken::new(&[&path], format!("no destination is called {name:?}"), advice));
+                broken.push(BrokenRule::new(&[&path], format!("there is no destination {name:?}"), advice));
             } else if listed.iter().take(place).any(|before| before == name)
                 && names.iter().filter(|one| *one == name).count() == 1
             {
-                let message = format!("the destination {name:?} is named twice");
-                broken.push(Broken::new(&[&path], message, "name it once: it gets each event once"));
+                let message = format!("the destination {name:?} is listed twice");
+                broken.push(BrokenRule::new(&[&path], message, "list it once: it gets each event once"));
             }
         }
     }
 }
 
-/// A scheduled sync has both its ends.
-fn schedulable(config: &Config, broken: &mut Vec<Broken>) {
+/// Both systems of a scheduled sync must be configured.
+fn schedules_have_both_systems(config: &Config, broken: &mut Vec<BrokenRule>) {
     let has_destinations = !config.destinations.is_empty();
     let missing = |section: &str| format!("add [{section}], or leave every out");
     for (key, is_scheduled, section, is_there) in [
@@ -102,19 +102,19 @@ fn schedulable(config: &Config, broken: &mut Vec<Broken>) {
     ] {
         if is_scheduled.is_some() && !is_there {
             let message = format!("the sync is scheduled, but there is no [{section}]");
-            broken.push(Broken::new(&[key], message, missing(section)));
+            broken.push(BrokenRule::new(&[key], message, missing(section)));
         }
     }
 }
 
-/// A key tells which source a request belongs to, among those of the kind that its route speaks.
-fn distinct_write_keys(sources: &[Source], broken: &mut Vec<Broken>) {
+/// A request's route gives the kind of its source, and the write key the source itself.
+fn write_keys_are_distinct(sources: &[Source], broken: &mut Vec<BrokenRule>) {
     let mut seen = HashSet::new();
     for (index, source) in sources.iter().enumerate() {
         let key = source.write_key.as_ref().map(ExposeSecret::expose_secret);
-        // What `config show` prints is a configuration too, and all its keys look the same.
+        // In the output of `config show`, which is a configuration too, all keys are equal.
         if key != Some(HIDDEN) && !seen.insert((source.kind, key)) {
-            broken.push(Broken::new(
+            broken.push(BrokenRule::new(
                 &[&format!("sources.{index}.write_key")],
                 format!("an earlier {} source has the same write_key, or also none", source.kind.name()),
                 "give each source of a kind a write_key of its own: it tells them apart",
@@ -123,10 +123,10 @@ fn distinct_write_keys(sources: &[Source], broken: &mut Vec<Broken>) {
     }
 }
 
-fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
+fn listeners_are_protected(config: &Config, broken: &mut Vec<BrokenRule>) {
     let is_open = |listen: SocketAddr| !listen.ip().is_loopback();
     if is_open(config.admin.listen) && config.admin.token.is_none() {
-        broken.push(Broken::new(
+        broken.push(BrokenRule::new(
             &["admin.listen", "admin.token"],
             "the admin listener is open to other machines and has no token",
             "add token = \"${NAME_OF_A_VARIABLE}\" to [admin], or listen on 127.0.0.1",
@@ -134,7 +134,7 @@ fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
     }
     for (index, source) in config.sources.iter().enumerate() {
         if is_open(config.server.listen) && source.write_key.is_none() {
-            broken.push(Broken::new(
+            broken.push(BrokenRule::new(
                 &[&format!("sources.{index}.write_key"), "server.listen"],
                 format!(
                     "the source {:?} has no write_key, and the relay is open to other machines",
@@ -145,7 +145,7 @@ fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
         }
     }
     if config.server.listen == config.admin.listen && config.server.listen.port() != 0 {
-        broken.push(Broken::new(
+        broken.push(BrokenRule::new(
             &["admin.listen", "server.listen"],
             "[server] and [admin] listen on the same address",
             "give one of them another port: the admin API is never on the public one",
@@ -153,8 +153,8 @@ fn guarded_listeners(config: &Config, broken: &mut Vec<Broken>) {
     }
 }
 
-/// What must not be larger than what.
-fn ordered(config: &Config, broken: &mut Vec<Broken>) {
+/// Limits that must not exceed another limit.
+fn limits_are_ordered(config: &Config, broken: &mut Vec<BrokenRule>) {
     let (limits, deliver) = (&config.limits, &config.deliver);
     let whole = limits.buffered_bytes;
     for (less, least, more, most) in [
@@ -169,19 +169,24 @@ fn ordered(config: &Config, broken: &mut Vec<Broken>) {
         ("amplitude_bytes", limits.amplitude_bytes, "buffered_bytes", whole),
         ("amplitude_batch_bytes", limits.amplitude_batch_bytes, "buffered_bytes", whole),
     ] {
-        not_more("limits", &(less, least), &(more, most), broken);
+        check_order("limits", &(less, least), &(more, most), broken);
     }
     let (initial, longest) = (("retry_initial", deliver.retry_initial), ("retry_max", deliver.retry_max));
-    not_more("deliver", &initial, &longest, broken);
-    not_more("deliver", &longest, &("retry_max_age", deliver.retry_max_age), broken);
+    check_order("deliver", &initial, &longest, broken);
+    check_order("deliver", &longest, &("retry_max_age", deliver.retry_max_age), broken);
 }
 
-fn not_more<T: PartialOrd>(section: &str, less: &(&str, T), more: &(&str, T), broken: &mut Vec<Broken>) {
+fn check_order<T: PartialOrd>(
+    section: &str,
+    less: &(&str, T),
+    more: &(&str, T),
+    broken: &mut Vec<BrokenRule>,
+) {
     if less.1 > more.1 {
-        broken.push(Broken::new(
+        broken.push(BrokenRule::new(
             &[&format!("{section}.{}", less.0), &format!("{section}.{}", more.0)],
             format!("{} in [{section}] is more than {}", less.0, more.0),
-            "lower the one or raise the other",
+            "lower the first or raise the second",
         ));
     }
 }

@@ -1,7 +1,7 @@
-//! Reads one section of the tree key by key, collects every fault, and knows in the end which keys nobody asked for.
+//! Reads one section of the tree key by key, collects every fault, and reports the keys that no reader asked for.
 //!
-//! A key that cannot be read yields a stand-in, so that the reading goes on to the next fault; a configuration
-//! with any fault never leaves `Config::load`.
+//! An unreadable key gets a placeholder, so that reading continues to the next fault. `Config::load` never returns a
+//! configuration with a fault.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::file::read_secret;
 use super::overlay::variable;
 use super::reader::Reader;
 use super::tree::{Node, Origin, Table, Value};
-use super::value::{self, Complaint, Reading};
+use super::value::{self, Problem, Reading};
 use crate::fault::Located;
 use crate::nearest::nearest;
 
@@ -28,7 +28,7 @@ pub(super) struct Section<'r, 'e> {
 }
 
 impl<'r, 'e> Section<'r, 'e> {
-    /// Reads the whole tree; `read` takes what it knows, the rest is unknown.
+    /// Reads the whole tree. Keys that `read` does not take are unknown.
     pub(super) fn root<T>(
         reader: &'r mut Reader<'e>,
         table: Table,
@@ -100,7 +100,7 @@ impl<'r, 'e> Section<'r, 'e> {
         result
     }
 
-    /// A key that may be left out.
+    /// Reads an optional key.
     pub(super) fn get<T>(
         &mut self,
         key: &'static str,
@@ -108,11 +108,11 @@ impl<'r, 'e> Section<'r, 'e> {
     ) -> Option<T> {
         let mut node = self.take(key)?;
         let read = self.expand(&mut node).and_then(|()| reading(&node));
-        read.map_err(|complaint| self.complain(key, &node.origin, complaint)).ok()
+        read.map_err(|problem| self.report(key, &node.origin, problem)).ok()
     }
 
-    /// A key that must be there, in the file or in the embedded defaults below it; `None` is a fault already.
-    pub(super) fn required<T>(
+    /// Reads a key that must be in the file or in the embedded defaults. `None` means that a fault was reported.
+    pub(super) fn get_required<T>(
         &mut self,
         key: &'static str,
         reading: impl FnOnce(&Node) -> Reading<T>,
@@ -123,16 +123,16 @@ impl<'r, 'e> Section<'r, 'e> {
         self.get(key, reading)
     }
 
-    /// As [`Self::required`], with nothing as the stand-in.
-    pub(super) fn need<T: Default>(
+    /// Like [`Self::get_required`], with the default value as the placeholder.
+    pub(super) fn require<T: Default>(
         &mut self,
         key: &'static str,
         reading: impl FnOnce(&Node) -> Reading<T>,
     ) -> T {
-        self.required(key, reading).unwrap_or_default()
+        self.get_required(key, reading).unwrap_or_default()
     }
 
-    /// A list of texts, each with its place.
+    /// Reads a list of texts, each with its place.
     pub(super) fn located(&mut self, key: &'static str) -> Option<Vec<Located>> {
         let texts = self.get(key, value::list)?;
         let path = self.path_of(key);
@@ -143,57 +143,60 @@ impl<'r, 'e> Section<'r, 'e> {
         Some(texts.into_iter().enumerate().map(locate).collect())
     }
 
-    /// A secret, or the file that its twin names: never both.
+    /// Reads a secret, either from `key` or from the file that `file_key` names. Both together are a fault.
     pub(super) fn secret(
         &mut self,
         key: &'static str,
-        twin: &'static str,
+        file_key: &'static str,
         reading: impl Fn(&Node) -> Reading<SecretString>,
     ) -> Option<SecretString> {
-        let both = self.has(key) && self.has(twin);
+        let both = self.has(key) && self.has(file_key);
         let given = self.get(key, &reading);
         let directory = self.directory().to_owned();
-        let read = self.get(twin, |node| {
+        let read = self.get(file_key, |node| {
             let text = read_secret(&directory.join(value::text(node)?))?;
             reading(&Node { key: Origin::Embedded, origin: Origin::Embedded, value: Value::Text(text) })
         });
         if both {
-            let origin = self.reader.origin_of(&self.path_of(twin));
-            self.complain(
-                twin,
+            let origin = self.reader.origin_of(&self.path_of(file_key));
+            self.report(
+                file_key,
                 &origin,
-                Complaint::new(format!("is given beside {key}"), "keep one of the two"),
+                Problem::new(format!("is given beside {key}"), "keep one of the two"),
             );
         }
-        if self.reader.is_faulty(&self.path_of(twin)) {
+        if self.reader.is_faulty(&self.path_of(file_key)) {
             self.reader.mark_faulty(self.path_of(key));
         }
         given.or(read)
     }
 
-    /// A secret that must be there, itself or by its twin.
-    pub(super) fn need_secret(
+    /// Reads a secret that must be given, by `key` or by `file_key`.
+    pub(super) fn require_secret(
         &mut self,
         key: &'static str,
-        twin: &'static str,
+        file_key: &'static str,
         reading: impl Fn(&Node) -> Reading<SecretString>,
     ) -> SecretString {
-        if !self.has(key) && !self.has(twin) {
-            self.missing(key, format!("add {key} = \"${{NAME_OF_A_VARIABLE}}\" or {twin} = \"PATH\" to it"));
+        if !self.has(key) && !self.has(file_key) {
+            self.missing(
+                key,
+                format!("add {key} = \"${{NAME_OF_A_VARIABLE}}\" or {file_key} = \"PATH\" to it"),
+            );
         }
-        self.secret(key, twin, reading).unwrap_or_default()
+        self.secret(key, file_key, reading).unwrap_or_default()
     }
 
-    /// Keys that have no meaning here, and why.
+    /// Reports each of the keys that is given although it has no meaning here.
     pub(super) fn refuse(&mut self, keys: &[&'static str], what: &str, advice: &str) {
         for key in keys {
             if let Some(node) = self.take(key) {
-                self.complain(key, &node.key, Complaint::new(what, advice));
+                self.report(key, &node.key, Problem::new(what, advice));
             }
         }
     }
 
-    /// What relative paths in the configuration are relative to.
+    /// The directory that relative paths start from.
     pub(super) fn directory(&self) -> &Path {
         self.reader.directory()
     }
@@ -202,7 +205,7 @@ impl<'r, 'e> Section<'r, 'e> {
         self.table.contains_key(key)
     }
 
-    /// `key` is not there, and without it the section means nothing.
+    /// Reports that a key is missing which the section needs.
     pub(super) fn missing(&mut self, key: &str, advice: String) {
         let message = format!("{} has no {key}", self.heading);
         self.reader.mark_faulty(self.path_of(key));
@@ -226,13 +229,13 @@ impl<'r, 'e> Section<'r, 'e> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn complain(&mut self, key: &str, origin: &Origin, complaint: Complaint) {
+    fn report(&mut self, key: &str, origin: &Origin, problem: Problem) {
         let within = if self.heading.is_empty() { String::new() } else { format!(" in {}", self.heading) };
         self.reader.mark_faulty(self.path_of(key));
-        self.reader.fault(origin, format!("{key}{within} {}", complaint.what), complaint.advice);
+        self.reader.fault(origin, format!("{key}{within} {}", problem.what), problem.advice);
     }
 
-    /// Only the file's own strings: what a variable holds is taken as it is.
+    /// Expands only the file's own strings. The value of a variable is used as it is.
     fn expand(&mut self, node: &mut Node) -> Reading<()> {
         match (&mut node.value, &node.origin) {
             (Value::Text(text), Origin::File(_)) => {

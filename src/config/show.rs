@@ -1,15 +1,15 @@
-//! `config show`: the effective configuration as a file that can be read again, its secrets hidden.
+//! `config show`: prints the effective configuration as a configuration file, with its secrets hidden.
 //!
-//! Never exposes a secret: it only asks whether there is one.
+//! Never reads a secret's value: it only checks whether there is one.
 
 use secrecy::SecretString;
 
 use super::{Config, Destination, Limits, Outbox, Source, destination, duration, server, source};
 
-/// Stands where a secret is.
+/// Printed in place of a secret.
 pub(super) const HIDDEN: &str = "[hidden]";
 
-/// TOML, every key of every section that is in use, in the order of `default.toml`.
+/// Returns TOML with every key of every section in use, in the order of `default.toml`.
 pub fn show(config: &Config) -> String {
     let mut page = Page(String::new());
     page.heading("[server]");
@@ -100,7 +100,7 @@ fn source(page: &mut Page, source: &Source) {
     page.text("kind", source.kind.name());
     page.secret("write_key", source.write_key.as_ref());
     page.secret("shared_secret", source.shared_secret.as_ref());
-    // Without a secret the key is refused for an Amplitude source.
+    // An Amplitude source has no shared secret and refuses this key.
     if source.shared_secret.is_some() {
         page.text("unsigned", word(&source::UNSIGNED, &source.unsigned));
     }
@@ -135,7 +135,7 @@ fn word<T: PartialEq>(words: &[(&'static str, T)], choice: &T) -> &'static str {
     words.iter().find(|(_, one)| one == choice).map_or("", |(word, _)| word)
 }
 
-/// The text as it grows.
+/// The TOML text that is being built.
 struct Page(String);
 
 impl Page {
@@ -152,7 +152,7 @@ impl Page {
         self.0.extend([key, " = ", &value.to_string(), "\n"]);
     }
 
-    /// A dollar sign is doubled, as it must be in the file.
+    /// Doubles each dollar sign, because the file's strings are expanded.
     fn text(&mut self, key: &str, text: &str) {
         self.pair(key, escape(text));
     }

@@ -1,4 +1,4 @@
-//! `[[sources]]`: who may send events here, how they are recognised, and where their events go.
+//! `[[sources]]`: the senders, how the relay recognises them, and where their events go.
 
 use std::time::Duration;
 
@@ -18,43 +18,43 @@ pub struct Source {
     pub kind: SourceKind,
     /// Unique among the sources of its kind; `None` only where the relay listens on loopback.
     pub write_key: Option<SecretString>,
-    /// Segment only: requests must then carry a valid `X-Signature`.
+    /// Segment only: if it is set, requests need a valid `X-Signature`.
     pub shared_secret: Option<SecretString>,
-    /// Segment only, with a shared secret: what becomes of requests without a signature.
+    /// Segment only, with a shared secret: whether requests without a signature are accepted.
     pub unsigned: Unsigned,
-    /// Names of destinations that exist; all of them unless the file names some.
+    /// Names of existing destinations. All of them if the file lists none.
     pub destinations: Vec<String>,
-    /// What becomes of an event without a user id (DESIGN 5.4).
+    /// How to handle an event without a user id (`docs/accoil-api.md#users`).
     pub anonymous: Anonymous,
-    /// Amplitude only: take these event types alone; empty: all.
+    /// Amplitude only: accept only these event types. Empty: all.
     pub events: Vec<String>,
-    /// Amplitude only: never these event types.
+    /// Amplitude only: ignore these event types.
     pub exclude_events: Vec<String>,
-    /// Amplitude only: the event properties that travel with a track (DESIGN 5.3).
+    /// Amplitude only: the event properties that a track call includes (`docs/amplitude.md#what-one-event-becomes`).
     pub event_properties: Vec<String>,
-    /// Amplitude only: the path of the property that is the user id, where it is not `user_id`.
+    /// Amplitude only: the path of the property with the user id, if it is not `user_id`.
     pub user_id: Option<String>,
     /// Amplitude only: the group type to prefer as the primary one.
     pub prefer_group_type: Option<String>,
-    /// How long an event id is remembered; zero: not at all (DESIGN 5.9).
+    /// How long a repeated event is recognised; zero disables de-duplication (`docs/delivery.md#the-promise`).
     pub deduplication_window: Duration,
 }
 
-/// What becomes of an event without a valid user id.
+/// How to handle an event without a valid user id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Counted, not kept: the default of Amplitude, whose stream sends everything.
+    /// Count it and do not keep it: the default for Amplitude, whose stream sends everything.
     Skip,
-    /// Kept as a reject: the default of Segment.
+    /// Keep it as a reject: the default for Segment.
     Reject,
 }
 
-/// What becomes of a request without a signature, where the source has a shared secret.
+/// How to handle a request without a signature if the source has a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unsigned {
     #[default]
     Refuse,
-    /// It is taken: the write key is enough. One with a wrong signature is still refused.
+    /// Accept it, because the write key is enough. A wrong signature is still refused.
     Allow,
 }
 
@@ -69,9 +69,9 @@ pub(super) const ANONYMOUS: [(&str, Anonymous); 2] =
     [("skip", Anonymous::Skip), ("reject", Anonymous::Reject)];
 
 impl Source {
-    /// `destinations` stays empty where the file names none; `Config` fills it in.
+    /// `destinations` stays empty if the file lists none; `Config` fills it in.
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let kind = section.required("kind", value::choice(&KINDS));
+        let kind = section.get_required("kind", value::choice(&KINDS));
         refuse_foreign_keys(section, kind);
         let kind = kind.unwrap_or(SourceKind::Segment);
         let (anonymous, window) = match kind {
@@ -79,7 +79,7 @@ impl Source {
             SourceKind::Amplitude => (Anonymous::Skip, 7 * DAY),
         };
         Self {
-            name: section.need("name", value::name),
+            name: section.require("name", value::name),
             kind,
             write_key: section.secret("write_key", "write_key_file", value::token),
             shared_secret: section.secret("shared_secret", "shared_secret_file", value::secret),
@@ -92,24 +92,24 @@ impl Source {
             user_id: section.get("user_id", value::text),
             prefer_group_type: section.get("prefer_group_type", value::text),
             deduplication_window: section
-                .get("deduplication_window", value::duration_or_none)
+                .get("deduplication_window", value::duration_or_zero)
                 .unwrap_or(window),
         }
     }
 }
 
-/// A key that would be ignored is refused instead: who wrote it expects something of it.
+/// Refuses keys that would have no effect: the user who wrote one expects an effect.
 fn refuse_foreign_keys(section: &mut Section<'_, '_>, kind: Option<SourceKind>) {
     match kind {
         Some(SourceKind::Segment) => section.refuse(
             &["events", "exclude_events", "event_properties", "user_id", "prefer_group_type"],
             "is for Amplitude sources only",
-            "say it in a mapping's trigger and fields instead",
+            "use a mapping's trigger and fields instead",
         ),
         Some(SourceKind::Amplitude) => section.refuse(
             &["shared_secret", "shared_secret_file", "unsigned"],
             "is for Segment sources only",
-            "Amplitude signs nothing; its streams are known by write_key",
+            "Amplitude does not sign requests; a source is recognised by its write_key",
         ),
         None => {}
     }

@@ -1,4 +1,4 @@
-//! `[vitally_to_accoil]` and `[accoil_to_vitally]`: what each sync carries over, and when `serve` runs it.
+//! `[vitally_to_accoil]` and `[accoil_to_vitally]`: what each sync copies, and when `serve` runs it.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use super::value;
 /// `[vitally_to_accoil]`
 #[derive(Debug, Clone)]
 pub struct VitallyToAccoil {
-    /// From the end of one run to the next; none: only by command.
+    /// The time from the end of one run to the next. `None`: runs only by command.
     pub every: Option<Duration>,
-    /// Names; all when empty.
+    /// Names of destinations; empty means all.
     pub destinations: Vec<String>,
-    /// In which unit Vitally has `mrr`; none: as each destination's `mrr_unit` says.
+    /// The unit of Vitally's `mrr`. `None`: each destination's `mrr_unit`.
     pub mrr_unit: Option<MrrUnit>,
-    /// The Vitally trait that is the account's plan.
+    /// The Vitally trait that holds the account's plan.
     pub plan_trait: String,
-    /// The Vitally trait that is the status of an account that has not churned.
+    /// The Vitally trait that holds the status of an account that has not churned.
     pub status_trait: String,
-    /// The status of one that has.
+    /// The status of a churned account.
     pub churned_status: String,
-    /// Further Vitally traits that travel, by their flat keys.
+    /// Further Vitally traits to copy, by their flat keys.
     pub traits: Vec<String>,
 }
 
 /// `[accoil_to_vitally]`
 #[derive(Debug, Clone)]
 pub struct AccoilToVitally {
-    /// From the end of one run to the next; none: only by command.
+    /// The time from the end of one run to the next. `None`: runs only by command.
     pub every: Option<Duration>,
-    /// By which of its traits Accoil finds an account.
+    /// The trait by which Accoil looks up an account.
     pub match_type: String,
-    /// Where a Vitally account has the value of that: `externalId`, `name`, or `traits.KEY`.
+    /// Where a Vitally account holds the value to look up: `externalId`, `name`, or `traits.KEY`.
     pub match_value: String,
-    /// Stands before the name of every trait that is written.
+    /// The prefix of every trait that is written.
     pub prefix: String,
-    /// Whether the insights' text is written too.
+    /// Whether to write the text of the insights too.
     pub insights: bool,
 }
 
@@ -46,9 +46,9 @@ impl VitallyToAccoil {
             every: section.get("every", value::duration),
             destinations: section.get("destinations", value::list).unwrap_or_default(),
             mrr_unit: section.get("mrr_unit", value::choice(&MRR_UNITS)),
-            plan_trait: section.need("plan_trait", value::text),
-            status_trait: section.need("status_trait", value::text),
-            churned_status: section.need("churned_status", value::text),
+            plan_trait: section.require("plan_trait", value::text),
+            status_trait: section.require("status_trait", value::text),
+            churned_status: section.require("churned_status", value::text),
             traits: section.get("traits", value::list).unwrap_or_default(),
         }
     }
@@ -58,10 +58,10 @@ impl AccoilToVitally {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             every: section.get("every", value::duration),
-            match_type: section.need("match_type", value::text),
-            match_value: section.need("match_value", value::member),
-            prefix: section.need("prefix", value::text),
-            insights: section.need("insights", value::switch),
+            match_type: section.require("match_type", value::text),
+            match_value: section.require("match_value", value::member),
+            prefix: section.require("prefix", value::text),
+            insights: section.require("insights", value::switch),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The configuration's layers as one tree of values that remember where they came from.
+//! Merges the configuration's layers into one tree, in which each value has its origin.
 //!
-//! Flow: embedded defaults, the file and the environment are laid over each other here; `section` reads the
-//! result. Nothing here knows a key.
+//! The file overrides the embedded defaults, and the environment overrides both; then `section` reads the tree. Nothing here
+//! knows a key.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(super) type Table = BTreeMap<String, Node>;
 /// Where a value was written.
 #[derive(Clone)]
 pub(super) enum Origin {
-    /// In the embedded defaults, or made up by the relay itself.
+    /// In the embedded defaults, or set by the relay itself.
     Embedded,
     /// At this byte of the file.
     File(usize),
@@ -21,7 +21,7 @@ pub(super) enum Origin {
 }
 
 pub(super) struct Node {
-    /// Of the key; of the value itself where there is none.
+    /// The origin of the key or, for an item of a list, of the value.
     pub(super) key: Origin,
     pub(super) origin: Origin,
     pub(super) value: Value,
@@ -33,12 +33,12 @@ pub(super) enum Value {
     Switch(bool),
     List(Vec<Node>),
     Table(Table),
-    /// Of a kind that no key takes.
+    /// A type that no key accepts.
     Other(&'static str),
 }
 
 impl Value {
-    /// For messages.
+    /// The name of the type, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
@@ -84,13 +84,13 @@ pub(super) fn read_table(table: DeTable<'_>, at: &impl Fn(usize) -> Origin) -> T
         .collect()
 }
 
-/// What is embedded in the binary: its syntax is a test's matter.
+/// Parses a text that is embedded in the binary. A test checks its syntax.
 pub(super) fn embedded(text: &str) -> Table {
     read_table(DeTable::parse_recoverable(text).0.into_inner(), &|_| Origin::Embedded)
 }
 
-/// Lays `over` on `base`: sections are merged key by key, anything else is replaced.
-pub(super) fn lay(base: &mut Table, over: Table) {
+/// Overlays `base` with `over`: merges sections key by key and replaces everything else.
+pub(super) fn overlay(base: &mut Table, over: Table) {
     for (key, node) in over {
         match (base.get_mut(&key), node) {
             (
@@ -98,7 +98,7 @@ pub(super) fn lay(base: &mut Table, over: Table) {
                 Node { key: key_above, origin: origin_above, value: Value::Table(above) },
             ) => {
                 (*key, *origin) = (key_above, origin_above);
-                lay(below, above);
+                overlay(below, above);
             }
             (_, node) => drop(base.insert(key, node)),
         }

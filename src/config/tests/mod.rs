@@ -53,7 +53,7 @@ fn full() -> Config {
 }
 
 #[test]
-fn the_defaults_are_these() {
+fn the_defaults_match_the_fixture() {
     let config = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key")])).unwrap();
     assert_eq!(show(&config), fixture("default.shown"));
 }
@@ -102,9 +102,9 @@ fn every_fault_is_told_with_its_place() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             let expected = fs::read_to_string(path.with_extension("faults")).unwrap_or_default();
-            let told = faults(Config::load(Some(&path), &environment(&[])));
-            assert_eq!(told, expected, "{}", path.display());
-            assert!(!told.contains("hushed"), "{told}");
+            let shown = faults(Config::load(Some(&path), &environment(&[])));
+            assert_eq!(shown, expected, "{}", path.display());
+            assert!(!shown.contains("hushed"), "{shown}");
             seen += 1;
         }
     }
@@ -112,18 +112,18 @@ fn every_fault_is_told_with_its_place() {
 }
 
 #[test]
-fn files_that_are_no_configuration() {
-    let told = |text: &[u8]| {
+fn unreadable_files_are_faults() {
+    let shown = |text: &[u8]| {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
-        let told = faults(Config::load(Some(file.path()), &environment(&[])));
-        told.replace(&*file.path().to_string_lossy(), "FILE")
+        let shown = faults(Config::load(Some(file.path()), &environment(&[])));
+        shown.replace(&*file.path().to_string_lossy(), "FILE")
     };
     let missing = Config::load(Some(Path::new("/no/such.toml")), &environment(&[]));
     let named = environment(&[("ACCOIL_RELAY_CONFIG", "/no/such/other.toml"), ("ACCOIL_API_KEY", "key")]);
     let all = [
-        told(b"\xff\xfe"),
-        told("a = 1\n".repeat(200_000).as_bytes()),
+        shown(b"\xff\xfe"),
+        shown("a = 1\n".repeat(200_000).as_bytes()),
         faults(missing),
         faults(Config::load(Some(Path::new("/")), &environment(&[]))),
         faults(Config::load(None, &named)),
@@ -138,12 +138,12 @@ fn files_that_are_no_configuration() {
     no configuration found: no accoil-relay.toml here, no --config FILE, and no ACCOIL_API_KEY: write accoil-relay.toml (or name your file with --config or ACCOIL_RELAY_CONFIG); or set ACCOIL_API_KEY, and ACCOIL_RELAY_WRITE_KEY for the senders
     ");
     let nested = format!("a = {}", "[".repeat(200_000));
-    assert!(told(nested.as_bytes()).contains("this is not TOML"));
-    assert!(told("]\n".repeat(100_000).as_bytes()).lines().count() <= 100);
+    assert!(shown(nested.as_bytes()).contains("this is not TOML"));
+    assert!(shown("]\n".repeat(100_000).as_bytes()).lines().count() <= 100);
 }
 
 #[test]
-fn the_environment_lies_over_the_file() {
+fn environment_variables_override_the_file() {
     let text = "[server]\nmax_connections = 7\n[[destinations]]\nname = 'first'\napi_key = '${KEY:-a}'\n";
     let variables = [
         ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:9"),
@@ -225,29 +225,29 @@ fn without_a_file_two_variables_are_enough() {
     let [destination] = &config.destinations[..] else { panic!("{:?}", config.destinations) };
     assert_eq!(destination.base_url, "https://instaging.accoil.com");
     assert_eq!(destination.api_key.expose_secret(), "StG_key");
-    let told = faults(Config::load(None, &environment(&[open, ("ACCOIL_API_KEY", "a b")])));
-    insta::assert_snapshot!(told, @r#"
-    environment variable ACCOIL_API_KEY: api_key in [[destinations]] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    let shown = faults(Config::load(None, &environment(&[open, ("ACCOIL_API_KEY", "a b")])));
+    insta::assert_snapshot!(shown, @r#"
+    environment variable ACCOIL_API_KEY: api_key in [[destinations]] contains a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
     environment variable ACCOIL_RELAY_SERVER__LISTEN: the source "segment" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
     environment variable ACCOIL_RELAY_SERVER__LISTEN: the source "amplitude" has no write_key, and the relay is open to other machines: give it a write_key (without a file: ACCOIL_RELAY_WRITE_KEY), or listen on 127.0.0.1
     "#);
 }
 
 #[test]
-fn secrets_come_from_files_too() {
+fn secrets_can_be_read_from_files() {
     let destination = |rest: &str| format!("[[destinations]]\nname = 'a'\n{rest}\n");
     let config = load(&destination("api_key_file = '${DIR:-.}/key'"), &[]).unwrap();
     assert_eq!(config.destinations[0].api_key.expose_secret(), "from-a-file");
-    let told = [
+    let shown = [
         "api_key_file = 'key'\napi_key = 'a'",
         "api_key_file = 'large'",
         "api_key_file = 'accoil-relay.toml'",
     ]
     .map(|rest| faults(load(&destination(rest), &[])));
-    insta::assert_snapshot!(told.concat(), @"
+    insta::assert_snapshot!(shown.concat(), @"
     accoil-relay.toml:3:16: api_key_file in [[destinations]] is given beside api_key: keep one of the two
     accoil-relay.toml:3:16: api_key_file in [[destinations]] names a file that cannot be read (it is larger than 64 KiB): check its path, which is relative to the configuration file, and its permissions
-    accoil-relay.toml:3:16: api_key_file in [[destinations]] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:3:16: api_key_file in [[destinations]] contains a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
     ");
 }
 
@@ -261,7 +261,7 @@ fn tokens_of_the_wrong_product_are_told_and_both_forms_of_vitallys_are_taken() {
         let config = read(secret, "accoil_1").unwrap();
         assert_eq!(config.vitally.unwrap().secret.expose_secret(), secret);
     }
-    let told = [
+    let shown = [
         ("accoil_hush", "sk_live_hush"),
         ("Basic  hush", "Basic hush"),
         ("Basic sk_live_hush", "Bearer hush"),
@@ -269,21 +269,21 @@ fn tokens_of_the_wrong_product_are_told_and_both_forms_of_vitallys_are_taken() {
         ("Basic ", "a"),
     ]
     .map(|(secret, token)| faults(read(secret, token)));
-    assert!(!told.concat().contains("hush"));
-    insta::assert_snapshot!(told.concat(), @"
+    assert!(!shown.concat().contains("hush"));
+    insta::assert_snapshot!(shown.concat(), @"
     accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
     accoil-relay.toml:6:10: secret in [vitally] is a token of the wrong product, Accoil's: use the one from Vitally under Settings > Integrations > Vitally REST API; Accoil's is token in [accounts]
     accoil-relay.toml:3:9: token in [accounts] is a token of the wrong product, Vitally's: use the one from Accoil under Settings > Product Settings > API Token; Vitally's is secret in [vitally]
     accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
-    accoil-relay.toml:3:9: token in [accounts] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:3:9: token in [accounts] contains a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
     accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
-    accoil-relay.toml:6:10: secret in [vitally] holds a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
+    accoil-relay.toml:6:10: secret in [vitally] contains a space, a line break or a character outside ASCII, which no key has: copy the key again, without anything around it
     accoil-relay.toml:6:10: secret in [vitally] begins with Basic, and what follows is not base64: copy the Basic Auth Header again, or give the Secret Token alone
     ");
 }
 
 #[test]
-fn a_flag_is_held_to_the_same_rules() {
+fn flags_are_checked_by_the_same_rules() {
     let mut config = Config::load(None, &environment(&[("ACCOIL_API_KEY", "key")])).unwrap();
     assert!(config.check().is_ok());
     config.server.listen = "0.0.0.0:8080".parse().unwrap();

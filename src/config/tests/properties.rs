@@ -1,4 +1,4 @@
-//! What holds for any configuration: it is read or refused, no secret is told, what is shown can be read again.
+//! What holds for any configuration: it is read or refused, no secret is shown, what is shown can be read again.
 
 use std::time::Duration;
 
@@ -41,20 +41,20 @@ proptest! {
         for (place, length, with) in damage {
             let start = place.index(text.len());
             let end = (start + length).min(text.len());
-            // A damaged secret is another word; what must not be told is the one that was written.
+            // A damaged secret is another word; what must not be shown is the one that was written.
             text.replace_range(start..end, &with);
         }
         let outcome = load(&text, &[("USER_PROPERTY", "email")]);
-        let mut told = format!("{outcome:?}");
+        let mut shown = format!("{outcome:?}");
         match &outcome {
-            Ok(config) => told.push_str(&show(config)),
-            Err(faults) => told.push_str(&faults.to_string()),
+            Ok(config) => shown.push_str(&show(config)),
+            Err(faults) => shown.push_str(&faults.to_string()),
         }
-        prop_assert!(!told.contains(SECRET), "{told}");
+        prop_assert!(!shown.contains(SECRET), "{shown}");
     }
 
     #[test]
-    fn what_is_shown_is_read_again(
+    fn config_show_prints_a_readable_configuration(
         text in "[^\u{0}]{1,20}", items in prop::collection::vec(".{1,9}", 0..3), number in 1..1000_usize,
         mut waits in prop::collection::vec(1..31_622_400_000_u64, 3), open in any::<bool>(),
     ) {

@@ -62,7 +62,10 @@ async fn one_run_at_a_time() {
     until("the first run's question", || place.sandbox().vitally().most_in_window() > 0).await;
     for direction in [TO_ACCOIL, TO_VITALLY] {
         let refused = place.sync(&[direction]).await;
-        assert!(refused.code == Some(1) && refused.stderr.contains("another sync is running"), "{refused:#?}");
+        assert!(
+            refused.code == Some(1) && refused.stderr.contains("another sync is running"),
+            "{refused:#?}"
+        );
     }
     assert_eq!(runs(&relay), Vec::<String>::new());
     until("both", || runs(&relay).len() >= 2).await;
