@@ -100,10 +100,10 @@ async fn one_account_is_read_made_changed_and_destroyed() {
 #[tokio::test]
 async fn a_failure_exits_1_and_says_why() {
     for (answers, args, why) in [
-        (vec![said(404, "{}")], &["get", "e1"][..], "none with this id"),
+        (vec![said(404, "{}")], &["get", "e1"][..], "with this id"),
         (vec![said(401, r#"{"error":"no"}"#)], &["list"], "Settings > Integrations > Vitally REST API"),
         (vec![said(200, "<html>sign in")], &["list"], "not with JSON"),
-        (vec![said(200, ACCOUNT)], &["create", "--external-id", "e1", "--name", "n"], "there already"),
+        (vec![said(200, ACCOUNT)], &["create", "--external-id", "e1", "--name", "n"], "exists already"),
         (vec![], &["get", ".."], "one or two dots"),
     ] {
         let ((code, out, err), _) = accounts(answers, args, "").await;
