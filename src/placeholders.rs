@@ -39,7 +39,8 @@ pub fn is_placeholder(id: &str) -> bool {
 
 /// Whether JavaScript made the text, or a part of it, of an object.
 pub fn is_object_text(text: &str) -> bool {
-    text.contains("[object Object]")
+    // Nearly no name has a bracket, and a character is found faster than a text.
+    text.contains('[') && text.contains("[object Object]")
 }
 
 #[cfg(test)]

@@ -135,9 +135,11 @@ fn admit<'a>(event: Object<'a>, warnings: Vec<Violation>, context: &Context<'a>)
     if kind == EventType::Alias {
         return Decoded::Skipped(skip::ALIAS);
     }
-    let has_person = kind == EventType::Group
-        || event.get("userId").and_then(identifier).is_some_and(|id| !is_placeholder(&id));
-    if !has_person && context.source.anonymous == Anonymous::Skip {
+    let has_person = || {
+        kind == EventType::Group
+            || event.get("userId").and_then(identifier).is_some_and(|id| !is_placeholder(&id))
+    };
+    if context.source.anonymous == Anonymous::Skip && !has_person() {
         return Decoded::Skipped(skip::NO_USER_ID);
     }
     let value = Value::Object(event);
@@ -180,7 +182,9 @@ fn complete_from_context(event: &mut Object<'_>) {
 /// Segment's Extensible Webhook wraps each event of a batch as `{"json": {…}}`. `RudderStack`'s webhooks may post the
 /// request that they would make, with the event in `body.JSON`.
 fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
-    if EventType::named(event.get("type").and_then(Value::as_str).unwrap_or_default()).is_none()
+    let has_body = event.get("body").and_then(|body| body.get("JSON")).is_some();
+    if has_body
+        && EventType::named(event.get("type").and_then(Value::as_str).unwrap_or_default()).is_none()
         && let Some(Value::Object(body)) = event.get_mut("body")
         && let Some(Value::Object(inner)) = body.get_mut("JSON")
         && !inner.is_empty()

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 /// What the text of a field must look like.
@@ -43,6 +43,12 @@ pub fn utc(text: &str) -> Option<Cow<'_, str>> {
     let shifted = moment.local.checked_sub_signed(moment.offset)?;
     let whole = shifted.format("%Y-%m-%dT%H:%M:%S");
     (0..=9999).contains(&shifted.year()).then(|| Cow::Owned(format!("{whole}{}Z", moment.fraction)))
+}
+
+/// The time that a valid date-time gives: quicker than the reader of all spellings, which asks for more.
+pub(super) fn time_of(text: &str) -> Option<DateTime<Utc>> {
+    let moment = Moment::read(text)?;
+    Some(moment.local.checked_sub_signed(moment.offset)?.and_utc())
 }
 
 /// A date-time in its parts.

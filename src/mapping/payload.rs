@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::directive::Directive;
 use super::field::{Checked, Field};
-use super::{Expression, Mapping, Origin, Slot};
+use super::{Expression, Mapping, Origin, Slot, format};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
 use crate::reasons::Reason;
@@ -169,5 +169,6 @@ fn missing(slot: &Slot) -> String {
 
 /// Whether the event can have happened at this time.
 fn is_possible(time: &Value<'_>, event: &Event<'_>) -> bool {
-    times::read(time).is_none_or(|time| times::is_plausible(time, event.received_at))
+    let time = time.as_str().and_then(format::time_of).or_else(|| times::read(time));
+    time.is_none_or(|time| times::is_plausible(time, event.received_at))
 }
