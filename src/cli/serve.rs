@@ -48,8 +48,11 @@ async fn recover(config: &Config) -> anyhow::Result<()> {
     let recover = move || outbox::recover(&path, chrono::Utc::now());
     let recovered = tokio::task::spawn_blocking(recover).await?.map_err(StartError::from)?;
     match recovered {
-        Some(outbox::Recovered { aside, rows, unreadable }) => {
+        Some(outbox::Recovered { aside, rows, unreadable, missing }) => {
             telemetry::recovered(&aside, &rows, unreadable);
+            if !missing.is_empty() {
+                telemetry::lost(missing.commits, missing.rejects, &missing.to_string());
+            }
         }
         None => telemetry::nothing_to_recover(),
     }

@@ -59,6 +59,7 @@ impl Outbox {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let store = Store::open(path)?;
+        sqlite::warn_of_readers(path);
         let reader = sqlite::open_reader(path)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
@@ -160,7 +161,7 @@ impl Outbox {
 
     /// Why nothing is accepted at the moment, if so.
     pub fn room(&self) -> Result<(), NoRoom> {
-        self.shown.space.room(0)
+        self.shown.space.room_for_a_post()
     }
 
     /// When the oldest event of which a call waits was received; `None` if nothing waits, or it is of an earlier version.

@@ -1,33 +1,128 @@
-//! Where the owner of an outbox can be asked: written into its lock file, read by commands that find it locked.
+//! What the lock file says: where the owner of an outbox can be asked, and how far its log was committed.
 //!
-//! A new owner writes over what the last one left, and empties the file when it gives the lock up.
+//! Two lines at fixed places: the address, and a [`Mark`] that the owner writes after each commit. The owner empties the
+//! file when it closes the outbox in order: what is in it otherwise was left by an owner that was killed.
+//! Never follows a symbolic link.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::sqlite::beside;
+use rustix::fs::OFlags;
 
-/// What an owner says that cannot be asked, or not yet.
-pub(super) const NO_ADDRESS: &str = "owned\n";
-/// No address is longer.
-const MOST_BYTES: u64 = 64;
+use super::sqlite::{beside, canonical};
 
-/// Says where the process that has this outbox can be asked. By its owner alone.
+/// Bytes of the first line; the second begins behind it. No address is longer.
+const FIRST_LINE: usize = 64;
+/// The first line of an owner that cannot be asked, or not yet.
+const NO_ADDRESS: &str = "owned";
+/// More than a mark has.
+const LONGEST: u64 = 512;
+
+/// How far an outbox was committed when its owner wrote this: never further than what is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    /// Of the log: each time that it is used from its beginning again it has others.
+    pub(super) salts: [u32; 2],
+    /// Frames of the log up to the end of the last commit.
+    pub(super) frames: u32,
+    /// The newest chunk and the newest reject.
+    pub(super) chunk: i64,
+    pub(super) reject: i64,
+}
+
+impl Mark {
+    fn to_line(self) -> String {
+        let Self { salts: [first, second], frames, chunk, reject } = self;
+        let text =
+            format!("log {first:08x} {second:08x} frames {frames:010} chunk {chunk:019} reject {reject:019}");
+        let checksum = crc32fast::hash(text.as_bytes());
+        format!("{text} {checksum:08x}\n")
+    }
+
+    /// `None` for a line that is not there, or not whole.
+    fn parse(line: &str) -> Option<Self> {
+        let (text, checksum) = line.trim_end().rsplit_once(' ')?;
+        let words: Vec<&str> = text.split(' ').collect();
+        let ["log", first, second, "frames", frames, "chunk", chunk, "reject", reject] = words[..] else {
+            return None;
+        };
+        let hexadecimal = |word| u32::from_str_radix(word, 16).ok();
+        (hexadecimal(checksum)? == crc32fast::hash(text.as_bytes())).then_some(())?;
+        Some(Self {
+            salts: [hexadecimal(first)?, hexadecimal(second)?],
+            frames: frames.parse().ok()?,
+            chunk: chunk.parse().ok()?,
+            reject: reject.parse().ok()?,
+        })
+    }
+}
+
+/// Writes where the process that has this outbox can be asked. By its owner alone.
 pub fn announce(path: &Path, address: SocketAddr) -> io::Result<()> {
-    write(&mut OpenOptions::new().write(true).open(beside(path, ".lock"))?, &address.to_string())
+    write_address(&open(path)?, &address.to_string())
 }
 
-/// Over what is there: at no moment is the file empty.
-pub(super) fn write(file: &mut File, text: &str) -> io::Result<()> {
-    file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)
-}
-
-/// What the owner said; `None`: it is a command, or a relay that is only starting.
+/// The address of the owner; `None`: it is a command, or a relay that is only starting.
 pub fn owner(path: &Path) -> Option<SocketAddr> {
-    let mut address = String::new();
-    File::open(beside(path, ".lock")).ok()?.take(MOST_BYTES).read_to_string(&mut address).ok()?;
-    address.parse().ok()
+    let flags = NO_LINKS | OFlags::NONBLOCK;
+    let file =
+        OpenOptions::new().read(true).custom_flags(bits(flags)).open(beside(&canonical(path), ".lock"));
+    text(&file.ok()?).lines().next()?.trim_end().parse().ok()
+}
+
+/// Opens the lock file of an outbox, or creates it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(bits(NO_LINKS));
+    options.open(beside(&canonical(path), ".lock"))
+}
+
+const NO_LINKS: OFlags = OFlags::NOFOLLOW;
+
+fn bits(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// Writes that the outbox has an owner. The mark of the last owner stays: it holds until there is a further one.
+pub(super) fn write_owned(file: &File) -> io::Result<()> {
+    write_address(file, NO_ADDRESS)
+}
+
+fn write_address(file: &File, address: &str) -> io::Result<()> {
+    file.write_all_at(format!("{address:<width$}\n", width = FIRST_LINE - 1).as_bytes(), 0)
+}
+
+/// Writes how far the outbox is committed: after a commit, and not synced, so that it costs next to nothing.
+pub(super) fn write_mark(file: &File, mark: Mark) -> io::Result<()> {
+    file.write_all_at(mark.to_line().as_bytes(), FIRST_LINE as u64)
+}
+
+pub(super) fn mark(file: &File) -> Option<Mark> {
+    Mark::parse(text(file).lines().nth(1)?)
+}
+
+fn text(file: &File) -> String {
+    let mut bytes = Vec::new();
+    // From where the handle stands: each is read once, after it was opened.
+    let _ = file.take(LONGEST).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_a_torn_one_is_none() {
+        let mark = Mark { salts: [7, u32::MAX], frames: 12, chunk: i64::MAX, reject: 3 };
+        let line = mark.to_line();
+        assert_eq!(Mark::parse(&line), Some(mark));
+        for length in 0..line.len() - 1 {
+            assert_eq!(Mark::parse(&line[..length]), None);
+        }
+        assert_eq!(Mark::parse(&line.replace("frames 0000000012", "frames 0000000013")), None);
+    }
 }

@@ -1,15 +1,16 @@
-//! What is left of a damaged outbox: the file is moved aside and its readable rows are taken into a new one.
+//! What is left of a damaged outbox: the file and its log are moved aside, and their readable rows are copied into a new
+//! one.
 //!
-//! Only on an operator's order. Nothing is ever deleted: the old file stays beside the new one. What was damaged
-//! is counted, not guessed.
+//! Only on an operator's order. Nothing is ever deleted: the old files stay beside the new one. What was damaged and
+//! what is lost is counted, not guessed.
 
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
-use super::sqlite::{self, OpenError, Store};
+use super::sqlite::{self, Log, Missing, OpenError, Store};
 
 /// What must come over first comes first.
 const TABLES: [&str; 9] =
@@ -24,29 +25,81 @@ pub struct Recovered {
     pub rows: Vec<(&'static str, u64)>,
     /// Places at which something could not be read.
     pub unreadable: u64,
+    /// What was committed and is neither in the file nor in its log.
+    pub missing: Missing,
 }
 
 /// Recovers a damaged outbox; `None` if it is sound. A file of another program is refused.
 pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, OpenError> {
-    let sound = Store::open(path).and_then(|store| sqlite::check_whole(&store.connection, path));
+    let sound = Store::open(path).and_then(|mut store| {
+        sqlite::check_whole(&store.connection, path)?;
+        store.close();
+        Ok(())
+    });
     match sound {
         Ok(()) => return Ok(None),
         Err(OpenError::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }
+    let path = &sqlite::canonical(path);
+    let file_failed = |source| OpenError::File { path: path.clone(), source };
     let lock = sqlite::lock(path)?;
+    let mark = lock.mark();
     let aside = sqlite::beside(path, &format!(".corrupt-{}", now.format("%Y%m%dT%H%M%SZ")));
-    move_aside(path, &aside).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    let store = Store::open_locked(path, lock)?;
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
-    let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0 };
-    // Beside a missing or empty file SQLite would delete the log at the first read: it is left for a person.
-    let has_pages = std::fs::metadata(&recovered.aside).is_ok_and(|file| file.len() > 0);
-    match has_pages.then(|| open_damaged(&recovered.aside)) {
-        Some(Ok(old)) => take_over(&old, &store.connection, &mut recovered).map_err(failed)?,
-        Some(Err(_)) | None => recovered.unreadable += 1,
+    move_aside(path, &aside).map_err(file_failed)?;
+    let mut store = Store::open_locked(path, lock.renew(path)?)?;
+    let failed = |source| OpenError::Database { path: path.clone(), source };
+    let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
+    let readings = Reading::all(&recovered.aside).map_err(file_failed)?;
+    recovered.unreadable += u64::from(readings.is_empty());
+    for (reading, insert) in readings.iter().zip(["INSERT OR REPLACE", "INSERT OR IGNORE"]) {
+        take_over(&reading.connection, &store.connection, insert, &mut recovered).map_err(failed)?;
     }
+    if let Some(mark) = mark {
+        recovered.missing = sqlite::missing(&store.connection, mark).map_err(failed)?;
+        skip_ids(&store.connection, mark.chunk).map_err(failed)?;
+    }
+    store.close();
     Ok(Some(recovered))
+}
+
+/// The damaged outbox, open for reading in one of the ways in which it can be read.
+struct Reading {
+    connection: Connection,
+    /// Of the file and its log, where SQLite would not read the log by itself. Removed in the end.
+    copy: Option<PathBuf>,
+}
+
+impl Reading {
+    /// None if nothing can be read. Two where the log is damaged: a damaged page may have readable rows, and where it has
+    /// none, the page as it was before has most of them.
+    fn all(aside: &Path) -> std::io::Result<Vec<Self>> {
+        let log_path = sqlite::beside(aside, "-wal");
+        let has_pages = std::fs::metadata(aside).is_ok_and(|file| file.len() > 0);
+        let log = Log::read(&log_path)?;
+        let Some(log) = log.filter(|log| !has_pages || log.fault(None).is_some()) else {
+            let connection = if has_pages { open_damaged(aside).ok() } else { None };
+            return Ok(connection.map(|connection| Self { connection, copy: None }).into_iter().collect());
+        };
+        // SQLite would drop what follows a damaged page, and, beside an empty file, delete the log at the first read.
+        let mut readings = Vec::new();
+        for with_damaged in [true, false] {
+            let copy = sqlite::beside(aside, if with_damaged { ".copy" } else { ".copy-before" });
+            std::fs::copy(aside, &copy)?;
+            log.write_into(&log_path, &copy, with_damaged)?;
+            readings.extend(open_copy(&copy).ok().map(|connection| Self { connection, copy: Some(copy) }));
+        }
+        Ok(readings)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // It is open still: its content is gone when it is closed.
+        if let Some(copy) = &self.copy {
+            let _ = std::fs::remove_file(copy);
+        }
+    }
 }
 
 /// With this switch SQLite reads a file that is shorter than it says.
@@ -54,6 +107,31 @@ fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
     Ok(connection)
+}
+
+/// Reads a file alone, whatever is beside it.
+fn open_copy(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte))
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.execute_batch("PRAGMA writable_schema = ON")?;
+    Ok(connection)
+}
+
+/// No id up to this one is given out again.
+fn skip_ids(connection: &Connection, chunk: i64) -> rusqlite::Result<()> {
+    let update = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'chunks'";
+    connection.execute(update, [chunk]).map(drop)
 }
 
 /// The log goes with its file, under the name by which SQLite finds it; after it, for a log without its file is
@@ -71,20 +149,40 @@ fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
     }
 }
 
-fn take_over(old: &Connection, new: &Connection, recovered: &mut Recovered) -> rusqlite::Result<()> {
+fn take_over(
+    old: &Connection,
+    new: &Connection,
+    insert: &'static str,
+    recovered: &mut Recovered,
+) -> rusqlite::Result<()> {
     new.execute_batch("BEGIN IMMEDIATE")?;
     for table in TABLES {
         let columns = shared_columns(old, new, table)?;
-        let mut copy = Copy { old, new, table, columns, rows: 0, unreadable: 0 };
+        let mut copy = Copy { old, new, insert, table, columns, rows: 0, unreadable: 0 };
         copy.all()?;
-        recovered.rows.push((table, copy.rows));
+        match recovered.rows.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, rows)) => *rows += copy.rows,
+            None => recovered.rows.push((table, copy.rows)),
+        }
         recovered.unreadable += copy.unreadable;
     }
-    // New chunks must come after everything that is parked, whatever became of the old ones.
+    for table in ["chunks", "rejects"] {
+        new.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0
+                 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+            [table],
+        )?;
+        // Ids only grow, whatever became of the rows.
+        let known =
+            old.query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0));
+        new.execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1",
+            params![table, known.unwrap_or(0_i64)],
+        )?;
+    }
+    // New chunks must come after everything that is parked.
     new.execute_batch(
         "DELETE FROM progress WHERE chunk NOT IN (SELECT id FROM chunks);
-         INSERT INTO sqlite_sequence (name, seq) SELECT 'chunks', 0
-             WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'chunks');
          UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT max(chunk) FROM parked), 0)) WHERE name = 'chunks';
          UPDATE parked SET event = (chunk << 16) | place WHERE event = 0;
          UPDATE dead_letters SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
@@ -114,6 +212,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
 struct Copy<'a> {
     old: &'a Connection,
     new: &'a Connection,
+    insert: &'static str,
     table: &'static str,
     columns: String,
     rows: u64,
@@ -171,11 +270,11 @@ impl Copy<'_> {
 
     fn take(&mut self, id: i64, row: &[Value]) -> rusqlite::Result<i64> {
         if self.is_sound(row) {
-            let (table, columns) = (self.table, &self.columns);
+            let (insert, table, columns) = (self.insert, self.table, &self.columns);
             let marks = vec!["?"; row.len()].join(", ");
-            let insert = format!("INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})");
+            let insert = format!("{insert} INTO {table} ({columns}) VALUES ({marks})");
             match self.new.prepare_cached(&insert)?.execute(params_from_iter(row)) {
-                Ok(_) => self.rows += 1,
+                Ok(changed) => self.rows += changed as u64,
                 // A value that no row of ours could have.
                 Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                     self.unreadable += 1;

@@ -13,6 +13,14 @@ use super::{Amount, Options, Usage};
 const ASK: Duration = Duration::from_millis(100);
 /// While there is no room, the log says so this often.
 const LOG: Duration = Duration::from_secs(60);
+/// After a commit that found no room the outbox counts as full for this long.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// What settling may add to the log before it is copied into the file.
+const SETTLING: u64 = 4 << 20;
+/// Requests that a destination has loaded may all be parked: each is then stored a second time until its chunk is done.
+const PARKING: u64 = 16 << 20;
+/// The size of a post, as far as readiness is concerned.
+const POST: u64 = 4096;
 
 /// Why nothing is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +35,9 @@ pub enum NoRoom {
          purge them, or raise the limit"
     )]
     DeadLetters,
-    #[error("the disk has less room than outbox.min_free_disk; free some")]
+    #[error(
+        "the disk has less room than outbox.min_free_disk, or than it takes to record what is delivered; free some"
+    )]
     Disk,
 }
 
@@ -60,10 +70,14 @@ pub(super) struct Space {
     rejects: Shown,
     /// Bytes of the file that are used before it grows.
     reusable: AtomicU64,
+    /// Bytes in the log for which the file must have room.
+    log: AtomicU64,
     is_low: AtomicBool,
     started: Instant,
     asked: AtomicU64,
     logged: AtomicU64,
+    /// When a commit last found no room; zero: never, or there was room since.
+    refused: AtomicU64,
 }
 
 impl Space {
@@ -78,10 +92,12 @@ impl Space {
             dead_letters: Shown::default(),
             rejects: Shown::default(),
             reusable: AtomicU64::new(reusable),
+            log: AtomicU64::new(0),
             is_low: AtomicBool::new(false),
             started: Instant::now(),
             asked: AtomicU64::new(0),
             logged: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         };
         space.set_usage(usage);
         space
@@ -101,9 +117,39 @@ impl Space {
 
     /// What the outbox holds after a commit.
     pub(super) fn set_usage(&self, usage: Usage) {
+        let more = usage.waiting.bytes.saturating_sub(self.waiting.get().bytes);
+        // Used first, before the file grows. What is left exactly is read when a chunk is done.
+        let reusable = self.reusable.load(Ordering::Relaxed);
+        self.reusable.store(reusable.saturating_sub(more), Ordering::Relaxed);
         self.waiting.set(usage.waiting);
         self.dead_letters.set(usage.dead_letters);
         self.rejects.set(usage.rejects);
+    }
+
+    /// After a commit: how many bytes the log holds.
+    pub(super) fn set_log(&self, bytes: u64) {
+        self.log.store(bytes, Ordering::Relaxed);
+        self.refused.store(0, Ordering::Relaxed);
+    }
+
+    /// A commit found no room.
+    pub(super) fn refused(&self, error: &rusqlite::Error) {
+        self.refused.store(self.now(), Ordering::Relaxed);
+        if self.is_time(&self.logged, LOG) {
+            tracing::warn!(
+                error.message = %error,
+                "nothing is accepted, senders get 503: a commit found no room on the disk; free some"
+            );
+        }
+    }
+
+    /// Whether a usual post would be stored, without a log line.
+    pub(super) fn room_for_a_post(&self) -> Result<(), NoRoom> {
+        let refused = self.refused.load(Ordering::Relaxed);
+        if refused > 0 && u128::from(self.now().saturating_sub(refused)) < REFUSED_FOR.as_millis() {
+            return Err(NoRoom::Disk);
+        }
+        self.room(POST.min(self.max_bytes / 16))
     }
 
     pub(super) fn set_reusable(&self, bytes: u64) {
@@ -123,8 +169,7 @@ impl Space {
         })
     }
 
-    /// The same, without a log line.
-    pub(super) fn room(&self, bytes: u64) -> Result<(), NoRoom> {
+    fn room(&self, bytes: u64) -> Result<(), NoRoom> {
         if self.waiting.bytes.load(Ordering::Relaxed) + bytes > self.max_bytes {
             Err(NoRoom::Waiting)
         } else if self.dead_letters.bytes.load(Ordering::Relaxed) > self.max_dead_letter_bytes {
@@ -145,9 +190,15 @@ impl Space {
 
     fn ask(&self) -> bool {
         // A disk that does not answer is found out by the next commit.
-        self.free_disk().is_some_and(|free| {
-            free.saturating_add(self.reusable.load(Ordering::Relaxed)) < self.min_free_disk
-        })
+        self.free_disk()
+            .is_some_and(|free| free.saturating_add(self.reusable.load(Ordering::Relaxed)) < self.floor())
+    }
+
+    /// What must stay free: the configured floor, and never less than it takes to settle all that waits. Without that a
+    /// full disk would keep itself full.
+    fn floor(&self) -> u64 {
+        let settling = self.log.load(Ordering::Relaxed) + self.waiting.get().bytes.min(PARKING) + SETTLING;
+        self.min_free_disk.max(settling)
     }
 
     /// Bytes that the disk has left for the outbox's folder.
@@ -156,10 +207,14 @@ impl Space {
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    /// Milliseconds since the start; never zero, which means "not yet".
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
     /// Whether this is the first time, or long enough after the last one; only one of several threads gets true.
     fn is_time(&self, last: &AtomicU64, after: Duration) -> bool {
-        // Never zero, which means "not yet".
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let now = self.now();
         let before = last.load(Ordering::Relaxed);
         let is_due = before == 0 || u128::from(now - before.min(now)) >= after.as_millis();
         is_due && last.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()

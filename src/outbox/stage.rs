@@ -38,6 +38,8 @@ pub(super) struct Group {
     pub(super) chunks: Vec<Chunk>,
     pub(super) identities: Vec<Identity>,
     touched: HashSet<i64>,
+    /// The newest reject; 0: none came.
+    pub(super) reject: i64,
     /// Chunks of which nothing is left.
     pub(super) completed: Vec<i64>,
     /// One a command, in their order.
@@ -146,6 +148,7 @@ impl Writer {
             let at = submission.received_at;
             let bytes = sqlite::reject(&self.store.connection, source, form, at, reject, now)?;
             self.usage.rejects.add(Amount { rows: 1, bytes });
+            group.reject = self.store.connection.last_insert_rowid();
         }
         Ok(receipt)
     }

@@ -18,7 +18,7 @@ use super::space::Space;
 use super::sqlite::{self, Progress, Store};
 use super::stage::Group;
 use super::tail::Tail;
-use super::{AcceptError, Amount, Options, Retention, Usage};
+use super::{AcceptError, Amount, Options, Retention, Settlement, Usage};
 use crate::telemetry::Timings;
 
 /// Commands taken into one commit at most.
@@ -56,6 +56,9 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     /// In running time.
     pub(super) housekeeping_at: DateTime<Utc>,
+    /// The newest chunk and the newest reject that were committed.
+    last_chunk: i64,
+    last_reject: i64,
 }
 
 impl Writer {
@@ -68,7 +71,10 @@ impl Writer {
         sqlite::remembered(connection, |at, ids| at >= horizon && recent.restore(ids, at))?;
         let progress = sqlite::progress(connection)?.into_iter().collect();
         let usage = shown.space.usage();
+        let (last_chunk, last_reject) = (sqlite::last_id(connection)?, sqlite::last_reject(connection)?);
         Ok(Self {
+            last_chunk,
+            last_reject,
             store,
             shown,
             recent,
@@ -97,29 +103,33 @@ impl Writer {
                 break;
             }
         }
-        // Leaves a file that is whole by itself; if it cannot, the log beside it is read at the next start.
-        let _ = self.store.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
+        // After a failed commit nobody knows what is on disk: the next start compares it with what was committed.
+        if !*self.shown.failed.borrow() {
+            self.store.close();
+        }
     }
 
     /// Commits all that waits as one group. What could not be stored for want of room is left waiting.
     fn commit(&mut self, waiting: &mut Vec<Command>) {
-        let asked = waiting.len();
         let Err(error) = self.try_commit(waiting) else { return };
         let Some(why) = passing(&error) else { return self.fail(waiting, &error) };
-        tracing::warn!(error.message = %error, "nothing could be stored; senders are told to come again");
-        let kept = waiting.drain(..).filter_map(|command| command.refuse(why)).collect();
-        *waiting = kept;
-        if waiting.len() > MOST_KEPT {
-            return self.fail(waiting, &error);
+        self.shown.space.refused(&error);
+        let mut kept: Vec<Command> = waiting.drain(..).filter_map(|command| command.refuse(why)).collect();
+        if kept.len() > MOST_KEPT {
+            return self.fail(&mut kept, &error);
         }
-        // Settlements need little room, and make some: by themselves they may fit.
-        if !waiting.is_empty()
-            && waiting.len() < asked
-            && let Err(error) = self.try_commit(waiting)
-            && passing(&error).is_none()
-        {
-            self.fail(waiting, &error);
+        // What was delivered needs little room, and makes some: by itself it may fit, and then the rest, too.
+        let mut delivered = take_delivered(&mut kept);
+        for commands in [&mut delivered, &mut kept] {
+            if !commands.is_empty()
+                && let Err(error) = self.try_commit(commands)
+                && passing(&error).is_none()
+            {
+                self.fail(commands, &error);
+            }
         }
+        *waiting = delivered;
+        waiting.append(&mut kept);
     }
 
     fn try_commit(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
@@ -144,7 +154,11 @@ impl Writer {
 
     /// After a commit: shows the new chunks, then answers.
     fn publish(&mut self, group: Group, waiting: &mut Vec<Command>) {
+        self.last_chunk = group.chunks.last().map_or(self.last_chunk, |chunk| chunk.id);
+        self.last_reject = self.last_reject.max(group.reject);
+        self.store.write_mark(self.last_chunk, self.last_reject);
         self.shown.space.set_usage(self.usage);
+        self.shown.space.set_log(self.store.log_bytes());
         for chunk in &group.completed {
             self.progress.remove(chunk);
         }
@@ -226,6 +240,20 @@ fn take(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Comma
         waiting.push(command);
     }
     !(commands.is_closed() && commands.is_empty())
+}
+
+/// Takes the settlements that only remove something out of these commands.
+fn take_delivered(commands: &mut Vec<Command>) -> Vec<Command> {
+    let mut delivered = Vec::new();
+    for command in commands.iter_mut() {
+        if let Command::Settle(settlements) = command {
+            let is_delivered =
+                |settlement: &mut Settlement| matches!(settlement, Settlement::Delivered { .. });
+            delivered.extend(settlements.extract_if(.., is_delivered));
+        }
+    }
+    commands.retain(|command| !matches!(command, Command::Settle(settlements) if settlements.is_empty()));
+    if delivered.is_empty() { Vec::new() } else { vec![Command::Settle(delivered)] }
 }
 
 /// What senders are told when a commit failed for a reason that passes.

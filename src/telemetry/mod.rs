@@ -103,6 +103,15 @@ pub fn recovered(aside: &Path, rows: &[(&'static str, u64)], unreadable: u64) {
     );
 }
 
+/// What was committed and is neither in the damaged outbox nor in its log.
+pub fn lost(commits: u64, has_lost_rejects: bool, lost: &str) {
+    tracing::error!(
+        outbox.lost_commits = commits,
+        outbox.lost_rejects = has_lost_rejects,
+        "lost: at least {lost}. They were committed, and neither the file nor its log holds them any more"
+    );
+}
+
 /// Requests wait for a destination that nobody delivers to.
 pub fn waiting_for_nobody(destination: &str, requests: u64) {
     tracing::warn!(

@@ -85,8 +85,17 @@ pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Pr
 
 /// The newest id ever given to a chunk, settled ones included.
 pub(in super::super) fn last_id(connection: &Connection) -> Result<i64> {
+    last_of(connection, "chunks")
+}
+
+/// The newest id ever given to a reject.
+pub(in super::super) fn last_reject(connection: &Connection) -> Result<i64> {
+    last_of(connection, "rejects")
+}
+
+fn last_of(connection: &Connection, table: &str) -> Result<i64> {
     let id = connection
-        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'", [], |row| row.get(0))
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0))
         .optional()?;
     Ok(id.unwrap_or(0))
 }

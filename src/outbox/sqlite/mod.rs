@@ -6,19 +6,24 @@
 
 mod chunks;
 mod kept;
+mod lock;
+mod log;
 mod parked;
 mod said;
 mod schema;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
 
 pub(super) use chunks::{
-    Progress, after, chunk_amount, delete, forget, insert, last_id, oldest_in_chunks, progress, remember,
-    remembered, running_time, save_progress, store_running_time,
+    Progress, after, chunk_amount, delete, forget, insert, last_id, last_reject, oldest_in_chunks, progress,
+    remember, remembered, running_time, save_progress, store_running_time,
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
@@ -33,7 +38,12 @@ pub(super) use parked::{
 };
 pub(super) use said::{said, say};
 
-use super::{Amount, Attempt, owner};
+pub use lock::{Lock, lock};
+pub(super) use lock::{canonical, warn_of_readers};
+pub(super) use log::Log;
+
+use super::owner::Mark;
+use super::{Amount, Attempt};
 use crate::event_id::EventId;
 
 /// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
@@ -55,6 +65,16 @@ pub enum OpenError {
         "outbox {}: another process has it open; stop that one, or give each relay a file of its own", path.display()
     )]
     InUse { path: PathBuf },
+    #[error(
+        "outbox {}: the file has a second name (a hard link), and each name would have a log of its own; remove one of \
+         them", path.display()
+    )]
+    Linked { path: PathBuf },
+    #[error(
+        "{}: this is the outbox's lock file, and it is a link or no regular file; remove it and start again",
+        path.display()
+    )]
+    LockFile { path: PathBuf },
     #[error("outbox {}: this is a database of another program; name another file in outbox.url", path.display())]
     Foreign { path: PathBuf },
     #[error(
@@ -81,8 +101,12 @@ pub(super) struct Store {
     pub(super) connection: Connection,
     /// The random key by which this outbox hashes ids.
     pub(super) key: [u8; 16],
+    /// Frames in the log, as of the last commit.
+    frames: Arc<AtomicU32>,
+    page_size: u64,
+    log: Option<File>,
     /// Held for the life of the store: a second process is refused by it.
-    pub(super) _lock: Lock,
+    lock: Lock,
 }
 
 impl Store {
@@ -91,16 +115,46 @@ impl Store {
     }
 
     /// As `open`, by who holds the lock already.
-    pub(super) fn open_locked(path: &Path, lock: Lock) -> Result<Self, OpenError> {
+    pub(super) fn open_locked(path: &Path, mut lock: Lock) -> Result<Self, OpenError> {
+        let path = &canonical(path);
         let failed = |source| schema::failed(path, source);
         refuse_lost(path)?;
+        refuse_damaged_log(path, lock.mark())?;
         let mut connection = Connection::open(path).map_err(failed)?;
+        // Until all is known to be well, closing must not delete the log.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check(&connection, path)?;
+        refuse_missing(&connection, path, lock.mark())?;
         check_moderate(&connection, path)?;
-        make_durable(&mut connection, path)?;
+        let frames = Arc::new(AtomicU32::new(0));
+        make_durable(&mut connection, path, Arc::clone(&frames))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
+        lock.begin();
         schema::migrate(&connection).map_err(failed)?;
         let key = key(&connection).map_err(failed)?;
-        Ok(Self { connection, key, _lock: lock })
+        let page_size =
+            connection.pragma_query_value(None, "page_size", |row| unsigned(row, 0)).map_err(failed)?;
+        Ok(Self { connection, key, frames, page_size, log: File::open(beside(path, "-wal")).ok(), lock })
+    }
+
+    /// After a commit: writes into the lock file how far it got, for the next start to compare.
+    pub(super) fn write_mark(&self, chunk: i64, reject: i64) {
+        let salts = self.log.as_ref().and_then(|log| log::salts(log).ok());
+        let frames = self.frames.load(Ordering::Relaxed);
+        self.lock.write_mark(Mark { salts: salts.unwrap_or_default(), frames, chunk, reject });
+    }
+
+    /// Bytes by which the database file may grow when the log is copied into it.
+    pub(super) fn log_bytes(&self) -> u64 {
+        u64::from(self.frames.load(Ordering::Relaxed)) * self.page_size
+    }
+
+    /// Leaves a file that is whole by itself; if it cannot, the log beside it is read at the next start.
+    pub(super) fn close(&mut self) {
+        let is_copied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        if is_copied == Ok(0) {
+            self.lock.end();
+        }
     }
 }
 
@@ -112,34 +166,6 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     schema::check(&connection, path)?;
     Ok(connection)
-}
-
-/// Ownership of an outbox, until it is dropped.
-#[derive(Debug)]
-pub struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The address in a file that cannot be changed is only read while somebody holds the lock.
-        let _ = self.0.set_len(0);
-        // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the lock file beside the database. (A lock on the database itself would be SQLite's own to break.)
-pub fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let failed = |source| OpenError::File { path: path.to_owned(), source };
-    let options = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
-    let mut file = options.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
-    }
-    // Without room on the disk nothing is noted: no reason not to open.
-    let _ = owner::write(&mut file, owner::NO_ADDRESS);
-    Ok(Lock(file))
 }
 
 /// The file whose name is the database's with this ending.
@@ -160,6 +186,62 @@ fn refuse_lost(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// What a killed owner had committed to the log must be there: SQLite would go on without it.
+fn refuse_damaged_log(path: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
+    let log = Log::read(&beside(path, "-wal"));
+    let log = log.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    match log.and_then(|log| log.fault(mark)) {
+        Some(what) => Err(OpenError::Damaged { path: path.to_owned(), what }),
+        None => Ok(()),
+    }
+}
+
+/// What a killed owner had committed must be in the file or in its log: both may be sound, and one of them missing.
+fn refuse_missing(connection: &Connection, path: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
+    let Some(mark) = mark else { return Ok(()) };
+    let missing = missing(connection, mark).map_err(|source| schema::failed(path, source))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::Damaged {
+        path: path.to_owned(),
+        what: format!("{missing} are missing that were committed to it"),
+    })
+}
+
+/// What can be proved lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// Commits with accepted events: one event or more each.
+    pub commits: u64,
+    /// Whether rejects are lost: one or more.
+    pub rejects: bool,
+}
+
+impl Missing {
+    pub const fn is_empty(self) -> bool {
+        self.commits == 0 && !self.rejects
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} commits of accepted events (one event or more each)", self.commits)?;
+        if self.rejects { formatter.write_str(" and one reject or more") } else { Ok(()) }
+    }
+}
+
+/// Ids only grow: what was given out up to the mark and is unknown to the database is lost.
+pub(super) fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Missing> {
+    let is_new: bool =
+        connection.query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'chunks'", [], |row| {
+            row.get(0)
+        })?;
+    let [chunk, reject] = if is_new { [0, 0] } else { [last_id(connection)?, last_reject(connection)?] };
+    let commits = u64::try_from(mark.chunk.saturating_sub(chunk)).unwrap_or(0);
+    Ok(Missing { commits, rejects: mark.reject > reject })
+}
+
 /// Reads a file of moderate size through; damage in a larger one is found when its place is read.
 fn check_moderate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -173,7 +255,7 @@ pub(super) fn check_whole(connection: &Connection, path: &Path) -> Result<(), Op
 }
 
 /// Sets the durability that the contract promises and reads it back.
-fn make_durable(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+fn make_durable(connection: &mut Connection, path: &Path, frames: Arc<AtomicU32>) -> Result<(), OpenError> {
     let failed = |source| schema::failed(path, source);
     let not_durable = |what: String| OpenError::NotDurable { path: path.to_owned(), what };
     // Larger pages: a chunk is a blob of many kilobytes. Only a new file takes them.
@@ -188,7 +270,11 @@ fn make_durable(connection: &mut Connection, path: &Path) -> Result<(), OpenErro
     if level < 2 {
         return Err(not_durable(format!("synchronous is {level}")));
     }
-    connection.wal_hook(Some(copy_log)).map_err(failed)?;
+    let hook = move |log: &mut Wal, pages: i32| {
+        frames.store(pages.unsigned_abs(), Ordering::Relaxed);
+        copy_log(log, pages)
+    };
+    connection.wal_hook(Some(hook)).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);

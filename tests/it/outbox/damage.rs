@@ -2,11 +2,13 @@
 //! of them.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use accoil_relay::outbox::{OpenError, Outbox, Recovered, recover};
 use chrono::Utc;
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use super::{bodies, dead, flush, jobs, open, options, reject, single, submission};
 
@@ -157,6 +159,186 @@ async fn zeroed_pages_cost_what_was_on_them() {
     let recovered = self::recovered(folder.path());
     assert_eq!(rows(&recovered, "chunks"), 0);
     assert!(jobs(&open(folder.path()), "a").await.0.is_empty());
+}
+
+/// What a kill leaves of an outbox into which ten events and a reject were stored, each by its own commit, and of which
+/// nothing was settled.
+async fn killed() -> TempDir {
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let outbox = open(folder.path());
+    for number in 0..10 {
+        let body = format!("{number}{}", "x".repeat(9_000));
+        outbox.accept(single(Some(&format!("m{number}")), "u", &body)).await.unwrap();
+    }
+    outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
+    copy_outbox(folder.path(), copy.path());
+    copy
+}
+
+fn copy_outbox(from: &Path, to: &Path) {
+    for name in ["relay.db", "relay.db-wal", "relay.db.lock"] {
+        let _ = fs::copy(from.join(name), to.join(name));
+    }
+}
+
+async fn waiting(folder: &Path) -> usize {
+    let outbox = open(folder);
+    let (jobs, _) = jobs(&outbox, "a").await;
+    outbox.close().await;
+    jobs.len()
+}
+
+/// SQLite drops everything behind a page that it cannot verify, and says nothing.
+#[tokio::test]
+async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
+    let whole = killed().await;
+    let bytes = fs::read(whole.path().join("relay.db-wal")).unwrap();
+    let (mut refused, mut silent) = (0, 0);
+    let frame = 24 + 8192;
+    let heads = (32..bytes.len()).step_by(frame * 5).flat_map(|start| start..start + 24);
+    let places: Vec<usize> = (0..32).chain(heads).chain((32..bytes.len()).step_by(frame - 99)).collect();
+    for &place in &places {
+        let folder = tempfile::tempdir().unwrap();
+        copy_outbox(whole.path(), folder.path());
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 0x10;
+        fs::write(folder.path().join("relay.db-wal"), flipped).unwrap();
+        match Outbox::open(&options(folder.path())) {
+            Err(OpenError::Damaged { .. }) => refused += 1,
+            Err(other) => panic!("byte {place}: {other}"),
+            Ok(outbox) => {
+                assert_eq!(jobs(&outbox, "a").await.0.len(), 10, "byte {place}");
+                silent += 1;
+                continue;
+            }
+        }
+        let recovered = recovered(folder.path());
+        let left = waiting(folder.path()).await;
+        // What is not there any more is counted.
+        assert!(left >= 9 || recovered.unreadable > 0, "byte {place}: {left} left, {recovered:?}");
+    }
+    println!("{} flipped bits: {refused} reported, {silent} without any loss", places.len());
+    assert!(refused > silent);
+}
+
+/// After a power cut the lock file may be older than the log: what follows a damaged page is proof enough.
+#[tokio::test]
+async fn damage_in_the_middle_of_the_log_is_told_without_the_lock_file() {
+    let folder = killed().await;
+    fs::remove_file(folder.path().join("relay.db.lock")).unwrap();
+    let log = folder.path().join("relay.db-wal");
+    let mut bytes = fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let error = refused(folder.path());
+    assert!(error.contains("its log is damaged at page"), "{error}");
+    assert!(recovered(folder.path()).missing.is_empty());
+    assert!(waiting(folder.path()).await >= 9);
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_or_cut_off_after_a_kill_is_told_and_what_it_cost_is_counted() {
+    for (keep, lost) in [(None, 10..=10), (Some(0), 10..=10), (Some(2), 3..=7)] {
+        let folder = killed().await;
+        let log = folder.path().join("relay.db-wal");
+        match keep {
+            None => fs::remove_file(&log).unwrap(),
+            Some(0) => fs::write(&log, "").unwrap(),
+            Some(part) => {
+                let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+                file.set_len(file.metadata().unwrap().len() / part).unwrap();
+            }
+        }
+        let error = refused(folder.path());
+        assert!(
+            error.contains("commits of accepted events") || error.contains("were committed to it"),
+            "{error}"
+        );
+        assert!(error.contains("--recover-outbox"), "{error}");
+        let recovered = recovered(folder.path());
+        assert!(lost.contains(&recovered.missing.commits), "{recovered:?}");
+        assert!(recovered.missing.rejects);
+        assert_eq!(waiting(folder.path()).await as u64, 10 - recovered.missing.commits);
+        // No id comes again, and the new outbox is a sound one.
+        let outbox = open(folder.path());
+        outbox.accept(single(None, "u", "new")).await.unwrap();
+        assert_eq!(jobs(&outbox, "a").await.0.last().unwrap().place.order().0, 11);
+    }
+}
+
+/// A person's `sqlite3` copies the log into the file and deletes it: nothing is lost.
+#[tokio::test]
+async fn a_log_that_was_copied_into_its_file_is_not_missed() {
+    let folder = killed().await;
+    let person = Connection::open(folder.path().join("relay.db")).unwrap();
+    person.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(person);
+    assert_eq!(waiting(folder.path()).await, 10);
+}
+
+#[tokio::test]
+async fn of_an_empty_file_with_a_full_log_all_is_recovered() {
+    for keep in [Some(""), None] {
+        let folder = killed().await;
+        let path = folder.path().join("relay.db");
+        match keep {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let error = refused(folder.path());
+        assert!(error.contains("its log is there"), "{error}");
+        let recovered = recovered(folder.path());
+        assert!(recovered.missing.is_empty() && recovered.unreadable == 0, "{recovered:?}");
+        assert_eq!((rows(&recovered, "chunks"), rows(&recovered, "rejects")), (10, 1));
+        assert_eq!(waiting(folder.path()).await, 10);
+    }
+}
+
+#[tokio::test]
+async fn one_owner_whatever_name_the_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(folder.path().join("relay.db"), elsewhere.path().join("relay.db")).unwrap();
+    let error = Outbox::open(&options(elsewhere.path())).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    // As a bind mount shows it: the same file, and no lock file beside it.
+    fs::remove_file(folder.path().join("relay.db.lock")).unwrap();
+    let error = Outbox::open(&options(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    outbox.close().await;
+
+    fs::hard_link(folder.path().join("relay.db"), folder.path().join("other.db")).unwrap();
+    insta::assert_snapshot!(refused(folder.path()), @"outbox …/relay.db: the file has a second name (a hard link), and each name would have a log of its own; remove one of them");
+    fs::remove_file(folder.path().join("other.db")).unwrap();
+    open(folder.path()).close().await;
+}
+
+#[tokio::test]
+async fn a_lock_file_that_is_a_link_is_not_followed() {
+    type Link = fn(&Path, &Path) -> std::io::Result<()>;
+    for link in [(|from, to| symlink(from, to)) as Link, |from, to| fs::hard_link(from, to)] {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        link(&precious, &folder.path().join("relay.db.lock")).unwrap();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused(folder.path()), @"…/relay.db.lock: this is the outbox's lock file, and it is a link or no regular file; remove it and start again");
+        }
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
+}
+
+#[tokio::test]
+async fn the_outbox_is_closed_to_other_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path());
+    outbox.accept(single(None, "u", "1")).await.unwrap();
+    for name in ["relay.db", "relay.db-wal", "relay.db-shm", "relay.db.lock"] {
+        let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }
 
 /// SQLite would take the empty file for a new one and delete the log, with all that is only in there.
