@@ -51,7 +51,10 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let failed = |source| OpenError::Database { path: path.clone(), source };
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
     let readings = Reading::all(&recovered.aside).map_err(file_failed)?;
-    recovered.unreadable += u64::from(readings.is_empty());
+    let log = Log::read(&sqlite::beside(&recovered.aside, "-wal")).map_err(file_failed)?;
+    // A damaged page in the log is one place more, whatever the pages behind it still held.
+    let is_log_damaged = log.and_then(|log| log.fault(mark)).is_some();
+    recovered.unreadable += u64::from(readings.is_empty()) + u64::from(is_log_damaged);
     for (reading, insert) in readings.iter().zip(["INSERT OR REPLACE", "INSERT OR IGNORE"]) {
         take_over(&reading.connection, &store.connection, insert, &mut recovered).map_err(failed)?;
     }

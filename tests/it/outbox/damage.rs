@@ -195,8 +195,8 @@ async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
     let bytes = fs::read(whole.path().join("relay.db-wal")).unwrap();
     let (mut refused, mut silent) = (0, 0);
     let frame = 24 + 8192;
-    let heads = (32..bytes.len()).step_by(frame * 5).flat_map(|start| start..start + 24);
-    let places: Vec<usize> = (0..32).chain(heads).chain((32..bytes.len()).step_by(frame - 99)).collect();
+    let heads = (32..bytes.len()).step_by(frame * 15).flat_map(|start| start..start + 24);
+    let places: Vec<usize> = (0..32).chain(heads).chain((32..bytes.len()).step_by(3 * frame - 99)).collect();
     for &place in &places {
         let folder = tempfile::tempdir().unwrap();
         copy_outbox(whole.path(), folder.path());

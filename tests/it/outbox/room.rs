@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use accoil_relay::outbox::{AcceptError, Options, Outbox, Settlement};
+use accoil_relay::outbox::{AcceptError, Options, Outbox};
 
 use http::Method;
 
@@ -101,41 +101,6 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
 
     let outbox = open(disk.path());
     assert_eq!(super::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
-}
-
-/// The floor is never so low that what waits cannot be settled: with none at all configured, the disk is filled by the
-/// outbox itself, and then everything is parked, delivered and settled all the same.
-#[tokio::test]
-async fn what_waits_on_a_disk_that_the_outbox_filled_can_be_settled() {
-    let Some(disk) = Disk::new(40 << 20) else { return };
-    let outbox = open(disk.path());
-    let mut stored = 0;
-    while outbox.accept(single(None, "u", &format!("{stored:08}{}", "x".repeat(20_000)))).await.is_ok() {
-        stored += 1;
-        assert!(stored < 10_000);
-    }
-    assert!(outbox.room().is_err() && stored > 100, "{stored}");
-    let waiting = jobs(&outbox, "a").await.0;
-    assert_eq!(waiting.len(), stored);
-    let parked = waiting.into_iter().map(|job| Settlement::Parked {
-        job: Box::new(job),
-        attempts: Vec::new(),
-        next_attempt_at: None,
-    });
-    outbox.settle(parked.collect());
-    flush(&outbox).await;
-    loop {
-        let rows = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
-        if rows.is_empty() {
-            break;
-        }
-        outbox.settle(rows.into_iter().map(|row| delivered(row.job.place)).collect());
-    }
-    flush(&outbox).await;
-    assert_eq!(outbox.waiting_bytes(), 0);
-    assert!(!*outbox.failed().borrow());
-    outbox.close().await;
-    assert!(jobs(&open(disk.path()), "a").await.0.is_empty());
 }
 
 /// Writes a file until nothing more fits beside it.
