@@ -4,6 +4,7 @@
 //! Only on an operator's order. Nothing is ever deleted: the old files stay beside the new one. What was damaged and
 //! what is lost is counted, not guessed.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -118,9 +119,10 @@ fn open_copy(path: &Path) -> rusqlite::Result<Connection> {
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                uri.push(char::from(*byte))
+                uri.push(char::from(*byte));
             }
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            // Writing to a String cannot fail.
+            _ => drop(write!(uri, "%{byte:02X}")),
         }
     }
     uri.push_str("?immutable=1");

@@ -20,7 +20,7 @@ use super::OpenError;
 pub struct Lock {
     file: File,
     /// Only locked, never read. Closed after every connection: closing it gives up SQLite's locks on the file.
-    _database: File,
+    database: File,
     /// What the last owner wrote, if it was killed.
     pub(super) mark: Option<Mark>,
     /// Whether the file says, after this owner, that its owner was killed.
@@ -66,7 +66,7 @@ impl Drop for Lock {
         }
         // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
         let _ = self.file.unlock();
-        let _ = self._database.unlock();
+        let _ = self.database.unlock();
     }
 }
 
@@ -84,7 +84,7 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
         return Err(lock_file());
     }
     try_lock(&file, path)?;
-    let database = open_database(path).map_err(failed)?;
+    let database = opendatabase(path).map_err(failed)?;
     if database.metadata().map_err(failed)?.nlink() > 1 {
         return Err(OpenError::Linked { path: path.to_owned() });
     }
@@ -93,7 +93,7 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mark = owner::mark(&file).filter(|_| was_killed);
     // Without room on the disk nothing is noted: no reason not to open. On disk, so that a power cut leaves it.
     let _ = owner::write_owned(&file).and_then(|()| file.sync_data());
-    Ok(Lock { file, _database: database, mark, stays: was_killed })
+    Ok(Lock { file, database, mark, stays: was_killed })
 }
 
 fn try_lock(file: &File, path: &Path) -> Result<(), OpenError> {
@@ -105,7 +105,7 @@ fn try_lock(file: &File, path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens the database file; SQLite gives the files beside it the same permissions.
-fn open_database(path: &Path) -> io::Result<File> {
+fn opendatabase(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     if let Err(error) = options.clone().create_new(true).open(path)
