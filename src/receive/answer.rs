@@ -9,21 +9,23 @@ use axum::body::Body;
 use axum::response::Response;
 use chrono::Utc;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::BodyError;
-use super::process::{ProcessError, Tally};
+use super::process::{ProcessError, Tally, Unreadable};
 use super::source::Source;
 use super::traffic;
 use crate::accoil::Refusal;
+use crate::decode;
+use crate::event_id::EventId;
 use crate::reasons::Reason;
 
 /// When to come again after 503, in seconds.
 const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
 
 /// The id of the event, where a request had one.
-const EVENT_HEADER: &str = "relay-event";
+pub(super) const EVENT_HEADER: HeaderName = HeaderName::from_static("relay-event");
 /// Event ids that an answer names.
 const MOST_IDS: usize = 20;
 
@@ -92,12 +94,10 @@ impl Refused {
             }
             Self::Key | Self::ApiKey { .. } | Self::Signature => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Malformed(_) | Self::FormField { .. } | Self::Process(ProcessError::NotUtf8 { .. }) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Malformed(_) | Self::FormField { .. } => StatusCode::BAD_REQUEST,
             Self::Body(error) => body_status(error, audience),
-            Self::Process(ProcessError::Body(error)) => match error {
-                crate::decode::BodyError::TooManyEvents { .. } => too_large(audience),
+            Self::Process(ProcessError::Unreadable { why, .. }) => match why {
+                Unreadable::Body(decode::BodyError::TooManyEvents { .. }) => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
             Self::NoPlace | Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -127,17 +127,29 @@ impl Refused {
         let status = self.status(audience);
         let reason = self.reason();
         let message = self.to_string();
-        let mut response = if audience.is_amplitude() {
+        let mut body = if audience.is_amplitude() {
             // The words by which Amplitude's SDKs know these.
             let error = match self {
                 Self::Key => format!("Invalid API key: {message}"),
                 Self::Body(BodyError::TooLarge { .. }) => format!("Payload too large: {message}"),
                 _ => message,
             };
-            json(status, &json!({"code": status.as_u16(), "error": error, "reason": reason}))
+            json!({"code": status.as_u16(), "error": error, "reason": reason})
         } else {
-            json(status, &json!({"success": false, "error": message, "code": reason, "message": message}))
+            json!({"success": false, "error": message, "code": reason, "message": message})
         };
+        // An unreadable body is kept as a reject, which its id finds.
+        let event = match self {
+            Self::Process(ProcessError::Unreadable { event, .. }) => Some(*event),
+            _ => None,
+        };
+        if let Some(event) = event {
+            merge(&mut body, json!({"ids": [event]}));
+        }
+        let mut response = json(status, &body);
+        if let Some(event) = event {
+            name_event(&mut response, event);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
         }
@@ -176,11 +188,16 @@ pub(super) fn taken(audience: Audience, tally: &Tally, bytes: usize) -> Response
     let mut response = counted(audience, tally, bytes);
     if tally.events == 1
         && let Some(id) = tally.ids.clone().and_then(|mut ids| ids.next())
-        && let Ok(value) = HeaderValue::try_from(id.to_string())
     {
-        response.headers_mut().insert(EVENT_HEADER, value);
+        name_event(&mut response, id);
     }
     response
+}
+
+fn name_event(response: &mut Response, event: EventId) {
+    if let Ok(id) = HeaderValue::try_from(event.to_string()) {
+        response.headers_mut().insert(EVENT_HEADER, id);
+    }
 }
 
 fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {

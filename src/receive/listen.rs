@@ -61,12 +61,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until the group is stopped; the group's tasks are the connections.
+/// Serves until the group is stopped; the group's tasks are the connections. `on_unreadable_head` gets the status by
+/// which hyper answers a request whose head it cannot read: no route sees such a request.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
     memory: Memory,
+    on_unreadable_head: impl Fn(u16) + Clone + Send + 'static,
     tasks: Tasks,
 ) {
     let stop = tasks.stop_signal();
@@ -94,7 +96,16 @@ pub async fn serve(
         let wire = Wire::new(stream, HeadRoom::new(memory.clone(), peer.clone()));
         let connection =
             Connection { router: router.clone(), peer, place: Arc::new(place), state: wire.state() };
-        tasks.spawn("connection", connection.serve(wire, limits.keep_alive, stop.clone()));
+        let serving = connection.serve(wire, limits.keep_alive, stop.clone());
+        let on_unreadable_head = on_unreadable_head.clone();
+        tasks.spawn("connection", async move {
+            // A connection that ends badly is its sender's business; what it had sent whole is stored.
+            if let Err(error) = serving.await
+                && error.is_parse()
+            {
+                on_unreadable_head(if error.is_parse_too_large() { 431 } else { 400 });
+            }
+        });
     }
 }
 
@@ -114,7 +125,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) {
+    async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) -> hyper::Result<()> {
         let head_timeout = if self.place.is_beyond() { BEYOND_TIMEOUT.min(keep_alive) } else { keep_alive };
         let Self { router, peer, place, state } = self;
         let seen = Arc::clone(&state);
@@ -129,17 +140,16 @@ impl Connection {
             .max_header_size(MOST_HEAD)
             .serve_connection(TokioIo::new(wire), service);
         let mut connection = std::pin::pin!(connection);
-        // A connection that ends badly is its sender's business; what it had sent whole is stored.
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
+            ended = connection.as_mut() => return ended,
             () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         loop {
             tokio::select! {
                 biased;
-                _ = connection.as_mut() => return,
-                () = tokio::time::sleep(LOOK) => if state.is_blocked.load(Ordering::Relaxed) { return },
+                ended = connection.as_mut() => return ended,
+                () = tokio::time::sleep(LOOK) => if state.is_blocked.load(Ordering::Relaxed) { return Ok(()) },
             }
         }
     }

@@ -220,14 +220,14 @@ fn both<H: Handler<T, Receiver>, T: 'static>(
     routes.route(path, post(handler.clone())).route(&format!("{path}/"), post(handler))
 }
 
-/// Browsers preflight the Authorization header; `retry-after` must be exposed or they cannot obey it
-/// (`facts/segment.md` 2.6). No cookies are involved, so any origin may post.
+/// Browsers preflight the Authorization header. `Retry-After` must be exposed, or a page's SDK cannot obey it, and
+/// `Relay-Event`, by which its owner finds the event. No cookies are involved, so any origin may post.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([http::Method::GET, http::Method::POST, http::Method::OPTIONS])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([RETRY_AFTER])
+        .expose_headers([RETRY_AFTER, answer::EVENT_HEADER])
         .max_age(Duration::from_secs(24 * 60 * 60))
 }
 

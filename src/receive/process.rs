@@ -45,19 +45,35 @@ pub(super) struct Tally {
 /// Why nothing came of a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProcessError {
+    /// The body is kept as a reject with this event id.
+    #[error("{why}")]
+    Unreadable { event: EventId, why: Unreadable },
+    #[error(transparent)]
+    Outbox(#[from] AcceptError),
+}
+
+/// Why a body could not be read as a whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("the body is not UTF-8 from its byte {at} on; send JSON as UTF-8")]
     NotUtf8 { at: usize },
-    #[error(transparent)]
-    Outbox(#[from] AcceptError),
+}
+
+impl Unreadable {
+    const fn reason(&self) -> Reason {
+        match self {
+            Self::Body(BodyError::TooManyEvents { .. }) => Reason::DoorMany,
+            Self::Body(_) | Self::NotUtf8 { .. } => Reason::Unreadable,
+        }
+    }
 }
 
 impl ProcessError {
     pub(super) const fn reason(&self) -> Reason {
         match self {
-            Self::Body(BodyError::TooManyEvents { .. }) => Reason::DoorMany,
-            Self::Body(_) | Self::NotUtf8 { .. } => Reason::Unreadable,
+            Self::Unreadable { why, .. } => why.reason(),
             Self::Outbox(AcceptError::Busy) => Reason::DoorBusy,
             Self::Outbox(AcceptError::Full) => Reason::DoorFull,
             Self::Outbox(AcceptError::Failed) => Reason::DoorFailed,
@@ -90,15 +106,15 @@ pub(super) async fn process(
     let (submission, mut tally) = match understood {
         Ok(understood) => understood,
         Err(error) => {
-            let error = match (error, text.mended_from) {
-                (BodyError::Syntax(_), Some(at)) => ProcessError::NotUtf8 { at },
+            let why = match (error, text.mended_from) {
+                (BodyError::Syntax(_), Some(at)) => Unreadable::NotUtf8 { at },
                 (error, _) => error.into(),
             };
             let event = receiver.0.event_ids.reserve_one(received_at);
-            outbox.accept(unreadable(source, form, &text, received_at, event, &error)).await?;
+            outbox.accept(unreadable(source, form, &text, received_at, event, &why)).await?;
             source.counts.rejected.fetch_add(1, Ordering::Relaxed);
-            source.counts.reasons.add(error.reason(), 1);
-            return Err(error);
+            source.counts.reasons.add(why.reason(), 1);
+            return Err(ProcessError::Unreadable { event, why });
         }
     };
     if !submission.accepted.is_empty() || !submission.rejects.is_empty() {
@@ -244,14 +260,14 @@ fn unreadable(
     text: &Text,
     received_at: DateTime<Utc>,
     event: EventId,
-    error: &ProcessError,
+    why: &Unreadable,
 ) -> Submission {
     let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
     let kept = Keeper::new(source.write_key.as_ref(), &kept).keep(kept.clone());
     let refusal = Refusal {
         mapping: Arc::from(""),
         field: String::new(),
-        reason: error.to_string(),
+        reason: why.to_string(),
         code: Reason::Unreadable,
     };
     Submission {

@@ -141,11 +141,23 @@ impl Traffic {
             }
         }
         if let Some(refusal) = response.extensions().get::<Refusal>() {
-            let Refusal { reason, source } = refusal.clone();
-            self.log.refused(source.as_ref(), reason, route, response.status().as_u16());
-            let key = RefusedKey { source, route, status, reason };
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+            self.count_refusal(refusal.clone(), route, response.status().as_u16());
         }
+    }
+
+    fn count_refusal(&self, Refusal { reason, source }: Refusal, route: usize, code: u16) {
+        self.log.refused(source.as_ref(), reason, route, code);
+        let key = RefusedKey { source, route, status: status(code), reason };
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+    }
+
+    /// Counts a request whose head could not be read: hyper answers it by itself, with this status.
+    pub fn count_unreadable_head(&self, code: u16) {
+        let other = ROUTES.len() - 1;
+        if let Some(count) = self.routes.get(other).and_then(|counts| counts.statuses.get(status(code))) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.count_refusal(Refusal { reason: Reason::DoorRequest, source: None }, other, code);
     }
 
     /// Route, status and count of all that occurred.

@@ -109,13 +109,17 @@ impl Relay {
         // Room of its own: senders cannot use up what operators need.
         let memory = Memory::new(&config.limits);
         let (admins, tasks) = (limits(connections.admin), administering.clone());
-        administering
-            .spawn("admin listener", receive::listen::serve(admin_listener, router, admins, memory, tasks));
+        administering.spawn(
+            "admin listener",
+            receive::listen::serve(admin_listener, router, admins, memory, |_| {}, tasks),
+        );
         let router = receive::router(receiver.clone());
+        let counted = receiver.clone();
+        let count = move |status| counted.traffic().count_unreadable_head(status);
         let (senders, memory) = (limits(connections.senders), receiver.memory());
         receiving.spawn(
             "public listener",
-            receive::listen::serve(listener, router, senders, memory, receiving.clone()),
+            receive::listen::serve(listener, router, senders, memory, count, receiving.clone()),
         );
         for destination in &destinations {
             telemetry::mapping_warnings(&destination.mappings.warnings);

@@ -246,6 +246,7 @@ impl Dispatcher {
             if self.waiting.holds(work.job.user.as_str()) { Some(work) } else { self.window.push(work) };
         if let Some(work) = refused {
             self.waiting.join(work.job.user.as_str());
+            self.trace_settled(&work.job, record::PARKED_BEHIND);
             self.settlements.push(parked(work, None));
         }
     }
@@ -322,6 +323,7 @@ impl Dispatcher {
                     }
                 };
                 self.window.leave(&work.job);
+                self.trace_settled(&work.job, "not sent: nothing new in it");
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
                 self.next_turn(&work.job, now);
                 continue;

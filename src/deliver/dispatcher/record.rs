@@ -20,6 +20,9 @@ use crate::outbox::chunk::Job;
 use crate::outbox::{Attempt, Place, Settlement};
 use crate::reasons::Reason;
 
+/// The outcome of a call that waits because an earlier call of its user does.
+pub(super) const PARKED_BEHIND: &str = "parked behind an earlier call of its user";
+
 impl Dispatcher {
     pub(super) fn record_all(&mut self, answers: &mut Vec<Done>) {
         let now = Instant::now();
@@ -49,6 +52,7 @@ impl Dispatcher {
                 self.count_delivery(&work.job, at);
                 self.failing.end(work.job.user.as_str());
                 self.next_turn(&work.job, now);
+                self.trace_settled(&work.job, "delivered");
                 let said = work.job.fingerprints;
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
             }
@@ -168,8 +172,18 @@ impl Dispatcher {
         }
     }
 
+    /// Every settlement has this line, which names how the call left its place in the outbox.
+    pub(super) fn trace_settled(&self, job: &Job, outcome: &str) {
+        tracing::trace!(
+            destination.name = &*self.target.name,
+            event.id = %job.event,
+            mapping.name = job.mapping.as_str(),
+            outcome,
+            "settled a call"
+        );
+    }
+
     fn count_delivery(&self, job: &Job, at: DateTime<Utc>) {
-        tracing::trace!(destination.name = &*self.target.name, event.id = %job.event, "a call was delivered");
         if job.event.has_time() {
             let since = (at - job.event.time()).to_std().unwrap_or_default();
             self.status.counters.event_to_delivered.add(since);
@@ -192,12 +206,7 @@ impl Dispatcher {
         self.waiting.due_at(job.user.as_str(), now + wait);
         let at = chrono::Duration::from_std(wait).ok();
         let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
-        tracing::trace!(
-            destination.name = &*self.target.name,
-            event.id = %job.event,
-            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "a call waits for its next attempt"
-        );
+        self.trace_settled(&job, "parked for its next attempt");
         self.settlements.push(parked(work, next_attempt_at));
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
@@ -205,6 +214,7 @@ impl Dispatcher {
                 let _ = self.window.push(follower);
             } else if matches!(follower.job.place, Place::Chunk { .. }) {
                 // One that was parked before is still in its row.
+                self.trace_settled(&follower.job, PARKED_BEHIND);
                 self.settlements.push(parked(follower, None));
             }
         }
@@ -232,6 +242,7 @@ impl Dispatcher {
         self.next_turn(&work.job, now);
         // The writer logs it, with the number that the dead letter gets.
         let Work { job, attempts } = work;
+        self.trace_settled(&job, "dead letter");
         self.settlements.push(Settlement::Dead { job: Box::new(job), attempts, reason });
     }
 }

@@ -54,26 +54,26 @@ async fn answers_may_be_read_by_scripts_retry_after_included() {
     let relay = TestRelay::usual().await;
     let origin = ("origin", "https://app.example.com");
     let taken = relay.post("/v1/t", &[SEGMENT, origin], TRACK).await;
-    insta::assert_snapshot!(cors(&taken), @r#"
+    insta::assert_snapshot!(cors(&taken), @"
     200
     access-control-allow-origin: *
-    access-control-expose-headers: retry-after
+    access-control-expose-headers: retry-after,relay-event
     vary: access-control-request-headers
-    "#);
+    ");
     let refused = relay.post("/v1/t", &[origin], TRACK).await;
-    insta::assert_snapshot!(cors(&refused), @r#"
+    insta::assert_snapshot!(cors(&refused), @"
     401
     access-control-allow-origin: *
-    access-control-expose-headers: retry-after
+    access-control-expose-headers: retry-after,relay-event
     vary: access-control-request-headers
-    "#);
+    ");
     let unknown = relay.post("/nowhere", &[origin], TRACK).await;
-    insta::assert_snapshot!(cors(&unknown), @r#"
+    insta::assert_snapshot!(cors(&unknown), @"
     404
     access-control-allow-origin: *
-    access-control-expose-headers: retry-after
+    access-control-expose-headers: retry-after,relay-event
     vary: access-control-request-headers
-    "#);
+    ");
     relay.stop().await;
 }
 

@@ -93,11 +93,19 @@ async fn each_kind_of_refusal_is_counted_by_its_reason() {
             "{path}"
         );
     }
+    // Heads that no route sees: hyper answers them.
+    for head in
+        ["POST /segment\r\n\r\n".to_owned(), format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000))]
+    {
+        super::raw(&relay, head).await;
+    }
     let admin = relay.relay.admin_address.to_string();
     insta::assert_snapshot!(samples(&admin, "refused_requests").await.join("\n"), @r#"
     refused_requests_total{source="unknown",route="/v1/batch",status="405",reason="door.method"} 1
     refused_requests_total{source="unknown",route="/v1/projects/{write_key}/settings",status="404",reason="door.key"} 1
+    refused_requests_total{source="unknown",route="other",status="400",reason="door.request"} 1
     refused_requests_total{source="unknown",route="other",status="404",reason="door.route"} 1
+    refused_requests_total{source="unknown",route="other",status="431",reason="door.request"} 1
     refused_requests_total{source="product",route="/2/httpapi",status="400",reason="unreadable"} 1
     refused_requests_total{source="product",route="/identify",status="400",reason="door.field"} 1
     refused_requests_total{source="web",route="/segment",status="400",reason="door.compressed"} 1
