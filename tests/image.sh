@@ -139,7 +139,8 @@ becomes_healthy() {
     return 1
 }
 
-has_metrics() { ask_admin --header 'Authorization: Bearer trial-token' | grep --quiet '^# TYPE '; }
+# grep reads to the end: with --quiet it would close the pipe while curl still writes.
+has_metrics() { ask_admin --header 'Authorization: Bearer trial-token' | grep '^# TYPE ' >/dev/null; }
 asks_for_the_token() { ! ask_admin >>"$log" 2>&1; }
 
 mkdir -p "$work"
