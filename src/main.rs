@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    if cli::is_hung_up(error) {
+    if cli::is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
     // Nobody is harmed if stderr is closed.

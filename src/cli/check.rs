@@ -1,4 +1,4 @@
-//! `check`: every fault and warning of the configuration and its mappings, then which event goes where and as what.
+//! `check`: every fault and warning of the configuration and its mappings, then a table of all mappings in force.
 //!
 //! Reads files only. Never opens a connection.
 
@@ -15,24 +15,24 @@ pub struct CheckArgs {
     /// Print the JSON Schema of a mapping file instead, for editors
     #[arg(long)]
     pub schema: bool,
-    /// Fail on a warning as on a fault
+    /// Fail if there is a warning
     #[arg(long)]
     pub deny_warnings: bool,
 }
 
-/// One mapping of one destination, as it is in force.
+/// One mapping of one destination.
 struct Row {
     destination: String,
     mapping: String,
     trigger: String,
     action: String,
-    /// The preset or the file that it comes from.
+    /// The preset or the file that defines the mapping.
     source: String,
 }
 
 const HEAD: [&str; 5] = ["destination", "mapping", "trigger", "action", "source"];
 
-/// What was found in a configuration and its mappings.
+/// The result of checking a configuration and its mappings.
 #[derive(Default)]
 struct Findings {
     faults: Vec<Fault>,
@@ -40,7 +40,7 @@ struct Findings {
     rows: Vec<Row>,
 }
 
-/// Prints faults and warnings, one a line, then the table, then their number. Returns false if the check failed.
+/// Prints faults and warnings, one per line, then the table, then the counts. Returns false if the check failed.
 pub fn run(
     args: &CheckArgs,
     file: Option<&Path>,
@@ -91,7 +91,7 @@ fn rows(destination: &str, mappings: &Mappings) -> Vec<Row> {
     mappings.iter().map(row).collect()
 }
 
-/// Columns as wide as their widest cell; nothing at all without a row.
+/// Prints columns as wide as their widest cell; prints nothing if there are no rows.
 fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());

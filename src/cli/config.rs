@@ -1,4 +1,4 @@
-//! `config show`: the configuration in force, its secrets hidden. `config init`: a file to start from.
+//! `config show` prints the effective configuration without its secrets. `config init` writes a first file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -13,17 +13,17 @@ pub fn show(config: &Config, out: &mut impl Write) -> io::Result<()> {
     out.write_all(config::show(config).as_bytes())
 }
 
-/// Writes the file, unless there is one.
+/// Writes the file, unless it exists.
 pub fn init(file: &Path) -> anyhow::Result<ExitCode> {
     let text = config::first_file();
     if file == Path::new("-") {
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let cannot = || format!("cannot write {}: it is kept as it is", file.display());
+    let cannot = || format!("cannot write {}; the file was not changed", file.display());
     let mut new = OpenOptions::new().write(true).create_new(true).open(file).with_context(cannot)?;
     new.write_all(text.as_bytes()).with_context(cannot)?;
-    super::say(&format!(
+    super::print_message(&format!(
         "wrote {}: set WEB_WRITE_KEY and ACCOIL_API_KEY, then run `accoil-relay check` and `accoil-relay serve`",
         file.display()
     ));

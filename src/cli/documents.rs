@@ -1,6 +1,6 @@
-//! Reads JSON documents from files or stdin for commands that answer each one: one a line, or several lines long.
+//! Reads JSON documents from files or stdin for commands that answer each one. A document is one line or several.
 //!
-//! Every read is capped. A bad line never costs the lines after it.
+//! Every read is capped. A bad line does not affect the lines after it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,12 +11,12 @@ use anyhow::Context as _;
 
 use crate::json::{self, Value};
 
-/// A longer document is refused: a webhook may send no longer body by default.
+/// A longer document is refused: it is the default limit of a webhook's body.
 const MAX_BYTES: usize = 4 << 20;
 const BUFFER: usize = 64 << 10;
 
-/// Answers every document of the files, or of stdin where there is none or one is called `-`, in order. `answer` gets
-/// the document, or what is wrong with it as a text, and writes one answer.
+/// Answers every document in order. `-` or an empty list of files means stdin. `answer` gets the document, or an error text, and
+/// writes one answer.
 pub(super) fn answer_each<W: Write>(
     files: &[PathBuf],
     output: W,
@@ -35,7 +35,7 @@ pub(super) fn answer_each<W: Write>(
             documents.next().with_context(|| format!("cannot read {}", file.display()))?
         {
             answer(document.as_deref().map_err(Clone::clone), &mut output)?;
-            // Who types lines sees each answer at once; a file is not slowed by it.
+            // Flush if the next read may block, so that a user who types lines sees each answer.
             if documents.is_waiting() {
                 output.flush()?;
             }
@@ -47,7 +47,7 @@ pub(super) fn answer_each<W: Write>(
 /// The documents of one input.
 struct Documents<R> {
     input: BufReader<R>,
-    /// Lines that were read ahead.
+    /// Lines that were read ahead of the current document.
     pending: VecDeque<Vec<u8>>,
 }
 
@@ -58,7 +58,7 @@ impl<R: Read> Documents<R> {
         Self { input: BufReader::with_capacity(BUFFER, input), pending: VecDeque::new() }
     }
 
-    /// Whether the next document may have to be waited for.
+    /// Whether reading the next document may block.
     fn is_waiting(&self) -> bool {
         self.pending.is_empty() && self.input.buffer().is_empty()
     }
@@ -73,7 +73,7 @@ impl<R: Read> Documents<R> {
         }
     }
 
-    /// The document that begins with this line.
+    /// Reads the document that starts with this line.
     fn document(&mut self, first: Vec<u8>) -> io::Result<Document> {
         let mut scan = Scan::default();
         let mut whole = Vec::new();
@@ -92,10 +92,10 @@ impl<R: Read> Documents<R> {
             ends.push(whole.len() + more.len());
             line = more;
         }
-        Ok(self.give_up(&whole, &ends))
+        Ok(self.fall_back_to_lines(&whole, &ends))
     }
 
-    /// Cuts a line after its document, if another one follows at once.
+    /// Cuts the line after its document and keeps the rest, which may be another document.
     fn split(&mut self, mut whole: Vec<u8>, end: usize) -> Document {
         let rest = whole.get(end..).unwrap_or_default().trim_ascii_start();
         if rest.starts_with(b"{") || rest.starts_with(b"[") {
@@ -107,7 +107,7 @@ impl<R: Read> Documents<R> {
 
     /// Several lines that are no document together: one bad line, if a later one is a document by itself, so that
     /// it costs no other; else one bad document.
-    fn give_up(&mut self, whole: &[u8], ends: &[usize]) -> Document {
+    fn fall_back_to_lines(&mut self, whole: &[u8], ends: &[usize]) -> Document {
         let lines: Vec<&[u8]> =
             ends.windows(2).filter_map(|pair| whole.get(*pair.first()?..*pair.last()?)).collect();
         if !lines.iter().any(|line| parses(Some(line))) {
@@ -143,7 +143,7 @@ fn parses(text: Option<&[u8]>) -> bool {
 
 fn text(bytes: &[u8]) -> Document {
     if bytes.len() > MAX_BYTES {
-        return Err(format!("the event is longer than {MAX_BYTES} bytes: send one event a line"));
+        return Err(format!("the event is longer than {MAX_BYTES} bytes: send one event per line"));
     }
     str::from_utf8(bytes)
         .map(|text| text.trim().to_owned())
@@ -158,7 +158,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Where the document ends in this line, if it does.
+    /// Where the document ends in this line, if it ends here.
     fn line(&mut self, line: &[u8]) -> Option<usize> {
         let mut bytes = line.iter().enumerate();
         while let Some((at, byte)) = bytes.next() {
@@ -173,7 +173,7 @@ impl Scan {
                         return Some(at + 1);
                     }
                 }
-                // What begins otherwise is no event: it ends with its line.
+                // Text that is not an object or a list ends with its line.
                 byte if self.depth == 0 && !byte.is_ascii_whitespace() => return None,
                 _ => {}
             }
@@ -181,7 +181,7 @@ impl Scan {
         None
     }
 
-    /// Whether more lines may follow. No text in JSON goes over the end of a line.
+    /// Whether more lines may follow. A JSON string cannot contain a line end.
     fn is_open(&self) -> bool {
         self.depth > 0 && !self.in_string
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_costs_no_other() {
+    fn a_bad_line_does_not_affect_the_others() {
         for (input, expected) in [
             ("{\"a\":1\n{\"b\":2}\n{\"c\":3}\n", vec!["{\"a\":1", "{\"b\":2}", "{\"c\":3}"]),
             ("{\"a\":\"x\n{\"b\":2}\n", vec!["{\"a\":\"x", "{\"b\":2}"]),
@@ -233,7 +233,7 @@ mod tests {
         }
         let long = [b"{\"a\":\"".as_slice(), &vec![b'x'; MAX_BYTES], b"\"}\nt\xffo\n{\"b\":2}"].concat();
         insta::assert_snapshot!(documents(&long).join("\n"), @r#"
-        ERROR the event is longer than 4194304 bytes: send one event a line
+        ERROR the event is longer than 4194304 bytes: send one event per line
         ERROR the line is not UTF-8: send JSON as UTF-8
         {"b":2}
         "#);

@@ -1,4 +1,4 @@
-//! Which exit code an error means: 78 for a fault of the configuration, 2 for one of the command line, else 1.
+//! The exit code of an error: 78 for the configuration, 2 for the command line, 1 for everything else.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,12 @@ use crate::accounts::accoil;
 use crate::fault::Faults;
 use crate::run::StartError;
 
-/// A command needs a section that the configuration does not have.
+/// The configuration lacks a section that the command needs.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration has no [{section}], which this needs: add it, with {keys}")]
+#[error("the configuration has no [{section}], which this command needs: add it, with {keys}")]
 pub(super) struct MissingSection {
     pub(super) section: &'static str,
-    /// The keys it must have, and where their values come from.
+    /// The required keys, and where to find their values.
     pub(super) keys: &'static str,
 }
 
@@ -25,13 +25,13 @@ impl MissingSection {
     pub(super) const DESTINATIONS: Self = Self { section: "[destinations]", keys: "name and api_key" };
 }
 
-/// The command line cannot be meant so: exit code 2, as for what clap refuses.
+/// The command line is invalid. The exit code is 2, as for clap's own errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
 
-/// The reader of stdout has closed it, as `head` does: nothing is wrong.
-pub fn is_hung_up(error: &anyhow::Error) -> bool {
+/// Whether the reader of stdout has closed it, as `head` does. This is not an error.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())

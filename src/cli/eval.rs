@@ -1,5 +1,5 @@
-//! `eval`: the mapping language by itself, on a stream. Each line of stdin is a mapping or a trigger with an event,
-//! each line of stdout what Segment's engine would make of them, or an error.
+//! `eval`: runs the mapping language alone. Each line of stdin is an event with a mapping or a trigger; each line of stdout is
+//! the result that Segment's engine would give, or an error.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub enum Eval {
     Trigger,
 }
 
-/// What a line of stdout holds; an output is JSON already.
+/// One line of stdout.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Answer {
@@ -30,7 +30,7 @@ enum Answer {
     Error(String),
 }
 
-/// Exits 0 once every line is answered: an error is an answer too.
+/// Exits 0 after every line was answered. An error is an answer, too.
 pub fn run(what: Eval) -> anyhow::Result<ExitCode> {
     let answer = match what {
         Eval::Mapping => mapping,
@@ -59,7 +59,7 @@ fn trigger(line: &str) -> Result<Answer, String> {
     Ok(Answer::Matches(trigger.matches(event(&case)?)))
 }
 
-/// One level deeper than the mappings and events in it may be.
+/// Allows one level more than for the mapping and the event inside.
 fn parse(line: &str) -> Result<Value<'_>, String> {
     Value::parse_within(line, MAX_DEPTH + 1).map_err(|error| format!("the line is not JSON: {error}"))
 }

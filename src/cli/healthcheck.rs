@@ -1,4 +1,4 @@
-//! `healthcheck`: asks the relay on this machine whether it takes events; the container's health.
+//! `healthcheck`: checks that the relay on this machine accepts events, for containers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use crate::config::Config;
 use crate::http_client;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const MOST_ANSWER_BYTES: usize = 2048;
+const MAX_ANSWER_BYTES: usize = 2048;
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let address = reachable(config.server.listen);
-    // Never through a proxy: it is this machine.
+    // The relay is on this machine, so no proxy is used.
     let client = http_client::builder()?.no_proxy().timeout(TIMEOUT).build()?;
     let response = client.get(format!("http://{address}/readyz")).send().await;
     let response = response.map_err(|error| {
@@ -26,7 +26,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         }
     })?;
     let status = response.status();
-    let body = http_client::read_beginning(response, MOST_ANSWER_BYTES).await.unwrap_or_default();
+    let body = http_client::read_beginning(response, MAX_ANSWER_BYTES).await.unwrap_or_default();
     ensure!(
         status == StatusCode::OK,
         "the relay at {address} is not ready: {}",
@@ -35,7 +35,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A relay that listens on every address is asked on the loopback one.
+/// The address to connect to: loopback if the relay listens on every address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

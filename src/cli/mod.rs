@@ -1,4 +1,5 @@
-//! The command line: one file a command. stdout is data, stderr is talk; exit codes as in DESIGN 4.
+//! The command line, one file per command. Data goes to stdout and messages to stderr; the exit codes are in
+//! `docs/operations.md#exit-codes`.
 
 pub mod accounts;
 pub mod check;
@@ -25,16 +26,16 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use error::{exit_code, is_hung_up};
+pub use error::{exit_code, is_broken_pipe};
 
 use crate::config::{Config, Environment};
 use crate::fault::Faults;
 
-/// The destination service for Accoil: Segment and Amplitude events in, Accoil calls out.
+/// Receives Segment and Amplitude events and delivers them to Accoil.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
-    /// The configuration; else `ACCOIL_RELAY_CONFIG`, else accoil-relay.toml here, else `ACCOIL_API_KEY` alone
+    /// The configuration file [default: `ACCOIL_RELAY_CONFIG`, or accoil-relay.toml; with neither, only `ACCOIL_API_KEY`]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -45,40 +46,40 @@ pub struct Cli {
 enum Command {
     /// Run the relay until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
-    /// See it work: a stand-in Accoil, the relay, and sample events through both
+    /// Try it out: sends sample events through the relay to a stand-in for Accoil
     Demo(demo::DemoArgs),
-    /// Run the stand-in Accoil alone
+    /// Run only the stand-in for Accoil and Vitally
     Sandbox(sandbox::SandboxArgs),
     /// Show every fault and warning of the configuration and the mappings, then the mappings in force
     Check(check::CheckArgs),
-    /// Dry run: what each event of files or of stdin would become
+    /// Dry run: show what each event in files or stdin would become
     Map(map::MapArgs),
-    /// Try the mapping language by itself on a stream of lines
+    /// Run the mapping language alone, on a stream of lines
     #[command(subcommand)]
     Eval(eval::Eval),
-    /// Ask each destination whether it is reachable and takes the form of the key
+    /// Check that each destination is reachable and accepts the form of the key
     TestConnection,
-    /// The calls that wait to be delivered: list, show, retry, move or purge them
+    /// List, show, retry, move or purge the calls that wait for delivery
     #[command(subcommand)]
     Waiting(waiting::Waiting),
-    /// What could not be delivered or mapped: list, show, export, replay or purge it
+    /// List, show, export, replay or purge what could not be delivered or mapped
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
-    /// Accounts as Accoil scores them
+    /// Read accounts and their scores from Accoil
     #[command(subcommand)]
     Accounts(accounts::Accounts),
-    /// Vitally's accounts: read and write them
+    /// Read and write Vitally's accounts
     #[command(subcommand)]
     Vitally(vitally::Vitally),
-    /// Keep Vitally's accounts and Accoil's in step, one way or the other
+    /// Sync accounts from Vitally to Accoil, or scores from Accoil to Vitally
     #[command(subcommand)]
     Sync(sync::Sync),
-    /// Show the configuration in force, or write a first one
+    /// Show the effective configuration, or write a first one
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Exit 0 if the relay on this machine takes events; for containers
+    /// Exit 0 if the relay on this machine accepts events; for containers
     Healthcheck,
-    /// Print the completions of the command line for a shell
+    /// Print the command-line completions for a shell
     Completions {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
@@ -87,17 +88,17 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Print the configuration in force, its secrets hidden
+    /// Print the effective configuration with its secrets hidden
     Show,
-    /// Write a configuration to start from, which explains every key; never over a file that is there
+    /// Write a first configuration that explains every key; never overwrites a file
     Init {
-        /// Where; - is stdout
+        /// The file to write; - is stdout
         #[arg(default_value = "accoil-relay.toml")]
         file: PathBuf,
     },
 }
 
-/// Runs a command line to its end.
+/// Runs the command and returns its exit code.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = cli.config.as_deref();
     match cli.command {
@@ -140,8 +141,8 @@ fn check(args: &check::CheckArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(Faults::EXIT_CODE) })
 }
 
-/// Talk, on stderr: nobody is harmed if it is closed.
-fn say(text: &str) {
+/// Prints a message to stderr. Ignores write errors: stderr may be closed.
+fn print_message(text: &str) {
     use io::Write as _;
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,7 +1,6 @@
-//! Who owns the outbox: a running relay, asked through its admin API, or nobody, and then the command itself.
+//! Finds the owner of the outbox: a running relay, which the command calls through its admin API, or else the command itself.
 //!
-//! The relay's address is in the outbox's lock file. Every answer is read with a cap; what it says is shown without
-//! control characters.
+//! The relay's address is in the outbox's lock file. Answers are capped and shown without control characters.
 
 use std::net::SocketAddr;
 
@@ -17,15 +16,15 @@ use crate::outbox::{OpenError, Outbox};
 use crate::plain::plain;
 use crate::run;
 
-/// Bytes of an answer: a page of waiting calls or dead letters with their payloads.
-const MOST_ANSWER: usize = 256 << 20;
-/// Characters of an error.
-const MOST_SHOWN: usize = 500;
+/// Enough for a page of waiting calls or dead letters with their payloads.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// Characters shown of an error.
+const MAX_SHOWN: usize = 500;
 
-/// Who can change the outbox.
+/// The process that can change the outbox.
 pub(super) enum Owner {
     Relay(RelayApi),
-    /// No relay runs: this command has opened it.
+    /// No relay is running, so this command has opened the outbox.
     Command(Outbox),
 }
 
@@ -40,7 +39,7 @@ impl Owner {
             Err(OpenError::InUse { path }) => match RelayApi::find(config)? {
                 Some(relay) => Ok(Self::Relay(relay)),
                 None => bail!(
-                    "outbox {}: another command has it, or a relay that is starting; try again in a moment",
+                    "outbox {}: another command or a starting relay is using it; try again in a moment",
                     path.display()
                 ),
             },
@@ -48,7 +47,7 @@ impl Owner {
         }
     }
 
-    /// Gives up the outbox, if this command has it.
+    /// Closes the outbox if this command has opened it.
     pub(super) async fn close(self) {
         if let Self::Command(outbox) = self {
             outbox.close().await;
@@ -64,7 +63,7 @@ pub(super) struct RelayApi {
 }
 
 impl RelayApi {
-    /// The relay that last had the outbox; it may have been killed since.
+    /// The relay that last opened the outbox. It may have been killed since then.
     pub(super) fn find(config: &Config) -> anyhow::Result<Option<Self>> {
         let Some(address) = run::running_relay_admin_address(config) else { return Ok(None) };
         let client = http_client::builder()?.no_proxy().build()?;
@@ -103,21 +102,21 @@ impl RelayApi {
 
     fn failed(&self, error: &reqwest::Error) -> anyhow::Error {
         let cause = http_client::root_cause(error);
-        anyhow!("the relay at {} cannot be asked: {cause}", self.address)
+        anyhow!("the relay at {} cannot be reached: {cause}", self.address)
     }
 
     async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> anyhow::Result<T> {
         let status = response.status();
-        let body = http_client::read_body(response, MOST_ANSWER)
+        let body = http_client::read_body(response, MAX_ANSWER_BYTES)
             .await
             .with_context(|| format!("the relay at {}", self.address))?;
         if status == StatusCode::OK {
             return serde_json::from_slice(&body)
-                .with_context(|| format!("the relay at {} is of another version", self.address));
+                .with_context(|| format!("the relay at {} has a different version", self.address));
         }
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         match answer["error"].as_str() {
-            Some(why) => bail!("the relay at {}: {}", self.address, plain(why, MOST_SHOWN)),
+            Some(why) => bail!("the relay at {}: {}", self.address, plain(why, MAX_SHOWN)),
             None => bail!("the relay at {} answered {status}", self.address),
         }
     }

@@ -1,4 +1,4 @@
-//! `accoil-relay sandbox`: the stand-in Accoil and Vitally alone, until Ctrl-C.
+//! `sandbox`: runs the stand-in for Accoil and Vitally until Ctrl-C.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::{Options, Sandbox};
 
-/// All of them are in memory.
-const MOST_ACCOUNTS: u64 = 1_000_000;
+/// All accounts are in memory.
+const MAX_ACCOUNTS: u64 = 1_000_000;
 
-/// Runs a stand-in Accoil that keeps and shows what it is sent, and a stand-in Vitally beside it.
+/// Runs a stand-in for Accoil that keeps and shows the calls it receives, and a stand-in for Vitally.
 #[derive(Debug, clap::Args)]
 pub struct SandboxArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,
-    /// How many requests to keep and show, the newest; 0 only counts them
+    /// The number of newest requests to keep and show; 0 only counts requests
     #[arg(long, value_name = "NUMBER", default_value_t = Options::default().keep)]
     pub keep: usize,
-    /// How many companies have accounts there, in both
+    /// The number of accounts at both stand-ins
     #[arg(long, value_name = "NUMBER", default_value_t = Options::default().accounts,
-        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_ACCOUNTS))]
+        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MAX_ACCOUNTS))]
     pub accounts: usize,
 }
 
@@ -51,9 +51,9 @@ fn announce(address: SocketAddr) {
     let warning = if address.ip().is_loopback() {
         ""
     } else {
-        "It shows keys and events to whoever can reach this address.\n"
+        "It shows keys and events to everybody who can reach this address.\n"
     };
-    // Talk, not data: nobody is harmed if stderr is closed.
+    // Ignore write errors: stderr may be closed.
     drop(write!(
         std::io::stderr(),
         "Sandbox: a stand-in Accoil and Vitally. Nothing that is sent here goes any further.\n\

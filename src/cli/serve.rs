@@ -1,4 +1,4 @@
-//! `serve`: the relay, until SIGTERM or Ctrl-C; a second signal ends it at once. SIGHUP reads the mappings again.
+//! `serve`: runs the relay until SIGTERM or Ctrl-C. A second signal ends it at once. SIGHUP reloads the mappings.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// If the outbox is damaged: move it aside and take what can be read of it into a new one
+    /// If the outbox is damaged: move it away and copy everything readable into a new one
     #[arg(long)]
     pub recover_outbox: bool,
 }
@@ -23,7 +23,7 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
         recover(config).await?;
     }
     let mut signals = Signals::new()?;
-    // From here on SIGHUP no longer ends the process, not while it starts or stops either.
+    // From here on SIGHUP does not end the process, also while the relay starts or stops.
     let mut hangup = listen(SignalKind::hangup())?;
     let relay = Relay::start(config).await?;
     let broken = loop {
@@ -36,10 +36,10 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     tokio::select! {
         _ = relay.stop() => {}
         () = signals.next() => {
-            tracing::warn!("second signal: ended at once; what was in flight is done again after the next start");
+            tracing::warn!("second signal: stopping at once; calls in flight are repeated after the next start");
         }
     }
-    // What was not done by the deadline is kept: that is no failure.
+    // Work that is unfinished at the deadline is stored, so this is not a failure.
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -1,18 +1,18 @@
-//! A table for people: a header, columns of equal width, one row a line.
+//! Prints a table for people: a header, aligned columns, one row per line.
 //!
-//! What senders and Accoil wrote is shown without the characters that a terminal would obey.
+//! Text from senders and Accoil is printed without characters that control a terminal.
 
 use std::fmt::Write as _;
 use std::io;
 
 use crate::plain::plain;
 
-/// A cell is cut to this many characters.
-const MOST_SHOWN: usize = 160;
-/// A column but the last is no wider.
-const MOST_WIDTH: usize = 40;
+/// Longer cells are cut.
+const MAX_SHOWN: usize = 160;
+/// The maximum width of every column but the last.
+const MAX_WIDTH: usize = 40;
 
-/// Writes the table; nothing but the header if there are no rows.
+/// Writes the table. Without rows it is only the header.
 pub(super) fn write<const N: usize>(
     output: &mut impl io::Write,
     header: [&str; N],
@@ -22,7 +22,7 @@ pub(super) fn write<const N: usize>(
     let mut widths = header.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count()).min(MOST_WIDTH);
+            *width = (*width).max(cell.chars().count()).min(MAX_WIDTH);
         }
     }
     line(output, &header.map(str::to_owned), widths)?;
@@ -39,7 +39,7 @@ fn line<const N: usize>(
         if index + 1 == N {
             text.push_str(cell);
         } else {
-            let cell: String = cell.chars().take(MOST_WIDTH).collect();
+            let cell: String = cell.chars().take(MAX_WIDTH).collect();
             // Writing to a String cannot fail.
             let _ = write!(text, "{cell:width$}  ");
         }
@@ -49,7 +49,7 @@ fn line<const N: usize>(
 
 /// An empty cell is a dash, so that columns can be counted.
 fn shown(text: &str) -> String {
-    let text = plain(text, MOST_SHOWN);
+    let text = plain(text, MAX_SHOWN);
     if text.is_empty() { "-".to_owned() } else { text }
 }
 

@@ -1,7 +1,7 @@
-//! `test-connection`: is each destination reachable, and does it take the form of the key? And the APIs that are read?
+//! `test-connection`: checks that each destination is reachable and accepts the form of its key, and tests the read APIs.
 //!
-//! Posts an empty object, as Segment's own test does. Accoil checks a key only after it has answered, so success proves the
-//! address and the form of the key, never the key. The APIs that are read say at once whether they accept their token.
+//! Posts an empty object, as Segment's own test does. Accoil checks a key only after it has answered, so a success proves the
+//! address and the form of the key, but not the key. The read APIs answer at once whether they accept the token.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,34 +18,39 @@ use crate::event::Dialect;
 use crate::http_client;
 use crate::run;
 
-/// With all tries of a call, and between two of them.
+/// Time limit of a read with all its retries, and the longest wait between two attempts.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const MOST_WAIT: Duration = Duration::from_secs(3);
-/// Of a destination's answer.
-const MOST_ANSWER_BYTES: usize = 2048;
+const MAX_WAIT: Duration = Duration::from_secs(3);
+/// The part of a destination's answer that is read.
+const MAX_ANSWER_BYTES: usize = 2048;
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut sound = true;
     let mut out = std::io::stdout();
     for destination in &config.destinations {
-        sound &= tell(&mut out, &destination.name, &destination.base_url, call(config, destination).await)?;
+        sound &= print_outcome(
+            &mut out,
+            &destination.name,
+            &destination.base_url,
+            call(config, destination).await,
+        )?;
     }
     if let Some(section) = &config.accounts {
-        sound &= tell(&mut out, "[accounts]", &section.base_url, read_accounts(config).await)?;
+        sound &= print_outcome(&mut out, "[accounts]", &section.base_url, read_accounts(config).await)?;
     }
     if let Some(section) = &config.vitally {
-        sound &= tell(&mut out, "[vitally]", &section.base_url, list_vitally(section).await)?;
+        sound &= print_outcome(&mut out, "[vitally]", &section.base_url, list_vitally(section).await)?;
     }
     if !config.destinations.is_empty() {
-        super::say(
-            "Accoil checks a key only after it has answered: look there for your data to be sure of the key.",
+        super::print_message(
+            "Accoil checks a key only after it has answered: to be sure of the key, look for your data in Accoil.",
         );
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A line; true if all is well.
-fn tell(
+/// Prints one line. Returns true if the test passed.
+fn print_outcome(
     out: &mut impl Write,
     name: &str,
     base_url: &str,
@@ -57,16 +62,16 @@ fn tell(
     Ok(sound)
 }
 
-/// Asks for an account that there cannot be.
+/// Reads an account that cannot exist.
 async fn read_accounts(config: &Config) -> Result<String, String> {
     let client = run::accoil_client(config).map_err(|error| error.to_string())?;
     let client = client.ok_or("it is not configured")?;
     let query = Query { lookup: Some(Lookup::Id("0".to_owned())), ..Query::default() };
-    let client = client.with_max_wait(MOST_WAIT);
+    let client = client.with_max_wait(MAX_WAIT);
     match tokio::time::timeout(READ_TIMEOUT, client.get(&query)).await {
-        Ok(Ok(_)) => Ok("GET /v1/accounts: reachable, and the token is taken".to_owned()),
+        Ok(Ok(_)) => Ok("GET /v1/accounts: reachable, and the token is accepted".to_owned()),
         Ok(Err(error)) if error.is_not_found() => {
-            Ok("GET /v1/accounts: reachable, and the token is taken".to_owned())
+            Ok("GET /v1/accounts: reachable, and the token is accepted".to_owned())
         }
         Ok(Err(error)) => Err(format!("GET /v1/accounts: {error}")),
         Err(_) => {
@@ -80,7 +85,7 @@ async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
     let client = Client::new(&vitally.base_url, &vitally.secret).map_err(|error| error.to_string())?;
     let listing = Listing { limit: 1, ..Listing::sweep() };
     match tokio::time::timeout(READ_TIMEOUT, client.list(&listing)).await {
-        Ok(Ok(_)) => Ok("GET /resources/accounts: reachable, and the secret is taken".to_owned()),
+        Ok(Ok(_)) => Ok("GET /resources/accounts: reachable, and the secret is accepted".to_owned()),
         Ok(Err(error)) => Err(format!("GET /resources/accounts: {error}")),
         Err(_) => Err("GET /resources/accounts: no answer in time; check the address".to_owned()),
     }
@@ -100,7 +105,7 @@ async fn call(config: &Config, destination: &Destination) -> Result<String, Stri
     describe(path, answer)
 }
 
-/// An empty object, with the headers that deliveries carry.
+/// Posts an empty object with the headers of a delivery.
 async fn post(config: &Config, destination: &Destination, path: &str) -> anyhow::Result<Answer> {
     let mut headers = run::endpoint(destination, &config.proxies)?.headers(path).clone();
     // The client adds its own.
@@ -111,7 +116,7 @@ async fn post(config: &Config, destination: &Destination, path: &str) -> anyhow:
     let request = client.post(format!("{}{path}", destination.base_url)).headers(headers).body("{}");
     let response = request.send().await.map_err(|error| anyhow::anyhow!(http_client::root_cause(&error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = http_client::read_beginning(response, MOST_ANSWER_BYTES).await?;
+    let body = http_client::read_beginning(response, MAX_ANSWER_BYTES).await?;
     Ok(Answer { status, headers, body })
 }
 
@@ -127,7 +132,7 @@ fn describe(path: &str, answer: Answer) -> Result<String, String> {
         Verdict::Place => Err(format!(
             "POST {path} {short}: this is not Accoil's ingestion API; check base_url and any proxy on the way; {text}"
         )),
-        Verdict::Retry => Err(format!("POST {path} {short}: failing just now; try again later; {text}")),
+        Verdict::Retry => Err(format!("POST {path} {short}: failing at the moment; try again later; {text}")),
         Verdict::Permanent => Err(format!("POST {path} {short}: {text}")),
     }
 }

@@ -1,4 +1,4 @@
-//! `vitally accounts`: Vitally's accounts read and written by hand, as JSON, one account a line, as Vitally sent it.
+//! `vitally accounts`: reads and writes single Vitally accounts. Prints one account per line, as JSON that Vitally sent.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -10,50 +10,50 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::error::MissingSection;
-use super::{load, say};
+use super::{load, print_message};
 use crate::accounts::vitally::{Changes, Client, Listing, MAX_PAGE_SIZE, New, Page, Pages, Sort, Status};
 use crate::config::Config;
 
-/// Of traits on stdin.
+/// The most bytes of traits on stdin.
 const MAX_TRAITS_BYTES: u64 = 4 << 20;
-/// What a wrong command line exits with.
+/// The exit code of an invalid command line.
 const USAGE: u8 = 2;
 
 #[derive(Debug, Subcommand)]
 pub enum Vitally {
-    /// Its accounts
+    /// Read and write accounts
     #[command(subcommand)]
     Accounts(Accounts),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Accounts {
-    /// All of them, or one page with --limit, the latest first
+    /// List all accounts, or one page with --limit, the latest first
     List(ListArgs),
-    /// One of them
+    /// Read one account
     Get(Account),
-    /// What its health score is made of
+    /// Read the parts of an account's health score
     Health(Account),
-    /// A new one; refused if there is one with this external id
+    /// Create an account; fails if one with this external id exists
     Create(CreateArgs),
-    /// Change a name, traits or the organization, or remove the owner; the rest stays as it is
+    /// Change the name, traits or organization, or remove the owner; everything else stays as it is
     Update(UpdateArgs),
-    /// Destroy one for good
+    /// Delete an account for good
     Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// By whether they have churned
+    /// Only accounts with this status
     #[arg(long, value_enum, default_value_t = StatusName::Active, conflicts_with = "organization")]
     status: StatusName,
-    /// By which time; the order by updatedAt moves while it is read
+    /// The order; with updatedAt it may change while the list is read
     #[arg(long, value_enum, default_value_t = SortName::CreatedAt)]
     sort: SortName,
-    /// One page of at most this many; stderr shows where the next one begins
+    /// Read one page with at most this many accounts; stderr shows the cursor of the next page
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_PAGE_SIZE)))]
     limit: Option<u8>,
-    /// Begin at the cursor that an earlier page showed
+    /// Start at the cursor that an earlier page showed
     #[arg(long, value_name = "CURSOR", value_parser = NonEmptyStringValueParser::new())]
     from: Option<String>,
     /// Only the accounts of this organization, by Vitally's id for it
@@ -84,12 +84,12 @@ pub struct Account {
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Its id in your product
+    /// The account's id in your product
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     external_id: String,
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// Vitally's id of the organization it belongs to
+    /// Vitally's id of the account's organization
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     organization: Option<String>,
     /// A JSON object; - reads it from stdin
@@ -109,16 +109,16 @@ pub struct UpdateArgs {
     account: Account,
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
-    /// Put it into this organization, by Vitally's id or the external id
+    /// Move the account to this organization, by Vitally's id or the external id
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     organization: Option<String>,
-    /// Take it out of its organization
+    /// Remove the account from its organization
     #[arg(long, conflicts_with = "organization")]
     no_organization: bool,
-    /// Leave it without an owner; who owns it is chosen in Vitally's app alone
+    /// Remove the owner; an owner can be chosen only in Vitally's app
     #[arg(long)]
     no_owner: bool,
-    /// A JSON object, merged into the traits that are there; null removes one; - reads it from stdin
+    /// A JSON object to merge into the existing traits; null removes a trait; - reads it from stdin
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     traits: Option<String>,
 }
@@ -127,22 +127,22 @@ pub struct UpdateArgs {
 pub struct DeleteArgs {
     #[command(flatten)]
     account: Account,
-    /// Yes, for good
+    /// Confirm that the account is deleted for good
     #[arg(long)]
     yes: bool,
 }
 
 pub async fn run(what: Vitally, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let Vitally::Accounts(what) = what;
-    // A fault of the command line is reported before the configuration is read.
-    let what = match Asked::from(what) {
-        Ok(asked) => asked,
+    // An invalid command line is reported before the configuration is read.
+    let what = match Request::from(what) {
+        Ok(request) => request,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            print_message(&format!("error: {error:#}"));
             return Ok(ExitCode::from(USAGE));
         }
     };
-    what.carry_out(&client(&load(file)?)?).await?;
+    what.execute(&client(&load(file)?)?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,8 +151,8 @@ fn client(config: &Config) -> anyhow::Result<Client> {
     Ok(Client::new(&vitally.base_url, &vitally.secret)?)
 }
 
-/// A command line that makes sense.
-enum Asked {
+/// A valid command line.
+enum Request {
     Page(Listing),
     All(Listing),
     Get(String),
@@ -162,7 +162,7 @@ enum Asked {
     Delete(String),
 }
 
-impl Asked {
+impl Request {
     fn from(what: Accounts) -> anyhow::Result<Self> {
         Ok(match what {
             Accounts::List(args) if args.limit.is_some() => Self::Page(args.listing()),
@@ -181,27 +181,27 @@ impl Asked {
                 let no_owner = args.no_owner.then_some(());
                 let changes =
                     Changes { name: args.name, traits: traits(args.traits)?, organization, no_owner };
-                ensure!(!changes.is_empty(), "there is nothing to change: the traits are empty");
+                ensure!(!changes.is_empty(), "nothing to change: the traits are empty");
                 Self::Update(args.account.id, changes)
             }
             Accounts::Delete(args) => {
                 ensure!(
                     args.yes,
-                    "deleting an account is for good: Vitally destroys it and all that belongs to it alone \
-                     (recordings, conversations, notes, tasks, traits). Add --yes if that is what you want"
+                    "a deleted account cannot be restored: Vitally deletes it and everything that belongs to it alone \
+                     (recordings, conversations, notes, tasks, traits). Add --yes to confirm"
                 );
                 Self::Delete(args.account.id)
             }
         })
     }
 
-    async fn carry_out(self, client: &Client) -> anyhow::Result<()> {
+    async fn execute(self, client: &Client) -> anyhow::Result<()> {
         match self {
             Self::Page(listing) => {
                 let page = client.list(&listing).await?;
                 print_page(&page)?;
                 if let Some(next) = page.next {
-                    say(&format!("next page: --from={}", quoted(&next)));
+                    print_message(&format!("next page: --from={}", quoted(&next)));
                 }
             }
             Self::All(listing) => {
@@ -216,7 +216,7 @@ impl Asked {
             Self::Update(id, changes) => print(&client.update(&id, &changes).await?.body)?,
             Self::Delete(id) => {
                 client.delete(&id).await?;
-                say("deleted");
+                print_message("deleted");
             }
         }
         Ok(())
@@ -242,7 +242,7 @@ impl ListArgs {
     }
 }
 
-/// As one word of a shell, whatever is in it.
+/// Quotes a text as one word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -270,7 +270,7 @@ fn print_page(page: &Page) -> io::Result<()> {
         writeln!(output, "{}", listed.body)?;
     }
     if page.unreadable > 0 {
-        say(&format!("{} of the page are no accounts and are left out", page.unreadable));
+        print_message(&format!("{} items of the page are not accounts and were left out", page.unreadable));
     }
     output.flush()
 }

@@ -1,7 +1,7 @@
-//! `waiting`: the calls that wait to be delivered; list and show them, make them due now, move or remove those of a
-//! destination that is gone.
+//! `waiting`: lists, shows and retries the calls that wait for delivery, and moves or removes the calls of a removed
+//! destination.
 //!
-//! Through the admin API of the relay that runs. Without one the outbox is read as it is, and changed by this command.
+//! Uses the admin API of a running relay. If no relay is running, the command reads and changes the outbox itself.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -11,33 +11,33 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::relay::{Owner, RelayApi};
-use super::{say, table};
+use super::{print_message, table};
 use crate::config::Config;
 use crate::outbox::{Archive, CallId, WaitingFilter};
 
-/// Calls asked for at a time.
+/// Calls per page.
 const PAGE: usize = 200;
-/// Calls listed unless --limit says otherwise.
+/// The default of --limit.
 const LISTED: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum Waiting {
     /// One line each, the oldest first
     List(ListArgs),
-    /// All that is known of each, with body and event
+    /// Everything about each call, with body and event
     Show(ShowArgs),
     /// Try them now instead of at their next attempt
     Retry(RetryArgs),
-    /// Give the calls of a destination that is no longer configured to another one
+    /// Move the calls of a destination that is no longer configured to another one
     Move(MoveArgs),
     /// Remove the calls of a destination that is no longer configured, for good
     Purge(PurgeArgs),
 }
 
-/// Which of them; all that is given must hold.
+/// Selects calls. All given filters must match.
 #[derive(Debug, Args)]
 pub struct Choice {
-    /// These alone; more than one with commas
+    /// Only these calls, separated by commas
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     id: Vec<CallId>,
     /// The destination
@@ -55,10 +55,10 @@ pub struct Choice {
 pub struct ListArgs {
     #[command(flatten)]
     choice: Choice,
-    /// At most this many; 100 unless it is given
+    /// The most calls to list [default: 100]
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -79,7 +79,7 @@ pub struct RetryArgs {
     ids: Vec<CallId>,
     #[command(flatten)]
     choice: Choice,
-    /// Needed to retry all of them, without any filter
+    /// Required to retry all calls without a filter
     #[arg(long)]
     all: bool,
 }
@@ -133,9 +133,9 @@ async fn list(args: ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     }
     output.flush()?;
     if found.is_cut {
-        say("there are more: --limit shows them");
+        print_message("there are more calls: increase --limit");
     }
-    say_states(&found.destinations);
+    print_states(&found.destinations);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -171,7 +171,9 @@ async fn show(args: ShowArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let shown = |id: &CallId| found.calls.iter().any(|call| call["id"] == id.to_string());
     let missing: Vec<_> = filter.ids.iter().filter(|id| !shown(id)).collect();
     for id in &missing {
-        say(&format!("no call {id} waits: it was delivered, or became a dead letter, or never was"));
+        print_message(&format!(
+            "call {id} is not waiting: it was delivered, became a dead letter, or never existed"
+        ));
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -188,7 +190,7 @@ async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let users = match Owner::find(config).await? {
         Owner::Relay(relay) => {
             let answer: Value = relay.post("/api/waiting/retry", &filter).await?;
-            say_states(answer["destinations"].as_array().map(Vec::as_slice).unwrap_or_default());
+            print_states(answer["destinations"].as_array().map(Vec::as_slice).unwrap_or_default());
             answer["users"].as_u64().unwrap_or_default()
         }
         Owner::Command(outbox) => {
@@ -198,11 +200,11 @@ async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
         }
     };
     let users = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
-    say(&format!("the waiting calls of {users} are due now"));
+    print_message(&format!("the waiting calls of {users} are due now"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Moves or removes the calls of a destination that is not configured, a page at a time.
+/// Moves or removes the calls of a destination that is not configured, page by page.
 async fn change_gone(config: &Config, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
     let known: Vec<&str> = config.destinations.iter().map(|section| section.name.as_str()).collect();
     let mut changed = 0;
@@ -236,18 +238,18 @@ async fn change_gone(config: &Config, what: &str, from: &str, to: Option<&str>) 
         }
     }
     match to {
-        Some(to) => say(&format!("{changed} calls moved from {from} to {to}")),
-        None => say(&format!("{changed} calls of {from} removed")),
+        Some(to) => print_message(&format!("{changed} calls moved from {from} to {to}")),
+        None => print_message(&format!("{changed} calls of {from} removed")),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What waits, as JSON.
+/// The waiting calls, as JSON.
 struct Found {
     calls: Vec<Value>,
-    /// There are more than were asked for.
+    /// Whether there are more calls than requested.
     is_cut: bool,
-    /// How each destination is doing; empty where no relay runs.
+    /// The state of each destination; empty if no relay is running.
     destinations: Vec<Value>,
 }
 
@@ -271,7 +273,7 @@ async fn read(config: &Config, filter: &WaitingFilter, most: usize, payload: boo
     }
 }
 
-/// `None` if the relay is gone.
+/// `None` if the relay has stopped.
 async fn read_from_relay(
     relay: &RelayApi,
     filter: &WaitingFilter,
@@ -317,13 +319,15 @@ fn path(filter: &WaitingFilter, after: Option<&str>, most: usize, payload: bool)
     format!("/api/waiting?{}", query.finish())
 }
 
-/// Why calls of a destination that fails are not made.
-fn say_states(destinations: &[Value]) {
+/// Prints the state of each destination that is failing.
+fn print_states(destinations: &[Value]) {
     for destination in destinations {
         let text = |key: &str| destination[key].as_str().unwrap_or_default();
         if text("state") != "ok" {
             let (name, state, reason) = (text("name"), text("state"), text("reason"));
-            say(&format!("destination {name} is {state}: {reason}; its calls wait until it answers again"));
+            print_message(&format!(
+                "destination {name} is {state}: {reason}; its calls wait until it answers again"
+            ));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The commands as an operator meets them: exit codes, what is said where, what is never said.
+//! The commands through the real binary: exit codes, what goes to stdout and stderr, and that secrets are never printed.
 
 use std::path::Path;
 use std::process::Output;
@@ -37,7 +37,7 @@ const OPEN: (&str, &str) = ("ACCOIL_RELAY_SERVER__LISTEN", "0.0.0.0:0");
 /// 0 done, 1 the work found faults, 2 usage, 78 bad configuration. A failure says why on stderr, `check` on stdout,
 /// where its answer is.
 #[tokio::test]
-async fn exit_codes_tell_what_is_to_be_mended() {
+async fn each_kind_of_failure_has_its_exit_code() {
     let folder = tempdir().unwrap();
     let closed = ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1");
     let unknown = ("ACCOIL_RELAY_SERVER__LISTN", "127.0.0.1:1");
@@ -95,7 +95,7 @@ async fn config_show_hides_every_secret() {
 
 /// Of the configuration and of mapping files, all at once, each with its place.
 #[tokio::test]
-async fn check_tells_every_fault_before_the_mappings() {
+async fn check_prints_every_fault_before_the_mappings() {
     let folder = tempdir().unwrap();
     let file = "[server]\nlisten = 'here'\n[[destinations]]\nname = 'accoil'\napi_key = 'k'\n\
                 mappings = ['segment', 'mine.toml']\nmapings = []\n";
@@ -158,7 +158,7 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 1);
 }
 
-/// Whatever else runs on the usual ports; nothing is left behind.
+/// Works even if the usual ports are in use, and leaves nothing behind.
 #[tokio::test]
 async fn demo_once_shows_the_samples_and_their_calls() {
     let folder = tempdir().unwrap();

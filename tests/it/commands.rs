@@ -31,7 +31,7 @@ pub(crate) fn configuration(folder: &Path, mappings: &[&str]) -> String {
 }
 
 #[test]
-fn eval_answers_every_line_in_order_and_a_bad_one_costs_no_other() {
+fn eval_answers_every_line_in_order_and_a_bad_line_does_not_affect_the_others() {
     let lines = r#"
         {"mapping":{"id":{"@path":"$.userId"},"plan":{"@path":"$.none"},"n":1.0},"event":{"userId":"u1"}}
         {"mapping":{"id":{"@pth":"$.userId"}},"event":{}}
@@ -121,7 +121,7 @@ action = "postToAccoil"
 "#;
 
 #[test]
-fn map_explains_what_matched_and_what_became_of_each_field() {
+fn map_explains_what_matched_and_what_each_field_became() {
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("own.toml"), OWN).unwrap();
     let config = configuration(folder.path(), &["own.toml"]);
@@ -168,7 +168,7 @@ fn map_explains_what_matched_and_what_became_of_each_field() {
 
 /// One mapping file with every kind of mistake, beside a mapping that Segment would read otherwise.
 #[test]
-fn check_tells_every_mistake_with_its_place_and_the_nearest_word() {
+fn check_prints_every_mistake_with_its_place_and_the_nearest_word() {
     let folder = tempdir().unwrap();
     let mistakes = r#"
 [[mappings]]
@@ -241,7 +241,7 @@ action = "postToAccoil"
 
 /// Segment's own preset JSON, pasted, gives the requests of `mappings/segment.toml`, byte for byte.
 #[test]
-fn what_is_pasted_from_segment_gives_the_same_requests() {
+fn mappings_pasted_from_segment_give_the_same_requests() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut events = String::new();
     for entry in std::fs::read_dir(fixtures.join("events/segment-webhook")).unwrap() {

@@ -16,7 +16,7 @@ fn from_toml(text: &str) -> String {
 }
 
 #[test]
-fn the_schema_takes_what_loads_and_refuses_mistakes() {
+fn the_schema_accepts_valid_files_and_refuses_mistakes() {
     let mut documents = vec![
         (true, from_toml(include_str!("../../mappings/segment.toml"))),
         (true, from_toml(include_str!("../../mappings/amplitude.toml"))),

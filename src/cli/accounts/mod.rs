@@ -1,4 +1,4 @@
-//! `accounts get`: one account as Accoil scores it, as JSON on stdout or as a card for a person.
+//! `accounts get`: reads one account with its scores from Accoil, and prints JSON or a card for people.
 
 mod card;
 
@@ -19,7 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub enum Accounts {
-    /// Read one account from Accoil: its scores and, if asked for, its traits, segments and insights
+    /// Read one account from Accoil: its scores and, on request, its traits, segments and insights
     Get(GetArgs),
 }
 
@@ -35,13 +35,13 @@ pub struct GetArgs {
     /// The exact value of that trait
     #[arg(long, value_name = "VALUE", requires = "match_type", value_parser = NonEmptyStringValueParser::new())]
     match_value: Option<String>,
-    /// More of it: traits, insights, segments, with commas between
+    /// Further blocks to read: traits, insights, segments, separated by commas
     #[arg(long, value_name = "BLOCKS", default_value = "", hide_default_value = true)]
     expand: Expand,
-    /// Else that of the configuration
+    /// The workspace [default: accounts.workspace_id]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace_id: Option<String>,
-    /// A card for a person instead of JSON
+    /// Print a card for people instead of JSON
     #[arg(long)]
     pretty: bool,
 }

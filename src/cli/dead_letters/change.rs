@@ -1,6 +1,6 @@
-//! `dead-letters replay` and `purge`: the library's steps in a loop, in the relay that runs or, without one, here.
+//! `dead-letters replay` and `purge`: run the steps of `replay` in a loop, in the running relay or else in this process.
 //!
-//! A reject that is refused again stays, and stdout says why.
+//! A reject that is refused again is kept, and its reason is printed to stdout.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use super::super::print_message;
 use super::super::relay::Owner;
-use super::super::say;
 use super::{Choice, PurgeArgs};
 use crate::config::Config;
 use crate::replay::{self, Replayer, Selection, Step};
@@ -23,7 +23,7 @@ enum Change {
 
 pub(super) async fn replay(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
     let (done, left) = run_all(Change::Replay, choice, config).await?;
-    say(&format!("{done} replayed; {left} left, for they would be refused again"));
+    print_message(&format!("{done} replayed; {left} left, because they would be refused again"));
     Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -32,11 +32,11 @@ pub(super) async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<E
         bail!("this would remove everything: choose by number or with a filter, or give --all");
     }
     let (done, _) = run_all(Change::Purge, &args.choice, config).await?;
-    say(&format!("{done} removed"));
+    print_message(&format!("{done} removed"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns how many were changed, and how many stay.
+/// Returns how many were changed and how many are left.
 async fn run_all(change: Change, choice: &Choice, config: &Config) -> anyhow::Result<(usize, usize)> {
     let owner = Owner::find(config).await?;
     let replayer = match (&owner, change) {

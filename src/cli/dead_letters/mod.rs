@@ -1,7 +1,7 @@
-//! `dead-letters`: what could not be delivered or mapped; list, show and export it, send it again, or remove it.
+//! `dead-letters`: lists, shows, exports, replays and purges dead letters and rejects.
 //!
-//! Reading works beside a running relay. Replay and purge go through the admin API of the relay that runs; without one
-//! this command opens the outbox itself. stdout is data; stderr is talk.
+//! Reading works beside a running relay. Replay and purge use the admin API of the running relay; if there is none, this
+//! command opens the outbox itself. Data goes to stdout and messages to stderr.
 
 mod change;
 mod show;
@@ -12,40 +12,40 @@ use std::process::ExitCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{say, table};
+use super::{print_message, table};
 use crate::config::{self, Config};
 use crate::outbox::{Archive, Filter, Kind};
 use show::Row;
 
-/// Rows read or changed at a time.
+/// Rows per page.
 const PAGE: usize = 256;
-/// Rows listed unless --limit says otherwise.
+/// The default of --limit.
 const LISTED: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
     /// One line each, the newest first
     List(ListArgs),
-    /// All that is known of each, as JSON to be read by people
+    /// Everything about each, as indented JSON
     Show(Choice),
-    /// All that is known of each, as one JSON object a line, the oldest first
+    /// Everything about each, as one JSON object per line, the oldest first
     Export(Choice),
-    /// Send dead letters again as they are; run rejects through the mappings as they are now
+    /// Send dead letters again unchanged; run rejects through the current mappings
     Replay(Choice),
     /// Remove them for good
     Purge(PurgeArgs),
 }
 
-/// Which of them; all that is given must hold.
+/// Selects dead letters and rejects. All given filters must match.
 #[derive(Debug, Args)]
 pub struct Choice {
     /// The numbers that `dead-letters list` shows
     #[arg(value_name = "ID")]
     ids: Vec<i64>,
-    /// The same as an option; more than one with commas
+    /// The same as an option, separated by commas
     #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
     more_ids: Vec<i64>,
-    /// Only calls that Accoil refused for good, or only events that could not be mapped; both unless it is given
+    /// Only calls that Accoil refused for good, or only events that could not be mapped [default: both]
     #[arg(long, value_enum)]
     kind: Option<KindName>,
     /// The destination of a dead letter
@@ -69,7 +69,7 @@ pub struct Choice {
     /// Up to this time, not including it
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<DateTime<Utc>>,
-    /// At most this many; `list` shows 100 unless it is given
+    /// The most rows [default for `list`: 100]
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
 }
@@ -78,7 +78,7 @@ pub struct Choice {
 pub struct ListArgs {
     #[command(flatten)]
     choice: Choice,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -87,7 +87,7 @@ pub struct ListArgs {
 pub struct PurgeArgs {
     #[command(flatten)]
     choice: Choice,
-    /// Needed to remove all of them, or all of a kind, without any filter
+    /// Required to remove all of them, or all of a kind, without a filter
     #[arg(long)]
     all: bool,
 }
@@ -130,7 +130,7 @@ impl Choice {
         Kind::ALL.into_iter().filter(move |kind| wanted.is_none_or(|wanted| wanted == *kind))
     }
 
-    /// No filter but the kind.
+    /// Whether there is no filter except the kind.
     const fn is_everything(&self) -> bool {
         self.ids.is_empty()
             && self.more_ids.is_empty()
@@ -193,14 +193,14 @@ fn show(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
     let shown = each(choice, config, |row| format!("{:#}", row.to_json()))?;
     let missing: Vec<_> = choice.filter().ids.into_iter().filter(|id| !shown.contains(id)).collect();
     for id in &missing {
-        say(&format!(
-            "there is no dead letter or reject {id}: it was replayed, purged or too old, or never was"
+        print_message(&format!(
+            "there is no dead letter or reject {id}: it was replayed, purged, too old, or never existed"
         ));
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints each, the oldest first; returns their numbers.
+/// Prints each row, the oldest first. Returns their numbers.
 fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> anyhow::Result<Vec<i64>> {
     let archive = Archive::open(&config.outbox.path)?;
     let (filter, mut output) = (choice.filter(), io::BufWriter::new(io::stdout().lock()));
@@ -231,7 +231,7 @@ fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> any
     Ok(shown)
 }
 
-/// A time as people write one.
+/// Reads a time in one of the forms that people write.
 fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());

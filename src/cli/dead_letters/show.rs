@@ -1,4 +1,4 @@
-//! How a dead letter or a reject is shown: cells of a table for people, an object for programs.
+//! Formats a dead letter or a reject: as a table row for people, or as a JSON object for programs.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::outbox::{DeadLetter, StoredReject};
 pub(super) const HEADER: [&str; 9] =
     ["ID", "KIND", "TIME", "EVENT-ID", "EVENT", "USER", "SOURCE", "DESTINATION", "REASON"];
 
-/// One of either kind.
+/// A dead letter or a reject.
 pub(super) enum Row {
     Letter(DeadLetter),
     Reject(StoredReject),
@@ -72,7 +72,7 @@ impl Row {
     }
 }
 
-/// The reasons in one line.
+/// The reasons on one line.
 fn reasons(json: &str) -> String {
     let reasons: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
     let text =
@@ -84,7 +84,7 @@ fn reasons(json: &str) -> String {
     reasons.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// JSON as it is, anything else as text.
+/// JSON unchanged, anything else as a text.
 fn raw(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }

@@ -1,5 +1,4 @@
-//! `demo`: a stand-in Accoil and Vitally, the relay, sample events through it and accounts both ways; then all go on for
-//! real senders.
+//! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs; then keeps running for real senders.
 
 mod samples;
 mod show;
@@ -25,17 +24,17 @@ use crate::sandbox::{Options, Received, Sandbox};
 use crate::tasks::Tasks;
 use crate::telemetry;
 
-/// For one sample to be seen at the sandbox.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Of an answer to a sample.
-const MOST_ANSWER_BYTES: usize = 2048;
-const STOP: Duration = Duration::from_secs(5);
+/// How long a sample may take to arrive at the sandbox.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The part of an answer that is read.
+const MAX_ANSWER_BYTES: usize = 2048;
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_PORT: u16 = 8080;
 const SANDBOX_PORT: u16 = 8090;
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// Stop when the samples are through; exit 0 only if all arrived
+    /// Stop after the samples; exit 0 only if all arrived
     #[arg(long)]
     pub once: bool,
 }
@@ -51,19 +50,19 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     let outcome = tokio::select! {
         sent = send_samples(&config, relay.address, &sandbox) => sent,
-        () = signals.next() => bail!("interrupted before the samples were through"),
+        () = signals.next() => bail!("interrupted before all samples were delivered"),
     };
     let arrived = outcome?
         && tokio::select! {
             synced = sync_accounts(&relay.syncs) => synced?,
-            () = signals.next() => bail!("interrupted before the accounts were in step"),
+            () = signals.next() => bail!("interrupted before the accounts were synced"),
         };
     show::next_steps(relay.address, sandbox_address, arrived)?;
     if !args.once {
         signals.next().await;
     }
     relay.stop().await;
-    tasks.stop(STOP).await;
+    tasks.stop(STOP_TIMEOUT).await;
     Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -80,7 +79,7 @@ async fn start_sandbox(tasks: &Tasks) -> anyhow::Result<(Sandbox, SocketAddr)> {
     Ok((sandbox, address))
 }
 
-/// The usual port, or any free one if it is taken.
+/// Listens on the usual port, or on a free one if it is in use.
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
         Ok(listener) => Ok(listener),
@@ -88,7 +87,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// What a first user would have: no file, one key; only that the key's destination is the sandbox.
+/// The configuration of a first user, without a file and with one key, except that the destination is the sandbox.
 async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> {
     let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
     let mut config = Config::load(None, &environment)?;
@@ -108,7 +107,7 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
     Ok(config)
 }
 
-/// Runs both syncs and shows what each came to; true if no account failed.
+/// Runs both syncs and shows their results. Returns true if no account failed.
 async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
     let mut sound = true;
     for direction in [Direction::VitallyToAccoil, Direction::AccoilToVitally] {
@@ -128,10 +127,10 @@ async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
     Ok(sound)
 }
 
-/// Sends one sample after another and shows what each became; true if every call arrived.
+/// Sends one sample after another and shows its calls. Returns true if every call arrived.
 async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
-    // Never through a proxy: it is this machine.
-    let client = http_client::builder()?.no_proxy().timeout(PATIENCE).build()?;
+    // The relay is on this machine, so no proxy is used.
+    let client = http_client::builder()?.no_proxy().timeout(ARRIVAL_TIMEOUT).build()?;
     let mappers = [Mapper::of(config, "segment")?, Mapper::of(config, "amplitude")?];
     let [segment, amplitude] = &mappers;
     let (mut arrived, mut seen) = (true, 0);
@@ -142,8 +141,8 @@ async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> 
         let post = client.post(format!("http://{relay}{}", sample.path)).body(sample.body.clone());
         let answer = post.header(CONTENT_TYPE, "application/json").send().await?;
         let status = answer.status().as_u16();
-        let body = http_client::read_beginning(answer, MOST_ANSWER_BYTES).await?;
-        let complete = sandbox.wait_for(seen + expected as u64, PATIENCE).await;
+        let body = http_client::read_beginning(answer, MAX_ANSWER_BYTES).await?;
+        let complete = sandbox.wait_for(seen + expected as u64, ARRIVAL_TIMEOUT).await;
         let calls = new_calls(sandbox, &mut seen);
         show::sample(&sample, status, &body, &calls)?;
         arrived &= complete && sample.is_answered_by(status) && calls.len() == expected;
@@ -151,7 +150,7 @@ async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> 
     Ok(arrived)
 }
 
-/// What came to the sandbox since the last sample.
+/// The calls that arrived at the sandbox since the last sample.
 fn new_calls(sandbox: &Sandbox, seen: &mut u64) -> Vec<Received> {
     let calls: Vec<Received> =
         sandbox.received().into_iter().filter(|received| received.sequence > *seen).collect();
@@ -159,20 +158,20 @@ fn new_calls(sandbox: &Sandbox, seen: &mut u64) -> Vec<Received> {
     calls
 }
 
-/// A folder of its own for the demo's outbox, gone when the demo is.
+/// A temporary folder for the demo's outbox, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("accoil-relay-demo-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind, it would be the system's to clean.
+        // If removing fails, the system cleans its temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

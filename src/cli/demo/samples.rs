@@ -1,4 +1,4 @@
-//! The demo's events and what is to become of them, worked out by the same stages that the relay runs.
+//! The demo's sample events and the calls that they should become, computed by the relay's own stages.
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ pub(super) struct Sample {
     pub(super) path: String,
     pub(super) body: String,
     refused: bool,
-    /// Calls it implies that were delivered before and are not sent again.
+    /// Derived calls that were delivered before and are not sent again.
     repeats: usize,
 }
 
@@ -59,7 +59,7 @@ impl From<Row> for Sample {
 impl Sample {
     pub(super) fn expected_calls(&self, mapper: &Mapper) -> usize {
         let typed = match self.path.strip_prefix("/v1/") {
-            // A call's path says its type; as a webhook it would say so itself.
+            // The path holds the call's type; the webhook form needs it in the body.
             Some(kind) => self.body.replacen('{', &format!("{{\"type\":\"{kind}\","), 1),
             None => self.body.clone(),
         };

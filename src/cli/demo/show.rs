@@ -1,4 +1,4 @@
-//! What the demo prints: each sample, its answer, and the calls it became, readable in a terminal.
+//! Prints the demo's results: each sample, its answer and its calls.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub(super) fn sample(sample: &Sample, status: u16, body: &[u8], calls: &[Receive
     writeln!(out, "{}", sample.title)?;
     writeln!(out, "  in   POST {}", sample.path)?;
     writeln!(out, "       {}", sample.body)?;
-    writeln!(out, "  said {} {}", status, String::from_utf8_lossy(body))?;
+    writeln!(out, "  answer {} {}", status, String::from_utf8_lossy(body))?;
     for call in calls {
         writeln!(out, "  out  POST {}", call.path)?;
         writeln!(out, "       {}", call.body)?;
@@ -27,7 +27,7 @@ pub(super) fn sample(sample: &Sample, status: u16, body: &[u8], calls: &[Receive
     writeln!(out)
 }
 
-/// What a sync came to, with the first of its calls.
+/// Prints the result of a sync and its first call.
 pub(super) fn sync(summary: &Summary, first: Option<&Change>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let title = match summary.direction {
@@ -55,16 +55,16 @@ pub(super) fn sync(summary: &Summary, first: Option<&Change>) -> io::Result<()> 
 
 pub(super) fn next_steps(relay: SocketAddr, sandbox: SocketAddr, arrived: bool) -> io::Result<()> {
     let verdict = if arrived {
-        "Every call arrived as it should."
+        "Every call arrived as expected."
     } else {
-        "NOT every call arrived as it should: see above, and the log."
+        "NOT every call arrived as expected: see above and the log."
     };
     writeln!(
         io::stdout(),
         "{verdict}\n\n\
-         Send your own (any write key will do here):\n\
+         Send your own events (the demo accepts any write key):\n\
          \x20 curl -d '{{\"type\":\"track\",\"event\":\"Hello\",\"userId\":\"me\"}}' http://{relay}/segment\n\
-         See what the stand-in Accoil got, and what was written to the stand-in Vitally:\n\
+         Show what the stand-ins for Accoil and Vitally received:\n\
          \x20 curl http://{sandbox}/received\n\
          \x20 curl http://{sandbox}/vitally/writes"
     )

@@ -1,7 +1,7 @@
-//! `map`: a dry run of decode, match, map and validate. Each document of the files or of stdin is a received event;
-//! stdout shows what it would become, as a line of JSON each or, on a terminal, in a form to read.
+//! `map`: a dry run of decode, match, map and validate. Each document in the files or stdin is treated as a received event;
+//! stdout shows its calls, one line of JSON per event or, on a terminal, in a readable form.
 //!
-//! Nothing is sent or stored, so calls that another event implies are always shown.
+//! Nothing is sent or stored, so derived calls are always shown.
 
 mod readable;
 
@@ -28,18 +28,18 @@ use crate::run;
 
 #[derive(Debug, clap::Args)]
 pub struct MapArgs {
-    /// Files of events, one a line or pretty-printed; without any, or for -, stdin
+    /// Files of events, one per line or pretty-printed; - or no file reads stdin
     pub files: Vec<PathBuf>,
     /// The source that the events are from: the name of a configured one, or "segment" or "amplitude"
     #[arg(long, value_name = "NAME")]
     pub source: String,
-    /// Accoil's request form, instead of the configured one
+    /// Use this request form of Accoil instead of the configured one
     #[arg(long, value_enum)]
     pub api: Option<Api>,
     /// Refuse exactly what Segment's destination refuses
     #[arg(long)]
     pub strict: bool,
-    /// Say of every mapping why it matched or not, and of every field what became of it
+    /// Explain why each mapping matched or not, and what each field became
     #[arg(long)]
     pub explain: bool,
 }
@@ -50,7 +50,7 @@ pub enum Api {
     Segment,
 }
 
-/// What a line of stdout holds.
+/// One line of stdout.
 #[derive(Serialize)]
 struct Shown<'p> {
     requests: Vec<ShownRequest<'p>>,
@@ -71,11 +71,11 @@ struct ShownRequest<'p> {
     warnings: &'p str,
 }
 
-/// An event as mappings see it, and what each of them makes of it.
+/// An event as mappings see it, with the result of each mapping.
 #[derive(Serialize)]
 struct Explained<'e> {
     event: &'e Value<'e>,
-    /// Implied by another event: sent only when it tells something new.
+    /// Whether another event implies it. A derived call is sent only if its content is new.
     derived: bool,
     mappings: Vec<accoil::Explanation<'e>>,
 }
@@ -109,7 +109,7 @@ pub fn run(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The stages from decode to accoil, as one source's events pass them.
+/// The stages from decode to accoil, configured for one source.
 pub(super) struct Mapper {
     source: Source,
     limits: decode::Limits,
@@ -118,7 +118,7 @@ pub(super) struct Mapper {
 impl Mapper {
     fn new(args: &MapArgs, file: Option<&Path>) -> anyhow::Result<Self> {
         let environment = Environment::of_process();
-        // Without a configuration the presets answer: a dry run needs no key.
+        // Without a configuration the presets are used: a dry run needs no key.
         let mut config = match Config::load(file, &environment) {
             Ok(config) => config,
             Err(faults) if file.is_some() || environment.has_configuration() => return Err(faults.into()),
@@ -138,8 +138,7 @@ impl Mapper {
         Self::of(&config, &args.source)
     }
 
-    /// As the source of this name is configured, or the only one of this kind; as one with default settings where
-    /// there is none of this kind.
+    /// For the source with this name, or the only source of this kind. If there is none of this kind, uses default settings.
     pub(super) fn of(config: &Config, name_or_kind: &str) -> anyhow::Result<Self> {
         let destinations: Vec<Arc<Destination>> = run::destinations(config)?;
         let source = run::source_called(config, name_or_kind, &destinations)
@@ -156,7 +155,7 @@ impl Mapper {
         self.look(text, |_| {})
     }
 
-    /// The plan of a body, with a look at each of its items before.
+    /// Plans the calls of a body, and passes each of its items to `look` first.
     fn look(&self, text: &str, mut look: impl FnMut(&Decoded<'_>)) -> Plan {
         let form = match self.source.kind {
             SourceKind::Segment => Form::SegmentWebhook,

@@ -1,4 +1,4 @@
-//! What `map` shows on a terminal: each event with its calls, warnings and reasons, indented to be read.
+//! Formats the output of `map` for a terminal: each event with its calls, warnings and reasons.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::event::Decoded;
 use crate::json::Value;
 use crate::plain::one_line;
 
-/// `track "Report Created" by me`: one title an event.
+/// One title per event, such as `track "Report Created" by me`.
 pub(super) fn titles(decoded: &Decoded<'_>) -> Vec<String> {
     let Decoded::Events(events) = decoded else { return Vec::new() };
     let title = |event: &crate::event::Event<'_>| {
@@ -52,7 +52,7 @@ pub(super) fn write(
     Ok(writeln!(out)?)
 }
 
-/// Of one event: why each mapping matched or not, and what became of each field.
+/// Explains for one event why each mapping matched or not, and what each field became.
 fn explain(out: &mut impl Write, explained: &Json) -> anyhow::Result<()> {
     let text = |value: &Json| one_line(value.as_str().unwrap_or_default());
     for mapping in explained["mappings"].as_array().into_iter().flatten() {

@@ -1,7 +1,7 @@
-//! `sync vitally-to-accoil|accoil-to-vitally`: through the relay that has the outbox, or alone where none runs.
+//! `sync vitally-to-accoil|accoil-to-vitally`: runs in the relay that owns the outbox, or in this process if no relay is running.
 //!
-//! stdout has what a program wants: in a dry run each change, and always the summary, a JSON object a line. stderr has
-//! the progress and the summary for people.
+//! stdout is for programs: the summary and, in a dry run, each change, one JSON object per line. stderr has the progress and
+//! the summary for people.
 
 mod remote;
 mod show;
@@ -22,20 +22,20 @@ use crate::run::{self, StandaloneSync, StartError};
 use crate::telemetry;
 use show::Show;
 
-/// For a run to end in order.
-const STOP: Duration = Duration::from_secs(20);
+/// How long a run may take to stop cleanly.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Subcommand)]
 pub enum Sync {
-    /// Vitally's accounts become Accoil group calls: name, plan, MRR, status
+    /// Send Vitally's accounts to Accoil as group calls: name, plan, MRR, status
     VitallyToAccoil(Options),
-    /// Accoil's scores become traits of the Vitally accounts
+    /// Write Accoil's scores to the traits of Vitally's accounts
     AccoilToVitally(Options),
 }
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Write nothing: print every change that would be made
+    /// Write nothing; print every change that would be made
     #[arg(long)]
     dry_run: bool,
 }
@@ -61,7 +61,7 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
         Err(StartError::Outbox(OpenError::InUse { path })) => {
             let Some(admin) = run::running_relay_admin_address(config) else {
                 bail!(
-                    "outbox {}: another command has it, or a relay that is starting; try again in a moment",
+                    "outbox {}: another command or a starting relay is using it; try again in a moment",
                     path.display()
                 );
             };
@@ -71,10 +71,10 @@ pub async fn run(what: Sync, config: &Config) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     }
-    show.conclude()
+    show.finish()
 }
 
-/// Before anything is opened or asked.
+/// Checks the configuration before anything is opened or called.
 fn check(config: &Config, direction: Direction) -> Result<(), MissingSection> {
     match direction {
         _ if config.vitally.is_none() => Err(MissingSection::VITALLY),
@@ -97,13 +97,13 @@ async fn listen_alone(
     tokio::select! {
         outcome = &mut listening => return outcome,
         () = signals.next() => alone.stop_signal().cancel(),
-        () = alone.broken() => bail!("a part of it failed, as the log says; the next run goes on"),
+        () = alone.broken() => bail!("a part of the sync failed: see the log; the next run continues"),
     }
-    // It ends in order and says how far it came; a second signal ends it at once.
+    // The run stops cleanly and prints its summary. A second signal ends it at once.
     tokio::select! {
         outcome = listening => outcome,
-        () = signals.next() => bail!("ended at once"),
-        () = tokio::time::sleep(STOP) => bail!("it did not end in time; the next run goes on"),
+        () = signals.next() => bail!("stopped at once"),
+        () = tokio::time::sleep(STOP_TIMEOUT) => bail!("the sync did not stop in time; the next run continues"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A sync in the relay that runs: begun through its admin API, and listened to until the summary.
+//! Runs a sync in the running relay: starts it through the admin API and reads its reports until the summary.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,13 @@ use crate::accounts::sync::{Direction, Report};
 use crate::http_client;
 use crate::plain::plain;
 
-/// A line of reports is no longer: the summary names every account that was skipped or failed.
+/// The longest line: a summary lists every account that was skipped or failed.
 const MAX_LINE_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// Characters of an error.
+/// Characters shown of an error.
 const MAX_SHOWN: usize = 500;
 
-const BROKE_OFF: &str =
-    "the connection to it broke off; if it still runs, so does the sync: GET /api/sync tells how it ends";
+const CONNECTION_LOST: &str = "the connection was lost; if the relay is still running, the sync continues: GET /api/sync has its result";
 
 pub(super) async fn run(
     admin: SocketAddr,
@@ -48,20 +47,21 @@ async fn listen(mut response: Response, show: &mut Show) -> anyhow::Result<()> {
         bail!("{}", why.unwrap_or_else(|| format!("it answered {status}")));
     }
     let mut waiting = BytesMut::new();
-    // The bytes at its beginning that are known to hold no end of a line.
+    // The first bytes that were searched and contain no line end.
     let mut searched = 0;
-    while let Some(piece) = response.chunk().await.context(BROKE_OFF)? {
+    while let Some(piece) = response.chunk().await.context(CONNECTION_LOST)? {
         waiting.extend_from_slice(&piece);
         while let Some(end) = waiting.iter().skip(searched).position(|byte| *byte == b'\n') {
             let line = waiting.split_to(searched + end);
             waiting.advance(1);
             searched = 0;
-            let report: Report = serde_json::from_slice(&line).context("it is of another version")?;
+            let report: Report =
+                serde_json::from_slice(&line).context("the relay has a different version")?;
             show.report(&report)?;
         }
         searched = waiting.len();
         if waiting.len() > MAX_LINE_BYTES {
-            bail!("it sends a line that is longer than any report");
+            bail!("the relay sent a line that is longer than any report");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What a sync shows: a bar on a terminal, plain lines elsewhere; changes and the summary as data.
+//! Shows a sync: a progress bar on a terminal or else plain lines, and the changes and the summary as data.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::say;
+use super::super::print_message;
 use crate::accounts::sync::{AccountName, Direction, Problem, Report, Summary};
 use crate::plain::plain;
 
-/// Between two plain lines.
-const PACE: Duration = Duration::from_secs(5);
-/// Characters of a name or a reason.
-const MOST_SHOWN: usize = 500;
-/// Accounts listed by name under one label; failures are all listed.
+/// The time between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Characters shown of a name or a reason.
+const MAX_SHOWN: usize = 500;
+/// Accounts listed under one label. Failures are always all listed.
 const MAX_LISTED: usize = 20;
 
 pub(super) struct Show {
     direction: Direction,
     dry_run: bool,
-    /// Where stderr is a terminal.
+    /// Only if stderr is a terminal.
     bar: Option<ProgressBar>,
     begun: Instant,
     last_line: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Show {
 impl Show {
     pub(super) fn new(direction: Direction, dry_run: bool) -> Self {
         let now = Instant::now();
-        // A bar and the changes would be drawn over each other.
+        // On one terminal a bar and the changes would overwrite each other.
         let is_quiet = dry_run && io::stdout().is_terminal();
         let bar = (io::stderr().is_terminal() && !is_quiet).then(bar);
         Self { direction, dry_run, bar, begun: now, last_line: now, summary: None }
@@ -54,13 +54,13 @@ impl Show {
         Ok(())
     }
 
-    /// The summary for people; 1 unless every account was handled.
-    pub(super) fn conclude(self) -> anyhow::Result<ExitCode> {
+    /// Prints the summary for people. The exit code is 1 unless every account was handled.
+    pub(super) fn finish(self) -> anyhow::Result<ExitCode> {
         let Some(summary) = self.summary else {
             bail!("the sync ended without a summary; see the relay's log");
         };
         for line in lines(&summary) {
-            say(&line);
+            print_message(&line);
         }
         Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -88,14 +88,14 @@ impl Show {
     }
 
     fn plain(&mut self, line: impl FnOnce() -> String) {
-        if self.last_line.elapsed() >= PACE {
+        if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            say(&format!("{}: {}", self.direction.name(), line()));
+            print_message(&format!("{}: {}", self.direction.name(), line()));
         }
     }
 }
 
-/// Nothing but its message until it is known how many accounts there are.
+/// Shows only its message until the number of accounts is known.
 fn bar() -> ProgressBar {
     ProgressBar::no_length().with_style(style("{msg}"))
 }
@@ -104,7 +104,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// `, 42/s, about 60 s left`; nothing before there is anything to say.
+/// `, 42/s, about 60 s left`; empty while the rate is below one per second.
 fn pace(done: usize, of: usize, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs().max(1);
     let (done, of) = (done as u64, of as u64);
@@ -115,14 +115,14 @@ fn pace(done: usize, of: usize, elapsed: Duration) -> String {
 }
 
 fn json(report: &Report) -> String {
-    // Texts, numbers and JSON only: it cannot fail.
+    // A report has only texts, numbers and JSON, so this cannot fail.
     serde_json::to_string(report).unwrap_or_default()
 }
 
 fn lines(summary: &Summary) -> Vec<String> {
     let would = if summary.dry_run { "to be written" } else { "written" };
     let mut lines = vec![format!(
-        "{}: {} accounts: {} {would}, {} unchanged, {} done by the run before, {} left to the next run, {} unknown to Accoil, {} skipped, {} failed",
+        "{}: {} accounts: {} {would}, {} unchanged, {} done by the last run, {} left to the next run, {} unknown to Accoil, {} skipped, {} failed",
         summary.direction.name(),
         summary.accounts,
         summary.written,
@@ -134,15 +134,15 @@ fn lines(summary: &Summary) -> Vec<String> {
         summary.failed.len(),
     )];
     let unknown = summary.unknown.iter().map(name).collect();
-    few(&mut lines, "unknown to Accoil", unknown);
-    few(&mut lines, "skipped", summary.skipped.iter().map(problem).collect());
-    few(&mut lines, "note", summary.warnings.iter().map(problem).collect());
+    list_some(&mut lines, "unknown to Accoil", unknown);
+    list_some(&mut lines, "skipped", summary.skipped.iter().map(problem).collect());
+    list_some(&mut lines, "note", summary.warnings.iter().map(problem).collect());
     lines.extend(summary.failed.iter().map(|one| format!("  FAILED  {}", problem(one))));
-    lines.extend(summary.ended.iter().map(|why| format!("  ENDED EARLY  {}", plain(why, MOST_SHOWN))));
+    lines.extend(summary.ended.iter().map(|why| format!("  ENDED EARLY  {}", plain(why, MAX_SHOWN))));
     lines
 }
 
-fn few(lines: &mut Vec<String>, label: &str, listed: Vec<String>) {
+fn list_some(lines: &mut Vec<String>, label: &str, listed: Vec<String>) {
     let more = listed.len().saturating_sub(MAX_LISTED);
     lines.extend(listed.into_iter().take(MAX_LISTED).map(|one| format!("  {label}  {one}")));
     if more > 0 {
@@ -151,8 +151,8 @@ fn few(lines: &mut Vec<String>, label: &str, listed: Vec<String>) {
 }
 
 fn problem(problem: &Problem) -> String {
-    let reason = plain(&problem.reason, MOST_SHOWN);
-    // Else it is about the run.
+    let reason = plain(&problem.reason, MAX_SHOWN);
+    // A problem without an account concerns the whole run.
     if problem.named == AccountName::default() {
         reason
     } else {
@@ -163,5 +163,5 @@ fn problem(problem: &Problem) -> String {
 fn name(named: &AccountName) -> String {
     let id = named.external_id.as_ref().or(named.account.as_ref()).map_or("an account", String::as_str);
     let name = named.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-    plain(&format!("{id}{name}"), MOST_SHOWN)
+    plain(&format!("{id}{name}"), MAX_SHOWN)
 }

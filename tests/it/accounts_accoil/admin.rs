@@ -36,7 +36,7 @@ async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
 
 /// After a 429 that asks for longer than a person waits, no call is made before that time; what is held is told.
 #[tokio::test]
-async fn the_admin_api_leaves_accoil_alone_as_long_as_it_asks() {
+async fn the_admin_api_waits_as_long_as_accoil_asks() {
     let relay = TestRelay::start(SECTION).await;
     assert_eq!(ask(&relay, "?id=456").await.status, 200);
     let fault = Fault { retry_after: Some("60".to_owned()), ..answering(429, "") };
@@ -56,7 +56,7 @@ async fn the_admin_api_leaves_accoil_alone_as_long_as_it_asks() {
 
 /// Each error with its code; none is to be kept, and Accoil's 401 is not the caller's.
 #[tokio::test]
-async fn the_admin_api_says_what_is_wrong() {
+async fn the_admin_api_reports_every_error() {
     let relay = TestRelay::start(SECTION).await;
     let refused =
         r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;

@@ -12,7 +12,7 @@ use super::{TOKEN, answered, answering, by, by_id, client, served};
 
 /// `workspace_id`, `id`, `match_type` and `match_value` with every common value and with custom traits.
 #[tokio::test]
-async fn every_lookup_of_the_seed_finds_the_account() {
+async fn every_documented_lookup_finds_the_account() {
     let sandbox = served().await;
     let client = client(&sandbox.url);
     for query in [
@@ -102,7 +102,7 @@ async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
 
 /// `expand`: each block, each pair, all; what was not asked for is not there.
 #[tokio::test]
-async fn expand_brings_what_it_names() {
+async fn expand_adds_the_named_blocks() {
     let sandbox = served().await;
     let client = client(&sandbox.url);
     for text in [
@@ -171,7 +171,7 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
 
 /// What is no answer of Accoil's is never an account, nor that there is none.
 #[tokio::test]
-async fn what_is_not_accoils_is_told_from_what_is() {
+async fn answers_of_other_servers_are_recognised() {
     let sandbox = served().await;
     let html = "<html>\r\n<h1>\u{1b}[31mBad gateway</h1>";
     for (status, body, expected, is_system_failure) in [

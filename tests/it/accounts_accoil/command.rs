@@ -63,7 +63,7 @@ async fn accounts_get_prints_json_or_a_card() {
 
 /// 1 for what Accoil says, 2 for how it was called, 78 for what is configured; stdout stays empty.
 #[tokio::test]
-async fn accounts_get_says_what_is_wrong() {
+async fn accounts_get_reports_every_error() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);
     std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
     let cases: [(&[&str], i32, &str); 9] = [
@@ -78,7 +78,7 @@ async fn accounts_get_says_what_is_wrong() {
         (
             &["--id", "456", "--config", "other.toml"],
             78,
-            "no [accounts], which this needs: add it, with token",
+            "no [accounts], which this command needs: add it, with token",
         ),
     ];
     std::fs::write(folder.path().join("other.toml"), "[[destinations]]\nname = 'a'\napi_key = 'k'\n")
@@ -107,7 +107,7 @@ async fn accounts_get_goes_through_a_proxy() {
 }
 
 #[tokio::test]
-async fn test_connection_asks_whether_the_token_is_taken() {
+async fn test_connection_checks_the_token() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);
     std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
     let test = async || run(folder.path(), &[("SANDBOX", &sandbox.url)], &["test-connection"]).await;

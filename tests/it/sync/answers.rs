@@ -83,7 +83,7 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
 
 /// Nobody sits through an hour: the run ends at once and says when to come back.
 #[tokio::test]
-async fn a_wait_of_an_hour_ends_the_run_and_is_told() {
+async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
     let place = Place::usual().await;
     for (path, who) in
         [(LIST.to_owned(), "Vitally"), (place.path("ext-12345"), "Vitally"), (LOOK_UP.to_owned(), "Accoil")]
@@ -104,7 +104,7 @@ async fn a_wait_of_an_hour_ends_the_run_and_is_told() {
 
 /// One account that cannot be read or written costs no other; it is tried again by the next run.
 #[tokio::test]
-async fn one_account_that_fails_costs_no_other() {
+async fn a_failing_account_does_not_affect_the_others() {
     let place = Place::usual().await;
     let write = place.path("ext-12345");
     for (fault, said) in [
@@ -144,7 +144,7 @@ async fn one_account_that_fails_costs_no_other() {
 
 /// A 5xx that passes is nothing: the call is made again.
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let place = Place::usual().await;
     for path in [LIST, LOOK_UP, &place.path("ext-12345")] {
         place.fault(answer(path, 503, HTML, 1));

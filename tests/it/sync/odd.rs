@@ -118,7 +118,7 @@ fn external(case: &Value, number: usize) -> String {
 
 /// Null at Accoil: what is there is cleared if it is what we wrote, and left if somebody else has changed it.
 #[tokio::test]
-async fn null_clears_only_what_we_wrote() {
+async fn null_clears_only_traits_that_the_relay_wrote() {
     let place = Place::usual().await;
     place.synced(&[TO_VITALLY]).await;
     let before = place.writes().values().map(Vec::len).sum::<usize>();
@@ -148,7 +148,7 @@ async fn null_clears_only_what_we_wrote() {
 
 /// A write that was refused is no write: what we wrote before stays ours, and is cleared when Accoil says null.
 #[tokio::test]
-async fn what_was_only_intended_replaces_nothing_that_was_written() {
+async fn an_unconfirmed_write_does_not_replace_a_recorded_one() {
     let place = Place::usual().await;
     place.synced(&[TO_VITALLY]).await;
     let metric = |name: &'static str, value: Value| {

@@ -65,7 +65,7 @@ async fn another_client_slows_the_run_down_and_does_not_break_it() {
 
 /// Of four that write at once one is told to wait: none calls before the time has passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_waits_as_long_as_one_was_told() {
+async fn a_429_pauses_every_call() {
     let vitally_limit = (1_000_000, Duration::from_secs(60));
     let options = Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() };
     let place = Place::new(options, BOTH).await;

@@ -26,7 +26,7 @@ fn runs(relay: &Process) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_runs_again_and_again_and_sends_what_changed() {
+async fn a_schedule_runs_repeatedly_and_sends_only_changes() {
     let place = Place::usual().await;
     let relay = place.serve(&scheduled("1s")).await;
     for score in [1, 2, 3] {

@@ -74,7 +74,7 @@ fn forget_time(line: &mut Value) {
 }
 
 #[tokio::test]
-async fn what_the_admin_api_refuses_the_command_says() {
+async fn the_command_prints_the_errors_of_the_admin_api() {
     let place = Place::usual().await;
     let relay = Process::start(place.folder(), &format!("{BOTH}{TOKEN}"), &place.served.url).await;
     for token in ["", "[admin]\ntoken = \"wrong\"\n"] {
@@ -113,7 +113,7 @@ async fn what_the_admin_api_refuses_the_command_says() {
 
 /// Whoever listens may go: the run is the relay's.
 #[tokio::test]
-async fn a_run_goes_on_without_its_listener() {
+async fn a_run_continues_without_its_listener() {
     let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
     let relay = Process::start(place.folder(), BOTH, &place.served.url).await;
     slow(&place, 50);
@@ -135,7 +135,7 @@ async fn a_run_goes_on_without_its_listener() {
 
 /// SIGTERM in the middle of a run: in time, though what Accoil is asked takes longer; a rerun finishes the rest.
 #[tokio::test]
-async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_whole_run() {
+async fn a_stopping_relay_does_not_wait_for_the_end_of_a_run() {
     let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
     let toml = format!("{BOTH}[server]\nshutdown_timeout = \"3s\"\n");
     for (delay, is_in_order) in [(50, true), (20_000, false)] {

@@ -1,4 +1,4 @@
-//! What is asked of Vitally, as it is on the wire (`seeds/vitally-rest-api-accounts.txt`).
+//! The exact requests to Vitally (`docs/vitally.md#accounts`).
 
 use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort, Status, VitallyError};
 use serde_json::{Map, Value, json};
@@ -139,7 +139,7 @@ async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
 }
 
 #[tokio::test]
-async fn delete_an_account_whatever_2xx_says_so() {
+async fn delete_an_account_with_any_2xx() {
     let vitally = Canned::start([said(200, r#"{"id":"v1"}"#), said(204, ""), said(404, "{}")]).await;
     let client = vitally.client();
     client.delete("e1").await.unwrap();

@@ -46,7 +46,7 @@ async fn accounts(answers: Vec<Said>, args: &[&str], input: &str) -> (Outcome, C
 }
 
 #[tokio::test]
-async fn a_list_is_a_line_an_account() {
+async fn a_list_prints_one_line_per_account() {
     let page = |next: &str| said(200, format!("{{\"results\": [\n {ACCOUNT} , 7],\n\"next\": {next}}}"));
     let ((code, out, err), vitally) = accounts(vec![page("\"a\""), page("null")], &["list"], "").await;
     assert_eq!((code, out), (0, format!("{ACCOUNT}\n{ACCOUNT}\n")), "{err}");
@@ -69,7 +69,7 @@ async fn a_list_is_a_line_an_account() {
 }
 
 #[tokio::test]
-async fn one_account_is_read_made_changed_and_destroyed() {
+async fn an_account_is_created_read_changed_and_deleted() {
     let (none, found) = (|| said(404, "{}"), || said(200, ACCOUNT));
     let line = format!("{ACCOUNT}\n");
     let ((code, out, _), _) = accounts(vec![found()], &["get", "e/1"], "").await;
@@ -113,7 +113,7 @@ async fn a_failure_exits_1_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_wrong_command_line_asks_nothing() {
+async fn an_invalid_command_line_makes_no_call() {
     for (args, input, why) in [
         (&["delete", "e1"][..], "", "for good"),
         (&["update", "e1"], "", "--traits"),

@@ -67,7 +67,7 @@ async fn every_attribute_has_a_field_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_account_with_an_odd_id_is_made_read_changed_and_destroyed() {
+async fn an_account_with_an_odd_id_is_created_read_changed_and_deleted() {
     let (served, client) = served(Options::default()).await;
     for id in ["plain", "a/b", "100%", "%2F", "🏢 é", "a?b#c", "..."] {
         let traits = map(json!({"a.b": 1, "gone": "soon"}));

@@ -64,7 +64,7 @@ async fn each_refusal_says_what_to_do_and_never_the_secret() {
 }
 
 #[tokio::test]
-async fn lists_that_never_end_are_ended() {
+async fn endless_lists_are_stopped() {
     let page = |id: u32, next: &str| said(200, format!(r#"{{"results":[{{"id":"{id}"}}],"next":"{next}"}}"#));
     let empty = || said(200, r#"{"results":[],"next":"c"}"#);
     for (answers, from, good) in [
@@ -123,7 +123,7 @@ async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
 
 /// As late as it is asked for: by Retry-After, else by RateLimit-Reset, else soon.
 #[tokio::test]
-async fn after_429_it_is_asked_again() {
+async fn a_429_is_retried() {
     for (headers, least) in [
         (vec![("retry-after", "1"), ("ratelimit-reset", "50")], 1_000),
         (vec![("ratelimit-reset", "1")], 1_000),
@@ -139,7 +139,7 @@ async fn after_429_it_is_asked_again() {
 
 /// GET, PUT and DELETE may be carried out twice; a POST that was refused with 429 was not carried out.
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let busy = || said(503, "");
     let vitally = Canned::start([busy(), said(200, ACCOUNT), busy(), said(200, ACCOUNT)]).await;
     let client = vitally.client();

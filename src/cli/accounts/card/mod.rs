@@ -1,6 +1,6 @@
-//! An account as a card for a terminal: what is known with its label, what is not known under its own name.
+//! Formats an account as a card for a terminal: known fields with a label, others under their own name.
 //!
-//! The data never steers the terminal: whatever it holds is shown without control characters.
+//! All data is shown without control characters.
 
 use serde_json::{Map, Number, Value};
 
@@ -9,12 +9,12 @@ use crate::json::number_text;
 use crate::plain::plain;
 
 const WIDTH: usize = 100;
-/// However deep something is nested, its text has so much room.
-const LEAST_WIDTH: usize = 40;
-/// Where values begin.
+/// The minimum width of deeply nested text.
+const MIN_WIDTH: usize = 40;
+/// The column where values start.
 const LABEL: usize = 22;
-/// Of a member's name.
-const MOST_NAME: usize = 80;
+/// The most characters of a member's name.
+const MAX_NAME: usize = 80;
 
 /// The whole card, its lines ended.
 pub(super) fn card(account: &Account) -> String {
@@ -77,12 +77,12 @@ fn section(title: &str, lines: Vec<String>) -> Vec<String> {
     head.into_iter().chain(lines.into_iter().map(|line| format!("  {line}"))).collect()
 }
 
-/// Any JSON, readable. As deep as it was read: the reader's cap holds here too.
+/// Formats any JSON. The reader limits its depth.
 fn block(value: &Value, width: usize) -> Vec<String> {
-    let width = width.max(LEAST_WIDTH);
+    let width = width.max(MIN_WIDTH);
     match value {
         Value::Array(items) if !items.is_empty() => {
-            items.iter().flat_map(|item| led("- ", block(item, width - 2))).collect()
+            items.iter().flat_map(|item| indent_after("- ", block(item, width - 2))).collect()
         }
         Value::Object(map) if !map.is_empty() => members(map, width),
         Value::String(text) => wrap(text, width),
@@ -91,19 +91,19 @@ fn block(value: &Value, width: usize) -> Vec<String> {
 }
 
 fn members(map: &Map<String, Value>, width: usize) -> Vec<String> {
-    map.iter().flat_map(|(name, value)| member(&plain(name, MOST_NAME), value, width)).collect()
+    map.iter().flat_map(|(name, value)| member(&plain(name, MAX_NAME), value, width)).collect()
 }
 
-/// Beside its name if it fits there, else below it.
+/// Puts a value beside its name if it fits, or else below it.
 fn member(name: &str, value: &Value, width: usize) -> Vec<String> {
     let one = short(value).map(|text| row(name, &text)).filter(|line| line.chars().count() <= width);
     one.map_or_else(
-        || std::iter::once(name.to_owned()).chain(led("  ", block(value, width - 2))).collect(),
+        || std::iter::once(name.to_owned()).chain(indent_after("  ", block(value, width - 2))).collect(),
         |line| vec![line],
     )
 }
 
-/// What can stand on one line.
+/// The value on one line; `None` if it needs several.
 fn short(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some("none".to_owned()),
@@ -123,8 +123,8 @@ fn short(value: &Value) -> Option<String> {
     }
 }
 
-/// The first line behind this lead, the others below its end.
-fn led(lead: &str, lines: Vec<String>) -> impl Iterator<Item = String> {
+/// Puts `lead` before the first line and indents the others to its width.
+fn indent_after(lead: &str, lines: Vec<String>) -> impl Iterator<Item = String> {
     let blank = " ".repeat(lead.len());
     let lead = lead.to_owned();
     lines.into_iter().enumerate().map(move |(at, line)| {
