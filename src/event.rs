@@ -32,7 +32,8 @@ pub struct Event<'a> {
     /// When the relay received it: the time that stands in for a missing `timestamp`.
     pub received_at: DateTime<Utc>,
     /// Implied by another event (an Amplitude track that carries group or user properties); such a call is
-    /// sent only when its content differs from the last one delivered for its id (DESIGN 5.3).
+    /// sent only when its content differs from the last one delivered for its id
+    /// (`docs/amplitude.md#what-one-event-becomes`).
     pub derived: bool,
     /// What was replaced or left out while the event was read: every request that it becomes carries them.
     pub warnings: Vec<Violation>,
@@ -86,10 +87,11 @@ impl Violation {
 /// In which of Accoil's two request forms a destination is spoken to (`api` of a destination).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
-    /// The documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`facts/accoil.md` 1).
+    /// The documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`docs/accoil-api.md#the-v2-api`).
     #[default]
     V2,
-    /// What Segment's own destination posts to `/segment` (`facts/accoil.md` 3, `facts/segment.md` 4.5).
+    /// What Segment's own destination posts to `/segment` (`docs/accoil-api.md#the-segment-endpoint`,
+    /// `docs/segment.md#segments-accoil-destination`).
     Segment,
 }
 

@@ -5,12 +5,13 @@ use crate::event::Dialect;
 use crate::json::{Object, Value, write_string};
 use crate::mapping::{self, Payload};
 
-/// The named user traits that overlay the free ones, in Segment's order (`facts/segment.md` 4.5).
+/// The named user traits that overlay the free ones, in Segment's order
+/// (`docs/segment.md#segments-accoil-destination`).
 pub(super) const USER_TRAITS: &[&str] = &["email", "name", "role", "createdAt", "accountStatus"];
 /// The named account traits.
 pub(super) const ACCOUNT_TRAITS: &[&str] = &["name", "createdAt", "status", "plan", "mrr"];
 
-/// The unit in which senders give `mrr` (DESIGN 5.11).
+/// The unit in which senders give `mrr` (`docs/accoil-api.md#money`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Money {
     /// As Accoil wants it: passed on unchanged.

@@ -16,9 +16,9 @@ use crate::reasons::Reason;
 pub struct Destination {
     pub name: Arc<str>,
     pub dialect: Dialect,
-    /// Refuse what Segment's own destination refuses (DESIGN 5.6).
+    /// Refuse what Segment's own destination refuses (`docs/mappings-reference.md#what-is-checked`).
     pub strict: bool,
-    /// The name by which an event's `integrations` switches it on and off (DESIGN 5.8).
+    /// The name by which an event's `integrations` switches it on and off (`docs/segment.md#the-integrations-object`).
     pub integration: String,
     pub money: Money,
     pub mappings: Mappings,
@@ -132,8 +132,8 @@ impl Destination {
         }
     }
 
-    /// `facts/segment.md` 3: a named value blocks when it is falsy and falls through when null or absent; `All`
-    /// blocks only when it is exactly false.
+    /// `docs/segment.md#the-integrations-object`: a named value blocks when it is falsy and falls through when null or
+    /// absent; `All` blocks only when it is exactly false.
     pub(super) fn is_wanted(&self, event: &Value<'_>) -> bool {
         let Some(integrations) = event.get("integrations") else { return true };
         match integrations.get(&self.integration) {

@@ -1,4 +1,5 @@
-//! What a derived call says, as two hashes, so that a repeat of it can be recognised (DESIGN 5.3).
+//! What a derived call says, as two hashes, so that a repeat of it can be recognised
+//! (`docs/amplitude.md#what-one-event-becomes`).
 
 use std::hash::Hasher;
 

@@ -1,4 +1,4 @@
-//! The write key as each dialect wants it in the Authorization header (`facts/accoil.md` 1.1, 1.7, 3.1).
+//! The write key as each dialect wants it in the Authorization header (`docs/accoil-api.md#keys-and-hosts`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

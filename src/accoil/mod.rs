@@ -22,7 +22,8 @@ pub use explain::Explanation;
 pub use fingerprint::Fingerprint;
 pub use key::authorization;
 pub use plan::{Plan, Refusal, plan};
-/// Where Segment's dialect and *Post to Accoil* go, with the key in Segment's form whatever `api` says (DESIGN 5.1).
+/// Where Segment's dialect and *Post to Accoil* go, with the key in Segment's form whatever `api` says
+/// (`docs/accoil-api.md#the-segment-endpoint`).
 pub use segment::PATH as SEGMENT_PATH;
 
 /// One request to be delivered.
@@ -35,7 +36,8 @@ pub struct Request {
     pub action: &'static str,
     /// Path below the destination's base URL, such as `/v2/track`.
     pub path: &'static str,
-    /// Whose calls must stay in order: the user id, or the group id of a group call without one (DESIGN 5.10).
+    /// Whose calls must stay in order: the user id, or the group id of a group call without one
+    /// (`docs/delivery.md#the-promise`).
     pub user: String,
     /// For calls that another event implies: sent only when these differ from what was delivered last.
     pub fingerprints: Vec<Fingerprint>,

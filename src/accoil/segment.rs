@@ -1,5 +1,6 @@
-//! The dialect of Segment's own destination: five body shapes, posted to `/segment` (`facts/segment.md` 4.5,
-//! `facts/accoil.md` 3.2). Members stand in the order in which Segment writes them.
+//! The dialect of Segment's own destination: five body shapes, posted to `/segment`
+//! (`docs/segment.md#segments-accoil-destination`, `docs/accoil-api.md#the-segment-endpoint`). Members stand in the
+//! order in which Segment writes them.
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;

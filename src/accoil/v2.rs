@@ -1,7 +1,7 @@
-//! Accoil's documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`facts/accoil.md` 1.2 to 1.4).
+//! Accoil's documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`docs/accoil-api.md#the-v2-api`).
 //!
-//! There is no page or screen call: both become a track, under the name that their `event` field gives (DESIGN 5.1).
-//! Times leave as RFC 3339 UTC (DESIGN 5.5).
+//! There is no page or screen call: both become a track, under the name that their `event` field gives
+//! (`docs/accoil-api.md#pages-and-screens`). Times leave as RFC 3339 UTC (`docs/accoil-api.md#timestamps`).
 
 use std::borrow::Cow;
 

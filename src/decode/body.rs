@@ -148,7 +148,7 @@ pub(super) fn starts_with(body: &str, bracket: char) -> bool {
 }
 
 /// The raw bytes of an array's first element, which is what `X-Signature` of a webhook batch covers
-/// (`facts/segment.md` 1.2). The rest of the body is not looked at.
+/// (`docs/segment.md#webhook-signatures`). The rest of the body is not looked at.
 pub fn first_element(body: &str) -> Option<&str> {
     first_value(body.trim_start().strip_prefix('[')?)
 }
@@ -164,7 +164,7 @@ fn first_value(text: &str) -> Option<&str> {
 }
 
 /// The raw bytes of the event inside the Extensible Webhook's wrapper `{"json": …}`, which its signature
-/// covers (`facts/segment.md` 1.4).
+/// covers (`docs/segment.md#webhook-destinations`).
 pub fn unwrapped(element: &str) -> Option<&str> {
     let inner = element.trim_start().strip_prefix('{')?.trim_start().strip_prefix("\"json\"")?;
     first_value(inner.trim_start().strip_prefix(':')?)

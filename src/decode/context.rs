@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-/// What becomes of an event of a person who has no user id (DESIGN 5.4).
+/// What becomes of an event of a person who has no user id (`docs/accoil-api.md#users`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
     /// Counted and dropped: an Amplitude source's default.
@@ -11,7 +11,7 @@ pub enum Anonymous {
     Reject,
 }
 
-/// The settings of a source that decoding depends on (DESIGN 5.3, 5.4).
+/// The settings of a source that decoding depends on (`docs/amplitude.md#what-one-event-becomes`).
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
     pub anonymous: Anonymous,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::json::{Object, Value};
 
-/// Longest id that is remembered for de-duplication; Segment allows 100 characters (`facts/segment.md` 2.4).
+/// Longest id that is remembered for de-duplication; Segment allows 100 characters (`docs/segment.md#message-ids`).
 const MESSAGE_ID_BYTES: usize = 256;
 
 /// The first of these members that can serve as an id, for de-duplication.

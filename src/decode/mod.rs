@@ -24,7 +24,7 @@ pub use context::{Anonymous, Context, Limits, SourceSettings};
 pub use labels::Labels;
 pub use segment::EventType;
 
-/// The forms in which senders post: one for each kind of public route (DESIGN 4).
+/// The forms in which senders post: one for each kind of public route (`docs/http-api.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `/segment`: one event or an array; each may be wrapped as `{"json": …}`; `{}` is the connection test.
@@ -44,7 +44,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of `/v1/{name}`: the documented names and the browser's letters (`facts/segment.md` 2.1).
+    /// The form of `/v1/{name}`: the documented names and the browser's letters (`docs/segment.md#the-tracking-api`).
     pub fn of_tracking_path(name: &str) -> Option<Self> {
         Some(match name {
             "batch" | "b" | "import" => Self::SegmentBatch,

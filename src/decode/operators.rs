@@ -1,4 +1,4 @@
-//! Amplitude's property operators (`$set`, `$add`, …) become plain traits (`facts/amplitude.md` 4).
+//! Amplitude's property operators (`$set`, `$add`, …) become plain traits (`docs/amplitude.md#property-operators`).
 //!
 //! Accoil stores values, not changes: what has no absolute value (`$add`, `$append`, …) is left out.
 
@@ -82,7 +82,8 @@ pub(super) fn left_out(path: &str, properties: &Object<'_>) -> Vec<Violation> {
         .collect()
 }
 
-/// Amplitude writes the word `EMPTY` into an initial property that was never set (`facts/amplitude.md` 2.1).
+/// Amplitude writes the word `EMPTY` into an initial property that was never set
+/// (`docs/amplitude.md#property-operators`).
 fn is_unset(key: &str, value: &Value<'_>) -> bool {
     key.starts_with("initial_") && value.as_str() == Some("EMPTY")
 }

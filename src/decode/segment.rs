@@ -1,7 +1,8 @@
 //! Events that Segment's webhooks and SDKs send: already in the spec's shape, so they are completed in place.
 //!
 //! A webhook's event is left as it came, since Segment has corrected it; an SDK's gets what Segment's servers
-//! would add: its batch's `context` and `integrations`, and its four times. `facts/segment.md` 1.3, 1.4, 2.3, 2.4.
+//! would add: its batch's `context` and `integrations`, and its four times. `docs/segment.md#webhook-destinations` and
+//! `docs/segment.md#the-four-times`.
 
 use chrono::{DateTime, Utc};
 

@@ -20,7 +20,8 @@ pub use serde_json::Number;
 pub use lenient::{Replaced, Replacement, Replacements, same_length};
 use read::Depth;
 
-/// Depth of nesting that is read by default: DESIGN and Amplitude's own limit is 40, Segment's is unstated.
+/// Depth of nesting that is read by default: Amplitude allows 40, Segment states no limit
+/// (`docs/segment.md#limits-of-the-tracking-api`).
 pub const MAX_DEPTH: usize = 64;
 
 /// From how many members on a duplicate key is looked for by hash instead of by scan.

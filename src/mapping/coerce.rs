@@ -1,5 +1,5 @@
 //! Coercion of a mapped value to its field's type, as Segment's engine coerces (ajv's `coerceTypes: "array"`,
-//! `facts/segment.md` 4.4). A value that already has the type passes borrowed.
+//! `docs/segment.md#coercion-and-formats`). A value that already has the type passes borrowed.
 //!
 //! Pure; never panics, never recurses.
 

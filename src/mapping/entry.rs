@@ -18,7 +18,7 @@ const OWN_KEYS: [&str; 5] = ["name", "enabled", "trigger", "action", "fields"];
 pub(super) const SEGMENT_KEYS: [&str; 6] =
     ["subscribe", "partnerAction", "actionSlug", "actionId", "mapping", "settings"];
 
-/// Segment's reserved keys of a mapping object begin so (`facts/segment.md` 4.1).
+/// Segment's reserved keys of a mapping object begin so (`docs/segment.md#mappings`).
 const RESERVED: &str = "__segment_internal_";
 const ROOT_DIRECTIVE: &str = "__segment_internal_directive";
 
@@ -257,7 +257,7 @@ fn action_of(node: &Node<'_>, loading: &mut Loading) -> Option<&'static Action> 
     action
 }
 
-/// Compiles a trigger; warns where Segment would read it otherwise (DESIGN 5.7).
+/// Compiles a trigger; warns where Segment would read it otherwise (`docs/segment.md#triggers`).
 fn trigger(node: &Node<'_>, loading: &mut Loading) -> Option<Trigger> {
     let trigger = match Trigger::parse(node.value.as_str()?) {
         Ok(trigger) => trigger,

@@ -1,7 +1,8 @@
 //! One field of an action: what it is, and whether a mapped value may stand in it.
 //!
-//! Emptiness, coercion and format follow Segment's engine (`facts/segment.md` 4.3, 4.4); lenient validation
-//! adds to it only where DESIGN 5.6 says so. Messages name a value's kind, never the value.
+//! Emptiness, coercion and format follow Segment's engine (`docs/segment.md#empty-and-missing-values` and
+//! `docs/segment.md#coercion-and-formats`); lenient validation adds to it only where
+//! `docs/mappings-reference.md#what-is-checked` says so. Messages name a value's kind, never the value.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,6 @@
 //! The two text formats a field may ask for, read exactly as Segment's engine reads them (the ajv-formats 2.x
-//! rules, `facts/segment.md` 4.4), and the readings that lenient validation and Accoil's v2 API add (DESIGN 5.5, 5.6).
+//! rules, `docs/segment.md#coercion-and-formats`), and the readings that lenient validation and Accoil's v2 API add
+//! (`docs/mappings-reference.md#what-is-checked`).
 //!
 //! Pure and linear in the length of the text; never panics.
 

@@ -15,7 +15,7 @@ use super::{Action, Mapping};
 use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
 use crate::nearest::nearest;
 
-/// Mappings that one destination may have, as at Segment (`facts/segment.md` 4.1), the disabled ones included.
+/// Mappings that one destination may have, as at Segment (`docs/segment.md#mappings`), the disabled ones included.
 pub const MOST_MAPPINGS: usize = 50;
 
 /// The presets, by the name under which a destination asks for them.

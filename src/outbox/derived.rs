@@ -1,4 +1,5 @@
-//! What was last delivered for each id that other events imply calls for (DESIGN 5.3): one hash an id.
+//! What was last delivered for each id that other events imply calls for (`docs/amplitude.md#what-one-event-becomes`):
+//! one hash an id.
 //!
 //! A derived call (the group an Amplitude track names, the user's properties) is sent only when it says something
 //! new. Bounded like `recent`: two generations; an id that was forgotten is merely sent once more.

@@ -1,4 +1,5 @@
-//! The routes that Amplitude's event stream and SDKs call (`facts/amplitude.md` 2, 4).
+//! The routes that Amplitude's event stream and SDKs call (`docs/amplitude.md#event-streams` and
+//! `docs/amplitude.md#ingestion-paths-bodies-limits`).
 
 use std::sync::Arc;
 

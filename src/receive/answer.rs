@@ -1,7 +1,8 @@
 //! What each kind of sender hears: always a JSON object, with the fields by which its SDK judges the answer.
 //!
 //! Segment's SDKs take 200 and nothing else for success, and read `success`, `error`, `code`, `message`
-//! (`facts/segment.md` 2.5, 2.6); Amplitude's trust `code` in the body (`facts/amplitude.md` 4).
+//! (`docs/segment.md#how-sdks-judge-an-answer`); Amplitude's trust `code` in the body
+//! (`docs/amplitude.md#how-sdks-judge-an-answer`).
 
 use std::sync::Arc;
 
@@ -173,8 +174,8 @@ const fn body_status(error: &BodyError, audience: Audience) -> StatusCode {
     }
 }
 
-/// The tracking API says 400 (`facts/segment.md` 2.3): older SDKs try anything else again. Amplitude's SDKs
-/// halve what they send on 413.
+/// The tracking API says 400 (`docs/segment.md#limits-of-the-tracking-api`): older SDKs try anything else again.
+/// Amplitude's SDKs halve what they send on 413.
 const fn too_large(audience: Audience) -> StatusCode {
     match audience {
         Audience::SegmentSdk => StatusCode::BAD_REQUEST,

@@ -1,4 +1,5 @@
-//! The write key of a request, wherever its sender puts it (`facts/segment.md` 2.2, 2.6; DESIGN 4).
+//! The write key of a request, wherever its sender puts it (`docs/segment.md#write-keys`;
+//! `docs/http-api.md#the-write-key`).
 
 use std::borrow::Cow;
 

@@ -168,7 +168,7 @@ pub enum NotReady {
     NoRoom(#[from] NoRoom),
 }
 
-/// Every public route of DESIGN 4, each with and without a trailing slash.
+/// Every public route of `docs/http-api.md`, each with and without a trailing slash.
 pub fn router(receiver: Receiver) -> Router {
     let routes = Router::new();
     let routes = both(routes, "/segment", segment::webhook);

@@ -1,4 +1,5 @@
-//! The routes that Segment's webhooks and SDKs call (`facts/segment.md` 1, 2).
+//! The routes that Segment's webhooks and SDKs call (`docs/segment.md#webhook-destinations` and
+//! `docs/segment.md#the-tracking-api`).
 
 use std::sync::Arc;
 

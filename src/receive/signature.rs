@@ -1,4 +1,4 @@
-//! `X-Signature` of Segment's webhook posts: lowercase hex HMAC-SHA1 (`facts/segment.md` 1.2).
+//! `X-Signature` of Segment's webhook posts: lowercase hex HMAC-SHA1 (`docs/segment.md#webhook-signatures`).
 //!
 //! Of the raw body; of the first array element's raw bytes, which is what Segment signs today; or of the event inside
 //! the Extensible Webhook's wrapping. A re-serialised body would never verify.
@@ -41,7 +41,7 @@ mod tests {
 
     const EVENT: &str = r#"{"type":"track","event":"Report Created","userId":"u1","properties":{"n":1.5}}"#;
 
-    /// The vectors of `facts/segment.md` 1.2.
+    /// The vectors of `docs/segment.md#webhook-signatures`.
     #[test]
     fn the_known_vectors_verify_by_their_schemes() {
         let batch = format!("[{EVENT},{{\"type\":\"page\"}}]");

@@ -12,11 +12,11 @@ use crate::json::{Object, Value};
 /// Which of Accoil's write APIs a request speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// The older API, key and snake case in the body (`facts/accoil.md` 2).
+    /// The older API, key and snake case in the body (`docs/accoil-api.md#the-v1-api`).
     V1,
-    /// The documented API (`facts/accoil.md` 1).
+    /// The documented API (`docs/accoil-api.md#the-v2-api`).
     V2,
-    /// What Segment's destination calls (`facts/accoil.md` 3).
+    /// What Segment's destination calls (`docs/accoil-api.md#the-segment-endpoint`).
     Segment,
 }
 
@@ -109,8 +109,9 @@ struct Form {
     closed: bool,
 }
 
-/// The tables of `facts/accoil.md` 1.2 to 1.4 and 2. `groupTraits` on a track is in none of them: it is what
-/// Accoil's Amplitude destination is documented to send (6.3).
+/// The tables of `docs/accoil-api.md#the-v2-api` and `docs/accoil-api.md#the-v1-api`. `groupTraits` on a track is in
+/// none of them: it is what Accoil's Amplitude destination is documented to send
+/// (`docs/accoil-api.md#what-the-amplitude-destination-sends`).
 fn form(path: &str) -> Form {
     let (required, optional): (Fields, Fields) = match path {
         "/v2/identify" => (&[("userId", Text)], &[("groupId", Text), ("traits", Map), ("timestamp", Time)]),
@@ -132,7 +133,7 @@ fn form(path: &str) -> Form {
     Form { required, optional, closed: true }
 }
 
-/// What the integrations insist on (`facts/accoil.md` 3.2 and 3.3, Segment's column). Other fields are not
+/// What the integrations insist on (`docs/accoil-api.md#the-segment-endpoint`). Other fields are not
 /// named: *Post to Accoil* sends the whole event.
 fn segment_form(kind: &str) -> Option<Form> {
     let (required, optional): (Fields, Fields) = match kind {
@@ -171,7 +172,7 @@ pub(super) fn problems(
     problems
 }
 
-/// The two APIs take the key in two forms; each is easily mistaken for the other (`facts/accoil.md` 0.1).
+/// The two APIs take the key in two forms; each is easily mistaken for the other (`docs/accoil-api.md#keys-and-hosts`).
 fn header_problem(dialect: Dialect, authorization: Option<&str>) -> Option<String> {
     let encoded = basic(authorization).and_then(encoded_key).is_some();
     match dialect {

@@ -1,6 +1,6 @@
 //! The companies that both stand-ins know: twelve made-up ones, and generated ones for whoever wants more.
 //!
-//! The same at every start. The first is the account of Accoil's own example (`seeds/accoil-get-accounts.txt`).
+//! The same at every start. The first is the account of Accoil's own example (`docs/accoil-api.md#reading-accounts`).
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ impl Company {
         })
     }
 
-    /// The seed's own numbers for its account; for the others what its kind allows.
+    /// The documented numbers for the documented account; for the others what its kind allows.
     fn metrics(&self) -> Value {
         if self.place == 1 {
             return json!({
@@ -176,7 +176,7 @@ impl Company {
         }
     }
 
-    /// The account in Vitally, with every documented attribute (`seeds/vitally-rest-api-accounts.txt`).
+    /// The account in Vitally, with every documented attribute (`docs/vitally.md#accounts`).
     pub(super) fn in_vitally(&self) -> Value {
         let place = i64::from(self.place);
         let has_ended = self.stage == Churned;

@@ -38,7 +38,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// An answer that says what was wrong, in the one form attested for Accoil: `{"message": …}`
-/// (`facts/accoil.md` 3.4).
+/// (`docs/accoil-api.md#what-accoil-answers`).
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
     json(status, &serde_json::json!({ "message": text }))
 }

@@ -1,4 +1,4 @@
-//! Accoil's write APIs as documented: `/v2/*`, the older `/v1/*`, and `/segment` (`facts/accoil.md` 1 to 3).
+//! Accoil's write APIs as documented: `/v2/*`, the older `/v1/*`, and `/segment` (`docs/accoil-api.md`).
 //!
 //! Accoil answers before it looks at key or payload, so neither can fail here: 202, whatever they are. Only
 //! the form of the header and the size of the body are checked at once.

@@ -1,6 +1,6 @@
 //! A stand-in Accoil for the demo, for tests, for benchmarks and for trying out a mapping; and a stand-in Vitally.
 //!
-//! It answers as Accoil's APIs (`facts/accoil.md` 1 to 3, 5) and Vitally's accounts (`facts/vitally.md`) are documented
+//! It answers as Accoil's APIs (`docs/accoil-api.md`) and Vitally's accounts (`docs/vitally.md`) are documented
 //! to, keeps what it was sent and shows it, and fails on demand. Where the documents are silent it invents nothing, or
 //! says so in the module: an event that looks wrong is only flagged. Never part of the way to the real ones.
 
@@ -51,7 +51,7 @@ pub struct Options {
     pub accounts: usize,
     /// How many units Vitally's API gives in a window; a read costs one.
     pub vitally_limit: (u32, Duration),
-    /// How many units a write costs there: documented as perhaps more than one (`facts/vitally.md` 3).
+    /// How many units a write costs there: documented as perhaps more than one (`docs/vitally.md#rate-limit`).
     pub vitally_write_cost: u32,
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Answer, send, try_send};
 
 const TRACK: &str = r#"{"userId":"u1","event":"Report_Created","timestamp":"2026-01-02T03:04:05Z"}"#;
-/// base64 of `api_key:`, the vector of `facts/accoil.md` 3.1.
+/// base64 of `api_key:`, the vector of `docs/accoil-api.md#keys-and-hosts`.
 const ENCODED: &str = "Basic YXBpX2tleTo=";
 
 /// A sandbox that is being served; it stops when dropped.

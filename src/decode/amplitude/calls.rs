@@ -1,4 +1,4 @@
-//! The events that one Amplitude item stands for, built from its parts (DESIGN 5.3).
+//! The events that one Amplitude item stands for, built from its parts (`docs/amplitude.md#what-one-event-becomes`).
 //!
 //! Derived events come first, so that Accoil knows the person and the account before what they did.
 
@@ -177,7 +177,8 @@ impl<'a> Calls<'_, 'a> {
         }
     }
 
-    /// The group that the event is attributed to: only if it says something of its groups (DESIGN 5.3).
+    /// The group that the event is attributed to: only if it says something of its groups
+    /// (`docs/amplitude.md#what-one-event-becomes`).
     fn primary_group(&self, source: &mut Object<'a>, groups: &Object<'a>) -> Option<Group<'a>> {
         // An export without properties writes an empty object, which says that there are groups.
         let has_properties =
@@ -243,7 +244,7 @@ fn with_source<'a>(mut call: Object<'a>, mut about: Object<'a>, source: Object<'
     call
 }
 
-/// One element of `groupTraits`, as the seed shows it.
+/// One element of `groupTraits`, as Amplitude documents it (`docs/amplitude.md#the-primary-group`).
 fn group_traits<'a>(group: &Group<'a>) -> Value<'a> {
     let mut element = Object::new();
     element.insert("groupId", Value::String(group.id.clone()));

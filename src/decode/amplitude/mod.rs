@@ -1,8 +1,8 @@
 //! An Amplitude event becomes the Segment-shaped events it stands for: `identify`, `group`, then itself.
 //!
-//! Three dialects are read (`facts/amplitude.md` 0): export, ingestion and whatever a template prints. They
-//! name the same things differently and never contradict each other, so each thing is looked for under all its
-//! names. An item that has one of the spec's types is taken as the Segment event it looks like.
+//! Three dialects are read (`docs/amplitude.md#three-shapes-of-one-event`): export, ingestion and whatever a template
+//! prints. They name the same things differently and never contradict each other, so each thing is looked for under all
+//! its names. An item that has one of the spec's types is taken as the Segment event it looks like.
 
 mod calls;
 mod text;
@@ -38,7 +38,8 @@ const GROUP_PROPERTIES: [&str; 2] = ["group_properties", "groupProperties"];
 const IDENTIFY: &str = "$identify";
 const GROUP_IDENTIFY: &str = "$groupidentify";
 
-/// Groups that one `$groupidentify` may name: Amplitude's own limit for an event (`facts/amplitude.md` 2.2).
+/// Groups that one `$groupidentify` may name: Amplitude's own limit for an event
+/// (`docs/amplitude.md#groups-and-group-properties`).
 const MAX_GROUPS: usize = 10;
 
 /// User ids that Amplitude itself refuses, beside the placeholders that are none anywhere.

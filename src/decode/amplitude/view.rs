@@ -1,4 +1,5 @@
-//! Amplitude's default-tracked pages and screens, by their names (`facts/amplitude.md` 4, "Default-tracking names").
+//! Amplitude's default-tracked pages and screens, by their names
+//! (`docs/amplitude.md#default-tracked-pages-and-screens`).
 
 use crate::json::{Object, Value};
 

@@ -16,7 +16,7 @@ use crate::sandbox::{Sandbox, http};
 /// What `_expansions` names as available, in its order.
 const EXPANSIONS: [&str; 3] = ["traits", "segments", "insights"];
 
-/// The order of `metrics` in the seed.
+/// The order of `metrics` in Accoil's documentation.
 const METRICS: [&str; 12] = [
     "engagement_score",
     "raw_score",
@@ -74,7 +74,7 @@ impl Accounts {
     }
 }
 
-/// The read API's own kind of token; the ingress key is none (`facts/accoil.md` 5.1).
+/// The read API's own kind of token; the ingress key is none (`docs/accoil-api.md#reading-accounts`).
 fn is_authorized(headers: &HeaderMap) -> bool {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     header.and_then(|header| header.strip_prefix("Bearer accoil_")).is_some_and(|rest| !rest.is_empty())
@@ -146,7 +146,7 @@ fn is_match(account: &Account, kind: &str, value: &str) -> bool {
     }
 }
 
-/// The answer with an account; members in the order of the seed.
+/// The answer with an account; members in the documented order.
 struct Found<'a> {
     account: &'a Account,
     workspace: &'a str,
@@ -205,7 +205,7 @@ impl<'a> Expansions<'a> {
     }
 }
 
-/// An error in the seed's form and order.
+/// An error in the documented form and order.
 fn error(code: StatusCode, message: &str, status: &str, name: &str, details: Option<&Value>) -> Response {
     #[derive(serde::Serialize)]
     struct Body<'a> {

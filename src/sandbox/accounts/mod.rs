@@ -1,8 +1,9 @@
-//! Accoil's read API, `GET /v1/accounts` (`seeds/accoil-get-accounts.txt`, `facts/accoil.md` 5), and its accounts.
+//! Accoil's read API, `GET /v1/accounts` (`docs/accoil-api.md#reading-accounts`), and its accounts.
 //!
-//! Status, bodies and the order of members are the seed's. Ours, because nothing is documented: what is inside `traits`,
-//! `segments` and `insights`, and that they stand before `_expansions`; that `id` counts before a match, and the lowest id
-//! among several; what is answered without a `workspace_id`. 429 comes by a fault only: its body is not documented.
+//! Status, bodies and the order of members are as documented. Ours, because nothing is documented: what is inside
+//! `traits`, `segments` and `insights`, and that they stand before `_expansions`; that `id` counts before a match, and
+//! the lowest id among several; what is answered without a `workspace_id`. 429 comes by a fault only: its body is not
+//! documented.
 
 mod get;
 

@@ -1,4 +1,4 @@
-//! Vitally's rate limit (`facts/vitally.md` 3): so many units in any window that slides, told in headers.
+//! Vitally's rate limit (`docs/vitally.md#rate-limit`): so many units in any window that slides, told in headers.
 //!
 //! What is refused uses no units; that is ours, as is that everything else does, 401 included.
 

@@ -1,4 +1,4 @@
-//! Lists of accounts, a page at a time (`facts/vitally.md` 4).
+//! Lists of accounts, a page at a time (`docs/vitally.md#lists`).
 //!
 //! A page begins below the last account of the one before, in descending order of the time asked for: what is written
 //! meanwhile moves to the front of a list by `updatedAt`, and out of the rest of it.

@@ -1,8 +1,8 @@
-//! A stand-in for Vitally's REST API for accounts (`seeds/vitally-rest-api-accounts.txt`, `facts/vitally.md`).
+//! A stand-in for Vitally's REST API for accounts (`docs/vitally.md#accounts`).
 //!
 //! Ours, because nothing is documented: every error body but that of a missing header (`{"error": …}` is its form);
-//! 400 for a parameter out of range, a broken cursor and an `externalId` that exists; 404 for an unknown id; 200 with the
-//! account for POST and PUT; the body of a health score; that status does not narrow an organization's list.
+//! 400 for a parameter out of range, a broken cursor and an `externalId` that exists; 404 for an unknown id; 200 with
+//! the account for POST and PUT; the body of a health score; that status does not narrow an organization's list.
 
 mod limit;
 mod list;
@@ -31,7 +31,7 @@ use super::store::{Account, InOrder, Store};
 use super::{Sandbox, http};
 use limit::Limit;
 
-/// The attributes in the order of the seed's table.
+/// The attributes in the order of Vitally's documentation.
 const ATTRIBUTES: [&str; 26] = [
     "id",
     "createdAt",
@@ -181,7 +181,7 @@ async fn admit(State(sandbox): State<Sandbox>, request: Request, next: Next) -> 
     response
 }
 
-/// Any token as a user name without a password, but for one that is plainly Accoil's (`facts/vitally.md` 1).
+/// Any token as a user name without a password, but for one that is plainly Accoil's (`docs/vitally.md#the-secret`).
 fn authorize(headers: &HeaderMap) -> Result<(), &'static str> {
     // Attested, word for word.
     let header = headers.get(AUTHORIZATION).ok_or("Authorization header not present.")?;

@@ -35,7 +35,7 @@ async fn every_documented_lookup_finds_the_account() {
     assert_eq!(sandbox.sandbox.accounts().reads(), 8, "without a lookup no call is made");
 }
 
-/// Every field of the seed, typed; the body is what was sent, on one line.
+/// Every documented field, typed; the body is what was sent, on one line.
 #[tokio::test]
 async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
     let sandbox = served().await;

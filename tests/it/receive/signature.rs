@@ -1,4 +1,4 @@
-//! `X-Signature` on webhook posts of a source with a shared secret (`facts/segment.md` 1.2).
+//! `X-Signature` on webhook posts of a source with a shared secret (`docs/segment.md#webhook-signatures`).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{READ_TOKEN, served};
 use crate::http::send;
 
-/// What the seed shows, to the byte: the order of members too.
+/// What Accoil documents, to the byte: the order of members too.
 #[tokio::test]
 async fn accoil_answers_the_example_of_its_documents() {
     let sandbox = served().await;
@@ -24,7 +24,7 @@ async fn accoil_answers_the_example_of_its_documents() {
     assert_eq!(answer.text(), expected);
 }
 
-/// `id`, and every kind of `match_type` that the seed names, with `match_value`; exact matches only.
+/// `id`, and every kind of `match_type` that Accoil documents, with `match_value`; exact matches only.
 #[tokio::test]
 async fn accoil_finds_by_id_and_by_any_trait() {
     let sandbox = served().await;
@@ -82,7 +82,7 @@ async fn accoil_expands_what_is_asked_for() {
     assert_eq!(account["segments"][0], json!({"id": "21", "name": "Power accounts"}));
 }
 
-/// 400, 401 and 404 with the seed's bodies, to the byte.
+/// 400, 401 and 404 with the documented bodies, to the byte.
 #[tokio::test]
 async fn accoil_refuses_as_documented() {
     let sandbox = served().await;

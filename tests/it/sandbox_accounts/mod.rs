@@ -15,7 +15,7 @@ use crate::relay::command;
 use crate::sandbox::Served;
 
 const READ_TOKEN: &str = "Bearer accoil_token";
-/// The sample of Vitally's documents: base64 of `secret_key:` (`facts/vitally.md` 1).
+/// The sample of Vitally's documents: base64 of `secret_key:` (`docs/vitally.md#the-secret`).
 const SECRET: &str = "Basic c2VjcmV0X2tleTo=";
 const TECHCORP: &str = "7c1f0a52-93d4-4e0b-8a57-000000000001";
 

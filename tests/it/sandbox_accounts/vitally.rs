@@ -75,7 +75,7 @@ async fn vitally_lists_an_organization() {
     assert_eq!(none.text(), r#"{"results":[],"next":null}"#);
 }
 
-/// One account by Vitally's id and by `externalId`, percent-encoded; every attribute of the seed's table, in its order.
+/// One account by Vitally's id and by `externalId`, percent-encoded; every documented attribute, in its order.
 #[tokio::test]
 async fn vitally_gets_one_account_by_either_id() {
     let sandbox = served().await;
