@@ -270,7 +270,7 @@ fn print_page(page: &Page) -> io::Result<()> {
         writeln!(output, "{}", listed.body)?;
     }
     if page.unreadable > 0 {
-        print_message(&format!("{} items of the page are not accounts and were left out", page.unreadable));
+        print_message(&format!("left out of the page because they are not accounts: {}", page.unreadable));
     }
     output.flush()
 }

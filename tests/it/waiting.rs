@@ -109,7 +109,7 @@ async fn a_waiting_call_is_found_shown_and_tried_now_while_the_relay_runs() {
     assert_eq!((&call["body"]["event"], &call["original"]["userId"]), (&json!("one"), &json!("ada")));
     let missing = run(folder, url, &["waiting", "show", "999.9"]).await;
     assert_eq!(missing.status.code(), Some(1));
-    assert!(text(&missing.stderr).contains("no call 999.9 waits"), "{missing:?}");
+    assert!(text(&missing.stderr).contains("call 999.9 is not waiting"), "{missing:?}");
 
     assert_eq!(run(folder, url, &["waiting", "retry"]).await.status.code(), Some(1), "it asks for which");
     // By the one that waits behind: the one before it is made due.

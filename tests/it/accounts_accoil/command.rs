@@ -114,7 +114,7 @@ async fn test_connection_checks_the_token() {
     let said = test().await;
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
     assert!(
-        said.out.starts_with("ok  [accounts]  http://") && said.out.contains("the token is taken"),
+        said.out.starts_with("ok  [accounts]  http://") && said.out.contains("the token is accepted"),
         "{}",
         said.out
     );

@@ -50,7 +50,7 @@ async fn a_list_prints_one_line_per_account() {
     let page = |next: &str| said(200, format!("{{\"results\": [\n {ACCOUNT} , 7],\n\"next\": {next}}}"));
     let ((code, out, err), vitally) = accounts(vec![page("\"a\""), page("null")], &["list"], "").await;
     assert_eq!((code, out), (0, format!("{ACCOUNT}\n{ACCOUNT}\n")), "{err}");
-    assert_eq!(err.matches("1 of the page are no accounts").count(), 2, "{err}");
+    assert_eq!(err.matches("because they are not accounts: 1").count(), 2, "{err}");
     let query = "GET /resources/accounts?status=active&sortBy=createdAt&limit=100";
     assert_eq!(vitally.asked(), [query, &format!("{query}&from=a")]);
 
@@ -115,7 +115,7 @@ async fn a_failure_exits_1_and_says_why() {
 #[tokio::test]
 async fn an_invalid_command_line_makes_no_call() {
     for (args, input, why) in [
-        (&["delete", "e1"][..], "", "for good"),
+        (&["delete", "e1"][..], "", "cannot be restored"),
         (&["update", "e1"], "", "--traits"),
         (&["update", "e1", "--traits", "{}"], "", "nothing to change"),
         (&["update", "e1", "--traits", "[1]"], "", "must be a JSON object"),
