@@ -38,7 +38,7 @@ pub struct GetArgs {
     /// Further blocks to read: traits, insights, segments, separated by commas
     #[arg(long, value_name = "BLOCKS", default_value = "", hide_default_value = true)]
     expand: Expand,
-    /// The workspace [default: accounts.workspace_id]
+    /// The workspace; without this option the one in the configuration
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace_id: Option<String>,
     /// Print a card for people instead of JSON
