@@ -1,6 +1,6 @@
 //! The one reader of times, for every stage: what SDKs, languages, databases and people write becomes a UTC time.
 //!
-//! Public door: [`read`] and [`read_text`]; [`write`] prints the one form that leaves the relay: RFC 3339, UTC,
+//! Public door: [`read`] and [`read_text`]; [`write()`] prints the one form that leaves the relay: RFC 3339, UTC,
 //! milliseconds. Pure: never reads a clock, and no input panics or overflows. Never guesses: a date whose day and
 //! month could change places (`03/04/2024`) is not read.
 //!
