@@ -1,3 +1,5 @@
+//! Keeps the catalogue, its document and what each entry promises equal.
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
