@@ -84,7 +84,7 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
         return Err(lock_file());
     }
     try_lock(&file, path)?;
-    let database = opendatabase(path).map_err(failed)?;
+    let database = open_database(path).map_err(failed)?;
     if database.metadata().map_err(failed)?.nlink() > 1 {
         return Err(OpenError::Linked { path: path.to_owned() });
     }
@@ -105,7 +105,7 @@ fn try_lock(file: &File, path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens the database file; SQLite gives the files beside it the same permissions.
-fn opendatabase(path: &Path) -> io::Result<File> {
+fn open_database(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     if let Err(error) = options.clone().create_new(true).open(path)
