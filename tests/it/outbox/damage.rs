@@ -193,10 +193,10 @@ async fn waiting(folder: &Path) -> usize {
 async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
     let whole = killed().await;
     let bytes = fs::read(whole.path().join("relay.db-wal")).unwrap();
-    let (mut refused, mut silent) = (0, 0);
+    let (mut refused, mut silent, mut kept) = (0, 0, 0);
     let frame = 24 + 8192;
-    let heads = (32..bytes.len()).step_by(frame * 15).flat_map(|start| start..start + 24);
-    let places: Vec<usize> = (0..32).chain(heads).chain((32..bytes.len()).step_by(3 * frame - 99)).collect();
+    let heads = (32..bytes.len()).step_by(frame * 5).flat_map(|start| start..start + 24);
+    let places: Vec<usize> = (0..32).chain(heads).chain((32..bytes.len()).step_by(frame - 99)).collect();
     for &place in &places {
         let folder = tempfile::tempdir().unwrap();
         copy_outbox(whole.path(), folder.path());
@@ -214,11 +214,17 @@ async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
         }
         let recovered = recovered(folder.path());
         let left = waiting(folder.path()).await;
-        // What is not there any more is counted.
-        assert!(left >= 9 || recovered.unreadable > 0, "byte {place}: {left} left, {recovered:?}");
+        // The damaged log counts as one unreadable place by itself. Where recovery loses more than two events, it must
+        // have counted further places.
+        assert!(left >= 8 || recovered.unreadable > 1, "byte {place}: {left} left, {recovered:?}");
+        kept += left;
     }
-    println!("{} flipped bits: {refused} reported, {silent} without any loss", places.len());
+    println!(
+        "{} flipped bits: {refused} reported, {silent} without any loss, {kept} events kept",
+        places.len()
+    );
     assert!(refused > silent);
+    assert!(kept >= refused * 9, "recovery keeps nine of ten events on average");
 }
 
 /// After a power cut the lock file may be older than the log: what follows a damaged page is proof enough.
