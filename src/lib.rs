@@ -14,7 +14,7 @@
 //! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and
 //! Vitally, [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the
 //! configuration, [`run`] builds everything and stops it in order, [`cli`] has one file for each command,
-//! [`telemetry`] has the log fields and metrics, [`reasons`] is the catalogue of codes for everything that is
+//! [`facts`] are what the stages tell the history, [`telemetry`] has the log fields and metrics, [`reasons`] is the catalogue of codes for everything that is
 //! refused, skipped, changed, delayed or given up.
 
 pub mod event;
@@ -37,6 +37,8 @@ pub mod decode;
 pub mod mapping;
 
 pub mod accoil;
+
+pub mod facts;
 
 pub mod outbox;
 

@@ -181,6 +181,9 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
         deduplication_window: Duration::ZERO,
         accepted: accepted.collect(),
         rejects: Vec::new(),
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
     }
 }
 

@@ -204,6 +204,9 @@ impl World {
             deduplication_window: Duration::ZERO,
             accepted,
             rejects: Vec::new(),
+            passed: Vec::new(),
+            envelope: None,
+            mappings: 0,
         };
         run.outbox.accept(submission).await.unwrap();
     }

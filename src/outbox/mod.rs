@@ -46,16 +46,12 @@ mod tail;
 mod waiting;
 mod writer;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::accoil::{Fingerprint, Request};
-use crate::decode::Form;
-use crate::event_id::EventId;
+use crate::accoil::Fingerprint;
 use crate::reasons::Reason;
 
+pub use crate::facts::{Accepted, Reject, Submission};
 pub use archive::Archive;
 pub use derived::{Delivered, Held};
 pub use handle::{ChangeError, Outbox, ReadError};
@@ -66,57 +62,6 @@ pub use sqlite::{DeadLetter, Filter, Kind, Lock, Missing, OpenError, Parked, Sto
 pub use waiting::{
     CallId, GoneError, GoneStep, NoCallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage,
 };
-
-/// One accepted event: its original bytes and the requests it became. Never without a request.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    pub event: EventId,
-    /// The item as the sender wrote it.
-    pub original: Bytes,
-    /// For de-duplication; `None` when the sender gave none.
-    pub message_id: Option<String>,
-    pub requests: Vec<Request>,
-}
-
-/// An event, or one mapping's view of it, that cannot be delivered as things are.
-#[derive(Debug, Clone)]
-pub struct Reject {
-    pub event: EventId,
-    pub original: Bytes,
-    /// What its batch said about all its events, as `decode::Shared::to_json` gives it.
-    pub envelope: Option<Arc<str>>,
-    /// JSON: `[{"mapping","field","reason"}]`.
-    pub reasons: String,
-}
-
-/// All that one post brought, stored together or not at all.
-#[derive(Debug)]
-pub struct Submission {
-    /// The source's name in the configuration.
-    pub source: Arc<str>,
-    /// In which form its items came, so that a reject can be read again.
-    pub form: Form,
-    pub received_at: DateTime<Utc>,
-    /// How long the source remembers its ids; zero: not at all.
-    pub deduplication_window: std::time::Duration,
-    pub accepted: Vec<Accepted>,
-    pub rejects: Vec<Reject>,
-}
-
-impl Submission {
-    /// Bytes it will hold in memory until it is committed.
-    pub(crate) fn size(&self) -> usize {
-        let accepted: usize = self
-            .accepted
-            .iter()
-            .map(|event| {
-                let bodies: usize = event.requests.iter().map(|request| request.body.len() + 128).sum();
-                event.original.len() + bodies
-            })
-            .sum();
-        accepted + self.rejects.iter().map(|reject| reject.original.len() + 256).sum::<usize>()
-    }
-}
 
 /// What became of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -214,6 +214,9 @@ fn understand(
         deduplication_window: source.deduplication_window,
         accepted,
         rejects,
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
     };
     Ok((submission, tally))
 }
@@ -282,6 +285,9 @@ fn unreadable(
             envelope: None,
             reasons: Refusal::to_json(&[refusal]),
         }],
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
     }
 }
 

@@ -83,6 +83,9 @@ fn submission(
         deduplication_window: source.deduplication_window,
         accepted: vec![Accepted { event: reject.event, original, message_id, requests }],
         rejects,
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
     })
 }
 

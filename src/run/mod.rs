@@ -296,6 +296,9 @@ mod tests {
                 envelope: None,
                 reasons: "[]".to_owned(),
             }],
+            passed: Vec::new(),
+            envelope: None,
+            mappings: 0,
         };
         outbox.accept(submission).await.unwrap();
         for _second in 0..10_000 {

@@ -61,6 +61,9 @@ impl Delivery {
             deduplication_window: Duration::ZERO,
             accepted: accepted.collect(),
             rejects: Vec::new(),
+            passed: Vec::new(),
+            envelope: None,
+            mappings: 0,
         };
         self.outbox.accept(submission).await.unwrap();
     }

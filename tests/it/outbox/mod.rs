@@ -65,6 +65,9 @@ pub(crate) fn submission(accepted: Vec<Accepted>, rejects: Vec<Reject>) -> Submi
         deduplication_window: LONG,
         accepted,
         rejects,
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
     }
 }
 

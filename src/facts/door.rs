@@ -1,0 +1,194 @@
+//! Requests that were turned away, in groups: what a support engineer needs to find the sender.
+//!
+//! At most 256 groups, each with its count, its first and last time and its last three samples. Never a whole key.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::event::SourceKind;
+use crate::reasons::Reason;
+
+const MOST_GROUPS: usize = 256;
+/// With more groups than this, new keys are no longer told apart.
+const MOST_WITH_KEY: usize = 192;
+const MOST_SAMPLES: usize = 3;
+/// Of a user agent.
+const MOST_AGENT: usize = 200;
+/// Of a body.
+const MOST_BODY: usize = 256;
+/// A key this long may show its first three characters.
+const LEAST_KEY: usize = 12;
+const SHOWN_OF_KEY: usize = 3;
+
+/// A request that was turned away.
+#[derive(Debug)]
+pub struct TurnedAway<'r> {
+    /// None where the path belongs to no kind.
+    pub kind: Option<SourceKind>,
+    /// None where no source is known.
+    pub source: Option<Arc<str>>,
+    /// One of a fixed list; never the path as it was sent.
+    pub route: &'static str,
+    pub reason: Reason,
+    pub status: u16,
+    /// The key that the request had, if it had any. Only its length and beginning are kept.
+    pub key: Option<&'r str>,
+    pub at: DateTime<Utc>,
+    pub address: Option<std::net::IpAddr>,
+    pub agent: Option<&'r str>,
+    /// Bytes of the body, as far as they were read.
+    pub bytes: u64,
+    /// The body, if it was read; its beginning is kept.
+    pub body: Option<&'r Bytes>,
+}
+
+/// What can be shown of a key without giving it away.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct KeyHint {
+    /// In characters.
+    pub length: u32,
+    /// The first three characters; empty for a key of fewer than twelve.
+    pub begins: String,
+}
+
+impl KeyHint {
+    pub fn of(key: &str) -> Self {
+        let length = key.chars().count();
+        let shown = if length >= LEAST_KEY { SHOWN_OF_KEY } else { 0 };
+        Self { length: u32::try_from(length).unwrap_or(u32::MAX), begins: key.chars().take(shown).collect() }
+    }
+}
+
+/// By which requests that were turned away are grouped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DoorKey {
+    pub kind: Option<SourceKind>,
+    pub source: Option<Arc<str>>,
+    pub route: &'static str,
+    pub reason: Reason,
+    pub status: u16,
+    /// None where there was no key, or where there are too many groups to tell keys apart.
+    pub key: Option<KeyHint>,
+}
+
+/// One request of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    pub at: DateTime<Utc>,
+    pub address: Option<std::net::IpAddr>,
+    pub agent: Option<String>,
+    pub bytes: u64,
+    /// The first bytes of the body, if it was read.
+    pub body: Option<Bytes>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorGroup {
+    pub count: u64,
+    pub first: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+    /// The last ones, the oldest first.
+    pub samples: Vec<Sample>,
+}
+
+/// The groups since the start.
+#[derive(Debug, Default)]
+pub struct Door(Mutex<BTreeMap<DoorKey, DoorGroup>>);
+
+impl Door {
+    pub(super) fn add(&self, request: &TurnedAway<'_>) {
+        let mut key = DoorKey {
+            kind: request.kind,
+            source: request.source.clone(),
+            route: request.route,
+            reason: request.reason,
+            status: request.status,
+            key: request.key.filter(|key| !key.is_empty()).map(KeyHint::of),
+        };
+        let sample = Sample {
+            at: request.at,
+            address: request.address,
+            agent: request.agent.map(|agent| agent.chars().take(MOST_AGENT).collect()),
+            bytes: request.bytes,
+            // Copied: a slice would keep the whole body in memory.
+            body: request.body.map(|body| Bytes::copy_from_slice(body.get(..MOST_BODY).unwrap_or(body))),
+        };
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.len() >= MOST_WITH_KEY && !groups.contains_key(&key) {
+            key.key = None;
+        }
+        if groups.len() >= MOST_GROUPS && !groups.contains_key(&key) {
+            // The group that has been quiet for longest makes room.
+            let oldest = groups.iter().min_by_key(|(_, group)| group.last).map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| groups.remove(&oldest));
+        }
+        let new = || DoorGroup { count: 0, first: request.at, last: request.at, samples: Vec::new() };
+        let group = groups.entry(key).or_insert_with(new);
+        group.count += 1;
+        group.last = group.last.max(request.at);
+        if group.samples.len() >= MOST_SAMPLES {
+            group.samples.remove(0);
+        }
+        group.samples.push(sample);
+    }
+
+    /// Every group with its key, in the order of the keys.
+    pub fn groups(&self) -> Vec<(DoorKey, DoorGroup)> {
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|(key, group)| (key.clone(), group.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turned_away<'r>(key: Option<&'r str>, body: Option<&'r Bytes>) -> TurnedAway<'r> {
+        TurnedAway {
+            kind: Some(SourceKind::Segment),
+            source: None,
+            route: "/v1/batch",
+            reason: Reason::DoorKey,
+            status: 401,
+            key,
+            at: Utc::now(),
+            address: None,
+            agent: Some("analytics-node/2"),
+            bytes: 10,
+            body,
+        }
+    }
+
+    #[test]
+    fn a_group_keeps_its_count_its_last_samples_and_no_key() {
+        let door = Door::default();
+        let body = Bytes::from(vec![b'x'; 1000]);
+        for _ in 0..5 {
+            door.add(&turned_away(Some("wk_123456789"), Some(&body)));
+        }
+        door.add(&turned_away(Some("secret-key"), None));
+        door.add(&turned_away(None, None));
+        let groups = door.groups();
+        let shown: Vec<_> = groups.iter().map(|(key, group)| (key.key.clone(), group.count)).collect();
+        let hint = |length, begins: &str| Some(KeyHint { length, begins: begins.to_owned() });
+        assert_eq!(shown, [(None, 1), (hint(10, ""), 1), (hint(12, "wk_"), 5)]);
+        let samples = &groups[2].1.samples;
+        assert_eq!((samples.len(), samples[0].body.as_ref().unwrap().len()), (3, 256));
+        assert!(!format!("{groups:?}").contains("secret"), "a key is kept");
+    }
+
+    #[test]
+    fn a_flood_of_keys_makes_few_groups_and_loses_no_count() {
+        let door = Door::default();
+        for length in 1..1000 {
+            let key = "k".repeat(length);
+            door.add(&turned_away(Some(&key), None));
+        }
+        let groups = door.groups();
+        assert_eq!(groups.len(), MOST_WITH_KEY + 1);
+        assert_eq!(groups.iter().map(|(_, group)| group.count).sum::<u64>(), 999);
+    }
+}
