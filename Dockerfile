@@ -11,14 +11,15 @@ ENV CARGO_PROFILE_RELEASE_DEBUG=false \
 
 # An empty crate with our dependencies: this layer is built again only when they change.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+COPY crates/mapping/Cargo.toml crates/mapping/
+RUN mkdir src crates/mapping/src \
  && echo 'fn main() {}' > src/main.rs \
- && touch src/lib.rs \
+ && touch src/lib.rs crates/mapping/src/lib.rs \
  && cargo build --release --locked
 
 COPY . .
 # Copied files keep their date, which may be older than the empty crate's: without a new one cargo would keep that.
-RUN touch src/main.rs src/lib.rs \
+RUN touch src/main.rs src/lib.rs crates/mapping/src/lib.rs \
  && cargo build --release --locked
 
 FROM ${RUNTIME_IMAGE}

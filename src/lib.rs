@@ -11,24 +11,24 @@
 //! 5. [`outbox`]: requests and rejects are committed to disk; only then the sender gets 200.
 //! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
 //!
+//! `crates/mapping` is the mapping language, a crate of its own: triggers, directives, field checks, [`json`] and [`times`].
+//!
 //! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and
 //! Vitally, [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the
 //! configuration, [`run`] builds everything and stops it in order, [`cli`] has one file for each command,
 //! [`facts`] are what the stages tell the history, [`telemetry`] has the log fields and metrics, [`reasons`] is the catalogue of codes for everything that is
 //! refused, skipped, changed, delayed or given up.
 
+pub use accoil_mapping::{json, times};
+
 pub mod event;
 pub mod event_id;
 pub mod fault;
 pub mod http_client;
-pub mod json;
-pub mod nearest;
-pub mod placeholders;
 mod plain;
 pub mod proxies;
 pub mod reasons;
 pub mod tasks;
-pub mod times;
 
 pub mod receive;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Admin, refusal};
 use crate::accounts::accoil::{Cached, Expand, GetError, KEYS, Lookup, Query, QueryError};
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 const PARAMETERS: [&str; 5] = ["workspace_id", "id", "match_type", "match_value", "expand"];
 /// Longer than one attempt takes.

@@ -6,7 +6,7 @@ use super::DEFAULTS;
 use super::environment::Environment;
 use super::tree::{self, Node, Origin, Table, Value};
 use crate::fault::{Fault, Place};
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 const PREFIX: &str = "ACCOIL_RELAY_";
 

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::show::HIDDEN;
 use super::{Config, Source};
 use crate::fault::{Fault, Place};
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// A rule that does not hold.
 pub(super) struct BrokenRule {

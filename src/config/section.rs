@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::tree::{Node, Origin, Table, Value};
 use super::value::{self, Problem, Reading};
 use crate::fault::Located;
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// One `[section]`, one of several `[[sections]]`, or the whole file.
 pub(super) struct Section<'r, 'e> {

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::duration;
 use super::tree::{Node, Origin, Value};
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// The beginning of Vitally's ready-made header.
 const BASIC: &str = "Basic ";

@@ -13,7 +13,7 @@ use crate::reasons::Reason;
 
 use super::members::identifier;
 use super::operators::{self, is_operator};
-use crate::placeholders::is_placeholder;
+use accoil_mapping::check::is_placeholder;
 
 /// Group types that are looked at; Amplitude itself tracks five for each event and drops the rest silently.
 const MAX_TYPES: usize = 50;

@@ -3,8 +3,8 @@
 use super::members::is_blank;
 use crate::event::Violation;
 use crate::json::{Object, Value};
-use crate::placeholders::is_object_text;
 use crate::reasons::Reason;
+use accoil_mapping::check::is_object_text;
 
 /// Takes a name out that is no text or is blank; gives the view the name that `RudderStack`'s SDKs put elsewhere.
 pub(super) fn complete(event: &mut Object<'_>) -> Vec<Violation> {

@@ -13,8 +13,8 @@ use crate::reasons::Reason;
 use super::body::{BodyError, Shared};
 use super::members::{identifier, is_blank, message_id};
 use super::{Anonymous, Context, names, skip, warnings};
-use crate::placeholders::is_placeholder;
 use crate::times;
+use accoil_mapping::check::is_placeholder;
 
 /// The six calls of the Segment spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

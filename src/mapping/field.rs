@@ -10,50 +10,11 @@ use chrono::SecondsFormat;
 use serde::{Deserialize, Deserializer};
 
 use super::Expression;
-use super::coerce::coerce;
-use super::format::{Format, is_javascript_space};
+use accoil_mapping::check::{Format, Type, coerce, is_javascript_space, is_object_text, is_placeholder};
+
 use crate::event::Dialect;
 use crate::json::Value;
-use crate::placeholders::{is_object_text, is_placeholder};
 use crate::times;
-
-/// The type of a field's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Type {
-    String,
-    Number,
-    Integer,
-    Boolean,
-    Object,
-}
-
-impl Type {
-    /// Whether the value is of this type as it stands.
-    pub fn holds(self, value: &Value<'_>) -> bool {
-        match (self, value) {
-            (Self::String, Value::String(_))
-            | (Self::Number, Value::Number(_))
-            | (Self::Boolean, Value::Bool(_))
-            | (Self::Object, Value::Object(_)) => true,
-            (Self::Integer, Value::Number(number)) => {
-                number.as_f64().is_some_and(|number| number.fract() == 0.0)
-            }
-            _ => false,
-        }
-    }
-
-    /// The rule in a few words, for messages.
-    pub const fn rule(self) -> &'static str {
-        match self {
-            Self::String => "a string",
-            Self::Number => "a number",
-            Self::Integer => "a whole number",
-            Self::Boolean => "true or false",
-            Self::Object => "an object",
-        }
-    }
-}
 
 /// A row of an action's table in `mappings/actions.toml`.
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::file;
 use super::{Action, Mapping};
 use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// Mappings that one destination may have, as at Segment (`docs/segment.md#mappings`), the disabled ones included.
 pub const MOST_MAPPINGS: usize = 50;

@@ -5,22 +5,17 @@
 //! Knows nothing of Accoil's requests.
 
 mod action;
-mod coerce;
-pub mod directive;
 mod document;
 mod entry;
 mod explain;
 mod field;
 mod file;
-mod format;
-mod javascript;
 mod lint;
 mod load;
 mod payload;
 mod place;
 mod schema;
 mod spec;
-pub mod trigger;
 
 #[cfg(test)]
 mod tests;
@@ -31,10 +26,11 @@ use std::sync::atomic::AtomicU64;
 use directive::{CompileError, Directive};
 use trigger::Trigger;
 
+pub use accoil_mapping::check::{Format, Type, utc};
+pub use accoil_mapping::{directive, trigger};
 pub use action::Action;
 pub use explain::Explanation;
-pub use field::{Field, Type};
-pub use format::{Format, utc};
+pub use field::Field;
 pub use load::{MOST_MAPPINGS, Mappings, PRESETS};
 pub use payload::Payload;
 pub use schema::schema;

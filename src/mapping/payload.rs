@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
+use accoil_mapping::check;
+
 use super::directive::Directive;
 use super::field::{Checked, Field};
-use super::{Expression, Mapping, Origin, Slot, format};
+use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
 use crate::reasons::Reason;
@@ -169,6 +171,6 @@ fn missing(slot: &Slot) -> String {
 
 /// Whether the event can have happened at this time.
 fn is_possible(time: &Value<'_>, event: &Event<'_>) -> bool {
-    let time = time.as_str().and_then(format::time_of).or_else(|| times::read(time));
+    let time = time.as_str().and_then(check::time_of).or_else(|| times::read(time));
     time.is_none_or(|time| times::is_plausible(time, event.received_at))
 }

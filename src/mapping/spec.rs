@@ -2,7 +2,7 @@
 //!
 //! For warnings only. Senders may add members of their own, so nothing here is a fault.
 
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// The types that `decode` gives events.
 pub(super) const TYPES: [&str; 6] = ["identify", "group", "track", "page", "screen", "alias"];

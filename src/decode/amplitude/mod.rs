@@ -20,8 +20,8 @@ use super::groups;
 use super::members::{identifier, is_blank, message_id};
 use super::segment::EventType;
 use super::{Context, SourceSettings, operators, skip};
-use crate::placeholders::is_placeholder;
 use crate::times;
+use accoil_mapping::check::is_placeholder;
 use calls::Calls;
 
 const INSERT_ID: [&str; 5] = ["$insert_id", "insert_id", "insertId", "uuid", "messageId"];

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use form_urlencoded::Serializer;
 
-use crate::nearest::nearest;
+use accoil_mapping::nearest;
 
 /// A longer value is refused: no id, domain or name is that long, and servers limit the length of a path.
 const MAX_VALUE_BYTES: usize = 2048;
