@@ -52,7 +52,7 @@ fn main() {
 
 fn plan(destinations: &[Arc<Destination>], text: &str, context: Context<'_>) -> usize {
     let items = decode::decode(Form::SegmentWebhook, text, context).unwrap();
-    items.map(|item| accoil::plan(destinations, SourceKind::Segment, item.outcome).requests.len()).sum()
+    items.map(|item| accoil::plan(destinations, SourceKind::Segment, &item.outcome).requests.len()).sum()
 }
 
 /// Nanoseconds a call.

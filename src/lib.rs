@@ -8,6 +8,7 @@
 //! 2. [`decode`]: bytes become [`event::Event`]s in the Segment spec's shape; one bad item never costs the others.
 //! 3. [`mapping`]: an event meets the mappings whose trigger holds; each yields an action's validated payload.
 //! 4. [`accoil`]: a payload becomes a request in Accoil's v2 or Segment dialect.
+//!    [`pipeline`] runs the stages 2 to 4 as one function.
 //! 5. [`outbox`]: requests and rejects are committed to disk; only then the sender gets 200.
 //! 6. [`deliver`]: requests become HTTP calls, one user's in order, until each is delivered or a dead letter.
 //!
@@ -39,6 +40,8 @@ pub mod mapping;
 pub mod accoil;
 
 pub mod facts;
+
+pub mod pipeline;
 
 pub mod outbox;
 

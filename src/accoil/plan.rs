@@ -48,13 +48,13 @@ impl Refusal {
 }
 
 /// Runs one decoded item through the destinations of its source.
-pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded: Decoded<'_>) -> Plan {
+pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded: &Decoded<'_>) -> Plan {
     let mut plan = Plan::default();
     match decoded {
-        Decoded::Skipped(why) => plan.skip(why),
-        Decoded::Rejected(violation) => plan.refuse(&Arc::from(""), vec![violation]),
+        Decoded::Skipped(why) => plan.skip(*why),
+        Decoded::Rejected(violation) => plan.refuse(&Arc::from(""), vec![violation.clone()]),
         Decoded::Events(events) => {
-            for event in &events {
+            for event in events {
                 for destination in destinations {
                     destination.as_ref().handle(kind, event, &mut plan);
                 }

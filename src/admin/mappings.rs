@@ -9,7 +9,8 @@ use super::{Admin, refusal};
 use crate::accoil::Destination;
 use crate::fault::{Fault, Place};
 use crate::mapping::Mapping;
-use crate::receive::{self, Receiver, Sources};
+use crate::pipeline::Sources;
+use crate::receive::{self, Receiver};
 use crate::telemetry;
 
 /// What reading the mappings again came to.

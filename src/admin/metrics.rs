@@ -17,7 +17,8 @@ use super::{Admin, refusal};
 use crate::accounts::sync::Summary;
 use crate::deliver::{Failures, State as Health, Status};
 use crate::outbox::{Outbox, Usage};
-use crate::receive::{Receiver, Sources, Traffic};
+use crate::pipeline::Sources;
+use crate::receive::{Receiver, Traffic};
 use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::{Process, unix_seconds};
 

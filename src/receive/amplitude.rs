@@ -13,10 +13,10 @@ use super::answer::{self, Audience, Refused};
 use super::door::Door;
 use super::form::{self, Fields};
 use super::process::process;
-use super::source::Source;
 use super::{Receiver, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
+use crate::pipeline::Source;
 
 /// `POST /amplitude`
 pub(super) async fn stream(State(receiver): State<Receiver>, request: Request<Body>) -> Response {

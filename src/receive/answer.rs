@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use super::body::BodyError;
 use super::process::{ProcessError, Tally, Unreadable};
-use super::source::Source;
 use super::traffic;
 use crate::accoil::Refusal;
 use crate::decode;
 use crate::event_id::EventId;
+use crate::pipeline::Source;
 use crate::reasons::Reason;
 
 /// When to come again after 503, in seconds.

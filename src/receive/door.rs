@@ -13,9 +13,9 @@ use super::answer::Refused;
 use super::body::{self, Peer, Reading, SMALL_SEARCH, Text};
 use super::credentials;
 use super::origin::is_of_this_machine;
-use super::source::Source;
 use crate::decode;
 use crate::event::SourceKind;
+use crate::pipeline::Source;
 
 /// A refusal repeats at most this many characters of a wrong key to its sender.
 const LONGEST_REPEATED_KEY: usize = 100;

@@ -1,30 +1,28 @@
-//! A body of a known source, from its text to the outbox: decode, match, map, validate, enqueue.
+//! A body of a known source, from its text to the outbox: plans its events, stores them, counts them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::Receiver;
 use super::body::Text;
-use super::kept::Keeper;
-use super::source::{Counts, Source};
-use crate::accoil::{self, Refusal};
-use crate::decode::{self, BodyError, Context, Form};
-use crate::event::Item;
+use crate::accoil::{Plan, Refusal};
+use crate::decode::{self, BodyError, Form};
 use crate::event_id::{EventId, NewIds};
-use crate::outbox::{AcceptError, Accepted, Reject, Submission};
+use crate::outbox::{AcceptError, Submission};
+use crate::pipeline::{self, Collector, Counts, Pipeline, Source};
 use crate::reasons::Reason;
 
-/// Bodies above this size are understood on a thread of their own, so that they hold up nobody else's.
-const LARGE: usize = 256 * 1024;
-/// Rejects told of in an answer.
-const MOST_TOLD: usize = 20;
-/// Of an unreadable body this much is kept as a reject.
-const MOST_KEPT: usize = 32 * 1024;
+/// Bodies above this size are planned on a blocking thread, so that they delay no other request.
+const LARGE_BODY: usize = 256 * 1024;
+/// Rejects, skipped events and warnings that an answer lists.
+const MAX_REPORTED: usize = 20;
+/// The reject of an unreadable body keeps this much of it.
+const MAX_UNREADABLE: usize = 32 * 1024;
 
-/// What came of a request's events.
+/// What became of the events of a request.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) events: usize,
@@ -42,7 +40,29 @@ pub(super) struct Tally {
     pub(super) warnings: Vec<(usize, Arc<str>, String)>,
 }
 
-/// Why nothing came of a request.
+impl Tally {
+    /// Notes what the item at this place of the body became.
+    fn note(&mut self, index: usize, plan: &Plan) {
+        if let Some(why) = plan.skipped {
+            self.skipped += 1;
+            if self.skips.len() < MAX_REPORTED {
+                self.skips.push((index, why));
+            }
+        }
+        if !plan.rejected.is_empty() {
+            self.rejected += 1;
+            let room = MAX_REPORTED.saturating_sub(self.reasons.len());
+            self.reasons.extend(plan.rejected.iter().take(room).map(|refusal| (index, refusal.clone())));
+        }
+        let warned = plan.requests.iter().filter(|request| !request.warnings.is_empty());
+        let room = MAX_REPORTED.saturating_sub(self.warnings.len());
+        self.warnings.extend(
+            warned.take(room).map(|request| (index, Arc::clone(&request.mapping), request.warnings.clone())),
+        );
+    }
+}
+
+/// Why none of a request's events was accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProcessError {
     /// The body is kept as a reject with this event id.
@@ -81,8 +101,8 @@ impl ProcessError {
     }
 }
 
-/// Takes a body in. Returns after everything in it is on disk, rejects included; a body that cannot be read as
-/// a whole is kept as one reject.
+/// Stores what a body contains. Returns after everything in it is on disk, rejects included. A body that cannot be read
+/// at all is kept as one reject.
 pub(super) async fn process(
     receiver: &Receiver,
     source: &Arc<Source>,
@@ -92,26 +112,29 @@ pub(super) async fn process(
 ) -> Result<Tally, ProcessError> {
     let received_at = Utc::now();
     source.counts.bytes.fetch_add(text.bytes().len() as u64, Ordering::Relaxed);
-    let understood = if text.bytes().len() > LARGE {
+    let is_text_repaired = text.mended_from.is_some();
+    let planned = if text.bytes().len() > LARGE_BODY {
         let (receiver, source, text) = (receiver.clone(), Arc::clone(source), text.clone());
-        let ids = move |events| receiver.0.event_ids.reserve(received_at, events);
-        tokio::task::spawn_blocking(move || understand(&source, form, limits, &text, received_at, ids))
-            .await
-            .map_err(|_| AcceptError::Failed)?
+        let plan = move || {
+            let pipeline = Pipeline { source: &source, form, limits, received_at, is_text_repaired };
+            plan(&receiver, &pipeline, &text)
+        };
+        tokio::task::spawn_blocking(plan).await.map_err(|_| AcceptError::Failed)?
     } else {
-        let ids = |events| receiver.0.event_ids.reserve(received_at, events);
-        understand(source, form, limits, &text, received_at, ids)
+        let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired };
+        plan(receiver, &pipeline, &text)
     };
     let outbox = &receiver.0.outbox;
-    let (submission, mut tally) = match understood {
-        Ok(understood) => understood,
+    let (submission, mut tally) = match planned {
+        Ok(planned) => planned,
         Err(error) => {
             let why = match (error, text.mended_from) {
                 (BodyError::Syntax(_), Some(at)) => Unreadable::NotUtf8 { at },
                 (error, _) => error.into(),
             };
+            let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired };
             let event = receiver.0.event_ids.reserve_one(received_at);
-            outbox.accept(unreadable(source, form, &text, received_at, event, &why)).await?;
+            outbox.accept(unreadable(&pipeline, text.bytes(), event, &why)).await?;
             source.counts.rejected.fetch_add(1, Ordering::Relaxed);
             source.counts.reasons.add(why.reason(), 1);
             return Err(ProcessError::Unreadable { event, why });
@@ -152,76 +175,27 @@ fn count(counts: &Counts, tally: &Tally) {
     }
 }
 
-fn understand(
-    source: &Source,
-    form: Form,
-    limits: decode::Limits,
-    text: &Text,
-    received_at: DateTime<Utc>,
-    ids: impl FnOnce(usize) -> NewIds,
-) -> Result<(Submission, Tally), BodyError> {
-    let context = Context {
-        received_at,
-        source: &source.settings,
-        limits,
-        is_text_repaired: text.mended_from.is_some(),
-    };
-    let items = decode::decode(form, text.as_str(), context)?;
-    let ids = ids(items.len());
+/// What each item of the body becomes.
+fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Submission, Tally), BodyError> {
+    let source = pipeline.source;
+    let items = pipeline.plan_body(text.as_str())?;
+    let ids = receiver.0.event_ids.reserve(pipeline.received_at, items.len());
     let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
-    let mut envelope = None;
-    let keeper = Keeper::new(source.write_key.as_ref(), text.bytes());
-    let mut accepted = Vec::with_capacity(items.len());
-    let mut rejects = Vec::new();
-    let shared = items.shared();
-    for ((index, item), event) in items.enumerate().zip(ids) {
-        let original = keeper.keep(share(text.bytes(), item.original));
-        let Item { message_id, outcome, .. } = item;
-        let plan = accoil::plan(&source.destinations, source.kind, outcome);
-        trace(source, index, event, &plan);
-        if let Some(why) = plan.skipped {
-            tally.skipped += 1;
-            source.counts.reasons.add(why, 1);
-            if tally.skips.len() < MOST_TOLD {
-                tally.skips.push((index, why));
-            }
+    let mut collector = Collector::new(pipeline, text.bytes(), &items);
+    for ((index, planned), event) in items.enumerate().zip(ids) {
+        let plan = &planned.plan;
+        trace(source, index, event, plan);
+        tally.note(index, plan);
+        let first = plan.rejected.first().map(|refusal| refusal.code);
+        for reason in plan.skipped.iter().chain(&plan.warned).chain(&first) {
+            source.counts.reasons.add(*reason, 1);
         }
-        for warning in &plan.warned {
-            source.counts.reasons.add(*warning, 1);
-        }
-        let warned = plan.requests.iter().filter(|request| !request.warnings.is_empty());
-        let room = MOST_TOLD.saturating_sub(tally.warnings.len());
-        tally.warnings.extend(
-            warned.take(room).map(|request| (index, Arc::clone(&request.mapping), request.warnings.clone())),
-        );
-        if let Some(first) = plan.rejected.first() {
-            tally.rejected += 1;
-            let (original, reasons) = (original.clone(), Refusal::to_json(&plan.rejected));
-            let envelope = envelope.get_or_insert_with(|| shared.to_json().map(Arc::from)).clone();
-            rejects.push(Reject { event, original, envelope, reasons });
-            source.counts.reasons.add(first.code, 1);
-            let room = MOST_TOLD.saturating_sub(tally.reasons.len());
-            tally.reasons.extend(plan.rejected.into_iter().take(room).map(|refusal| (index, refusal)));
-        }
-        if !plan.requests.is_empty() {
-            accepted.push(Accepted { event, original, message_id, requests: plan.requests });
-        }
+        collector.add(event, planned);
     }
-    let submission = Submission {
-        source: Arc::clone(&source.name),
-        form,
-        received_at,
-        deduplication_window: source.deduplication_window,
-        accepted,
-        rejects,
-        passed: Vec::new(),
-        envelope: None,
-        mappings: 0,
-    };
-    Ok((submission, tally))
+    Ok((collector.finish(), tally))
 }
 
-fn trace(source: &Source, index: usize, event: EventId, plan: &accoil::Plan) {
+fn trace(source: &Source, index: usize, event: EventId, plan: &Plan) {
     for request in &plan.requests {
         tracing::trace!(
             source.name = &*source.name,
@@ -256,46 +230,13 @@ fn trace(source: &Source, index: usize, event: EventId, plan: &accoil::Plan) {
     }
 }
 
-/// A body that is no JSON, or not of its route's shape, is shown to its owner like any other reject.
-fn unreadable(
-    source: &Source,
-    form: Form,
-    text: &Text,
-    received_at: DateTime<Utc>,
-    event: EventId,
-    why: &Unreadable,
-) -> Submission {
-    let kept = text.bytes().slice(..text.bytes().len().min(MOST_KEPT));
-    let kept = Keeper::new(source.write_key.as_ref(), &kept).keep(kept.clone());
+/// The beginning of a body that cannot be read, as a reject, so that its owner can see it.
+fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, why: &Unreadable) -> Submission {
     let refusal = Refusal {
         mapping: Arc::from(""),
         field: String::new(),
         reason: why.to_string(),
         code: Reason::Unreadable,
     };
-    Submission {
-        source: Arc::clone(&source.name),
-        form,
-        received_at,
-        deduplication_window: source.deduplication_window,
-        accepted: Vec::new(),
-        rejects: vec![Reject {
-            event,
-            original: kept,
-            envelope: None,
-            reasons: Refusal::to_json(&[refusal]),
-        }],
-        passed: Vec::new(),
-        envelope: None,
-        mappings: 0,
-    }
-}
-
-/// The part of the body as shared bytes: nothing is copied.
-fn share(body: &Bytes, part: &str) -> Bytes {
-    let start = part.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
-    match start.checked_add(part.len()) {
-        Some(end) if end <= body.len() => body.slice(start..end),
-        _ => Bytes::copy_from_slice(part.as_bytes()),
-    }
+    pipeline::unreadable(pipeline, &body.slice(..body.len().min(MAX_UNREADABLE)), event, refusal)
 }

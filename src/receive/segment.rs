@@ -16,10 +16,10 @@ use super::answer::{self, Audience, Refused};
 use super::body::Text;
 use super::door::Door;
 use super::process::process;
-use super::source::Source;
 use super::{Receiver, signature, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
+use crate::pipeline::Source;
 use crate::reasons::Reason;
 
 /// `POST /segment`

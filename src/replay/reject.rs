@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::accoil::{self, Plan, Refusal};
+use crate::accoil::{Plan, Refusal};
 use crate::config::Limits;
-use crate::decode::{self, Context, Form};
+use crate::decode::{self, Form};
 use crate::outbox::{Accepted, Reject, StoredReject, Submission};
-use crate::receive::{Source, Sources};
+use crate::pipeline::{Pipeline, Planned, Source, Sources};
 
 /// Characters of the reasons that an error repeats.
 const MOST_SHOWN: usize = 500;
@@ -31,14 +31,9 @@ impl Replayer {
         let source = self.sources.named(&reject.source).ok_or("its source is no longer configured")?;
         let form = Form::named(&reject.form).ok_or("it came in a form that this version does not know")?;
         let original = std::str::from_utf8(&reject.original).map_err(|_| "it is not UTF-8")?;
-        let context = Context {
-            received_at: reject.at,
-            source: &source.settings,
-            limits: self.limits,
-            is_text_repaired: false,
-        };
-        let item = decode::decode_item(form, original, reject.envelope.as_deref(), context);
-        let plan = accoil::plan(&source.destinations, source.kind, item.outcome);
+        let (limits, received_at) = (self.limits, reject.at);
+        let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
+        let Planned { item, plan } = pipeline.plan_item(original, reject.envelope.as_deref());
         submission(source, form, reject, item.message_id, plan)
     }
 }

@@ -15,8 +15,8 @@ use crate::event::{Dialect, SourceKind};
 use crate::fault::Faults;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Retention};
+use crate::pipeline::{Source, Sources};
 use crate::proxies::Proxies;
-use crate::receive::{Source, Sources};
 
 /// Every destination with its mappings compiled; all faults of all their files at once.
 pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {

@@ -144,7 +144,7 @@ impl Strategy for ToAccoil<'_> {
         // Derived events get a hash of their content.
         let event = Event { value, received_at: self.now, derived: true, warnings: Vec::new() };
         let destinations: Vec<_> = self.recipients.iter().map(|one| Arc::clone(&one.destination)).collect();
-        let plan = accoil::plan(&destinations, SourceKind::Segment, Decoded::Events(vec![event]));
+        let plan = accoil::plan(&destinations, SourceKind::Segment, &Decoded::Events(vec![event]));
         let refusals = plan.rejected.iter().map(|refusal| format!("{} {}", refusal.field, refusal.reason));
         prepared.refusals.extend(refusals);
         let warnings = plan.requests.iter().map(|request| request.warnings.clone());

@@ -19,11 +19,11 @@ use super::documents;
 use super::error::UsageError;
 use crate::accoil::{self, Destination, Plan, Refusal};
 use crate::config::{Config, Environment};
-use crate::decode::{self, Context, Form};
+use crate::decode::{self, Form};
 use crate::event::{Decoded, Dialect, SourceKind, Violation};
 use crate::json::Value;
+use crate::pipeline::{Pipeline, Planned, Source};
 use crate::reasons::Reason;
-use crate::receive::Source;
 use crate::run;
 
 #[derive(Debug, clap::Args)]
@@ -155,26 +155,21 @@ impl Mapper {
         self.look(text, |_| {})
     }
 
-    /// Plans the calls of a body, and passes each of its items to `look` first.
+    /// Plans the calls of a body, and passes each of its items to `look`.
     fn look(&self, text: &str, mut look: impl FnMut(&Decoded<'_>)) -> Plan {
         let form = match self.source.kind {
             SourceKind::Segment => Form::SegmentWebhook,
             SourceKind::Amplitude => Form::AmplitudeStream,
         };
-        let context = Context {
-            received_at: Utc::now(),
-            source: &self.source.settings,
-            limits: self.limits,
-            is_text_repaired: false,
-        };
-        let items = match decode::decode(form, text, context) {
+        let (source, limits, received_at) = (&self.source, self.limits, Utc::now());
+        let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
+        let items = match pipeline.plan_body(text) {
             Ok(items) => items,
             Err(error) => return refused(error.to_string()),
         };
         let mut whole = Plan::default();
-        for item in items {
+        for Planned { item, plan } in items {
             look(&item.outcome);
-            let plan = accoil::plan(&self.source.destinations, self.source.kind, item.outcome);
             whole.requests.extend(plan.requests);
             whole.rejected.extend(plan.rejected);
             whole.skipped = whole.skipped.or(plan.skipped);
@@ -202,7 +197,7 @@ impl Mapper {
 }
 
 fn refused(reason: String) -> Plan {
-    accoil::plan::<Arc<Destination>>(&[], SourceKind::Segment, Decoded::Rejected(Violation::new("", reason)))
+    accoil::plan::<Arc<Destination>>(&[], SourceKind::Segment, &Decoded::Rejected(Violation::new("", reason)))
 }
 
 fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Shown<'_>> {

@@ -1,4 +1,4 @@
-//! The sources a relay knows, which of them a key belongs to, and the destinations they send to.
+//! The configured sources: their keys, settings, destinations and counters.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::event::SourceKind;
 use crate::fault::Fault;
 use crate::reasons;
 
-/// A source as this stage needs it.
+/// One configured source.
 #[derive(Clone)]
 pub struct Source {
     pub name: Arc<str>,
@@ -23,7 +23,7 @@ pub struct Source {
     pub write_key: Option<SecretString>,
     /// Requests must then carry a valid `X-Signature`, on every route.
     pub shared_secret: Option<SecretString>,
-    /// Requests without a signature are taken all the same.
+    /// Requests without a signature are accepted all the same.
     pub takes_unsigned: bool,
     pub destinations: Vec<Arc<Destination>>,
     pub settings: SourceSettings,
@@ -67,7 +67,7 @@ impl Sources {
     }
 
     /// The same sources, the mapping files of every destination read once more; or all faults of all files.
-    pub(super) fn read_again(&self) -> Result<Self, Vec<Fault>> {
+    pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
         let (mut destinations, mut faults) = (Vec::new(), Vec::new());
         for destination in &self.destinations {
             match destination.read_again() {
@@ -93,7 +93,7 @@ impl Sources {
     }
 
     /// The source of this kind that has one of the keys, tried in their order.
-    pub(super) fn keyed<'k>(
+    pub fn keyed<'k>(
         &self,
         kind: SourceKind,
         mut keys: impl Iterator<Item = Cow<'k, str>>,
@@ -102,11 +102,11 @@ impl Sources {
     }
 
     /// The source of this kind without a key: any key belongs to it that is no other source's.
-    pub(super) fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
+    pub fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
         self.sources.iter().find(|source| source.kind == kind && source.write_key.is_none())
     }
 
-    /// Every key is compared, each in constant time, so that the answer's time tells nothing of them.
+    /// Compares every key in constant time, so that the answer's time reveals nothing about them.
     fn of_key(&self, kind: SourceKind, key: &str) -> Option<&Arc<Source>> {
         let mut found = None;
         for source in self.sources.iter().filter(|source| source.kind == kind) {

@@ -1,4 +1,4 @@
-//! What is kept of an event, without its sender's write key: originals are listed, exported and backed up.
+//! Removes the sender's write key from the originals that the relay stores: originals are listed, exported and backed up.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::json;
 /// The members that hold a key.
 const MEMBERS: [&str; 2] = ["writeKey", "api_key"];
 /// A shorter key may occur in an event by chance.
-const LEAST_KEY: usize = 8;
+const MIN_KEY: usize = 8;
 const HIDDEN: &[u8] = b"[write key]";
 
-/// Takes the write key out of what is kept of one body.
-pub(super) struct Keeper<'k> {
+/// Removes one source's write key from the events of one body.
+pub(super) struct KeyRemover<'k> {
     key: Option<&'k str>,
     is_needed: bool,
 }
 
-impl<'k> Keeper<'k> {
+impl<'k> KeyRemover<'k> {
     /// `key`: the source's. One search over the whole body, so that most events cost no more.
     pub(super) fn new(key: Option<&'k SecretString>, body: &[u8]) -> Self {
         let key = key.map(SecretString::expose_secret);
@@ -33,21 +33,21 @@ impl<'k> Keeper<'k> {
         Self { key, is_needed }
     }
 
-    /// The event as it is kept.
-    pub(super) fn keep(&self, original: Bytes) -> Bytes {
+    /// The event as it is stored.
+    pub(super) fn remove(&self, original: Bytes) -> Bytes {
         if !self.is_needed {
             return original;
         }
         let without = std::str::from_utf8(&original).ok().and_then(without_members);
         let kept = without.map_or(original, Bytes::from);
         match self.key {
-            Some(key) if key.len() >= LEAST_KEY => without_text(&kept, key.as_bytes()),
+            Some(key) if key.len() >= MIN_KEY => without_text(&kept, key.as_bytes()),
             _ => kept,
         }
     }
 }
 
-/// The object without the members that hold a key, all others as they came; none if there is nothing to take out.
+/// The object without the members that hold a key, all others unchanged; `None` if there is no such member.
 fn without_members(object: &str) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(object.len());
     let mut found = false;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_taken_out_and_all_else_stays_as_it_came() {
+    fn the_key_is_removed_and_all_else_is_unchanged() {
         let key = SecretString::from("a-write-key");
         for (original, expected) in [
             (r#"{"writeKey":"a-write-key","n": 1.50, "s":"\u00e9"}"#, r#"{"n":1.50,"s":"\u00e9"}"#),
@@ -119,10 +119,10 @@ mod tests {
             (r#"{"writeKey":"a-write-key","#, r#"{"writeKey":"[write key]","#),
             (r#"{"a":1}"#, r#"{"a":1}"#),
         ] {
-            let keeper = Keeper::new(Some(&key), original.as_bytes());
-            assert_eq!(keeper.keep(Bytes::from_static(original.as_bytes())), expected, "{original}");
+            let remover = KeyRemover::new(Some(&key), original.as_bytes());
+            assert_eq!(remover.remove(Bytes::from_static(original.as_bytes())), expected, "{original}");
         }
-        let open = Keeper::new(None, br#"{"writeKey":"any"}"#);
-        assert_eq!(open.keep(Bytes::from_static(br#"{"writeKey":"any","a":1}"#)), r#"{"a":1}"#);
+        let open = KeyRemover::new(None, br#"{"writeKey":"any"}"#);
+        assert_eq!(open.remove(Bytes::from_static(br#"{"writeKey":"any","a":1}"#)), r#"{"a":1}"#);
     }
 }

@@ -1,0 +1,100 @@
+//! Collects what the items of one body became, for the outbox to store in one commit.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::original::KeyRemover;
+use super::{Pipeline, Planned, PlannedItems};
+use crate::accoil::Refusal;
+use crate::decode::Shared;
+use crate::event_id::EventId;
+use crate::facts::{Accepted, Reject, Submission};
+
+/// A submission while it is filled.
+pub struct Collector<'a> {
+    body: &'a Bytes,
+    keys: KeyRemover<'a>,
+    shared: Shared<'a>,
+    /// Made for the first reject of a batch; the other rejects share it.
+    envelope: OnceCell<Option<Arc<str>>>,
+    submission: Submission,
+}
+
+impl<'a> Collector<'a> {
+    /// `items` are of this body, of which the submission shares the bytes.
+    pub fn new(pipeline: &Pipeline<'a>, body: &'a Bytes, items: &PlannedItems<'a>) -> Self {
+        let source = pipeline.source;
+        Self {
+            body,
+            keys: KeyRemover::new(source.write_key.as_ref(), body),
+            shared: items.shared(),
+            envelope: OnceCell::new(),
+            submission: Submission {
+                source: Arc::clone(&source.name),
+                form: pipeline.form,
+                received_at: pipeline.received_at,
+                deduplication_window: source.deduplication_window,
+                accepted: Vec::with_capacity(items.len()),
+                rejects: Vec::new(),
+                passed: Vec::new(),
+                envelope: None,
+                mappings: 0,
+            },
+        }
+    }
+
+    /// Adds one event: its calls, and a reject if a mapping refused it.
+    pub fn add(&mut self, event: EventId, Planned { item, plan }: Planned<'a>) {
+        if plan.requests.is_empty() && plan.rejected.is_empty() {
+            return;
+        }
+        let original = self.keys.remove(share(self.body, item.original));
+        if !plan.rejected.is_empty() {
+            let envelope = self.envelope.get_or_init(|| self.shared.to_json().map(Arc::from));
+            self.submission.rejects.push(Reject {
+                event,
+                original: original.clone(),
+                envelope: envelope.clone(),
+                reasons: Refusal::to_json(&plan.rejected),
+            });
+        }
+        if !plan.requests.is_empty() {
+            let message_id = item.message_id;
+            self.submission.accepted.push(Accepted { event, original, message_id, requests: plan.requests });
+        }
+    }
+
+    /// All that was added.
+    pub fn finish(self) -> Submission {
+        self.submission
+    }
+}
+
+/// A body that cannot be read at all becomes a submission with one reject, which keeps the beginning of the body.
+pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal: Refusal) -> Submission {
+    let source = pipeline.source;
+    let original = KeyRemover::new(source.write_key.as_ref(), body).remove(body.clone());
+    let reasons = Refusal::to_json(&[refusal]);
+    Submission {
+        source: Arc::clone(&source.name),
+        form: pipeline.form,
+        received_at: pipeline.received_at,
+        deduplication_window: source.deduplication_window,
+        accepted: Vec::new(),
+        rejects: vec![Reject { event, original, envelope: None, reasons }],
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
+    }
+}
+
+/// The part of the body as shared bytes: nothing is copied.
+fn share(body: &Bytes, part: &str) -> Bytes {
+    let start = part.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
+    match start.checked_add(part.len()) {
+        Some(end) if end <= body.len() => body.slice(start..end),
+        _ => Bytes::copy_from_slice(part.as_bytes()),
+    }
+}
