@@ -2,6 +2,7 @@
 //! `docs/operations.md#exit-codes`.
 
 pub mod accounts;
+pub mod backup;
 pub mod check;
 pub mod config;
 pub mod dead_letters;
@@ -9,6 +10,7 @@ pub mod demo;
 mod documents;
 mod error;
 pub mod eval;
+pub mod explain;
 pub mod healthcheck;
 pub mod map;
 mod relay;
@@ -77,6 +79,10 @@ enum Command {
     /// Show the effective configuration, or write a first one
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Copy the outbox to a file, also while the relay runs
+    Backup(backup::BackupArgs),
+    /// Show what a reason code means and what to do
+    Explain(explain::ExplainArgs),
     /// Exit 0 if the relay on this machine accepts events; for containers
     Healthcheck,
     /// Print the command-line completions for a shell
@@ -119,6 +125,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Init { file }) => config::init(&file),
+        Command::Backup(args) => backup::run(&args, &load(file)?),
+        Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "accoil-relay", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)

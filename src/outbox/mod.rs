@@ -58,7 +58,9 @@ pub use handle::{ChangeError, Outbox, ReadError};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use space::NoRoom;
-pub use sqlite::{DeadLetter, Filter, Kind, Lock, Missing, OpenError, Parked, StoredReject, lock};
+pub use sqlite::{
+    BackupError, DeadLetter, Filter, Kind, Lock, Missing, OpenError, Parked, StoredReject, backup, lock,
+};
 pub use waiting::{
     CallId, GoneError, GoneStep, NoCallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage,
 };

@@ -206,3 +206,22 @@ async fn completions_name_the_commands() {
         assert!(said.code == 0 && said.out.contains("dead-letters"), "{shell}: {}", said.err);
     }
 }
+
+#[tokio::test]
+async fn explain_says_what_a_code_means_and_suggests_the_nearest() {
+    let folder = tempdir().unwrap();
+    let known = run(folder.path(), &[], &["explain", "door.key"]).await;
+    assert!(
+        known.code == 0 && known.out.starts_with("door.key (refused): a wrong write key\n"),
+        "{}",
+        known.out
+    );
+    assert!(known.out.contains("What to do: Copy the source's write_key"), "{}", known.out);
+    let json: serde_json::Value =
+        serde_json::from_str(&run(folder.path(), &[], &["explain", "door.key", "--json"]).await.out).unwrap();
+    assert_eq!((&json["code"], &json["kind"]), (&"door.key".into(), &"refused".into()));
+    let unknown = run(folder.path(), &[], &["explain", "door.keys"]).await;
+    assert!(unknown.code == 1 && unknown.err.contains("did you mean `door.key`?"), "{}", unknown.err);
+    let all = run(folder.path(), &[], &["explain"]).await;
+    assert_eq!(all.out.lines().count(), 1 + accoil_relay::reasons::Reason::ALL.len());
+}

@@ -4,6 +4,7 @@
 //! back: it is what "on disk" in the contract stands on. Never opens a file that is not ours, and never goes on with
 //! one that is damaged.
 
+mod backup;
 mod chunks;
 mod kept;
 mod lock;
@@ -21,6 +22,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
 
+pub use backup::{BackupError, backup};
 pub(super) use chunks::{
     Progress, after, chunk_amount, delete, forget, insert, last_id, last_reject, oldest_in_chunks, progress,
     remember, remembered, running_time, save_progress, store_running_time,
