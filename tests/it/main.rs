@@ -24,6 +24,7 @@ mod metrics;
 mod modules;
 mod outage;
 mod outbox;
+mod power;
 mod readme;
 mod receive;
 mod reference;

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accoil_relay::config::{Config, Environment};
 use accoil_relay::outbox::StoredReject;
@@ -206,10 +206,19 @@ impl Process {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(mut self) -> ExitStatus {
-        let log = Arc::clone(&self.log);
-        let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
-        ended.unwrap_or_else(|_| panic!("it does not end: {}", log.lock().unwrap())).unwrap()
+        self.wait().await
+    }
+
+    /// The same, where the process is still needed.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until it has ended by itself; all that it has logged.

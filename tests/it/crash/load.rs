@@ -1,0 +1,159 @@
+//! Senders that post batches to whatever relay is up, each waiting for its 200 before it goes on.
+//!
+//! Most events are delivered. Every third batch has one that Accoil refuses, which becomes a dead letter, and every third
+//! one without a user, which becomes a reject. Every second batch is large.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use accoil_relay::sandbox::Fault;
+use http::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::oracle::{Acknowledged, Event};
+use crate::http::try_send;
+use crate::relay::{PATIENCE, USUAL};
+use crate::sandbox::Served;
+
+pub(crate) const SENDERS: usize = 6;
+/// Of one sender, each in every batch.
+pub(crate) const USERS: usize = 5;
+
+/// Retries come soon, so that a run has many.
+pub(crate) fn configuration() -> String {
+    format!(
+        "{USUAL}concurrency = 8\n[server]\nshutdown_timeout = \"20s\"\n\
+         [deliver]\nretry_initial = \"20ms\"\nretry_max = \"100ms\"\n"
+    )
+}
+
+/// The events of a batch whose calls arrive, in order.
+pub(crate) fn delivered(sender: usize, number: usize) -> impl Iterator<Item = Event> {
+    (0..USERS).map(move |user| Event { user: format!("{sender}-{user}"), number })
+}
+
+/// The event of a batch that becomes a dead letter.
+pub(crate) fn dead(sender: usize, number: usize) -> Option<Event> {
+    number.is_multiple_of(3).then(|| Event { user: dead_user(sender), number })
+}
+
+/// The event of a batch that becomes a reject.
+pub(crate) fn rejected(sender: usize, number: usize) -> Option<Event> {
+    (number % 3 == 1).then(|| Event { user: format!("{sender}-nobody"), number })
+}
+
+fn dead_user(sender: usize) -> String {
+    format!("{sender}-dead")
+}
+
+/// Accoil refuses every call of these users.
+pub(crate) fn refuse_dead_users(served: &Served) {
+    for sender in 0..SENDERS {
+        let user = Some(dead_user(sender));
+        let refused = Fault { user, status: Some(400), times: u64::MAX, ..Fault::default() };
+        served.sandbox.faults().add(refused).unwrap();
+    }
+}
+
+pub(crate) fn batch(sender: usize, number: usize) -> String {
+    let track = |event: &Event| {
+        json!({
+            "type": "track", "userId": event.user, "event": event.number.to_string(),
+            "messageId": event.to_string(), "timestamp": "2026-01-02T03:04:05Z",
+        })
+    };
+    let filler = "x".repeat(if number.is_multiple_of(2) { 10_000 } else { 10 });
+    let large = delivered(sender, number).map(|event| {
+        let mut event = track(&event);
+        event["properties"] = json!({"filler": filler});
+        event
+    });
+    let without_user = rejected(sender, number).map(|event| {
+        let mut event = track(&event);
+        event.as_object_mut().unwrap().remove("userId");
+        event
+    });
+    let events: Vec<_> =
+        large.chain(dead(sender, number).map(|event| track(&event))).chain(without_user).collect();
+    json!({"batch": events, "writeKey": "web-key"}).to_string()
+}
+
+/// The senders, at work until they are stopped.
+pub(crate) struct Load {
+    url: Arc<Mutex<String>>,
+    stop: CancellationToken,
+    senders: JoinSet<()>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+}
+
+impl Load {
+    /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has come.
+    pub(crate) fn start(url: String, on_answer: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        let on_answer = Arc::new(on_answer);
+        let load = Self {
+            url: Arc::new(Mutex::new(url)),
+            stop: CancellationToken::new(),
+            senders: JoinSet::new(),
+            acknowledged: Arc::default(),
+        };
+        let Self { url, stop, mut senders, acknowledged } = load;
+        for sender in 0..SENDERS {
+            let (url, stop, on_answer) = (Arc::clone(&url), stop.clone(), Arc::clone(&on_answer));
+            let acknowledged = Arc::clone(&acknowledged);
+            senders.spawn(async move {
+                for number in 0.. {
+                    if stop.is_cancelled() {
+                        return;
+                    }
+                    post(&url, sender, number).await;
+                    on_answer(sender, number);
+                    acknowledged.lock().unwrap().insert(sender, number + 1);
+                }
+            });
+        }
+        Self { url, stop, senders, acknowledged }
+    }
+
+    pub(crate) fn turn_to(&self, url: String) {
+        *self.url.lock().unwrap() = url;
+    }
+
+    /// Batches answered with 200 so far, of all senders.
+    pub(crate) fn batches(&self) -> usize {
+        self.acknowledged.lock().unwrap().values().sum()
+    }
+
+    /// Ends when each sender has had the answer to its last batch.
+    pub(crate) async fn finish(self) -> Acknowledged {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.senders.join_all()).await.unwrap();
+        std::mem::take(&mut *self.acknowledged.lock().unwrap())
+    }
+}
+
+/// A batch that was not answered 200 is sent again as it is, with the same ids, as SDKs do.
+async fn post(url: &Mutex<String>, sender: usize, number: usize) {
+    let batch = batch(sender, number);
+    loop {
+        let target = url.lock().unwrap().clone();
+        match try_send(Method::POST, &target, &[], batch.clone()).await {
+            Ok(answer) if answer.status == 200 => return,
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Of all senders, the events of batches that were answered.
+pub(crate) fn events<I: IntoIterator<Item = Event>>(
+    acknowledged: &BTreeMap<usize, usize>,
+    of_batch: impl Fn(usize, usize) -> I,
+) -> Vec<Event> {
+    acknowledged
+        .iter()
+        .flat_map(|(sender, batches)| (0..*batches).map(move |number| (*sender, number)))
+        .flat_map(|(sender, number)| of_batch(sender, number))
+        .collect()
+}

@@ -1,0 +1,224 @@
+//! A real relay under load is killed again and again, then the oracle: an answer of 200 is an obligation.
+
+pub(crate) mod load;
+pub(crate) mod oracle;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use accoil_relay::sandbox::{Fault, Options};
+use http::Method;
+use serde_json::json;
+use tempfile::TempDir;
+
+use self::load::{Load, SENDERS, configuration};
+use self::oracle::{Event, Kept, Verdict};
+use crate::http::send;
+use crate::relay::{PATIENCE, Process, USUAL, command, surroundings};
+use crate::sandbox::Served;
+
+/// `KILLS` in the environment sets another number.
+const KILLS: usize = 25;
+
+pub(crate) fn number_from_environment(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+pub(crate) fn everything() -> Options {
+    Options { keep: usize::MAX, ..Options::default() }
+}
+
+/// The next of a fixed run of numbers: the same kills every time.
+fn next(state: &mut u64, below: u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state % below
+}
+
+/// A relay under load and all that it has done, over any number of runs of the process.
+struct Ordeal {
+    folder: TempDir,
+    served: Served,
+    relay: Process,
+    load: Load,
+    /// At the end of each run of the relay: how many calls had arrived.
+    marks: Vec<u64>,
+}
+
+impl Ordeal {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let served = Served::start(everything()).await;
+        load::refuse_dead_users(&served);
+        let relay = Process::start(folder.path(), &configuration(), &served.url).await;
+        let load = Load::start(relay.url("/v1/batch"), |_, _| ());
+        Self { folder, served, relay, load, marks: Vec::new() }
+    }
+
+    /// Starts the relay anew after it has ended.
+    async fn restart(&mut self) {
+        // What had been sent to the sandbox is counted to the run that sent it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.marks.push(self.served.sandbox.total());
+        self.relay = Process::start(self.folder.path(), &configuration(), &self.served.url).await;
+        self.load.turn_to(self.relay.url("/v1/batch"));
+    }
+
+    /// Once those before have struck; fewer in a row than those after which the relay makes a pause.
+    fn add_faults(&self, random: &mut u64) {
+        if self.served.sandbox.faults().list().len() > SENDERS {
+            return;
+        }
+        for fault in [
+            Fault { status: Some(503), times: next(random, 2) + 1, ..Fault::default() },
+            Fault { close: true, times: next(random, 2) + 1, ..Fault::default() },
+        ] {
+            self.served.sandbox.faults().add(fault).unwrap();
+        }
+    }
+
+    /// Ends the load, waits until nothing waits any more, and judges.
+    async fn verdict(self) -> Verdict {
+        let acknowledged = self.load.finish().await;
+        let kept = Kept::settled(self.folder.path()).await;
+        let calls: Vec<_> = (1_u64..)
+            .zip(self.served.sandbox.received())
+            .map(|(count, call)| {
+                let run = self.marks.partition_point(|mark| *mark < count);
+                (run, Event::of_call(&call))
+            })
+            .collect();
+        oracle::judge(&acknowledged, &calls, &kept)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_under_load_lose_nothing() {
+    let kills = number_from_environment("KILLS", KILLS);
+    let mut ordeal = Ordeal::start().await;
+    let (mut random, mut terminated, mut reloads) = (0x9E37_79B9_7F4A_7C15, 0, 0);
+    for _ in 0..kills {
+        ordeal.add_faults(&mut random);
+        tokio::time::sleep(Duration::from_millis(20 + next(&mut random, 180))).await;
+        if next(&mut random, 3) == 0 {
+            ordeal.relay.signal("HUP");
+            reloads += 1;
+            tokio::time::sleep(Duration::from_millis(next(&mut random, 30))).await;
+        }
+        if next(&mut random, 4) == 0 {
+            ordeal.relay.terminate();
+            terminated += 1;
+            tokio::time::sleep(Duration::from_millis(next(&mut random, 60))).await;
+        }
+        ordeal.relay.signal("KILL");
+        ordeal.relay.wait().await;
+        ordeal.restart().await;
+    }
+    let verdict = ordeal.verdict().await;
+    println!(
+        "{kills} kills, {terminated} of them after SIGTERM, {reloads} reloads: {} events acknowledged, {} calls arrived, \
+         {} dead letters, {} rejects; {} calls repeated; faults: {}",
+        verdict.acknowledged,
+        verdict.arrived,
+        verdict.dead_letters,
+        verdict.rejects,
+        verdict.repeated,
+        verdict.faults.len()
+    );
+    assert_eq!(verdict.faults, [""; 0]);
+    assert!(verdict.acknowledged > kills && verdict.dead_letters > 0 && verdict.rejects > 0, "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_ends_well_within_the_deadline_and_repeats_nothing() {
+    let mut ordeal = Ordeal::start().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = Instant::now();
+    ordeal.relay.terminate();
+    let status = ordeal.relay.wait().await;
+    assert!(status.success() && asked.elapsed() < Duration::from_secs(20), "{status}");
+    ordeal.restart().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let verdict = ordeal.verdict().await;
+    assert_eq!((verdict.repeated, &verdict.faults), (0, &Vec::new()), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_file_refuses_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(Options::default()).await;
+    let _first = Process::start(folder.path(), USUAL, &served.url).await;
+    let second = tokio::task::spawn_blocking({
+        let (folder, url) = (folder.path().to_owned(), served.url.clone());
+        move || {
+            command().arg("serve").current_dir(&folder).envs(surroundings(&folder, &url)).output().unwrap()
+        }
+    });
+    let second = second.await.unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another process has it open"), "{said}");
+}
+
+#[tokio::test]
+async fn a_damaged_outbox_is_refused_and_moved_aside_only_by_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(Options::default()).await;
+    std::fs::write(folder.path().join("relay.db"), vec![7; 100_000]).unwrap();
+    let mut serve = command();
+    serve.args(["serve"]).current_dir(folder.path()).envs(surroundings(folder.path(), &served.url));
+    std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
+    let refused = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("--recover-outbox"), "{said}");
+    assert_eq!(std::fs::metadata(folder.path().join("relay.db")).unwrap().len(), 100_000);
+
+    let mut serve = command();
+    serve.args(["serve", "--recover-outbox"]);
+    let relay = Process::start_as(serve, folder.path(), USUAL, &served.url).await;
+    assert!(relay.log().contains("moved aside"), "{}", relay.log());
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("relay.db.corrupt-")));
+}
+
+/// A file that may not grow is what a broken disk looks like to SQLite: not full, failed.
+#[tokio::test]
+async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(everything()).await;
+    // Nothing is delivered before the end, so that the file must grow.
+    let away = configuration().replace("${SANDBOX}", "http://127.0.0.1:9");
+    let relay = Process::start_as(limited(), folder.path(), &away, &served.url).await;
+    let mut acknowledged = 0;
+    let refused = loop {
+        let event = json!({
+            "userId": "0-0", "event": acknowledged.to_string(), "writeKey": "web-key",
+            "properties": {"filler": "x".repeat(20_000)}, "timestamp": "2026-01-02T03:04:05Z",
+        });
+        let answer = relay.post("/v1/track", &[], event.to_string()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 1000);
+    };
+    assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (503, Some("door.failed")));
+    assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(send(Method::GET, &relay.url("/readyz"), &[], "").await.status, 503);
+    relay.kill();
+
+    let _relay = Process::start(folder.path(), &configuration(), &served.url).await;
+    assert!(served.sandbox.wait_for(acknowledged, PATIENCE).await);
+    // The last one was refused, and yet may have reached the disk: more than asked is no loss.
+    assert!(served.sandbox.total() <= acknowledged + 1);
+}
+
+/// `serve` with files of a megabyte at most.
+fn limited() -> Command {
+    let mut shell = Command::new("sh");
+    shell.env_clear().args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" serve"]);
+    shell.arg(Path::new(env!("CARGO_BIN_EXE_accoil-relay")));
+    shell
+}

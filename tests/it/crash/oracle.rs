@@ -1,0 +1,225 @@
+//! What must hold after any crash. An answer of 200 is an obligation: each event of the batch is delivered, or kept as a
+//! dead letter or a reject. Each user's calls come in order, and only calls whose outcome was not stored come again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use accoil_relay::outbox::{Archive, Filter, WaitingFilter};
+use accoil_relay::sandbox::Received;
+
+use super::load;
+use crate::relay::PATIENCE;
+
+/// Dead letters and rejects that are read: more than any run makes.
+const MOST: usize = 10_000_000;
+
+/// Batches by sender: the first so many of each were answered 200.
+pub(crate) type Acknowledged = BTreeMap<usize, usize>;
+
+/// An event of the load; its text is its message id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Event {
+    pub(crate) user: String,
+    pub(crate) number: usize,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.user, self.number)
+    }
+}
+
+impl Event {
+    pub(crate) fn of_call(call: &Received) -> Self {
+        let text = |name| call.body.get(name).and_then(accoil_relay::json::Value::as_str).unwrap();
+        Self { user: text("userId").to_owned(), number: text("event").parse().unwrap() }
+    }
+
+    fn of_message_id(id: &str) -> Self {
+        let (user, number) = id.split_once('/').unwrap();
+        Self { user: user.to_owned(), number: number.parse().unwrap() }
+    }
+}
+
+/// What an outbox holds beside the calls that arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) waiting: HashSet<Event>,
+    dead_letters: Vec<Event>,
+    rejects: Vec<Event>,
+}
+
+impl Kept {
+    /// Reads the outbox in a folder, also beside a relay.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let archive = Archive::open(&folder.join("relay.db"))?;
+        let mut kept = Self::default();
+        let mut after = None;
+        loop {
+            let page = archive.waiting(&WaitingFilter::default(), after, 1000)?;
+            let calls = page.calls.iter();
+            kept.waiting.extend(calls.map(|call| Event::of_message_id(&call.labels.message_id)));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        let letters = archive.dead_letters(&Filter::default(), 0, MOST)?;
+        kept.dead_letters = letters.iter().map(|letter| Event::of_message_id(&letter.message_id)).collect();
+        let rejects = archive.rejects(&Filter::default(), 0, MOST)?;
+        kept.rejects = rejects.iter().map(|reject| Event::of_message_id(&reject.message_id)).collect();
+        Ok(kept)
+    }
+
+    /// The same, once no call waits any more.
+    pub(crate) async fn settled(folder: &Path) -> Self {
+        let start = Instant::now();
+        loop {
+            let kept = Self::read(folder).unwrap();
+            if kept.waiting.is_empty() || start.elapsed() > PATIENCE {
+                return kept;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Events that were acknowledged.
+    pub(crate) acknowledged: usize,
+    pub(crate) arrived: usize,
+    pub(crate) dead_letters: usize,
+    pub(crate) rejects: usize,
+    /// Calls that came again in a later run.
+    pub(crate) repeated: usize,
+    /// What must not be, in words.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Calls in the order in which they arrived, each with the number of the relay's run that made it.
+pub(crate) fn judge(acknowledged: &Acknowledged, calls: &[(usize, Event)], kept: &Kept) -> Verdict {
+    let mut users: HashMap<&str, User> = HashMap::new();
+    let mut verdict = Verdict { arrived: calls.len(), ..Verdict::default() };
+    for (run, event) in calls {
+        match users.entry(&event.user).or_default().take(*run, event.number) {
+            Ok(is_repeated) => verdict.repeated += usize::from(is_repeated),
+            Err(fault) => verdict.faults.push(format!("{event} in run {run}: {fault}")),
+        }
+    }
+    let arrived: HashSet<&Event> = calls.iter().map(|(_, event)| event).collect();
+    let wanted = load::events(acknowledged, load::delivered);
+    verdict.acknowledged = wanted.len();
+    verdict.faults.extend(
+        wanted
+            .iter()
+            .filter(|event| !arrived.contains(event))
+            .map(|event| format!("{event} was acknowledged and never arrived")),
+    );
+
+    let dead = count(&kept.dead_letters);
+    let wanted = load::events(acknowledged, load::dead);
+    (verdict.dead_letters, verdict.acknowledged) = (dead.len(), verdict.acknowledged + wanted.len());
+    verdict.faults.extend(
+        wanted
+            .iter()
+            .filter(|event| !dead.contains_key(event))
+            .map(|event| format!("{event} was acknowledged and is no dead letter")),
+    );
+    verdict.faults.extend(
+        dead.iter()
+            .filter(|(_, times)| **times > 1)
+            .map(|(event, times)| format!("{event} is a dead letter {times} times")),
+    );
+
+    // A reject is not de-duplicated: a batch that was sent again brings it again.
+    let rejects = count(&kept.rejects);
+    let wanted = load::events(acknowledged, load::rejected);
+    (verdict.rejects, verdict.acknowledged) = (rejects.len(), verdict.acknowledged + wanted.len());
+    verdict.faults.extend(
+        wanted
+            .iter()
+            .filter(|event| !rejects.contains_key(event))
+            .map(|event| format!("{event} was acknowledged and is no reject")),
+    );
+    verdict
+}
+
+fn count(events: &[Event]) -> HashMap<&Event, usize> {
+    let mut counts = HashMap::new();
+    for event in events {
+        *counts.entry(event).or_default() += 1;
+    }
+    counts
+}
+
+/// One user's calls.
+#[derive(Debug, Default)]
+struct User {
+    /// In the order of their first arrival.
+    numbers: Vec<usize>,
+    run: usize,
+    /// In `numbers`: where the next call of this run belongs, once the run has made one.
+    next: Option<usize>,
+}
+
+impl User {
+    /// Whether the call came before, or why it may not come now. A run begins with any call that came before, for its
+    /// outcome may not have been stored; those after it had no outcome then, either, and come again, too.
+    fn take(&mut self, run: usize, number: usize) -> Result<bool, String> {
+        if run != self.run {
+            (self.run, self.next) = (run, None);
+        }
+        let known = self.numbers.iter().rposition(|known| *known == number);
+        let place = known.unwrap_or(self.numbers.len());
+        if let Some(next) = self.next
+            && place != next
+        {
+            let expected = self.numbers.get(next);
+            return Err(expected.map_or_else(
+                || "it came again in the same run, or after a later one".to_owned(),
+                |expected| format!("number {expected} should have come again first"),
+            ));
+        }
+        self.next = Some(place + 1);
+        match self.numbers.last() {
+            _ if known.is_some() => return Ok(true),
+            Some(last) if *last > number => return Err(format!("it came after number {last}")),
+            _ => self.numbers.push(number),
+        }
+        Ok(false)
+    }
+}
+
+#[test]
+fn the_oracle_finds_what_must_not_be() {
+    let calls = |calls: &[(usize, usize)]| -> Vec<(usize, Event)> {
+        calls.iter().map(|(run, number)| (*run, Event { user: "0-0".to_owned(), number: *number })).collect()
+    };
+    let faults =
+        |list: &[(usize, usize)]| judge(&BTreeMap::new(), &calls(list), &Kept::default()).faults.len();
+    assert_eq!(faults(&[(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]), 0);
+    for wrong in [
+        &[(0, 1), (0, 0)][..],
+        &[(0, 0), (0, 0)],
+        &[(0, 0), (1, 2), (1, 1)],
+        // 1 was delivered and not stored, so 2 was not either.
+        &[(0, 0), (0, 1), (0, 2), (1, 1), (1, 3)],
+        &[(0, 0), (0, 2), (1, 1)],
+    ] {
+        assert_eq!(faults(wrong), 1, "{wrong:?}");
+    }
+    let acknowledged = BTreeMap::from([(0, 2)]);
+    let verdict = judge(&acknowledged, &calls(&[(0, 0)]), &Kept::default());
+    // Ten calls less one, a dead letter and a reject.
+    assert_eq!((verdict.acknowledged, verdict.faults.len()), (12, 11), "{verdict:?}");
+    let event = dead_twice();
+    let kept = Kept { dead_letters: vec![event.clone(), event], ..Kept::default() };
+    assert_eq!(judge(&BTreeMap::new(), &[], &kept).faults, ["0-dead/0 is a dead letter 2 times"]);
+}
+
+#[cfg(test)]
+fn dead_twice() -> Event {
+    load::dead(0, 0).unwrap()
+}

@@ -1,0 +1,210 @@
+//! One relay's life under load, recorded: several runs of the process on one outbox, ended by SIGTERM or SIGKILL.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use accoil_relay::sandbox::Fault;
+
+use super::record::{self, Change, Entry};
+use crate::crash::everything;
+use crate::crash::load::{self, Load, SENDERS, USERS, configuration};
+use crate::crash::oracle::{Acknowledged, Event};
+use crate::relay::{Process, command};
+use crate::sandbox::Served;
+
+/// Bytes that the first run writes: so many that its log is copied into the database and begun anew.
+const LARGE: usize = 46 << 20;
+/// Batches that each later run is sent.
+const FEW: usize = 100;
+/// Accoil fails and is slow while fewer calls than this wait: some always do, and never so many that a check takes long.
+const BACKLOG: u64 = 100;
+/// Only a guard: a relay that stores nothing fails the test instead of stopping it.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// All that is known of the recorded time. A moment is a length of the record.
+pub(super) struct Recording {
+    pub(super) bytes: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
+    /// Where the record of each run of the process ends.
+    pub(super) runs: Vec<usize>,
+    /// When each 200 had come: sender, batch, moment.
+    pub(super) answers: Vec<(usize, usize, usize)>,
+    /// The calls that Accoil took, in order, each with the run that made it.
+    pub(super) calls: Vec<(usize, Event)>,
+    samples: Vec<Sample>,
+}
+
+/// Calls that had arrived before and after a moment was read.
+struct Sample {
+    before: usize,
+    moment: usize,
+    after: usize,
+}
+
+impl Recording {
+    pub(super) async fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // As SQLite names its files.
+        let outbox = folder.path().canonicalize().unwrap().join("outbox");
+        std::fs::create_dir(&outbox).unwrap();
+        let recorder = compile(folder.path());
+        let records: Vec<PathBuf> = (0..3).map(|run| folder.path().join(format!("record-{run}"))).collect();
+        let served = Served::start(everything()).await;
+        load::refuse_dead_users(&served);
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let (noted, known) = (Arc::clone(&answers), records.clone());
+        let note = move |sender, batch| noted.lock().unwrap().push((sender, batch, moment(&known)));
+        let mut load: Option<Load> = None;
+        let sampler = Sampler::start(served.sandbox.clone(), records.clone());
+        let (note, mut marks) = (Arc::new(note), Vec::new());
+        for (run, record) in records.iter().enumerate() {
+            let mut serve = command();
+            serve.arg("serve").env("LD_PRELOAD", &recorder);
+            serve.env("RECORDER_FOLDER", &outbox).env("RECORDER_LOG", record);
+            let mut relay = Process::start_as(serve, &outbox, &configuration(), &served.url).await;
+            let load = load.get_or_insert_with(|| {
+                let note = Arc::clone(&note);
+                Load::start(relay.url("/v1/batch"), move |sender, batch| note(sender, batch))
+            });
+            load.turn_to(relay.url("/v1/batch"));
+            let (start, sent) = (Instant::now(), load.batches());
+            let is_enough = || match run {
+                0 => moment(&records) > LARGE,
+                _ => load.batches() >= sent + FEW,
+            };
+            while !is_enough() {
+                assert!(start.elapsed() < LIMIT, "too few events are stored: {}", relay.log());
+                let behind = (load.batches() * USERS) as u64;
+                if behind < served.sandbox.total() + BACKLOG
+                    && served.sandbox.faults().list().len() == SENDERS
+                {
+                    for fault in [
+                        Fault { status: Some(503), times: 2, ..Fault::default() },
+                        Fault { close: true, ..Fault::default() },
+                        Fault { delay_ms: Some(4), times: 40, ..Fault::default() },
+                    ] {
+                        served.sandbox.faults().add(fault).unwrap();
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // The second run is killed; the third then begins with its log.
+            relay.signal(if run == 1 { "KILL" } else { "TERM" });
+            relay.wait().await;
+            // What it had sent is counted to this run.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            marks.push(served.sandbox.total());
+        }
+        let samples = sampler.stop().await;
+        // Its senders have nobody to send to any more.
+        drop(load);
+        let bytes: Vec<u8> = records.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+        let mut runs = Vec::new();
+        let mut entries = Vec::new();
+        for path in &records {
+            let start = runs.last().copied().unwrap_or(0);
+            let end = start + usize::try_from(path.metadata().unwrap().len()).unwrap();
+            entries.extend(record::parse(&bytes[..end], start));
+            entries.push(Entry { name: ".".to_owned(), change: Change::End, end });
+            runs.push(end);
+        }
+        let calls = (1..)
+            .zip(served.sandbox.received())
+            .map(|(count, call)| (marks.partition_point(|mark| *mark < count), Event::of_call(&call)));
+        let calls = calls.collect();
+        let answers = std::mem::take(&mut *answers.lock().unwrap());
+        let recording = Self { bytes, entries, runs, answers, calls, samples };
+        recording.is_whole(&outbox);
+        recording
+    }
+
+    /// The record has every change: made again, they give the files that the relay left.
+    fn is_whole(&self, outbox: &Path) {
+        let mut disk = super::disk::Disk::new(&self.bytes, super::disk::Syncs::Kept);
+        self.entries.iter().for_each(|entry| disk.apply(entry));
+        let files = disk.files();
+        for (name, content) in &files {
+            assert!(*content == std::fs::read(outbox.join(name)).unwrap(), "{name} differs from its record");
+        }
+        assert!(files.contains_key("relay.db") && files.contains_key("relay.db.lock"));
+        let is_log_begun = |entry: &&Entry| {
+            entry.name == "relay.db-wal"
+                && entry.end < self.runs[0]
+                && matches!(entry.change, Change::Write { offset: 0, .. })
+        };
+        let begun = self.entries.iter().filter(is_log_begun).count();
+        assert!(begun > 1, "the log was not copied into the database in the first run");
+    }
+
+    /// Batches that were answered by this moment.
+    pub(super) fn acknowledged(&self, moment: usize) -> Acknowledged {
+        let mut acknowledged = Acknowledged::new();
+        for (sender, batch, _) in self.answers.iter().filter(|(_, _, answered)| *answered <= moment) {
+            acknowledged.insert(*sender, batch + 1);
+        }
+        acknowledged
+    }
+
+    /// How many calls had surely arrived at this moment, and how many may have.
+    pub(super) fn arrived(&self, moment: usize) -> (usize, usize) {
+        let later = self.samples.partition_point(|sample| sample.moment <= moment);
+        let surely = later.checked_sub(1).map_or(0, |last| self.samples[last].before);
+        // The first sample at or after the moment.
+        let first = self.samples.partition_point(|sample| sample.moment < moment);
+        (surely, self.samples.get(first).map_or(self.calls.len(), |sample| sample.after))
+    }
+}
+
+/// The length of the record so far.
+fn moment(records: &[PathBuf]) -> usize {
+    let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    usize::try_from(records.iter().map(length).sum::<u64>()).unwrap()
+}
+
+/// Notes all the time how many calls have arrived.
+struct Sampler {
+    is_over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Vec<Sample>>,
+}
+
+impl Sampler {
+    fn start(sandbox: accoil_relay::sandbox::Sandbox, records: Vec<PathBuf>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&is_over);
+        let total = move || usize::try_from(sandbox.total()).unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut samples = Vec::new();
+            loop {
+                let is_last = stop.load(Ordering::Acquire);
+                samples.push(Sample { before: total(), moment: moment(&records), after: total() });
+                if is_last {
+                    return samples;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { is_over, thread }
+    }
+
+    async fn stop(self) -> Vec<Sample> {
+        self.is_over.store(true, Ordering::Release);
+        tokio::task::spawn_blocking(move || self.thread.join().unwrap()).await.unwrap()
+    }
+}
+
+fn compile(folder: &Path) -> PathBuf {
+    let library = folder.join("recorder.so");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/power/recorder.c");
+    let output = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .args([source, "-ldl", "-lpthread"])
+        .output()
+        .expect("a C compiler, which the build needs too");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    library
+}
