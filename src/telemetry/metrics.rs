@@ -189,7 +189,7 @@ impl Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write as _;
 
     use super::*;
@@ -242,26 +242,66 @@ mod tests {
         assert!(found == expected, "run UPDATE_DOCS=1 cargo test --lib metrics");
     }
 
-    /// Each name in the rules is one that the relay has.
-    #[test]
-    fn the_alerts_name_metrics_that_exist() {
-        let rules = std::fs::read_to_string(format!("{ROOT}/deploy/prometheus/alerts.yaml")).unwrap();
-        let mut known = BTreeSet::new();
+    /// The names of all samples, each with its metric's labels.
+    fn samples() -> BTreeMap<String, &'static [&'static str]> {
+        let mut samples = BTreeMap::new();
         for metric in ALL {
             let suffixes: &[&str] =
                 if metric.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
-            known.extend(suffixes.iter().map(|suffix| format!("{PREFIX}{}{suffix}", metric.name)));
+            samples.extend(
+                suffixes.iter().map(|suffix| (format!("{PREFIX}{}{suffix}", metric.name), metric.labels)),
+            );
         }
+        samples
+    }
+
+    /// The metrics that a query names.
+    fn named(query: &str) -> BTreeSet<&str> {
         let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
-        let named: BTreeSet<&str> =
-            rules.split(|sign| !is_part(sign)).filter(|word| word.starts_with(PREFIX)).collect();
+        query.split(|sign| !is_part(sign)).filter(|word| word.starts_with(PREFIX)).collect()
+    }
+
+    #[test]
+    fn the_alerts_name_metrics_that_exist() {
+        let rules = std::fs::read_to_string(format!("{ROOT}/deploy/prometheus/alerts.yaml")).unwrap();
+        let (known, named) = (samples(), named(&rules));
         assert!(named.len() > 10, "{named:?}");
         for name in named {
-            assert!(known.contains(name), "{name} is not a metric");
+            assert!(known.contains_key(name), "{name} is not a metric");
         }
         let alerts = rules.matches("- alert: ").count();
         for part in ["expr: ", "summary: ", "description: ", "severity: "] {
             assert_eq!(rules.matches(part).count(), alerts, "every rule has {part}");
+        }
+    }
+
+    /// Each query of the Grafana dashboard names one metric that exists, and only labels that this metric has.
+    #[test]
+    fn the_dashboard_queries_metrics_and_labels_that_exist() {
+        let text = std::fs::read_to_string(format!("{ROOT}/deploy/grafana/accoil-relay.json")).unwrap();
+        let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+        let queries: Vec<&str> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+        assert!(queries.len() > 20);
+        let known = samples();
+        for query in queries {
+            let named = named(query);
+            let [name] = named.iter().copied().collect::<Vec<_>>()[..] else { panic!("{query}: {named:?}") };
+            let labels = known.get(name).unwrap_or_else(|| panic!("{query}: {name} is not a metric"));
+            assert!(
+                !matches!(name.rsplit('_').next(), Some("total" | "bucket")) || query.contains("rate("),
+                "{query}"
+            );
+            let (_, selector) = query.split_once('{').unwrap();
+            let selector = selector.split('}').next().unwrap();
+            let selected = selector.split(", ").map(|one| one.split(['=', '!']).next().unwrap());
+            let grouped = query.split_once(" by (").map_or("", |(_, rest)| rest.split(')').next().unwrap());
+            for label in selected.chain(grouped.split(", ").filter(|label| !label.is_empty())) {
+                let is_known = labels.contains(&label) || ["instance", "le"].contains(&label);
+                assert!(is_known, "{query}: {name} has no label {label}");
+            }
+            assert_eq!(query.matches('(').count(), query.matches(')').count(), "{query}");
         }
     }
 }
