@@ -1,51 +1,115 @@
-//! Who may use the API: whoever has the token; without one, which the configuration allows on loopback only, programs
-//! of this machine, but not a web page that its browser shows.
+//! Who may use the API: whoever has a token; without one, which the configuration allows on loopback only, programs of this
+//! machine, but not a web page that its browser shows. The viewer token only reads, and sees no payload unless the
+//! configuration says so.
 //!
-//! The token is compared in constant time and never repeated.
+//! Tokens are compared in constant time and never repeated.
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-use super::{Admin, refusal};
+use super::Admin;
+use super::error::ApiError;
+use crate::config;
 use crate::receive::{self, is_loopback};
+
+/// What a request may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// See and change everything.
+    Full,
+    /// See, and change nothing.
+    Viewer { sees_payloads: bool },
+}
+
+impl Access {
+    /// Whether it may see what events hold.
+    pub const fn sees_payloads(self) -> bool {
+        matches!(self, Self::Full | Self::Viewer { sees_payloads: true })
+    }
+
+    /// Refuses a request for what events hold by a viewer who may not see it.
+    pub fn require_payloads(self) -> Result<(), ApiError> {
+        if self.sees_payloads() {
+            return Ok(());
+        }
+        let error = "the viewer token does not see what events hold; use the admin token, or set admin.viewer_sees_payloads";
+        Err(ApiError::new(StatusCode::FORBIDDEN, "viewer", error))
+    }
+}
+
+/// As [`let_pass`] found it.
+impl<S: Sync> FromRequestParts<S> for Access {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().copied().ok_or_else(ApiError::failed)
+    }
+}
 
 /// Refuses what breaks the rules of HTTP/1.1.
 pub(super) async fn well_formed(request: Request, next: Next) -> Response {
     match receive::malformed(request.headers(), request.version()) {
-        Some(error) => refusal(StatusCode::BAD_REQUEST, "malformed", error),
+        Some(error) => ApiError::new(StatusCode::BAD_REQUEST, "malformed", error).into_response(),
         None => next.run(request).await,
     }
 }
 
-pub(super) async fn let_pass(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    match &admin.0.token {
-        Some(token) if !has_token(request.headers(), token) => {
-            let error = "the admin token is missing or wrong; send it as Authorization: Bearer TOKEN";
-            let mut response = refusal(StatusCode::UNAUTHORIZED, "unauthorized", error);
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
+pub(super) async fn let_pass(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
+    let access = match access(&admin.config().admin, request.headers()) {
+        Ok(access) => access,
+        Err(error) => {
+            let is_unauthorized = error.status == StatusCode::UNAUTHORIZED;
+            let mut response = error.into_response();
+            if is_unauthorized {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            return response;
         }
-        None if !is_of_this_machine(request.headers()) => {
-            let error = "without an admin token only programs of this machine may ask, by its address or as localhost, \
-                         and no page of another site; set admin.token to allow more";
-            refusal(StatusCode::FORBIDDEN, "forbidden", error)
-        }
-        _ => next.run(request).await,
+    };
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    if !reads && access != Access::Full {
+        let error = "the viewer token only reads; use the admin token to change something";
+        return ApiError::new(StatusCode::FORBIDDEN, "viewer", error).into_response();
     }
+    request.extensions_mut().insert(access);
+    next.run(request).await
 }
 
-fn has_token(headers: &HeaderMap, token: &SecretString) -> bool {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.trim().split_once(' '));
-    given.is_some_and(|(scheme, given)| {
-        scheme.eq_ignore_ascii_case("bearer")
-            && bool::from(given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes()))
-    })
+/// What a request with these headers may do.
+pub(super) fn access(config: &config::Admin, headers: &HeaderMap) -> Result<Access, ApiError> {
+    let given = bearer(headers);
+    let is = |token: &Option<SecretString>| match (token, given) {
+        (Some(token), Some(given)) => bool::from(given.as_bytes().ct_eq(token.expose_secret().as_bytes())),
+        _ => false,
+    };
+    if is(&config.token) {
+        return Ok(Access::Full);
+    }
+    if is(&config.viewer_token) {
+        return Ok(Access::Viewer { sees_payloads: config.viewer_sees_payloads });
+    }
+    if config.token.is_some() {
+        let error = "the admin token is missing or wrong; send it as Authorization: Bearer TOKEN";
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", error));
+    }
+    if is_of_this_machine(headers) {
+        return Ok(Access::Full);
+    }
+    let error = "without an admin token only programs of this machine may ask, by its address or as localhost, \
+                 and no page of another site; set admin.token to allow more";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", error))
+}
+
+/// The token that a request has.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A page of another site names itself in `Origin`; one whose name was made to point here, in `Host`.
@@ -65,19 +129,27 @@ mod tests {
 
     #[test]
     fn a_token_lets_pass_and_nothing_like_it() {
-        let token = SecretString::from("secret");
+        let secret = |text: &str| Some(SecretString::from(text));
+        let config = config::Admin {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: secret("secret"),
+            viewer_token: secret("viewer"),
+            viewer_sees_payloads: false,
+        };
         for (value, expected) in [
-            ("Bearer secret", true),
-            ("bearer  secret ", true),
-            ("Basic secret", false),
-            ("Bearer secre", false),
-            ("Bearer secret2", false),
-            ("Bearer", false),
-            ("secret", false),
+            ("Bearer secret", Some(Access::Full)),
+            ("bearer  secret ", Some(Access::Full)),
+            ("Bearer viewer", Some(Access::Viewer { sees_payloads: false })),
+            ("Basic secret", None),
+            ("Bearer secre", None),
+            ("Bearer secret2", None),
+            ("Bearer", None),
+            ("secret", None),
         ] {
-            assert_eq!(has_token(&headers(&[("authorization", value)]), &token), expected, "{value}");
+            assert_eq!(access(&config, &headers(&[("authorization", value)])).ok(), expected, "{value}");
         }
-        assert!(!has_token(&HeaderMap::new(), &token));
+        let of_this_machine = headers(&[("host", "localhost")]);
+        assert!(access(&config, &of_this_machine).is_err());
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
-use super::{Admin, refusal};
+use super::Admin;
+use super::error::ApiError;
 use crate::accounts::sync::Summary;
 use crate::deliver::{Failures, State as Health, Status};
 use crate::outbox::{Outbox, Usage};
@@ -22,10 +23,12 @@ use crate::receive::{Receiver, Traffic};
 use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::{Process, unix_seconds};
 
+/// Every counter, in `OpenMetrics` format
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn show(State(admin): State<Admin>) -> Response {
     let Ok(text) = text(&admin).await else {
         let error = "the metrics could not be written; report it";
-        return refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", error);
+        return ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error).into_response();
     };
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -34,14 +37,14 @@ pub(super) async fn show(State(admin): State<Admin>) -> Response {
 }
 
 async fn text(admin: &Admin) -> Result<String, fmt::Error> {
-    let receiver = &admin.0.receiver;
+    let receiver = admin.receiver();
     let mut page = Page::default();
-    process(&mut page, receiver, admin.0.started);
+    process(&mut page, receiver, admin.started());
     traffic(&mut page, receiver.traffic());
     sources(&mut page, &receiver.sources());
     outbox(&mut page, receiver.outbox()).await;
     destinations(&mut page, &receiver.destinations());
-    syncs(&mut page, &admin.0.syncs.last().await);
+    syncs(&mut page, &admin.syncs().last().await);
     page.text()
 }
 

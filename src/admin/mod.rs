@@ -1,153 +1,143 @@
 //! The operators' side: health, and a JSON API to see and change what runs, and to read an account of Accoil's. On a
 //! listener of its own, never on the public port.
 //!
-//! One file a group of routes; `guard.rs` stands before all but health. To add a group: a file with its handlers, its
-//! routes in [`router`]. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
+//! `api/` has one file a resource; `guard.rs` stands before all but health; `document.rs` describes every route at
+//! `/openapi.json`. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
 
-mod accounts;
-mod dead_letters;
-mod guard;
-mod mappings;
+pub mod answer;
+pub mod api;
+mod document;
+pub mod error;
+pub mod guard;
 mod metrics;
-mod syncs;
-mod waiting;
+pub mod moment;
+pub mod request;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::FromRef;
-use axum::middleware;
-use axum::response::Response;
-use axum::routing::{any, get, post};
-use http::StatusCode;
-use http_body_util::{BodyExt as _, Limited};
-use secrecy::SecretString;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub use mappings::reload;
+pub use api::mappings::reload;
 
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
+use crate::config::Config;
+use crate::facts::Facts;
 use crate::outbox::Outbox;
-use crate::receive::{self, Receiver};
-
-/// Bytes of a request's body: a filter with many ids.
-const MOST_BODY: usize = 1 << 20;
+use crate::receive::Receiver;
+use accoil_mapping::nearest;
+use error::ApiError;
 
 /// What the routes share. Clones are the same.
 #[derive(Clone)]
 pub struct Admin(Arc<Shared>);
 
 struct Shared {
-    receiver: Receiver,
-    /// None only where the listener is on loopback.
-    token: Option<SecretString>,
+    parts: Parts,
+    /// The document of the API, once the router is built.
+    document: OnceLock<Bytes>,
+}
+
+/// What the routes need of the rest of the relay.
+pub struct Parts {
+    pub config: Config,
+    pub receiver: Receiver,
     /// None where `[accounts]` is not configured.
-    accounts: Option<Cache>,
-    syncs: Syncs,
-    started: SystemTime,
+    pub accounts: Option<Cache>,
+    pub syncs: Syncs,
+    pub facts: Facts,
+    pub started: SystemTime,
 }
 
 impl Admin {
-    pub fn new(
-        receiver: Receiver,
-        token: Option<SecretString>,
-        accounts: Option<Cache>,
-        syncs: Syncs,
-    ) -> Self {
-        Self(Arc::new(Shared { receiver, token, accounts, syncs, started: SystemTime::now() }))
-    }
-}
-
-impl Admin {
-    fn receiver(&self) -> &Receiver {
-        &self.0.receiver
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared { parts, document: OnceLock::new() }))
     }
 
-    fn outbox(&self) -> &Outbox {
-        self.0.receiver.outbox()
+    pub fn config(&self) -> &Config {
+        &self.0.parts.config
     }
-}
 
-/// For the handlers that both listeners have.
-impl FromRef<Admin> for Receiver {
-    fn from_ref(admin: &Admin) -> Self {
-        admin.0.receiver.clone()
+    pub fn receiver(&self) -> &Receiver {
+        &self.0.parts.receiver
+    }
+
+    pub fn outbox(&self) -> &Outbox {
+        self.0.parts.receiver.outbox()
+    }
+
+    pub fn accounts(&self) -> Option<&Cache> {
+        self.0.parts.accounts.as_ref()
+    }
+
+    pub fn syncs(&self) -> &Syncs {
+        &self.0.parts.syncs
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.0.parts.facts
+    }
+
+    fn document(&self) -> Bytes {
+        self.0.document.get().cloned().unwrap_or_default()
+    }
+
+    pub fn started(&self) -> SystemTime {
+        self.0.parts.started
     }
 }
 
 /// Every route of the admin listener.
 pub fn router(admin: Admin) -> Router {
-    let guarded = Router::new()
-        .route("/api/reload", post(mappings::reload_now))
-        .route("/api/mappings", get(mappings::list))
-        .route("/api/accounts", get(accounts::get))
-        .route("/api/sync", get(syncs::show))
-        .route("/api/sync/{direction}", post(syncs::start))
-        .route("/api/waiting", get(waiting::list))
-        .route("/api/waiting/retry", post(waiting::retry))
-        .route("/api/waiting/move", post(waiting::move_gone))
-        .route("/api/waiting/purge", post(waiting::purge))
-        .route("/api/dead-letters/replay", post(dead_letters::replay))
-        .route("/api/dead-letters/purge", post(dead_letters::purge))
-        .route("/metrics", get(metrics::show))
+    let guarded = api::routes()
+        .routes(routes!(document::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
-    Router::new()
-        .route("/healthz", get(receive::health))
-        .route("/readyz", get(receive::ready_in_detail))
-        .merge(guarded)
-        .fallback(any(unknown_route))
+    let (routes, mut document) =
+        OpenApiRouter::with_openapi(document::base()).merge(api::open_routes()).merge(guarded).split_for_parts();
+    document::complete(&mut document);
+    let _ = admin.0.document.set(document.to_json().unwrap_or_default().into());
+    let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
+    routes
+        .fallback(any(move |uri: Uri| async move { unknown_route(&uri, &paths) }))
         .method_not_allowed_fallback(wrong_method)
         .with_state(admin)
+        .layer(middleware::from_fn(not_stored))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(guard::well_formed))
 }
 
-async fn unknown_route() -> Response {
-    let error = "there is no such route; there are GET /healthz, /readyz, /metrics, /api/accounts, /api/mappings, /api/sync and \
-                 /api/waiting, and POST /api/reload, /api/sync/DIRECTION, /api/waiting/retry, /api/waiting/move, \
-                 /api/waiting/purge, /api/dead-letters/replay and /api/dead-letters/purge";
-    refusal(StatusCode::NOT_FOUND, "not_found", error)
+/// Answers hold personal values: no cache keeps them, unless a route says otherwise.
+async fn not_stored(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn unknown_route(uri: &Uri, paths: &[String]) -> Response {
+    let nearest = nearest(uri.path(), paths.iter().map(String::as_str));
+    let suggestion = nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default();
+    let separator = if suggestion.is_empty() { "; " } else { " " };
+    ApiError::not_found(format!("there is no such route{suggestion}{separator}GET /openapi.json lists all of them"))
+        .into_response()
 }
 
 async fn wrong_method() -> Response {
-    refusal(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "wrong_method",
-        "this route takes another method: GET to see, POST to change",
-    )
+    let error = "this route takes another method: GET to see, POST to change";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", error).into_response()
 }
 
 fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("an admin request's handler panicked");
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed", "the relay failed on this request; see its log")
-}
-
-/// The JSON body of a request.
-async fn body<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let refused = |error: String| refusal(StatusCode::BAD_REQUEST, "invalid_body", &error);
-    let bytes = Limited::new(body, MOST_BODY)
-        .collect()
-        .await
-        .map_err(|_| refused(format!("the body did not arrive whole, or has more than {MOST_BODY} bytes")))?;
-    let bytes = bytes.to_bytes();
-    // Serde would read an array as an object of which nothing is given.
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(refused("the body must be a JSON object".to_owned()));
-    }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| refused(format!("the body cannot be read as JSON: {error}")))
-}
-
-/// The outbox could not be read or changed.
-fn failed(error: &dyn std::error::Error) -> Response {
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "outbox_failed", &error.to_string())
-}
-
-fn refusal(status: StatusCode, code: &str, error: &str) -> Response {
-    receive::json(status, &json!({"error": error, "code": code}))
+    ApiError::failed().into_response()
 }

@@ -59,6 +59,10 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Always set if `listen` is not loopback.
     pub token: Option<SecretString>,
+    /// Only reads.
+    pub viewer_token: Option<SecretString>,
+    /// Whether the viewer token sees what events hold.
+    pub viewer_sees_payloads: bool,
 }
 
 /// `[log]`
@@ -120,6 +124,8 @@ impl Admin {
         Self {
             listen: section.get_required("listen", value::address).unwrap_or(NO_ADDRESS),
             token: section.secret("token", "token_file", value::token),
+            viewer_token: section.secret("viewer_token", "viewer_token_file", value::token),
+            viewer_sees_payloads: section.require("viewer_sees_payloads", value::switch),
         }
     }
 }

@@ -23,6 +23,8 @@ pub fn show(config: &Config) -> String {
     page.heading("[admin]");
     page.text("listen", &config.admin.listen.to_string());
     page.secret("token", config.admin.token.as_ref());
+    page.secret("viewer_token", config.admin.viewer_token.as_ref());
+    page.pair("viewer_sees_payloads", config.admin.viewer_sees_payloads);
     config.sources.iter().for_each(|one| source(&mut page, one));
     config.destinations.iter().for_each(|one| destination(&mut page, one));
     page.heading("[outbox]");

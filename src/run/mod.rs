@@ -12,7 +12,7 @@ mod syncing;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +29,7 @@ use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::Target;
+use crate::facts::Facts;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
 use crate::receive::{self, Memory, Receiver};
@@ -102,7 +103,14 @@ impl Relay {
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
         administering
             .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
-        let admin = Admin::new(receiver.clone(), config.admin.token.clone(), accounts, syncs.clone());
+        let admin = Admin::new(admin::Parts {
+            config: config.clone(),
+            receiver: receiver.clone(),
+            accounts,
+            syncs: syncs.clone(),
+            facts: Facts::off(),
+            started: SystemTime::now(),
+        });
         let router = admin::router(admin);
         let keep_alive = config.server.keep_alive;
         let limits = |connections| ConnectionLimits { connections, keep_alive };

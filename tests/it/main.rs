@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]
 
 mod accounts_accoil;
+mod admin;
 mod backup;
 mod clients;
 mod command_line;

@@ -1,0 +1,166 @@
+//! `/api/mappings`, the mappings in force, and `/api/reload`, which reads their files again.
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::accoil::Destination;
+use crate::admin::Admin;
+use crate::admin::answer::Json;
+use crate::admin::error::ApiError;
+use crate::admin::request::{NoParameters, Parameters};
+use crate::fault::{Fault, Place};
+use crate::mapping::Mapping;
+use crate::pipeline::Sources;
+use crate::receive::Receiver;
+use crate::telemetry;
+
+/// The mappings in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MappingsView {
+    pub mappings: Vec<MappingView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MappingView {
+    pub destination: String,
+    pub mapping: String,
+    pub enabled: bool,
+    /// The only kind of source that it takes, if it takes one only.
+    pub source: Option<String>,
+    pub trigger: String,
+    pub action: String,
+    /// A preset, or the file.
+    pub origin: String,
+}
+
+/// The mapping files, read again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReloadView {
+    /// How many there are.
+    pub mappings: usize,
+    pub warnings: Vec<FaultView>,
+}
+
+/// A fault of a file. Without a place in a file, `file` names the environment variable or is empty, and line and column
+/// are 0.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FaultView {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct ReloadQuery {
+    /// Only read the files and say what is wrong with them.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What reading the mappings again came to.
+#[derive(Debug)]
+pub struct Reloaded {
+    pub mappings: usize,
+    pub warnings: Vec<Fault>,
+}
+
+impl Reloaded {
+    fn of(sources: &Sources) -> Self {
+        Self {
+            mappings: rows(sources).count(),
+            warnings: sources.destinations().iter().flat_map(|one| one.mappings.warnings.clone()).collect(),
+        }
+    }
+}
+
+/// Reads the mapping files of every destination again, all or nothing, and logs what came of it.
+pub fn reload(receiver: &Receiver) -> Result<Reloaded, Vec<Fault>> {
+    let sources = receiver.read_mappings_again().inspect_err(|faults| telemetry::mappings_refused(faults))?;
+    let reloaded = Reloaded::of(&sources);
+    telemetry::mappings_read(reloaded.mappings, &reloaded.warnings);
+    Ok(reloaded)
+}
+
+/// Reads the files again. On a dry run nothing changes.
+pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView, ApiError> {
+    let dry_run = query.dry_run;
+    let read = move || {
+        let receiver = admin.receiver();
+        if !dry_run {
+            return reload(receiver);
+        }
+        receiver.sources().read_again().map(|sources| Reloaded::of(&sources))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(Reloaded { mappings, warnings })) => {
+            Ok(ReloadView { mappings, warnings: warnings.iter().map(fault).collect() })
+        }
+        Ok(Err(faults)) => {
+            let error =
+                "the mapping files have faults; those in force before stay in force; mend them and reload";
+            let faults: Vec<FaultView> = faults.iter().map(fault).collect();
+            let faults = serde_json::to_value(faults).unwrap_or_default();
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_mappings", error).with("faults", faults))
+        }
+        Err(_) => Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed",
+            "the relay failed while it read the mappings; those in force before stay in force; see its log",
+        )),
+    }
+}
+
+/// Read the mapping files again, all or nothing
+#[utoipa::path(post, path = "/api/reload", params(ReloadQuery), responses((status = 200, body = ReloadView)))]
+pub(in crate::admin) async fn reload_now(
+    State(admin): State<Admin>,
+    Parameters(query): Parameters<ReloadQuery>,
+) -> Result<Json<ReloadView>, ApiError> {
+    reload_view(admin, &query).await.map(Json)
+}
+
+pub fn view(admin: &Admin) -> MappingsView {
+    let sources = admin.receiver().sources();
+    MappingsView { mappings: rows(&sources).map(|(destination, mapping)| row(destination, mapping)).collect() }
+}
+
+/// The mappings in force
+#[utoipa::path(get, path = "/api/mappings", responses((status = 200, body = MappingsView)))]
+pub(in crate::admin) async fn list(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Json<MappingsView> {
+    Json(view(&admin))
+}
+
+fn rows(sources: &Sources) -> impl Iterator<Item = (&Destination, &Mapping)> {
+    sources
+        .destinations()
+        .iter()
+        .flat_map(|destination| destination.mappings.iter().map(|mapping| (&**destination, mapping)))
+}
+
+fn row(destination: &Destination, mapping: &Mapping) -> MappingView {
+    MappingView {
+        destination: destination.name.to_string(),
+        mapping: mapping.name.to_string(),
+        enabled: mapping.enabled,
+        source: mapping.source.map(|kind| kind.name().to_owned()),
+        trigger: mapping.trigger.to_string(),
+        action: mapping.action.slug.to_string(),
+        origin: mapping.origin.to_string(),
+    }
+}
+
+fn fault(fault: &Fault) -> FaultView {
+    let (file, line, column) = match &fault.place {
+        Place::File { file, line, column } => (file.display().to_string(), *line, *column),
+        Place::Variable(name) => (name.clone(), 0, 0),
+        Place::Unknown => (String::new(), 0, 0),
+    };
+    let separator = if fault.advice.is_empty() { "" } else { ": " };
+    FaultView { file, line, column, message: format!("{}{separator}{}", fault.message, fault.advice) }
+}

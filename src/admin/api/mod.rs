@@ -1,0 +1,48 @@
+//! The routes, one file a resource. Each has a view, which is the answer's shape, and a plain function that makes it of the
+//! state and the request; the JSON handler and the dashboard's page both call that function.
+//!
+//! A new route: a file with its view, function and handler, and a line in [`routes`]. The document follows by itself.
+
+pub mod accounts;
+pub mod config;
+pub mod dead_letters;
+pub mod destinations;
+pub mod door;
+pub mod health;
+pub mod mappings;
+pub mod shared;
+pub mod syncs;
+pub mod version;
+pub mod waiting;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Admin, metrics};
+
+/// Every route that needs a token.
+pub(super) fn routes() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(mappings::reload_now))
+        .routes(routes!(mappings::list))
+        .routes(routes!(accounts::get))
+        .routes(routes!(syncs::show))
+        .routes(routes!(syncs::start))
+        .routes(routes!(waiting::list))
+        .routes(routes!(waiting::retry))
+        .routes(routes!(waiting::move_gone))
+        .routes(routes!(waiting::purge))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::purge))
+        .routes(routes!(destinations::list))
+        .routes(routes!(door::list))
+        .routes(routes!(config::show))
+        .routes(routes!(config::setup))
+        .routes(routes!(version::show))
+        .routes(routes!(metrics::show))
+}
+
+/// Routes for load balancers and orchestrators.
+pub(super) fn open_routes() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::ready))
+}

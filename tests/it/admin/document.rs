@@ -1,0 +1,94 @@
+//! `/openapi.json` names every route, docs/http-api.md too, and each route answers as the document says.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use http::Method;
+use serde_json::Value;
+
+use super::{get, url};
+use crate::http::send;
+use crate::relay::TestRelay;
+
+/// `GET /api/mappings` of every operation of the document.
+fn operations(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let of = |(path, item): (&String, &Value)| {
+        let methods: Vec<String> = item.as_object().unwrap().keys().cloned().collect();
+        methods.into_iter().map(|method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
+    };
+    paths.flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn the_page_has_every_route_of_the_document_and_no_other() {
+    let relay = TestRelay::usual().await;
+    let document = get(&relay, "/openapi.json").await.json();
+    let page = fs::read_to_string("docs/http-api.md").unwrap();
+    let (_, rows) = page.split_once("| operators' route | does |").unwrap();
+    let mut described = BTreeSet::new();
+    for row in rows.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let mut method = "GET".to_owned();
+        for route in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            let mut path = route;
+            if let Some((name, rest)) = route.split_once(' ') {
+                (method, path) = (name.to_owned(), rest);
+            }
+            described.insert(format!("{method} {path}"));
+        }
+    }
+    assert_eq!(described, operations(&document));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let relay = TestRelay::usual().await;
+    let document = get(&relay, "/openapi.json").await.json();
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            assert!(operation["summary"].is_string(), "{what} has no summary");
+            assert!(ids.insert(operation["operationId"].to_string()), "{what}: its id is another's");
+            let is_open = ["/healthz", "/readyz"].contains(&path.as_str());
+            assert_eq!(operation["responses"]["4XX"].is_object(), !is_open, "{what}");
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(parameter["name"].is_string(), "{what}");
+            }
+        }
+    }
+    // Every schema that is named is there.
+    let text = document.to_string();
+    for name in text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn every_route_refuses_an_unknown_parameter_and_names_the_nearest() {
+    let relay = TestRelay::usual().await;
+    let document = get(&relay, "/openapi.json").await.json();
+    for operation in operations(&document) {
+        let (method, path) = operation.split_once(' ').unwrap();
+        if !path.starts_with("/api/") {
+            continue;
+        }
+        let path = path.replace("{direction}", "vitally-to-accoil").replace("{name}", "accoil");
+        let path = path.replace("{id}", "0000000000000").replace("{key}", "x");
+        let url = format!("{}?colour=red", url(&relay, &path));
+        let answer = send(method.parse().unwrap(), &url, &[], "{}").await;
+        assert_eq!(answer.status, 400, "{operation}: {answer:?}");
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("no parameter \"colour\""), "{operation}: {error}");
+    }
+    let answer = get(&relay, "/api/waiting?usr=ada").await;
+    assert!(answer.text().contains("did you mean user?"), "{}", answer.text());
+    let answer = get(&relay, "/api/waitin").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.text().contains("did you mean /api/waiting?"), "{}", answer.text());
+    let answer = send(Method::DELETE, &url(&relay, "/api/waiting"), &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (405, Some("wrong_method")));
+    relay.stop().await;
+}
