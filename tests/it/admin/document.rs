@@ -6,7 +6,7 @@ use std::fs;
 use http::Method;
 use serde_json::Value;
 
-use super::{get, url};
+use super::{get, post, url};
 use crate::http::send;
 use crate::relay::TestRelay;
 
@@ -90,5 +90,16 @@ async fn every_route_refuses_an_unknown_parameter_and_names_the_nearest() {
     assert!(answer.text().contains("did you mean /api/waiting?"), "{}", answer.text());
     let answer = send(Method::DELETE, &url(&relay, "/api/waiting"), &[], "").await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (405, Some("wrong_method")));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_reload_changes_nothing() {
+    let relay = TestRelay::usual().await;
+    let answer = post(&relay, "/api/reload?dry_run=true", "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.json()["mappings"].as_u64() > Some(5), "{answer:?}");
+    let answer = post(&relay, "/api/reload?dry_run=maybe", "").await;
+    assert!(answer.text().contains("the value of dry_run cannot be used"), "{answer:?}");
     relay.stop().await;
 }
