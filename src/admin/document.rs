@@ -64,7 +64,8 @@ pub(super) fn complete(document: &mut Document) {
 }
 
 fn complete_operation(operation: &mut Operation, method: &str, path: &str, is_open: bool) {
-    let words = path.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        path.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.collect();
     operation.operation_id = Some(format!("{method}_{}", words.join("_")));
     let tag = words.iter().find(|word| **word != "api").copied().unwrap_or("api");
@@ -73,7 +74,9 @@ fn complete_operation(operation: &mut Operation, method: &str, path: &str, is_op
         return;
     }
     operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
-    for (statuses, description) in [("4XX", "The request cannot be done as it is"), ("5XX", "Not possible now")] {
+    for (statuses, description) in
+        [("4XX", "The request cannot be done as it is"), ("5XX", "Not possible now")]
+    {
         let answers = &mut operation.responses.responses;
         answers.entry(statuses.to_owned()).or_insert_with(|| RefOr::T(error(description)));
     }

@@ -103,8 +103,10 @@ pub fn router(admin: Admin) -> Router {
     let guarded = api::routes()
         .routes(routes!(document::show))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::let_pass));
-    let (routes, mut document) =
-        OpenApiRouter::with_openapi(document::base()).merge(api::open_routes()).merge(guarded).split_for_parts();
+    let (routes, mut document) = OpenApiRouter::with_openapi(document::base())
+        .merge(api::open_routes())
+        .merge(guarded)
+        .split_for_parts();
     document::complete(&mut document);
     let _ = admin.0.document.set(document.to_json().unwrap_or_default().into());
     let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
@@ -128,8 +130,10 @@ fn unknown_route(uri: &Uri, paths: &[String]) -> Response {
     let nearest = nearest(uri.path(), paths.iter().map(String::as_str));
     let suggestion = nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default();
     let separator = if suggestion.is_empty() { "; " } else { " " };
-    ApiError::not_found(format!("there is no such route{suggestion}{separator}GET /openapi.json lists all of them"))
-        .into_response()
+    ApiError::not_found(format!(
+        "there is no such route{suggestion}{separator}GET /openapi.json lists all of them"
+    ))
+    .into_response()
 }
 
 async fn wrong_method() -> Response {

@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use http::request::Parts;
 use http::StatusCode;
+use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;

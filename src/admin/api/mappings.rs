@@ -124,7 +124,9 @@ pub(in crate::admin) async fn reload_now(
 
 pub fn view(admin: &Admin) -> MappingsView {
     let sources = admin.receiver().sources();
-    MappingsView { mappings: rows(&sources).map(|(destination, mapping)| row(destination, mapping)).collect() }
+    MappingsView {
+        mappings: rows(&sources).map(|(destination, mapping)| row(destination, mapping)).collect(),
+    }
 }
 
 /// The mappings in force

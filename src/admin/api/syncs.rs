@@ -61,7 +61,9 @@ pub(in crate::admin) async fn start(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Some(direction) = Direction::of_name(&direction) else {
-        return Err(ApiError::not_found("there is no such sync; there are vitally-to-accoil and accoil-to-vitally"));
+        return Err(ApiError::not_found(
+            "there is no such sync; there are vitally-to-accoil and accoil-to-vitally",
+        ));
     };
     // A body might ask for a dry run: it must not be passed over.
     if !body.is_end_stream() {
