@@ -66,11 +66,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error)
     }
 
+    #[must_use]
     pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
         self
     }
 
+    #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self

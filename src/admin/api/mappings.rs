@@ -152,8 +152,8 @@ fn row(destination: &Destination, mapping: &Mapping) -> MappingView {
         enabled: mapping.enabled,
         source: mapping.source.map(|kind| kind.name().to_owned()),
         trigger: mapping.trigger.to_string(),
-        action: mapping.action.slug.to_string(),
-        origin: mapping.origin.to_string(),
+        action: mapping.action.slug.clone(),
+        origin: mapping.origin.clone(),
     }
 }
 
