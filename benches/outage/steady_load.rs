@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
 use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Target};
+use accoil_relay::facts::Facts;
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
@@ -93,7 +94,7 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
     let directory = tempfile::tempdir().expect("a folder");
     let outbox = open(directory.path());
     let tasks = Tasks::new(&CancellationToken::new());
-    let status = deliver::start(&tasks, &outbox, target(&url));
+    let status = deliver::start(&tasks, &outbox, &Facts::off(), target(&url));
 
     let (started, mut ended) = (Instant::now(), None);
     let (mut accepted, mut samples) = (0, Vec::<Sample>::new());
@@ -173,6 +174,7 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
         original: Bytes::from(vec![b'x'; BYTES]),
         message_id: None,
         requests: vec![request(number % USERS, number / USERS)],
+        warned: Vec::new(),
     });
     Submission {
         source: Arc::from("web"),

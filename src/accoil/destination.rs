@@ -1,7 +1,6 @@
 //! One Accoil product: its mappings, its dialect, and what an event becomes there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::body::{Body, Money};
 use super::plan::Plan;
@@ -59,10 +58,8 @@ impl Destination {
             matched = true;
             let (requests, refusals) = (plan.requests.len(), plan.rejected.len());
             self.map(mapping, event, plan);
-            if plan.requests.len() > requests {
-                mapping.counts.calls.fetch_add(1, Ordering::Relaxed);
-            } else if plan.rejected.len() > refusals {
-                mapping.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            if plan.requests.len() == requests && plan.rejected.len() > refusals {
+                plan.refused_by.push((Arc::clone(&self.name), Arc::clone(&mapping.name)));
             }
         }
         if !matched {

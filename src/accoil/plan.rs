@@ -14,6 +14,8 @@ pub struct Plan {
     /// In the order in which they are to be sent.
     pub requests: Vec<Request>,
     pub rejected: Vec<Refusal>,
+    /// The destinations and mappings that refused the event and made no request of it.
+    pub refused_by: Vec<(Arc<str>, Arc<str>)>,
     /// Why there is nothing to send, if there is nothing to send and nothing was refused.
     pub skipped: Option<Reason>,
     /// What was left out, replaced or converted in the requests, for counting; mostly empty.

@@ -17,6 +17,7 @@ use super::Admin;
 use super::error::ApiError;
 use crate::accounts::sync::Summary;
 use crate::deliver::{Failures, State as Health, Status};
+use crate::facts::Counts;
 use crate::outbox::{Outbox, Usage};
 use crate::pipeline::Sources;
 use crate::receive::{Receiver, Traffic};
@@ -41,7 +42,7 @@ async fn text(admin: &Admin) -> Result<String, fmt::Error> {
     let mut page = Page::default();
     process(&mut page, receiver, admin.started());
     traffic(&mut page, receiver.traffic());
-    sources(&mut page, &receiver.sources());
+    sources(&mut page, &receiver.sources(), receiver.facts().counts());
     outbox(&mut page, receiver.outbox()).await;
     destinations(&mut page, &receiver.destinations());
     syncs(&mut page, &admin.syncs().last().await);
@@ -72,7 +73,7 @@ fn traffic(page: &mut Page, traffic: &Traffic) {
     });
 }
 
-fn sources(page: &mut Page, sources: &Sources) {
+fn sources(page: &mut Page, sources: &Sources, counts: &Counts) {
     for source in sources.iter() {
         let (name, counts) = (&*source.name, &source.counts);
         for (outcome, count) in [
@@ -97,8 +98,9 @@ fn sources(page: &mut Page, sources: &Sources) {
     for destination in sources.destinations() {
         for mapping in &destination.mappings {
             let labels = [&*destination.name, &*mapping.name];
-            page.whole(metrics::MAPPED, &labels, mapping.counts.calls.load(Ordering::Relaxed));
-            page.whole(metrics::MAPPING_REJECTS, &labels, mapping.counts.rejected.load(Ordering::Relaxed));
+            let (calls, rejected) = counts.mapping(&destination.name, &mapping.name);
+            page.whole(metrics::MAPPED, &labels, calls);
+            page.whole(metrics::MAPPING_REJECTS, &labels, rejected);
         }
     }
 }
@@ -132,6 +134,7 @@ fn destinations(page: &mut Page, destinations: &[Status]) {
         let name = &*status.name;
         for (metric, value) in [
             (metrics::DELIVERED, status.delivered),
+            (metrics::HELD, status.held),
             (metrics::RETRIED, status.retried),
             (metrics::DEAD, status.dead),
             (metrics::IN_FLIGHT, status.in_flight as u64),

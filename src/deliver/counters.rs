@@ -46,7 +46,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts an attempt that did not deliver.
+    /// Counts an attempt that failed.
     pub(super) fn failed(&self, outcome: &Result<Answer, CallError>) {
         let counter = match outcome {
             Ok(answer) => self.statuses.get(usize::from(answer.status)),
@@ -60,7 +60,7 @@ impl Counters {
         }
     }
 
-    /// Attempts that did not deliver; those that there were.
+    /// The attempts that failed, by kind; kinds without any are left out.
     pub fn failures(&self) -> Vec<Failures> {
         let statuses = (0..STATUSES).zip(&self.statuses).map(|(status, count)| {
             let count = count.load(Ordering::Relaxed);
@@ -74,7 +74,15 @@ impl Counters {
     }
 }
 
-/// Why a call with this answer is not delivered.
+/// Why an attempt failed.
+pub(super) fn failure_reason(result: &Result<Answer, CallError>) -> Reason {
+    match result {
+        Ok(answer) => reason(answer.status),
+        Err(error) => error.reason(),
+    }
+}
+
+/// Why a call with this answer failed.
 const fn reason(status: u16) -> Reason {
     match classify(Some(status)) {
         Verdict::Permanent => Reason::DeadRefused,

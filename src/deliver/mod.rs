@@ -1,4 +1,4 @@
-//! Requests become HTTP calls (stage 6), and every answer is recorded: delivered, retried later, or a dead letter.
+//! Makes the HTTP calls of requests (stage 6) and settles each by its answer: delivered, retried later, or a dead letter.
 //!
 //! One [`dispatcher`] per destination schedules the calls; a bounded set of [`worker`]s makes them, each on one kept-alive
 //! connection. A user's calls go one after another. If one waits for its retry, the user's requests move to rows of
@@ -41,6 +41,7 @@ pub use retry_after::{read as read_retry_after, retry_after};
 pub use schedule::Schedule;
 pub use status::Status;
 
+use crate::facts::Facts;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
@@ -61,7 +62,7 @@ pub struct Target {
 
 /// Starts deliveries to a destination and returns its status. They end when the group is stopped and the calls in flight have
 /// been answered.
-pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) -> watch::Receiver<Status> {
+pub fn start(tasks: &Tasks, outbox: &Outbox, facts: &Facts, target: Target) -> watch::Receiver<Status> {
     let target = Arc::new(target);
     let (work, calls) = async_channel::unbounded();
     let (done, answers) = tokio::sync::mpsc::unbounded_channel();
@@ -70,7 +71,7 @@ pub fn start(tasks: &Tasks, outbox: &Outbox, target: Target) -> watch::Receiver<
         tasks.spawn("delivery worker", worker.run());
     }
     let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));
-    let dispatcher = dispatcher::Dispatcher::new(target, outbox.clone(), work, answers, shown);
+    let dispatcher = dispatcher::Dispatcher::new(target, outbox.clone(), facts.clone(), work, answers, shown);
     tasks.spawn("dispatcher", dispatcher.run(tasks.stop_signal()));
     status
 }

@@ -3,9 +3,15 @@
 //! Holds nothing of an event, and of an answer only its status and where a redirect points.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::breaker::State;
+use super::connection::{Answer, CallError};
 use super::counters::Counters;
+use crate::facts::Verdict;
+use crate::outbox::chunk::Job;
 
 /// A destination, as its dispatcher last saw it.
 #[derive(Debug, Clone)]
@@ -23,8 +29,10 @@ pub struct Status {
     pub failing_users: usize,
     /// Failures by kind and call times, for metrics.
     pub counters: Arc<Counters>,
-    /// Since the start, as the next two.
+    /// Since the start, like the next three.
     pub delivered: u64,
+    /// Calls that were not sent, because the destination got the same content before.
+    pub held: u64,
     /// Attempts that failed and are made again.
     pub retried: u64,
     /// Requests that became dead letters.
@@ -43,12 +51,38 @@ impl Status {
             failing_users: 0,
             counters: Arc::default(),
             delivered: 0,
+            held: 0,
             retried: 0,
             dead: 0,
         }
     }
 
-    /// Why it gets no calls now, if it gets none.
+    /// Counts what became of a call. `tried` is its attempt, if one was made.
+    pub(super) fn count(
+        &mut self,
+        job: &Job,
+        verdict: Verdict,
+        tried: Option<(&Result<Answer, CallError>, Duration)>,
+        at: DateTime<Utc>,
+    ) {
+        match verdict {
+            Verdict::Delivered => self.delivered += 1,
+            Verdict::Held => self.held += 1,
+            Verdict::Waits => self.retried += 1,
+            Verdict::Dead => self.dead += 1,
+            Verdict::Behind => {}
+        }
+        let Some((result, took)) = tried else { return };
+        self.counters.call_time.add(took);
+        if verdict != Verdict::Delivered {
+            self.counters.failed(result);
+        } else if job.event.has_time() {
+            let since = (at - job.event.time()).to_std().unwrap_or_default();
+            self.counters.event_to_delivered.add(since);
+        }
+    }
+
+    /// Why the destination gets no calls now; `None` if it gets calls.
     pub fn reason(&self) -> Option<&str> {
         self.last_error.as_deref().filter(|_| self.state != State::Ok)
     }

@@ -17,6 +17,7 @@ use super::worker::{Call as Handed, Done, Work};
 use super::*;
 use crate::accoil::Request;
 use crate::decode::Form;
+use crate::facts::{Fact, Facts, Verdict as Became};
 use crate::outbox::{Accepted, Options, Retention, Submission};
 
 /// On the test's clock. A dispatcher that sleeps over its work lets it pass in no time.
@@ -105,6 +106,7 @@ struct World {
     pauses: Pauses,
     /// See [`run_clock`].
     step: Duration,
+    facts: Facts,
 }
 
 struct Run {
@@ -131,6 +133,7 @@ impl World {
             numbers: HashMap::new(),
             sent: 0,
             step: Duration::from_millis(20),
+            facts: Facts::off(),
             pauses: Pauses::default(),
             schedule: Schedule {
                 initial: Duration::from_secs(1),
@@ -178,7 +181,8 @@ impl World {
                 }
             });
         }
-        let dispatcher = Dispatcher::new(Arc::new(target), outbox.clone(), work, answers, shown);
+        let dispatcher =
+            Dispatcher::new(Arc::new(target), outbox.clone(), self.facts.clone(), work, answers, shown);
         tasks.spawn(dispatcher.run(stop.clone()));
         Run { outbox, stop, tasks, status }
     }
@@ -193,6 +197,7 @@ impl World {
                 original: Bytes::from_static(b"{}"),
                 message_id: None,
                 requests: vec![request(user, *number)],
+                warned: Vec::new(),
             });
             *number += 1;
             self.sent += 1;
@@ -506,4 +511,49 @@ async fn a_user_whose_call_fails_for_a_minute_is_counted() {
     let status = world.conclude(run).await;
     assert_eq!(status.failing_users, 0);
     assert_eq!(status.counters.call_time.count(), status.delivered + status.retried);
+}
+
+/// Each attempt and each settlement is one outcome: what became of the call, why, and how long it took.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_and_settlement_is_emitted_once() {
+    let mut world = World::new(|call| {
+        let outcome = match (call.user, call.attempt) {
+            ("fails", 0) => answer(503),
+            ("fails", 1) => Err(CallError::HeadersTimeout),
+            ("wrong", _) => answer(400),
+            _ => answer(202),
+        };
+        (Duration::from_millis(10), outcome)
+    });
+    let (facts, inbox) = Facts::channel();
+    world.facts = facts;
+    let run = world.start();
+    world.accept(&run, ["fails", "fails", "wrong", "well"].map(str::to_owned)).await;
+    let status = world.conclude(run).await;
+    let mut seen = Vec::new();
+    while let Ok(fact) = inbox.take(Duration::ZERO) {
+        let Fact::Outcomes(turn) = fact else { continue };
+        assert_eq!(&*turn.destination, "accoil");
+        for outcome in turn.outcomes {
+            assert!(outcome.took_us >= 10_000 || outcome.attempt == 0, "{outcome:?}");
+            let reason = outcome.reason.map_or("", crate::reasons::Reason::code);
+            seen.push((outcome.verdict, outcome.attempt, outcome.status, reason));
+        }
+    }
+    seen.sort_by_key(|(verdict, attempt, ..)| (*attempt, format!("{verdict:?}")));
+    assert_eq!(
+        seen,
+        [
+            (Became::Behind, 0, 0, "wait.behind"),
+            (Became::Dead, 1, 400, "dead.refused"),
+            (Became::Delivered, 1, 202, ""),
+            (Became::Waits, 1, 503, "wait.5xx"),
+            (Became::Waits, 1, 503, "wait.5xx"),
+            (Became::Waits, 2, 0, "wait.timeout"),
+            (Became::Waits, 2, 0, "wait.timeout"),
+            (Became::Delivered, 3, 202, ""),
+            (Became::Delivered, 3, 202, ""),
+        ]
+    );
+    assert_eq!((status.delivered, status.retried, status.dead, status.held), (3, 4, 1, 0));
 }

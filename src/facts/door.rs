@@ -34,8 +34,8 @@ pub struct TurnedAway<'r> {
     pub route: &'static str,
     pub reason: Reason,
     pub status: u16,
-    /// The key that the request had, if it had any. Only its length and beginning are kept.
-    pub key: Option<&'r str>,
+    /// What is known of the key that the request had, if it had one and it was wrong.
+    pub key: Option<KeyHint>,
     pub at: DateTime<Utc>,
     pub address: Option<std::net::IpAddr>,
     pub agent: Option<&'r str>,
@@ -106,7 +106,7 @@ impl Door {
             route: request.route,
             reason: request.reason,
             status: request.status,
-            key: request.key.filter(|key| !key.is_empty()).map(KeyHint::of),
+            key: request.key.clone().filter(|key| key.length > 0),
         };
         let sample = Sample {
             at: request.at,
@@ -153,7 +153,7 @@ mod tests {
             route: "/v1/batch",
             reason: Reason::DoorKey,
             status: 401,
-            key,
+            key: key.map(KeyHint::of),
             at: Utc::now(),
             address: None,
             agent: Some("analytics-node/2"),

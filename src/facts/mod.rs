@@ -1,10 +1,13 @@
-//! What the stages tell the history: what a post brought, how each call ended, which requests were turned away.
+//! The facts about events: what a post contained, how each call ended, which requests were turned away.
 //!
-//! Neutral types without behaviour, beside the flow: `receive`, `outbox` and `deliver` send them, `history` records them.
-//! [`Facts`] is the sending side. It never waits and never fails: what finds no room is left out and counted.
+//! A stage emits each fact once: the outbox after a commit, the dispatcher when it settles a call, the door when it refuses.
+//! [`Facts`] gives them to their consumers: the metrics' counters, the log and the history. It never waits and never fails:
+//! what finds no room on the way to the history is left out and counted.
 
 mod channel;
+mod counts;
 mod door;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,7 @@ use crate::event_id::EventId;
 use crate::reasons::Reason;
 
 pub use channel::{Fact, Facts, Inbox, LeftOut};
+pub use counts::{Counts, SourceCounts};
 pub use door::{Door, DoorGroup, DoorKey, KeyHint, Sample, TurnedAway};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
@@ -29,6 +33,8 @@ pub struct Accepted {
     /// For de-duplication; `None` when the sender gave none.
     pub message_id: Option<String>,
     pub requests: Vec<Request>,
+    /// What was left out, replaced or converted in the requests; mostly empty.
+    pub warned: Vec<Reason>,
 }
 
 /// An event, or one mapping's view of it, that cannot be delivered as things are.
@@ -40,6 +46,10 @@ pub struct Reject {
     pub envelope: Option<Arc<str>>,
     /// JSON: `[{"mapping","field","reason","code"}]`.
     pub reasons: String,
+    /// The code of the first of the reasons.
+    pub code: Reason,
+    /// The destinations and mappings that refused it; empty if the event could not be read.
+    pub refused_by: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// A skipped event: nothing of it is sent or stored, but the history keeps it.

@@ -80,7 +80,6 @@ impl<'d> Entry<'d> {
             action,
             slots,
             root,
-            counts: std::sync::Arc::default(),
         })
     }
 

@@ -61,13 +61,7 @@ impl Mappings {
 
     /// Reads the same presets and files once more, as they are now.
     pub fn read_again(&self) -> Result<Mappings, Vec<Fault>> {
-        let mut again = Self::load(&self.listed, &self.directory)?;
-        for mapping in &mut again.list {
-            if let Some(before) = self.list.iter().find(|before| before.name == mapping.name) {
-                mapping.counts = std::sync::Arc::clone(&before.counts);
-            }
-        }
-        Ok(again)
+        Self::load(&self.listed, &self.directory)
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {

@@ -21,7 +21,6 @@ mod spec;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use directive::{CompileError, Directive};
 use trigger::Trigger;
@@ -53,15 +52,6 @@ pub struct Mapping {
     slots: Vec<Slot>,
     /// `__segment_internal_directive`: makes the object from which mapped fields are taken.
     root: Option<Directive>,
-    /// Kept when the mappings are read again.
-    pub counts: Arc<Counts>,
-}
-
-/// What a mapping made of events since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub calls: AtomicU64,
-    pub rejected: AtomicU64,
 }
 
 /// A field of the mapping's action and where its value comes from.

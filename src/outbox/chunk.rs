@@ -30,6 +30,8 @@ pub struct Job {
     pub place: Place,
     /// The event that it was made of.
     pub event: EventId,
+    /// Which of the event's requests it is, from 0; `u8::MAX` if that was not stored.
+    pub request: u8,
     pub source: Text,
     /// The event as the sender wrote it.
     pub original: Bytes,
@@ -76,9 +78,9 @@ impl Chunk {
         if !self.is_sound {
             return Err(jobs);
         }
-        let read = self.read(|place, event, mut request| {
+        let read = self.read(|place, event, number, mut request| {
             if is_for(&request, destination) {
-                jobs.push(read_job(&mut request, place, event)?);
+                jobs.push(read_job(&mut request, place, event, number)?);
             }
             Some(())
         });
@@ -92,8 +94,8 @@ impl Chunk {
     pub(super) fn all_jobs(&self) -> Vec<Job> {
         let mut jobs = Vec::new();
         if self.is_sound {
-            let _ = self.read(|place, event, mut request| {
-                jobs.push(read_job(&mut request, place, event)?);
+            let _ = self.read(|place, event, number, mut request| {
+                jobs.push(read_job(&mut request, place, event, number)?);
                 Some(())
             });
         }
@@ -102,7 +104,7 @@ impl Chunk {
 
     /// Counts the unsettled requests of every destination, as far as they can be read.
     pub(super) fn count(&self, counts: &mut BTreeMap<String, u64>) {
-        let _ = self.read(|_, _, mut request| {
+        let _ = self.read(|_, _, _, mut request| {
             let destination = request.text()?;
             match counts.get_mut(destination.as_str()) {
                 Some(count) => *count += 1,
@@ -112,8 +114,8 @@ impl Chunk {
         });
     }
 
-    /// Hands each unsettled request to `each`, with its place and its event, until it cannot read one.
-    fn read(&self, mut each: impl FnMut(Place, &Head, Reader) -> Option<()>) -> Option<()> {
+    /// Hands each unsettled request to `each`, with its place, its event and its number within the event, until it cannot read one.
+    fn read(&self, mut each: impl FnMut(Place, &Head, u8, Reader) -> Option<()>) -> Option<()> {
         let mut reader = Reader(self.bytes.clone());
         let mut index = 0;
         while !reader.is_empty() {
@@ -123,11 +125,11 @@ impl Chunk {
                 _ => return None,
             };
             let head = Head { id, source: reader.field()?, original: reader.field()? };
-            for _ in 0..reader.count()? {
+            for number in 0..reader.count()? {
                 let request = Reader(reader.field()?);
                 if !self.is_settled(index) {
                     let place = Place::Chunk { chunk: self.id, index, of: self.requests };
-                    each(place, &head, request)?;
+                    each(place, &head, u8::try_from(number).unwrap_or(u8::MAX), request)?;
                 }
                 index += 1;
             }
@@ -158,10 +160,11 @@ fn is_for(request: &Reader, destination: &str) -> bool {
         && request.0.get(4..4 + name.len()) == Some(name)
 }
 
-fn read_job(request: &mut Reader, place: Place, event: &Head) -> Option<Job> {
+fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Option<Job> {
     Some(Job {
         place,
         event: event.id,
+        request: number,
         source: Text::new(event.source.clone())?,
         original: event.original.clone(),
         destination: request.text()?,
@@ -199,6 +202,7 @@ mod tests {
             original: Bytes::from_static(b"{\"a\":1}"),
             message_id: None,
             requests: requests.collect(),
+            warned: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::chunk::Job;
 use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Settlement, Submission};
+use crate::facts::{Facts, Received};
 
 /// Where somebody waits for the commit.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
@@ -61,7 +62,10 @@ pub(super) enum Command {
 /// What a command came to, once its group is committed.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Stored(Receipt),
+    /// The indexes of the accepted events that are duplicates, in order.
+    Stored {
+        duplicates: Vec<u32>,
+    },
     Parked(Vec<Parked>),
     /// The number of rows.
     Changed(usize),
@@ -72,10 +76,14 @@ pub(super) enum Outcome {
 }
 
 impl Command {
-    /// Tells whoever waits. One that is gone hung up before its answer; what it sent is stored all the same.
-    pub(super) fn answer(self, outcome: Outcome) {
+    /// Emits what was received, and answers the caller. A caller that is gone hung up before its answer; what it sent is
+    /// stored all the same.
+    pub(super) fn answer(self, outcome: Outcome, facts: &Facts) {
         match (self, outcome) {
-            (Self::Accept { reply, .. }, Outcome::Stored(receipt)) => {
+            (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
+                let accepted = submission.accepted.len() - duplicates.len();
+                let receipt = Receipt { accepted, duplicates: duplicates.len() };
+                facts.received(Received { submission, duplicates, is_replay: replayed.is_some() });
                 let _ = reply.send(Ok(receipt));
             }
             (Self::Parked { reply, .. }, Outcome::Parked(rows)) => {

@@ -16,6 +16,7 @@ use super::writer::{Shown, Writer};
 use super::{AcceptError, NoRoom, Options, Receipt, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
+use crate::facts::{Facts, Received};
 use crate::telemetry::Timings;
 
 /// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
@@ -50,12 +51,18 @@ pub struct Outbox {
     /// Held while calls are moved to another destination.
     pub(super) moving: Arc<tokio::sync::Mutex<()>>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+    facts: Facts,
 }
 
 impl Outbox {
     /// Opens or creates it and starts its writer. Blocks on the disk; what was left by the last run is
     /// there to be read.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
+        Self::open_with(options, Facts::off())
+    }
+
+    /// The same; what is received is emitted as a fact after its commit.
+    pub fn open_with(options: &Options, facts: Facts) -> Result<Self, OpenError> {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let store = Store::open(path)?;
@@ -71,7 +78,7 @@ impl Outbox {
             commits: Timings::default(),
             due: broadcast::Sender::new(DUE),
         });
-        let writer = Writer::new(store, options, Arc::clone(&shown)).map_err(database)?;
+        let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("outbox".to_owned())
@@ -83,6 +90,7 @@ impl Outbox {
             reader: Arc::new(Mutex::new(reader)),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             moving: Arc::default(),
+            facts,
             thread: Arc::new(Mutex::new(Some(thread))),
         })
     }
@@ -98,6 +106,11 @@ impl Outbox {
     }
 
     async fn store(&self, submission: Submission, replayed: Option<i64>) -> Result<Receipt, AcceptError> {
+        if submission.accepted.is_empty() && submission.rejects.is_empty() && replayed.is_none() {
+            // Nothing to commit.
+            self.facts.received(Received { submission, duplicates: Vec::new(), is_replay: false });
+            return Ok(Receipt::default());
+        }
         let size = submission.size();
         self.shown.space.check(size as u64).map_err(|_| AcceptError::Full)?;
         let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);

@@ -15,7 +15,7 @@ use super::frame::{self, Fields, LAYOUT};
 use super::recent::{self, Identity};
 use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
-use super::{Accepted, Amount, Place, Receipt, Retention, Settlement, Submission, Usage};
+use super::{Accepted, Amount, Place, Retention, Settlement, Submission, Usage};
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
@@ -98,7 +98,7 @@ impl Writer {
                 if let Some(id) = replayed {
                     self.remove(Kind::Reject, &[*id])?;
                 }
-                Outcome::Stored(self.accept(submission, group, now)?)
+                Outcome::Stored { duplicates: self.accept(submission, group, now)? }
             }
             Command::Settle(settlements) => {
                 for settlement in settlements {
@@ -128,19 +128,19 @@ impl Writer {
         })
     }
 
-    fn accept(&mut self, submission: &Submission, group: &mut Group, now: Now) -> Result<Receipt> {
-        let mut receipt = Receipt::default();
-        for event in &submission.accepted {
+    /// Returns the indexes of the events that had been accepted before.
+    fn accept(&mut self, submission: &Submission, group: &mut Group, now: Now) -> Result<Vec<u32>> {
+        let mut duplicates = Vec::new();
+        for (index, event) in (0..).zip(&submission.accepted) {
             if let Some(identity) = self.identity(submission, event) {
                 if !self.recent.insert(&identity, now.running) {
-                    receipt.duplicates += 1;
+                    duplicates.push(index);
                     continue;
                 }
                 group.identities.push(identity);
             }
             frame::write_event(&mut group.bytes, &submission.source, event);
             group.requests += u32::try_from(event.requests.len()).unwrap_or(u32::MAX);
-            receipt.accepted += 1;
             self.close_chunk(group)?;
         }
         let (source, form) = (&submission.source, submission.form.name());
@@ -150,7 +150,7 @@ impl Writer {
             self.usage.rejects.add(Amount { rows: 1, bytes });
             group.reject = self.store.connection.last_insert_rowid();
         }
-        Ok(receipt)
+        Ok(duplicates)
     }
 
     fn identity(&self, submission: &Submission, event: &Accepted) -> Option<Identity> {

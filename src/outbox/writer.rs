@@ -19,6 +19,7 @@ use super::sqlite::{self, Progress, Store};
 use super::stage::Group;
 use super::tail::Tail;
 use super::{AcceptError, Amount, Options, Retention, Settlement, Usage};
+use crate::facts::Facts;
 use crate::telemetry::Timings;
 
 /// Commands taken into one commit at most.
@@ -47,6 +48,7 @@ pub(super) struct Shown {
 pub(super) struct Writer {
     pub(super) store: Store,
     shown: Arc<Shown>,
+    facts: Facts,
     pub(super) recent: Recent,
     /// Chunks of which some requests are settled and some are not.
     pub(super) progress: HashMap<i64, Progress>,
@@ -62,7 +64,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, options: &Options, shown: Arc<Shown>) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        store: Store,
+        options: &Options,
+        shown: Arc<Shown>,
+        facts: Facts,
+    ) -> rusqlite::Result<Self> {
         let connection = &store.connection;
         let clock = Clock::new(sqlite::running_time(connection)?);
         let now = clock.now().running;
@@ -77,6 +84,7 @@ impl Writer {
             last_reject,
             store,
             shown,
+            facts,
             recent,
             progress,
             usage,
@@ -192,7 +200,7 @@ impl Writer {
             );
         }
         for (command, outcome) in waiting.drain(..).zip(group.outcomes) {
-            command.answer(outcome);
+            command.answer(outcome, &self.facts);
         }
     }
 

@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::original::KeyRemover;
 use super::{Pipeline, Planned, PlannedItems};
-use crate::accoil::Refusal;
+use crate::accoil::{Plan, Refusal};
 use crate::decode::Shared;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Reject, Submission};
+use crate::facts::{Accepted, Passed, Reject, Submission};
 
 /// A submission while it is filled.
 pub struct Collector<'a> {
@@ -45,24 +45,29 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Adds one event: its calls, and a reject if a mapping refused it.
+    /// Adds one event: its calls, a reject if a mapping refused it, or why it is skipped.
     pub fn add(&mut self, event: EventId, Planned { item, plan }: Planned<'a>) {
-        if plan.requests.is_empty() && plan.rejected.is_empty() {
+        let original = self.keys.remove(share(self.body, item.original));
+        if let Some(reason) = plan.skipped {
+            let message_id = item.message_id;
+            self.submission.passed.push(Passed { event, original, message_id, reason });
             return;
         }
-        let original = self.keys.remove(share(self.body, item.original));
-        if !plan.rejected.is_empty() {
+        if let Some(first) = plan.rejected.first() {
             let envelope = self.envelope.get_or_init(|| self.shared.to_json().map(Arc::from));
             self.submission.rejects.push(Reject {
                 event,
                 original: original.clone(),
                 envelope: envelope.clone(),
                 reasons: Refusal::to_json(&plan.rejected),
+                code: first.code,
+                refused_by: plan.refused_by,
             });
         }
         if !plan.requests.is_empty() {
+            let Plan { requests, warned, .. } = plan;
             let message_id = item.message_id;
-            self.submission.accepted.push(Accepted { event, original, message_id, requests: plan.requests });
+            self.submission.accepted.push(Accepted { event, original, message_id, requests, warned });
         }
     }
 
@@ -76,6 +81,7 @@ impl<'a> Collector<'a> {
 pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal: Refusal) -> Submission {
     let source = pipeline.source;
     let original = KeyRemover::new(source.write_key.as_ref(), body).remove(body.clone());
+    let code = refusal.code;
     let reasons = Refusal::to_json(&[refusal]);
     Submission {
         source: Arc::clone(&source.name),
@@ -83,7 +89,7 @@ pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal
         received_at: pipeline.received_at,
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),
-        rejects: vec![Reject { event, original, envelope: None, reasons }],
+        rejects: vec![Reject { event, original, envelope: None, reasons, code, refused_by: Vec::new() }],
         passed: Vec::new(),
         envelope: None,
         mappings: 0,

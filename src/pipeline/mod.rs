@@ -10,7 +10,7 @@ mod source;
 use chrono::{DateTime, Utc};
 
 pub use collect::{Collector, unreadable};
-pub use source::{Counts, Source, Sources};
+pub use source::{Source, Sources};
 
 use crate::accoil::{self, Plan};
 use crate::decode::{self, BodyError, Context, Form, Items, Limits, Shared};

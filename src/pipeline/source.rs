@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -11,8 +10,8 @@ use subtle::ConstantTimeEq as _;
 use crate::accoil::Destination;
 use crate::decode::SourceSettings;
 use crate::event::SourceKind;
+use crate::facts::SourceCounts;
 use crate::fault::Fault;
-use crate::reasons;
 
 /// One configured source.
 #[derive(Clone)]
@@ -29,21 +28,8 @@ pub struct Source {
     pub settings: SourceSettings,
     /// How long an event's id is remembered; zero: not at all.
     pub deduplication_window: Duration,
-    /// What became of its events since the start; kept when mappings are read again.
-    pub counts: Arc<Counts>,
-}
-
-/// Events by what became of them, and why.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub accepted: AtomicU64,
-    pub duplicates: AtomicU64,
-    pub skipped: AtomicU64,
-    pub rejected: AtomicU64,
-    /// Bytes of request bodies, after decompression.
-    pub bytes: AtomicU64,
-    /// Why events were skipped, rejected or delivered with a warning.
-    pub reasons: reasons::Counts,
+    /// What became of its events since the start.
+    pub counts: Arc<SourceCounts>,
 }
 
 /// All sources and all destinations, each in the order of the configuration.

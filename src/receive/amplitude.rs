@@ -1,8 +1,6 @@
 //! The routes that Amplitude's event stream and SDKs call (`docs/amplitude.md#event-streams` and
 //! `docs/amplitude.md#ingestion-paths-bodies-limits`).
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,13 +8,12 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 
 use super::answer::{self, Audience, Refused};
-use super::door::Door;
+use super::door::{Door, Seen};
 use super::form::{self, Fields};
 use super::process::process;
 use super::{Receiver, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
-use crate::pipeline::Source;
 
 /// `POST /amplitude`
 pub(super) async fn stream(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
@@ -67,38 +64,37 @@ async fn answered(
     events: usize,
     request: Request<Body>,
 ) -> Response {
-    let mut known = None;
-    match take(receiver, audience, form, bytes, events, request, &mut known).await {
+    let (parts, body) = request.into_parts();
+    let door = Door { receiver, kind: SourceKind::Amplitude, parts: &parts };
+    let limits = decode::Limits { event_bytes: bytes, events, depth: receiver.0.limits.json_depth };
+    let mut seen = Seen::default();
+    match take(&door, audience, form, limits, body, &mut seen).await {
         Ok(response) => response,
-        Err(refused) => refused.answer(audience, known.as_ref()),
+        Err(refused) => door.refuse(&refused, audience, &seen),
     }
 }
 
 async fn take(
-    receiver: &Receiver,
+    door: &Door<'_>,
     audience: Audience,
     form: Form,
-    bytes: usize,
-    events: usize,
-    request: Request<Body>,
-    known: &mut Option<Arc<Source>>,
+    limits: decode::Limits,
+    body: Body,
+    seen: &mut Seen,
 ) -> Result<Response, Refused> {
-    let (parts, body) = request.into_parts();
-    let shared = &receiver.0;
-    let door = Door { receiver, kind: SourceKind::Amplitude, parts: &parts };
-    let text = door.read(body, bytes, known).await?;
+    let receiver = door.receiver;
+    let text = door.read(body, limits.event_bytes, seen).await?;
     let size = text.bytes().len();
-    let limits = decode::Limits { event_bytes: bytes, events, depth: shared.limits.json_depth };
     let is_legacy = audience == Audience::AmplitudeLegacy;
     let tally = if is_form(form) || (is_legacy && !form::is_json(text.as_str())) {
-        let fields = Fields::read(&parts, &text).await;
-        let source = door.by_body_key(fields.key.as_deref(), known)?;
+        let fields = Fields::read(door.parts, &text).await;
+        let source = door.by_body_key(fields.key.as_deref(), seen)?;
         let content = if is_legacy { fields.to_upload() } else { fields.content };
         let field = if is_legacy { "e" } else { "identification" };
         let content = content.ok_or(Refused::FormField { field })?;
         process(receiver, source, form, limits, text.part(content)).await?
     } else {
-        let source = door.source(&text, known).await?;
+        let source = door.source(&text, seen).await?;
         process(receiver, source, form, limits, text).await?
     };
     Ok(answer::taken(audience, &tally, size))

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::body::BodyError;
 use super::process::{ProcessError, Tally, Unreadable};
+use super::sender::Sender;
 use super::traffic;
 use crate::accoil::Refusal;
 use crate::decode;
@@ -124,7 +125,12 @@ impl Refused {
     }
 
     /// `source`: whose key the request had, if that is known.
-    pub(super) fn answer(&self, audience: Audience, source: Option<&Arc<Source>>) -> Response {
+    pub(super) fn answer(
+        &self,
+        audience: Audience,
+        source: Option<&Arc<Source>>,
+        sender: Sender,
+    ) -> Response {
         let status = self.status(audience);
         let reason = self.reason();
         let message = self.to_string();
@@ -154,13 +160,18 @@ impl Refused {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
         }
-        refused(response, reason, source.map(|source| Arc::clone(&source.name)))
+        refused(response, reason, source.map(|source| Arc::clone(&source.name)), sender)
     }
 }
 
 /// The same answer, marked for those who count refusals.
-pub(super) fn refused(mut response: Response, reason: Reason, source: Option<Arc<str>>) -> Response {
-    response.extensions_mut().insert(traffic::Refusal { reason, source });
+pub(super) fn refused(
+    mut response: Response,
+    reason: Reason,
+    source: Option<Arc<str>>,
+    sender: Sender,
+) -> Response {
+    response.extensions_mut().insert(traffic::Refusal { reason, source, sender });
     response
 }
 

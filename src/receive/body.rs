@@ -6,6 +6,7 @@
 //! to try again.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -132,14 +133,21 @@ impl Memory {
     }
 }
 
-/// An address that sends: how many bytes of bodies it holds. Clones are the same address.
+/// An address that sends, and how many bytes of bodies it holds. Clones are the same address.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Peer(Arc<AtomicUsize>);
+pub(super) struct Peer {
+    pub(super) address: Option<IpAddr>,
+    bytes: Arc<AtomicUsize>,
+}
 
 impl Peer {
+    pub(super) fn new(address: IpAddr) -> Self {
+        Self { address: Some(address), bytes: Arc::default() }
+    }
+
     /// Whether a connection of this address is open.
     pub(super) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        Arc::strong_count(&self.bytes) > 1
     }
 }
 
@@ -182,7 +190,7 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.peer.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.peer.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -196,7 +204,7 @@ impl Held {
         let bytes = units * UNIT;
         let budgets = &self.memory.0;
         let budget = if self.is_keyed { &budgets.all } else { &budgets.keyless };
-        let before = self.peer.0.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.peer.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         if before + bytes > budget.share {
             return Err(BodyError::NoShare);

@@ -6,19 +6,30 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
 use http::request::Parts;
 
 use super::Receiver;
-use super::answer::Refused;
+use super::answer::{Audience, Refused};
 use super::body::{self, Peer, Reading, SMALL_SEARCH, Text};
 use super::credentials;
 use super::origin::is_of_this_machine;
+use super::sender::Sender;
 use crate::decode;
 use crate::event::SourceKind;
 use crate::pipeline::Source;
 
 /// A refusal repeats at most this many characters of a wrong key to its sender.
 const LONGEST_REPEATED_KEY: usize = 100;
+
+/// What is known of a request while it is handled; a refusal names it.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The source that the request's key belongs to.
+    pub(super) source: Option<Arc<Source>>,
+    pub(super) body: Option<Bytes>,
+}
 
 /// A request of a kind of senders, its body not yet read.
 pub(super) struct Door<'r> {
@@ -28,47 +39,44 @@ pub(super) struct Door<'r> {
 }
 
 impl Door<'_> {
-    /// Reads the body. Sets the source if a header has its key.
-    pub(super) async fn read(
-        &self,
-        body: Body,
-        limit: usize,
-        known: &mut Option<Arc<Source>>,
-    ) -> Result<Text, Refused> {
+    /// Reads the body. Notes the source if a header has its key.
+    pub(super) async fn read(&self, body: Body, limit: usize, seen: &mut Seen) -> Result<Text, Refused> {
         let shared = &self.receiver.0;
         let sources = shared.sources.load();
-        *known = sources.keyed(self.kind, credentials::header_keys(&self.parts.headers)).cloned();
-        let is_keyed = known.is_some() || sources.open(self.kind).is_some();
+        seen.source = sources.keyed(self.kind, credentials::header_keys(&self.parts.headers)).cloned();
+        let is_keyed = seen.source.is_some() || sources.open(self.kind).is_some();
         let peer = self.parts.extensions.get::<Peer>().cloned().unwrap_or_default();
         let (memory, timeout) = (&shared.memory, shared.timeout);
         let reading = Reading { memory, peer, is_keyed, limit, timeout };
-        Ok(body::read(&self.parts.headers, body, reading).await?)
+        let text = body::read(&self.parts.headers, body, reading).await?;
+        seen.body = Some(text.bytes().clone());
+        Ok(text)
     }
 
     /// The source: the one known by a header, else the one whose key the body has.
     pub(super) async fn source<'k>(
         &self,
         text: &Text,
-        known: &'k mut Option<Arc<Source>>,
+        seen: &'k mut Seen,
     ) -> Result<&'k Arc<Source>, Refused> {
-        if known.is_none() {
+        if seen.source.is_none() {
             let searched = text.clone();
             let search = move || decode::body_key(searched.as_str()).map(Cow::into_owned);
             let key = self.receiver.0.memory.work(text.bytes().len() > SMALL_SEARCH, false, search).await?;
-            self.by_body_key(key.as_deref(), known)?;
+            self.by_body_key(key.as_deref(), seen)?;
         }
-        known.as_ref().ok_or(Refused::Key)
+        seen.source.as_ref().ok_or(Refused::Key)
     }
 
     /// The same, with a key that was found in the body.
     pub(super) fn by_body_key<'k>(
         &self,
         key: Option<&str>,
-        known: &'k mut Option<Arc<Source>>,
+        seen: &'k mut Seen,
     ) -> Result<&'k Arc<Source>, Refused> {
-        if known.is_none() {
+        if seen.source.is_none() {
             let sources = self.receiver.0.sources.load();
-            *known = match sources.keyed(self.kind, key.map(Cow::Borrowed).into_iter()) {
+            seen.source = match sources.keyed(self.kind, key.map(Cow::Borrowed).into_iter()) {
                 Some(source) => Some(Arc::clone(source)),
                 None => match sources.open(self.kind) {
                     Some(_) if !is_of_this_machine(&self.parts.headers) => return Err(Refused::Origin),
@@ -76,7 +84,14 @@ impl Door<'_> {
                 },
             };
         }
-        known.as_ref().ok_or_else(|| self.wrong_key(key))
+        seen.source.as_ref().ok_or_else(|| self.wrong_key(key))
+    }
+
+    /// The answer to a refused request.
+    pub(super) fn refuse(&self, refused: &Refused, audience: Audience, seen: &Seen) -> Response {
+        let head = Sender::of_head(&self.parts.headers, &self.parts.extensions);
+        let sender = head.with_body(&self.parts.headers, seen.body.as_ref(), seen.source.as_deref());
+        refused.answer(audience, seen.source.as_ref(), sender)
     }
 
     /// Names the wrong key to a sender of Amplitude's: its SDKs know the refusal by the words that come before the key.

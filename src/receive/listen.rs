@@ -244,7 +244,7 @@ impl Peers {
             self.known.retain(|_, peer| peer.is_shared());
             self.clean_at = (self.known.len() * 2).max(64);
         }
-        self.known.entry(address).or_default().clone()
+        self.known.entry(address).or_insert_with(|| Peer::new(address)).clone()
     }
 }
 

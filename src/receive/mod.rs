@@ -15,6 +15,7 @@ pub mod listen;
 mod origin;
 mod process;
 mod segment;
+mod sender;
 mod signature;
 mod status;
 mod traffic;
@@ -41,6 +42,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 pub(crate) use answer::json;
 pub use body::Memory;
 pub(crate) use origin::is_loopback;
+use sender::Sender;
 pub(crate) use status::{health, ready_in_detail};
 pub use traffic::Traffic;
 pub(crate) use traffic::malformed;
@@ -48,6 +50,7 @@ pub(crate) use traffic::malformed;
 use crate::config::Limits;
 use crate::deliver::Status;
 use crate::event_id::EventIds;
+use crate::facts::Facts;
 use crate::fault::Fault;
 use crate::outbox::{NoRoom, Outbox};
 use crate::pipeline::Sources;
@@ -63,6 +66,7 @@ struct Shared {
     /// Held while mappings are read again: one at a time.
     reading: Mutex<()>,
     outbox: Outbox,
+    facts: Facts,
     event_ids: EventIds,
     limits: Limits,
     /// For a body to arrive.
@@ -80,6 +84,7 @@ impl Receiver {
     pub fn new(
         sources: Sources,
         outbox: Outbox,
+        facts: Facts,
         limits: Limits,
         timeout: Duration,
         public_url: Option<String>,
@@ -90,6 +95,7 @@ impl Receiver {
             sources: ArcSwap::from_pointee(sources),
             reading: Mutex::default(),
             outbox,
+            facts,
             event_ids: EventIds::new(0),
             limits,
             timeout,
@@ -108,6 +114,11 @@ impl Receiver {
 
     pub fn outbox(&self) -> &Outbox {
         &self.0.outbox
+    }
+
+    /// What was received since the start, and who was turned away.
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
     /// What request bodies and long heads share.
@@ -238,5 +249,5 @@ fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
             "error": "the relay failed while it handled this request; nothing of it was accepted; try again",
         }),
     );
-    answer::refused(response, Reason::DoorPanic, None)
+    answer::refused(response, Reason::DoorPanic, None, Sender::default())
 }

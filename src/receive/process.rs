@@ -1,4 +1,4 @@
-//! A body of a known source, from its text to the outbox: plans its events, stores them, counts them.
+//! A body of a known source, from its text to the outbox: plans its events and stores them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::accoil::{Plan, Refusal};
 use crate::decode::{self, BodyError, Form};
 use crate::event_id::{EventId, NewIds};
 use crate::outbox::{AcceptError, Submission};
-use crate::pipeline::{self, Collector, Counts, Pipeline, Source};
+use crate::pipeline::{self, Collector, Pipeline, Source};
 use crate::reasons::Reason;
 
 /// Bodies above this size are planned on a blocking thread, so that they delay no other request.
@@ -135,17 +135,12 @@ pub(super) async fn process(
             let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired };
             let event = receiver.0.event_ids.reserve_one(received_at);
             outbox.accept(unreadable(&pipeline, text.bytes(), event, &why)).await?;
-            source.counts.rejected.fetch_add(1, Ordering::Relaxed);
-            source.counts.reasons.add(why.reason(), 1);
             return Err(ProcessError::Unreadable { event, why });
         }
     };
-    if !submission.accepted.is_empty() || !submission.rejects.is_empty() {
-        let receipt = outbox.accept(submission).await?;
-        tally.accepted = receipt.accepted;
-        tally.duplicates = receipt.duplicates;
-    }
-    count(&source.counts, &tally);
+    let receipt = outbox.accept(submission).await?;
+    tally.accepted = receipt.accepted;
+    tally.duplicates = receipt.duplicates;
     tracing::debug!(
         source.name = &*source.name,
         event.id = tally.ids.clone().and_then(|mut ids| ids.next()).map(tracing::field::display),
@@ -159,84 +154,22 @@ pub(super) async fn process(
     Ok(tally)
 }
 
-fn count(counts: &Counts, tally: &Tally) {
-    for (counter, more) in [
-        (&counts.accepted, tally.accepted),
-        (&counts.duplicates, tally.duplicates),
-        (&counts.skipped, tally.skipped),
-        (&counts.rejected, tally.rejected),
-    ] {
-        if more > 0 {
-            counter.fetch_add(more as u64, Ordering::Relaxed);
-        }
-    }
-    if tally.duplicates > 0 {
-        counts.reasons.add(Reason::Duplicate, tally.duplicates as u64);
-    }
-}
-
 /// What each item of the body becomes.
 fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Submission, Tally), BodyError> {
-    let source = pipeline.source;
     let items = pipeline.plan_body(text.as_str())?;
     let ids = receiver.0.event_ids.reserve(pipeline.received_at, items.len());
     let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
     let mut collector = Collector::new(pipeline, text.bytes(), &items);
     for ((index, planned), event) in items.enumerate().zip(ids) {
-        let plan = &planned.plan;
-        trace(source, index, event, plan);
-        tally.note(index, plan);
-        let first = plan.rejected.first().map(|refusal| refusal.code);
-        for reason in plan.skipped.iter().chain(&plan.warned).chain(&first) {
-            source.counts.reasons.add(*reason, 1);
-        }
+        tally.note(index, &planned.plan);
         collector.add(event, planned);
     }
     Ok((collector.finish(), tally))
 }
 
-fn trace(source: &Source, index: usize, event: EventId, plan: &Plan) {
-    for request in &plan.requests {
-        tracing::trace!(
-            source.name = &*source.name,
-            event.index = index,
-            event.id = %event,
-            destination.name = &*request.destination,
-            mapping.name = &*request.mapping,
-            call.path = request.path,
-            call.bytes = request.body.len(),
-            "a mapping made a call"
-        );
-    }
-    for refusal in &plan.rejected {
-        tracing::trace!(
-            source.name = &*source.name,
-            event.index = index,
-            event.id = %event,
-            mapping.name = &*refusal.mapping,
-            field = refusal.field,
-            reason.code = refusal.code.code(),
-            "rejected an event"
-        );
-    }
-    if let Some(why) = plan.skipped {
-        tracing::trace!(
-            source.name = &*source.name,
-            event.index = index,
-            event.id = %event,
-            reason.code = why.code(),
-            "skipped an event"
-        );
-    }
-}
-
 /// The beginning of a body that cannot be read, as a reject, so that its owner can see it.
 fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, why: &Unreadable) -> Submission {
-    let refusal = Refusal {
-        mapping: Arc::from(""),
-        field: String::new(),
-        reason: why.to_string(),
-        code: Reason::Unreadable,
-    };
+    let refusal =
+        Refusal { mapping: Arc::from(""), field: String::new(), reason: why.to_string(), code: why.reason() };
     pipeline::unreadable(pipeline, &body.slice(..body.len().min(MAX_UNREADABLE)), event, refusal)
 }

@@ -1,21 +1,20 @@
 //! The routes that Segment's webhooks and SDKs call (`docs/segment.md#webhook-destinations` and
 //! `docs/segment.md#the-tracking-api`).
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::answer::{self, Audience, Refused};
 use super::body::Text;
-use super::door::Door;
+use super::door::{Door, Seen};
 use super::process::process;
+use super::sender::Sender;
 use super::{Receiver, signature, status};
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
@@ -74,10 +73,10 @@ async fn answered(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let door = Door { receiver, kind: SourceKind::Segment, parts: &parts };
-    let mut known = None;
-    match take(&door, body, form, limits, bytes, &mut known).await {
+    let mut seen = Seen::default();
+    match take(&door, body, form, limits, bytes, &mut seen).await {
         Ok(response) => response,
-        Err(refused) => refused.answer(audience, known.as_ref()),
+        Err(refused) => door.refuse(&refused, audience, &seen),
     }
 }
 
@@ -87,10 +86,10 @@ async fn take(
     form: Form,
     limits: decode::Limits,
     bytes: usize,
-    known: &mut Option<Arc<Source>>,
+    seen: &mut Seen,
 ) -> Result<Response, Refused> {
-    let text = door.read(body, bytes, known).await?;
-    let source = door.source(&text, known).await?;
+    let text = door.read(body, bytes, seen).await?;
+    let source = door.source(&text, seen).await?;
     if !is_signed(source, &door.parts.headers, &text) {
         return Err(Refused::Signature);
     }
@@ -130,7 +129,8 @@ pub(super) async fn settings(
         let message = "no Segment source has this write key; check the key given to the SDK";
         let reason = Reason::DoorKey;
         let body = json!({"success": false, "error": message, "code": reason, "message": message});
-        return answer::refused(answer::json(StatusCode::NOT_FOUND, &body), reason, None);
+        let sender = Sender::of_head(&headers, &Extensions::new());
+        return answer::refused(answer::json(StatusCode::NOT_FOUND, &body), reason, None, sender);
     };
     let (host, protocol) = public_address(receiver.0.public_url.as_deref(), &headers);
     let body = json!({

@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::sender::Sender;
 use super::{NotReady, Receiver, answer, body};
 use crate::deliver::Status;
 use crate::reasons::Reason;
@@ -63,6 +64,7 @@ async fn refused(
 ) -> Response {
     let (parts, body) = request.into_parts();
     body::discard(&parts.headers, body, Instant::now() + receiver.0.timeout).await;
+    let sender = Sender::of_head(&parts.headers, &parts.extensions);
     let body = json!({"success": false, "code": status.as_u16(), "error": error, "message": error, "reason": reason});
-    answer::refused(answer::json(status, &body), reason, None)
+    answer::refused(answer::json(status, &body), reason, None, sender)
 }

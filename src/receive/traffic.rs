@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use chrono::Utc;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Version};
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Receiver;
 use super::answer::{Audience, Refused};
+use super::sender::Sender;
+use crate::event::SourceKind;
+use crate::facts::{Facts, TurnedAway};
 use crate::reasons::Reason;
 use crate::telemetry::Timings;
 
@@ -57,6 +61,7 @@ pub(super) struct Refusal {
     pub(super) reason: Reason,
     /// None where no source is known.
     pub(super) source: Option<Arc<str>>,
+    pub(super) sender: Sender,
 }
 
 /// The counts since the start.
@@ -94,13 +99,14 @@ pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, 
     let response = match refused {
         None => next.run(request).await,
         Some(refused) => {
-            let mut response = refused.answer(Audience::SegmentWebhook, None);
+            let sender = Sender::of_head(request.headers(), request.extensions());
+            let mut response = refused.answer(Audience::SegmentWebhook, None, sender);
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
     };
     let took = began.elapsed();
-    receiver.traffic().count(route, took, &response);
+    receiver.traffic().count(route, took, &response, receiver.facts());
     tracing::debug!(
         http.route = ROUTES.get(route),
         http.status = response.status().as_u16(),
@@ -132,7 +138,7 @@ pub(crate) fn malformed(headers: &HeaderMap, version: Version) -> Option<&'stati
 pub(super) struct NoPlace;
 
 impl Traffic {
-    fn count(&self, route: usize, took: Duration, response: &Response) {
+    fn count(&self, route: usize, took: Duration, response: &Response, facts: &Facts) {
         let status = status(response.status().as_u16());
         if let Some(counts) = self.routes.get(route) {
             counts.took.add(took);
@@ -141,23 +147,39 @@ impl Traffic {
             }
         }
         if let Some(refusal) = response.extensions().get::<Refusal>() {
-            self.count_refusal(refusal.clone(), route, response.status().as_u16());
+            self.turned_away(refusal, route, response.status().as_u16(), facts);
         }
     }
 
-    fn count_refusal(&self, Refusal { reason, source }: Refusal, route: usize, code: u16) {
-        self.log.refused(source.as_ref(), reason, route, code);
-        let key = RefusedKey { source, route, status: status(code), reason };
+    /// A request was refused: the one place that logs it, counts it and records it.
+    fn turned_away(&self, refusal: &Refusal, route: usize, code: u16, facts: &Facts) {
+        let Refusal { reason, source, sender } = refusal;
+        self.log.refused(source.as_ref(), *reason, route, code);
+        let key = RefusedKey { source: source.clone(), route, status: status(code), reason: *reason };
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+        facts.turned_away(&TurnedAway {
+            kind: kind(route),
+            source: source.clone(),
+            route: ROUTES.get(route).copied().unwrap_or_default(),
+            reason: *reason,
+            status: code,
+            key: sender.key.clone(),
+            at: Utc::now(),
+            address: sender.address,
+            agent: sender.agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            bytes: sender.bytes,
+            body: sender.body.as_ref(),
+        });
     }
 
     /// Counts a request whose head could not be read: hyper answers it by itself, with this status.
-    pub fn count_unreadable_head(&self, code: u16) {
+    pub fn count_unreadable_head(&self, code: u16, facts: &Facts) {
         let other = ROUTES.len() - 1;
         if let Some(count) = self.routes.get(other).and_then(|counts| counts.statuses.get(status(code))) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.count_refusal(Refusal { reason: Reason::DoorRequest, source: None }, other, code);
+        let refusal = Refusal { reason: Reason::DoorRequest, source: None, sender: Sender::default() };
+        self.turned_away(&refusal, other, code, facts);
     }
 
     /// Route, status and count of all that occurred.
@@ -273,6 +295,17 @@ fn route(path: &str) -> usize {
         path => path,
     };
     ROUTES.iter().position(|route| *route == name).unwrap_or(other)
+}
+
+/// The kind of senders that a route is for.
+fn kind(route: usize) -> Option<SourceKind> {
+    match *ROUTES.get(route)? {
+        "/amplitude" | "/2/httpapi" | "/batch" | "/identify" | "/groupidentify" => {
+            Some(SourceKind::Amplitude)
+        }
+        route if route == "/segment" || route.starts_with("/v1/") => Some(SourceKind::Segment),
+        _ => None,
+    }
 }
 
 fn status(status: u16) -> usize {

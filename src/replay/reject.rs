@@ -61,12 +61,14 @@ fn submission(
     }
     let original = Bytes::from(reject.original.clone());
     let mut rejects = Vec::new();
-    if !again.is_empty() {
+    if let Some(first) = again.first() {
         rejects.push(Reject {
             event: reject.event,
             original: original.clone(),
             envelope: reject.envelope.as_deref().map(Arc::from),
             reasons: Refusal::to_json(&again),
+            code: first.code,
+            refused_by: plan.refused_by,
         });
     }
     // Where other mappings took the event, its id is known and must not stop the rest of it.
@@ -76,7 +78,7 @@ fn submission(
         form,
         received_at: reject.at,
         deduplication_window: source.deduplication_window,
-        accepted: vec![Accepted { event: reject.event, original, message_id, requests }],
+        accepted: vec![Accepted { event: reject.event, original, message_id, requests, warned: plan.warned }],
         rejects,
         passed: Vec::new(),
         envelope: None,

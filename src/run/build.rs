@@ -12,6 +12,7 @@ use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
 use crate::deliver::{Endpoint, Pauses, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
+use crate::facts::Counts;
 use crate::fault::Faults;
 use crate::mapping::Mappings;
 use crate::outbox::{self, Retention};
@@ -63,8 +64,12 @@ pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
         .map_err(|source| StartError::Api { section: "accounts", source })
 }
 
-pub fn sources(config: &Config, destinations: &[Arc<Destination>]) -> Sources {
-    let sources = config.sources.iter().map(|section| source(section, destinations));
+pub fn sources(config: &Config, destinations: &[Arc<Destination>], counts: &Counts) -> Sources {
+    let sources = config.sources.iter().map(|section| {
+        let mut source = source(section, destinations);
+        source.counts = counts.source(&source.name);
+        source
+    });
     Sources::new(sources, destinations.to_vec())
 }
 

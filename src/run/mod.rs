@@ -57,6 +57,8 @@ pub struct Relay {
     /// Where the admin listener really is.
     pub admin_address: SocketAddr,
     pub outbox: Outbox,
+    /// What was received since the start, and who was turned away.
+    pub facts: Facts,
     /// How each destination is doing, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
     pub syncs: Syncs,
@@ -80,7 +82,8 @@ impl Relay {
         let (listener, address) = bind("server.listen", config.server.listen)?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen)?;
         let options = build::outbox_options(config);
-        let outbox = open(options).await?;
+        let facts = Facts::off();
+        let outbox = open(options, facts.clone()).await?;
         let syncs = syncing::setup(config).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
@@ -92,12 +95,20 @@ impl Relay {
         );
         delivering.spawn("housekeeping", keep_house(outbox.clone(), delivering.stop_signal()));
         let statuses: Vec<_> =
-            targets.into_iter().map(|target| deliver::start(&delivering, &outbox, target)).collect();
-        let sources = sources(config, &destinations);
+            targets.into_iter().map(|target| deliver::start(&delivering, &outbox, &facts, target)).collect();
+        let sources = sources(config, &destinations, facts.counts());
         let timeout = config.server.request_timeout;
         let public_url = config.server.public_url.clone();
         let limits = config.limits.clone();
-        let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, public_url, statuses.clone());
+        let receiver = Receiver::new(
+            sources,
+            outbox.clone(),
+            facts.clone(),
+            limits,
+            timeout,
+            public_url,
+            statuses.clone(),
+        );
         let syncs = Syncs::new(syncs, syncing.clone());
         syncs.run_on_schedule();
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
@@ -123,7 +134,7 @@ impl Relay {
         );
         let router = receive::router(receiver.clone());
         let counted = receiver.clone();
-        let count = move |status| counted.traffic().count_unreadable_head(status);
+        let count = move |status| counted.traffic().count_unreadable_head(status, counted.facts());
         let (senders, memory) = (limits(connections.senders), receiver.memory());
         receiving.spawn(
             "public listener",
@@ -145,6 +156,7 @@ impl Relay {
             address,
             admin_address,
             outbox,
+            facts,
             destinations: statuses,
             syncs,
             receiver,
@@ -258,9 +270,9 @@ async fn keep_house(outbox: Outbox, stop: CancellationToken) {
     }
 }
 
-async fn open(options: outbox::Options) -> Result<Outbox, StartError> {
+async fn open(options: outbox::Options, facts: Facts) -> Result<Outbox, StartError> {
     // Opening may read a long log: not on a thread that serves.
-    tokio::task::spawn_blocking(move || Outbox::open(&options))
+    tokio::task::spawn_blocking(move || Outbox::open_with(&options, facts))
         .await
         .map_err(|_| StartError::Stopped)?
         .map_err(Into::into)
@@ -303,6 +315,8 @@ mod tests {
                 original: Bytes::from_static(b"{}"),
                 envelope: None,
                 reasons: "[]".to_owned(),
+                code: crate::reasons::Reason::Rejected,
+                refused_by: Vec::new(),
             }],
             passed: Vec::new(),
             envelope: None,

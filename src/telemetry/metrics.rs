@@ -79,6 +79,7 @@ metrics! {
     COMMIT_TIME: Histogram, "outbox_commit_duration_seconds", [], "One commit to disk, fsync included.";
 
     DELIVERED: Counter, "destination_delivered_total", ["destination"], "Calls that Accoil took.";
+    HELD: Counter, "destination_held_total", ["destination"], "Calls that were not sent, because Accoil got the same content before.";
     RETRIED: Counter, "destination_retried_total", ["destination"], "Attempts that failed and are made again.";
     DEAD: Counter, "destination_dead_letters_total", ["destination"], "Calls that became dead letters.";
     FAILURES: Counter, "destination_failures_total", ["destination", "status", "reason"], "Attempts that failed, by status (none: no answer) and reason.";

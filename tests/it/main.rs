@@ -16,6 +16,7 @@ mod docs_architecture;
 mod docs_http_api;
 mod docs_links;
 mod docs_mappings;
+mod facts;
 mod faults;
 mod field_cases;
 mod fuzz_corpus;

@@ -12,6 +12,7 @@ use super::super::print_message;
 use super::super::relay::Owner;
 use super::{Choice, PurgeArgs};
 use crate::config::Config;
+use crate::facts::Counts;
 use crate::replay::{self, Replayer, Selection, Step};
 use crate::run;
 
@@ -90,5 +91,5 @@ async fn steps(
 
 fn replayer(config: &Config) -> anyhow::Result<Replayer> {
     let destinations = run::destinations(config)?;
-    Ok(Replayer::new(Arc::new(run::sources(config, &destinations)), &config.limits))
+    Ok(Replayer::new(Arc::new(run::sources(config, &destinations, &Counts::default())), &config.limits))
 }

@@ -4,6 +4,7 @@
 //! window, or, if the call must be retried later, in rows of their own in the outbox. No lock, task or timer per request.
 //! Never keeps a user in memory who has nothing loaded or parked.
 
+mod outcome;
 mod record;
 
 use std::collections::HashSet;
@@ -24,48 +25,52 @@ use super::status::Status;
 use super::waiting::Waiting;
 use super::window::Window;
 use super::worker::{Call, Done, Work};
+use crate::facts::{Facts, Outcome, Verdict};
 use crate::outbox::chunk::Chunk;
 use crate::outbox::{Delivered, Held, Outbox, Parked, ReadError, Settlement};
 
 /// With this many users waiting for a retry nothing more is loaded: their number bounds memory, and such a destination is
 /// failing anyway.
-const MOST_PARKED_USERS: usize = 10_000;
-/// Derived calls remembered as delivered.
-const MOST_SAID: usize = 500_000;
-/// Between a failed read of the outbox and the next.
-const READ_AGAIN: Duration = Duration::from_secs(5);
-/// Answers taken at a time.
-const MOST_ANSWERS: usize = 256;
+const MAX_PARKED_USERS: usize = 10_000;
+/// Derived calls whose last delivered content is remembered.
+const MAX_LAST_DELIVERED: usize = 500_000;
+/// Delay between a failed read of the outbox and the next.
+const READ_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Answers that one turn handles.
+const ANSWERS_PER_TURN: usize = 256;
 /// With this many settlements the dispatcher waits for their commit, so that they do not pile up in memory.
-const MANY_SETTLEMENTS: usize = 1024;
+const SETTLEMENTS_TO_WAIT: usize = 1024;
 
 pub(super) struct Dispatcher {
     target: Arc<Target>,
     outbox: Outbox,
     latest: watch::Receiver<i64>,
     failed: watch::Receiver<bool>,
-    /// What an operator made due.
+    /// The users whose waiting calls an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
     work: async_channel::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Done>,
-    /// The last chunk loaded, or passed over.
+    /// The last chunk that was loaded.
     cursor: i64,
     window: Window,
-    /// Users with requests parked: what comes for them is parked behind.
+    /// Users with parked requests: their later requests are parked behind them.
     waiting: Waiting,
     failing: Failing,
     /// When the destination last stopped to refuse every call; what failed before is not held against a call.
     excused_until: Option<DateTime<Utc>>,
-    said: Delivered,
+    last_delivered: Delivered,
     limits: Limits,
     clock: Clock,
     in_flight: usize,
     settlements: Vec<Settlement>,
+    facts: Facts,
+    /// What became of calls in this turn; empty if nobody records it.
+    outcomes: Vec<Outcome>,
     status: Status,
     shown: watch::Sender<Status>,
 }
 
-/// What there is to load.
+/// Whether the outbox has more to load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum More {
     /// Nothing, until a chunk is committed.
@@ -78,7 +83,7 @@ enum More {
     Later,
 }
 
-/// What a turn ends with.
+/// How a turn ends.
 struct Next {
     more: More,
     /// When to go on if nothing happens.
@@ -89,6 +94,7 @@ impl Dispatcher {
     pub(super) fn new(
         target: Arc<Target>,
         outbox: Outbox,
+        facts: Facts,
         work: async_channel::Sender<Call>,
         answers: mpsc::UnboundedReceiver<Done>,
         shown: watch::Sender<Status>,
@@ -108,10 +114,12 @@ impl Dispatcher {
             waiting: Waiting::default(),
             failing: Failing::default(),
             excused_until: None,
-            said: Delivered::new(MOST_SAID),
+            last_delivered: Delivered::new(MAX_LAST_DELIVERED),
             clock: Clock::read(),
             in_flight: 0,
             settlements: Vec::new(),
+            facts,
+            outcomes: Vec::new(),
             status,
             shown,
         }
@@ -127,14 +135,14 @@ impl Dispatcher {
         while !stop.is_cancelled() && !*self.failed.borrow() {
             let next = tokio::select! {
                 biased;
-                // The outbox may keep it waiting, on a full disk above all.
+                // The outbox may delay it, above all on a full disk.
                 () = stop.cancelled() => break,
                 next = self.turn() => next,
             };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                received = self.answers.recv_many(&mut answers, MOST_ANSWERS) => match received {
+                received = self.answers.recv_many(&mut answers, ANSWERS_PER_TURN) => match received {
                     // Every worker has gone: the relay is about to stop.
                     0 => break,
                     _ => self.record_all(&mut answers),
@@ -150,49 +158,50 @@ impl Dispatcher {
 
     /// All that can be done without waiting for an answer.
     async fn turn(&mut self) -> Next {
-        // Before anything new: a full window must not keep out what has waited longest.
+        // Before anything new: a full window must not keep out the requests that have waited longest.
         self.unpark_due().await;
         let more = self.load().await;
         let dispatched_at = self.dispatch();
         self.settle().await;
+        self.send_outcomes();
         self.report_failing_users();
         self.show();
         Next { more, at: self.wake_at(more, dispatched_at) }
     }
 
-    /// What the last run left: who waits, and what was said. Without it users' order would be lost.
+    /// Reads what the last run left: the users who wait, and what was delivered last. Without it users' order would be lost.
     async fn recover(&mut self) {
         let name = &self.target.name;
-        let users = insist(|| {
+        let users = retry_read(|| {
             let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
             async move { outbox.parked_users(&name).await }
         });
-        let said = insist(|| {
+        let last_delivered = retry_read(|| {
             let outbox = self.outbox.clone();
-            async move { outbox.said(MOST_SAID).await }
+            async move { outbox.said(MAX_LAST_DELIVERED).await }
         });
-        let last = insist(|| {
+        let last = retry_read(|| {
             let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
             async move { outbox.last_parked_chunk(&name).await }
         });
-        let (users, said, last) = (users.await, said.await, last.await);
+        let (users, last_delivered, last) = (users.await, last_delivered.await, last.await);
         let now = Instant::now();
         for (user, at) in users {
             let wait = self.target.schedule.resume(self.clock.wall(now), at);
             self.waiting.due_at(&user, now + wait);
         }
-        for (one, at) in said {
-            self.said.insert(&[one], at);
+        for (fingerprint, at) in last_delivered {
+            self.last_delivered.insert(&[fingerprint], at);
         }
-        self.load_again(last.unwrap_or(0)).await;
+        self.reload_earlier_chunks(last.unwrap_or(0)).await;
     }
 
-    /// What the last run had loaded, up to the newest chunk of which it parked something: a request parked for want of
-    /// room may have earlier ones of its user in these chunks. No more than the last run's window held.
-    async fn load_again(&mut self, last: i64) {
+    /// Loads what the last run had loaded, up to the newest chunk of which it parked something: a request that was parked for
+    /// lack of room may have earlier ones of its user in these chunks. They are no more than the last run's window held.
+    async fn reload_earlier_chunks(&mut self, last: i64) {
         while self.cursor < last {
             let (outbox, cursor) = (self.outbox.clone(), self.cursor);
-            match insist(|| outbox.chunk_after(cursor)).await {
+            match retry_read(|| outbox.chunk_after(cursor)).await {
                 Some(chunk) => self.admit_all(&chunk),
                 None => return,
             }
@@ -202,10 +211,10 @@ impl Dispatcher {
 
     /// Fills the window from the outbox.
     async fn load(&mut self) -> More {
-        // Marks what has come so far as seen before looking, so that nothing committed meanwhile is slept over.
+        // Marks what was committed so far as seen before it reads, so that it wakes for whatever is committed meanwhile.
         self.latest.borrow_and_update();
         while self.has_room() {
-            if self.settlements.len() >= MANY_SETTLEMENTS {
+            if self.settlements.len() >= SETTLEMENTS_TO_WAIT {
                 return More::Now;
             }
             match self.outbox.chunk_after(self.cursor).await {
@@ -221,7 +230,7 @@ impl Dispatcher {
     }
 
     fn has_room(&self) -> bool {
-        self.window.has_room() && self.waiting.len() < MOST_PARKED_USERS
+        self.window.has_room() && self.waiting.len() < MAX_PARKED_USERS
     }
 
     fn admit_all(&mut self, chunk: &Chunk) {
@@ -246,12 +255,12 @@ impl Dispatcher {
             if self.waiting.holds(work.job.user.as_str()) { Some(work) } else { self.window.push(work) };
         if let Some(work) = refused {
             self.waiting.join(work.job.user.as_str());
-            self.trace_settled(&work.job, record::PARKED_BEHIND);
+            self.emit(&work.job, Verdict::Behind, None, Instant::now());
             self.settlements.push(parked(work, None));
         }
     }
 
-    /// An operator wants these users' calls to be tried now.
+    /// An operator asked to try these users' calls now.
     fn make_due(&mut self, due: Result<Arc<[(String, String)]>, RecvError>) {
         let now = Instant::now();
         match due {
@@ -267,7 +276,7 @@ impl Dispatcher {
         }
     }
 
-    /// Brings back the requests of users whose time has come.
+    /// Reads back the requests of users whose next attempt is due.
     async fn unpark_due(&mut self) {
         let now = Instant::now();
         if !self.may_unpark(now) {
@@ -277,20 +286,20 @@ impl Dispatcher {
         if users.is_empty() {
             return;
         }
-        // What was settled so far is seen by the reading.
+        // The read sees what was settled so far.
         self.send_settlements();
         match self.outbox.parked(&self.target.name, users.clone()).await {
             Ok(rows) => self.readmit(users, rows),
             Err(error) => {
                 unreadable(&error);
                 for user in users {
-                    self.waiting.due_at(&user, now + READ_AGAIN);
+                    self.waiting.due_at(&user, now + READ_RETRY_DELAY);
                 }
             }
         }
     }
 
-    /// While nothing may be sent, or the window is full, those whose time has come wait in the outbox.
+    /// While nothing may be sent, or the window is full, due requests wait in the outbox.
     fn may_unpark(&self, now: Instant) -> bool {
         self.window.has_room() && self.limits.open_until(now).is_none()
     }
@@ -307,23 +316,23 @@ impl Dispatcher {
         }
     }
 
-    /// Hands out as many requests as may be in flight; returns the time by which that was decided.
+    /// Hands out as many requests as may be in flight; returns the time at which it decided that.
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         let at = self.clock.wall(now);
         while self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next()
         {
-            if let Some(held) = self.said.holds(&work.job.fingerprints, at) {
+            if let Some(held) = self.last_delivered.holds(&work.job.fingerprints, at) {
                 let said = match held {
                     Held::Stored => Vec::new(),
                     Held::Old => {
-                        self.said.insert(&work.job.fingerprints, at);
+                        self.last_delivered.insert(&work.job.fingerprints, at);
                         work.job.fingerprints.clone()
                     }
                 };
                 self.window.leave(&work.job);
-                self.trace_settled(&work.job, "not sent: nothing new in it");
+                self.emit(&work.job, Verdict::Held, None, now);
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
                 self.next_turn(&work.job, now);
                 continue;
@@ -337,7 +346,7 @@ impl Dispatcher {
     }
 
     async fn settle(&mut self) {
-        let many = self.settlements.len() >= MANY_SETTLEMENTS;
+        let many = self.settlements.len() >= SETTLEMENTS_TO_WAIT;
         self.send_settlements();
         if many {
             // Asks for nobody's rows: the answer comes after the commit. If it fails, `failed` says so.
@@ -351,13 +360,13 @@ impl Dispatcher {
         }
     }
 
-    /// When to go on if nothing happens: what is due may be unparked, what is ready may be sent. What forbade sending
-    /// when requests were handed out is asked as of then: a moment that has passed since is not slept over.
+    /// When to go on if nothing happens: due requests may be unparked, ready ones may be sent. Limits are asked as of the time
+    /// at which requests were handed out, so that a moment that has passed since is not missed.
     fn wake_at(&self, more: More, dispatched_at: Instant) -> Option<Instant> {
         let now = Instant::now();
         let load = match more {
             More::Now => Some(now),
-            More::Later => Some(now + READ_AGAIN),
+            More::Later => Some(now + READ_RETRY_DELAY),
             More::None | More::NoRoom => None,
         };
         let due = self.waiting.next_due().filter(|_| self.window.has_room());
@@ -375,20 +384,21 @@ impl Dispatcher {
         self.shown.send_replace(self.status.clone());
     }
 
-    /// No more is handed out; what is in flight is answered and settled. What is not stays in the outbox.
+    /// Hands out no more, and settles the calls in flight when they are answered. The rest stays in the outbox.
     async fn finish(mut self, answers: &mut Vec<Done>) {
         self.work.close();
-        while self.in_flight > 0 && self.answers.recv_many(answers, MOST_ANSWERS).await > 0 {
+        while self.in_flight > 0 && self.answers.recv_many(answers, ANSWERS_PER_TURN).await > 0 {
             self.record_all(answers);
             self.send_settlements();
         }
         self.send_settlements();
+        self.send_outcomes();
         self.show();
     }
 }
 
 /// Reads until it succeeds.
-async fn insist<T, F>(read: impl Fn() -> F) -> T
+async fn retry_read<T, F>(read: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, ReadError>>,
 {
@@ -397,7 +407,7 @@ where
             Ok(found) => return found,
             Err(error) => unreadable(&error),
         }
-        tokio::time::sleep(READ_AGAIN).await;
+        tokio::time::sleep(READ_RETRY_DELAY).await;
     }
 }
 

@@ -1,10 +1,9 @@
-//! What an answer does: the limits learn from it, its user's next request is ready, its own fate is settled.
+//! Handles answers: the limits learn from each, the call is settled, and its user's next call becomes ready.
 //!
-//! A request ends here in exactly one of three ways: delivered, parked until its next attempt, or a dead letter.
+//! An answered call is settled in one of three ways: delivered, parked until its next attempt, or a dead letter.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::super::breaker::State;
@@ -15,13 +14,12 @@ use super::super::reason;
 use super::super::retry_after::retry_after;
 use super::super::worker::{Call, Done, Work};
 use super::super::{failing, schedule};
+use super::outcome::Tried;
 use super::{Dispatcher, parked};
+use crate::facts;
 use crate::outbox::chunk::Job;
 use crate::outbox::{Attempt, Place, Settlement};
 use crate::reasons::Reason;
-
-/// The outcome of a call that waits because an earlier call of its user does.
-pub(super) const PARKED_BEHIND: &str = "parked behind an earlier call of its user";
 
 impl Dispatcher {
     pub(super) fn record_all(&mut self, answers: &mut Vec<Done>) {
@@ -29,13 +27,12 @@ impl Dispatcher {
         for done in answers.drain(..) {
             self.in_flight -= 1;
             self.window.leave(&done.call.work.job);
-            self.log_attempt(&done);
             let was_refused = self.limits.state().is_refusal();
             if self.limits.learn(&done.outcome, done.call.began, self.in_flight, now) {
                 if was_refused && self.limits.state() == State::Ok {
                     self.excused_until = Some(self.clock.wall(now));
                 }
-                self.log_state(&done.outcome);
+                self.report_state(&done.outcome, now);
             }
             self.record(done, now);
         }
@@ -43,45 +40,34 @@ impl Dispatcher {
 
     fn record(&mut self, done: Done, now: Instant) {
         let Done { call: Call { work, .. }, outcome, took } = done;
-        self.status.counters.call_time.add(took);
+        let tried = Tried { number: work.attempts.len() + 1, result: &outcome, took };
         match judge(&outcome) {
             Verdict::Delivered => {
-                self.status.delivered += 1;
-                let at = self.clock.wall(now);
-                self.said.insert(&work.job.fingerprints, at);
-                self.count_delivery(&work.job, at);
+                self.emit(&work.job, facts::Verdict::Delivered, Some(&tried), now);
+                self.last_delivered.insert(&work.job.fingerprints, self.clock.wall(now));
                 self.failing.end(work.job.user.as_str());
                 self.next_turn(&work.job, now);
-                self.trace_settled(&work.job, "delivered");
                 let said = work.job.fingerprints;
                 self.settlements.push(Settlement::Delivered { place: work.job.place, said });
             }
-            verdict => self.record_failure(verdict, work, &outcome, took, now),
+            verdict => self.record_failure(verdict, work, &tried, now),
         }
     }
 
-    fn record_failure(
-        &mut self,
-        verdict: Verdict,
-        mut work: Work,
-        outcome: &Result<Answer, CallError>,
-        took: Duration,
-        now: Instant,
-    ) {
+    fn record_failure(&mut self, verdict: Verdict, mut work: Work, tried: &Tried<'_>, now: Instant) {
         if self.waiting.len() == 0 {
-            // Nothing is measured against the old reading.
+            // No stored time depends on the old reading.
             self.clock = Clock::read();
         }
-        let at = self.clock.wall(now);
+        let (at, outcome) = (self.clock.wall(now), tried.result);
         let status = outcome.as_ref().ok().map(|answer| answer.status);
-        self.status.counters.failed(outcome);
         self.status.last_error = Some(reason::short(outcome).into());
         let was_refused = work.attempts.iter().any(|attempt| was_about_place(attempt.status));
         if verdict.is_about_place() {
-            // One such attempt is kept of what may be thousands: the last.
+            // Of what may be thousands of such attempts only the last is kept.
             work.attempts.retain(|attempt| !was_about_place(attempt.status));
         }
-        let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        let took_ms = u32::try_from(tried.took.as_millis()).unwrap_or(u32::MAX);
         work.attempts.push(Attempt { at, status, reason: reason::whole(outcome), took_ms: Some(took_ms) });
         let asked = outcome.as_ref().ok().and_then(retry_after);
         let wait = match verdict {
@@ -96,16 +82,20 @@ impl Dispatcher {
                 self.target.schedule.next(at, &work.attempts, self.excused_until, asked, random)
             }
         };
-        match wait {
-            Some(wait) => self.park(work, wait, now),
-            None => self.bury(work, dead_reason(verdict), now),
+        if let Some(wait) = wait {
+            self.emit(&work.job, facts::Verdict::Waits, Some(tried), now);
+            self.park(work, wait, now);
+        } else {
+            self.emit(&work.job, facts::Verdict::Dead, Some(tried), now);
+            self.dead_letter(work, dead_reason(verdict), now);
         }
     }
 
-    /// The destination's state is another than before this outcome.
-    fn log_state(&self, outcome: &Result<Answer, CallError>) {
+    /// This outcome changed the destination's state.
+    fn report_state(&self, outcome: &Result<Answer, CallError>, now: Instant) {
         let name = &*self.target.name;
         let reason = reason::short(outcome);
+        self.mark_state(now, &reason);
         let pause_s = self.limits.open_until(Instant::now()).map(|until| (until - Instant::now()).as_secs());
         match self.limits.state() {
             State::Ok => tracing::info!(destination.name = name, "the destination takes calls again"),
@@ -137,22 +127,7 @@ impl Dispatcher {
         }
     }
 
-    /// Costs nothing unless the level asks for it.
-    fn log_attempt(&self, done: &Done) {
-        let Done { call: Call { work, .. }, outcome, took } = done;
-        tracing::debug!(
-            destination.name = &*self.target.name,
-            event.id = %work.job.event,
-            mapping.name = work.job.mapping.as_str(),
-            http.status = outcome.as_ref().ok().map(|answer| answer.status),
-            call.attempt = work.attempts.len() + 1,
-            call.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            verdict = ?judge(outcome),
-            "a call was made"
-        );
-    }
-
-    /// A line a minute at most about users whose calls fail while the destination as a whole does well.
+    /// Logs at most one line per minute about users whose calls fail while the destination as a whole does well.
     pub(super) fn report_failing_users(&mut self) {
         let now = Instant::now();
         self.failing.count(now);
@@ -172,24 +147,6 @@ impl Dispatcher {
         }
     }
 
-    /// Every settlement has this line, which names how the call left its place in the outbox.
-    pub(super) fn trace_settled(&self, job: &Job, outcome: &str) {
-        tracing::trace!(
-            destination.name = &*self.target.name,
-            event.id = %job.event,
-            mapping.name = job.mapping.as_str(),
-            outcome,
-            "settled a call"
-        );
-    }
-
-    fn count_delivery(&self, job: &Job, at: DateTime<Utc>) {
-        if job.event.has_time() {
-            let since = (at - job.event.time()).to_std().unwrap_or_default();
-            self.status.counters.event_to_delivered.add(since);
-        }
-    }
-
     /// The user's next request is ready, if there is one; a waiting user's further rows are fetched.
     pub(super) fn next_turn(&mut self, job: &Job, now: Instant) {
         let user = job.user.as_str();
@@ -198,15 +155,13 @@ impl Dispatcher {
         }
     }
 
-    /// The request waits for so long, and all that its user has waits behind it.
+    /// The request waits for this long, and its user's other requests wait behind it.
     fn park(&mut self, work: Work, wait: Duration, now: Instant) {
-        self.status.retried += 1;
         self.note_failing(&work, now);
         let job = work.job.clone();
         self.waiting.due_at(job.user.as_str(), now + wait);
         let at = chrono::Duration::from_std(wait).ok();
         let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
-        self.trace_settled(&job, "parked for its next attempt");
         self.settlements.push(parked(work, next_attempt_at));
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
@@ -214,7 +169,7 @@ impl Dispatcher {
                 let _ = self.window.push(follower);
             } else if matches!(follower.job.place, Place::Chunk { .. }) {
                 // One that was parked before is still in its row.
-                self.trace_settled(&follower.job, PARKED_BEHIND);
+                self.emit(&follower.job, facts::Verdict::Behind, None, now);
                 self.settlements.push(parked(follower, None));
             }
         }
@@ -236,18 +191,16 @@ impl Dispatcher {
         self.failing.begin(user, now.checked_sub(age).unwrap_or(now), example);
     }
 
-    fn bury(&mut self, work: Work, reason: Reason, now: Instant) {
-        self.status.dead += 1;
+    fn dead_letter(&mut self, work: Work, reason: Reason, now: Instant) {
         self.failing.end(work.job.user.as_str());
         self.next_turn(&work.job, now);
-        // The writer logs it, with the number that the dead letter gets.
+        // The writer logs it, with the number of the dead letter.
         let Work { job, attempts } = work;
-        self.trace_settled(&job, "dead letter");
         self.settlements.push(Settlement::Dead { job: Box::new(job), attempts, reason });
     }
 }
 
-/// Why a call that is not tried again became a dead letter.
+/// Why a call that is not retried became a dead letter.
 const fn dead_reason(verdict: Verdict) -> Reason {
     match verdict {
         Verdict::Permanent => Reason::DeadRefused,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Door, Mappings, Mark, Outcomes, Received, TurnedAway};
+use super::{Counts, Door, Mappings, Mark, Outcomes, Received, TurnedAway, trace};
 
 /// Posts may hold this much; the last quarter is for posts without payloads.
 const MOST_BYTES: usize = 16 << 20;
@@ -51,11 +51,12 @@ struct Level {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     to: Option<(mpsc::Sender<Fact>, Arc<Level>)>,
+    counts: Arc<Counts>,
     door: Arc<Door>,
 }
 
 impl Facts {
-    /// Nothing is recorded but the requests that were turned away, in memory.
+    /// Without a history: counters and the log are the only consumers.
     pub fn off() -> Self {
         Self::default()
     }
@@ -65,7 +66,7 @@ impl Facts {
         let level = Arc::new(Level::default());
         let door = Arc::new(Door::default());
         let inbox = Inbox { facts, level: Arc::clone(&level), door: Arc::clone(&door) };
-        (Self { to: Some((sender, level)), door }, inbox)
+        (Self { to: Some((sender, level)), counts: Arc::default(), door }, inbox)
     }
 
     /// Whether anybody records what is sent: what is made for the history alone need not be made otherwise.
@@ -75,6 +76,8 @@ impl Facts {
 
     /// A post, after its commit.
     pub fn received(&self, mut received: Received) {
+        self.counts.received(&received);
+        trace::received(&received);
         let Some((sender, level)) = &self.to else { return };
         let events = received.submission.events();
         let mut bytes = received.submission.size() + events * LINE_BYTES;
@@ -126,6 +129,11 @@ impl Facts {
     /// A request that was turned away at the door.
     pub fn turned_away(&self, turned_away: &TurnedAway<'_>) {
         self.door.add(turned_away);
+    }
+
+    /// What was received since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The requests that were turned away, in groups.

@@ -197,6 +197,7 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
     let next_attempt_at: Option<i64> = row.get(5)?;
     Ok(Parked {
         job: Job {
+            request: u8::MAX,
             place: Place::Parked { row: row.get(0)?, chunk: row.get(3)?, index: row.get(4)? },
             event: super::event(row, 15)?,
             destination: text(1)?,

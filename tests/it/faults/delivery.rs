@@ -6,6 +6,7 @@ use std::time::Duration;
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
 use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Status, Target};
+use accoil_relay::facts::Facts;
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl Delivery {
             rejects: FOR_GOOD,
         });
         let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
-        let status = deliver::start(&tasks, &outbox, target(endpoint, limit));
+        let status = deliver::start(&tasks, &outbox, &Facts::off(), target(endpoint, limit));
         Self { outbox, tasks, status, _directory: directory }
     }
 
@@ -53,6 +54,7 @@ impl Delivery {
             original: Bytes::from_static(b"{}"),
             message_id: None,
             requests: vec![request(user, body)],
+            warned: Vec::new(),
         });
         let submission = Submission {
             source: Arc::from("web"),

@@ -54,7 +54,7 @@ pub(crate) fn request(destination: &str, user: &str, body: impl Into<Vec<u8>>) -
 
 pub(crate) fn event(id: Option<&str>, requests: Vec<Request>) -> Accepted {
     let original = Bytes::from_static(br#"{"type":"track"}"#);
-    Accepted { event: EventId(1), original, message_id: id.map(str::to_owned), requests }
+    Accepted { event: EventId(1), original, message_id: id.map(str::to_owned), requests, warned: Vec::new() }
 }
 
 pub(crate) fn submission(accepted: Vec<Accepted>, rejects: Vec<Reject>) -> Submission {
@@ -82,6 +82,8 @@ pub(crate) fn reject(original: &'static str, reasons: &str) -> Reject {
         original: Bytes::from_static(original.as_bytes()),
         envelope: None,
         reasons: reasons.to_owned(),
+        code: Reason::Rejected,
+        refused_by: Vec::new(),
     }
 }
 
