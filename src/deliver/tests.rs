@@ -189,6 +189,18 @@ impl World {
 
     /// Accepts one more request of each of these users, as one post.
     async fn accept(&mut self, run: &Run, users: impl IntoIterator<Item = String>) {
+        let submission = self.submission(users);
+        run.outbox.accept(submission).await.unwrap();
+    }
+
+    /// The same as old events, when there is room for them.
+    async fn accept_old(&mut self, run: &Run, users: impl IntoIterator<Item = String>) {
+        run.outbox.background().room().await;
+        let submission = self.submission(users);
+        run.outbox.accept_in_background(submission).await.unwrap();
+    }
+
+    fn submission(&mut self, users: impl IntoIterator<Item = String>) -> Submission {
         let mut accepted = Vec::new();
         for user in users {
             let number = self.numbers.entry(user.clone()).or_default();
@@ -202,7 +214,7 @@ impl World {
             *number += 1;
             self.sent += 1;
         }
-        let submission = Submission {
+        Submission {
             source: Arc::from("web"),
             form: Form::SegmentWebhook,
             received_at: chrono::Utc::now(),
@@ -212,8 +224,7 @@ impl World {
             passed: Vec::new(),
             envelope: None,
             mappings: 0,
-        };
-        run.outbox.accept(submission).await.unwrap();
+        }
     }
 
     /// Until so many requests have been answered for good.
@@ -556,4 +567,43 @@ async fn every_attempt_and_settlement_is_emitted_once() {
         ]
     );
     assert_eq!((status.delivered, status.retried, status.dead, status.held), (3, 4, 1, 0));
+}
+
+/// While tens of thousands of old events are sent, a live one goes with the next free worker, unless its user has old ones
+/// left: these go before it, and before everybody else's.
+#[tokio::test(start_paused = true)]
+async fn old_events_delay_no_live_one_and_a_users_order_holds_across_both() {
+    const CALL: Duration = Duration::from_millis(40);
+    let begun = Arc::new(Mutex::new(HashMap::new()));
+    let seen = Arc::clone(&begun);
+    let mut world = World::new(move |call| {
+        seen.lock().unwrap().entry(call.user.to_owned()).or_insert(call.at);
+        let fails = call.user.ends_with("77") && call.attempt == 0;
+        (CALL, if fails { answer(503) } else { answer(202) })
+    });
+    world.pauses.longest = Duration::from_secs(1);
+    let started = world.destination.lock().unwrap().started;
+    let mut run = world.start();
+    let (mut accepted, mut most) = (HashMap::new(), 0);
+    for round in 0..100 {
+        world.accept_old(&run, users(&format!("old{round}-"), 200)).await;
+        most = most.max(run.outbox.background().pending("accoil"));
+        if round % 10 == 5 {
+            // The last of what waits in the background, and somebody without old events.
+            let both = [format!("live{round}"), format!("old{round}-199")];
+            accepted.insert(both[0].clone(), started.elapsed());
+            world.accept(&run, both).await;
+        }
+        if round == 50 {
+            run.stop().await;
+            run = world.start();
+        }
+    }
+    assert!(most <= 1200, "{most} old calls were pending");
+    world.conclude(run).await;
+    let begun = begun.lock().unwrap();
+    for (user, at) in accepted {
+        let waited = begun[&user].saturating_sub(at);
+        assert!(waited < 4 * CALL, "{user} waited {waited:?}");
+    }
 }

@@ -1,4 +1,5 @@
 //! The part of a destination's queue that is in memory: requests that may be sent, and behind each the user's next ones.
+//! Live requests go before old ones.
 //!
 //! Bounded by count and bytes. Never holds a user without requests, nor more than a few old chunks.
 
@@ -7,23 +8,25 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use super::worker::Work;
+use crate::outbox::Lane;
 use crate::outbox::chunk::Job;
 
-const MOST_REQUESTS: usize = 16_384;
-const MOST_BYTES: usize = 16 << 20;
+const MAX_REQUESTS: usize = 16_384;
+const MAX_BYTES: usize = 16 << 20;
 /// One user's requests that wait here; further ones are parked, so that no user's backlog fills the window.
-const MOST_FOLLOWERS: usize = 256;
+const MAX_FOLLOWERS: usize = 256;
 /// After this many bytes of later chunks, requests are copied out of theirs: one user's last request must not keep a whole chunk
 /// in memory.
 const DETACH_AFTER: usize = 32 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Requests whose turn has come.
+    /// Live requests whose turn has come.
     ready: VecDeque<Work>,
-    /// Users (hashed; a collision merely makes two wait for each other) with a request ready or in flight, and
-    /// what follows it.
-    turns: HashMap<u64, VecDeque<Work>>,
+    /// Old requests whose turn has come: sent when no live one is ready.
+    background: VecDeque<Work>,
+    /// Users (hashed; a collision merely makes two wait for each other) with a request ready or in flight.
+    turns: HashMap<u64, Turn>,
     hasher: RandomState,
     requests: usize,
     bytes: usize,
@@ -35,6 +38,15 @@ pub(super) struct Window {
     loaded: usize,
 }
 
+/// One user's turn.
+#[derive(Debug, Default)]
+struct Turn {
+    /// What follows the request that is ready or in flight.
+    followers: VecDeque<Work>,
+    /// The user's next request waits in the background.
+    is_in_background: bool,
+}
+
 impl Window {
     /// Requests in it, in flight ones included.
     pub(super) const fn len(&self) -> usize {
@@ -42,34 +54,52 @@ impl Window {
     }
 
     pub(super) const fn has_room(&self) -> bool {
-        self.requests < MOST_REQUESTS && self.bytes < MOST_BYTES
+        self.requests < MAX_REQUESTS && self.bytes < MAX_BYTES
     }
 
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.background.is_empty()
     }
 
     /// Adds a request, ready or behind its user's others; returns it if the user has too many.
     pub(super) fn push(&mut self, work: Work) -> Option<Work> {
         let size = size(&work.job);
         let user = self.hash(&work.job);
-        if let Some(followers) = self.turns.get_mut(&user) {
-            if followers.len() >= MOST_FOLLOWERS {
+        let is_live = work.job.lane == Lane::Live;
+        if let Some(turn) = self.turns.get_mut(&user) {
+            if turn.followers.len() >= MAX_FOLLOWERS {
                 return Some(work);
             }
-            followers.push_back(work);
+            turn.followers.push_back(work);
+            if is_live && std::mem::take(&mut turn.is_in_background) {
+                self.promote(user);
+            }
         } else {
-            self.turns.insert(user, VecDeque::new());
-            self.ready.push_back(work);
+            self.turns.insert(user, Turn { followers: VecDeque::new(), is_in_background: !is_live });
+            if is_live { self.ready.push_back(work) } else { self.background.push_back(work) }
         }
         self.requests += 1;
         self.bytes += size;
         None
     }
 
+    /// A live request follows this user's request in the background, which no longer waits for other users.
+    fn promote(&mut self, user: u64) {
+        let place = self.background.iter().position(|work| self.hash(&work.job) == user);
+        self.ready.extend(place.and_then(|place| self.background.remove(place)));
+    }
+
     /// The next request that may be sent; it counts until [`Self::leave`].
     pub(super) fn next(&mut self) -> Option<Work> {
-        self.ready.pop_front()
+        if let Some(work) = self.ready.pop_front() {
+            return Some(work);
+        }
+        let work = self.background.pop_front()?;
+        let user = self.hash(&work.job);
+        if let Some(turn) = self.turns.get_mut(&user) {
+            turn.is_in_background = false;
+        }
+        Some(work)
     }
 
     /// A request is finished.
@@ -81,20 +111,27 @@ impl Window {
     /// The user's next request is ready. False if there is none.
     pub(super) fn next_turn(&mut self, job: &Job) -> bool {
         let user = self.hash(job);
-        let Some(followers) = self.turns.get_mut(&user) else { return false };
-        let Some(next) = followers.pop_front() else {
+        let Some(turn) = self.turns.get_mut(&user) else { return false };
+        let Some(next) = turn.followers.pop_front() else {
             self.turns.remove(&user);
             return false;
         };
         let is_theirs = |work: &Work| work.job.user.as_str() == job.user.as_str();
-        let more = is_theirs(&next) || followers.iter().any(is_theirs);
-        self.ready.push_back(next);
+        let more = is_theirs(&next) || turn.followers.iter().any(is_theirs);
+        // An old request that a live one waits for goes at once.
+        let is_live = |work: &Work| work.job.lane == Lane::Live;
+        turn.is_in_background = !is_live(&next) && !turn.followers.iter().any(is_live);
+        if turn.is_in_background {
+            self.background.push_back(next);
+        } else {
+            self.ready.push_back(next);
+        }
         more
     }
 
     /// Ends the user's turn; all that followed leaves the window.
     pub(super) fn end_turn(&mut self, job: &Job) -> VecDeque<Work> {
-        let followers = self.turns.remove(&self.hash(job)).unwrap_or_default();
+        let followers = self.turns.remove(&self.hash(job)).unwrap_or_default().followers;
         for follower in &followers {
             self.leave(&follower.job);
         }
@@ -108,7 +145,8 @@ impl Window {
             return;
         }
         let old = self.detached + 1..=self.newest;
-        let waiting = self.ready.iter_mut().chain(self.turns.values_mut().flatten());
+        let followers = self.turns.values_mut().flat_map(|turn| &mut turn.followers);
+        let waiting = self.ready.iter_mut().chain(&mut self.background).chain(followers);
         for work in waiting.filter(|work| old.contains(&work.job.place.order().0)) {
             work.job.detach();
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Place;
-use super::frame::{LAYOUT, Reader, Text};
+use super::frame::{LAYOUT, Reader, Text, UNKNOWN_NUMBER};
+use super::lane::Lane;
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 
@@ -32,6 +33,7 @@ pub struct Job {
     pub event: EventId,
     /// Which of the event's requests it is, from 0; `u8::MAX` if that was not stored.
     pub request: u8,
+    pub lane: Lane,
     pub source: Text,
     /// The event as the sender wrote it.
     pub original: Bytes,
@@ -160,11 +162,13 @@ fn is_for(request: &Reader, destination: &str) -> bool {
         && request.0.get(4..4 + name.len()) == Some(name)
 }
 
+/// `number`: of the request within its event, by its place.
 fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Option<Job> {
-    Some(Job {
+    let mut job = Job {
         place,
         event: event.id,
         request: number,
+        lane: Lane::Live,
         source: Text::new(event.source.clone())?,
         original: event.original.clone(),
         destination: request.text()?,
@@ -175,7 +179,13 @@ fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Opt
         action: request.text()?,
         warnings: request.text()?,
         fingerprints: request.fingerprints()?,
-    })
+    };
+    // A call in the background may be one of several of its event, stored by itself.
+    let is_whole = request.is_empty();
+    let (number, lane) = request.number_and_lane();
+    job.lane = lane;
+    job.request = if is_whole { job.request } else { number.unwrap_or(UNKNOWN_NUMBER) };
+    Some(job)
 }
 
 #[cfg(test)]
@@ -209,14 +219,16 @@ mod tests {
     #[test]
     fn a_destination_reads_its_own_requests_in_order_and_skips_settled_ones() {
         let mut bytes = Vec::new();
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]));
-        frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]));
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]), Lane::Live);
+        frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]), Lane::Background);
         let (settled, bytes) = (vec![0b100], bytes.into());
         let chunk = Chunk { id: 5, requests: 4, settled, layout: LAYOUT, bytes, is_sound: true };
         let jobs = chunk.jobs("a").unwrap();
         let seen: Vec<_> =
             jobs.iter().map(|job| (job.source.as_str(), job.user.as_str(), job.place.order())).collect();
         assert_eq!(seen, [("web", "u1", (5, 0)), ("app", "u3", (5, 3))]);
+        let numbers: Vec<_> = jobs.iter().map(|job| (job.request, job.lane)).collect();
+        assert_eq!(numbers, [(0, Lane::Live), (1, Lane::Background)]);
         assert_eq!(jobs[0].event, EventId(77));
         assert_eq!(jobs[0].fingerprints, [Fingerprint { key: 7, content: 9 }]);
     }
@@ -224,8 +236,8 @@ mod tests {
     #[test]
     fn torn_bytes_yield_what_was_whole() {
         let mut bytes = Vec::new();
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1")]));
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u2")]));
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1")]), Lane::Live);
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u2")]), Lane::Live);
         for length in 0..bytes.len() {
             let chunk = Chunk {
                 id: 1,

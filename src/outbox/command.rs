@@ -6,6 +6,7 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::chunk::Job;
+use super::lane::Lane;
 use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Settlement, Submission};
 use crate::facts::{Facts, Received};
@@ -19,6 +20,7 @@ pub(super) enum Command {
         submission: Submission,
         /// The reject of which the submission was made: it leaves with the same commit.
         replayed: Option<i64>,
+        lane: Lane,
         reply: Reply<Receipt>,
         /// Given back after the commit, by being dropped.
         #[expect(dead_code, reason = "held, never read")]

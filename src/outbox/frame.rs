@@ -1,18 +1,22 @@
 //! The bytes of a chunk: length-prefixed fields, written once at accept, sliced without copying at delivery.
 //!
 //! Layout 2, all integers little-endian: a chunk is a run of events; an event is its id, its source, its original and a
-//! count, then that many requests. Layout 1 had no ids. The layout of a chunk is a column of its row.
+//! count, then that many requests. A request may end with its number within its event and its lane: readers that do not know
+//! them pass over them. Layout 1 had no ids. The layout of a chunk is a column of its row.
 //! Reading foreign bytes yields `None`, never a panic.
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::Accepted;
+use super::lane::Lane;
 use crate::accoil::{Fingerprint, Request};
 use crate::event_id::EventId;
 
 /// The layout that is written.
 pub(super) const LAYOUT: u8 = 2;
+/// Of a request that is no longer beside the others of its event.
+pub(super) const UNKNOWN_NUMBER: u8 = u8::MAX;
 
 /// A request's fields, in the order in which they are written.
 pub(super) struct Fields<'a> {
@@ -24,6 +28,9 @@ pub(super) struct Fields<'a> {
     pub(super) action: &'a str,
     pub(super) warnings: &'a str,
     pub(super) fingerprints: &'a [Fingerprint],
+    /// Its number within its event; none where its place tells it, or where nobody knows it.
+    pub(super) number: Option<u8>,
+    pub(super) lane: Lane,
 }
 
 impl<'a> Fields<'a> {
@@ -37,15 +44,18 @@ impl<'a> Fields<'a> {
             action: request.action,
             warnings: &request.warnings,
             fingerprints: &request.fingerprints,
+            number: None,
+            lane: Lane::Live,
         }
     }
 }
 
 /// Appends one event with its requests.
-pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted) {
+pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted, lane: Lane) {
     write_head(out, event.event, source, &event.original, event.requests.len());
-    for request in &event.requests {
-        write_request(out, &Fields::of(request));
+    for (number, request) in event.requests.iter().enumerate() {
+        let number = (lane != Lane::Live).then(|| u8::try_from(number).unwrap_or(UNKNOWN_NUMBER));
+        write_request(out, &Fields { number, lane, ..Fields::of(request) });
     }
 }
 
@@ -72,6 +82,9 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &Fields<'_>) {
     for fingerprint in request.fingerprints {
         out.extend_from_slice(&fingerprint.key.to_le_bytes());
         out.extend_from_slice(&fingerprint.content.to_le_bytes());
+    }
+    if request.number.is_some() || request.lane != Lane::Live {
+        out.extend([request.number.unwrap_or(UNKNOWN_NUMBER), u8::from(request.lane == Lane::Background)]);
     }
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     if let Some(slot) = out.get_mut(start..start + 4) {
@@ -111,6 +124,17 @@ impl Reader {
 
     pub(super) fn text(&mut self) -> Option<Text> {
         self.field().and_then(Text::new)
+    }
+
+    /// The number within the event, if it was written, and the lane.
+    pub(super) fn number_and_lane(&mut self) -> (Option<u8>, Lane) {
+        match self.0[..] {
+            [number, lane, ..] => {
+                let lane = if lane == 0 { Lane::Live } else { Lane::Background };
+                ((number != UNKNOWN_NUMBER).then_some(number), lane)
+            }
+            _ => (None, Lane::Live),
+        }
     }
 
     pub(super) fn fingerprints(&mut self) -> Option<Vec<Fingerprint>> {

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
 use super::command::Command;
+use super::lane::{Background, Lane};
 use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
@@ -77,6 +78,7 @@ impl Outbox {
             space,
             commits: Timings::default(),
             due: broadcast::Sender::new(DUE),
+            background: Background::default(),
         });
         let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -97,15 +99,25 @@ impl Outbox {
 
     /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
     pub async fn accept(&self, submission: Submission) -> Result<Receipt, AcceptError> {
-        self.store(submission, None).await
+        self.store(submission, Lane::Live, None).await
+    }
+
+    /// The same for old events: their calls wait until no live call is ready. The caller waits for [`Background::room`] before.
+    pub async fn accept_in_background(&self, submission: Submission) -> Result<Receipt, AcceptError> {
+        self.store(submission, Lane::Background, None).await
     }
 
     /// Stores what a reject was replayed into, and removes the reject with the same commit.
     pub async fn replay_reject(&self, id: i64, submission: Submission) -> Result<Receipt, ChangeError> {
-        Ok(self.store(submission, Some(id)).await?)
+        Ok(self.store(submission, Lane::Background, Some(id)).await?)
     }
 
-    async fn store(&self, submission: Submission, replayed: Option<i64>) -> Result<Receipt, AcceptError> {
+    async fn store(
+        &self,
+        submission: Submission,
+        lane: Lane,
+        replayed: Option<i64>,
+    ) -> Result<Receipt, AcceptError> {
         if submission.accepted.is_empty() && submission.rejects.is_empty() && replayed.is_none() {
             // Nothing to commit.
             self.facts.received(Received { submission, duplicates: Vec::new(), is_replay: false });
@@ -116,7 +128,7 @@ impl Outbox {
         let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
         let (reply, receipt) = oneshot::channel();
-        self.ask(Command::Accept { submission, replayed, reply, room })?;
+        self.ask(Command::Accept { submission, replayed, lane, reply, room })?;
         receipt.await.unwrap_or(Err(AcceptError::Failed))
     }
 
@@ -145,6 +157,11 @@ impl Outbox {
         let (reply, kept) = oneshot::channel();
         self.ask(Command::KeepHouse { reply })?;
         Ok(kept.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    /// The calls in the background, and the room for more.
+    pub fn background(&self) -> &Background {
+        &self.shown.background
     }
 
     /// Bytes that wait to be delivered.

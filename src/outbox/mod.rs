@@ -10,7 +10,7 @@
 //! 3. **Settle.** A request leaves its chunk by one [`Settlement`]: delivered, parked (it waits in a row of its own,
 //!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next
 //!    commit; one lost in a crash means that the call is made once more, never that it is lost.
-//! 4. **Order.** Chunk and index order one user's requests, parked or not. A later one may be parked while an earlier
+//! 4. **Order.** Live events and old ones ([`Lane`]) share the chunks. Chunk and index order one user's requests, parked or not. A later one may be parked while an earlier
 //!    one is still in its chunk: a reader that begins anew loads the chunks up to [`Outbox::last_parked_chunk`] before
 //!    it goes on with what is parked.
 //! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
@@ -36,6 +36,7 @@ mod command;
 mod derived;
 mod frame;
 mod handle;
+mod lane;
 mod owner;
 mod recent;
 mod recover;
@@ -55,6 +56,7 @@ pub use crate::facts::{Accepted, Reject, Submission};
 pub use archive::Archive;
 pub use derived::{Delivered, Held};
 pub use handle::{ChangeError, Outbox, ReadError};
+pub use lane::{Background, Lane};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 pub use space::NoRoom;

@@ -3,7 +3,7 @@
 //! Everything changed in memory on the way is noted in the [`Group`], so that the writer can undo it if the
 //! commit fails. Never commits and never answers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use rusqlite::Result;
@@ -12,6 +12,7 @@ use super::chunk::{Chunk, Job};
 use super::clock::Now;
 use super::command::{Command, Outcome};
 use super::frame::{self, Fields, LAYOUT};
+use super::lane::Lane;
 use super::recent::{self, Identity};
 use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
@@ -50,6 +51,17 @@ pub(super) struct Group {
     pub(super) due: Vec<(String, String)>,
     /// Dead letters that this group made.
     pub(super) buried: Vec<Buried>,
+    /// Calls in the background that this group added, by destination.
+    pub(super) background: HashMap<String, usize>,
+}
+
+impl Group {
+    fn add_background(&mut self, destination: &str) {
+        match self.background.get_mut(destination) {
+            Some(calls) => *calls += 1,
+            None => drop(self.background.insert(destination.to_owned(), 1)),
+        }
+    }
 }
 
 /// What the log says about a new dead letter: nothing personal.
@@ -94,11 +106,11 @@ impl Writer {
 
     fn stage(&mut self, command: &Command, group: &mut Group, now: Now) -> Result<Outcome> {
         Ok(match command {
-            Command::Accept { submission, replayed, .. } => {
+            Command::Accept { submission, replayed, lane, .. } => {
                 if let Some(id) = replayed {
                     self.remove(Kind::Reject, &[*id])?;
                 }
-                Outcome::Stored { duplicates: self.accept(submission, group, now)? }
+                Outcome::Stored { duplicates: self.accept(submission, *lane, group, now)? }
             }
             Command::Settle(settlements) => {
                 for settlement in settlements {
@@ -129,7 +141,13 @@ impl Writer {
     }
 
     /// Returns the indexes of the events that had been accepted before.
-    fn accept(&mut self, submission: &Submission, group: &mut Group, now: Now) -> Result<Vec<u32>> {
+    fn accept(
+        &mut self,
+        submission: &Submission,
+        lane: Lane,
+        group: &mut Group,
+        now: Now,
+    ) -> Result<Vec<u32>> {
         let mut duplicates = Vec::new();
         for (index, event) in (0..).zip(&submission.accepted) {
             if let Some(identity) = self.identity(submission, event) {
@@ -139,7 +157,10 @@ impl Writer {
                 }
                 group.identities.push(identity);
             }
-            frame::write_event(&mut group.bytes, &submission.source, event);
+            frame::write_event(&mut group.bytes, &submission.source, event, lane);
+            if lane == Lane::Background {
+                event.requests.iter().for_each(|request| group.add_background(&request.destination));
+            }
             group.requests += u32::try_from(event.requests.len()).unwrap_or(u32::MAX);
             self.close_chunk(group)?;
         }
@@ -265,6 +286,7 @@ impl Writer {
             if let Some(letter) = sqlite::dead_letter(&self.store.connection, *id)? {
                 frame::write_head(&mut group.bytes, letter.event, &letter.source, &letter.original, 1);
                 frame::write_request(&mut group.bytes, &fields(&letter));
+                group.add_background(&letter.destination);
                 group.requests += 1;
                 self.close_chunk(group)?;
             }
@@ -340,6 +362,8 @@ fn moved<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
         action: job.action.as_str(),
         warnings: job.warnings.as_str(),
         fingerprints: &[],
+        number: Some(job.request),
+        lane: job.lane,
     }
 }
 
@@ -353,5 +377,7 @@ fn fields(letter: &DeadLetter) -> Fields<'_> {
         action: &letter.action,
         warnings: &letter.warnings,
         fingerprints: &letter.fingerprints,
+        number: None,
+        lane: Lane::Background,
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::clock::Clock;
 use super::command::Command;
+use super::lane::Background;
 use super::recent::Recent;
 use super::space::Space;
 use super::sqlite::{self, Progress, Store};
@@ -43,6 +44,7 @@ pub(super) struct Shown {
     pub(super) commits: Timings,
     /// Users whose parked calls were made due: the destination, the user.
     pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
+    pub(super) background: Background,
 }
 
 pub(super) struct Writer {
@@ -174,6 +176,10 @@ impl Writer {
             && let Ok(bytes) = sqlite::reusable_bytes(&self.store.connection)
         {
             self.shown.space.set_reusable(bytes);
+        }
+        // Before a dispatcher can settle them.
+        for (destination, calls) in group.background {
+            self.shown.background.add(&destination, calls);
         }
         if let Some(latest) = group.chunks.last().map(|chunk| chunk.id) {
             let mut tail = self.shown.tail.lock().unwrap_or_else(PoisonError::into_inner);

@@ -27,7 +27,7 @@ use super::window::Window;
 use super::worker::{Call, Done, Work};
 use crate::facts::{Facts, Outcome, Verdict};
 use crate::outbox::chunk::Chunk;
-use crate::outbox::{Delivered, Held, Outbox, Parked, ReadError, Settlement};
+use crate::outbox::{Delivered, Held, Lane, Outbox, Parked, ReadError, Settlement};
 
 /// With this many users waiting for a retry nothing more is loaded: their number bounds memory, and such a destination is
 /// failing anyway.
@@ -52,6 +52,8 @@ pub(super) struct Dispatcher {
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk that was loaded.
     cursor: i64,
+    /// The newest chunk of earlier runs.
+    found: i64,
     window: Window,
     /// Users with parked requests: their later requests are parked behind them.
     waiting: Waiting,
@@ -100,8 +102,11 @@ impl Dispatcher {
         shown: watch::Sender<Status>,
     ) -> Self {
         let status = shown.borrow().clone();
+        let latest = outbox.latest();
+        let found = *latest.borrow();
         Self {
-            latest: outbox.latest(),
+            latest,
+            found,
             failed: outbox.failed(),
             due: outbox.made_due(),
             limits: Limits::new(&target),
@@ -243,6 +248,10 @@ impl Dispatcher {
         });
         if !jobs.is_empty() {
             self.window.loaded(chunk.id, chunk.size());
+        }
+        if chunk.id <= self.found {
+            let old = jobs.iter().filter(|job| job.lane == Lane::Background);
+            self.outbox.background().add(&self.target.name, old.count());
         }
         for job in jobs {
             self.admit(Work { job, attempts: Vec::new() });

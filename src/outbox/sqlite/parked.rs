@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
 
+use super::super::Lane;
 use super::super::chunk::Job;
 use super::super::frame::Text;
 use super::super::waiting::{CallId, WaitingFilter};
@@ -198,6 +199,7 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
     Ok(Parked {
         job: Job {
             request: u8::MAX,
+            lane: Lane::Live,
             place: Place::Parked { row: row.get(0)?, chunk: row.get(3)?, index: row.get(4)? },
             event: super::event(row, 15)?,
             destination: text(1)?,

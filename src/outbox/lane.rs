@@ -1,0 +1,63 @@
+//! The two lanes of a destination: live events, and old ones that a replay or an import sends in the background.
+//!
+//! Both lanes share the chunks, so that a user's order holds across them. A background call waits in memory until no live call
+//! is ready, and its producer waits here while a destination has [`ROOM`] of them pending: the rest of a million old events
+//! stays where it is and delays nobody.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Background calls of one destination that may be pending before their producers wait.
+const ROOM: usize = 1000;
+
+/// Whether a call is of a live event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lane {
+    #[default]
+    Live,
+    Background,
+}
+
+/// How many background calls each destination has pending.
+#[derive(Debug, Default)]
+pub struct Background {
+    pending: Mutex<HashMap<String, usize>>,
+    freed: Notify,
+}
+
+impl Background {
+    /// How many calls of this destination are stored and neither delivered nor dead letters.
+    pub fn pending(&self, destination: &str) -> usize {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).get(destination).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn add(&self, destination: &str, calls: usize) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        *pending.entry(destination.to_owned()).or_default() += calls;
+    }
+
+    /// A call was delivered or became a dead letter.
+    pub(crate) fn finished(&self, destination: &str) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(calls) = pending.get_mut(destination) {
+            *calls = calls.saturating_sub(1);
+            if *calls < ROOM {
+                self.freed.notify_waiters();
+            }
+        }
+    }
+
+    /// Returns when every destination has room for more.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.pending.lock().unwrap_or_else(PoisonError::into_inner).values().all(|calls| *calls < ROOM)
+            {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
