@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../checks.rs"]
+#[path = "../checks/mod.rs"]
 #[expect(dead_code, reason = "each target uses one check")]
 mod checks;
 

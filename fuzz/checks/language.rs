@@ -1,8 +1,8 @@
-//! What must hold for any input: shared by the fuzz targets and by the test that replays their corpus.
+//! Texts: triggers, paths, templates, JSON, and the bodies that senders post.
 
 use accoil_relay::decode::{self, Anonymous, Context, EventType, Form, Limits, SourceSettings};
 use accoil_relay::event::Decoded;
-use accoil_relay::json::Value;
+use accoil_relay::json::{MAX_DEPTH, Value, same_length};
 use accoil_relay::mapping::directive::Directive;
 use accoil_relay::mapping::trigger::Trigger;
 
@@ -38,6 +38,41 @@ pub(crate) fn path(bytes: &[u8]) {
         let Ok(directive) = Directive::compile(&Value::Object(written)) else { continue };
         assert_eq!(directive.resolve(&event), directive.resolve(&event));
     }
+}
+
+/// A liquid template gives the same each time.
+pub(crate) fn liquid(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let event = Value::parse(EVENT).expect("the event is JSON");
+    let written = [("@liquid", Value::from(text))].into_iter().collect();
+    if let Ok(directive) = Directive::compile(&Value::Object(written)) {
+        assert_eq!(directive.resolve(&event), directive.resolve(&event));
+    }
+}
+
+/// The lenient reader reads what the strict one reads, and as the same; what is written is read again as the same.
+pub(crate) fn json(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let lenient = Value::parse_lenient(text, MAX_DEPTH);
+    if let Ok(strict) = Value::parse(text) {
+        let (same, replaced) = lenient.as_ref().expect("the lenient reader reads it too");
+        assert_eq!((&strict, replaced.listed.len(), replaced.others), (same, 0, 0));
+        assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "serde_json reads it too");
+    }
+    if let Ok((value, _)) = &lenient {
+        let written = write(value);
+        let again = Value::parse(&written).expect("what is written is JSON");
+        assert_eq!(write(&again), written);
+    }
+    if let Some(same) = same_length(text) {
+        assert_eq!(same.len(), text.len());
+    }
+}
+
+fn write(value: &Value<'_>) -> String {
+    let mut written = Vec::new();
+    value.write(&mut written);
+    String::from_utf8(written).expect("JSON is UTF-8")
 }
 
 /// The first byte chooses the form of the body behind it. Whatever becomes an event is an object with a type.

@@ -1,0 +1,168 @@
+//! A relay's start on files that are not what was written: it opens them, or refuses and recovers what can be read.
+//!
+//! The input changes a sound database, its log and its lock file; see [`Files::change`]. If it begins with `FF`, it has the
+//! database and the log as they are, behind the length of the database in three bytes.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use accoil_relay::outbox::chunk::Job;
+use accoil_relay::outbox::{Attempt, Filter, OpenError, Outbox, Settlement, recover};
+use accoil_relay::reasons::Reason;
+use accoil_relay::run;
+use chrono::DateTime;
+
+use super::relay::{DESTINATION, Door, configuration, folder};
+
+/// In the order in which an input names them.
+const NAMES: [&str; 3] = ["relay.db", "relay.db-wal", "relay.db.lock"];
+const RAW: u8 = 0xFF;
+
+/// Files beside each other; an empty one is not there.
+#[derive(Debug, Clone, Default)]
+struct Files([Vec<u8>; 3]);
+
+/// What a relay stored, and its files.
+struct Sample {
+    /// As a kill leaves them, and as a stop in order does.
+    files: [Files; 2],
+    /// Of all calls.
+    bodies: HashSet<Vec<u8>>,
+}
+
+/// Damaged files are refused or read, and only what was written is ever sent. What is refused as damaged can be recovered, and
+/// the outbox then opens.
+pub(crate) fn outbox(bytes: &[u8]) {
+    static SAMPLE: OnceLock<Sample> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(Sample::make);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let files = match *first {
+        RAW => Files::raw(rest),
+        first => sample.files[usize::from(first % 2)].clone().changed(rest),
+    };
+    let folder = folder();
+    files.write(folder.path());
+    let path = folder.path().join(NAMES[0]);
+    runtime.block_on(async {
+        match open(folder.path()) {
+            Ok(outbox) => check(&outbox, sample).await,
+            Err(OpenError::Damaged { .. }) => {
+                let recovered = recover(&path, DateTime::UNIX_EPOCH).expect("it can be recovered");
+                assert!(recovered.is_some(), "what was refused as damaged is not sound");
+                check(&open(folder.path()).expect("what was recovered is sound"), sample).await;
+            }
+            Err(_) => {}
+        }
+    });
+}
+
+fn open(folder: &Path) -> Result<Outbox, OpenError> {
+    Outbox::open(&run::outbox_options(&configuration(folder)))
+}
+
+/// Reads all that a relay would send.
+async fn check(outbox: &Outbox, sample: &Sample) {
+    let mut cursor = 0;
+    while let Ok(Some(chunk)) = outbox.chunk_after(cursor).await {
+        assert!(chunk.id > cursor, "ids only grow");
+        cursor = chunk.id;
+        let (Ok(jobs) | Err(jobs)) = chunk.jobs(DESTINATION);
+        for job in &jobs {
+            sample.check(job);
+        }
+    }
+    if let Ok(users) = outbox.parked_users(DESTINATION).await {
+        let users = users.into_iter().map(|(user, _)| user).collect();
+        let _ = outbox.parked(DESTINATION, users).await;
+    }
+    let _ = (outbox.dead_letters(100).await, outbox.rejects(100).await);
+    let _ = outbox.numbers(accoil_relay::outbox::Kind::Reject, &Filter::default(), 0, 100).await;
+    let _ = outbox.keep_house().await;
+    outbox.close().await;
+}
+
+impl Files {
+    fn read(folder: &Path) -> Self {
+        Self(NAMES.map(|name| std::fs::read(folder.join(name)).unwrap_or_default()))
+    }
+
+    fn write(&self, folder: &Path) {
+        for (name, content) in NAMES.iter().zip(&self.0) {
+            if !content.is_empty() {
+                std::fs::write(folder.join(name), content).expect("the folder takes a file");
+            }
+        }
+    }
+
+    fn raw(bytes: &[u8]) -> Self {
+        let length = bytes.iter().take(3).fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let (database, log) = bytes.get(3..).unwrap_or_default().split_at_checked(length).unwrap_or_default();
+        Self([database.to_vec(), log.to_vec(), Vec::new()])
+    }
+
+    fn changed(mut self, changes: &[u8]) -> Self {
+        changes.chunks_exact(6).for_each(|change| self.change(change));
+        self
+    }
+
+    /// Six bytes: what is done and to which file, where (three bytes), to how many bytes, and with which value.
+    fn change(&mut self, change: &[u8]) {
+        let [what, place @ .., count, value] = change else { return };
+        let content = &mut self.0[usize::from(what / 4) % 3];
+        let place = place.iter().fold(0, |place, byte| place << 8 | usize::from(*byte));
+        let Some(place) = place.checked_rem(content.len()) else { return };
+        let end = content.len().min(place + 1 + usize::from(*count));
+        match what % 4 {
+            0 => content[place..end].fill(*value),
+            1 => content[place..end].iter_mut().for_each(|byte| *byte ^= value),
+            2 => content.truncate(place),
+            // From another place, sector by sector, as a disk misplaces them.
+            _ => {
+                let from = usize::from(*value) * 512 % content.len();
+                let end = content.len().min(from + 512 * (1 + usize::from(*count)));
+                let place = place / 512 * 512;
+                let count = (end - from).min(content.len() - place);
+                content.copy_within(from..from + count, place);
+            }
+        }
+    }
+}
+
+impl Sample {
+    fn make() -> Self {
+        let door = Door::open();
+        for number in 0..6 {
+            let body =
+                format!(r#"{{"userId":"u{number}","event":"Signed Up","properties":{{"n":{number}}}}}"#);
+            let head = "POST /v1/track HTTP/1.1\r\nhost: x\r\nx-api-key: w\r\ncontent-length: *\r\n\r\n";
+            door.exchange(&[head, &body].concat().into_bytes());
+        }
+        door.runtime.block_on(async {
+            let (mut jobs, mut cursor) = (Vec::new(), 0);
+            while let Ok(Some(chunk)) = door.outbox.chunk_after(cursor).await {
+                cursor = chunk.id;
+                jobs.extend(chunk.jobs(DESTINATION).expect("the chunk is sound"));
+            }
+            let bodies = jobs.iter().map(|job| job.body.to_vec()).collect();
+            let [first, second, ..] = <[Job; 6]>::try_from(jobs).expect("a call each").map(Box::new);
+            let at = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+            let attempts =
+                vec![Attempt { at, status: Some(503), reason: "busy".to_owned(), took_ms: Some(1) }];
+            let settlements = vec![
+                Settlement::Parked { job: first, attempts: attempts.clone(), next_attempt_at: Some(at) },
+                Settlement::Dead { job: second, attempts, reason: Reason::DeadRefused },
+            ];
+            door.outbox.settle(settlements);
+            door.outbox.flush().await.expect("the outbox is written");
+            let killed = Files::read(door.folder.path());
+            door.outbox.close().await;
+            Self { files: [killed, Files::read(door.folder.path())], bodies }
+        })
+    }
+
+    fn check(&self, job: &Job) {
+        assert!(self.bodies.contains(&job.body[..]), "a call that nobody made: {:?}", job.body);
+    }
+}
