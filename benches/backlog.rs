@@ -1,7 +1,7 @@
-//! A million requests wait for a destination that is down: memory and file size, and how long taking them in takes.
+//! A million events wait for a destination that is down. Measures memory, file sizes, and the time to accept them.
 //!
-//! `cargo bench --bench backlog -- [--events N]`. The relay is a real process that tries to deliver all the while;
-//! its peak memory is read from `/proc`.
+//! `cargo bench --bench backlog -- [--events N]`. The relay is a real process, and tries to deliver
+//! all the time. Its memory is read from `/proc`.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const BATCH: usize = 100;
 const CONNECTIONS: usize = 4;
-/// As long as an event of Segment's analytics.js usually is.
+/// Makes an event about as long as one of Segment's analytics.js.
 const FILLER: usize = 500;
 
 fn main() {
@@ -32,10 +32,10 @@ fn main() {
         }
     });
     let seconds = start.elapsed().as_secs_f64();
-    // What it does with a full backlog counts too.
+    // The retries with a full backlog need memory, too.
     std::thread::sleep(Duration::from_secs(10));
-    println!("{events} events wait, taken in within {seconds:.0} s");
-    println!("RSS now {} MB, at most {} MB", memory(&relay, "VmRSS:"), memory(&relay, "VmHWM:"));
+    println!("{events} events wait, accepted in {seconds:.0} s");
+    println!("resident memory {} MB, at most {} MB", memory(&relay, "VmRSS:"), memory(&relay, "VmHWM:"));
     let size = |name: &str| fs::metadata(folder.path().join(name)).map_or(0, |file| file.len()) >> 20;
     println!("file {} MB, log {} MB", size("relay.db"), size("relay.db-wal"));
     relay.kill().unwrap();
@@ -44,7 +44,7 @@ fn main() {
     let start = Instant::now();
     let (mut relay, _) = self::start(folder.path());
     println!(
-        "started again within {:.1} s, RSS {} MB",
+        "restarted in {:.1} s, resident memory {} MB",
         start.elapsed().as_secs_f64(),
         memory(&relay, "VmRSS:")
     );
@@ -52,7 +52,7 @@ fn main() {
     relay.wait().unwrap();
 }
 
-/// A relay whose destination answers nobody.
+/// Starts a relay whose destination cannot be reached.
 fn start(folder: &Path) -> (Child, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let toml = format!(
@@ -109,7 +109,7 @@ fn send(port: u16, sender: usize, batches: usize) {
     }
 }
 
-/// Megabytes.
+/// A line of `/proc/PID/status`, in megabytes.
 fn memory(relay: &Child, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
     let line = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();

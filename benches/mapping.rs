@@ -1,6 +1,6 @@
-//! What decode, match, map, validate and encode cost beside a bare `serde_json` parse of the same event.
+//! Measures decode, match, map, validate and encode together, and a bare `serde_json` parse of the same event.
 //!
-//! `cargo bench --bench mapping`. Interleaved rounds, medians, ratios: figures of two runs do not compare.
+//! `cargo bench --bench mapping`. The rounds are interleaved and the figures are medians. Compare ratios of one run only.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 
@@ -55,7 +55,7 @@ fn plan(destinations: &[Arc<Destination>], text: &str, context: Context<'_>) -> 
     items.map(|item| accoil::plan(destinations, SourceKind::Segment, &item.outcome).requests.len()).sum()
 }
 
-/// Nanoseconds a call.
+/// Nanoseconds per call.
 fn time(mut call: impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..EVENTS {

@@ -1,7 +1,9 @@
-//! Delivered events a second, CPU of the relay an event, and time to the answer, with a real process and a real disk.
+//! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
+//! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16]`. Load, sink and relay share the
-//! machine: compare ratios of one run only. The relay runs with both presets, in order, fsync before each answer.
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16]`. The load, the
+//! destination and the relay share the machine: compare ratios of one run only. The relay uses both presets, keeps each user's
+//! calls in order, and syncs before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(
@@ -10,7 +12,7 @@
     clippy::cast_sign_loss,
     reason = "figures are rounded anyway"
 )]
-#![expect(clippy::disallowed_methods, reason = "load and sink are no part of the relay")]
+#![expect(clippy::disallowed_methods, reason = "the load and the destination are not part of the relay")]
 
 use std::convert::Infallible;
 use std::process::{Child, Command, Stdio};
@@ -115,7 +117,7 @@ async fn ready(port: u16) {
     }
 }
 
-/// Answers 202 to everything and counts.
+/// The destination: answers each call with 202 and counts it.
 async fn serve(listener: TcpListener, delivered: Arc<AtomicUsize>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -137,7 +139,7 @@ async fn serve(listener: TcpListener, delivered: Arc<AtomicUsize>) {
     }
 }
 
-/// Posts all events, each with a user and an id of its own; the time to each answer.
+/// Posts all events, each with its own message id. Returns the time to each answer.
 async fn load(args: &Args, batch: usize, port: u16) -> Vec<Duration> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut senders = JoinSet::new();
@@ -188,7 +190,7 @@ fn body(first: usize, count: usize) -> String {
     format!("{{\"batch\":[{}],\"sentAt\":\"2026-01-15T10:31:00.110Z\"}}", events.join(","))
 }
 
-/// Seconds of CPU the process has used.
+/// Seconds of CPU time that the process has used.
 fn cpu(relay: &Child) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", relay.id())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -196,7 +198,7 @@ fn cpu(relay: &Child) -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// Megabytes resident.
+/// Resident memory in megabytes.
 fn rss(relay: &Child) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -1,6 +1,6 @@
-//! Accoil down for a while at a steady load: `cargo bench --bench outage -- --seconds 120 --rate 1000`.
+//! Accoil is down for a while at a steady load: `cargo bench --bench outage -- --seconds 120 --rate 1000`.
 //!
-//! Prints memory and progress every few seconds, then what arrived; exits 1 unless all did, in order.
+//! Prints memory and progress every few seconds, then what arrived. Exits with 1 unless every event arrived once and in order.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]

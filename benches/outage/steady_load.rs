@@ -1,7 +1,7 @@
-//! Accoil is down while events keep coming, then it is there again: what arrives, in which order, at what memory.
+//! Accoil is down while events keep coming, then it is up again. Measures what arrives, in which order, and the memory.
 //!
-//! Delivery, outbox and a counting destination in one process, whose memory includes all of them. Shared by the
-//! benchmark `outage` and its short form among the tests.
+//! Delivery, outbox and a counting destination run in one process: the memory is of all three. The benchmark `outage` and a
+//! shorter test share this.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 const USERS: usize = 500;
 const TICK: Duration = Duration::from_millis(10);
-const FOR_GOOD: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
-/// About what a mapped event takes, on both sides.
+const KEEP_ALL: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
+/// About the size of an event, and of its call.
 const BYTES: usize = 450;
 
 /// What the destination saw, and the memory of this process, at one moment.
@@ -48,9 +48,9 @@ pub(crate) struct Figures {
     pub(crate) dead: u64,
     /// Calls that the destination refused while it was down.
     pub(crate) probes: usize,
-    /// From the end of the outage until all had arrived.
+    /// From the end of the outage until every event had arrived.
     pub(crate) recovery: Duration,
-    /// One about every second.
+    /// About one per second.
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Sample {
         let (seconds, megabytes) = (self.at.as_secs(), self.resident_bytes >> 20);
         write!(
             formatter,
-            "{seconds:5} s  accepted {:8}  delivered {:8}  RSS {megabytes:4} MB",
+            "{seconds:5} s  accepted {:8}  delivered {:8}  memory {megabytes:4} MB",
             self.accepted, self.delivered
         )
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Figures {
         write!(
             formatter,
             "accepted {}, delivered {}, dead letters {}, duplicates {}, out of order {}; {} calls while it was down; \
-             all through {:.1} s after it was up; RSS {most} MB at most",
+             all delivered {:.1} s after it was up; resident memory {most} MB at most",
             self.accepted,
             self.delivered,
             self.dead,
@@ -83,7 +83,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Sends `rate` events a second for the outage and half as long again.
+/// Sends `rate` events per second during the outage and half as long after it.
 pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sample)) -> Figures {
     let destination = Arc::new(Destination::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -107,7 +107,7 @@ pub(crate) async fn run(outage: Duration, rate: usize, mut watch: impl FnMut(&Sa
             destination.is_up.store(true, Ordering::Relaxed);
             ended = Some(Instant::now());
         }
-        // By the clock, so that a slow machine still sends what was asked for.
+        // Counted by the clock, so that a slow machine sends as many.
         let wanted = usize::try_from(at.min(load).as_millis()).unwrap_or(0) * rate / 1_000;
         if wanted > accepted {
             outbox.accept(submission(accepted..wanted)).await.expect("it is accepted");
@@ -145,8 +145,8 @@ fn open(directory: &std::path::Path) -> Outbox {
         longest_window: Duration::ZERO,
         max_bytes: u64::MAX,
         min_free_disk: 0,
-        dead_letters: FOR_GOOD,
-        rejects: FOR_GOOD,
+        dead_letters: KEEP_ALL,
+        rejects: KEEP_ALL,
     };
     Outbox::open(&options).expect("an outbox")
 }
@@ -189,7 +189,7 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
     }
 }
 
-/// The body is the user, the user's running number, and what makes it as long as an event.
+/// The body has the user, the number of the user's call, and filler up to the size of an event.
 fn request(user: usize, number: usize) -> Request {
     Request {
         destination: Arc::from("accoil"),
@@ -203,7 +203,7 @@ fn request(user: usize, number: usize) -> Request {
     }
 }
 
-/// Counts what comes, each user's by number.
+/// Counts the calls, and checks each user's numbers.
 struct Destination {
     is_up: AtomicBool,
     refused: AtomicUsize,
@@ -230,7 +230,7 @@ impl Destination {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).iter().sum()
     }
 
-    /// The status to answer with.
+    /// Counts a call and returns the status to answer with.
     fn take(&self, body: &[u8]) -> u16 {
         if !self.is_up.load(Ordering::Relaxed) {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -272,7 +272,7 @@ async fn serve(listener: TcpListener, destination: Arc<Destination>) {
     }
 }
 
-/// Of this process; 0 where it cannot be told.
+/// Resident memory of this process; 0 if it cannot be read.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

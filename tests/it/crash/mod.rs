@@ -29,7 +29,7 @@ pub(crate) fn everything() -> Options {
     Options { keep: usize::MAX, ..Options::default() }
 }
 
-/// The next of a fixed run of numbers: the same kills every time.
+/// The next number of a fixed sequence: the kills are the same each time.
 fn next(state: &mut u64, below: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -37,8 +37,8 @@ fn next(state: &mut u64, below: u64) -> u64 {
     *state % below
 }
 
-/// A relay under load and all that it has done, over any number of runs of the process.
-struct Ordeal {
+/// A relay under load, over any number of runs of the process.
+struct Trial {
     folder: TempDir,
     served: Served,
     relay: Process,
@@ -47,7 +47,7 @@ struct Ordeal {
     marks: Vec<u64>,
 }
 
-impl Ordeal {
+impl Trial {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let served = Served::start(everything()).await;
@@ -59,14 +59,14 @@ impl Ordeal {
 
     /// Starts the relay anew after it has ended.
     async fn restart(&mut self) {
-        // What had been sent to the sandbox is counted to the run that sent it.
+        // Calls that are still on their way belong to the run that has ended.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.marks.push(self.served.sandbox.total());
         self.relay = Process::start(self.folder.path(), &configuration(), &self.served.url).await;
         self.load.turn_to(self.relay.url("/v1/batch"));
     }
 
-    /// Once those before have struck; fewer in a row than those after which the relay makes a pause.
+    /// Adds faults once there are none. Fewer in a row than the number after which the relay pauses its deliveries.
     fn add_faults(&self, random: &mut u64) {
         if self.served.sandbox.faults().list().len() > SENDERS {
             return;
@@ -97,26 +97,26 @@ impl Ordeal {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_under_load_lose_nothing() {
     let kills = number_from_environment("KILLS", KILLS);
-    let mut ordeal = Ordeal::start().await;
+    let mut trial = Trial::start().await;
     let (mut random, mut terminated, mut reloads) = (0x9E37_79B9_7F4A_7C15, 0, 0);
     for _ in 0..kills {
-        ordeal.add_faults(&mut random);
+        trial.add_faults(&mut random);
         tokio::time::sleep(Duration::from_millis(20 + next(&mut random, 180))).await;
         if next(&mut random, 3) == 0 {
-            ordeal.relay.signal("HUP");
+            trial.relay.signal("HUP");
             reloads += 1;
             tokio::time::sleep(Duration::from_millis(next(&mut random, 30))).await;
         }
         if next(&mut random, 4) == 0 {
-            ordeal.relay.terminate();
+            trial.relay.terminate();
             terminated += 1;
             tokio::time::sleep(Duration::from_millis(next(&mut random, 60))).await;
         }
-        ordeal.relay.signal("KILL");
-        ordeal.relay.wait().await;
-        ordeal.restart().await;
+        trial.relay.signal("KILL");
+        trial.relay.wait().await;
+        trial.restart().await;
     }
-    let verdict = ordeal.verdict().await;
+    let verdict = trial.verdict().await;
     println!(
         "{kills} kills, {terminated} of them after SIGTERM, {reloads} reloads: {} events acknowledged, {} calls arrived, \
          {} dead letters, {} rejects; {} calls repeated; faults: {}",
@@ -133,15 +133,15 @@ async fn kills_under_load_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_ends_well_within_the_deadline_and_repeats_nothing() {
-    let mut ordeal = Ordeal::start().await;
+    let mut trial = Trial::start().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let asked = Instant::now();
-    ordeal.relay.terminate();
-    let status = ordeal.relay.wait().await;
+    trial.relay.terminate();
+    let status = trial.relay.wait().await;
     assert!(status.success() && asked.elapsed() < Duration::from_secs(20), "{status}");
-    ordeal.restart().await;
+    trial.restart().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let verdict = ordeal.verdict().await;
+    let verdict = trial.verdict().await;
     assert_eq!((verdict.repeated, &verdict.faults), (0, &Vec::new()), "{verdict:?}");
 }
 
@@ -157,13 +157,13 @@ async fn a_second_process_on_the_same_file_refuses_to_start() {
         }
     });
     let second = second.await.unwrap();
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("another process has it open"), "{said}");
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("another process has it open"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_damaged_outbox_is_refused_and_moved_aside_only_by_order() {
+async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(Options::default()).await;
     std::fs::write(folder.path().join("relay.db"), vec![7; 100_000]).unwrap();
@@ -171,8 +171,8 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_by_order() {
     serve.args(["serve"]).current_dir(folder.path()).envs(surroundings(folder.path(), &served.url));
     std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
     let refused = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && said.contains("--recover-outbox"), "{said}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && stderr.contains("--recover-outbox"), "{stderr}");
     assert_eq!(std::fs::metadata(folder.path().join("relay.db")).unwrap().len(), 100_000);
 
     let mut serve = command();
@@ -183,7 +183,7 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_by_order() {
     assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("relay.db.corrupt-")));
 }
 
-/// A file that may not grow is what a broken disk looks like to SQLite: not full, failed.
+/// To SQLite a file that cannot grow is a failed disk, not a full one.
 #[tokio::test]
 async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -211,11 +211,11 @@ async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_i
 
     let _relay = Process::start(folder.path(), &configuration(), &served.url).await;
     assert!(served.sandbox.wait_for(acknowledged, PATIENCE).await);
-    // The last one was refused, and yet may have reached the disk: more than asked is no loss.
+    // The refused event may have reached the disk all the same.
     assert!(served.sandbox.total() <= acknowledged + 1);
 }
 
-/// `serve` with files of a megabyte at most.
+/// `serve` whose files can have a megabyte at most.
 fn limited() -> Command {
     let mut shell = Command::new("sh");
     shell.env_clear().args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" serve"]);

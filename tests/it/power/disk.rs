@@ -1,8 +1,8 @@
 //! What a disk may hold after a power cut, worked out from a record of writes and syncs.
 //!
-//! A file has the content of its last sync, and changes that came after it. Of those the disk may have kept any part: each
-//! sector of 512 bytes is found as it was at some moment since the sync, and so is the file's size. A name is certain once
-//! its folder was synced; later creations and removals are kept in order, up to some moment.
+//! A file has the content of its last sync, and later changes. The disk may have kept any part of those: each sector of 512
+//! bytes is as it was at some moment since the sync, and so is the file's size. Names are as they were at the folder's last
+//! sync, or at some moment since.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -27,7 +27,7 @@ enum NameChange {
     Remove(String),
 }
 
-/// Whether a sync keeps what it promises; a disk on which it does not shows that the test can fail.
+/// Whether a sync does what it promises. A disk that ignores it shows that the test can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syncs {
     Kept,
@@ -108,24 +108,25 @@ impl<'r> Disk<'r> {
     }
 
     /// Writes what is left after a power cut at this moment into a folder.
-    pub(super) fn write_image(&self, folder: &Path, luck: Luck) {
+    pub(super) fn write_image(&self, folder: &Path, survivors: Survivors) {
         let mut names = self.synced_names.clone();
-        let kept = luck.moment(0, 0, self.pending_names.len());
+        let kept = survivors.kept(0, 0, self.pending_names.len());
         for change in &self.pending_names[..kept] {
             change.clone().apply(&mut names);
         }
         for (name, index) in names {
-            std::fs::write(folder.join(name), self.contents[index].image(self.bytes, luck, index)).unwrap();
+            std::fs::write(folder.join(name), self.contents[index].image(self.bytes, survivors, index))
+                .unwrap();
         }
-        if luck.is_lucky(1) {
-            // Memory that processes share, written back at any time: nothing may depend on it.
+        if survivors.toss(1) {
+            // SQLite's shared memory is written to disk at any time: nothing may depend on its content.
             std::fs::write(folder.join("relay.db-shm"), vec![0xA5; 32 << 10]).unwrap();
         }
     }
 
     /// The files as a process sees them.
     pub(super) fn files(&self) -> BTreeMap<&str, Vec<u8>> {
-        let content = |index: &usize| self.contents[*index].image(self.bytes, Luck::Everything, *index);
+        let content = |index: &usize| self.contents[*index].image(self.bytes, Survivors::All, *index);
         self.names.iter().map(|(name, index)| (name.as_str(), content(index))).collect()
     }
 }
@@ -140,7 +141,7 @@ impl NameChange {
 }
 
 impl Change {
-    /// The whole change, as a process sees it.
+    /// Makes the whole change, as a process sees it.
     fn apply(&self, bytes: &[u8], content: &mut Vec<u8>) {
         let length = self.length_after(content.len());
         content.resize(length, 0);
@@ -168,7 +169,7 @@ impl Change {
 }
 
 impl Content {
-    fn image(&self, bytes: &[u8], luck: Luck, file: usize) -> Vec<u8> {
+    fn image(&self, bytes: &[u8], survivors: Survivors, file: usize) -> Vec<u8> {
         let lengths = self.pending.iter().scan(self.synced.len(), |length, change| {
             *length = change.length_after(*length);
             Some(*length)
@@ -176,12 +177,12 @@ impl Content {
         let lengths: Vec<usize> = std::iter::once(self.synced.len()).chain(lengths).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut image = self.synced.clone();
-        // A sector that the file has gained, and whose bytes were not written, may hold anything.
-        image.resize(longest, if luck.is_lucky(2) { 0xA5 } else { 0 });
+        // A sector that the file gained may hold anything until its bytes are written.
+        image.resize(longest, if survivors.toss(2) { 0xA5 } else { 0 });
         for (index, change) in self.pending.iter().enumerate() {
             let changed = change.range(longest);
             for sector in changed.start / SECTOR..changed.end.div_ceil(SECTOR) {
-                if index >= luck.moment(file + 1, sector, self.pending.len()) {
+                if index >= survivors.kept(file + 1, sector, self.pending.len()) {
                     continue;
                 }
                 let start = changed.start.max(sector * SECTOR);
@@ -195,42 +196,42 @@ impl Content {
                 }
             }
         }
-        image.truncate(lengths[luck.moment(file + 1, usize::MAX, self.pending.len())]);
+        image.truncate(lengths[survivors.kept(file + 1, usize::MAX, self.pending.len())]);
         image
     }
 }
 
-/// Which of the changes that were not synced the disk has kept.
+/// Which changes survive that were not synced.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Luck {
-    Nothing,
-    Everything,
-    /// By the numbers that follow from this one; each file fares in its own way.
-    Mixed(u64),
+pub(super) enum Survivors {
+    None,
+    All,
+    /// Chosen by this seed, in another way for each file.
+    Random(u64),
 }
 
-impl Luck {
-    /// Up to which of so many changes a sector was kept.
-    fn moment(self, file: usize, sector: usize, changes: usize) -> usize {
+impl Survivors {
+    /// How many of a file's changes, from the first on, a sector keeps.
+    fn kept(self, file: usize, sector: usize, changes: usize) -> usize {
         let seed = match self {
-            Self::Nothing => return 0,
-            Self::Everything => return changes,
-            Self::Mixed(seed) => seed,
+            Self::None => return 0,
+            Self::All => return changes,
+            Self::Random(seed) => seed,
         };
         let [file, sector] = [file as u64, sector as u64];
         let below = |number: u64, limit: usize| usize::try_from(number % (limit as u64 + 1)).unwrap();
         match mix(seed ^ mix(file)) % 5 {
             0 => 0,
             1 => changes,
-            // All or nothing of each sector; each sector at a moment of its own; all at the same moment.
+            // Each sector keeps all or nothing; each sector keeps some; all sectors keep as many.
             2 => below(mix(seed ^ mix(file) ^ mix(sector ^ 7)), 1) * changes,
             3 => below(mix(seed ^ mix(file) ^ mix(sector ^ 7)), changes),
             _ => below(mix(seed ^ mix(file ^ 3)), changes),
         }
     }
 
-    fn is_lucky(self, question: u64) -> bool {
-        matches!(self, Self::Mixed(seed) if mix(seed ^ mix(question ^ 0xFACE)).is_multiple_of(2))
+    fn toss(self, question: u64) -> bool {
+        matches!(self, Self::Random(seed) if mix(seed ^ mix(question ^ 0xFACE)).is_multiple_of(2))
     }
 }
 
@@ -258,7 +259,7 @@ fn what_was_synced_is_kept_and_the_rest_is_torn_at_sectors() {
     let mut torn = 0;
     for seed in 0..200 {
         let folder = tempfile::tempdir().unwrap();
-        disk.write_image(folder.path(), Luck::Mixed(seed));
+        disk.write_image(folder.path(), Survivors::Random(seed));
         let image = std::fs::read(folder.path().join("relay.db")).unwrap();
         assert!(image.len() == 600 || image.len() == 1100, "seed {seed}: {}", image.len());
         assert_eq!(image[..500], [1; 500], "seed {seed}: what was synced is kept");

@@ -14,7 +14,7 @@ use accoil_relay::config::{Config, Environment};
 use accoil_relay::run::Relay;
 use tokio::sync::OnceCell;
 
-use self::disk::{Disk, Luck, Syncs, mix};
+use self::disk::{Disk, Survivors, Syncs, mix};
 use self::record::Change;
 use self::recording::Recording;
 use crate::crash::load::{self, SENDERS, configuration};
@@ -26,7 +26,7 @@ use crate::sandbox::Served;
 
 /// `POWER_CUTS` in the environment sets another number.
 const CUTS: usize = 100;
-/// One cut of so many is checked with the relay as a process of its own, the others with one in this process.
+/// Every 20th cut is checked with a relay process, the others with a relay in this process: that is faster.
 const PROCESS_EVERY: usize = 20;
 
 /// Made once, for every test here.
@@ -35,15 +35,15 @@ async fn recording() -> &'static Recording {
     RECORDING.get_or_init(Recording::make).await
 }
 
-/// When the power is cut, and what of the changes that were not synced is kept.
+/// When the power is cut, and which changes survive.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    /// So many entries of the record have happened.
+    /// How many entries of the record happened before.
     entries: usize,
-    luck: Luck,
+    survivors: Survivors,
 }
 
-/// In every run of the recorded relay as many cuts, half of them during a sync, when most is at stake; in order.
+/// Cuts in order, as many in each run of the recorded process, and half of them during a sync.
 fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = (0..count)
         .map(|number| {
@@ -60,7 +60,7 @@ fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
                 let sync = rest.iter().position(|entry| matches!(entry.change, Change::Sync));
                 entries += sync.unwrap_or(0);
             }
-            Cut { entries, luck: Luck::Mixed(random(1)) }
+            Cut { entries, survivors: Survivors::Random(random(1)) }
         })
         .collect();
     cuts.sort_by_key(|cut| cut.entries);
@@ -121,7 +121,7 @@ impl AnyRelay {
     }
 }
 
-/// Starts a relay on an image and lets the senders go on, each with the batch that was not answered.
+/// Starts a relay on an image. Each sender goes on with the batch that was not answered.
 async fn check(
     recording: &Recording,
     disk: &Disk<'_>,
@@ -132,12 +132,12 @@ async fn check(
     let moment = cut.entries.checked_sub(1).map_or(0, |last| recording.entries[last].end);
     let (surely, perhaps) = recording.arrived(moment);
     let [image, synced] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    disk.write_image(image.path(), cut.luck);
-    // What waits by what was synced alone: these calls may be made again, and no others.
+    disk.write_image(image.path(), cut.survivors);
+    // The calls that wait according to what was synced: only these may be made again.
     let waiting = if acknowledged.is_empty() {
         HashSet::new()
     } else {
-        disk.write_image(synced.path(), Luck::Nothing);
+        disk.write_image(synced.path(), Survivors::None);
         Kept::read(synced.path()).map_or_else(|_| HashSet::new(), |kept| kept.waiting)
     };
 
@@ -152,7 +152,7 @@ async fn check(
     }
     let kept = Kept::settled(image.path()).await;
     let calls: Vec<Event> = served.sandbox.received().iter().map(Event::of_call).collect();
-    // An id is remembered, whatever happened.
+    // Ids of accepted events are remembered after any crash.
     for (sender, batches) in &sent {
         relay.post(load::batch(*sender, batches - 1)).await;
     }
@@ -197,11 +197,11 @@ async fn power_cuts_under_load_lose_nothing() {
     );
 }
 
-/// So many cuts on a disk or under a rule that must lose something: how many of them show it.
+/// Counts the cuts that find a fault where there is one, and all cuts.
 async fn failures(
     syncs: Syncs,
     answered: impl Fn(&Recording, usize) -> Acknowledged,
-    luck: impl Fn(Cut) -> Luck,
+    survivors: impl Fn(Cut) -> Survivors,
 ) -> (usize, usize) {
     let recording = recording().await;
     let mut disk = Disk::new(&recording.bytes, syncs);
@@ -214,30 +214,31 @@ async fn failures(
             continue;
         }
         checked += 1;
-        let outcome = check(recording, &disk, Cut { luck: luck(cut), ..cut }, acknowledged, false).await;
+        let outcome =
+            check(recording, &disk, Cut { survivors: survivors(cut), ..cut }, acknowledged, false).await;
         failed += usize::from(outcome.is_err() || outcome.is_ok_and(|outcome| !outcome.faults().is_empty()));
     }
     (failed, checked)
 }
 
-/// The test can fail: on a disk that ignores syncs, it does.
+/// Proves that the test can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_ignores_syncs_is_found_out() {
+async fn a_disk_that_ignores_syncs_fails_the_test() {
     let answered =
         |recording: &Recording, entries: usize| recording.acknowledged(recording.entries[entries - 1].end);
-    let (failed, checked) = failures(Syncs::Ignored, answered, |cut| cut.luck).await;
+    let (failed, checked) = failures(Syncs::Ignored, answered, |cut| cut.survivors).await;
     assert!(checked > 6 && failed > checked / 2, "{failed} of {checked} cuts");
 }
 
-/// The test can fail: for a relay that answers when a commit is written and not yet synced, it does.
+/// Proves that the test can fail for a relay that answers when a commit is written and not yet synced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_before_the_sync_is_found_out() {
+async fn an_answer_before_the_sync_fails_the_test() {
     let early = |recording: &Recording, entries: usize| {
         // What will be answered once the sync under way has ended, and the next one, is taken as answered now.
         let rest = &recording.entries[entries..];
         let mut synced = rest.iter().filter(|entry| matches!(entry.change, Change::Synced));
         recording.acknowledged(synced.nth(1).map_or(usize::MAX, |entry| entry.end))
     };
-    let (failed, checked) = failures(Syncs::Kept, early, |_| Luck::Nothing).await;
+    let (failed, checked) = failures(Syncs::Kept, early, |_| Survivors::None).await;
     assert!(checked > 6 && failed > 0, "{failed} of {checked} cuts");
 }
