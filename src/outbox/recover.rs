@@ -267,8 +267,13 @@ impl Copy<'_> {
         let width = statement.column_count();
         statement
             .query_row([low, high], |row| {
+                let id: i64 = row.get(0)?;
+                if id <= low || id >= high {
+                    // The ids of a damaged page are out of order: without this the same row would be read for ever.
+                    return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
+                }
                 let values = (1..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
-                Ok((row.get(0)?, values))
+                Ok((id, values))
             })
             .optional()
     }
