@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use accoil_relay::config::{Config, Environment};
+use accoil_relay::facts::Facts;
 use accoil_relay::outbox::Outbox;
 use accoil_relay::receive::{self, Receiver, listen};
 use accoil_relay::run;
@@ -92,10 +93,11 @@ impl Door {
 fn serve(config: &Config) -> (SocketAddr, Outbox) {
     let outbox = Outbox::open(&run::outbox_options(config)).expect("a new outbox");
     let destinations = run::destinations(config).expect("the presets are sound");
-    let sources = run::sources(config, &destinations);
+    let facts = Facts::off();
+    let sources = run::sources(config, &destinations, facts.counts());
     let limits = config.limits.clone();
     let timeout = config.server.request_timeout;
-    let receiver = Receiver::new(sources, outbox.clone(), limits, timeout, None, Vec::new());
+    let receiver = Receiver::new(sources, outbox.clone(), facts, limits, timeout, None, Vec::new());
     let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let limits = listen::ConnectionLimits { connections: 64, keep_alive: Duration::from_secs(60) };
