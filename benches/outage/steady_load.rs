@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
-use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Target};
+use accoil_relay::deliver::{self, Control, Endpoint, Pauses, Schedule, Target};
 use accoil_relay::facts::Facts;
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
@@ -165,6 +165,7 @@ fn target(url: &str) -> Target {
             most_attempts: 60,
         },
         pauses: Pauses::default(),
+        control: Control::default(),
     }
 }
 

@@ -37,14 +37,23 @@ pub(super) enum Encoded {
 impl Destination {
     /// The same destination with its mapping files read once more, or every fault in them.
     pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
-        Ok(Self {
+        Ok(self.with_mappings(self.mappings.read_again()?))
+    }
+
+    /// The same destination with the mappings of a draft, or every fault in it.
+    pub fn with_draft(&self, draft: &str) -> Result<Self, Vec<Fault>> {
+        Ok(self.with_mappings(self.mappings.with_draft(draft)?))
+    }
+
+    fn with_mappings(&self, mappings: Mappings) -> Self {
+        Self {
             name: Arc::clone(&self.name),
             dialect: self.dialect,
             strict: self.strict,
             integration: self.integration.clone(),
             money: self.money,
-            mappings: self.mappings.read_again()?,
-        })
+            mappings,
+        }
     }
 
     /// Adds what the event becomes here: a request for each mapping whose trigger holds.

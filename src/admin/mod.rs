@@ -33,6 +33,7 @@ pub use api::mappings::reload;
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::config::Config;
+use crate::deliver::Control;
 use crate::facts::Facts;
 use crate::outbox::Outbox;
 use crate::receive::Receiver;
@@ -56,7 +57,8 @@ pub struct Parts {
     /// None where `[accounts]` is not configured.
     pub accounts: Option<Cache>,
     pub syncs: Syncs,
-    pub facts: Facts,
+    /// Of the destinations, in the configuration's order.
+    pub controls: Vec<Control>,
     pub started: SystemTime,
 }
 
@@ -86,7 +88,14 @@ impl Admin {
     }
 
     pub fn facts(&self) -> &Facts {
-        &self.0.parts.facts
+        self.0.parts.receiver.facts()
+    }
+
+    /// By which the destination of this name is paused and resumed.
+    fn control(&self, name: &str) -> Option<&Control> {
+        let mut sections = self.config().destinations.iter();
+        let place = sections.position(|section| section.name == name)?;
+        self.0.parts.controls.get(place)
     }
 
     fn document(&self) -> Bytes {

@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 pub mod dead_letters;
 pub mod demo;
+pub mod destinations;
 mod documents;
 mod error;
 pub mod eval;
@@ -67,6 +68,9 @@ enum Command {
     /// List, show, export, replay or purge what could not be delivered or mapped
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Show how each destination is doing; pause, resume or probe one
+    #[command(subcommand)]
+    Destinations(destinations::Destinations),
     /// Read accounts and their scores from Accoil
     #[command(subcommand)]
     Accounts(accounts::Accounts),
@@ -117,6 +121,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::Waiting(what) => waiting::run(what, &load(file)?).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
+        Command::Destinations(what) => destinations::run(what, file).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
         Command::Vitally(what) => vitally::run(what, file).await,
         Command::Sync(what) => sync::run(what, &load(file)?).await,

@@ -2,15 +2,16 @@
 //!
 //! The relay's address is in the outbox's lock file. Answers are capped and shown without control characters.
 
-use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use http::StatusCode;
+use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::http_client;
 use crate::outbox::{OpenError, Outbox};
 use crate::plain::plain;
@@ -18,6 +19,8 @@ use crate::run;
 
 /// Enough for a page of waiting calls or dead letters with their payloads.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// The token of a relay that is asked without a configuration.
+const TOKEN_VARIABLE: &str = "ACCOIL_RELAY_ADMIN__TOKEN";
 /// Characters shown of an error.
 const MAX_SHOWN: usize = 500;
 
@@ -55,11 +58,52 @@ impl Owner {
     }
 }
 
+/// Which relay a command asks.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Remote {
+    /// The relay's admin listener, such as `http://127.0.0.1:8081` [default: the running relay with this configuration's outbox]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+impl Remote {
+    /// The relay at `--url`, or the one that has the outbox of the configuration. The token comes from the configuration, or
+    /// from the environment where there is none.
+    pub(super) fn connect(&self, file: Option<&Path>) -> anyhow::Result<RelayApi> {
+        let environment = Environment::of_process();
+        let Some(url) = &self.url else {
+            let config = Config::load(file, &environment)?;
+            return RelayApi::find(&config)?.with_context(|| {
+                format!(
+                    "no relay is running with the outbox {}: start it with `accoil-relay serve`, or name another with --url",
+                    config.outbox.path.display()
+                )
+            });
+        };
+        let token = match Config::load(file, &environment) {
+            Ok(config) => config.admin.token,
+            Err(faults) if file.is_some() => return Err(faults.into()),
+            Err(_) => std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from),
+        };
+        let base = url.trim_end_matches('/').to_owned();
+        Ok(RelayApi { base, token, client: http_client::builder()?.build()? })
+    }
+}
+
 /// The admin API of a running relay.
 pub(super) struct RelayApi {
-    address: SocketAddr,
+    /// `http://127.0.0.1:8081`
+    base: String,
     token: Option<SecretString>,
     client: reqwest::Client,
+}
+
+/// The relay refused the request.
+#[derive(Debug, thiserror::Error)]
+#[error("the relay at {base}: {}", plain(.error, MAX_SHOWN))]
+pub(super) struct Refused {
+    base: String,
+    error: String,
 }
 
 impl RelayApi {
@@ -67,16 +111,26 @@ impl RelayApi {
     pub(super) fn find(config: &Config) -> anyhow::Result<Option<Self>> {
         let Some(address) = run::running_relay_admin_address(config) else { return Ok(None) };
         let client = http_client::builder()?.no_proxy().build()?;
-        Ok(Some(Self { address, token: config.admin.token.clone(), client }))
+        Ok(Some(Self { base: format!("http://{address}"), token: config.admin.token.clone(), client }))
     }
 
     /// `None` if no relay listens at this address.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
-        match self.send(self.client.get(self.url(path))).await {
+        match self.send(self.client.get(self.address_of(path))).await {
             Ok(response) => Ok(Some(self.read(response).await?)),
             Err(error) if error.is_connect() => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    /// The answer of a relay that must be running.
+    pub(super) async fn fetch(&self, path: &str) -> anyhow::Result<Value> {
+        self.get(path).await?.with_context(|| {
+            format!(
+                "no relay listens at {}: start it with `accoil-relay serve`, or name another with --url",
+                self.base
+            )
+        })
     }
 
     pub(super) async fn post<T: DeserializeOwned>(
@@ -84,13 +138,13 @@ impl RelayApi {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        let request = self.client.post(self.url(path)).body(serde_json::to_vec(body)?);
+        let request = self.client.post(self.address_of(path)).body(serde_json::to_vec(body)?);
         let response = self.send(request).await.map_err(|error| self.failed(&error))?;
         self.read(response).await
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+    fn address_of(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     async fn send(&self, mut request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
@@ -102,22 +156,23 @@ impl RelayApi {
 
     fn failed(&self, error: &reqwest::Error) -> anyhow::Error {
         let cause = http_client::root_cause(error);
-        anyhow!("the relay at {} cannot be reached: {cause}", self.address)
+        anyhow!("the relay at {} cannot be reached: {cause}", self.base)
     }
 
     async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> anyhow::Result<T> {
         let status = response.status();
         let body = http_client::read_body(response, MAX_ANSWER_BYTES)
             .await
-            .with_context(|| format!("the relay at {}", self.address))?;
-        if status == StatusCode::OK {
+            .with_context(|| format!("the relay at {}", self.base))?;
+        if status.is_success() {
             return serde_json::from_slice(&body)
-                .with_context(|| format!("the relay at {} has a different version", self.address));
+                .with_context(|| format!("the relay at {} has a different version", self.base));
         }
-        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let base = self.base.clone();
         match answer["error"].as_str() {
-            Some(why) => bail!("the relay at {}: {}", self.address, plain(why, MAX_SHOWN)),
-            None => bail!("the relay at {} answered {status}", self.address),
+            Some(error) => Err(Refused { base, error: error.to_owned() }.into()),
+            None => bail!("the relay at {base} answered {status}"),
         }
     }
 }

@@ -157,6 +157,13 @@ impl Breaker {
         !pause.is_zero() && self.open(State::Paused, now + pause, now)
     }
 
+    /// One call may go now, whatever was asked for: an operator wants it.
+    pub(super) fn probe(&mut self, now: Instant) {
+        if let Phase::Open { until, .. } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     /// Whether a call began before the breaker opened.
     fn is_stale(&self, began: Instant) -> bool {
         matches!(self.phase, Phase::Open { since, .. } if began <= since)

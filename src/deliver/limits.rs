@@ -44,6 +44,16 @@ impl Limits {
         }
     }
 
+    /// One call may start now.
+    pub(super) fn probe(&mut self, now: Instant) {
+        self.breaker.probe(now);
+    }
+
+    /// The most calls in flight now.
+    pub(super) const fn concurrency(&self) -> usize {
+        self.concurrency.current()
+    }
+
     /// Until when no call may start, if that is later than now.
     pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
         self.breaker.open_until(now)

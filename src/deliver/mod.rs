@@ -10,6 +10,7 @@ mod clock;
 mod concurrency;
 mod connection;
 mod connector;
+mod control;
 mod counters;
 mod dial;
 mod dispatcher;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 pub use breaker::{Pauses, State};
 pub use classify::{Verdict, classify, is_web_page, judge};
 pub use connection::{Answer, CallError};
+pub use control::{Control, keep_pause, kept_pauses};
 pub use counters::{Counters, Failures};
 pub use dial::Resolver;
 pub use endpoint::{Endpoint, EndpointError};
@@ -58,6 +60,8 @@ pub struct Target {
     pub timeout: Duration,
     pub schedule: Schedule,
     pub pauses: Pauses,
+    /// By which an operator pauses and resumes it.
+    pub control: Control,
 }
 
 /// Starts deliveries to a destination and returns its status. They end when the group is stopped and the calls in flight have

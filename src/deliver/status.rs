@@ -18,6 +18,14 @@ use crate::outbox::chunk::Job;
 pub struct Status {
     pub name: Arc<str>,
     pub state: State,
+    /// Since when it is in this state.
+    pub since: DateTime<Utc>,
+    /// Since when an operator has it paused.
+    pub paused_since: Option<DateTime<Utc>>,
+    /// When the next call is tried while it is left alone.
+    pub next_probe_at: Option<DateTime<Utc>>,
+    /// The most calls in flight now; fewer than configured while it is overloaded.
+    pub concurrency: usize,
     /// What the last failure was, without the text of the answer.
     pub last_error: Option<Arc<str>>,
     /// Requests in memory, in flight ones included; more may wait in the outbox.
@@ -44,6 +52,10 @@ impl Status {
         Self {
             name,
             state: State::Ok,
+            since: Utc::now(),
+            paused_since: None,
+            next_probe_at: None,
+            concurrency: 0,
             last_error: None,
             loaded: 0,
             in_flight: 0,

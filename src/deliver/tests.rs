@@ -163,6 +163,7 @@ impl World {
             timeout: Duration::from_secs(30),
             schedule: self.schedule,
             pauses: self.pauses,
+            control: super::Control::default(),
         };
         let (work, received) = async_channel::unbounded::<Handed>();
         let (done, answers) = tokio::sync::mpsc::unbounded_channel();

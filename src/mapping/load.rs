@@ -64,6 +64,27 @@ impl Mappings {
         Self::load(&self.listed, &self.directory)
     }
 
+    /// These mappings as their files are now, with those of a draft: each replaces the one of its name, or is added.
+    pub fn with_draft(&self, draft: &str) -> Result<Mappings, Vec<Fault>> {
+        let mut loading = Loading::default();
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(draft).is_ok();
+        if is_json {
+            loading.json("draft", draft);
+        } else {
+            loading.toml("draft", draft);
+        }
+        let mut drafted = loading.conclude()?;
+        let mut whole = self.read_again()?;
+        for mapping in &mut whole.list {
+            if let Some(place) = drafted.list.iter().position(|draft| draft.name == mapping.name) {
+                *mapping = drafted.list.swap_remove(place);
+            }
+        }
+        whole.list.append(&mut drafted.list);
+        whole.warnings = drafted.warnings;
+        Ok(whole)
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
         self.list.iter()
     }

@@ -54,6 +54,12 @@ pub(super) enum Command {
         ids: Vec<i64>,
         reply: Reply<usize>,
     },
+    /// Keeps a number under a name, or nothing any more.
+    KeepValue {
+        name: String,
+        value: Option<i64>,
+        reply: Reply<()>,
+    },
     /// Removes what is too old; answers whether more may be left.
     KeepHouse {
         reply: Reply<bool>,
@@ -100,6 +106,9 @@ impl Command {
             ) => {
                 let _ = reply.send(Ok(rows));
             }
+            (Self::KeepValue { reply, .. }, Outcome::Done) => {
+                let _ = reply.send(Ok(()));
+            }
             (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
                 let _ = reply.send(Ok(is_more));
             }
@@ -117,6 +126,9 @@ impl Command {
             | Self::Purge { reply, .. }
             | Self::Retry { reply, .. }
             | Self::Move { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::KeepValue { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::KeepHouse { reply } => {

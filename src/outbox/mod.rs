@@ -44,6 +44,7 @@ mod space;
 mod sqlite;
 mod stage;
 mod tail;
+mod values;
 mod waiting;
 mod writer;
 

@@ -132,6 +132,10 @@ impl Writer {
                 let dead_letters = self.remove(Kind::DeadLetter, ids)?;
                 Outcome::Changed(dead_letters + self.remove(Kind::Reject, ids)?)
             }
+            Command::KeepValue { name, value, .. } => {
+                sqlite::keep_value(&self.store.connection, name, *value)?;
+                Outcome::Done
+            }
             Command::KeepHouse { .. } => Outcome::HouseKept { is_more: self.keep_house(now)? },
             Command::Close => {
                 sqlite::store_running_time(&self.store.connection, now.running)?;

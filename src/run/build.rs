@@ -10,7 +10,7 @@ use crate::accounts::accoil::Client;
 use crate::accounts::vitally;
 use crate::config::{self, Config, MrrUnit};
 use crate::decode::{Anonymous, SourceSettings};
-use crate::deliver::{Endpoint, Pauses, Schedule, Target};
+use crate::deliver::{Control, Endpoint, Pauses, Schedule, Target};
 use crate::event::{Dialect, SourceKind};
 use crate::facts::Counts;
 use crate::fault::Faults;
@@ -174,6 +174,7 @@ fn target(section: &config::Destination, config: &Config) -> Result<Target, Star
             most_attempts: u32::try_from(deliver.retry_max_attempts).unwrap_or(u32::MAX),
         },
         pauses: Pauses::default(),
+        control: Control::default(),
     })
 }
 

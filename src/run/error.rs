@@ -6,7 +6,7 @@ use crate::accounts::ClientError;
 use crate::accounts::sync::StateError;
 use crate::deliver::EndpointError;
 use crate::fault::Faults;
-use crate::outbox::OpenError;
+use crate::outbox::{OpenError, ReadError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -22,6 +22,8 @@ pub enum StartError {
     Api { section: &'static str, source: ClientError },
     #[error("destination {name}: {source}")]
     Recipient { name: String, source: ClientError },
+    #[error("what an operator paused could not be read")]
+    Pauses(#[source] ReadError),
     #[error(transparent)]
     SyncState(#[from] StateError),
     #[error("stopped while starting")]

@@ -28,7 +28,7 @@ use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::deliver::Target;
+use crate::deliver::{Control, Target};
 use crate::facts::Facts;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
@@ -94,6 +94,11 @@ impl Relay {
             count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
         );
         delivering.spawn("housekeeping", keep_house(outbox.clone(), delivering.stop_signal()));
+        let pauses = deliver::kept_pauses(&outbox).await.map_err(StartError::Pauses)?;
+        for target in &mut targets {
+            target.control = Control::new(pauses.get(&*target.name).copied());
+        }
+        let controls = targets.iter().map(|target| target.control.clone()).collect();
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, &facts, target)).collect();
         let sources = sources(config, &destinations, facts.counts());
@@ -119,7 +124,7 @@ impl Relay {
             receiver: receiver.clone(),
             accounts,
             syncs: syncs.clone(),
-            facts: Facts::off(),
+            controls,
             started: SystemTime::now(),
         });
         let router = admin::router(admin);

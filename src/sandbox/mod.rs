@@ -179,6 +179,7 @@ async fn index() -> Response {
         "accounts": [
             "GET /v1/accounts?workspace_id=ID&id=ID&expand=traits,segments,insights: any token accoil_...",
             "GET /v1/accounts?workspace_id=ID&match_type=domain&match_value=techcorp.com: also name, any trait",
+            "GET /v2/users?workspace_id=ID&match_type=tracking_id&match_value=USER: the users of what was received",
         ],
         "vitally": [
             "GET /resources/accounts?status=activeOrChurned&limit=100&from=CURSOR&sortBy=createdAt: any token",

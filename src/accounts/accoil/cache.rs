@@ -71,6 +71,11 @@ impl Cache {
         Self { client, reads }
     }
 
+    /// The client behind the cache, for what is not to be cached.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Like [`Client::get`]. Callers that share a call share its error.
     pub async fn get(&self, query: &Query) -> Result<Cached, Arc<GetError>> {
         let workspace_id = query.workspace_id.as_deref().unwrap_or(self.client.workspace_id());

@@ -60,6 +60,25 @@ impl Client {
         read(&answer, |text| self.hide(text))
     }
 
+    /// Makes a call, and retries it where that is safe.
+    pub(super) async fn send(&self, call: Call) -> Result<Answer, GetError> {
+        Ok(self.caller.send(call).await?)
+    }
+
+    /// The JSON of an answer with 2xx.
+    pub(super) fn json(&self, answer: &Answer) -> Result<Value, GetError> {
+        let (status, hide) = (answer.status, |text: &str| self.hide(text));
+        let sent = serde_json::from_slice(&answer.body);
+        match sent {
+            Ok(sent) if (200..300).contains(&status) => Ok(sent),
+            Ok(sent) => Err(GetError::from_object(status, &sent, http::retry_after(answer))),
+            Err(_) if matches!(status, 401 | 403 | 429) => {
+                Err(GetError::from_object(status, &Value::Null, http::retry_after(answer)))
+            }
+            Err(error) => Err(GetError::not_json(status, error.to_string(), &answer.body, hide)),
+        }
+    }
+
     fn hide(&self, text: &str) -> String {
         answer::redact(slice::from_ref(&self.token), "(the token)", text)
     }

@@ -52,10 +52,7 @@ pub(in crate::admin) async fn get(
 /// Asks Accoil, or the cache.
 pub async fn find(admin: &Admin, query: AccountQuery) -> Result<Cached, ApiError> {
     let Some(cache) = admin.accounts() else {
-        let error = format!(
-            "the configuration has no [accounts], which this needs: add it, with {KEYS}; then start the relay again"
-        );
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "not_configured", error));
+        return Err(not_configured());
     };
     let query = read(query)?;
     match tokio::time::timeout(TIMEOUT, cache.get(&query)).await {
@@ -66,6 +63,13 @@ pub async fn find(admin: &Admin, query: AccountQuery) -> Result<Cached, ApiError
             Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "accoil_timeout", error))
         }
     }
+}
+
+pub(super) fn not_configured() -> ApiError {
+    let error = format!(
+        "the configuration has no [accounts], which this needs: add it, with {KEYS}; then start the relay again"
+    );
+    ApiError::new(StatusCode::NOT_FOUND, "not_configured", error)
 }
 
 fn read(query: AccountQuery) -> Result<Query, ApiError> {
@@ -91,7 +95,7 @@ fn found(cached: &Cached) -> Response {
     response
 }
 
-fn failed(error: &GetError) -> ApiError {
+pub(super) fn failed(error: &GetError) -> ApiError {
     let (status, code) = match error {
         GetError::MissingLookup => (StatusCode::BAD_REQUEST, "missing_lookup_parameter"),
         GetError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),

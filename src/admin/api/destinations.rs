@@ -1,13 +1,27 @@
-//! `/api/destinations`: how each destination is doing.
+//! `/api/destinations`: how each destination is doing; paused, resumed, and tried at once.
+
+use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use siphasher::sip::SipHasher13;
 use utoipa::ToSchema;
 
+use super::shared::ReasonView;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
-use crate::admin::request::{NoParameters, Parameters};
-use crate::deliver::Status;
+use crate::admin::error::ApiError;
+use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::config;
+use crate::deliver::{self, Control, Status};
+use crate::reasons::Reason;
+use accoil_mapping::nearest;
+
+/// Before a destination's name, where it is kept that its key is confirmed.
+const CONFIRMED: &str = "confirmed:";
 
 /// All destinations, in the order of the configuration.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,13 +36,24 @@ pub struct DestinationView {
     pub base_url: String,
     /// `v2` or `segment`.
     pub api: String,
-    /// `ok`, `failing`, `paused`, `credentials refused` or `calls refused`.
+    /// `ok`, `failing`, `paused`, `credentials refused` or `calls refused`. `paused`: it asked for a pause, or an operator
+    /// paused it.
     pub state: String,
-    /// What the last failure was, while the state is not `ok`.
+    /// Since when it is in this state.
+    pub since: DateTime<Utc>,
+    /// What the last failure was, or who paused it, while the state is not `ok`.
     pub reason: Option<String>,
+    /// The state as the catalogue of reasons has it.
+    pub wait: Option<ReasonView>,
+    /// Since when an operator has it paused.
+    pub paused_since: Option<DateTime<Utc>>,
+    /// When the next call is tried while it is left alone.
+    pub next_probe_at: Option<DateTime<Utc>>,
     pub in_flight: usize,
-    /// The most calls in flight.
+    /// The most calls in flight now; fewer than configured while it is overloaded.
     pub concurrency: usize,
+    /// The most calls in flight that the configuration allows.
+    pub most_concurrency: usize,
     /// The most calls a second, if it is limited.
     pub rate: Option<u32>,
     /// Calls in memory, those in flight included; more may wait in the outbox.
@@ -37,37 +62,147 @@ pub struct DestinationView {
     pub waiting_users: usize,
     /// Users whose call has been failing for a minute or more.
     pub failing_users: usize,
-    /// Since the start, as the next two.
+    /// Since the start, as the next three.
     pub delivered: u64,
+    /// Calls that were not made, because they had nothing new to tell.
+    pub held: u64,
     /// Attempts that failed and are made again.
     pub retried: u64,
     /// Calls that became dead letters.
     pub dead: u64,
+    /// When Accoil's read API last had a user whose events were delivered here with this key. None: never, and Accoil answers
+    /// 202 to a wrong key, too.
+    pub key_confirmed_at: Option<DateTime<Utc>>,
+    /// Whether the key can be confirmed: `[accounts]` is configured.
+    pub can_confirm_key: bool,
 }
 
-pub fn view(admin: &Admin) -> DestinationsView {
+pub async fn view(admin: &Admin) -> Result<DestinationsView, ApiError> {
+    let confirmed: HashMap<String, i64> = admin.outbox().kept_values(CONFIRMED).await?.into_iter().collect();
     let statuses = admin.receiver().destinations();
-    DestinationsView { destinations: statuses.iter().map(|status| one(admin, status)).collect() }
+    let destinations = admin.config().destinations.iter().zip(&statuses);
+    let destinations = destinations.map(|(section, status)| one(admin, section, status, &confirmed));
+    Ok(DestinationsView { destinations: destinations.collect() })
 }
 
-fn one(admin: &Admin, status: &Status) -> DestinationView {
-    let section = admin.config().destinations.iter().find(|section| *section.name == *status.name);
+fn one(
+    admin: &Admin,
+    section: &config::Destination,
+    status: &Status,
+    confirmed: &HashMap<String, i64>,
+) -> DestinationView {
+    // What was asked for a moment ago is shown, although the dispatcher may not have read it.
+    let paused_since = admin.control(&section.name).and_then(Control::paused_since);
+    let (state, reason, since) = match paused_since {
+        Some(since) => ("paused", Some("paused by an operator".to_owned()), since),
+        None => (status.state.name(), status.reason().map(ToOwned::to_owned), status.since),
+    };
     DestinationView {
-        name: status.name.to_string(),
-        base_url: section.map(|section| section.base_url.clone()).unwrap_or_default(),
-        api: section.map(|section| section.api.name().to_owned()).unwrap_or_default(),
-        state: status.state.name().to_owned(),
-        reason: status.reason().map(ToOwned::to_owned),
+        name: section.name.clone(),
+        base_url: section.base_url.clone(),
+        api: section.api.name().to_owned(),
+        state: state.to_owned(),
+        since,
+        reason,
+        wait: wait(status, paused_since.is_some()).map(ReasonView::from),
+        paused_since,
+        next_probe_at: status.next_probe_at.filter(|_| paused_since.is_none()),
         in_flight: status.in_flight,
-        concurrency: section.map(|section| section.concurrency).unwrap_or_default(),
-        rate: section.and_then(|section| section.rate),
+        concurrency: status.concurrency,
+        most_concurrency: section.concurrency,
+        rate: section.rate,
         loaded: status.loaded,
         waiting_users: status.waiting_users,
         failing_users: status.failing_users,
         delivered: status.delivered,
+        held: status.held,
         retried: status.retried,
         dead: status.dead,
+        key_confirmed_at: confirmed
+            .get(&confirmation(section))
+            .copied()
+            .and_then(DateTime::from_timestamp_millis),
+        can_confirm_key: admin.accounts().is_some(),
     }
+}
+
+/// Why a destination gets no calls at all; none if it gets some.
+pub fn wait(status: &Status, is_paused: bool) -> Option<Reason> {
+    match status.state {
+        _ if is_paused => Some(Reason::WaitPaused),
+        deliver::State::CredentialsRefused => Some(Reason::WaitKey),
+        deliver::State::CallsRefused => Some(Reason::WaitPlace),
+        deliver::State::Paused => Some(Reason::WaitLimited),
+        deliver::State::Ok | deliver::State::Failing => None,
+    }
+}
+
+/// Why the destination of this name gets no calls at all; none if it gets some.
+pub fn wait_of(admin: &Admin, name: &str) -> Option<Reason> {
+    let statuses = admin.receiver().destinations();
+    let status = statuses.iter().find(|status| *status.name == *name)?;
+    wait(status, admin.control(name).is_some_and(|control| control.paused_since().is_some()))
+}
+
+/// The name under which it is kept that the destination's key is confirmed. Another key has another name.
+fn confirmation(section: &config::Destination) -> String {
+    let mut hasher = SipHasher13::new();
+    section.name.hash(&mut hasher);
+    section.api_key.expose_secret().hash(&mut hasher);
+    format!("{CONFIRMED}{}:{:016x}", section.name, hasher.finish())
+}
+
+/// Keeps that Accoil has a user whose events went to these destinations.
+pub async fn confirm_keys(admin: &Admin, names: &[String]) -> Result<(), ApiError> {
+    for section in admin.config().destinations.iter().filter(|section| names.contains(&section.name)) {
+        admin.outbox().keep_value(confirmation(section), Some(Utc::now().timestamp_millis())).await?;
+    }
+    Ok(())
+}
+
+/// What an operator may want of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Pause,
+    Resume,
+    Probe,
+}
+
+/// Does it; the answer is the destination as it is then.
+pub async fn change(admin: &Admin, name: &str, wish: Wish) -> Result<DestinationView, ApiError> {
+    let Some(control) = admin.control(name) else {
+        let names = || admin.config().destinations.iter().map(|section| section.name.as_str());
+        let advice = nearest(name, names()).map(|nearest| format!(", did you mean {nearest}?"));
+        let shown: String = name.chars().take(64).collect();
+        let error = format!(
+            "there is no destination {shown:?}{} There are {}",
+            advice.unwrap_or_else(|| ".".to_owned()),
+            names().collect::<Vec<_>>().join(", ")
+        );
+        return Err(ApiError::not_found(error));
+    };
+    match wish {
+        // Kept first: a pause that is not kept would end with the process.
+        Wish::Pause if control.paused_since().is_none() => {
+            let now = Utc::now();
+            deliver::keep_pause(admin.outbox(), name, Some(now)).await?;
+            control.pause(now);
+            tracing::warn!(destination.name = name, "an operator has paused the destination; its calls wait");
+        }
+        Wish::Pause => {}
+        Wish::Resume => {
+            deliver::keep_pause(admin.outbox(), name, None).await?;
+            control.resume();
+            tracing::info!(destination.name = name, "an operator has resumed the destination");
+        }
+        Wish::Probe if control.paused_since().is_some() => {
+            let error = "the destination is paused by an operator: resume it instead";
+            return Err(ApiError::conflict("paused", error));
+        }
+        Wish::Probe => control.probe(),
+    }
+    let view = view(admin).await?;
+    view.destinations.into_iter().find(|destination| destination.name == name).ok_or_else(ApiError::failed)
 }
 
 /// How each destination is doing
@@ -75,6 +210,41 @@ fn one(admin: &Admin, status: &Status) -> DestinationView {
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
-) -> Json<DestinationsView> {
-    Json(view(&admin))
+) -> Result<Json<DestinationsView>, ApiError> {
+    view(&admin).await.map(Json)
+}
+
+/// Make no more calls to a destination
+///
+/// Events are accepted and wait. A restart does not end the pause.
+#[utoipa::path(post, path = "/api/destinations/{name}/pause", params(("name" = String, Path, description = "The destination")),
+    responses((status = 200, body = DestinationView)))]
+pub(in crate::admin) async fn pause(
+    State(admin): State<Admin>,
+    Named(name): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<DestinationView>, ApiError> {
+    change(&admin, &name, Wish::Pause).await.map(Json)
+}
+
+/// Make calls to a destination again
+#[utoipa::path(post, path = "/api/destinations/{name}/resume", params(("name" = String, Path, description = "The destination")),
+    responses((status = 200, body = DestinationView)))]
+pub(in crate::admin) async fn resume(
+    State(admin): State<Admin>,
+    Named(name): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<DestinationView>, ApiError> {
+    change(&admin, &name, Wish::Resume).await.map(Json)
+}
+
+/// Make one call now, although the destination is left alone because it failed
+#[utoipa::path(post, path = "/api/destinations/{name}/probe", params(("name" = String, Path, description = "The destination")),
+    responses((status = 200, body = DestinationView)))]
+pub(in crate::admin) async fn probe(
+    State(admin): State<Admin>,
+    Named(name): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<DestinationView>, ApiError> {
+    change(&admin, &name, Wish::Probe).await.map(Json)
 }

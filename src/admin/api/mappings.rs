@@ -157,7 +157,7 @@ fn row(destination: &Destination, mapping: &Mapping) -> MappingView {
     }
 }
 
-fn fault(fault: &Fault) -> FaultView {
+pub(super) fn fault(fault: &Fault) -> FaultView {
     let (file, line, column) = match &fault.place {
         Place::File { file, line, column } => (file.display().to_string(), *line, *column),
         Place::Variable(name) => (name.clone(), 0, 0),

@@ -12,6 +12,7 @@ pub mod health;
 pub mod mappings;
 pub mod shared;
 pub mod syncs;
+pub mod users;
 pub mod version;
 pub mod waiting;
 
@@ -34,7 +35,11 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(waiting::purge))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::purge))
+        .routes(routes!(users::find))
         .routes(routes!(destinations::list))
+        .routes(routes!(destinations::pause))
+        .routes(routes!(destinations::resume))
+        .routes(routes!(destinations::probe))
         .routes(routes!(door::list))
         .routes(routes!(config::show))
         .routes(routes!(config::setup))

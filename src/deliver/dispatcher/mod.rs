@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Target;
 use super::clock::Clock;
+use super::control::Wishes;
 use super::failing::Failing;
 use super::limits::Limits;
 use super::status::Status;
@@ -48,6 +49,10 @@ pub(super) struct Dispatcher {
     failed: watch::Receiver<bool>,
     /// The users whose waiting calls an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
+    /// What an operator wants of the destination.
+    wishes: watch::Receiver<Wishes>,
+    /// The probes that were asked for so far.
+    probes: u64,
     work: async_channel::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk that was loaded.
@@ -109,6 +114,8 @@ impl Dispatcher {
             found,
             failed: outbox.failed(),
             due: outbox.made_due(),
+            wishes: target.control.wishes(),
+            probes: 0,
             limits: Limits::new(&target),
             target,
             outbox,
@@ -154,11 +161,30 @@ impl Dispatcher {
                 },
                 _ = self.latest.changed(), if next.more == More::None => {}
                 due = self.due.recv() => self.make_due(due),
+                _ = self.wishes.changed() => self.obey(),
                 () = sleep_until(next.at) => {}
                 _ = self.failed.changed() => {}
             }
         }
         self.finish(&mut answers).await;
+    }
+
+    /// Does what an operator has asked for since the last time.
+    fn obey(&mut self) {
+        let Wishes { probes, .. } = *self.wishes.borrow_and_update();
+        if std::mem::replace(&mut self.probes, probes) == probes {
+            return;
+        }
+        let now = Instant::now();
+        if self.limits.open_until(now).is_some() {
+            self.limits.probe(now);
+            // Some call must be due for a probe to be made.
+            self.waiting.due_now(|_| true, now);
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.wishes.borrow().paused_since.is_some()
     }
 
     /// All that can be done without waiting for an answer.
@@ -310,7 +336,7 @@ impl Dispatcher {
 
     /// While nothing may be sent, or the window is full, due requests wait in the outbox.
     fn may_unpark(&self, now: Instant) -> bool {
-        self.window.has_room() && self.limits.open_until(now).is_none()
+        !self.is_paused() && self.window.has_room() && self.limits.open_until(now).is_none()
     }
 
     fn readmit(&mut self, users: Vec<String>, rows: Vec<Parked>) {
@@ -329,7 +355,8 @@ impl Dispatcher {
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         let at = self.clock.wall(now);
-        while self.limits.allow(self.in_flight, now)
+        while !self.is_paused()
+            && self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next()
         {
             if let Some(held) = self.last_delivered.holds(&work.job.fingerprints, at) {
@@ -381,11 +408,19 @@ impl Dispatcher {
         let due = self.waiting.next_due().filter(|_| self.window.has_room());
         let due = due.max(due.and(self.limits.open_until(now)));
         let ready = self.limits.wake_at(dispatched_at).filter(|_| self.window.has_ready());
+        let [due, ready] = if self.is_paused() { [None; 2] } else { [due, ready] };
         [load, due, ready, self.failing.next_due()].into_iter().flatten().min()
     }
 
     fn show(&mut self) {
-        self.status.state = self.limits.state();
+        let (now, state) = (Instant::now(), self.limits.state());
+        if self.status.state != state {
+            self.status.since = self.clock.wall(now);
+        }
+        self.status.state = state;
+        self.status.paused_since = self.wishes.borrow().paused_since;
+        self.status.next_probe_at = self.limits.open_until(now).map(|at| self.clock.wall(at));
+        self.status.concurrency = self.limits.concurrency();
         self.status.loaded = self.window.len();
         self.status.in_flight = self.in_flight;
         self.status.waiting_users = self.waiting.len();

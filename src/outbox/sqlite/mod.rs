@@ -12,6 +12,7 @@ mod log;
 mod parked;
 mod said;
 mod schema;
+mod state;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub(super) use parked::{
     parked_destinations, parked_page, parked_users, unpark,
 };
 pub(super) use said::{said, say};
+pub(super) use state::{keep_value, values};
 
 pub use lock::{Lock, lock};
 pub(super) use lock::{canonical, warn_of_readers};

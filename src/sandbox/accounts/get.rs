@@ -75,7 +75,7 @@ impl Accounts {
 }
 
 /// The read API's own kind of token; the ingress key is none (`docs/accoil-api.md#reading-accounts`).
-fn is_authorized(headers: &HeaderMap) -> bool {
+pub(super) fn is_authorized(headers: &HeaderMap) -> bool {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     header.and_then(|header| header.strip_prefix("Bearer accoil_")).is_some_and(|rest| !rest.is_empty())
 }
@@ -206,7 +206,13 @@ impl<'a> Expansions<'a> {
 }
 
 /// An error in the documented form and order.
-fn error(code: StatusCode, message: &str, status: &str, name: &str, details: Option<&Value>) -> Response {
+pub(super) fn error(
+    code: StatusCode,
+    message: &str,
+    status: &str,
+    name: &str,
+    details: Option<&Value>,
+) -> Response {
     #[derive(serde::Serialize)]
     struct Body<'a> {
         error: Inner<'a>,

@@ -6,6 +6,7 @@
 //! documented.
 
 mod get;
+mod users;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,5 +96,5 @@ fn merge(account: &mut Map<String, Value>, mut traits: Map<String, Value>) {
 }
 
 pub(super) fn routes() -> Router<Sandbox> {
-    Router::new().route("/v1/accounts", get(get::answer))
+    Router::new().route("/v1/accounts", get(get::answer)).route("/v2/users", get(users::answer))
 }

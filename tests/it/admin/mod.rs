@@ -1,12 +1,14 @@
 //! The operators' API: what it shows of each event and destination, and what it refuses.
 
+mod destinations;
 mod document;
 mod tokens;
 
 use http::Method;
+use serde_json::Value;
 
 use crate::http::{Answer, send};
-use crate::relay::TestRelay;
+use crate::relay::{PATIENCE, TestRelay};
 
 pub(crate) fn url(relay: &TestRelay, path: &str) -> String {
     format!("http://{}{path}", relay.relay.admin_address)
@@ -18,4 +20,17 @@ pub(crate) async fn get(relay: &TestRelay, path: &str) -> Answer {
 
 pub(crate) async fn post(relay: &TestRelay, path: &str, body: &str) -> Answer {
     send(Method::POST, &url(relay, path), &[], body.to_owned()).await
+}
+
+/// Asks until it is so.
+pub(crate) async fn until(relay: &TestRelay, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = get(relay, path).await.json();
+        if is_so(&answer) {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "{path}: {answer:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }

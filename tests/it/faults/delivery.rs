@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
-use accoil_relay::deliver::{self, Endpoint, Pauses, Schedule, Status, Target};
+use accoil_relay::deliver::{self, Control, Endpoint, Pauses, Schedule, Status, Target};
 use accoil_relay::facts::Facts;
 use accoil_relay::outbox::{Accepted, Options, Outbox, Retention, Submission};
 use accoil_relay::tasks::Tasks;
@@ -101,6 +101,7 @@ fn target(endpoint: Endpoint, limit: Duration) -> Target {
             refused: Duration::from_millis(100),
             longest: Duration::from_millis(300),
         },
+        control: Control::default(),
     }
 }
 

@@ -1,0 +1,76 @@
+//! `GET /api/users`: whether Accoil has a user. Accoil answers 202 to a wrong key, too, so that this alone proves that what was
+//! delivered has arrived.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::accounts::{failed, not_configured};
+use super::destinations;
+use crate::accounts::accoil::UserKey;
+use crate::admin::Admin;
+use crate::admin::answer::Json;
+use crate::admin::error::ApiError;
+use crate::admin::request::Parameters;
+
+const MOST_VALUE: usize = 2048;
+
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+pub struct UserQuery {
+    /// `tracking_id`, the default: the user id of the events; or `email`.
+    pub match_type: Option<String>,
+    /// The id.
+    pub match_value: Option<String>,
+}
+
+/// Whether Accoil has a user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserView {
+    pub is_known: bool,
+    /// As Accoil gives it.
+    pub user: Option<Value>,
+    pub asked_at: DateTime<Utc>,
+    /// The destinations that took events of this user: their keys are confirmed now, if Accoil has it.
+    pub destinations: Vec<String>,
+}
+
+pub async fn view(admin: &Admin, query: UserQuery) -> Result<UserView, ApiError> {
+    let Some(cache) = admin.accounts() else { return Err(not_configured()) };
+    let key = match query.match_type.as_deref() {
+        None => UserKey::TrackingId,
+        Some(name) => UserKey::ALL.into_iter().find(|key| key.name() == name).ok_or_else(|| {
+            ApiError::invalid("match_type is tracking_id, the user id of the events, or email")
+        })?,
+    };
+    let value = query.match_value.unwrap_or_default();
+    if value.trim().is_empty() || value.len() > MOST_VALUE {
+        return Err(ApiError::invalid(format!("match_value must be an id of 1 to {MOST_VALUE} bytes")));
+    }
+    let user = cache.client().find_user(key, &value).await.map_err(|error| failed(&error))?;
+    let destinations = if key == UserKey::TrackingId { took_events_of(admin) } else { Vec::new() };
+    if user.is_some() {
+        destinations::confirm_keys(admin, &destinations).await?;
+    }
+    Ok(UserView { is_known: user.is_some(), user, asked_at: Utc::now(), destinations })
+}
+
+/// The destination that took events of a user, if there is one only.
+fn took_events_of(admin: &Admin) -> Vec<String> {
+    match admin.config().destinations.as_slice() {
+        [only] if admin.receiver().destinations().iter().any(|status| status.delivered > 0) => {
+            vec![only.name.clone()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether Accoil has a user
+#[utoipa::path(get, path = "/api/users", params(UserQuery), responses((status = 200, body = UserView)))]
+pub(in crate::admin) async fn find(
+    State(admin): State<Admin>,
+    Parameters(query): Parameters<UserQuery>,
+) -> Result<Json<UserView>, ApiError> {
+    view(&admin, query).await.map(Json)
+}

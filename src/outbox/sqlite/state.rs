@@ -1,0 +1,25 @@
+//! Numbers kept by name: what must be as it was after a restart.
+
+use rusqlite::{Connection, Result, params};
+
+/// The names that begin so, with their values.
+pub(in super::super) fn values(connection: &Connection, begin: &str) -> Result<Vec<(String, i64)>> {
+    let mut statement = connection.prepare_cached("SELECT name, value FROM state ORDER BY name")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    let mut values = rows.collect::<Result<Vec<_>>>()?;
+    values.retain(|(name, _)| name.starts_with(begin));
+    Ok(values)
+}
+
+/// Keeps a value under this name, or nothing any more.
+pub(in super::super) fn keep_value(connection: &Connection, name: &str, value: Option<i64>) -> Result<()> {
+    match value {
+        Some(value) => {
+            let mut statement =
+                connection.prepare_cached("INSERT OR REPLACE INTO state (name, value) VALUES (?1, ?2)")?;
+            statement.execute(params![name, value])?;
+        }
+        None => drop(connection.prepare_cached("DELETE FROM state WHERE name = ?1")?.execute([name])?),
+    }
+    Ok(())
+}
