@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use accoil_relay::outbox::chunk::Job;
-use accoil_relay::outbox::{Attempt, Filter, OpenError, Outbox, Settlement, recover};
+use accoil_relay::outbox::{Attempt, Filter, Kind, OpenError, Options, Outbox, Settlement, recover};
 use accoil_relay::reasons::Reason;
 use accoil_relay::run;
 use chrono::DateTime;
@@ -59,7 +59,9 @@ pub(crate) fn outbox(bytes: &[u8]) {
 }
 
 fn open(folder: &Path) -> Result<Outbox, OpenError> {
-    Outbox::open(&run::outbox_options(&configuration(folder)))
+    static OPTIONS: OnceLock<Options> = OnceLock::new();
+    let options = OPTIONS.get_or_init(|| run::outbox_options(&configuration(folder)));
+    Outbox::open(&Options { path: folder.join(NAMES[0]), ..options.clone() })
 }
 
 /// Reads all that a relay would send.
@@ -78,7 +80,7 @@ async fn check(outbox: &Outbox, sample: &Sample) {
         let _ = outbox.parked(DESTINATION, users).await;
     }
     let _ = (outbox.dead_letters(100).await, outbox.rejects(100).await);
-    let _ = outbox.numbers(accoil_relay::outbox::Kind::Reject, &Filter::default(), 0, 100).await;
+    let _ = outbox.numbers(Kind::Reject, &Filter::default(), 0, 100).await;
     let _ = outbox.keep_house().await;
     outbox.close().await;
 }
