@@ -1,5 +1,6 @@
 //! One relay's life under load, recorded: several runs of the process on one outbox, ended by SIGTERM or SIGKILL.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +16,7 @@ use crate::crash::oracle::{Acknowledged, Event};
 use crate::relay::{Process, command};
 use crate::sandbox::Served;
 
-/// Bytes that the first run writes: so many that its log is copied into the database and begun anew.
-const LARGE: usize = 46 << 20;
-/// Batches that each later run is sent.
+/// Batches that each run is sent; in the first one, after its log was copied into the database and begun anew.
 const FEW: usize = 100;
 /// Accoil fails and is slow while fewer calls than this wait: some always do, and never so many that a check takes long.
 const BACKLOG: u64 = 100;
@@ -25,6 +24,7 @@ const BACKLOG: u64 = 100;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// All that is known of the recorded time. A moment is a length of the record.
+#[derive(Default)]
 pub(super) struct Recording {
     pub(super) bytes: Vec<u8>,
     pub(super) entries: Vec<Entry>,
@@ -50,74 +50,58 @@ impl Recording {
         // As SQLite names its files.
         let outbox = folder.path().canonicalize().unwrap().join("outbox");
         std::fs::create_dir(&outbox).unwrap();
-        let recorder = compile(folder.path());
+        let library = compile(folder.path());
         let records: Vec<PathBuf> = (0..3).map(|run| folder.path().join(format!("record-{run}"))).collect();
         let served = Served::start(everything()).await;
         load::refuse_dead_users(&served);
         let answers = Arc::new(Mutex::new(Vec::new()));
-        let (noted, known) = (Arc::clone(&answers), records.clone());
-        let note = move |sender, batch| noted.lock().unwrap().push((sender, batch, moment(&known)));
-        let mut load: Option<Load> = None;
         let sampler = Sampler::start(served.sandbox.clone(), records.clone());
-        let (note, mut marks) = (Arc::new(note), Vec::new());
+
+        let (mut load, mut marks) = (None, Vec::new());
         for (run, record) in records.iter().enumerate() {
             let mut serve = command();
-            serve.arg("serve").env("LD_PRELOAD", &recorder);
+            serve.arg("serve").env("LD_PRELOAD", &library);
             serve.env("RECORDER_FOLDER", &outbox).env("RECORDER_LOG", record);
             let mut relay = Process::start_as(serve, &outbox, &configuration(), &served.url).await;
             let load = load.get_or_insert_with(|| {
-                let note = Arc::clone(&note);
-                Load::start(relay.url("/v1/batch"), move |sender, batch| note(sender, batch))
+                let (answers, records) = (Arc::clone(&answers), records.clone());
+                let note = move |sender, batch| {
+                    answers.lock().unwrap().push((sender, batch, moment(&records)));
+                };
+                Load::start(relay.url("/v1/batch"), note)
             });
             load.turn_to(relay.url("/v1/batch"));
-            let (start, sent) = (Instant::now(), load.batches());
-            let is_enough = || match run {
-                0 => moment(&records) > LARGE,
-                _ => load.batches() >= sent + FEW,
-            };
-            while !is_enough() {
-                assert!(start.elapsed() < LIMIT, "too few events are stored: {}", relay.log());
-                let behind = (load.batches() * USERS) as u64;
-                if behind < served.sandbox.total() + BACKLOG
-                    && served.sandbox.faults().list().len() == SENDERS
-                {
-                    for fault in [
-                        Fault { status: Some(503), times: 2, ..Fault::default() },
-                        Fault { close: true, ..Fault::default() },
-                        Fault { delay_ms: Some(4), times: 40, ..Fault::default() },
-                    ] {
-                        served.sandbox.faults().add(fault).unwrap();
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let log = (run == 0).then(|| log_salts(&outbox));
+            send_a_few(load, &relay, &served, || log.is_none_or(|log| log != log_salts(&outbox))).await;
             // The second run is killed; the third then begins with its log.
             relay.signal(if run == 1 { "KILL" } else { "TERM" });
             relay.wait().await;
-            // What it had sent is counted to this run.
+            // Calls that are still on their way belong to this run.
             tokio::time::sleep(Duration::from_millis(50)).await;
             marks.push(served.sandbox.total());
         }
-        let samples = sampler.stop().await;
-        // Its senders have nobody to send to any more.
-        drop(load);
-        let bytes: Vec<u8> = records.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
-        let mut runs = Vec::new();
-        let mut entries = Vec::new();
-        for path in &records {
-            let start = runs.last().copied().unwrap_or(0);
-            let end = start + usize::try_from(path.metadata().unwrap().len()).unwrap();
-            entries.extend(record::parse(&bytes[..end], start));
-            entries.push(Entry { name: ".".to_owned(), change: Change::End, end });
-            runs.push(end);
-        }
-        let calls = (1..)
-            .zip(served.sandbox.received())
-            .map(|(count, call)| (marks.partition_point(|mark| *mark < count), Event::of_call(&call)));
-        let calls = calls.collect();
-        let answers = std::mem::take(&mut *answers.lock().unwrap());
-        let recording = Self { bytes, entries, runs, answers, calls, samples };
+        let run_of = |count| marks.partition_point(|mark| *mark < count);
+        let calls = (1..).zip(served.sandbox.received());
+        let recording = Self {
+            calls: calls.map(|(count, call)| (run_of(count), Event::of_call(&call))).collect(),
+            samples: sampler.stop().await,
+            answers: std::mem::take(&mut *answers.lock().unwrap()),
+            ..Self::read(&records)
+        };
         recording.is_whole(&outbox);
+        recording
+    }
+
+    fn read(records: &[PathBuf]) -> Self {
+        let mut recording = Self::default();
+        for path in records {
+            let start = recording.bytes.len();
+            recording.bytes.extend(std::fs::read(path).unwrap());
+            let end = recording.bytes.len();
+            recording.entries.extend(record::parse(&recording.bytes, start));
+            recording.entries.push(Entry { name: ".".to_owned(), change: Change::End, end });
+            recording.runs.push(end);
+        }
         recording
     }
 
@@ -156,6 +140,34 @@ impl Recording {
         let first = self.samples.partition_point(|sample| sample.moment < moment);
         (surely, self.samples.get(first).map_or(self.calls.len(), |sample| sample.after))
     }
+}
+
+/// Lets the load go on until this holds and a few batches more were sent. Some calls wait all the time.
+async fn send_a_few(load: &Load, relay: &Process, served: &Served, may_end: impl Fn() -> bool) {
+    let (start, mut sent) = (Instant::now(), load.batches());
+    while load.batches() < sent + FEW {
+        if !may_end() {
+            sent = load.batches();
+        }
+        assert!(start.elapsed() < LIMIT, "too few events are stored: {}", relay.log());
+        let faults = served.sandbox.faults();
+        if ((load.batches() * USERS) as u64) < served.sandbox.total() + BACKLOG
+            && faults.list().len() == SENDERS
+        {
+            faults.add(Fault { status: Some(503), times: 2, ..Fault::default() }).unwrap();
+            faults.add(Fault { close: true, ..Fault::default() }).unwrap();
+            faults.add(Fault { delay_ms: Some(4), times: 40, ..Fault::default() }).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The numbers that the log has until it is begun anew.
+fn log_salts(outbox: &Path) -> Option<[u8; 8]> {
+    let log = std::fs::File::open(outbox.join("relay.db-wal")).ok()?;
+    let mut salts = [0; 8];
+    log.read_exact_at(&mut salts, 16).ok()?;
+    Some(salts)
 }
 
 /// The length of the record so far.
