@@ -1,7 +1,7 @@
-//! What Accoil documents about a request, as tables, and in what a request differs from it.
+//! Accoil's documented request format as tables, and a check that lists how a request differs from it.
 //!
-//! Accoil checks keys and payloads after it has answered, and says nothing of what it drops. So these are
-//! findings for whoever reads `/received`; they never change an answer.
+//! Accoil answers before it checks keys and payloads, and it does not report what it drops. The sandbox does the
+//! same: it shows these problems at `/received`, and they never change an answer.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,10 +9,10 @@ use chrono::DateTime;
 
 use crate::json::{Object, Value};
 
-/// Which of Accoil's write APIs a request speaks.
+/// The Accoil write API that a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// The older API, key and snake case in the body (`docs/accoil-api.md#the-v1-api`).
+    /// The older API: the key and snake-case names are in the body (`docs/accoil-api.md#the-v1-api`).
     V1,
     /// The documented API (`docs/accoil-api.md#the-v2-api`).
     V2,
@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// The key a request carries in this dialect's form.
+    /// Returns the key of a request, which each dialect carries in its own form.
     pub(super) fn api_key(self, authorization: Option<&str>, body: &Value<'_>) -> Option<String> {
         match self {
             Self::V1 => body.get("api_key")?.as_str().map(str::to_owned),
@@ -47,23 +47,23 @@ impl Dialect {
     }
 }
 
-/// What follows `Basic ` in the header.
+/// Returns what follows `Basic ` in the header.
 fn basic(authorization: Option<&str>) -> Option<&str> {
     authorization?.strip_prefix("Basic ").map(str::trim)
 }
 
-/// The key in base64 of `key:`, the user name without a password.
+/// Decodes the base64 of `key:`, which is the user name without a password.
 fn encoded_key(credentials: &str) -> Option<String> {
     let text = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
     text.strip_suffix(':').map(str::to_owned)
 }
 
-/// The user a request is about.
+/// Returns the id of the user that a request is about.
 pub(super) fn user<'v>(body: &'v Value<'_>) -> Option<&'v str> {
     body.get("userId").or_else(|| body.get("user_id"))?.as_str()
 }
 
-/// The kind of a field's value.
+/// The documented type of a field.
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
@@ -101,16 +101,16 @@ impl Kind {
 
 type Fields = &'static [(&'static str, Kind)];
 
-/// The body of one kind of call.
+/// The documented fields of one kind of call.
 struct Form {
     required: Fields,
     optional: Fields,
-    /// Whether other fields are named as undocumented.
+    /// Whether a field that is not in the table is a problem.
     closed: bool,
 }
 
-/// The tables of `docs/accoil-api.md#the-v2-api` and `docs/accoil-api.md#the-v1-api`. `groupTraits` on a track is in
-/// none of them: it is what Accoil's Amplitude destination is documented to send
+/// Returns the table for a path, from `docs/accoil-api.md#the-v2-api` and `docs/accoil-api.md#the-v1-api`. Neither
+/// documents `groupTraits` on a track: Accoil's Amplitude destination is documented to send it
 /// (`docs/accoil-api.md#what-the-amplitude-destination-sends`).
 fn form(path: &str) -> Form {
     let (required, optional): (Fields, Fields) = match path {
@@ -133,8 +133,8 @@ fn form(path: &str) -> Form {
     Form { required, optional, closed: true }
 }
 
-/// What the integrations insist on (`docs/accoil-api.md#the-segment-endpoint`). Other fields are not
-/// named: *Post to Accoil* sends the whole event.
+/// Returns the fields that the integrations require (`docs/accoil-api.md#the-segment-endpoint`). Other fields are no
+/// problem, because *Post to Accoil* sends the whole event.
 fn segment_form(kind: &str) -> Option<Form> {
     let (required, optional): (Fields, Fields) = match kind {
         "identify" => (&[("timestamp", Time), ("userId", Text)], &[("traits", Map)]),
@@ -149,7 +149,7 @@ fn segment_form(kind: &str) -> Option<Form> {
     Some(Form { required, optional, closed: false })
 }
 
-/// In what a request differs from the documents; names fields and kinds of values, never a value.
+/// Lists how a request differs from the documents. A problem names fields and types, never a value.
 pub(super) fn problems(
     dialect: Dialect,
     path: &str,
@@ -166,13 +166,13 @@ pub(super) fn problems(
     } else if let Some(form) = body.get("type").and_then(Value::as_str).and_then(segment_form) {
         form.compare(object, &mut problems);
     } else if !object.is_empty() {
-        // An empty object is the connection test (3.4).
+        // An empty object is the connection test of Segment's destination.
         problems.push("type: identify, group, track, page or screen is expected".to_owned());
     }
     problems
 }
 
-/// The two APIs take the key in two forms; each is easily mistaken for the other (`docs/accoil-api.md#keys-and-hosts`).
+/// The two APIs take the key in different forms, which are easily confused (`docs/accoil-api.md#keys-and-hosts`).
 fn header_problem(dialect: Dialect, authorization: Option<&str>) -> Option<String> {
     let encoded = basic(authorization).and_then(encoded_key).is_some();
     match dialect {

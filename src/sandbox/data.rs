@@ -1,17 +1,18 @@
-//! The companies that both stand-ins know: twelve made-up ones, and generated ones for whoever wants more.
+//! The companies that both stand-ins know: twelve invented ones, and generated ones when more are asked for.
 //!
-//! The same at every start. The first is the account of Accoil's own example (`docs/accoil-api.md#reading-accounts`).
+//! They are the same at every start. The first is the account in Accoil's own example
+//! (`docs/accoil-api.md#reading-accounts`).
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-/// How many there are if nothing else is said.
-pub(super) const USUAL: usize = 12;
+/// The default number of companies.
+pub(super) const DEFAULT_COMPANIES: usize = 12;
 
-/// One company, as far as the two systems have it in common.
+/// One company, with the values that both systems share.
 #[derive(Debug)]
 pub(super) struct Company {
-    /// From 1.
+    /// The position in the list, from 1.
     place: u32,
     name: String,
     domain: String,
@@ -20,20 +21,20 @@ pub(super) struct Company {
     industry: &'static str,
     city: &'static str,
     plan: &'static str,
-    /// A month, dollars.
+    /// Monthly revenue in dollars.
     mrr: u32,
     stage: Stage,
 }
 
-/// What there is to tell them apart by.
+/// What makes a company different from the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
     Customer,
     Trial,
     Churned,
-    /// In Vitally without an `externalId`.
+    /// In Vitally it has no `externalId`.
     Unnamed,
-    /// Accoil has never heard of it.
+    /// Accoil does not know it.
     Unused,
 }
 
@@ -41,8 +42,8 @@ use Stage::{Churned, Customer, Trial, Unnamed, Unused};
 
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, u32, Stage);
 
-/// Name, domain, industry, city, plan, MRR.
-const KNOWN: [Row; USUAL] = [
+/// The columns are name, domain, industry, city, plan and MRR.
+const KNOWN: [Row; DEFAULT_COMPANIES] = [
     ("TechCorp Solutions", "techcorp.com", "Software", "Austin", "enterprise", 4200, Customer),
     ("Northwind Freight", "northwind.example", "Logistics", "Rotterdam", "growth", 1450, Customer),
     ("Bluebird Analytics", "bluebird.example", "Software", "Toronto", "starter", 190, Customer),
@@ -57,7 +58,7 @@ const KNOWN: [Row; USUAL] = [
     ("Summit Credit Union", "summit.example", "Finance", "Calgary", "growth", 1150, Unused),
 ];
 
-/// The first so many companies. The generated ones are known on both sides, each under an id of its own.
+/// Returns the first `number` companies. Both systems know the generated ones, each with its own id.
 pub(super) fn companies(number: usize) -> impl Iterator<Item = Company> {
     (1..).take(number).map(|place: u32| match KNOWN.get(place as usize - 1) {
         Some((name, domain, industry, city, plan, mrr, stage)) => Company {
@@ -95,7 +96,8 @@ fn choose(of: &[&'static str], place: u32) -> &'static str {
 }
 
 impl Company {
-    /// The account in Accoil with all its expansions, if Accoil knows it. What is inside the expansions is ours.
+    /// Returns the account in Accoil with all its expansions, or `None` if Accoil does not know it. Accoil does not
+    /// document what is inside the expansions: their content is invented.
     pub(super) fn in_accoil(&self) -> Option<Value> {
         (self.stage != Unused).then(|| {
             json!({
@@ -116,7 +118,7 @@ impl Company {
         })
     }
 
-    /// The documented numbers for the documented account; for the others what its kind allows.
+    /// Returns the documented numbers for the documented account, and plausible ones for the others.
     fn metrics(&self) -> Value {
         if self.place == 1 {
             return json!({
@@ -138,7 +140,7 @@ impl Company {
         })
     }
 
-    /// From 0 to 999; 755 for the first.
+    /// Returns a number from 0 to 999; 755 for the first company.
     fn tenths_of_score(&self) -> u32 {
         match self.stage {
             Churned => 20 + self.place % 50,
@@ -176,7 +178,7 @@ impl Company {
         }
     }
 
-    /// The account in Vitally, with every documented attribute (`docs/vitally.md#accounts`).
+    /// Returns the account in Vitally, with every documented attribute (`docs/vitally.md#accounts`).
     pub(super) fn in_vitally(&self) -> Value {
         let place = i64::from(self.place);
         let has_ended = self.stage == Churned;
@@ -213,28 +215,28 @@ impl Company {
         })
     }
 
-    /// Within two years; no two at the same time, so that an order by it is one.
+    /// Returns a time within two years. No two companies share one, so that sorting by it is unambiguous.
     fn created_at(&self) -> DateTime<Utc> {
-        // 2023-01-15T09:00:00Z, the first's `first_seen`.
+        // 2023-01-15T09:00:00Z, the `first_seen` of the first company.
         DateTime::from_timestamp_nanos(1_673_773_200_000_000_000)
             + Duration::minutes(i64::from(self.place - 1) * 86_399 % 1_000_000)
     }
 
-    /// Within seventy days.
+    /// Returns a time within seventy days.
     fn last_seen(&self) -> DateTime<Utc> {
-        // 2025-09-21T15:00:00Z, the first's `last_seen`.
+        // 2025-09-21T15:00:00Z, the `last_seen` of the first company.
         DateTime::from_timestamp_nanos(1_758_466_800_000_000_000)
             - Duration::minutes(i64::from(self.place - 1) * 1_237 % 100_000)
     }
 }
 
-/// The two organizations: Vitally's id and its owner's.
+/// The two organizations: Vitally's id and the external id of each.
 pub(super) const ORGANIZATIONS: [(&str, &str); 2] = [
     ("2b9e6c14-5a0d-4f7c-b1de-000000000001", "org-manufacturing"),
     ("2b9e6c14-5a0d-4f7c-b1de-000000000002", "org-software"),
 ];
 
-/// Of every five accounts one is in the first organization, one in the second.
+/// One of every five accounts is in the first organization, and one in the second.
 fn organization(place: u32) -> Option<&'static str> {
     ORGANIZATIONS.get(place.checked_sub(1)? as usize % 5).map(|(id, _)| *id)
 }

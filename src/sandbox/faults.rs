@@ -1,6 +1,7 @@
-//! Faults on demand: rules that make the sandbox refuse, delay or break off the next requests they match.
+//! Faults on demand: rules that make the sandbox refuse, delay or break off the next requests that match.
 //!
-//! They come over `/faults` or from a test's own code. The first rule that matches applies and counts down.
+//! Rules are added through `/faults` or by a test. The first rule that matches a request applies to it and counts
+//! down.
 
 use std::cell::LazyCell;
 use std::io;
@@ -23,39 +24,40 @@ use serde::{Deserialize, Serialize};
 use super::http::ReadError;
 use super::{Sandbox, contract, http, received};
 
-/// More rules than this are refused: each is looked at for every request.
-const MOST_RULES: usize = 1_000;
-/// The longest delay, ten minutes: longer than any client waits.
-const LONGEST_DELAY_MS: u64 = 600_000;
-/// A rule's own size; its `body` is the answer's.
+/// The largest number of rules. Every request is compared with each rule, so the list must stay short.
+const MAX_RULES: usize = 1_000;
+/// The longest delay is ten minutes, longer than any client waits.
+const MAX_DELAY_MS: u64 = 600_000;
+/// The largest size of one rule, with the `body` of its answer.
 const RULE_LIMIT: usize = 64 * 1024;
 
-/// One rule: which requests, how many of them, and what happens to each.
+/// One rule: the requests that it matches, how many of them, and what happens to each.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Only requests to this path, percent-encoded as it is sent, without a query.
+    /// Only requests to this path match. It is compared as sent: percent-encoded, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Only requests whose body names this user (`userId`, in v1 `user_id`).
+    /// Only requests whose body names this user match (`userId`, in v1 `user_id`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// How many requests it still applies to; 1 if left out.
+    /// The number of requests that the rule still applies to; 1 by default.
     pub times: u64,
-    /// The status answered instead of the usual one, 200 to 599. 2xx: the request counts as received.
+    /// The status to answer instead of the usual one, 200 to 599. With a 2xx status the request counts as received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The answer's `Retry-After`; needs a status.
+    /// The `Retry-After` header of the answer; needs a status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<String>,
-    /// The answer's body, sent as text; needs a status.
+    /// The body of the answer, sent as text; needs a status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// How long the answer, or the closing, is held back, milliseconds; the request is counted before.
+    /// Milliseconds to wait before the answer is sent or the connection is closed. The request is counted before the
+    /// wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// Closes the connection in place of an answer. With a 2xx status the request was received all the same,
-    /// and only the answer is lost.
+    /// Closes the connection instead of answering. With a 2xx status the request counts as received, and only the
+    /// answer is lost.
     pub close: bool,
 }
 
@@ -64,7 +66,7 @@ pub struct Fault {
 pub enum FaultError {
     #[error("the fault does nothing: give it a status, a delay_ms or \"close\": true")]
     Nothing,
-    #[error("times is 0: leave it out for one request, or say how many")]
+    #[error("times is 0: leave it out for one request, or set it to 1 or more")]
     NoTimes,
     #[error("status is out of range: use 200 to 599")]
     Status,
@@ -72,9 +74,9 @@ pub enum FaultError {
     NoStatus,
     #[error("retry_after is not text that a header can carry")]
     RetryAfter,
-    #[error("delay_ms is over {LONGEST_DELAY_MS}: use less")]
+    #[error("delay_ms is over {MAX_DELAY_MS}: use less")]
     Delay,
-    #[error("there are {MOST_RULES} faults already: DELETE /faults first")]
+    #[error("there are already {MAX_RULES} faults: send DELETE /faults first")]
     TooMany,
 }
 
@@ -95,13 +97,13 @@ impl Fault {
         if self.retry_after.as_ref().is_some_and(|text| HeaderValue::from_str(text).is_err()) {
             return Err(FaultError::RetryAfter);
         }
-        if self.delay_ms.is_some_and(|delay| delay > LONGEST_DELAY_MS) {
+        if self.delay_ms.is_some_and(|delay| delay > MAX_DELAY_MS) {
             return Err(FaultError::Delay);
         }
         Ok(())
     }
 
-    /// The answer in place of the usual one; `None` where the rule leaves that as it is.
+    /// Returns the answer that replaces the usual one, or `None` if the rule does not change the answer.
     pub(super) fn answer(&self) -> Option<Response> {
         let status = StatusCode::from_u16(self.status?).ok()?;
         let mut response = match &self.body {
@@ -116,7 +118,7 @@ impl Fault {
 }
 
 impl Default for Fault {
-    /// One request, to which nothing happens.
+    /// Applies to one request and does nothing to it.
     fn default() -> Self {
         Self {
             path: None,
@@ -131,7 +133,7 @@ impl Default for Fault {
     }
 }
 
-/// The rules that still apply, in the order in which they were given.
+/// The rules that still apply, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Faults(Mutex<Vec<Fault>>);
 
@@ -139,14 +141,14 @@ impl Faults {
     pub fn add(&self, fault: Fault) -> Result<(), FaultError> {
         fault.check()?;
         let mut rules = self.rules();
-        if rules.len() >= MOST_RULES {
+        if rules.len() >= MAX_RULES {
             return Err(FaultError::TooMany);
         }
         rules.push(fault);
         Ok(())
     }
 
-    /// Those still to come, with the `times` that are left.
+    /// Returns the rules that still apply, with the number of requests left for each.
     pub fn list(&self) -> Vec<Fault> {
         self.rules().clone()
     }
@@ -155,10 +157,10 @@ impl Faults {
         self.rules().clear();
     }
 
-    /// The first rule that matches this request, counted down.
-    pub(super) fn strike(&self, path: &str, body: &[u8]) -> Option<Fault> {
+    /// Returns the first rule that matches this request, and counts it down.
+    pub(super) fn take_match(&self, path: &str, body: &[u8]) -> Option<Fault> {
         let mut rules = self.rules();
-        // Read only if a rule asks for it: without faults, a request costs no parse.
+        // The body is parsed only if a rule names a user: without faults, a request costs no parse.
         let user = LazyCell::new(|| contract::user(&received::parse(body).0).map(str::to_owned));
         let at = rules.iter().position(|rule| {
             rule.path.as_deref().is_none_or(|wanted| wanted == path)
@@ -178,8 +180,8 @@ impl Faults {
     }
 }
 
-/// In place of an answer: the connection is closed. The server buffers the head until it has something of
-/// the body, and a body that fails takes the connection down before any byte is written.
+/// Returns a response that closes the connection instead of answering. The server buffers the head until it has a
+/// part of the body. A body that fails therefore closes the connection before any byte is written.
 pub(super) fn broken_off() -> Response {
     struct Fails;
 
@@ -198,10 +200,11 @@ pub(super) fn broken_off() -> Response {
     Response::new(Body::new(Fails))
 }
 
-/// Around the routes of the account APIs: a fault that is due strikes before anything else looks at the request.
+/// Wraps the routes of the account APIs: a fault applies before anything else reads the request.
 ///
-/// As for events: refused or closed without a 2xx status, the request is not carried out; with one it is, and only the
-/// answer is another, late or lost.
+/// The rules are the same as for events. If a fault refuses the request, or closes the connection without a 2xx
+/// status, the request is not carried out. With a 2xx status it is carried out, and only the answer is different,
+/// late or lost.
 pub(super) async fn around(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = match http::read(body, sandbox.0.body_limit).await {
@@ -209,7 +212,7 @@ pub(super) async fn around(State(sandbox): State<Sandbox>, request: Request, nex
         Err(ReadError::TooLarge { .. }) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Err(error) => return http::message(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let fault = sandbox.faults().strike(parts.uri.path(), &body).unwrap_or_default();
+    let fault = sandbox.faults().take_match(parts.uri.path(), &body).unwrap_or_default();
     let response = match fault.answer() {
         Some(refusal) if !refusal.status().is_success() => refusal,
         None if fault.close => broken_off(),

@@ -1,4 +1,4 @@
-//! What every route of the sandbox needs of HTTP: bodies read under a cap, answers in JSON.
+//! HTTP helpers for every route of the sandbox: it reads bodies up to a limit and answers in JSON.
 
 use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderValue, StatusCode};
@@ -10,7 +10,7 @@ use serde::Serialize;
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error("the body has more than {limit} bytes; send less")]
+    #[error("the body has more than {limit} bytes; send a smaller one")]
     TooLarge { limit: usize },
     #[error("the body broke off; send it again")]
     Broken(#[source] axum::BoxError),
@@ -25,7 +25,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
     }
 }
 
-/// An answer with a JSON body.
+/// Returns an answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => {
@@ -37,7 +37,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// An answer that says what was wrong, in the one form attested for Accoil: `{"message": …}`
+/// Returns an error as `{"message": …}`, the only form of an error body known from Accoil
 /// (`docs/accoil-api.md#what-accoil-answers`).
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
     json(status, &serde_json::json!({ "message": text }))

@@ -1,6 +1,6 @@
-//! The sandbox's memory of what it was sent: bounded in number and size, counted in full.
+//! The requests that the sandbox received: the newest are kept, within a number and a size, and all are counted.
 //!
-//! Requests are kept as bytes and read only when somebody looks, so that taking one in costs next to nothing.
+//! Requests are kept as bytes and parsed only when they are shown, so that recording one costs almost nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use ::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-/// Bytes kept of the accepted requests, and again of the refused ones; the oldest go first. Without it,
+/// The bytes kept of accepted requests, and separately of refused ones. The oldest go first. Without this limit,
 /// thousands of requests of the largest size would be kept.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// One request as it is kept.
+/// One request as it is stored.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
@@ -33,7 +33,7 @@ impl Call {
     }
 }
 
-/// A kept request with its place and time.
+/// A stored request with its sequence number and time.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sequence: u64,
@@ -41,21 +41,21 @@ pub(super) struct Entry {
     pub(super) call: Call,
 }
 
-/// The newest of what came, within a number and a size.
+/// The newest entries, limited in number and in bytes.
 #[derive(Debug)]
-pub(super) struct Newest<T> {
-    /// Each with its size.
+pub(super) struct Recent<T> {
+    /// Each entry with its size.
     entries: VecDeque<(T, usize)>,
     bytes: usize,
 }
 
-impl<T> Default for Newest<T> {
+impl<T> Default for Recent<T> {
     fn default() -> Self {
         Self { entries: VecDeque::new(), bytes: 0 }
     }
 }
 
-impl<T> Newest<T> {
+impl<T> Recent<T> {
     pub(super) fn push(&mut self, entry: T, size: usize, keep: usize) {
         self.bytes += size;
         self.entries.push_back((entry, size));
@@ -65,7 +65,7 @@ impl<T> Newest<T> {
         }
     }
 
-    /// The oldest first.
+    /// Returns the entries, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|(entry, _)| entry)
     }
@@ -74,18 +74,18 @@ impl<T> Newest<T> {
 #[derive(Debug, Default)]
 struct Lists {
     last_sequence: u64,
-    received: Newest<Arc<Entry>>,
-    refused: Newest<Arc<Entry>>,
+    received: Recent<Arc<Entry>>,
+    refused: Recent<Arc<Entry>>,
 }
 
-/// The kept requests at one moment, oldest first.
+/// A copy of both lists, oldest first.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) received: Vec<Arc<Entry>>,
     pub(super) refused: Vec<Arc<Entry>>,
 }
 
-/// Everything that came, and the count that others wait on.
+/// All recorded requests, and the total that tests wait for.
 #[derive(Debug)]
 pub(super) struct Ledger {
     keep: usize,
@@ -98,12 +98,12 @@ impl Ledger {
         Self { keep, total: watch::Sender::new(0), lists: Mutex::default() }
     }
 
-    /// Counts a request if it was accepted, and keeps it. `call` is made only if it is to be kept.
+    /// Counts a request if it was accepted, and keeps it. `call` is run only if requests are kept.
     pub(super) fn record(&self, accepted: bool, call: impl FnOnce() -> Call) {
         if self.keep > 0 {
             self.keep(accepted, call());
         }
-        // After it is in the list: who waited for the count finds it there.
+        // Counted after it is in the list, so that whoever waits for the count finds it there.
         if accepted {
             self.total.send_modify(|total| *total += 1);
         }
@@ -128,19 +128,19 @@ impl Ledger {
         tokio::time::timeout(timeout, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 
-    /// Forgets the requests and starts the count again; sequence numbers go on, so that `after` stays true.
+    /// Removes the requests and resets the count. Sequence numbers continue, so that `after` stays valid.
     pub(super) fn clear(&self) {
         let mut lists = self.lists();
-        lists.received = Newest::default();
-        lists.refused = Newest::default();
+        lists.received = Recent::default();
+        lists.refused = Recent::default();
         drop(lists);
         self.total.send_replace(0);
     }
 
-    /// Both lists as they are now: looked at without holding up the requests that come meanwhile.
+    /// Copies both lists, so that reading them does not block new requests.
     pub(super) fn snapshot(&self) -> Snapshot {
         let lists = self.lists();
-        let copy = |list: &Newest<_>| list.iter().cloned().collect();
+        let copy = |list: &Recent<_>| list.iter().cloned().collect();
         Snapshot { received: copy(&lists.received), refused: copy(&lists.refused) }
     }
 

@@ -1,8 +1,8 @@
-//! A stand-in Accoil for the demo, for tests, for benchmarks and for trying out a mapping; and a stand-in Vitally.
+//! A stand-in for Accoil and for Vitally, for the demo, for tests and benchmarks, and for trying out a mapping.
 //!
-//! It answers as Accoil's APIs (`docs/accoil-api.md`) and Vitally's accounts (`docs/vitally.md`) are documented
-//! to, keeps what it was sent and shows it, and fails on demand. Where the documents are silent it invents nothing, or
-//! says so in the module: an event that looks wrong is only flagged. Never part of the way to the real ones.
+//! It answers as the APIs of Accoil (`docs/accoil-api.md`) and Vitally (`docs/vitally.md`) are documented, keeps and
+//! shows the requests it received, and fails on demand. Where a document is silent, the module says what is invented.
+//! An event that looks wrong is flagged, never refused. The relay never sends real events through it.
 
 use std::io;
 use std::sync::Arc;
@@ -36,22 +36,23 @@ mod received;
 mod store;
 mod vitally;
 
-/// How long requests under way may take to finish once the sandbox is told to stop.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long running requests may take to finish after the sandbox was asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What can be set about a sandbox.
+/// The settings of a sandbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How many requests are kept to be shown, the newest, and of Vitally's writes as many; all requests are counted.
-    /// 0: only count, keep nothing.
+    /// How many of the newest requests, and of the newest writes at Vitally, are kept to be shown. All are counted.
+    /// With 0, nothing is kept.
     pub keep: usize,
-    /// Bodies over this many bytes get 413. The number is ours: Accoil has a limit but does not publish it.
+    /// A body over this many bytes gets 413. The number is invented: Accoil has a limit but does not publish it.
     pub body_limit: usize,
-    /// How many companies there are; all but a few of the first twelve are accounts on both sides.
+    /// The number of companies. All but a few of the first twelve are accounts in both systems.
     pub accounts: usize,
-    /// How many units Vitally's API gives in a window; a read costs one.
+    /// The units that Vitally's API allows in a window, and the window's length; a read costs one unit.
     pub vitally_limit: (u32, Duration),
-    /// How many units a write costs there: documented as perhaps more than one (`docs/vitally.md#rate-limit`).
+    /// The units that a write costs at Vitally. The documents say that it may be more than one
+    /// (`docs/vitally.md#rate-limit`).
     pub vitally_write_cost: u32,
 }
 
@@ -60,14 +61,14 @@ impl Default for Options {
         Self {
             keep: 10_000,
             body_limit: 512 * 1024,
-            accounts: data::USUAL,
+            accounts: data::DEFAULT_COMPANIES,
             vitally_limit: (1000, Duration::from_secs(60)),
             vitally_write_cost: 1,
         }
     }
 }
 
-/// A handle on one sandbox; clones share its state.
+/// A handle to one sandbox; clones share its state.
 #[derive(Debug, Clone)]
 pub struct Sandbox(Arc<State>);
 
@@ -93,13 +94,13 @@ impl Sandbox {
         }))
     }
 
-    /// Every route. A further API is one more module with `routes()`, merged here.
+    /// Returns every route. To add an API, write one more module with `routes()` and merge it here.
     pub fn router(&self) -> Router {
         let accounts = Router::new()
             .merge(accounts::routes())
             .merge(vitally::routes(self))
             .route_layer(middleware::from_fn_with_state(self.clone(), faults::around))
-            // The fault's layer has read the body already, under the sandbox's own limit.
+            // `faults::around` has already read the body, under the sandbox's own limit.
             .layer(DefaultBodyLimit::disable());
         Router::new()
             .route("/", get(index))
@@ -112,16 +113,16 @@ impl Sandbox {
             .with_state(self.clone())
     }
 
-    /// Serves until `stop`, then lets requests under way finish for two seconds.
+    /// Serves until `stop`, then gives running requests two seconds to finish.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        // Without it, the kernel may hold back a small answer until the previous one is acknowledged. A socket
+        // Without this option, the kernel may delay a small answer until the previous one is acknowledged. A socket
         // that refuses the option still works, only slower.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let serving =
             axum::serve(listener, self.router()).with_graceful_shutdown(stop.clone().cancelled_owned());
         let deadline = async {
             stop.cancelled().await;
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(STOP_TIMEOUT).await;
         };
         tokio::select! {
             served = serving.into_future() => served,
@@ -129,37 +130,37 @@ impl Sandbox {
         }
     }
 
-    /// The accepted requests still kept, oldest first.
+    /// Returns the accepted requests that are still kept, oldest first.
     pub fn received(&self) -> Vec<Received> {
         self.0.ledger.snapshot().received.iter().map(|entry| Received::of(entry)).collect()
     }
 
-    /// The requests still kept that were not accepted, by a fault or with a 400 or 413, oldest first.
+    /// Returns the refused requests that are still kept, oldest first: refused by a fault, or with a 400 or 413.
     pub fn refused(&self) -> Vec<Received> {
         self.0.ledger.snapshot().refused.iter().map(|entry| Received::of(entry)).collect()
     }
 
-    /// How many requests were accepted since the start or the last clearing, kept or not.
+    /// Returns how many requests were accepted since the start or the last clearing, kept or not.
     pub fn total(&self) -> u64 {
         self.0.ledger.total()
     }
 
-    /// Waits until `count` requests were accepted in all; `false` when `timeout` passes before.
+    /// Waits until `count` requests have been accepted; returns `false` if `timeout` passes first.
     pub async fn wait_for(&self, count: u64, timeout: Duration) -> bool {
         self.0.ledger.wait_for(count, timeout).await
     }
 
-    /// The faults to come: the same list that `/faults` changes.
+    /// The faults that still apply: the same list that `/faults` changes.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
 
-    /// The accounts as Accoil has them.
+    /// The accounts in Accoil.
     pub fn accounts(&self) -> &Accounts {
         &self.0.accounts
     }
 
-    /// The accounts as Vitally has them.
+    /// The accounts in Vitally.
     pub fn vitally(&self) -> &Vitally {
         &self.0.vitally
     }
@@ -171,10 +172,10 @@ impl Default for Sandbox {
     }
 }
 
-/// `GET /`: what there is to call.
+/// `GET /`: the list of routes.
 async fn index() -> Response {
     let routes = serde_json::json!({
-        "sandbox": "a stand-in for Accoil and for Vitally: nothing that is sent here goes any further",
+        "sandbox": "a stand-in for Accoil and for Vitally: it sends nothing on",
         "accoil": ingress::PATHS.map(|path| format!("POST {path}")),
         "accounts": [
             "GET /v1/accounts?workspace_id=ID&id=ID&expand=traits,segments,insights: any token accoil_...",
@@ -191,12 +192,12 @@ async fn index() -> Response {
         ],
         "received": [
             "GET /received?user=ID&path=/v2/track&after=SEQUENCE: what was accepted and what was refused",
-            "DELETE /received: forget it",
+            "DELETE /received: clear the list and the count",
         ],
         "faults": [
             "POST /faults {\"status\":503,\"times\":3}: also path, user, retry_after, body, delay_ms, close",
-            "GET /faults: those still to come",
-            "DELETE /faults: none any more",
+            "GET /faults: the faults that still apply",
+            "DELETE /faults: remove all of them",
         ],
     });
     http::json(StatusCode::OK, &routes)

@@ -1,4 +1,4 @@
-//! What the sandbox was sent, as it is shown: at `/received`, and to tests.
+//! The requests that the sandbox received, as `/received` and tests see them.
 
 use std::sync::Arc;
 
@@ -18,28 +18,28 @@ use crate::json::Value;
 /// One request as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Received {
-    /// Its place in the order of arrival, from 1; accepted and refused requests are numbered together.
+    /// Its place in the order of arrival, from 1. Accepted and refused requests share one numbering.
     pub sequence: u64,
     #[serde(serialize_with = "rfc3339")]
     pub at: DateTime<Utc>,
     pub method: String,
     pub path: String,
-    /// The header as it came.
+    /// The header as it was sent.
     pub authorization: Option<String>,
-    /// The key taken out of it, by the dialect's own form: raw (v2), base64 of `key:` (segment), in the body (v1).
+    /// The key, decoded from the form of the dialect: plain (v2), base64 of `key:` (segment), in the body (v1).
     pub api_key: Option<String>,
     /// `v1`, `v2` or `segment`.
     pub dialect: &'static str,
-    /// What was answered; `None` if the connection was closed instead.
+    /// The status of the answer; `None` if the connection was closed instead.
     pub status: Option<u16>,
-    /// The JSON that was sent, or the text if it was none; null if it was over the limit.
+    /// The body as JSON, or as text if it is not JSON; null if it was over the limit.
     pub body: Value<'static>,
-    /// In what it differs from the documents, which Accoil would not have said either.
+    /// How the request differs from the documents. Accoil would not report these either.
     pub problems: Vec<String>,
 }
 
 impl Received {
-    /// Reads a kept request.
+    /// Parses a stored request.
     pub(super) fn of(entry: &Entry) -> Self {
         let call = &entry.call;
         let dialect = Dialect::of(&call.path);
@@ -71,7 +71,7 @@ fn rfc3339<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// A body as JSON; or as text, and what was wrong with it.
+/// Parses a body as JSON. If that fails, returns it as text, with the problem.
 pub(super) fn parse(body: &[u8]) -> (Value<'static>, Option<String>) {
     let Ok(text) = std::str::from_utf8(body) else {
         let text = String::from_utf8_lossy(body).into_owned();
@@ -83,7 +83,7 @@ pub(super) fn parse(body: &[u8]) -> (Value<'static>, Option<String>) {
     }
 }
 
-/// Which requests `GET /received` shows; all that is given must hold.
+/// The requests that `GET /received` shows: those that match every given filter.
 #[derive(Debug, Default)]
 struct Filter {
     user: Option<String>,
@@ -119,7 +119,7 @@ impl Filter {
     }
 }
 
-/// A list that is read and written one request at a time: read all at once it would take many times its size.
+/// A list that is parsed and written one request at a time: parsed all at once, it would need many times its size.
 struct Shown<'a> {
     entries: &'a [Arc<Entry>],
     filter: &'a Filter,
@@ -136,7 +136,7 @@ impl Serialize for Shown<'_> {
 struct Listing<'a> {
     received: Shown<'a>,
     refused: Shown<'a>,
-    /// Accepted in all, shown or not.
+    /// The number of accepted requests, shown or not.
     total: u64,
 }
 

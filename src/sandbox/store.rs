@@ -1,6 +1,7 @@
-//! The accounts of one of the two systems, by its own id and by the id that both know them under.
+//! The accounts of one system, found by the system's own id or by the id that both systems share.
 //!
-//! Plain maps of what the system would send, so that a test can put in what no system should.
+//! An account is a plain map that is sent as it is, so that a test can store values that the real system would never
+//! send.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +13,10 @@ pub(super) type Account = Map<String, Value>;
 
 #[derive(Debug)]
 pub(super) struct Store {
-    /// The member that holds the shared id.
+    /// The name of the member that holds the shared id.
     shared: &'static str,
     accounts: BTreeMap<String, Account>,
-    /// Of each shared id the own ids; more than one if a test put two in.
+    /// The own ids for each shared id. There is more than one if a test stored two accounts with the same shared id.
     ids: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -28,7 +29,8 @@ impl Store {
         store
     }
 
-    /// Puts an account in, in place of the one with its id. False: it is no object with an `id` that is text.
+    /// Stores an account and replaces the one with the same id. Returns false if the value is not an object with a
+    /// string `id`.
     pub(super) fn set(&mut self, account: Value) -> bool {
         let Value::Object(account) = account else { return false };
         let Some(id) = text(&account, "id").map(str::to_owned) else { return false };
@@ -40,7 +42,7 @@ impl Store {
         true
     }
 
-    /// Takes out the account with this own id.
+    /// Removes the account with this own id.
     pub(super) fn remove(&mut self, id: &str) -> Option<Account> {
         let account = self.accounts.remove(id)?;
         if let Some(shared) = text(&account, self.shared)
@@ -54,33 +56,33 @@ impl Store {
         Some(account)
     }
 
-    /// By its own id.
+    /// Returns an account by its own id.
     pub(super) fn get(&self, id: &str) -> Option<&Account> {
         self.accounts.get(id)
     }
 
-    /// By its own id, to change anything but its two ids.
+    /// Returns an account by its own id, to change anything but its two ids.
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Account> {
         self.accounts.get_mut(id)
     }
 
-    /// The own id of the account with this shared id; of several the first.
+    /// Returns the own id of the account with this shared id: the lowest if there are several.
     pub(super) fn id_of(&self, shared: &str) -> Option<&str> {
         self.ids.get(shared)?.first().map(String::as_str)
     }
 
-    /// In the order of their own ids.
+    /// Returns the accounts in the order of their own ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values()
     }
 }
 
-/// A member that is text.
+/// Returns a member that is a string.
 pub(super) fn text<'a>(account: &'a Account, member: &str) -> Option<&'a str> {
     account.get(member)?.as_str()
 }
 
-/// Members in the order of the documents, then the others.
+/// Writes the members in the documented order, then the others.
 pub(super) struct InOrder<'a> {
     pub(super) members: &'a Account,
     pub(super) order: &'static [&'static str],

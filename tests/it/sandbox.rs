@@ -1,4 +1,4 @@
-//! The stand-in Accoil, through a real listener: every route and answer, faults, bounded memory.
+//! The stand-in for Accoil through a real listener: every route and answer, faults, bounded memory.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Answer, send, try_send};
 
 const TRACK: &str = r#"{"userId":"u1","event":"Report_Created","timestamp":"2026-01-02T03:04:05Z"}"#;
-/// base64 of `api_key:`, the vector of `docs/accoil-api.md#keys-and-hosts`.
+/// The base64 of `api_key:`, the example in `docs/accoil-api.md#keys-and-hosts`.
 const ENCODED: &str = "Basic YXBpX2tleTo=";
 
-/// A sandbox that is being served; it stops when dropped.
+/// A running sandbox; it stops when this is dropped.
 pub(crate) struct Served {
     pub(crate) sandbox: Sandbox,
     pub(crate) url: String,
@@ -115,7 +115,7 @@ async fn a_body_over_the_limit_gets_413_and_is_not_kept() {
     assert_eq!((refused[0].status, refused[0].body.is_null()), (Some(413), true));
 }
 
-/// One request in each dialect as `/received` shows it: the key taken out of each dialect's own form.
+/// One request in each dialect as `/received` shows it, with the key decoded.
 #[tokio::test]
 async fn received_shows_each_dialect() {
     let sandbox = served().await;
@@ -189,7 +189,7 @@ async fn received_shows_each_dialect() {
     "#);
 }
 
-/// Everything is accepted, and what differs from the documented tables is flagged.
+/// Everything is accepted, and each difference from the documented tables is flagged.
 #[tokio::test]
 async fn problems_are_flagged_and_never_refused() {
     let sandbox = served().await;
@@ -259,7 +259,7 @@ async fn problems_are_flagged_and_never_refused() {
         assert_eq!(sandbox.sandbox.received().last().unwrap().problems, problems, "{path} {body}");
     }
     let text = sandbox.sandbox.received().into_iter().find(|request| request.body.as_str() == Some("{"));
-    assert!(text.is_some(), "what is no JSON is kept as text");
+    assert!(text.is_some(), "a body that is not JSON is kept as text");
 }
 
 #[tokio::test]
@@ -296,11 +296,11 @@ async fn received_is_filtered_and_forgotten() {
     sandbox.call(Method::DELETE, "/received", &[], "").await;
     assert_eq!(sandbox.get("/received").await, json!({"received": [], "refused": [], "total": 0}));
     sandbox.track("a").await;
-    assert_eq!(sandbox.sandbox.received()[0].sequence, 5, "sequence numbers go on");
+    assert_eq!(sandbox.sandbox.received()[0].sequence, 5, "sequence numbers continue");
 }
 
 #[tokio::test]
-async fn memory_is_bounded_and_the_count_is_not() {
+async fn the_number_of_kept_requests_is_bounded_and_the_count_is_not() {
     let few = Served::start(Options { keep: 2, ..Options::default() }).await;
     let none = Served::start(Options { keep: 0, ..Options::default() }).await;
     for user in ["a", "b", "c"] {
@@ -312,9 +312,9 @@ async fn memory_is_bounded_and_the_count_is_not() {
     assert_eq!((none.sandbox.received().len(), none.sandbox.total()), (0, 3));
 }
 
-/// However large the requests are: 200 of 400,000 bytes are more than is kept.
+/// The limit on bytes holds for large requests too: 200 requests of 400,000 bytes are more than it allows.
 #[tokio::test]
-async fn memory_is_bounded_by_size_too() {
+async fn the_bytes_of_kept_requests_are_bounded() {
     let sandbox = served().await;
     let large = format!("\"{}\"", "x".repeat(400_000));
     for _ in 0..200 {
@@ -362,7 +362,7 @@ async fn faults_are_cleared() {
     assert_eq!(sandbox.track("a").await, 202);
 }
 
-/// A closed connection sends not one byte. With a status, the request came through and its answer was lost.
+/// A closed connection sends no byte. With a status, the request arrived and only its answer was lost.
 #[tokio::test]
 async fn a_connection_is_closed_instead_of_an_answer() {
     let sandbox = served().await;
@@ -372,7 +372,7 @@ async fn a_connection_is_closed_instead_of_an_answer() {
         let url = format!("{}/v2/track", sandbox.url);
         let lost = try_send(Method::POST, &url, &[("authorization", "Basic key")], TRACK).await;
         let error = lost.expect_err("the connection is closed without an answer");
-        let error = error.downcast_ref::<hyper::Error>().expect("an error of the connection");
+        let error = error.downcast_ref::<hyper::Error>().expect("a connection error");
         assert!(error.is_incomplete_message() || error.is_closed(), "{error:?}");
     }
     let (refused, received) = (sandbox.sandbox.refused(), sandbox.sandbox.received());
@@ -380,14 +380,14 @@ async fn a_connection_is_closed_instead_of_an_answer() {
     assert_eq!((received[0].sequence, received[0].status), (2, None));
 }
 
-/// A delay changes nothing else, and who gives up waiting has been heard.
+/// A delay changes nothing but the time, and a request counts even if its sender stops waiting.
 #[tokio::test]
 async fn a_delay_holds_back_only_the_answer() {
     let sandbox = served().await;
     let minutes = Fault { delay_ms: Some(600_000), ..Fault::default() };
     sandbox.sandbox.faults().add(minutes).unwrap();
     tokio::select! {
-        status = sandbox.track("a") => panic!("answered at once with {status}"),
+        status = sandbox.track("a") => panic!("answered immediately with {status}"),
         heard = sandbox.sandbox.wait_for(1, Duration::from_secs(30)) => assert!(heard),
     }
     sandbox.sandbox.faults().add(Fault { delay_ms: Some(1), ..Fault::default() }).unwrap();
@@ -396,7 +396,7 @@ async fn a_delay_holds_back_only_the_answer() {
 }
 
 #[tokio::test]
-async fn faults_that_make_no_sense_are_refused() {
+async fn invalid_faults_are_refused() {
     let sandbox = served().await;
     let cases = [
         ("{}", "does nothing"),
@@ -425,13 +425,16 @@ async fn waits_for_a_count() {
         sandbox.track("a").await;
     });
     assert!(reached);
-    assert!(sandbox.sandbox.wait_for(1, Duration::ZERO).await, "what has passed need not be waited for");
+    assert!(
+        sandbox.sandbox.wait_for(1, Duration::ZERO).await,
+        "a count that has been reached returns immediately"
+    );
     assert!(!sandbox.sandbox.wait_for(3, Duration::ZERO).await);
 }
 
-/// An idle connection that never sent a request does not hold up the stop.
+/// An idle connection that never sent a request does not delay the stop.
 #[tokio::test]
-async fn stops_when_told() {
+async fn stops_when_asked() {
     let mut sandbox = served().await;
     let address = sandbox.url.trim_start_matches("http://").to_owned();
     let _idle = tokio::net::TcpStream::connect(address).await.unwrap();

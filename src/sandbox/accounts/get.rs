@@ -1,4 +1,4 @@
-//! One request for an account: who asks, for which account, with which expansions; and the answer.
+//! Answers one request for an account: checks the token, finds the account, and adds the expansions asked for.
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use super::Accounts;
 use crate::sandbox::store::{Account, InOrder, Store};
 use crate::sandbox::{Sandbox, http};
 
-/// What `_expansions` names as available, in its order.
+/// The expansions that `_expansions` lists as available, in the documented order.
 const EXPANSIONS: [&str; 3] = ["traits", "segments", "insights"];
 
 /// The order of `metrics` in Accoil's documentation.
@@ -74,13 +74,13 @@ impl Accounts {
     }
 }
 
-/// The read API's own kind of token; the ingress key is none (`docs/accoil-api.md#reading-accounts`).
+/// Checks for a token of the read API; the ingress key is not one (`docs/accoil-api.md#reading-accounts`).
 pub(super) fn is_authorized(headers: &HeaderMap) -> bool {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     header.and_then(|header| header.strip_prefix("Bearer accoil_")).is_some_and(|rest| !rest.is_empty())
 }
 
-/// The parameters; an empty one is none.
+/// The query parameters. An empty one counts as missing.
 #[derive(Debug, Default)]
 struct Query {
     workspace: Option<String>,
@@ -90,7 +90,7 @@ struct Query {
     expand: Vec<String>,
 }
 
-/// How the account is looked for.
+/// How to find the account.
 enum Lookup<'a> {
     Id(&'a str),
     Match { kind: &'a str, value: &'a str },
@@ -132,7 +132,7 @@ impl Lookup<'_> {
     }
 }
 
-/// Exactly the value, of the account's own member or of its trait.
+/// Compares the account's own member, or its trait, with the whole value.
 fn is_match(account: &Account, kind: &str, value: &str) -> bool {
     let found = match kind {
         "name" | "domain" => account.get(kind),
@@ -146,7 +146,7 @@ fn is_match(account: &Account, kind: &str, value: &str) -> bool {
     }
 }
 
-/// The answer with an account; members in the documented order.
+/// The answer with an account, its members in the documented order.
 struct Found<'a> {
     account: &'a Account,
     workspace: &'a str,
@@ -205,7 +205,7 @@ impl<'a> Expansions<'a> {
     }
 }
 
-/// An error in the documented form and order.
+/// Returns an error in the documented form and order.
 pub(super) fn error(
     code: StatusCode,
     message: &str,

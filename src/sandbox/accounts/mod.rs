@@ -1,9 +1,9 @@
 //! Accoil's read API, `GET /v1/accounts` (`docs/accoil-api.md#reading-accounts`), and its accounts.
 //!
-//! Status, bodies and the order of members are as documented. Ours, because nothing is documented: what is inside
-//! `traits`, `segments` and `insights`, and that they stand before `_expansions`; that `id` counts before a match, and
-//! the lowest id among several; what is answered without a `workspace_id`. 429 comes by a fault only: its body is not
-//! documented.
+//! Status, bodies and the order of members are as documented. Some things are invented because Accoil does not
+//! document them: the content of `traits`, `segments` and `insights`; their place before `_expansions`; that `id`
+//! wins over a match; that the lowest id wins among several matches; the answer without a `workspace_id`. Only a
+//! fault answers 429, because its body is not documented.
 
 mod get;
 mod users;
@@ -20,7 +20,7 @@ use super::data::Company;
 use super::store::Store;
 use crate::json;
 
-/// The accounts as Accoil has them now.
+/// The accounts in Accoil.
 #[derive(Debug)]
 pub struct Accounts {
     store: Mutex<Store>,
@@ -33,29 +33,30 @@ impl Accounts {
         Self { store: Mutex::new(Store::new("tracking_id", accounts)), reads: AtomicU64::new(0) }
     }
 
-    /// Puts an account in, in place of the one with its `id`: members as answered, `traits`, `segments` and `insights`
-    /// included. Sent as it is, odd as it may be. False: it is no object with an `id` that is text.
+    /// Stores an account and replaces the one with the same `id`. Its members are sent as they are, with `traits`,
+    /// `segments` and `insights`. Returns false if the value is not an object with a string `id`.
     pub fn set(&self, account: Value) -> bool {
         self.store().set(account)
     }
 
-    /// Forgets the account with this `id` of Accoil's; false if there is none.
+    /// Removes the account with this `id` of Accoil's; returns false if there is none.
     pub fn remove(&self, id: &str) -> bool {
         self.store().remove(id).is_some()
     }
 
-    /// As they are now, expansions included, in the order of their ids.
+    /// Returns the accounts with their expansions, in the order of their ids.
     pub fn list(&self) -> Vec<Value> {
         self.store().iter().cloned().map(Value::Object).collect()
     }
 
-    /// How many requests were looked at, whatever the answer; not those that a fault refused.
+    /// Returns how many requests were processed, whatever the answer. Requests that a fault refused do not count.
     pub fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// Takes a group call's traits into the account with that `tracking_id`, `name` as its name too. Metrics stay.
-    pub(super) fn learn(&self, path: &str, body: &[u8]) {
+    /// Adds the traits of a group call to the account with that `tracking_id`, and takes its `name` as the account's
+    /// name. The metrics do not change.
+    pub(super) fn apply_group_call(&self, path: &str, body: &[u8]) {
         let member = match path {
             "/v2/group" => "groupId",
             "/v1/groups" => "group_id",
@@ -80,7 +81,7 @@ impl Accounts {
     }
 }
 
-/// Every post to `/segment` passes here: most need not be read.
+/// Every post to `/segment` is tested with this, so that most of them need not be parsed.
 fn mentions_group(body: &[u8]) -> bool {
     body.windows(7).any(|word| word == b"\"group\"")
 }

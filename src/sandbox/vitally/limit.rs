@@ -1,6 +1,7 @@
-//! Vitally's rate limit (`docs/vitally.md#rate-limit`): so many units in any window that slides, told in headers.
+//! Vitally's rate limit (`docs/vitally.md#rate-limit`): a number of units in a sliding window, reported in headers.
 //!
-//! What is refused uses no units; that is ours, as is that everything else does, 401 included.
+//! A refused request uses no units and every other request does, even one that gets 401. Vitally documents neither
+//! rule.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,19 +19,19 @@ pub(super) struct Limit {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was used in the window, the oldest first.
+    /// The units used in the window, oldest first.
     calls: VecDeque<(Instant, u32)>,
     used: u32,
-    most: u32,
+    peak: u32,
     refused: u64,
 }
 
-/// How things stand once a request was counted, or refused.
+/// The state of the limit after a request was counted or refused.
 #[derive(Debug, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct LimitState {
     pub(super) is_refused: bool,
     remaining: u32,
-    /// Until the oldest leaves the window.
+    /// The time until the oldest call leaves the window.
     reset: Duration,
 }
 
@@ -39,8 +40,8 @@ impl Limit {
         Self { units, window, state: Mutex::default() }
     }
 
-    /// Takes `cost` units, unless that would be too many.
-    pub(super) fn take(&self, cost: u32, now: Instant) -> Standing {
+    /// Takes `cost` units, unless that exceeds the limit.
+    pub(super) fn take(&self, cost: u32, now: Instant) -> LimitState {
         let mut state = self.state();
         state.forget(now, self.window);
         let is_refused = state.used.saturating_add(cost) > self.units;
@@ -49,25 +50,25 @@ impl Limit {
         } else {
             state.calls.push_back((now, cost));
             state.used += cost;
-            state.most = state.most.max(state.used);
+            state.peak = state.peak.max(state.used);
         }
         let oldest = state.calls.front().map_or(now, |(at, _)| *at);
         let reset = (oldest + self.window).saturating_duration_since(now);
-        Standing { is_refused, remaining: self.units - state.used, reset }
+        LimitState { is_refused, remaining: self.units - state.used, reset }
     }
 
     /// Writes the three headers, in the documented form: `1000, 1000;window=60`, `999`, `59`.
-    pub(super) fn tell(&self, standing: &Standing, headers: &mut HeaderMap) {
+    pub(super) fn write_headers(&self, limit_state: &LimitState, headers: &mut HeaderMap) {
         let (units, window) = (self.units, seconds(self.window));
         if let Ok(limit) = HeaderValue::from_str(&format!("{units}, {units};window={window}")) {
             headers.insert("ratelimit-limit", limit);
         }
-        headers.insert("ratelimit-remaining", standing.remaining.into());
-        headers.insert("ratelimit-reset", seconds(standing.reset).into());
+        headers.insert("ratelimit-remaining", limit_state.remaining.into());
+        headers.insert("ratelimit-reset", seconds(limit_state.reset).into());
     }
 
-    pub(super) fn most(&self) -> u32 {
-        self.state().most
+    pub(super) fn peak(&self) -> u32 {
+        self.state().peak
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -100,11 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_slides_and_refuses_what_would_be_too_much() {
+    fn a_sliding_window_refuses_units_over_the_limit() {
         let limit = Limit::new((10, Duration::from_secs(60)));
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        // Cost, when; refused, remaining, reset.
+        // The columns are: cost, time; refused, remaining, reset.
         for (cost, when, is_refused, remaining, reset) in [
             (4, 0, false, 6, 60_000),
             (1, 500, false, 5, 59_500),
@@ -118,19 +119,19 @@ mod tests {
             let reset = Duration::from_millis(reset);
             assert_eq!(
                 limit.take(cost, at(when)),
-                Standing { is_refused, remaining, reset },
+                LimitState { is_refused, remaining, reset },
                 "{cost} at {when}"
             );
         }
-        assert_eq!((limit.most(), limit.refused()), (10, 2));
+        assert_eq!((limit.peak(), limit.refused()), (10, 2));
     }
 
     #[test]
     fn seconds_are_rounded_up_in_the_headers() {
         let limit = Limit::new((1000, Duration::from_millis(1500)));
         let mut headers = HeaderMap::new();
-        limit.tell(
-            &Standing { is_refused: false, remaining: 7, reset: Duration::from_millis(58_001) },
+        limit.write_headers(
+            &LimitState { is_refused: false, remaining: 7, reset: Duration::from_millis(58_001) },
             &mut headers,
         );
         let text = |name| headers.get(name).unwrap().to_str().unwrap();

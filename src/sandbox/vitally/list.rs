@@ -1,7 +1,8 @@
-//! Lists of accounts, a page at a time (`docs/vitally.md#lists`).
+//! Lists of accounts, one page at a time (`docs/vitally.md#lists`).
 //!
-//! A page begins below the last account of the one before, in descending order of the time asked for: what is written
-//! meanwhile moves to the front of a list by `updatedAt`, and out of the rest of it.
+//! A page continues after the last account of the previous page, in descending order of the time that the list is
+//! sorted by. An account that is written while a client reads the pages moves to the front of a list sorted by
+//! `updatedAt`, so the later pages do not contain it.
 
 use std::fmt::Display;
 
@@ -16,7 +17,7 @@ use super::{refuse, shown};
 use crate::sandbox::store::{Account, InOrder, Store, text};
 use crate::sandbox::{Sandbox, http};
 
-const MOST: usize = 100;
+const MAX_PAGE: usize = 100;
 
 pub(super) async fn all(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Response {
     answer(&sandbox, query.as_deref(), |query, account| query.status.covers(account))
@@ -40,7 +41,7 @@ fn answer(sandbox: &Sandbox, query: Option<&str>, is_wanted: impl Fn(&Query, &Ac
     }
 }
 
-/// Which accounts a list has.
+/// The accounts that a list contains, by status.
 #[derive(Debug, Clone, Copy, Default)]
 enum Status {
     #[default]
@@ -63,16 +64,16 @@ impl Status {
 #[derive(Debug)]
 struct Query {
     status: Status,
-    /// The time and id of the last account of the page before.
+    /// The time and id of the last account on the previous page.
     from: Option<(String, String)>,
     limit: usize,
-    /// The attribute, a time.
+    /// The attribute to sort by, a time.
     sort: &'static str,
 }
 
 impl Query {
     fn parse(query: &str) -> Result<Self, String> {
-        let mut parsed = Self { status: Status::default(), from: None, limit: MOST, sort: "updatedAt" };
+        let mut parsed = Self { status: Status::default(), from: None, limit: MAX_PAGE, sort: "updatedAt" };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*name, &*value) {
                 ("status", "active") => parsed.status = Status::Active,
@@ -81,7 +82,7 @@ impl Query {
                 ("sortBy", "updatedAt") => parsed.sort = "updatedAt",
                 ("sortBy", "createdAt") => parsed.sort = "createdAt",
                 ("limit", text) => {
-                    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+                    let limit = text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
                     parsed.limit = limit.ok_or("limit must be between 1 and 100.")?;
                 }
                 ("from", cursor) => {
@@ -103,7 +104,7 @@ impl Query {
         let descending = |left: &&Account, right: &&Account| self.key(right).cmp(&self.key(left));
         let has_next = rest.len() > self.limit;
         if has_next {
-            // Not all of them in order for every page.
+            // Selects the page first, because sorting all accounts for every page would be slow.
             rest.select_nth_unstable_by(self.limit, descending);
             rest.truncate(self.limit);
         }
@@ -112,7 +113,7 @@ impl Query {
         Page { results: rest.into_iter().map(shown).collect(), next }
     }
 
-    /// The account's place in the order.
+    /// Returns the account's sort key.
     fn key<'a>(&self, account: &'a Account) -> (&'a str, &'a str) {
         (text(account, self.sort).unwrap_or_default(), text(account, "id").unwrap_or_default())
     }

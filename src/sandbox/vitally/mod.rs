@@ -1,8 +1,9 @@
 //! A stand-in for Vitally's REST API for accounts (`docs/vitally.md#accounts`).
 //!
-//! Ours, because nothing is documented: every error body but that of a missing header (`{"error": …}` is its form);
-//! 400 for a parameter out of range, a broken cursor and an `externalId` that exists; 404 for an unknown id; 200 with
-//! the account for POST and PUT; the body of a health score; that status does not narrow an organization's list.
+//! Some things are invented because Vitally does not document them: every error body but the one for a missing
+//! header, whose form `{"error": …}` all of them take; 400 for a parameter out of range, a broken cursor and an
+//! `externalId` that exists; 404 for an unknown id; 200 with the account for POST and PUT; the body of a health
+//! score; that `status` does not filter an organization's list.
 
 mod limit;
 mod list;
@@ -26,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::data::Company;
-use super::ledger::Newest;
+use super::ledger::Recent;
 use super::store::{Account, InOrder, Store};
 use super::{Sandbox, http};
 use limit::Limit;
@@ -61,20 +62,20 @@ const ATTRIBUTES: [&str; 26] = [
     "segments",
 ];
 
-/// The accounts as Vitally has them now, and what was asked of them.
+/// The accounts in Vitally, and the writes that were made.
 #[derive(Debug)]
 pub struct Vitally {
     inner: Mutex<Inner>,
     limit: Limit,
     write_cost: u32,
-    /// How many writes are kept.
+    /// The largest number of writes to keep.
     keep: usize,
 }
 
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    writes: Newest<Write>,
+    writes: Recent<Write>,
 }
 
 /// A write that was carried out.
@@ -84,7 +85,7 @@ pub struct Write {
     pub method: String,
     /// Vitally's own id of the account.
     pub id: String,
-    /// As it was sent; null for DELETE.
+    /// The body as it was sent; null for DELETE.
     pub body: Value,
     pub at: DateTime<Utc>,
 }
@@ -97,37 +98,37 @@ impl Vitally {
         keep: usize,
     ) -> Self {
         let store = Store::new("externalId", companies.into_iter().map(Company::in_vitally));
-        let inner = Mutex::new(Inner { store, writes: Newest::default() });
+        let inner = Mutex::new(Inner { store, writes: Recent::default() });
         Self { inner, limit: Limit::new(limit), write_cost, keep }
     }
 
-    /// The accounts as they are now, in the order of their ids.
+    /// Returns the accounts in the order of their ids.
     pub fn accounts(&self) -> Vec<Value> {
         self.inner().store.iter().cloned().map(Value::Object).collect()
     }
 
-    /// Puts an account in, in place of the one with its `id`; no write, and sent as it is, odd as it may be. False: it
-    /// is no object with an `id` that is text.
+    /// Stores an account and replaces the one with the same `id`. It is sent as it is and does not count as a write.
+    /// Returns false if the value is not an object with a string `id`.
     pub fn set(&self, account: Value) -> bool {
         self.inner().store.set(account)
     }
 
-    /// Takes out the account with this id of Vitally's; no write. False if there is none.
+    /// Removes the account with this id of Vitally's; this does not count as a write. Returns false if there is none.
     pub fn remove(&self, id: &str) -> bool {
         self.inner().store.remove(id).is_some()
     }
 
-    /// The writes that were carried out, oldest first: the newest `Options::keep` of them, within 64 MiB.
+    /// Returns the writes that were carried out, oldest first: the newest `Options::keep` of them, within 64 MiB.
     pub fn writes(&self) -> Vec<Write> {
         self.inner().writes.iter().cloned().collect()
     }
 
-    /// The most units that were used in any window so far.
-    pub fn most_in_window(&self) -> u32 {
-        self.limit.most()
+    /// Returns the highest number of units used in any window so far.
+    pub fn max_units_in_window(&self) -> u32 {
+        self.limit.peak()
     }
 
-    /// How many requests the rate limit refused; not those that a fault did.
+    /// Returns how many requests the rate limit refused. Requests that a fault refused do not count.
     pub fn refused(&self) -> u64 {
         self.limit.refused()
     }
@@ -138,7 +139,7 @@ impl Vitally {
 }
 
 impl Inner {
-    /// Vitally's own id of the account that goes by this id, its own or its owner's.
+    /// Returns Vitally's own id of the account with this id or `externalId`.
     fn resolve(&self, id: &str) -> Option<String> {
         match self.store.get(id) {
             Some(_) => Some(id.to_owned()),
@@ -160,30 +161,30 @@ pub(super) fn routes(sandbox: &Sandbox) -> Router<Sandbox> {
         .route_layer(middleware::from_fn_with_state(sandbox.clone(), admit))
 }
 
-/// What the sandbox shows of it; no part of Vitally's API, so neither limit nor fault applies.
+/// The routes that show what happened. They are not part of Vitally's API, so neither the limit nor faults apply.
 pub(super) fn inspection() -> Router<Sandbox> {
     Router::new().route("/vitally/writes", get(writes))
 }
 
-/// Counts a request and looks at who asks, before anything else.
+/// Counts a request and checks its token before anything else.
 async fn admit(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let vitally = sandbox.vitally();
     let cost = if request.method() == Method::GET { 1 } else { vitally.write_cost };
-    let standing = vitally.limit.take(cost, Instant::now());
-    let mut response = if standing.is_refused {
+    let limit_state = vitally.limit.take(cost, Instant::now());
+    let mut response = if limit_state.is_refused {
         refuse(StatusCode::TOO_MANY_REQUESTS, "Too many requests.")
     } else if let Err(reason) = authorize(request.headers()) {
         refuse(StatusCode::UNAUTHORIZED, reason)
     } else {
         next.run(request).await
     };
-    vitally.limit.tell(&standing, response.headers_mut());
+    vitally.limit.write_headers(&limit_state, response.headers_mut());
     response
 }
 
-/// Any token as a user name without a password, but for one that is plainly Accoil's (`docs/vitally.md#the-secret`).
+/// Accepts any token as a user name without a password, except one of Accoil's (`docs/vitally.md#the-secret`).
 fn authorize(headers: &HeaderMap) -> Result<(), &'static str> {
-    // Attested, word for word.
+    // This text is Vitally's own.
     let header = headers.get(AUTHORIZATION).ok_or("Authorization header not present.")?;
     let credentials =
         header.as_bytes().strip_prefix(b"Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
@@ -203,7 +204,7 @@ async fn one(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response
     }
 }
 
-/// Of the undocumented body only what is documented elsewhere, on the account.
+/// The body is not documented. It holds only the health scores that are documented on the account.
 async fn health(State(sandbox): State<Sandbox>, Path(id): Path<String>) -> Response {
     match sandbox.vitally().inner().find(&id) {
         Some(account) => http::json(StatusCode::OK, &json!({ "healthScore": account.get("healthScore") })),
@@ -223,7 +224,7 @@ fn unknown() -> Response {
     refuse(StatusCode::NOT_FOUND, "Account not found.")
 }
 
-/// An error in the one form that is attested.
+/// Returns an error in the one form that is known from Vitally.
 fn refuse(status: StatusCode, text: &str) -> Response {
     http::json(status, &json!({ "error": text }))
 }

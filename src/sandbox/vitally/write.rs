@@ -1,4 +1,4 @@
-//! The writes: create, update, delete. Each that is carried out is kept, to be shown.
+//! The writes: create, update and delete. Each one that is carried out is kept, to be shown.
 
 use ::http::{Method, StatusCode};
 use axum::body::Bytes;
@@ -55,7 +55,7 @@ pub(super) async fn delete(State(sandbox): State<Sandbox>, Path(id): Path<String
 }
 
 impl Vitally {
-    /// Changes the account, keeps the write, and answers with what the account is now.
+    /// Changes the account, keeps the write, and answers with the changed account.
     fn carry_out(
         &self,
         inner: &mut Inner,
@@ -77,7 +77,7 @@ impl Vitally {
     }
 }
 
-/// Every attribute, most of them null, as of an account nothing is known of.
+/// Returns an account with every attribute, most of them null, as Vitally creates it.
 fn new_account(id: &str, external: &str) -> Value {
     let mut account: Account = ATTRIBUTES.into_iter().map(|name| (name.to_owned(), Value::Null)).collect();
     let known = [
@@ -93,12 +93,12 @@ fn new_account(id: &str, external: &str) -> Value {
     Value::Object(account)
 }
 
-/// What a body asks for. What is not editable in it is passed over.
+/// The changes that a body asks for. Attributes that are not editable are ignored.
 struct Change {
     body: Map<String, Value>,
     name: Option<String>,
     traits: Map<String, Value>,
-    /// Null takes the account out of its organization.
+    /// Null removes the account from its organization.
     organization: Option<Value>,
 }
 
@@ -152,7 +152,7 @@ impl Change {
     }
 }
 
-/// A null takes the trait away; what is not named stays.
+/// A null removes a trait. Traits that are not named do not change.
 fn merge(traits: &mut Map<String, Value>, changes: &Map<String, Value>) {
     for (name, value) in changes {
         if value.is_null() {
@@ -163,7 +163,7 @@ fn merge(traits: &mut Map<String, Value>, changes: &Map<String, Value>) {
     }
 }
 
-/// Vitally's id of an organization that is named by its owner's; any other as it is.
+/// Returns Vitally's id of an organization that is named by its external id; any other id is returned unchanged.
 fn organization(id: &str) -> &str {
     ORGANIZATIONS.iter().find(|(_, external)| *external == id).map_or(id, |(own, _)| own)
 }

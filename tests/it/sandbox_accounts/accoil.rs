@@ -1,4 +1,4 @@
-//! The stand-in for Accoil's `GET /v1/accounts`: each parameter and each body of its document by name.
+//! The stand-in for Accoil's `GET /v1/accounts`: each documented parameter and each documented body.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{READ_TOKEN, served};
 use crate::http::send;
 
-/// What Accoil documents, to the byte: the order of members too.
+/// Accoil's documented example, byte for byte, with the order of members.
 #[tokio::test]
 async fn accoil_answers_the_example_of_its_documents() {
     let sandbox = served().await;
@@ -56,9 +56,9 @@ async fn accoil_finds_by_id_and_by_any_trait() {
     }
 }
 
-/// `expand`: each word, several, and those it does not know.
+/// `expand` with one word, with several, and with unknown ones.
 #[tokio::test]
-async fn accoil_expands_what_is_asked_for() {
+async fn accoil_returns_the_expansions_asked_for() {
     let sandbox = served().await;
     for (expand, present, unknown) in [
         ("", vec![], json!([])),
@@ -82,7 +82,7 @@ async fn accoil_expands_what_is_asked_for() {
     assert_eq!(account["segments"][0], json!({"id": "21", "name": "Power accounts"}));
 }
 
-/// 400, 401 and 404 with the documented bodies, to the byte.
+/// 400, 401 and 404 with the documented bodies, byte for byte.
 #[tokio::test]
 async fn accoil_refuses_as_documented() {
     let sandbox = served().await;
@@ -115,7 +115,7 @@ async fn accoil_refuses_as_documented() {
     assert_eq!(sandbox.sandbox.accounts().reads(), 9);
 }
 
-/// A group call in each dialect changes the account's traits, and nothing else of it.
+/// A group call in each dialect changes the account's traits and nothing else.
 #[tokio::test]
 async fn a_group_call_changes_accoils_account() {
     let sandbox = served().await;

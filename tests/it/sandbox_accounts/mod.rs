@@ -1,4 +1,4 @@
-//! The sandbox's accounts: what holds for both APIs, faults, the data set, and the doors for tests.
+//! The sandbox's accounts: what holds for both APIs, faults, the data set, and the functions that tests call.
 
 mod accoil;
 mod vitally;
@@ -15,7 +15,7 @@ use crate::relay::command;
 use crate::sandbox::Served;
 
 const READ_TOKEN: &str = "Bearer accoil_token";
-/// The sample of Vitally's documents: base64 of `secret_key:` (`docs/vitally.md#the-secret`).
+/// The example in Vitally's documents: base64 of `secret_key:` (`docs/vitally.md#the-secret`).
 const SECRET: &str = "Basic c2VjcmV0X2tleTo=";
 const TECHCORP: &str = "7c1f0a52-93d4-4e0b-8a57-000000000001";
 
@@ -45,7 +45,7 @@ impl Served {
     }
 }
 
-/// The rules of `/faults` on these routes: status, body, `Retry-After`, count, delay, and the path as it is sent.
+/// The rules of `/faults` apply to these routes: status, body, `Retry-After`, count, delay, and the path as sent.
 #[tokio::test]
 async fn faults_strike_the_account_apis() {
     let sandbox = served().await;
@@ -61,7 +61,7 @@ async fn faults_strike_the_account_apis() {
         assert_eq!((answer.status.as_u16(), answer.header("retry-after"), answer.text()), (429, "7", "{}"));
     }
     assert_eq!(sandbox.accoil("?workspace_id=13&id=456").await.status, 200);
-    assert_eq!(sandbox.sandbox.accounts().reads(), 1, "what was refused was not looked at");
+    assert_eq!(sandbox.sandbox.accounts().reads(), 1, "a refused request was not processed");
     assert_eq!(sandbox.account("ext-12345").await["externalId"], "ext-12345");
     let change = json!({"traits": {"n": 1}});
     let answer = sandbox.vitally(Method::PUT, "/accounts/a%2Fb", &change).await;
@@ -73,7 +73,7 @@ async fn faults_strike_the_account_apis() {
     assert!(sandbox.sandbox.faults().list().is_empty());
 }
 
-/// A closed connection: without a status nothing happened, with a 2xx only the answer is lost.
+/// A closed connection: without a status nothing changed; with a 2xx status only the answer is lost.
 #[tokio::test]
 async fn a_lost_answer_is_not_a_lost_write() {
     let sandbox = served().await;
@@ -87,7 +87,7 @@ async fn a_lost_answer_is_not_a_lost_write() {
     }
 }
 
-/// The data set: twelve by default, the exceptions among them, and as many more as asked for.
+/// The data set: twelve companies by default with the exceptions among them, and more when asked for.
 #[test]
 fn the_two_sides_have_the_same_companies() {
     for number in [0, 1, 12, 40] {
@@ -95,7 +95,7 @@ fn the_two_sides_have_the_same_companies() {
         let (accoil, vitally) = (sandbox().accounts().list(), sandbox().vitally().accounts());
         let ids: Vec<&str> = vitally.iter().filter_map(|account| account["externalId"].as_str()).collect();
         let known = accoil.iter().filter(|account| ids.contains(&account["tracking_id"].as_str().unwrap()));
-        // Of the twelve one has no externalId in Vitally, and one is not known to Accoil.
+        // Of the first twelve, one has no externalId in Vitally and one is not known to Accoil.
         let exceptions = usize::from(number >= 12);
         let found = (vitally.len(), ids.len(), accoil.len(), known.count());
         assert_eq!(found, (number, number - exceptions, number - exceptions, number - 2 * exceptions));
@@ -103,7 +103,7 @@ fn the_two_sides_have_the_same_companies() {
     }
 }
 
-/// What a test puts in is sent as it is, and what it takes out is gone.
+/// An account that a test stores is sent as it is, and one that it removes is gone.
 #[tokio::test]
 async fn tests_put_accounts_in_and_take_them_out() {
     let sandbox = served().await;
@@ -134,9 +134,9 @@ async fn tests_put_accounts_in_and_take_them_out() {
     }
 }
 
-/// Bodies over the sandbox's limit, methods and paths that are not there, and the index.
+/// Bodies over the sandbox's limit, unknown methods and paths, and the index.
 #[tokio::test]
-async fn the_edges_of_the_account_apis() {
+async fn oversized_bodies_and_unknown_routes_of_the_account_apis() {
     let sandbox = Served::start(Options { body_limit: 100, ..Options::default() }).await;
     let large = json!({"traits": {"text": "x".repeat(100)}});
     let answer = sandbox.vitally(Method::PUT, "/accounts/ext-12345", &large).await;
@@ -146,12 +146,12 @@ async fn the_edges_of_the_account_apis() {
     let index = send(Method::GET, &format!("{}/", sandbox.url), &[], "").await.json();
     assert!(index["accounts"].to_string().contains("GET /v1/accounts"));
     assert!(index["vitally"].to_string().contains("/resources/accounts"));
-    assert_eq!(sandbox.sandbox.total(), 0, "reads are no events");
+    assert_eq!(sandbox.sandbox.total(), 0, "reads do not count as events");
 }
 
-/// The flag counts the twelve that are always there.
+/// The flag's number includes the twelve companies that always exist.
 #[tokio::test]
-async fn the_command_serves_as_many_companies_as_it_is_told() {
+async fn the_command_serves_the_number_of_companies_in_its_flag() {
     let mut sandbox = command();
     sandbox.args(["sandbox", "--listen", "127.0.0.1:0", "--accounts", "20"]).stderr(Stdio::piped());
     let mut child = sandbox.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! The stand-in for Vitally's accounts: each route, parameter, attribute and header of its documents by name.
+//! The stand-in for Vitally's accounts: each documented route, parameter, attribute and header.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{TECHCORP, served};
 use crate::http::send;
 use crate::sandbox::Served;
 
-/// The list: `status` with its default, `limit`, `sortBy`, and what is refused.
+/// The list: `status` with its default, `limit`, `sortBy`, and the values that are refused.
 #[tokio::test]
 async fn vitally_lists_by_status() {
     let sandbox = served().await;
@@ -35,9 +35,9 @@ async fn vitally_lists_by_status() {
     }
 }
 
-/// `limit` and `from`: each account once, in descending order, by either time and by default by `updatedAt`.
+/// `limit` and `from`: each account appears once, in descending order of either time, by default of `updatedAt`.
 #[tokio::test]
-async fn vitally_pages_pass_every_account_once() {
+async fn vitally_pages_list_every_account_once() {
     let sandbox = Served::start(Options { accounts: 250, ..Options::default() }).await;
     for (sort, attribute) in
         [("", "updatedAt"), ("&sortBy=updatedAt", "updatedAt"), ("&sortBy=createdAt", "createdAt")]
@@ -75,7 +75,7 @@ async fn vitally_lists_an_organization() {
     assert_eq!(none.text(), r#"{"results":[],"next":null}"#);
 }
 
-/// One account by Vitally's id and by `externalId`, percent-encoded; every documented attribute, in its order.
+/// One account by Vitally's id and by `externalId`, percent-encoded, with every documented attribute in order.
 #[tokio::test]
 async fn vitally_gets_one_account_by_either_id() {
     let sandbox = served().await;
@@ -133,7 +133,7 @@ async fn vitally_gives_a_health_score() {
     assert_eq!(sandbox.vitally(Method::GET, "/accounts/nobody/healthScores", &Value::Null).await.status, 404);
 }
 
-/// POST with `externalId`, `name`, `organizationId` and `traits`; what is required, what has the wrong kind.
+/// POST with `externalId`, `name`, `organizationId` and `traits`; missing values and values of the wrong type.
 #[tokio::test]
 async fn vitally_creates() {
     let sandbox = served().await;
@@ -165,7 +165,7 @@ async fn vitally_creates() {
     assert_eq!(sandbox.sandbox.vitally().writes().len(), 1);
 }
 
-/// PUT merges, null removes, `name` and `organizationId` change; what is not editable stays as it is.
+/// PUT merges traits, null removes one, `name` and `organizationId` change; attributes that are not editable stay.
 #[tokio::test]
 async fn vitally_updates() {
     let sandbox = served().await;
@@ -212,7 +212,7 @@ async fn vitally_updates() {
     assert_eq!(sandbox.sandbox.vitally().writes().len(), 4);
 }
 
-/// DELETE by either id; and every write is shown, to tests and to other programs, without the limit's headers.
+/// DELETE by either id. Tests and other programs see every write, without the limit's headers.
 #[tokio::test]
 async fn vitally_deletes_and_writes_are_shown() {
     let sandbox = served().await;
@@ -240,9 +240,9 @@ async fn vitally_deletes_and_writes_are_shown() {
     assert_eq!(shown, expected);
 }
 
-/// 401: the attested body without a header, others for what is no secret token.
+/// 401 with Vitally's own body if the header is missing, and with other bodies if the value is not a secret token.
 #[tokio::test]
-async fn vitally_looks_at_the_authorization() {
+async fn vitally_checks_the_authorization() {
     let sandbox = served().await;
     for (authorization, status) in [
         (Some("Basic c2tfbGl2ZV94Og=="), 200),
@@ -266,7 +266,7 @@ async fn vitally_looks_at_the_authorization() {
     }
 }
 
-/// `RateLimit-Limit`, `-Remaining` and `-Reset` on every answer, 429 over the limit, writes at their own cost.
+/// `RateLimit-Limit`, `-Remaining` and `-Reset` on every answer, 429 over the limit, and writes at their own cost.
 #[tokio::test]
 async fn vitally_limits_the_rate() {
     let usual = served().await.vitally(Method::GET, "/accounts?limit=1", &Value::Null).await;
@@ -297,5 +297,5 @@ async fn vitally_limits_the_rate() {
         assert!(status != 429 || answer.json()["error"].is_string());
     }
     let vitally = sandbox.sandbox.vitally();
-    assert_eq!((vitally.most_in_window(), vitally.refused(), vitally.writes().len()), (10, 2, 1));
+    assert_eq!((vitally.max_units_in_window(), vitally.refused(), vitally.writes().len()), (10, 2, 1));
 }

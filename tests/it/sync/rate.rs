@@ -21,7 +21,7 @@ async fn limited(accounts: usize, vitally_write_cost: u32) -> Place {
 }
 
 fn say(what: &str, sandbox: &Sandbox, start: Instant) {
-    let (most, refused) = (sandbox.vitally().most_in_window(), sandbox.vitally().refused());
+    let (most, refused) = (sandbox.vitally().max_units_in_window(), sandbox.vitally().refused());
     println!("{what}: at most {most} of {LIMIT} units in a window, {refused} refused, {:?}", start.elapsed());
 }
 

@@ -116,6 +116,9 @@ async fn a_configuration_that_cannot_work_is_refused_before_anything_is_asked() 
         let run = place.sync(&[direction]).await;
         assert_eq!((run.code, run.lines.len()), (Some(code), 0), "{toml}: {run:#?}");
         assert!(run.stderr.contains(said), "{toml}: {run:#?}");
-        assert_eq!((place.sandbox().vitally().most_in_window(), place.sandbox().accounts().reads()), (0, 0));
+        assert_eq!(
+            (place.sandbox().vitally().max_units_in_window(), place.sandbox().accounts().reads()),
+            (0, 0)
+        );
     }
 }

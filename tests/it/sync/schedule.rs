@@ -59,7 +59,7 @@ async fn one_run_at_a_time() {
         ..Fault::default()
     });
     let relay = place.serve(&scheduled("1s")).await;
-    until("the first run's question", || place.sandbox().vitally().most_in_window() > 0).await;
+    until("the first run's question", || place.sandbox().vitally().max_units_in_window() > 0).await;
     for direction in [TO_ACCOIL, TO_VITALLY] {
         let refused = place.sync(&[direction]).await;
         assert!(

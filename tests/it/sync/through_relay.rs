@@ -97,7 +97,7 @@ async fn the_command_prints_the_errors_of_the_admin_api() {
     assert_eq!(answer.status, 405);
     let answer = send(Method::POST, &relay.admin_url("/api/sync/vitally-to-accoil"), &[], "").await;
     assert_eq!(answer.status, 401);
-    assert_eq!((place.sandbox().vitally().most_in_window(), place.sandbox().total()), (0, 0));
+    assert_eq!((place.sandbox().vitally().max_units_in_window(), place.sandbox().total()), (0, 0));
 
     let bare = Place::usual().await;
     let toml = format!("{}{TOKEN}", &BOTH[..BOTH.find("[accounts]").unwrap()]);
