@@ -1,7 +1,8 @@
-//! A body is split into items, each still as it came: one scan, no values, nothing copied.
+//! Splits a body into items, each still as the sender wrote it: one scan, no values, nothing copied.
 //!
-//! What the scan refuses is the body's own fault: not JSON, cut off, the wrong shape, too many events. What is wrong
-//! inside an item passes here and is the item's: a number out of range, half a surrogate pair, `NaN`, deep nesting.
+//! The scan refuses the whole body only for a fault of the body itself: it is not JSON, it is cut off, it has the
+//! wrong shape, or it has too many events. A fault inside an item passes here and costs only that item: a number out
+//! of range, half a surrogate pair, `NaN`, deep nesting.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, ParseError, Value};
 
-/// Why a body as a whole is refused.
+/// Why a whole body is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     #[error("the body is not valid JSON: {0}; send one complete JSON document")]
@@ -27,10 +28,10 @@ pub enum BodyError {
     #[error("`context` or `integrations` of the batch cannot be read: {0} of its value")]
     Shared(#[source] ParseError),
     #[error("`context` and `integrations` of a batch must be objects")]
-    SharedKind,
+    SharedNotObject,
 }
 
-/// The items of a body and what the object around them says of them all.
+/// The items of a body, and the members of the object around them that apply to all items.
 #[derive(Debug, Default)]
 pub(super) struct Envelope<'a> {
     pub(super) items: Vec<&'a str>,
@@ -39,17 +40,18 @@ pub(super) struct Envelope<'a> {
     is_overfull: bool,
 }
 
-/// What a body says about all of its items, each member as it came.
+/// The members of a body that apply to all of its items, each as the sender wrote it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shared<'a> {
     pub(super) context: Option<&'a str>,
     pub(super) integrations: Option<&'a str>,
-    /// `sentAt` at Segment, `client_upload_time` at Amplitude.
+    /// `sentAt` from Segment, `client_upload_time` from Amplitude.
     pub(super) sent_at: Option<&'a str>,
 }
 
 impl<'a> Shared<'a> {
-    /// As it is kept with a reject: an object whose names never change; none if the body says nothing.
+    /// Returns the form that is stored with a reject: an object whose member names never change. Returns `None` if
+    /// there is nothing to store.
     pub fn to_json(self) -> Option<String> {
         let members =
             [("context", self.context), ("integrations", self.integrations), ("sentAt", self.sent_at)];
@@ -60,9 +62,9 @@ impl<'a> Shared<'a> {
         (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
     }
 
-    /// The same, read again.
+    /// Reads what [`Self::to_json`] wrote.
     pub(super) fn from_json(kept: &'a str) -> Result<Self, BodyError> {
-        Ok(members(kept, "an object of what the body says about its items")?.shared)
+        Ok(members(kept, "an object of members that apply to all items")?.shared)
     }
 }
 
@@ -96,7 +98,8 @@ fn strict_envelope<'a>(body: &'a str, list: &'static str, limit: usize) -> Resul
     if envelope.has_list { Ok(envelope) } else { Err(BodyError::Shape { expected, line: 1, column: 1 }) }
 }
 
-/// `{"events": […]}` if the body is that rather than an event. One without the word is not scanned at all.
+/// Splits `{"events": […]}`; returns `None` if the body is an event instead. A body without the word is not scanned
+/// at all.
 pub(super) fn events_within(body: &str, limit: usize) -> Result<Option<Envelope<'_>>, BodyError> {
     if !body.contains("\"events\"") {
         return Ok(None);
@@ -107,12 +110,13 @@ pub(super) fn events_within(body: &str, limit: usize) -> Result<Option<Envelope<
     }
 }
 
-/// Whether the body is an object at all: asked when it could not be read as an event, to tell whose fault it is.
+/// Checks that the body is an object. Called when it could not be read as an event, to find out whether the body or
+/// the event is at fault.
 pub(super) fn require_object(body: &str) -> Result<(), BodyError> {
     members(body, "an event as an object").map(drop)
 }
 
-/// The members of an object that no list is asked of.
+/// Reads the shared members of an object that need not have a list.
 fn members<'a>(body: &'a str, expected: &'static str) -> Result<Envelope<'a>, BodyError> {
     leniently(body, |body| {
         let mut envelope = Envelope::default();
@@ -122,8 +126,8 @@ fn members<'a>(body: &'a str, expected: &'static str) -> Result<Envelope<'a>, Bo
     })
 }
 
-/// Splits a body; one with `NaN` and the like too, which is split by a copy that has strings in their places. The
-/// parts are the body's own, as they came.
+/// Splits a body, also one that contains `NaN` or the like: such a body is split with the help of a copy that has
+/// strings in their places. The returned parts are the body's own, unchanged.
 fn leniently<'a>(
     body: &'a str,
     split: impl for<'t> Fn(&'t str) -> Result<Envelope<'t>, BodyError>,
@@ -137,7 +141,7 @@ fn leniently<'a>(
     }
 }
 
-/// The part of `body` that stands where `part` stands in `copy`, a text of the same length.
+/// Returns the part of `body` at the position of `part` in `copy`, a text of the same length.
 fn same_place<'a>(part: &str, copy: &str, body: &'a str) -> &'a str {
     let start = part.as_ptr().addr().wrapping_sub(copy.as_ptr().addr());
     body.get(start..start.saturating_add(part.len())).unwrap_or_default()
@@ -147,8 +151,8 @@ pub(super) fn starts_with(body: &str, bracket: char) -> bool {
     body.trim_start().starts_with(bracket)
 }
 
-/// The raw bytes of an array's first element, which is what `X-Signature` of a webhook batch covers
-/// (`docs/segment.md#webhook-signatures`). The rest of the body is not looked at.
+/// Returns the raw bytes of an array's first element, which the `X-Signature` of a webhook batch covers
+/// (`docs/segment.md#webhook-signatures`). The rest of the body is not read.
 pub fn first_element(body: &str) -> Option<&str> {
     first_value(body.trim_start().strip_prefix('[')?)
 }
@@ -163,15 +167,15 @@ fn first_value(text: &str) -> Option<&str> {
     })
 }
 
-/// The raw bytes of the event inside the Extensible Webhook's wrapper `{"json": …}`, which its signature
+/// Returns the raw bytes of the event inside the Extensible Webhook's wrapper `{"json": …}`, which its signature
 /// covers (`docs/segment.md#webhook-destinations`).
 pub fn unwrapped(element: &str) -> Option<&str> {
     let inner = element.trim_start().strip_prefix('{')?.trim_start().strip_prefix("\"json\"")?;
     first_value(inner.trim_start().strip_prefix(':')?)
 }
 
-/// The write key inside a body: the first member `writeKey` or `api_key` of the outermost object. Stops
-/// there, so that a key that comes first costs next to nothing.
+/// Returns the write key inside a body: the first member `writeKey` or `api_key` of the outermost object. The scan
+/// stops there, so that a key at the beginning costs almost nothing.
 pub fn body_key(body: &str) -> Option<Cow<'_, str>> {
     fn strictly(body: &str) -> (Option<Cow<'_, str>>, serde_json::Result<()>) {
         let mut key = None;
@@ -179,11 +183,11 @@ pub fn body_key(body: &str) -> Option<Cow<'_, str>> {
         (key, end)
     }
     match strictly(body) {
-        // `NaN` and the like may stand before the key.
+        // `NaN` or the like may come before the key.
         (None, Err(error)) if error.classify() == Category::Syntax => {
             strictly(&json::same_length(body)?).0.map(|key| Cow::Owned(key.into_owned()))
         }
-        // With a key an error is the ordinary end: the visitor stops there.
+        // If a key was found, the error is expected: it is how the visitor stops the scan.
         (key, _) => key,
     }
 }
@@ -195,7 +199,7 @@ fn scan<'a>(body: &'a str, seed: impl DeserializeSeed<'a>) -> serde_json::Result
 }
 
 impl Envelope<'_> {
-    /// The same parts of another text of the same length.
+    /// Returns the same parts of another text of the same length.
     fn moved<'a>(&self, from: &str, to: &'a str) -> Envelope<'a> {
         let moved = |part: &&str| same_place(part, from, to);
         Envelope {
@@ -210,7 +214,8 @@ impl Envelope<'_> {
         }
     }
 
-    /// What stopped the scan. serde's own words for a wrong kind of value would quote the value.
+    /// Returns why the scan stopped. serde's own text for a value of the wrong type is not used, because it quotes
+    /// the value.
     fn fault(&self, error: serde_json::Error, expected: &'static str, limit: usize) -> BodyError {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
@@ -298,7 +303,7 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
     }
 }
 
-/// Looks for the write key and stops at it.
+/// Looks for the write key and stops there.
 struct KeyVisitor<'k, 'a>(&'k mut Option<Cow<'a, str>>);
 
 impl<'a> Visitor<'a> for KeyVisitor<'_, 'a> {

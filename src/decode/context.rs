@@ -1,13 +1,13 @@
-//! The circumstances that decoding depends on: the source's settings, the limits, the time of receipt.
+//! What decoding depends on besides the body: the source's settings, the limits, the time of receipt.
 
 use chrono::{DateTime, Utc};
 
-/// What becomes of an event of a person who has no user id (`docs/accoil-api.md#users`).
+/// What happens to an event that has no user id (`docs/accoil-api.md#users`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Counted and dropped: an Amplitude source's default.
+    /// Count the event and drop it: the default for an Amplitude source.
     Skip,
-    /// Kept as a reject: a Segment source's default, where validation names the missing field.
+    /// Keep the event as a reject: the default for a Segment source. Validation names the missing field.
     Reject,
 }
 
@@ -15,20 +15,21 @@ pub enum Anonymous {
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
     pub anonymous: Anonymous,
-    /// Amplitude event types to take; empty: all of them. `$identify` and `$groupidentify` always pass.
+    /// The Amplitude event types to accept; empty means all. This list does not exclude `$identify` and
+    /// `$groupidentify`.
     pub events: Vec<String>,
     /// Amplitude event types to leave out.
     pub exclude_events: Vec<String>,
-    /// Amplitude event properties that travel, as the track's member `selected`; none by default.
+    /// The Amplitude event properties that are copied into the track's member `selected`; none by default.
     pub event_properties: Vec<String>,
-    /// Candidates of this group type come before all others when the primary group is chosen.
+    /// When the primary group is chosen, candidates of this group type come before all others.
     pub prefer_group_type: Option<String>,
-    /// Where an Amplitude event has its user id, members joined by dots: `user_properties.email`.
+    /// Where an Amplitude event has its user id, as members joined by dots: `user_properties.email`.
     pub user_id: String,
 }
 
 impl SourceSettings {
-    /// The defaults of a source whose anonymous events are treated so.
+    /// Returns the default settings with this choice for anonymous events.
     pub fn new(anonymous: Anonymous) -> Self {
         Self {
             anonymous,
@@ -41,23 +42,23 @@ impl SourceSettings {
     }
 }
 
-/// How large a body's items may be; the body's own size is capped where it is received.
+/// The limits on a body's items. The size of the body itself is limited where it is received.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of one event; a larger one is a reject.
+    /// The largest size of one event in bytes; a larger one becomes a reject.
     pub event_bytes: usize,
-    /// Events of one request; more refuse the request.
+    /// The largest number of events in one request; a request with more is refused.
     pub events: usize,
-    /// Levels of nesting of one event; a deeper one is a reject.
+    /// The deepest nesting of one event; a deeper one becomes a reject.
     pub depth: usize,
 }
 
-/// The request's circumstances that decoding depends on.
+/// The values of one request that decoding depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     pub received_at: DateTime<Utc>,
     pub source: &'a SourceSettings,
     pub limits: Limits,
-    /// The body was not UTF-8, and its broken characters became U+FFFD.
+    /// True if the body was not UTF-8 and its broken characters became U+FFFD.
     pub is_text_repaired: bool,
 }

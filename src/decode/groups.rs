@@ -1,8 +1,9 @@
-//! Which group an Amplitude event belongs to, and its traits.
+//! Finds the group that an Amplitude event belongs to, and that group's traits.
 //!
 //! `groups` names the groups: `{type: id}` or `{type: [ids]}`. `group_properties` comes in several shapes: nested as
-//! `{type: {id: {…}}}`, directly under the type as `{type: {…}}`, or flat, for every group of the event. Properties of a
-//! type or an id that `groups` does not name belong to another group and are never taken. Linear in their size.
+//! `{type: {id: {…}}}`, directly under the type as `{type: {…}}`, or flat, for every group of the event. Properties
+//! of a type or an id that `groups` does not name belong to another group and are never used. The work grows linearly
+//! with the input.
 
 use std::borrow::Cow;
 use std::slice;
@@ -15,10 +16,10 @@ use super::members::identifier;
 use super::operators::{self, is_operator};
 use accoil_mapping::check::is_placeholder;
 
-/// Group types that are looked at; Amplitude itself tracks five for each event and drops the rest silently.
+/// The number of group types that are read. Amplitude itself tracks five for each event and silently drops the rest.
 const MAX_TYPES: usize = 50;
 
-/// A group with what is known of it; `traits` include `group_type`, as Accoil gets it from Amplitude.
+/// A group with its traits. `traits` include `group_type`, as Accoil gets it from Amplitude.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Group<'a> {
     pub(super) id: Cow<'a, str>,
@@ -33,7 +34,7 @@ pub(super) struct Candidate<'g, 'a> {
 }
 
 impl<'a> Candidate<'_, 'a> {
-    /// The group, with its share of the event's `group_properties`.
+    /// Returns the group with its part of the event's `group_properties`.
     pub(super) fn with_traits(&self, groups: &Object<'a>, properties: &Object<'a>) -> Group<'a> {
         let own = self.own(groups, properties).cloned().unwrap_or_default();
         let mut traits = operators::resolve(own);
@@ -41,12 +42,12 @@ impl<'a> Candidate<'_, 'a> {
         Group { id: self.id.clone(), traits }
     }
 
-    /// The properties that are this group's.
+    /// Returns the properties of this group.
     fn own<'p>(&self, groups: &Object<'a>, properties: &'p Object<'a>) -> Option<&'p Object<'a>> {
         if let Some(of_type) = of_type(properties, self.kind) {
             return match of_type.get(&self.id) {
                 Some(of_id) => of_id.as_object(),
-                // With nothing but objects in it, it lists other ids of the type.
+                // If it contains only objects, they are other ids of the type.
                 None => (!has_only_objects(of_type)).then_some(of_type),
             };
         }
@@ -55,7 +56,7 @@ impl<'a> Candidate<'_, 'a> {
     }
 }
 
-/// The object under a group type; the type's case counts only where two types differ in nothing else.
+/// Returns the object for a group type. Upper and lower case count only if two types differ in nothing else.
 fn of_type<'p, 'a>(properties: &'p Object<'a>, kind: &str) -> Option<&'p Object<'a>> {
     let exact = properties.get(kind);
     let in_any_case =
@@ -63,12 +64,12 @@ fn of_type<'p, 'a>(properties: &'p Object<'a>, kind: &str) -> Option<&'p Object<
     exact.or_else(in_any_case).and_then(Value::as_object)
 }
 
-/// Whether each member is an object, and none an operator such as `$set`, whose value is one.
+/// Checks that each member is an object and none is an operator such as `$set`, whose value is an object too.
 fn has_only_objects(members: &Object<'_>) -> bool {
     members.iter().all(|(key, value)| !is_operator(key) && value.as_object().is_some())
 }
 
-/// Every group of every type that `groups` names: `{type: id or [ids]}`.
+/// Returns every group of every type that `groups` names: `{type: id or [ids]}`.
 pub(super) fn candidates<'g, 'a>(groups: &'g Object<'a>) -> impl Iterator<Item = Candidate<'g, 'a>> {
     groups.iter().take(MAX_TYPES).flat_map(|(kind, ids)| {
         let ids = ids.as_array().unwrap_or(slice::from_ref(ids));
@@ -76,8 +77,8 @@ pub(super) fn candidates<'g, 'a>(groups: &'g Object<'a>) -> impl Iterator<Item =
     })
 }
 
-/// The primary one: of the preferred type if there is such a candidate, then the first by id as text, in
-/// the order in which JavaScript sorts text. Independent of the order in which the groups came.
+/// Returns the primary group: the first by id as text, in JavaScript's sort order, with candidates of the preferred
+/// type before all others. The order in which the groups came does not matter.
 pub(super) fn primary<'g, 'a>(groups: &'g Object<'a>, preferred: Option<&str>) -> Option<Candidate<'g, 'a>> {
     candidates(groups).min_by(|one, other| {
         let is_other_type =
@@ -89,20 +90,20 @@ pub(super) fn primary<'g, 'a>(groups: &'g Object<'a>, preferred: Option<&str>) -
     })
 }
 
-/// The group of a `groupTraits` member, `[{groupId, traits}]` or one such object: Amplitude's template has
-/// chosen already, so it has one.
+/// Returns the group of a `groupTraits` member, which is `[{groupId, traits}]` or one such object. Amplitude's
+/// template has already chosen it, so there is only one.
 pub(super) fn from_template<'a>(group_traits: &Value<'a>) -> Option<Group<'a>> {
     let group = group_traits.as_array().map_or(Some(group_traits), <[_]>::first)?;
     let traits = group.get("traits").and_then(Value::as_object).cloned().unwrap_or_default();
     Some(Group { id: group_id(group.get("groupId")?)?, traits })
 }
 
-/// What of `groups` and of their properties is left out: ids that are none, and properties of groups that the event
-/// does not name.
+/// Returns a warning for each part of `groups` and `group_properties` that is left out: ids that are not usable, and
+/// properties of groups that the event does not name.
 pub(super) fn left_out(groups: &Object<'_>, properties: &Object<'_>) -> Vec<Violation> {
     let ids = groups.iter().take(MAX_TYPES).filter_map(|(kind, ids)| {
         let ids = ids.as_array().unwrap_or(slice::from_ref(ids));
-        Some(warning(format!("groups.{kind}"), ids.iter().find_map(no_id)?))
+        Some(warning(format!("groups.{kind}"), ids.iter().find_map(why_no_id)?))
     });
     let mut warnings: Vec<_> = ids.collect();
     if properties.is_empty() || groups.is_empty() {
@@ -133,8 +134,8 @@ fn warning(field: String, reason: String) -> Violation {
     Violation::new(field, reason).coded(Reason::LeftOut)
 }
 
-/// Why the value is no id. None if it is one, or if there is nothing.
-fn no_id(value: &Value<'_>) -> Option<String> {
+/// Returns why the value is not an id, or `None` if it is one or is empty.
+fn why_no_id(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Null | Value::Bool(true) => None,
         Value::String(_) | Value::Number(_) => identifier(value).filter(|id| is_placeholder(id)).map(|_| {
@@ -144,7 +145,7 @@ fn no_id(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// An id that names a group: no placeholder, nor `false`.
+/// Reads a group's id. Placeholders and `false` are not ids.
 fn group_id<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     let id = if *value == Value::Bool(true) { Cow::Borrowed("true") } else { identifier(value)? };
     (!is_placeholder(&id)).then_some(id)

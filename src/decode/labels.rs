@@ -1,6 +1,7 @@
-//! What people call an event: its name, its user and its message id, read from the event as the sender wrote it.
+//! The labels of an event: its name, its user and its message id, read from the event as the sender wrote it.
 //!
-//! For lists and searches of what failed or waits. Never on the way of an event that succeeds, and never decides anything.
+//! Lists and searches of failed and waiting events show them. They are never computed for an event that succeeds, and
+//! no decision depends on them.
 
 use std::borrow::Cow;
 
@@ -8,14 +9,14 @@ use super::members::identifier;
 use crate::json::{Object, Value};
 
 /// A label is cut to this many characters.
-const MOST_CHARACTERS: usize = 256;
+const MAX_CHARACTERS: usize = 256;
 /// An event that is nested deeper has no labels.
-const MOST_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
-/// Empty where the event does not have it.
+/// A label is empty if the event does not have the value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
-    /// The event's name; of calls without a name, the type: `Signed Up`, `identify`.
+    /// The event's name, or its type if it has no name: `Signed Up`, `identify`.
     pub name: String,
     pub user: String,
     /// `messageId` or `insert_id`.
@@ -23,10 +24,10 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads an event of any form; what is no JSON object has no labels.
+    /// Reads an event of any form. A text that is not a JSON object has no labels.
     pub fn of(original: &[u8]) -> Self {
         let text = String::from_utf8_lossy(original);
-        match Value::parse_within(&text, MOST_DEPTH) {
+        match Value::parse_within(&text, MAX_DEPTH) {
             Ok(Value::Object(event)) => Self::of_object(event.get("json").and_then(inner).unwrap_or(&event)),
             _ => Self::default(),
         }
@@ -36,7 +37,7 @@ impl Labels {
         let first = |keys: &[&str]| {
             keys.iter()
                 .find_map(|key| identifier(event.get(key)?))
-                .map_or_else(String::new, |text: Cow<'_, str>| text.chars().take(MOST_CHARACTERS).collect())
+                .map_or_else(String::new, |text: Cow<'_, str>| text.chars().take(MAX_CHARACTERS).collect())
         };
         let name = match event.get("type").and_then(Value::as_str) {
             Some("page" | "screen") => first(&["name", "category", "type"]),
@@ -47,7 +48,7 @@ impl Labels {
     }
 }
 
-/// The event in an Extensible Webhook's wrapper.
+/// Returns the event in an Extensible Webhook's wrapper.
 fn inner<'v, 'a>(value: &'v Value<'a>) -> Option<&'v Object<'a>> {
     match value {
         Value::Object(event) => Some(event),

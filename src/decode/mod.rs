@@ -1,8 +1,8 @@
-//! Bytes become events in the Segment spec's shape (stage 2).
+//! Turns bytes into events in the shape of Segment's spec (stage 2).
 //!
-//! [`decode`] splits a body into its items and understands them one at a time, as the caller asks for them:
-//! an item that cannot be read is a reject with its reason and never costs its neighbours. Only a body that
-//! is not JSON, or not of its form's shape, is refused as a whole. Never panics, whatever came.
+//! [`decode`] splits a body into items and reads one item at a time, when the caller asks for it. An item that cannot
+//! be read becomes a reject with its reason and never costs the other items. A body is refused as a whole only if it
+//! is not JSON or does not have the shape of its form. Decoding never panics, whatever the input.
 
 mod amplitude;
 mod body;
@@ -24,12 +24,12 @@ pub use context::{Anonymous, Context, Limits, SourceSettings};
 pub use labels::Labels;
 pub use segment::EventType;
 
-/// The forms in which senders post: one for each kind of public route (`docs/http-api.md`).
+/// How a request's body is laid out: one form for each kind of public route (`docs/http-api.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `/segment`: one event or an array; each may be wrapped as `{"json": …}`; `{}` is the connection test.
     SegmentWebhook,
-    /// `/v1/track` and its kin: one event, whose type the path says.
+    /// `/v1/track` and the like: one event, whose type is in the path.
     SegmentCall(EventType),
     /// `/v1/batch`, `/v1/import`: `{"batch": […], "context"?, "integrations"?, "sentAt"?}`.
     SegmentBatch,
@@ -44,7 +44,8 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of `/v1/{name}`: the documented names and the browser's letters (`docs/segment.md#the-tracking-api`).
+    /// Returns the form of `/v1/{name}`, for the documented names and the browser's one-letter names
+    /// (`docs/segment.md#the-tracking-api`).
     pub fn of_tracking_path(name: &str) -> Option<Self> {
         Some(match name {
             "batch" | "b" | "import" => Self::SegmentBatch,
@@ -73,7 +74,7 @@ impl Form {
         Self::AmplitudeGroupIdentify,
     ];
 
-    /// By which it is stored with what came in it; such names never change.
+    /// Returns the name that is stored with the items of this form. These names never change.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SegmentWebhook => "segment webhook",
@@ -91,19 +92,19 @@ impl Form {
         }
     }
 
-    /// The form of this name.
+    /// Returns the form with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.name() == name)
     }
 
-    /// Webhook set-up pages test the connection with an empty object.
+    /// The set-up pages of webhooks test the connection with an empty object.
     const fn takes_connection_test(self) -> bool {
         matches!(self, Self::SegmentWebhook | Self::AmplitudeStream)
     }
 }
 
-/// Splits a body into its items. Each is understood when it is asked for, so that a large batch is never
-/// in memory as values all at once.
+/// Splits a body into items. Each item is read when the iterator reaches it, so that the values of a large batch are
+/// never in memory all at once.
 pub fn decode<'a>(form: Form, body: &'a str, context: Context<'a>) -> Result<Items<'a>, BodyError> {
     let is_array = body::starts_with(body, '[');
     let envelope = match form {
@@ -124,8 +125,8 @@ pub fn decode<'a>(form: Form, body: &'a str, context: Context<'a>) -> Result<Ite
     Ok(Items { reader: Reader { form, context, batch }, only: None, shared, rest })
 }
 
-/// Understands one item by itself, as it stood in a body of this form: how a kept original is replayed.
-/// `shared` is what [`Shared::to_json`] gave for its body.
+/// Reads one item of a body of this form on its own, to replay a stored original. `shared` is what
+/// [`Shared::to_json`] returned for its body.
 pub fn decode_item<'a>(
     form: Form,
     original: &'a str,
@@ -133,12 +134,12 @@ pub fn decode_item<'a>(
     context: Context<'a>,
 ) -> Item<'a> {
     let shared = shared.and_then(|text| Shared::from_json(text).ok());
-    // It was read once, before it was kept.
+    // This cannot fail: it was read once before it was stored.
     let batch = shared.and_then(|shared| segment::Batch::read(&shared, context.limits.depth).ok());
     Reader { form, context, batch: batch.unwrap_or_default() }.item(original)
 }
 
-/// The items of one body, in the order in which they came.
+/// The items of one body, in the order of the body.
 #[derive(Debug)]
 pub struct Items<'a> {
     reader: Reader<'a>,
@@ -148,7 +149,7 @@ pub struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
-    /// What the body says about all of its items.
+    /// Returns the members of the body that apply to all of its items.
     pub fn shared(&self) -> Shared<'a> {
         self.shared
     }
@@ -169,7 +170,7 @@ impl<'a> Iterator for Items<'a> {
 
 impl ExactSizeIterator for Items<'_> {}
 
-/// What is needed to understand an item: the form it came in, its circumstances, what its batch said.
+/// Everything that is needed to read an item: its form, its context, and the shared members of its batch.
 #[derive(Debug)]
 struct Reader<'a> {
     form: Form,
@@ -178,7 +179,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A body that is a single item; none if it is the connection test.
+    /// Returns the body as a single item, or `None` if it is the connection test.
     fn only_item(&self, body: &'a str) -> Result<Option<Item<'a>>, BodyError> {
         match self.read(body) {
             Ok((event, _)) if event.is_empty() && self.form.takes_connection_test() => Ok(None),
@@ -197,16 +198,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The one parse of an item, and what was replaced in it.
+    /// Parses an item, once, and lists what was replaced in it.
     fn read(&self, original: &'a str) -> Result<(Object<'a>, Vec<Violation>), Violation> {
         let (bytes, limit) = (original.len() + self.batch.bytes, self.context.limits.event_bytes);
         if bytes > limit {
-            let reason = format!("the event has {bytes} bytes, and one may have {limit}; send less in it");
+            let reason =
+                format!("the event has {bytes} bytes, more than the {limit} allowed; send less in it");
             return Err(Violation::new("", reason).coded(Reason::RejectLarge));
         }
         match Value::parse_lenient(original, self.context.limits.depth) {
             Ok((Value::Object(mut event), replaced)) => {
-                // The sender's credentials are no part of its event.
+                // The sender's credentials are not part of the event.
                 event.retain(|key, _| key != "writeKey" && key != "api_key");
                 let mut warnings = warnings::of_replacements("", &replaced);
                 warnings.extend_from_slice(&self.batch.warnings);
@@ -221,8 +223,9 @@ impl<'a> Reader<'a> {
             }
             Err(json::ParseError { message, line, column }) => {
                 let place = format!("line {line}, column {column}");
-                let reason =
-                    format!("the event cannot be read: {message} at its {place}; fix the value there");
+                let reason = format!(
+                    "the event cannot be read: {message} at {place} of the event; fix the value there"
+                );
                 Err(Violation::new("", reason).coded(Reason::RejectUnreadable))
             }
         }

@@ -1,4 +1,5 @@
-//! The name of a page or screen: text, or nothing. An object would reach Accoil as `[object Object]`.
+//! Checks the name of a page or screen: it is text or it is left out. An object would reach Accoil as `[object
+//! Object]`.
 
 use super::members::is_blank;
 use crate::event::Violation;
@@ -6,7 +7,8 @@ use crate::json::{Object, Value};
 use crate::reasons::Reason;
 use accoil_mapping::check::is_object_text;
 
-/// Takes a name out that is no text or is blank; gives the view the name that `RudderStack`'s SDKs put elsewhere.
+/// Removes a name that is blank or not text. If the view has no name, takes it from where `RudderStack`'s SDKs put
+/// it.
 pub(super) fn complete(event: &mut Object<'_>) -> Vec<Violation> {
     let mut warnings = Vec::new();
     let kind = event.get("type").and_then(Value::as_str);
@@ -29,19 +31,19 @@ pub(super) fn complete(event: &mut Object<'_>) -> Vec<Violation> {
     warnings
 }
 
-/// Where `RudderStack`'s SDKs have the name of a view that has none.
+/// Returns the name of a view from where `RudderStack`'s SDKs put it.
 fn rudder_name<'e, 'a>(event: &'e Object<'a>, is_screen: bool) -> Option<&'e Value<'a>> {
     let of_screen = event.get("event").filter(|_| is_screen);
     let of_properties = event.get("properties").and_then(|properties| properties.get("name"));
     [of_screen, of_properties].into_iter().flatten().find(|name| is_name(name))
 }
 
-/// Whether the value can be a name.
+/// Checks that the value can be a name.
 pub(super) fn is_name(value: &Value<'_>) -> bool {
     is_text(value) && !is_blank(value)
 }
 
-/// Leaves the member out if it is no name; blank text is none, as if it had not been sent.
+/// Removes the member if it cannot be a name. Blank text counts as not sent.
 fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>) {
     match members.get(key) {
         Some(name) if !is_text(name) => {
@@ -49,7 +51,7 @@ fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>)
                 Value::String(_) => "an object that was turned into text".to_owned(),
                 other => format!("of kind {}", other.kind()),
             };
-            let reason = format!("was left out: it is {what}, which is no name; send text");
+            let reason = format!("was left out: it is {what}, which cannot be a name; send text");
             warnings.push(Violation::new(key, reason).coded(Reason::LeftOut));
         }
         Some(Value::String(name)) if name.trim().is_empty() => {}
@@ -58,7 +60,7 @@ fn keep_text(members: &mut Object<'_>, key: &str, warnings: &mut Vec<Violation>)
     members.remove(key);
 }
 
-/// Text, or what Segment's engine reads as text: a number, a boolean, a list of one of them.
+/// True for text, and for what Segment's engine reads as text: a number, a boolean, a list with one of them.
 fn is_text(value: &Value<'_>) -> bool {
     match value {
         Value::Array(items) => match items.as_slice() {

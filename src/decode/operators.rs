@@ -1,6 +1,7 @@
-//! Amplitude's property operators (`$set`, `$add`, …) become plain traits (`docs/amplitude.md#property-operators`).
+//! Turns Amplitude's property operators (`$set`, `$add`, …) into plain traits
+//! (`docs/amplitude.md#property-operators`).
 //!
-//! Accoil stores values, not changes: what has no absolute value (`$add`, `$append`, …) is left out.
+//! Accoil stores values, not changes. An operator that has no absolute value (`$add`, `$append`, …) is left out.
 
 use crate::event::Violation;
 use crate::json::{Object, Value};
@@ -8,7 +9,7 @@ use crate::reasons::Reason;
 
 use super::members::take_object;
 
-/// The operators that an Amplitude property map may consist of.
+/// The operators that can occur in an Amplitude property map.
 const OPERATORS: [&str; 10] = [
     "$set",
     "$setOnce",
@@ -22,8 +23,8 @@ const OPERATORS: [&str; 10] = [
     "$clearAll",
 ];
 
-/// What Amplitude's browser SDKs know of a visitor's campaign. Each new campaign `$unset`s those that it lacks, most of
-/// which nobody had set: a null for each would make 19 empty traits of every new visitor.
+/// The campaign parameters that Amplitude's browser SDKs send. Each new campaign `$unset`s the parameters that it
+/// does not have, most of which were never set: a null for each would give every new visitor 19 empty traits.
 const CAMPAIGN: [&str; 20] = [
     "utm_source",
     "utm_medium",
@@ -51,8 +52,8 @@ pub(super) fn is_operator(key: &str) -> bool {
     OPERATORS.contains(&key)
 }
 
-/// The traits that a property map sets, be it flat or made of operators: `$set` wins over `$setOnce`, and
-/// `$unset` is an explicit null, except of what only describes a campaign.
+/// Returns the traits that a property map sets, whether it is flat or made of operators. `$set` wins over `$setOnce`.
+/// `$unset` becomes an explicit null, except for campaign parameters.
 pub(super) fn resolve(mut properties: Object<'_>) -> Object<'_> {
     let mut traits = if properties.iter().any(|(key, _)| is_operator(key)) {
         let mut traits = take_object(&mut properties, &["$set"]);
@@ -69,14 +70,15 @@ pub(super) fn resolve(mut properties: Object<'_>) -> Object<'_> {
     traits
 }
 
-/// A warning for each operator that has no absolute value. `path` is that of the property map.
+/// Returns a warning for each operator that has no absolute value. `path` is the path of the property map.
 pub(super) fn left_out(path: &str, properties: &Object<'_>) -> Vec<Violation> {
     let has_value = |key: &str| matches!(key, "$set" | "$setOnce" | "$unset");
     properties
         .iter()
         .filter(|(key, _)| is_operator(key) && !has_value(key))
         .map(|(key, _)| {
-            let reason = "was left out: it changes a value, and Accoil stores values; send the value by $set";
+            let reason =
+                "was left out: it changes a value, and Accoil stores values; send the value with $set";
             Violation::new(format!("{path}.{key}"), reason).coded(Reason::LeftOut)
         })
         .collect()

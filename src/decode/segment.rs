@@ -1,8 +1,8 @@
-//! Events that Segment's webhooks and SDKs send: already in the spec's shape, so they are completed in place.
+//! Events from Segment's webhooks and SDKs. They already have the shape of the spec, so they are completed in place.
 //!
-//! A webhook's event is left as it came, since Segment has corrected it; an SDK's gets what Segment's servers
-//! would add: its batch's `context` and `integrations`, and its four times. `docs/segment.md#webhook-destinations` and
-//! `docs/segment.md#the-four-times`.
+//! A webhook's event stays as it is, because Segment has corrected it. An SDK's event gets what Segment's servers
+//! would add: the `context` and `integrations` of its batch, and its four times. See
+//! `docs/segment.md#webhook-destinations` and `docs/segment.md#the-four-times`.
 
 use chrono::{DateTime, Utc};
 
@@ -46,16 +46,16 @@ impl EventType {
     }
 }
 
-/// What the envelope of a batch says of all its items.
+/// The members of a batch's envelope that apply to all items.
 #[derive(Debug, Default)]
 pub(super) struct Batch<'a> {
     context: Object<'a>,
     integrations: Object<'a>,
-    /// When the sender posted the batch, by its own clock.
+    /// When the sender posted the batch, according to its own clock.
     pub(super) sent_at: Option<DateTime<Utc>>,
-    /// Bytes of what is shared: they count as part of every item, which each of them grows by.
+    /// The size of the shared members. It counts as part of every item, because every item grows by it.
     pub(super) bytes: usize,
-    /// Of reading what is shared: every item has them.
+    /// The warnings from reading the shared members: every item gets them.
     pub(super) warnings: Vec<Violation>,
 }
 
@@ -69,14 +69,14 @@ impl<'a> Batch<'a> {
             match value {
                 Value::Object(object) => Ok(object),
                 Value::Null => Ok(Object::new()),
-                _ => Err(BodyError::SharedKind),
+                _ => Err(BodyError::SharedNotObject),
             }
         };
         let members = [envelope.context, envelope.integrations];
         let (context, integrations) =
             (shared("context", envelope.context)?, shared("integrations", envelope.integrations)?);
         let sent_at = envelope.sent_at.and_then(|text| Some(Value::parse_lenient(text, depth).ok()?.0));
-        // `NaN` was read as null; the text of a null is no mistake.
+        // `NaN` was read as null, and a text of null is not a mistake of the sender.
         let is_given = envelope.sent_at.is_some_and(|text| !matches!(text.trim(), "null" | "\"\""));
         let sent_at = sent_at.and_then(|time| times::read(&time));
         if is_given && sent_at.is_none() {
@@ -87,7 +87,7 @@ impl<'a> Batch<'a> {
         Ok(Self { context, integrations, sent_at, bytes, warnings })
     }
 
-    /// Gives an item what its batch says and it does not say itself.
+    /// Adds the members of the batch that the item does not have itself.
     fn complete(&self, event: &mut Object<'a>) {
         for (key, shared) in [("context", &self.context), ("integrations", &self.integrations)] {
             if shared.is_empty() {
@@ -102,7 +102,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// An event of a webhook destination.
+/// Reads an event of a webhook destination.
 pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<String>, Decoded<'a>) {
     let mut event = without_wrapper(event);
     complete_from_context(&mut event);
@@ -110,7 +110,7 @@ pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<S
     (message_id(&event, &["messageId"]), admit(event, warnings, context))
 }
 
-/// An event that an SDK posted: by itself, its type said by the path, or as an item of a batch.
+/// Reads an event that an SDK posted, either alone with its type in the path, or as an item of a batch.
 pub(super) fn call<'a>(
     mut event: Object<'a>,
     kind: Option<EventType>,
@@ -127,7 +127,7 @@ pub(super) fn call<'a>(
     (message_id(&event, &["messageId"]), admit(event, warnings, context))
 }
 
-/// An event that is in the spec's shape becomes an event of ours, if it is one that Accoil has a use for.
+/// Accepts an event in the shape of the spec if Accoil has a use for it.
 fn admit<'a>(event: Object<'a>, warnings: Vec<Violation>, context: &Context<'a>) -> Decoded<'a> {
     let kind = match event_type(&event) {
         Ok(kind) => kind,
@@ -156,16 +156,16 @@ fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
     match event.get("type") {
         Some(Value::String(name)) => match EventType::named(name) {
             Some(kind) => Ok(kind),
-            // Sent by the classic webhooks when a person is to be forgotten.
+            // Classic webhooks send this when a person's data is to be deleted.
             None if name == "delete" => Err(Decoded::Skipped(skip::DELETION)),
-            None => Err(refused("is none of the spec's types".to_owned())),
+            None => Err(refused("is not one of the spec's event types".to_owned())),
         },
         Some(other) => Err(refused(format!("is of kind {}", other.kind()))),
         None => Err(refused("is missing".to_owned())),
     }
 }
 
-/// RudderStack's SDKs put the traits of an identify into `context` alone.
+/// RudderStack's SDKs put the traits of an identify only into `context`.
 fn complete_from_context(event: &mut Object<'_>) {
     if event.get("type").and_then(Value::as_str) != Some(EventType::Identify.name()) {
         return;
@@ -180,8 +180,8 @@ fn complete_from_context(event: &mut Object<'_>) {
     }
 }
 
-/// Segment's Extensible Webhook wraps each event of a batch as `{"json": {…}}`. `RudderStack`'s webhooks may post the
-/// request that they would make, with the event in `body.JSON`.
+/// Segment's Extensible Webhook wraps each event of a batch as `{"json": {…}}`. `RudderStack`'s webhooks may post a
+/// description of the request that they would make, with the event in `body.JSON`.
 fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
     let has_body = event.get("body").and_then(|body| body.get("JSON")).is_some();
     if has_body
@@ -200,11 +200,11 @@ fn without_wrapper(mut event: Object<'_>) -> Object<'_> {
     event
 }
 
-/// The four times of the spec.
+/// Sets the four times of the spec.
 fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) {
     let sent_at = batch_sent_at.or_else(|| times::read(event.get("sentAt")?));
-    let told = |key: &&str| event.get(key).filter(|time| !is_blank(time)).cloned();
-    let original = ["timestamp", "originalTimestamp"].iter().find_map(told);
+    let given = |key: &&str| event.get(key).filter(|time| !is_blank(time)).cloned();
+    let original = ["timestamp", "originalTimestamp"].iter().find_map(given);
     let timestamp = match &original {
         Some(original) => corrected(original, sent_at, received_at),
         None => times::write(received_at),
@@ -215,8 +215,8 @@ fn set_times(event: &mut Object<'_>, batch_sent_at: Option<DateTime<Utc>>, recei
     event.insert("receivedAt", times::write(received_at));
 }
 
-/// The client's time as the server's clock would have told it. One that cannot be read stays as it is, for
-/// validation to name.
+/// Converts the client's time to the server's clock. A time that cannot be read does not change, so that validation
+/// reports it.
 fn corrected<'a>(
     original: &Value<'a>,
     sent_at: Option<DateTime<Utc>>,

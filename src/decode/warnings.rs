@@ -1,15 +1,15 @@
-//! What was replaced while an event was read, as warnings that name the field: never the value.
+//! Warnings for values that were replaced while an event was read. They name the field, never the value.
 
 use crate::event::Violation;
 use crate::json::{Object, Replaced, Replacement, Replacements, Value};
 use crate::reasons::Reason;
 
-/// Fields with broken text that are listed.
-const MOST_LISTED: usize = 20;
+/// The largest number of fields with broken text that are listed.
+const MAX_LISTED: usize = 20;
 
 const BROKEN_TEXT: &str = "had bytes that are not UTF-8; they became U+FFFD";
 
-/// The warnings of a text's replacements; `inside` is the path of the text in the event.
+/// Returns the warnings for the replacements in a text. `inside` is the path of the text in the event.
 pub(super) fn of_replacements(inside: &str, replacements: &Replacements) -> Vec<Violation> {
     let mut warnings: Vec<_> =
         replacements.listed.iter().map(|replacement| of_replacement(inside, replacement)).collect();
@@ -23,7 +23,9 @@ pub(super) fn of_replacements(inside: &str, replacements: &Replacements) -> Vec<
 
 fn of_replacement(inside: &str, Replacement { path, what }: &Replacement) -> Violation {
     let reason = match what {
-        Replaced::HalfPair => "had half of a surrogate pair, as of an emoji that was cut; it became U+FFFD",
+        Replaced::HalfPair => {
+            "had half of a surrogate pair, as when an emoji is cut in two; it became U+FFFD"
+        }
         Replaced::NoNumber => "was NaN, an infinity or undefined, which JSON does not have; it became null",
         Replaced::TooLarge => "was a number beyond the range of a double; it became null",
     };
@@ -31,12 +33,12 @@ fn of_replacement(inside: &str, Replacement { path, what }: &Replacement) -> Vio
     Violation::new(format!("{inside}{point}{path}"), reason).coded(Reason::ValueReplaced)
 }
 
-/// The warnings of an event whose body was not UTF-8: one for each field that has U+FFFD.
+/// Adds a warning for each field that contains U+FFFD, for an event whose body was not UTF-8.
 pub(super) fn of_broken_text(event: &Object<'_>, warnings: &mut Vec<Violation>) {
     of_members(event, "", warnings);
 }
 
-/// Recurses no deeper than the parser allowed.
+/// The parser limits how deep this recursion goes.
 fn of_members(members: &Object<'_>, path: &str, warnings: &mut Vec<Violation>) {
     for (key, value) in members.iter() {
         let point = if path.is_empty() { "" } else { "." };
@@ -62,7 +64,7 @@ fn of_value(value: &Value<'_>, path: &str, warnings: &mut Vec<Violation>) {
 }
 
 fn warn(path: &str, warnings: &mut Vec<Violation>) {
-    if warnings.len() < MOST_LISTED {
+    if warnings.len() < MAX_LISTED {
         warnings.push(Violation::new(path, BROKEN_TEXT).coded(Reason::ValueReplaced));
     }
 }

@@ -145,7 +145,7 @@ impl Field {
         match value.as_str().map(|text| (text, text.trim_matches(is_javascript_space))) {
             Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => Checked::Mended(
                 Cow::Owned(Value::from(trimmed.to_owned())),
-                "had spaces or line ends around it; they were taken away".to_owned(),
+                "had spaces or line ends around it; they were removed".to_owned(),
             ),
             _ => self.check_plain(value),
         }

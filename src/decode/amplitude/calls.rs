@@ -1,6 +1,6 @@
-//! The events that one Amplitude item stands for, built from its parts (`docs/amplitude.md#what-one-event-becomes`).
+//! Builds the events that one Amplitude item becomes (`docs/amplitude.md#what-one-event-becomes`).
 //!
-//! Derived events come first, so that Accoil knows the person and the account before what they did.
+//! Derived events come first, so that Accoil knows the person and the account before it gets what they did.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::decode::members::{is_blank, take_object};
 use crate::decode::segment::EventType;
 use crate::decode::{Anonymous, Context, operators, skip};
 
-/// What all events of one item share: when it happened, and the circumstances of its request.
+/// What all events of one item share: the time of the item and the context of its request.
 pub(super) struct Calls<'c, 'a> {
     pub(super) timestamp: Value<'static>,
     pub(super) warnings: Vec<Violation>,
@@ -25,7 +25,7 @@ pub(super) struct Calls<'c, 'a> {
 }
 
 impl<'a> Calls<'_, 'a> {
-    /// An event in one of Amplitude's dialects.
+    /// Builds the events of an item in one of Amplitude's dialects.
     pub(super) fn event(&self, mut source: Object<'a>, name: Cow<'a, str>) -> Decoded<'a> {
         if is_excluded(&name, self.context.source) {
             return Decoded::Skipped(skip::EXCLUDED);
@@ -47,7 +47,8 @@ impl<'a> Calls<'_, 'a> {
         }
     }
 
-    /// An item that looks like a Segment event: it stays as it is, its group call is implied all the same.
+    /// Builds the events of an item that looks like a Segment event. The event does not change, but its group call is
+    /// derived as well.
     pub(super) fn spec_event(&self, mut event: Object<'a>, kind: EventType) -> Decoded<'a> {
         let name = event.get("event").and_then(Value::as_str);
         if name.is_some_and(|name| is_excluded(name, self.context.source)) {
@@ -68,7 +69,7 @@ impl<'a> Calls<'_, 'a> {
             None if kind == EventType::Group => {}
             None => return self.anonymous(),
         }
-        // A template prints "" for what is missing, and zone-less times: what was read of it stands.
+        // A template prints "" for missing values, and times without a zone: the time that was read replaces them.
         event.insert("timestamp", self.timestamp.clone());
         events.push(self.as_sent(event));
         Decoded::Events(events)
@@ -131,7 +132,8 @@ impl<'a> Calls<'_, 'a> {
         call
     }
 
-    /// `setGroup` is an identify with groups and nothing known of them: it says where the person belongs.
+    /// `setGroup` sends an identify with groups and without their properties: it tells which group the person belongs
+    /// to.
     fn identify(
         &self,
         source: Object<'a>,
@@ -157,7 +159,7 @@ impl<'a> Calls<'_, 'a> {
         Decoded::Events(events)
     }
 
-    /// One group call for each group. Whoever sends it sets properties of groups, and joins none of them.
+    /// Builds one group call for each group. The sender sets properties of the groups and does not join them.
     fn group_identify(&self, mut source: Object<'a>) -> Decoded<'a> {
         let groups = take_object(&mut source, &GROUPS);
         let properties = take_object(&mut source, &GROUP_PROPERTIES);
@@ -177,10 +179,10 @@ impl<'a> Calls<'_, 'a> {
         }
     }
 
-    /// The group that the event is attributed to: only if it says something of its groups
-    /// (`docs/amplitude.md#what-one-event-becomes`).
+    /// Returns the group that the event is attributed to. There is one only if the event has both groups and group
+    /// properties, or a template's `groupTraits` (`docs/amplitude.md#what-one-event-becomes`).
     fn primary_group(&self, source: &mut Object<'a>, groups: &Object<'a>) -> Option<Group<'a>> {
-        // An export without properties writes an empty object, which says that there are groups.
+        // An export writes an empty object if there are no properties. It still counts as group properties.
         let has_properties =
             GROUP_PROPERTIES.iter().any(|key| matches!(source.get(key), Some(Value::Object(_))));
         let properties = take_object(source, &GROUP_PROPERTIES);
@@ -202,7 +204,7 @@ impl<'a> Calls<'_, 'a> {
         }
     }
 
-    /// The members that every call has.
+    /// Returns the members that every call has.
     fn call(&self, kind: EventType, user_id: Option<Cow<'a, str>>) -> Object<'a> {
         let mut call = Object::new();
         call.insert("type", Value::from(kind.name()));
@@ -232,8 +234,8 @@ impl<'a> Calls<'_, 'a> {
     }
 }
 
-/// Completes a call by what the item says besides: its ids, and in `context.amplitude` all that has no
-/// place of its own in the spec, so that triggers and mappings can name it.
+/// Completes a call with the item's ids. Everything that has no place of its own in the spec goes into
+/// `context.amplitude`, so that triggers and mappings can name it.
 fn with_source<'a>(mut call: Object<'a>, mut about: Object<'a>, source: Object<'a>) -> Object<'a> {
     for (member, keys) in [("messageId", INSERT_ID.as_slice()), ("anonymousId", &DEVICE_ID)] {
         let id = keys.iter().find_map(|key| source.get(key).filter(|id| !is_blank(id)));
@@ -244,7 +246,7 @@ fn with_source<'a>(mut call: Object<'a>, mut about: Object<'a>, source: Object<'
     call
 }
 
-/// One element of `groupTraits`, as Amplitude documents it (`docs/amplitude.md#the-primary-group`).
+/// Returns one element of `groupTraits`, as Amplitude documents it (`docs/amplitude.md#the-primary-group`).
 fn group_traits<'a>(group: &Group<'a>) -> Value<'a> {
     let mut element = Object::new();
     element.insert("groupId", Value::String(group.id.clone()));
@@ -252,7 +254,7 @@ fn group_traits<'a>(group: &Group<'a>) -> Value<'a> {
     Value::Object(element)
 }
 
-/// User properties as traits, in their place: the user id may be one of them.
+/// Replaces the user properties with traits, in place, because the user id may be one of them.
 fn resolve_operators(source: &mut Object<'_>) {
     for key in USER_PROPERTIES {
         if let Some(Value::Object(properties)) = source.get_mut(key) {

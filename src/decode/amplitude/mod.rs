@@ -1,8 +1,9 @@
-//! An Amplitude event becomes the Segment-shaped events it stands for: `identify`, `group`, then itself.
+//! Turns an Amplitude event into Segment-shaped events: `identify`, `group`, then the event itself.
 //!
-//! Three dialects are read (`docs/amplitude.md#three-shapes-of-one-event`): export, ingestion and whatever a template
-//! prints. They name the same things differently and never contradict each other, so each thing is looked for under all
-//! its names. An item that has one of the spec's types is taken as the Segment event it looks like.
+//! The relay reads three dialects (`docs/amplitude.md#three-shapes-of-one-event`): the export, the ingestion API, and
+//! whatever a template prints. They have different names for the same things and never contradict each other, so each
+//! thing is looked up under all its names. An item with one of the spec's types is read as the Segment event that it
+//! looks like.
 
 mod calls;
 mod text;
@@ -27,7 +28,8 @@ use calls::Calls;
 const INSERT_ID: [&str; 5] = ["$insert_id", "insert_id", "insertId", "uuid", "messageId"];
 const EVENT_NAME: [&str; 5] = ["event_type", "eventType", "event", "event_name", "eventName"];
 const DEVICE_ID: [&str; 3] = ["device_id", "deviceId", "anonymousId"];
-/// `event_time` is corrected by Amplitude; the client's own comes after it, the servers' last.
+/// `event_time` comes first because Amplitude has corrected it. The client's own times follow, and the servers' times
+/// come last.
 const TIMES: [&str; 6] =
     ["event_time", "time", "timestamp", "client_event_time", "server_received_time", "server_upload_time"];
 const EVENT_PROPERTIES: [&str; 3] = ["event_properties", "eventProperties", "properties"];
@@ -38,14 +40,15 @@ const GROUP_PROPERTIES: [&str; 2] = ["group_properties", "groupProperties"];
 const IDENTIFY: &str = "$identify";
 const GROUP_IDENTIFY: &str = "$groupidentify";
 
-/// Groups that one `$groupidentify` may name: Amplitude's own limit for an event
+/// The number of groups that one `$groupidentify` may name: Amplitude's own limit for an event
 /// (`docs/amplitude.md#groups-and-group-properties`).
 const MAX_GROUPS: usize = 10;
 
-/// User ids that Amplitude itself refuses, beside the placeholders that are none anywhere.
+/// User ids that Amplitude itself refuses, besides the placeholders that are refused everywhere.
 const REFUSED_IDS: [&str; 7] = ["anonymous", "n/a", "na", "unknown", "0", "-1", "lmy47d"];
 
-/// As what an item was posted: the two identify endpoints leave out the event type that they imply.
+/// What kind of endpoint an item was posted to. The two identify endpoints leave out the event type, because the path
+/// implies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Event,
@@ -53,7 +56,7 @@ pub(super) enum Role {
     GroupIdentify,
 }
 
-/// Understands one item. `sent_at` is the upload's own time, if it told one.
+/// Reads one item. `sent_at` is the upload's own time, if it has one.
 pub(super) fn decode<'a>(
     mut event: Object<'a>,
     role: Role,
@@ -83,7 +86,7 @@ pub(super) fn decode<'a>(
     (id, outcome)
 }
 
-/// What of the event's groups and properties has no place at Accoil.
+/// Lists the groups and properties of the event that have no place at Accoil.
 fn left_out(event: &Object<'_>) -> Vec<Violation> {
     let object = |keys: &[&'static str]| {
         keys.iter().find_map(|key| Some((*key, event.get(key).and_then(Value::as_object)?)))
@@ -104,8 +107,8 @@ fn left_out(event: &Object<'_>) -> Vec<Violation> {
     warnings
 }
 
-/// The id for de-duplication. Amplitude knows an event by its device and its insert id together, and makes a device of
-/// the user where there is none: one insert id of two devices is two events.
+/// Returns the id for de-duplication. Amplitude identifies an event by its device and its insert id together, and
+/// uses the user in place of a missing device. One insert id from two devices is therefore two events.
 fn event_id(event: &Object<'_>) -> Option<String> {
     let id = message_id(event, &INSERT_ID)?;
     if !event.contains_key("event_type") && event.contains_key("messageId") {
@@ -118,12 +121,13 @@ fn event_id(event: &Object<'_>) -> Option<String> {
     })
 }
 
-/// The spec's type of an item that looks like a Segment event.
+/// Returns the spec's type of an item that looks like a Segment event.
 fn spec_type(event: &Object<'_>) -> Option<EventType> {
     if event.contains_key("event_type") { None } else { EventType::named(event.get("type")?.as_str()?) }
 }
 
-/// An item without a name is the user object that a stream's "Send Users" posts, if it says anything of a user.
+/// Returns the event's name. An item without a name that has a user's data is the user object that a stream's "Send
+/// Users" option posts.
 fn event_name<'a>(event: &Object<'a>) -> Result<Cow<'a, str>, Violation> {
     let says = |keys: &[&str]| keys.iter().any(|key| event.contains_key(key));
     match EVENT_NAME.iter().find_map(|key| event.get(key).filter(|name| !is_blank(name))) {
@@ -140,14 +144,15 @@ fn event_name<'a>(event: &Object<'a>) -> Result<Cow<'a, str>, Violation> {
     }
 }
 
-/// `/groupidentify` names its group by two members, an event by one.
+/// `/groupidentify` names its group in two members, an event in one.
 fn name_group(event: &mut Object<'_>) {
     if let (Some(Value::String(kind)), Some(id)) = (event.remove("group_type"), event.remove("group_value")) {
         event.insert("groups", Value::Object([(kind, id)].into_iter().collect()));
     }
 }
 
-/// The choice of event types on Amplitude's set-up page; users and groups have a switch of their own there.
+/// Applies the source's choice of event types, like the one on Amplitude's set-up page. A list in `events` does not
+/// exclude users and groups, because that page has a separate switch for them.
 fn is_excluded(name: &str, source: &SourceSettings) -> bool {
     let lists = |names: &[String]| names.iter().any(|listed| listed == name);
     let is_chosen =
@@ -155,7 +160,7 @@ fn is_excluded(name: &str, source: &SourceSettings) -> bool {
     !is_chosen || lists(&source.exclude_events)
 }
 
-/// The user id, as text: where the source's setting says, else where a template puts it.
+/// Returns the user id as text, from where the source's setting names it, otherwise from where a template puts it.
 fn user_id<'a>(event: &Object<'a>, source: &SourceSettings) -> Option<Cow<'a, str>> {
     let means_nobody =
         |id: &str| is_placeholder(id) || REFUSED_IDS.iter().any(|word| word.eq_ignore_ascii_case(id.trim()));
@@ -167,8 +172,9 @@ fn user_id<'a>(event: &Object<'a>, source: &SourceSettings) -> Option<Cow<'a, st
     })
 }
 
-/// When it happened. An upload's times are the client's: corrected by Amplitude's rule if its clock is off. A time that
-/// cannot be read, or that is impossible, is replaced by the next one that the event has, the time of receipt at last.
+/// Returns when the event happened. The times of an upload come from the client, and Amplitude's rule corrects them
+/// if its clock is wrong. A time that cannot be read or is impossible is replaced by the next time that the event
+/// has, and finally by the time of receipt.
 fn timestamp(
     event: &Object<'_>,
     sent_at: Option<DateTime<Utc>>,

@@ -1,5 +1,5 @@
-//! Property maps and groups that a template or warehouse printed as JSON text: read in their place. One that is no map at
-//! all is left out with a warning.
+//! Reads property maps and groups that a template or warehouse printed as JSON text, and puts them in place. A text
+//! that is not a map is left out with a warning.
 
 use super::{EVENT_PROPERTIES, GROUP_PROPERTIES, GROUPS, USER_PROPERTIES};
 use crate::decode::warnings;
@@ -7,10 +7,10 @@ use crate::event::Violation;
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
-/// A text inside a text inside a text is no accident any more.
-const MOST_LAYERS: usize = 3;
+/// Text inside text inside text is too much to be an accident.
+const MAX_LAYERS: usize = 3;
 
-/// Reads those members that are text; what cannot be read is left out. Returns what was replaced or left out.
+/// Reads the members that are text, and leaves out what cannot be read. Returns what was replaced or left out.
 pub(super) fn read_objects(event: &mut Object<'_>, depth: usize) -> Vec<Violation> {
     let mut found = Vec::new();
     let keys = GROUPS.iter().chain(&GROUP_PROPERTIES).chain(&USER_PROPERTIES).chain(&EVENT_PROPERTIES);
@@ -33,14 +33,14 @@ pub(super) fn read_objects(event: &mut Object<'_>, depth: usize) -> Vec<Violatio
     found
 }
 
-/// An object, or nothing. PHP prints an empty map as an empty list.
+/// True for an object. An empty list counts too, because PHP prints an empty map as a list.
 fn is_map(value: &Value<'_>) -> bool {
     value.is_null() || value.as_object().is_some() || value.as_array().is_some_and(<[_]>::is_empty)
 }
 
 fn read(key: &str, text: &str, depth: usize, found: &mut Vec<Violation>) -> Option<Value<'static>> {
     let mut value = Value::from(text.to_owned());
-    for _ in 0..MOST_LAYERS {
+    for _ in 0..MAX_LAYERS {
         let Value::String(text) = &value else { break };
         let (inner, replaced) = Value::parse_lenient(text, depth).ok()?;
         found.extend(warnings::of_replacements(key, &replaced));

@@ -1,4 +1,4 @@
-//! Amplitude's default-tracked pages and screens, by their names
+//! Amplitude's default-tracked pages and screens, recognised by their names
 //! (`docs/amplitude.md#default-tracked-pages-and-screens`).
 
 use crate::json::{Object, Value};
@@ -6,25 +6,25 @@ use crate::json::{Object, Value};
 use crate::decode::names::is_name;
 use crate::decode::segment::EventType;
 
-/// Members of the Segment spec's page properties, and where Amplitude's browser SDKs, new and old, have them.
+/// The page properties of Segment's spec, and the names that Amplitude's browser SDKs, new and old, give them.
 const PAGE: [(&str, &[&str]); 3] = [
     ("title", &["[Amplitude] Page Title", "page_title"]),
     ("url", &["[Amplitude] Page Location", "[Amplitude] Page URL", "page_location", "page_url"]),
     ("path", &["[Amplitude] Page Path", "page_path"]),
 ];
 
-/// A fragment, Android's part of a screen, may lie outside any named one.
+/// An Android fragment is a part of a screen and may occur outside any named screen.
 const SCREEN: [&str; 2] = ["[Amplitude] Screen Name", "[Amplitude] Fragment Class"];
 
-/// If the event is a page or screen view: its type and, if it has one, its name. Properties get the spec's
-/// members beside Amplitude's own.
+/// If the event is a page or screen view, returns its type and its name, if it has one. Adds the spec's properties
+/// beside Amplitude's own.
 pub(super) fn of<'a>(
     event_name: &str,
     properties: &mut Object<'a>,
 ) -> Option<(EventType, Option<Value<'a>>)> {
     match event_name {
         "[Amplitude] Page Viewed" => Some((EventType::Page, page_title(properties))),
-        // The old plugin's name; anybody may use it for an event of their own, without these properties.
+        // The old plugin uses this name. Without these properties, it is somebody's own event with the same name.
         "Page View" if PAGE.iter().any(|(_, keys)| first(properties, keys).is_some()) => {
             Some((EventType::Page, page_title(properties)))
         }

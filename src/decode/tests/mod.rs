@@ -1,4 +1,5 @@
-//! The decode stage by its public door: every fixture, every kind of fault; what holds for any input in `properties`.
+//! Tests of the decode stage through its public functions: every fixture, every kind of fault. `properties` tests
+//! what holds for any input.
 
 mod properties;
 
@@ -23,7 +24,7 @@ fn settings(form: Form) -> SourceSettings {
     })
 }
 
-/// The outcome of each item, or the one error.
+/// Returns the outcome of each item, or the one error.
 fn decoded_with(form: Form, body: &str, source: &SourceSettings, limits: Limits) -> Vec<String> {
     let context = Context { received_at: received_at(), source, limits, is_text_repaired: false };
     match decode(form, body, context) {
@@ -46,7 +47,7 @@ fn outcome(item: &Item<'_>) -> String {
     }
 }
 
-/// The one event that the body's one item stands for.
+/// Returns the one event that the body's one item becomes.
 fn only_event(form: Form, body: &str) -> Value<'static> {
     let [text] = <[String; 1]>::try_from(decoded(form, body)).unwrap();
     Value::parse(&text).unwrap().into_owned()
@@ -57,7 +58,7 @@ fn fixture(path: &str) -> String {
     std::fs::read_to_string(root.join(path)).unwrap()
 }
 
-/// A fixture's folder is its form; a call's file begins with its type.
+/// A fixture's folder names its form. The name of a single call's file begins with its type.
 fn form_of(folder: &str, file: &str) -> Form {
     match folder {
         "segment-webhook" => Form::SegmentWebhook,
@@ -71,7 +72,7 @@ fn form_of(folder: &str, file: &str) -> Form {
     }
 }
 
-/// One line an event: what it is, about whom and which group, and when.
+/// Describes an event in one line: what it is, its user and group, and its time.
 fn summary(event: &Event<'_>) -> String {
     let text = |key: &str| event.value.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
     let label = ["event", "name", "groupId"].into_iter().find_map(|key| event.value.get(key)?.as_str());
@@ -86,7 +87,7 @@ fn summary(event: &Event<'_>) -> String {
 }
 
 #[test]
-fn every_fixture_becomes_what_it_stands_for() {
+fn every_fixture_decodes_to_its_events() {
     let mut seen = String::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/events");
     let mut paths: Vec<_> = std::fs::read_dir(&root)
@@ -147,14 +148,14 @@ fn an_amplitude_event_is_its_identify_its_group_and_itself() {
 }
 
 #[test]
-fn an_sdk_event_gets_its_times_and_what_its_batch_says() {
+fn an_sdk_event_gets_its_times_and_the_members_of_its_batch() {
     let body = r#"{"sentAt":"2024-01-15T10:31:00Z","context":{"ip":"1","library":{"name":"batch"}},"integrations":{"All":false},
         "batch":[{"type":"track","userId":"u","event":"A","timestamp":"2024-01-15T11:30:58+01:00","context":{"ip":"2"},"messageId":"m"}]}"#;
     insta::assert_snapshot!(only_event(Form::SegmentBatch, body), @r#"{"type":"track","userId":"u","event":"A","timestamp":"2024-01-15T10:30:00.000Z","context":{"ip":"2","library":{"name":"batch"}},"messageId":"m","integrations":{"All":false},"originalTimestamp":"2024-01-15T11:30:58+01:00","sentAt":"2024-01-15T10:31:00.000Z","receivedAt":"2024-01-15T10:30:02.000Z"}"#);
 }
 
 #[test]
-fn bodies_that_are_refused_as_a_whole() {
+fn a_fault_of_the_body_refuses_the_whole_body() {
     let brackets = "[".repeat(200_000);
     for (form, body, expected) in [
         (Form::SegmentWebhook, "", "not valid JSON: EOF while parsing a value at line 1, column 0"),
@@ -199,16 +200,16 @@ fn bodies_that_are_refused_as_a_whole() {
 }
 
 #[test]
-fn a_faulty_item_is_refused_alone() {
+fn a_bad_item_is_rejected_alone() {
     let (deep, long) = (
         format!("{{\"a\":{}{}}}", "[".repeat(90_000), "]".repeat(90_000)),
         format!("[\"{}\"]", "x".repeat(200_000)),
     );
     for (item, expected) in [
-        (deep.as_str(), "cannot be read: nested too deeply at its line 1, column 69"),
-        (long.as_str(), "has 200004 bytes, and one may have 200000"),
+        (deep.as_str(), "cannot be read: nested too deeply at line 1, column 69 of the event"),
+        (long.as_str(), "has 200004 bytes, more than the 200000 allowed"),
         ("null", "is of kind null; send each as a JSON object"),
-        (r#"{"type":"Track"}"#, "rejected: type: is none of the spec's types"),
+        (r#"{"type":"Track"}"#, "rejected: type: is not one of the spec's event types"),
         (r#"{"type":5}"#, "rejected: type: is of kind number"),
         ("{}", "rejected: type: is missing"),
     ] {
@@ -232,7 +233,7 @@ fn a_faulty_item_is_refused_alone() {
 }
 
 #[test]
-fn who_counts_as_nobody() {
+fn placeholder_user_ids_count_as_no_user() {
     let amplitude = |id: &str| {
         decoded(Form::AmplitudeStream, &format!(r#"{{"event_type":"A","user_id":{id}}}"#)).concat()
     };
@@ -302,7 +303,7 @@ fn ids_for_de_duplication() {
 }
 
 #[test]
-fn keys_and_signed_bytes_are_found_in_the_raw_body() {
+fn the_write_key_and_the_signed_bytes_are_found_in_the_raw_body() {
     assert_eq!(body_key(r#"{"a":{"writeKey":"no"},"writeKey":"yes","batch":[1e999"#).as_deref(), Some("yes"));
     assert_eq!(body_key(r#"{"api_key":7,"api\u005fkey":"yes"}"#).as_deref(), Some("yes"));
     assert_eq!(body_key(r#"[{"writeKey":"no"}]"#), None);
@@ -313,7 +314,7 @@ fn keys_and_signed_bytes_are_found_in_the_raw_body() {
 }
 
 #[test]
-fn a_clock_that_cannot_be_right_corrects_nothing() {
+fn an_impossible_sent_at_corrects_nothing() {
     for (timestamp, sent_at, expected) in [
         ("2024-01-15T10:00:00Z", "garbage", "2024-01-15T10:00:00.000Z"),
         ("2024-01-15T10:00:00Z", "1970-01-01T00:00:00Z", "2024-01-15T10:00:00.000Z"),

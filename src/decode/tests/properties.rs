@@ -1,4 +1,4 @@
-//! What must hold for any input: nothing panics, no item costs another, the choices depend on what they should.
+//! What holds for any input: nothing panics, no item changes another, and the order of groups does not matter.
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ const FORMS: [Form; 7] = [
     Form::AmplitudeGroupIdentify,
 ];
 
-/// JSON of every kind, with the keys and words that decoding looks for among others.
+/// Generates JSON of every kind, often with the keys and words that decoding looks for.
 fn any_json() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "type",
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn skew_is_received_less_the_time_it_lay_unsent(ahead in -1_000_000_000_i64..1_000_000_000, age in 0..1_000_000_000_i64) {
+    fn the_corrected_time_is_receipt_minus_the_time_between_event_and_upload(ahead in -1_000_000_000_i64..1_000_000_000, age in 0..1_000_000_000_i64) {
         let sent = received_at() + TimeDelta::milliseconds(ahead);
         let original = sent - TimeDelta::milliseconds(age);
         let corrected = crate::times::corrected(original, sent, received_at());

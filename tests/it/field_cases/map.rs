@@ -120,10 +120,10 @@ fn file_24_other_shapes_of_groups() {
     /v2/track {"event":"empty","groupTraits":[{"groupId":"a1","traits":{"group_type":"org"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
     /v2/group {"groupId":"a1","timestamp":"2023-11-14T22:13:20.000Z","traits":{"group_type":"org","name":"Acme"},"userId":"user1"}
     /v2/track {"event":"flat","groupTraits":[{"groupId":"a1","traits":{"group_type":"org","name":"Acme"}}],"timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"}
-    skipped: nothing in it that Accoil stores
+    skipped: the event has nothing that Accoil stores
     /v2/identify {"timestamp":"2023-11-14T22:13:20.000Z","traits":{"plan":null},"userId":"user1"}
-    /v2/identify {"timestamp":"2023-11-14T22:13:20.000Z","traits":{"plan":"pro"},"userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value by $set
-    /v2/track {"event":"operators","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value by $set
+    /v2/identify {"timestamp":"2023-11-14T22:13:20.000Z","traits":{"plan":"pro"},"userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value with $set
+    /v2/track {"event":"operators","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! user_properties.$add was left out: it changes a value, and Accoil stores values; send the value with $set
     /v2/track {"event":"object as id","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups.org was left out: it is of kind object; send the id as text
     /v2/track {"event":"list of groups","timestamp":"2023-11-14T22:13:20.000Z","userId":"user1"} ! groups was left out: it is of kind array; send an object
     "#);
@@ -132,9 +132,9 @@ fn file_24_other_shapes_of_groups() {
 #[test]
 fn file_25_a_name_that_is_no_text_is_none() {
     insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "25-page-name-object.ndjson")), @r#"
-    skipped: the page or screen has no name, category or title by which Accoil could know it
-    skipped: the page or screen has no name, category or title by which Accoil could know it
-    /v2/track {"event":"Viewed Docs Page","timestamp":"2026-01-02T03:04:05Z","userId":"u1"} ! name was left out: it is an object that was turned into text, which is no name; send text
+    skipped: the page or screen has no name, category or title
+    skipped: the page or screen has no name, category or title
+    /v2/track {"event":"Viewed Docs Page","timestamp":"2026-01-02T03:04:05Z","userId":"u1"} ! name was left out: it is an object that was turned into text, which cannot be a name; send text
     rejected event: must be a name, but is an object that was turned into text
     "#);
 }
@@ -142,8 +142,8 @@ fn file_25_a_name_that_is_no_text_is_none() {
 #[test]
 fn file_27_spaces_around_an_address() {
     insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "27-email-padded.ndjson")), @r#"
-    /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{"email":"ada@example.com"},"userId":"u1"} ! email had spaces or line ends around it; they were taken away
-    /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{"email":"ada@example.com"},"userId":"u1"} ! email had spaces or line ends around it; they were taken away
+    /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{"email":"ada@example.com"},"userId":"u1"} ! email had spaces or line ends around it; they were removed
+    /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{"email":"ada@example.com"},"userId":"u1"} ! email had spaces or line ends around it; they were removed
     /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{},"userId":"u1"} ! email was left out: it must be an email address, but is a string of another form
     /v2/identify {"timestamp":"2026-01-02T03:04:05Z","traits":{},"userId":"u1"} ! email was left out: it must be an email address, but is a string of another form
     "#);

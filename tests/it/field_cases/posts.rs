@@ -54,7 +54,7 @@ async fn all_three_arrive(name: &str, warning: &str) {
 #[tokio::test]
 async fn file_01_half_an_emoji() {
     let warning =
-        "properties.excerpt had half of a surrogate pair, as of an emoji that was cut; it became U+FFFD";
+        "properties.excerpt had half of a surrogate pair, as when an emoji is cut in two; it became U+FFFD";
     all_three_arrive("01-half-emoji.json", warning).await;
 }
 

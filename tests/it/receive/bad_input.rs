@@ -147,12 +147,12 @@ async fn a_bad_item_never_costs_its_neighbours() {
     {"code":"reject.unreadable","field":"","index":3,"mapping":"","reason":"the event is of kind null; send each as a JSON object"}
     {"code":"reject.unreadable","field":"","index":4,"mapping":"","reason":"the event is of kind array; send each as a JSON object"}
     {"code":"reject.event_type","field":"type","index":5,"mapping":"","reason":"is missing; it must be identify, track, page, screen, group or alias, in lower case"}
-    {"code":"reject.event_type","field":"type","index":6,"mapping":"","reason":"is none of the spec's types; it must be identify, track, page, screen, group or alias, in lower case"}
+    {"code":"reject.event_type","field":"type","index":6,"mapping":"","reason":"is not one of the spec's event types; it must be identify, track, page, screen, group or alias, in lower case"}
     {"code":"reject.event_type","field":"type","index":7,"mapping":"","reason":"is of kind number; it must be identify, track, page, screen, group or alias, in lower case"}
     {"code":"reject.type","field":"userId","index":8,"mapping":"Track Calls","reason":"must be a string, but is an object"}
     {"code":"reject.missing","field":"userId","index":9,"mapping":"Identify Calls","reason":"is required and must be a string, but `$.userId` is missing, null, empty or blank in this event"}
     {"code":"reject.missing","field":"groupId","index":10,"mapping":"Group Calls","reason":"is required and must be a string, but `$.groupId` is missing, null, empty or blank in this event"}
-    {"code":"reject.unreadable","field":"","index":11,"mapping":"","reason":"the event cannot be read: nested too deeply at its line 1, column 345; fix the value there"}
+    {"code":"reject.unreadable","field":"","index":11,"mapping":"","reason":"the event cannot be read: nested too deeply at line 1, column 345 of the event; fix the value there"}
     "#);
     relay.calls(2).await;
     let kept: Vec<_> = relay.rejects().await.into_iter().rev().map(|reject| reject.original).collect();
