@@ -1,31 +1,31 @@
-//! A request's JSON body, written straight from the payload into its bytes: no value in between.
+//! Writes a request's JSON body from the payload directly into bytes, without a value in between.
 
 use super::money;
 use crate::event::Dialect;
 use crate::json::{Object, Value, write_string};
 use crate::mapping::{self, Payload};
 
-/// The named user traits that overlay the free ones, in Segment's order
+/// The named user traits that are written over the free ones, in Segment's order
 /// (`docs/segment.md#segments-accoil-destination`).
 pub(super) const USER_TRAITS: &[&str] = &["email", "name", "role", "createdAt", "accountStatus"];
-/// The named account traits.
+/// The named account traits, in the same way.
 pub(super) const ACCOUNT_TRAITS: &[&str] = &["name", "createdAt", "status", "plan", "mrr"];
 
 /// The unit in which senders give `mrr` (`docs/accoil-api.md#money`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Money {
-    /// As Accoil wants it: passed on unchanged.
+    /// Accoil expects cents: the amount does not change.
     Cents,
     Dollars,
 }
 
-/// A body under construction: an object whose members are written as they come.
+/// A body under construction: an object whose members are written in the order of the calls.
 #[derive(Debug)]
 pub(super) struct Body {
     bytes: Vec<u8>,
     content: usize,
     traits: (usize, usize),
-    /// Dates leave in UTC; else as the event has them.
+    /// True if dates are converted to UTC; otherwise they stay as the event has them.
     is_utc: bool,
 }
 
@@ -41,7 +41,7 @@ impl Body {
         write_string(text, &mut self.bytes);
     }
 
-    /// A member if there is a value for it; an absent one disappears, as in Segment's own requests.
+    /// Writes a member if there is a value for it. An absent one is left out, as in Segment's own requests.
     pub(super) fn value(&mut self, key: &str, value: Option<&Value<'_>>) {
         if let Some(value) = value {
             self.key(key);
@@ -49,8 +49,8 @@ impl Body {
         }
     }
 
-    /// The free traits with the named ones laid over them: a named one that is absent disappears from the free
-    /// ones too, an explicit null inside the free ones stays.
+    /// Writes the free traits with the named ones over them. A named trait that is absent is left out of the free
+    /// ones too. An explicit null inside the free ones stays.
     pub(super) fn traits(&mut self, payload: &Payload<'_>, named: &[&str], money: Money) {
         const NONE: &Object<'static> = &Object::new();
         let free = payload.get("traits").and_then(Value::as_object).unwrap_or(NONE);
@@ -81,7 +81,7 @@ impl Body {
         }
     }
 
-    /// A time that the event has.
+    /// Writes a time from the event.
     pub(super) fn time(&mut self, key: &str, time: Option<&Value<'_>>) {
         match time.and_then(Value::as_str).filter(|_| self.is_utc).and_then(mapping::utc) {
             Some(utc) => self.text(key, &utc),
@@ -89,18 +89,18 @@ impl Body {
         }
     }
 
-    /// What comes now (the timestamp) does not tell one call from a repeat of it.
-    pub(super) const fn end_of_content(&mut self) {
+    /// Ends the content. What follows (the timestamp) does not distinguish a call from a repeat of it.
+    pub(super) const fn end_content(&mut self) {
         self.content = self.bytes.len();
     }
 
-    /// What the call says, without when.
+    /// Returns the content of the call without its time.
     pub(super) fn content(&self) -> &[u8] {
         self.bytes.get(..self.content).unwrap_or_default()
     }
 
-    /// The traits alone, as written.
-    pub(super) fn traits_written(&self) -> &[u8] {
+    /// Returns the traits alone, as written.
+    pub(super) fn written_traits(&self) -> &[u8] {
         self.bytes.get(self.traits.0..self.traits.1).unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! One Accoil product: its mappings, its dialect, and what an event becomes there.
+//! One Accoil product with its mappings and its dialect: turns an event into requests.
 
 use std::sync::Arc;
 
@@ -11,25 +11,26 @@ use crate::json::Value;
 use crate::mapping::{Mapping, Mappings, Payload};
 use crate::reasons::Reason;
 
-/// A destination as this stage needs it.
+/// The settings of a destination that this stage needs.
 pub struct Destination {
     pub name: Arc<str>,
     pub dialect: Dialect,
-    /// Refuse what Segment's own destination refuses (`docs/mappings-reference.md#what-is-checked`).
+    /// Refuses what Segment's own destination refuses (`docs/mappings-reference.md#what-is-checked`).
     pub strict: bool,
-    /// The name by which an event's `integrations` switches it on and off (`docs/segment.md#the-integrations-object`).
+    /// The name that an event's `integrations` uses to switch this destination on or off
+    /// (`docs/segment.md#the-integrations-object`).
     pub integration: String,
     pub money: Money,
     pub mappings: Mappings,
 }
 
-/// What a payload becomes in a dialect.
+/// The result of encoding a payload in a dialect.
 pub(super) enum Encoded {
     Request {
         path: &'static str,
         body: Body,
     },
-    /// Nothing to send, and that is as it should be.
+    /// There is nothing to send, and that is no fault.
     Skipped(Reason),
     Refused(Violation),
 }
@@ -56,7 +57,7 @@ impl Destination {
         }
     }
 
-    /// Adds what the event becomes here: a request for each mapping whose trigger holds.
+    /// Adds a request to the plan for each mapping whose trigger holds.
     pub(super) fn handle(&self, kind: SourceKind, event: &Event<'_>, plan: &mut Plan) {
         if !self.is_wanted(&event.value) {
             plan.skip(Reason::SkipSwitchedOff);
@@ -101,7 +102,7 @@ impl Destination {
             Encoded::Request { path, body } => {
                 let user = user(&payload).unwrap_or_else(|| fallback_user(&event.value));
                 let fingerprints =
-                    if event.derived { self.said(action, &payload, &body) } else { Vec::new() };
+                    if event.derived { self.fingerprints_of(action, &payload, &body) } else { Vec::new() };
                 let mut request = self.request(mapping, path, user, body.finish());
                 request.fingerprints = fingerprints;
                 request.warnings = plan.warn(event.warnings.iter().chain(&payload.warnings));
@@ -123,14 +124,14 @@ impl Destination {
         }
     }
 
-    /// What a derived call tells Accoil. A group call says two things: the account's traits, whoever
-    /// is its member, and that this user is one.
-    fn said(&self, action: &str, payload: &Payload<'_>, body: &Body) -> Vec<Fingerprint> {
+    /// Returns the fingerprints of a derived call. A group call has two: one for the account's traits, the same for
+    /// every member, and one for this user's membership.
+    fn fingerprints_of(&self, action: &str, payload: &Payload<'_>, body: &Body) -> Vec<Fingerprint> {
         let destination = self.name.as_bytes();
         let id = |key| payload.get(key).and_then(Value::as_str).unwrap_or_default().as_bytes();
         match action {
             "group" => vec![
-                Fingerprint::new(&[destination, b"account", id("groupId")], &[body.traits_written()]),
+                Fingerprint::new(&[destination, b"account", id("groupId")], &[body.written_traits()]),
                 Fingerprint::new(&[destination, b"member", id("userId"), id("groupId")], &[]),
             ],
             "identify" => vec![Fingerprint::new(&[destination, b"user", id("userId")], &[body.content()])],
@@ -138,8 +139,8 @@ impl Destination {
         }
     }
 
-    /// `docs/segment.md#the-integrations-object`: a named value blocks when it is falsy and falls through when null or
-    /// absent; `All` blocks only when it is exactly false.
+    /// Applies `docs/segment.md#the-integrations-object`: a named value blocks if it is falsy; null or absent falls
+    /// back to `All`, which blocks only if it is exactly false.
     pub(super) fn is_wanted(&self, event: &Value<'_>) -> bool {
         let Some(integrations) = event.get("integrations") else { return true };
         match integrations.get(&self.integration) {
@@ -152,12 +153,12 @@ impl Destination {
     }
 }
 
-/// Whose order the call belongs to.
+/// Returns the id of the user or group whose calls stay in order with this one.
 fn user(payload: &Payload<'_>) -> Option<String> {
     ["userId", "groupId"].iter().find_map(|key| payload.get(key).and_then(Value::as_str)).map(str::to_owned)
 }
 
-/// For calls that name no user: whoever the event is about, at best.
+/// Returns the user of the event, for calls that name no user.
 fn fallback_user(event: &Value<'_>) -> String {
     ["userId", "groupId", "anonymousId", "messageId"]
         .iter()

@@ -1,4 +1,4 @@
-//! What each mapping of a destination makes of one event: for `map --explain`.
+//! Explains what each mapping of a destination does with one event, for `map --explain`.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::event::{Event, SourceKind};
 use crate::mapping;
 use crate::reasons::Reason;
 
-/// One mapping of one destination held against an event.
+/// The result of one mapping of one destination for one event.
 #[derive(Debug, Serialize)]
 pub struct Explanation<'e> {
     pub destination: &'e str,
@@ -16,7 +16,7 @@ pub struct Explanation<'e> {
 }
 
 impl Destination {
-    /// Of every mapping, in order, whether it matched and why, and what became of each field.
+    /// Returns for every mapping, in order, whether it matched and why, and the result of each field.
     pub fn explain<'e>(&'e self, kind: SourceKind, event: &'e Event<'e>) -> Vec<Explanation<'e>> {
         let wanted = self.is_wanted(&event.value);
         let explain = |mapping: &'e mapping::Mapping| {

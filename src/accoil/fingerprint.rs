@@ -1,11 +1,11 @@
-//! What a derived call says, as two hashes, so that a repeat of it can be recognised
+//! The content of a derived call as two hashes, so that the relay recognises a repeat of it
 //! (`docs/amplitude.md#what-one-event-becomes`).
 
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-/// One thing a derived call says: what about (`key`) and what (`content`), both hashed.
+/// One fact in a derived call: its subject (`key`) and its content, both hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     pub key: u64,
@@ -13,8 +13,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `key` must begin with the destination's name. Hashes are the same in every run and release: they are
-    /// kept on disk.
+    /// `key` must begin with the destination's name. The hashes are stored on disk, so they must be the same in every
+    /// run and release.
     pub fn new(key: &[&[u8]], content: &[&[u8]]) -> Self {
         Self { key: hash(key), content: hash(content) }
     }

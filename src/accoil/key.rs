@@ -1,14 +1,14 @@
-//! The write key as each dialect wants it in the Authorization header (`docs/accoil-api.md#keys-and-hosts`).
+//! Formats the API key for the Authorization header of each dialect (`docs/accoil-api.md#keys-and-hosts`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::event::Dialect;
 
-/// The header's value: the raw key after `Basic ` for v2, base64 of `key:` for `/segment`.
+/// Returns the header's value: the plain key after `Basic ` for v2, base64 of `key:` for `/segment`.
 ///
-/// A `stg_` prefix (any case) only chooses the staging host and is not part of the key that is sent: so do
-/// Segment's and `PostHog`'s destinations.
+/// A `stg_` prefix (in any case) only selects the staging host and is not part of the key that is sent. Segment's and
+/// `PostHog`'s destinations do the same.
 pub fn authorization(dialect: Dialect, api_key: &str) -> String {
     let key = without_staging_prefix(api_key);
     match dialect {

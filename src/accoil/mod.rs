@@ -1,8 +1,8 @@
-//! Payloads become Accoil requests (stage 4), in the dialect the destination is configured for.
+//! Turns payloads into Accoil requests (stage 4), in the dialect of the destination.
 //!
-//! [`Destination`] is one Accoil product with its mappings; [`plan`] is what one received item becomes at all
-//! its destinations: requests, rejects, or a reason why there is nothing to send. Pure: no clock, no network.
-//! To add a destination of another kind: its encoding beside `v2.rs` and `segment.rs`.
+//! [`Destination`] is one Accoil product with its mappings. [`plan`] runs one received item through all its
+//! destinations: it returns requests, rejects, or a reason why there is nothing to send. Pure: it uses no clock and
+//! no network. To add another kind of destination, add its encoding beside `v2.rs` and `segment.rs`.
 
 mod body;
 mod destination;
@@ -22,27 +22,27 @@ pub use explain::Explanation;
 pub use fingerprint::Fingerprint;
 pub use key::authorization;
 pub use plan::{Plan, Refusal, plan};
-/// Where Segment's dialect and *Post to Accoil* go, with the key in Segment's form whatever `api` says
+/// The path for Segment's dialect and for *Post to Accoil*, whatever `api` is. The key is then in Segment's form
 /// (`docs/accoil-api.md#the-segment-endpoint`).
 pub use segment::PATH as SEGMENT_PATH;
 
-/// One request to be delivered.
+/// One request to deliver.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The destination's name in the configuration.
     pub destination: Arc<str>,
     pub mapping: Arc<str>,
-    /// Slug of the action that made it.
+    /// The slug of the action that made it.
     pub action: &'static str,
-    /// Path below the destination's base URL, such as `/v2/track`.
+    /// The path below the destination's base URL, such as `/v2/track`.
     pub path: &'static str,
-    /// Whose calls must stay in order: the user id, or the group id of a group call without one
+    /// Calls with the same value stay in order: the user id, or the group id of a group call without one
     /// (`docs/delivery.md#the-promise`).
     pub user: String,
-    /// For calls that another event implies: sent only when these differ from what was delivered last.
+    /// For derived calls: the call is sent only if these differ from what was delivered last.
     pub fingerprints: Vec<Fingerprint>,
-    /// What was leniently left out or converted, as text for a person; empty mostly.
+    /// What lenient checks left out or converted, as text for a person; usually empty.
     pub warnings: String,
-    /// The JSON body, as it will be sent.
+    /// The JSON body as it is sent.
     pub body: Vec<u8>,
 }

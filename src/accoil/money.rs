@@ -1,11 +1,11 @@
-//! `mrr_unit`: an amount of dollars becomes cents, exactly; fractions of a cent are a warning.
+//! `mrr_unit`: converts dollars to cents exactly, and warns about fractions of a cent.
 
 use super::Money;
 use crate::event::Violation;
 use crate::json::{self, Number, Value};
 use crate::reasons::Reason;
 
-/// A hundred times the number, by moving its decimal point: `99.99` is `9999`, never `9998.999…`.
+/// Multiplies the number by 100 by moving its decimal point: `99.99` becomes `9999`, never `9998.999…`.
 pub(super) fn cents(dollars: &Value<'_>) -> Value<'static> {
     let Value::Number(number) = dollars else {
         return dollars.clone().into_owned();
@@ -19,7 +19,8 @@ pub(super) fn cents(dollars: &Value<'_>) -> Value<'static> {
         .map_or(Value::Null, Value::Number)
 }
 
-/// The warning for an amount that is no whole number of cents: mostly it is in dollars, and `mrr_unit` says otherwise.
+/// Returns a warning for an amount that is not a whole number of cents. Usually such an amount is in dollars and
+/// `mrr_unit` is missing.
 pub(super) fn fraction(mrr: &Value<'_>, unit: Money) -> Option<Violation> {
     let in_cents = match unit {
         Money::Cents => mrr.clone(),
@@ -35,7 +36,7 @@ pub(super) fn fraction(mrr: &Value<'_>, unit: Money) -> Option<Violation> {
     (!is_whole).then(|| warning().coded(Reason::FractionalCents))
 }
 
-/// The decimal text with its point two places to the right; `None` for a text with an exponent.
+/// Moves the decimal point two places to the right; returns `None` for a text with an exponent.
 fn moved(text: &str) -> Option<String> {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {

@@ -1,4 +1,4 @@
-//! What one received item becomes at all the destinations of its source.
+//! Runs one received item through all the destinations of its source.
 
 use std::sync::Arc;
 
@@ -8,34 +8,34 @@ use super::{Destination, Request};
 use crate::event::{Decoded, SourceKind, Violation};
 use crate::reasons::Reason;
 
-/// The outcome of decode, match, map and validate for one item. All empty only for an item without events.
+/// The result of decode, match, map and validate for one item. Everything is empty only for an item without events.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// In the order in which they are to be sent.
+    /// In the order in which they must be sent.
     pub requests: Vec<Request>,
     pub rejected: Vec<Refusal>,
-    /// The destinations and mappings that refused the event and made no request of it.
+    /// The destinations and mappings that refused the event and made no request.
     pub refused_by: Vec<(Arc<str>, Arc<str>)>,
-    /// Why there is nothing to send, if there is nothing to send and nothing was refused.
+    /// Why there is nothing to send; set only if no request was made and nothing was refused.
     pub skipped: Option<Reason>,
-    /// What was left out, replaced or converted in the requests, for counting; mostly empty.
+    /// What was left out, replaced or converted in the requests, for counting; usually empty.
     pub warned: Vec<Reason>,
 }
 
-/// One reason why one mapping, or every one, refused the event.
+/// One reason why one mapping, or all of them, refused the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// Empty when the event could not be read at all.
+    /// Empty if the event could not be read at all.
     pub mapping: Arc<str>,
     pub field: String,
     pub reason: String,
-    /// By which it is counted and looked up.
+    /// The reason code for counting and looking up.
     #[serde(skip)]
     pub code: Reason,
 }
 
 impl Refusal {
-    /// As they are kept with a reject: `[{"mapping","field","reason","code"}]`.
+    /// Returns the form that is stored with a reject: `[{"mapping","field","reason","code"}]`.
     pub fn to_json(refusals: &[Self]) -> String {
         #[derive(Serialize)]
         struct Kept<'r> {
@@ -44,7 +44,7 @@ impl Refusal {
             code: Reason,
         }
         let kept: Vec<_> = refusals.iter().map(|refusal| Kept { refusal, code: refusal.code }).collect();
-        // Texts only: it cannot fail.
+        // This cannot fail, because all values are text.
         serde_json::to_string(&kept).unwrap_or_default()
     }
 }
@@ -74,7 +74,7 @@ impl Plan {
         self.skipped = Some(why);
     }
 
-    /// Counts the warnings of a request; returns them as text for a person.
+    /// Counts the warnings of a request and returns them as text for a person.
     pub(super) fn warn<'w>(&mut self, warnings: impl Iterator<Item = &'w Violation>) -> String {
         let mut text = String::new();
         for warning in warnings {

@@ -1,6 +1,6 @@
 //! The dialect of Segment's own destination: five body shapes, posted to `/segment`
-//! (`docs/segment.md#segments-accoil-destination`, `docs/accoil-api.md#the-segment-endpoint`). Members stand in the
-//! order in which Segment writes them.
+//! (`docs/segment.md#segments-accoil-destination`, `docs/accoil-api.md#the-segment-endpoint`). Members are written in
+//! Segment's order.
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
 use super::destination::Encoded;
@@ -36,7 +36,7 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
     if !matches!(action, "identify" | "group") {
         body.value("groupTraits", groups(payload, money).as_deref());
     }
-    body.end_of_content();
+    body.end_content();
     body.value("timestamp", payload.get("timestamp"));
     Encoded::Request { path: PATH, body }
 }

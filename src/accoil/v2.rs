@@ -1,7 +1,8 @@
-//! Accoil's documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track` (`docs/accoil-api.md#the-v2-api`).
+//! The dialect of Accoil's documented ingress API: `/v2/identify`, `/v2/group`, `/v2/track`
+//! (`docs/accoil-api.md#the-v2-api`).
 //!
-//! There is no page or screen call: both become a track, under the name that their `event` field gives
-//! (`docs/accoil-api.md#pages-and-screens`). Times leave as RFC 3339 UTC (`docs/accoil-api.md#timestamps`).
+//! This API has no page or screen call. Both become a track, whose name is in their `event` field
+//! (`docs/accoil-api.md#pages-and-screens`). Times are sent as RFC 3339 in UTC (`docs/accoil-api.md#timestamps`).
 
 use std::borrow::Cow;
 
@@ -20,7 +21,7 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
         "page" | "screen" if payload.get("event").is_none() => Encoded::Skipped(Reason::SkipPage),
         "page" | "screen" if payload.get("userId").is_none() => Encoded::Refused(Violation::new(
             "userId",
-            "is missing: Accoil records no view without a user id; identify the user first, or map another field to it",
+            "is missing: Accoil does not record a view without a user id; identify the user first, or map another field to it",
         )
         .coded(Reason::RejectNoUser)),
         _ => track(payload, money),
@@ -52,7 +53,7 @@ fn track(payload: &Payload<'_>, money: Money) -> Encoded {
     finish("/v2/track", body, payload)
 }
 
-/// The groups that a track or view belongs to, each one's `mrr` in cents.
+/// Returns the groups of a track or view, with `mrr` in cents.
 pub(super) fn groups<'p, 'e>(payload: &'p Payload<'e>, money: Money) -> Option<Cow<'p, Value<'e>>> {
     let groups = payload.get("groupTraits")?;
     Some(match money {
@@ -61,7 +62,7 @@ pub(super) fn groups<'p, 'e>(payload: &'p Payload<'e>, money: Money) -> Option<C
     })
 }
 
-/// The list of groups with each one's `mrr` in cents, as its group call has it.
+/// Converts each group's `mrr` to cents, as in its group call.
 fn in_cents(groups: Value<'_>) -> Value<'_> {
     let Value::Array(mut groups) = groups else { return groups };
     for group in &mut groups {
@@ -76,7 +77,7 @@ fn in_cents(groups: Value<'_>) -> Value<'_> {
 }
 
 fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> Encoded {
-    body.end_of_content();
+    body.end_content();
     body.time("timestamp", payload.get("timestamp"));
     Encoded::Request { path, body }
 }

@@ -60,7 +60,7 @@ impl Mappings {
     }
 
     /// Reads the same presets and files once more, as they are now.
-    pub fn read_again(&self) -> Result<Mappings, Vec<Fault>> {
+    pub fn reload(&self) -> Result<Mappings, Vec<Fault>> {
         Self::load(&self.listed, &self.directory)
     }
 

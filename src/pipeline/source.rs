@@ -53,10 +53,10 @@ impl Sources {
     }
 
     /// The same sources, the mapping files of every destination read once more; or all faults of all files.
-    pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
+    pub fn reload(&self) -> Result<Self, Vec<Fault>> {
         let (mut destinations, mut faults) = (Vec::new(), Vec::new());
         for destination in &self.destinations {
-            match destination.read_again() {
+            match destination.reload() {
                 Ok(destination) => destinations.push(Arc::new(destination)),
                 Err(more) => faults.extend(more),
             }

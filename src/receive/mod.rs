@@ -144,7 +144,7 @@ impl Receiver {
     /// any fault in any of them, none. Reads files: not for a thread that serves.
     pub fn read_mappings_again(&self) -> Result<Arc<Sources>, Vec<Fault>> {
         let _one_at_a_time = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let sources = Arc::new(self.0.sources.load().read_again()?);
+        let sources = Arc::new(self.0.sources.load().reload()?);
         self.0.sources.store(Arc::clone(&sources));
         Ok(sources)
     }

@@ -92,7 +92,7 @@ pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView
         if !dry_run {
             return reload(receiver);
         }
-        receiver.sources().read_again().map(|sources| Reloaded::of(&sources))
+        receiver.sources().reload().map(|sources| Reloaded::of(&sources))
     };
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(Reloaded { mappings, warnings })) => {
