@@ -1,4 +1,4 @@
-//! One counter for each reason, to be shared and added to without a lock.
+//! One counter for each reason. Threads share it and add to it without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ impl Counts {
         self.0.get(reason as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
-    /// The reasons that occurred, in the order of the catalogue.
+    /// Returns the reasons that occurred, in the order of the catalogue.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
         Reason::ALL.iter().map(|reason| (*reason, self.get(*reason))).filter(|(_, count)| *count > 0)
     }

@@ -1,8 +1,9 @@
-//! The catalogue of reasons: why a request was refused, an event skipped, changed or rejected, a call delayed or failed.
+//! The catalogue of reasons: why a request was refused, an event skipped, changed or rejected, a call delayed or
+//! failed.
 //!
-//! A [`Reason`] has a stable code. Answers, log lines, metric labels and `docs/reasons.md` use that code, so that one
-//! word leads from a symptom to its explanation. A reason never holds a value of an event.
-//! To add one: a line in `catalogue.rs`, then `UPDATE_DOCS=1 cargo test --lib reasons` writes the document.
+//! A [`Reason`] has a stable code. Answers, log lines, metric labels and `docs/reasons.md` use that code, so that it
+//! leads from a symptom to its explanation. A reason never contains a value of an event. To add one, write it in
+//! `catalogue.rs` and run `UPDATE_DOCS=1 cargo test --lib reasons`, which writes the document.
 
 mod catalogue;
 mod counts;
@@ -12,20 +13,20 @@ use std::fmt;
 pub use catalogue::Reason;
 pub use counts::Counts;
 
-/// What a reason is about; the first part of most codes.
+/// What a reason is about. Most codes begin with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A whole request was refused: nothing of it was stored, except that an unreadable body is kept as a reject.
+    /// A whole request was refused and nothing of it was stored, except that an unreadable body is kept as a reject.
     Door,
     /// There was nothing to send.
     Skip,
     /// The event was delivered, but something in it was left out or replaced.
     Warning,
-    /// The event cannot be delivered as things are; it is kept and can be replayed.
+    /// The event cannot be delivered at present; it is kept and can be replayed.
     Reject,
     /// A call waits.
     Wait,
-    /// A call failed for good; it is kept as a dead letter and can be replayed.
+    /// A call failed permanently; it is kept as a dead letter and can be replayed.
     Dead,
 }
 
@@ -44,7 +45,7 @@ impl Kind {
     }
 }
 
-/// What the catalogue says about a reason.
+/// The catalogue's entry for a reason.
 #[derive(Debug)]
 struct Entry {
     kind: Kind,
@@ -55,7 +56,7 @@ struct Entry {
 }
 
 impl Reason {
-    /// The stable code: `door.key`.
+    /// The stable code, such as `door.key`.
     pub const fn code(self) -> &'static str {
         self.entry().code
     }
@@ -79,20 +80,20 @@ impl Reason {
         self.entry().to_do
     }
 
-    /// The reason with this code.
+    /// Returns the reason with this code.
     pub fn of_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
 }
 
-/// The title, as it stands in answers and lists.
+/// Writes the title, as answers and lists show it.
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.title())
     }
 }
 
-/// The code.
+/// Writes the code.
 impl serde::Serialize for Reason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())

@@ -1,4 +1,4 @@
-//! Keeps the catalogue, its document and what each entry promises equal.
+//! Checks the catalogue, its document and what each entry promises.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md");
 
 fn document() -> String {
     let mut text = "# Reasons\n\n\
-        Whenever the relay refuses, skips, changes, rejects, delays or gives up something, it names a reason by its code: in \
+        Whenever the relay refuses, skips, changes, rejects or delays something, or stops trying, it gives a reason by its code: in \
         the answer to the sender, in its log (`reason.code`), in the label `reason` of its metrics, and in its lists. The codes are \
         stable.\n"
         .to_owned();
@@ -33,7 +33,7 @@ fn document() -> String {
     text
 }
 
-/// The enum, the codes and `docs/reasons.md` are equal.
+/// Compares the enum and its codes with `docs/reasons.md`.
 #[test]
 fn the_document_lists_every_reason() {
     let expected = document();
@@ -49,7 +49,7 @@ fn every_reason_can_be_looked_up_and_says_what_to_do() {
     let mut codes = HashSet::new();
     for reason in Reason::ALL {
         let code = reason.code();
-        assert!(codes.insert(code), "{code} is there twice");
+        assert!(codes.insert(code), "{code} occurs twice");
         assert_eq!(Reason::of_code(code), Some(*reason));
         assert!(
             code.bytes().all(|byte| byte.is_ascii_lowercase() || b"._0123456789".contains(&byte)),
