@@ -1,8 +1,8 @@
-//! What failed is sent again or removed: dead letters as they are, rejects through the mappings as they are now.
+//! Replays what failed, or removes it: dead letters are sent as they are, rejects go through the present mappings.
 //!
-//! One step handles a page, so that a long replay is many short ones: the admin API and the command run the same step in
-//! a loop. What a step makes is stored and what it was made of is removed in one commit; a step that is interrupted loses
-//! nothing and sends nothing twice.
+//! One step handles one page, so that a long replay is made of short steps. The admin API and the command run the
+//! same step in a loop. A step stores its results and removes their origins in one commit, so that an interrupted
+//! step loses nothing and sends nothing twice.
 
 mod reject;
 
@@ -12,35 +12,36 @@ use crate::outbox::{ChangeError, Filter, Kind, Outbox, ReadError};
 
 pub use reject::Replayer;
 
-/// What one step handles at most.
-const MOST: usize = 500;
+/// The most that one step handles.
+const MAX_PER_STEP: usize = 500;
 
-/// Which dead letters and rejects are meant, and which part of them is the next step's.
+/// Selects dead letters and rejects, and the part of them that the next step handles.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
-    /// Both kinds if it is not given.
+    /// Both kinds if not given.
     pub kind: Option<Kind>,
     pub filter: Filter,
     /// Only numbers above this one.
     pub after: i64,
-    /// Only numbers up to this one: what a replay makes anew is not for the same run. The newest, if it is not given.
+    /// Only numbers up to this one, so that a run does not handle the failures that it causes itself. The newest
+    /// number if not given.
     pub up_to: Option<i64>,
-    /// The most that this step handles; the step may handle fewer.
+    /// The largest number that this step handles; the step may handle fewer.
     pub most: Option<usize>,
 }
 
 /// What a step did.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Step {
-    /// How many were replayed or removed.
+    /// The number replayed or removed.
     pub done: usize,
-    /// Those that stay, and why.
+    /// Those that were left, and why.
     pub left: Vec<Left>,
     /// `after` and `up_to` of the next step.
     pub after: i64,
     pub up_to: i64,
-    /// There is nothing after this step.
+    /// True if no step follows.
     pub is_last: bool,
 }
 
@@ -51,7 +52,7 @@ pub struct Left {
     pub reason: String,
 }
 
-/// Why a step ended early. What it had done is done.
+/// Why a step ended early. What it completed stays done.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error(transparent)]
@@ -60,8 +61,8 @@ pub enum ReplayError {
     Change(#[from] ChangeError),
 }
 
-/// Sends the next page again: each dead letter waits behind what its user has waiting, each reject becomes what the
-/// mappings make of it now. A reject that is refused again stays.
+/// Replays the next page. Each dead letter goes behind its user's waiting calls, and each reject goes through the
+/// present mappings. A reject that is refused again stays.
 pub async fn replay(
     outbox: &Outbox,
     replayer: &Replayer,
@@ -74,7 +75,7 @@ pub async fn replay(
             letters.push(id);
             continue;
         }
-        // In the order of the numbers: one user's calls were made in it.
+        // In the order of their numbers, because one user's calls were made in that order.
         step.done += outbox.replay_dead_letters(std::mem::take(&mut letters)).await?;
         let Some(reject) = outbox.reject(id).await? else { continue };
         match replayer.submission(&reject) {
@@ -89,16 +90,16 @@ pub async fn replay(
     Ok(step)
 }
 
-/// Removes the next page for good.
+/// Removes the next page permanently.
 pub async fn purge(outbox: &Outbox, selection: &Selection) -> Result<Step, ReplayError> {
     let (found, mut step) = select(outbox, selection).await?;
     step.done = outbox.purge(found.into_iter().map(|(id, _)| id).collect()).await?;
     Ok(step)
 }
 
-/// The numbers of the next page, in order, and the step without what it will have done.
+/// Returns the numbers of the next page in order, and a step that does not count its work yet.
 async fn select(outbox: &Outbox, selection: &Selection) -> Result<(Vec<(i64, Kind)>, Step), ReadError> {
-    let most = selection.most.unwrap_or(MOST).min(MOST);
+    let most = selection.most.unwrap_or(MAX_PER_STEP).min(MAX_PER_STEP);
     let up_to = match selection.up_to {
         Some(number) => number,
         None => outbox.newest_number().await?,

@@ -1,4 +1,4 @@
-//! A reject through the mappings as they are now: what it becomes, or why it stays.
+//! Runs a reject through the present mappings: returns what to send, or why the reject stays.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::decode::{self, Form};
 use crate::outbox::{Accepted, Reject, StoredReject, Submission};
 use crate::pipeline::{Pipeline, Planned, Source, Sources};
 
-/// Characters of the reasons that an error repeats.
-const MOST_SHOWN: usize = 500;
+/// The number of characters of the reasons that an error repeats.
+const MAX_SHOWN: usize = 500;
 
-/// Knows the sources and mappings in force.
+/// The sources and mappings that are in force.
 pub struct Replayer {
     sources: Arc<Sources>,
     limits: decode::Limits,
@@ -26,10 +26,11 @@ impl Replayer {
         Self { sources, limits: decode::Limits { event_bytes, events: 1, depth: limits.json_depth } }
     }
 
-    /// What the reject becomes now, or why it stays.
+    /// Returns what the reject becomes now, or why it stays.
     pub(super) fn submission(&self, reject: &StoredReject) -> Result<Submission, String> {
         let source = self.sources.named(&reject.source).ok_or("its source is no longer configured")?;
-        let form = Form::named(&reject.form).ok_or("it came in a form that this version does not know")?;
+        let form =
+            Form::named(&reject.form).ok_or("this version does not know the form that it was posted in")?;
         let original = std::str::from_utf8(&reject.original).map_err(|_| "it is not UTF-8")?;
         let (limits, received_at) = (self.limits, reject.at);
         let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
@@ -38,7 +39,7 @@ impl Replayer {
     }
 }
 
-/// Only the mappings that refused the event then are asked now: the others have sent theirs.
+/// Uses only the mappings that refused the event before: the others have made their requests.
 fn submission(
     source: &Source,
     form: Form,
@@ -55,7 +56,7 @@ fn submission(
         return Err(match plan.skipped {
             _ if !again.is_empty() => format!("still refused: {}", describe(&again)),
             Some(why) => format!("nothing would be sent: {why}"),
-            None => "nothing would be sent: the mappings that refused it are gone or no longer match it"
+            None => "nothing would be sent: the mappings that refused it were removed or no longer match it"
                 .to_owned(),
         });
     }
@@ -71,7 +72,7 @@ fn submission(
             refused_by: plan.refused_by,
         });
     }
-    // Where other mappings took the event, its id is known and must not stop the rest of it.
+    // If other mappings accepted the event, its id is already stored and must not stop the rest of it.
     let message_id = message_id.filter(|_| is_whole);
     Ok(Submission {
         source: source.name.clone(),
@@ -92,10 +93,10 @@ fn describe(refusals: &[Refusal]) -> String {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     };
     let text = refusals.iter().map(one).collect::<Vec<_>>().join("; ");
-    text.chars().take(MOST_SHOWN).collect()
+    text.chars().take(MAX_SHOWN).collect()
 }
 
-/// The mappings named in its reasons; an empty name means the event as a whole.
+/// Returns the mappings that the reject's reasons name; an empty name means the whole event.
 fn refused_by(reject: &StoredReject) -> HashSet<String> {
     let reasons: Vec<serde_json::Value> = serde_json::from_str(&reject.reasons).unwrap_or_default();
     let mapping = |reason: &serde_json::Value| {
