@@ -1,8 +1,9 @@
-//! The id that the relay gives to each event at receipt. Answers, log lines, waiting calls, dead letters and rejects show it.
+//! The id that the relay gives to each event at receipt. Answers, log lines, waiting calls, dead letters and rejects
+//! show it.
 //!
-//! 64 bits: 42 bits of milliseconds since 1970, 6 bits of the relay's node number, 16 bits of a running number. Events
-//! beyond 65,536 in one millisecond use numbers of the next one. As text: 13 characters of Crockford's base32, which sort
-//! by time. Making ids costs one atomic addition a post.
+//! An id has 64 bits: 42 bits of milliseconds since 1970, 6 bits of the relay's node number, 16 bits of a running
+//! number. After 65,536 events in one millisecond, the ids use numbers of the next one. As text, an id is 13
+//! characters of Crockford's base32, which sort by time. Making the ids of a post costs one atomic addition.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,27 +14,27 @@ use chrono::{DateTime, Utc};
 const RUNNING_BITS: u32 = 16;
 const NODE_BITS: u32 = 6;
 const TIME_SHIFT: u32 = RUNNING_BITS + NODE_BITS;
-/// The year 2017. Ids that are made of a place lie before it.
+/// The year 2017. Ids that are made of a place in the outbox lie before it.
 const FIRST_TIME: i64 = 1_500_000_000_000;
 const CHARACTERS: usize = 13;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Names one received event.
+/// Identifies one received event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub u64);
 
 impl EventId {
-    /// An id for an event that a version without ids stored: made of its place in the outbox.
+    /// Returns an id for an event that a version without ids stored: it is made of the event's place in the outbox.
     pub const fn of_place(chunk: i64, index: u32) -> Self {
         Self((chunk.cast_unsigned() << RUNNING_BITS) | index as u64)
     }
 
-    /// Whether it tells when the event was received.
+    /// True if the id contains the time of receipt.
     pub fn has_time(self) -> bool {
         self.time().timestamp_millis() > FIRST_TIME
     }
 
-    /// When the event was received.
+    /// Returns when the event was received.
     pub fn time(self) -> DateTime<Utc> {
         let milliseconds = i64::try_from(self.0 >> TIME_SHIFT).unwrap_or(i64::MAX);
         DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
@@ -53,7 +54,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The text is no event id.
+/// The text is not an event id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event id has 13 letters and digits, as answers and lists show it")]
 pub struct NoEventId;
@@ -61,7 +62,7 @@ pub struct NoEventId;
 impl FromStr for EventId {
     type Err = NoEventId;
 
-    /// Reads upper case too, `o` as 0, `i` and `l` as 1, as people type them.
+    /// Reads upper case too, and `o` as 0, `i` and `l` as 1, because people type them.
     fn from_str(text: &str) -> Result<Self, NoEventId> {
         if text.len() != CHARACTERS {
             return Err(NoEventId);
@@ -105,21 +106,21 @@ pub struct EventIds {
 }
 
 impl EventIds {
-    /// `node` tells relays apart that share an outbox: 0 to 63.
+    /// `node`, 0 to 63, differs between relays that share an outbox.
     pub const fn new(node: u8) -> Self {
         Self { node: (node & 63) as u64, next: AtomicU64::new(0) }
     }
 
-    /// An id for one event.
+    /// Reserves an id for one event.
     pub fn reserve_one(&self, received_at: DateTime<Utc>) -> EventId {
         let ids = self.reserve(received_at, 1);
         ids.id(ids.next)
     }
 
-    /// Ids for the events of one post, in their order.
+    /// Reserves ids for the events of one post, in their order.
     pub fn reserve(&self, received_at: DateTime<Utc>, events: usize) -> NewIds {
         let now = u64::try_from(received_at.timestamp_millis()).unwrap_or(0) << RUNNING_BITS;
-        // Mostly one read: the number moves up once a millisecond.
+        // Usually this is only a read: the number moves up once a millisecond.
         if self.next.load(Ordering::Relaxed) < now {
             self.next.fetch_max(now, Ordering::Relaxed);
         }

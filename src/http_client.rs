@@ -1,7 +1,7 @@
 //! The one builder of `reqwest` clients, for every HTTP call but deliveries: Accoil's read API, Vitally, commands.
 //!
 //! TLS is rustls with ring and the system's certificates. Proxies come from the environment. Redirects are never
-//! followed: a body or a key may not be meant for the other place. Answers are read up to a cap.
+//! followed, because the other host may not be entitled to the body or the key. Answers are read up to a limit.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
 use reqwest::{ClientBuilder, Response};
 
-/// For finding the name, connecting and TLS, unless a caller sets another.
+/// The time for resolving the name, connecting and TLS, unless a caller sets another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why no client could be built.
@@ -26,20 +26,20 @@ pub enum BuildError {
 /// Why the body of an answer could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    #[error("the answer has more than {most} bytes")]
-    TooLarge { most: usize },
+    #[error("the answer has more than {max_bytes} bytes")]
+    TooLarge { max_bytes: usize },
     #[error("the connection was lost before the answer was complete: {}", root_cause(.0))]
     Broken(#[from] reqwest::Error),
 }
 
-/// The certificates that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+/// Returns the certificates that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
 pub fn system_roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-/// TLS that trusts these certificates alone.
+/// Returns a TLS configuration that trusts only these certificates.
 pub fn tls_config_with(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
@@ -48,7 +48,7 @@ pub fn tls_config_with(roots: rustls::RootCertStore) -> Result<rustls::ClientCon
         .with_no_client_auth())
 }
 
-/// A builder with the settings that all clients share.
+/// Returns a builder with the settings that all clients share.
 pub fn builder() -> Result<ClientBuilder, BuildError> {
     let tls = tls_config_with(system_roots())?;
     Ok(reqwest::Client::builder()
@@ -59,31 +59,31 @@ pub fn builder() -> Result<ClientBuilder, BuildError> {
         .user_agent(concat!("accoil-relay/", env!("CARGO_PKG_VERSION"))))
 }
 
-/// The whole body, if it has no more than `most` bytes.
-pub async fn read_body(mut response: Response, most: usize) -> Result<Bytes, BodyError> {
+/// Reads the whole body, if it has no more than `max_bytes` bytes.
+pub async fn read_body(mut response: Response, max_bytes: usize) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
     while let Some(piece) = response.chunk().await? {
-        if body.len() + piece.len() > most {
-            return Err(BodyError::TooLarge { most });
+        if body.len() + piece.len() > max_bytes {
+            return Err(BodyError::TooLarge { max_bytes });
         }
         body.extend_from_slice(&piece);
     }
     Ok(body.freeze())
 }
 
-/// The beginning of the body, `most` bytes of it.
-pub async fn read_beginning(mut response: Response, most: usize) -> Result<Bytes, BodyError> {
+/// Reads the first `max_bytes` bytes of the body.
+pub async fn read_beginning(mut response: Response, max_bytes: usize) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
-    while body.len() < most
+    while body.len() < max_bytes
         && let Some(piece) = response.chunk().await?
     {
         body.extend_from_slice(&piece);
     }
-    body.truncate(most);
+    body.truncate(max_bytes);
     Ok(body.freeze())
 }
 
-/// What is at the bottom of an error of reqwest, whose own words name only the address.
+/// Returns the innermost cause of a reqwest error, whose own text names only the address.
 pub fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -1,6 +1,7 @@
-//! The proxies that the environment names, for deliveries; [`crate::http_client`] has reqwest read the same variables.
+//! The proxies that the environment names, for deliveries. [`crate::http_client`] lets reqwest read the same
+//! variables.
 //!
-//! Passwords in their addresses never reach a message.
+//! Passwords in proxy addresses never reach a message.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
@@ -14,7 +15,7 @@ pub struct ProxyError {
 }
 
 /// The proxies that the environment names: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
-/// None by default, so that tests and the demo never use those of their surroundings.
+/// There are none by default, so that tests and the demo never use the proxies of their environment.
 #[derive(Clone, Default)]
 pub struct Proxies {
     http: Option<Proxy>,
@@ -44,7 +45,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy through which this URL is called, if there is one.
+    /// Returns the proxy for this URL, if there is one.
     pub fn intercept(&self, url: &http::Uri) -> Result<Option<Intercept>, ProxyError> {
         let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
         let Some(proxy) = proxy else { return Ok(None) };
@@ -54,7 +55,7 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// hyper-util ignores an address that it cannot use; the relay must not pass by the proxy silently.
+    /// hyper-util ignores an address that it cannot use, but the relay must not bypass the proxy silently.
     fn check(&self) -> Result<(), ProxyError> {
         let url = http::Uri::from_static("http://localhost");
         let is_usable = Matcher::builder().all(&*self.address).build().intercept(&url).is_some();
@@ -77,7 +78,8 @@ impl std::fmt::Debug for Proxies {
 mod tests {
     use super::*;
 
-    /// The proxy of each URL, as host and port; `-`: none; `!`: the variable is not the address of a proxy.
+    /// The proxy of each URL, as host and port; `-` means none, `!` means that the variable is not the address of a
+    /// proxy.
     #[test]
     fn the_environment_says_which_proxy_is_used() {
         let https = "https://in.accoil.com";

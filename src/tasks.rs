@@ -1,6 +1,6 @@
-//! The one place where tasks are spawned: each belongs to a group that is stopped as one, in a known order.
+//! The only place that spawns tasks. Each task belongs to a group, and groups are stopped in a known order.
 //!
-//! A task that panics takes the process down in that order too: half a relay is worse than a restart.
+//! If a task panics, the process stops in that order too: a restart is better than a relay that works in part.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,12 +17,12 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// `broken` is shared by all groups: cancelled when any task panics.
+    /// All groups share `broken`, which is cancelled when any task panics.
     pub fn new(broken: &CancellationToken) -> Self {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), broken: broken.clone() }
     }
 
-    /// The signal by which this group's tasks know that they are to end.
+    /// Returns the signal that asks this group's tasks to end.
     pub fn stop_signal(&self) -> CancellationToken {
         self.stop.clone()
     }
@@ -35,7 +35,7 @@ impl Tasks {
         });
     }
 
-    /// Tells the group to end and waits for it; false if it had not ended by the deadline.
+    /// Asks the group to end and waits for it; returns false if it did not end in time.
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
@@ -43,7 +43,7 @@ impl Tasks {
     }
 }
 
-/// Notices a task that unwinds.
+/// Its drop detects that a task panicked.
 struct Watch {
     name: &'static str,
     broken: CancellationToken,
