@@ -36,12 +36,12 @@ pub(super) enum Encoded {
 }
 
 impl Destination {
-    /// The same destination with its mapping files read once more, or every fault in them.
-    pub fn read_again(&self) -> Result<Self, Vec<Fault>> {
-        Ok(self.with_mappings(self.mappings.read_again()?))
+    /// Reads the mapping files again. Returns the same destination with them, or every fault in them.
+    pub fn reload(&self) -> Result<Self, Vec<Fault>> {
+        Ok(self.with_mappings(self.mappings.reload()?))
     }
 
-    /// The same destination with the mappings of a draft, or every fault in it.
+    /// Returns the same destination with the mappings of a draft, or every fault in it.
     pub fn with_draft(&self, draft: &str) -> Result<Self, Vec<Fault>> {
         Ok(self.with_mappings(self.mappings.with_draft(draft)?))
     }

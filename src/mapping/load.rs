@@ -74,7 +74,7 @@ impl Mappings {
             loading.toml("draft", draft);
         }
         let mut drafted = loading.conclude()?;
-        let mut whole = self.read_again()?;
+        let mut whole = self.reload()?;
         for mapping in &mut whole.list {
             if let Some(place) = drafted.list.iter().position(|draft| draft.name == mapping.name) {
                 *mapping = drafted.list.swap_remove(place);
