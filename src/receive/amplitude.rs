@@ -12,78 +12,72 @@ use super::door::{Door, Seen};
 use super::form::{self, Fields};
 use super::process::process;
 use super::{Receiver, status};
+use crate::config::Limits;
 use crate::decode::{self, Form};
 use crate::event::SourceKind;
 
-/// `POST /amplitude`
-pub(super) async fn stream(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (bytes, events) = (receiver.0.limits.webhook_bytes, receiver.0.limits.webhook_events);
-    answered(&receiver, Audience::AmplitudeStream, Form::AmplitudeStream, bytes, events, request).await
+/// What differs between the routes.
+#[derive(Clone, Copy)]
+pub(super) struct Route {
+    form: Form,
+    audience: Audience,
+    /// The most bytes of a body, and the most events in it.
+    bytes: fn(&Limits) -> usize,
+    events: fn(&Limits) -> usize,
 }
 
-/// `POST /2/httpapi`
-pub(super) async fn upload(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
-    answered(&receiver, Audience::AmplitudeSdk, Form::AmplitudeUpload, bytes, events, request).await
-}
+const UPLOAD: Route = Route {
+    form: Form::AmplitudeUpload,
+    audience: Audience::AmplitudeSdk,
+    bytes: |limits| limits.amplitude_bytes,
+    events: |limits| limits.amplitude_events,
+};
 
-/// `POST /batch`
-pub(super) async fn batch(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (bytes, events) = (receiver.0.limits.amplitude_batch_bytes, receiver.0.limits.amplitude_events);
-    answered(&receiver, Audience::AmplitudeSdk, Form::AmplitudeUpload, bytes, events, request).await
-}
+/// Amplitude's older SDKs post forms, and read a text for success.
+pub(super) const LEGACY: Route = Route { audience: Audience::AmplitudeLegacy, ..UPLOAD };
 
-/// `POST /identify`
-pub(super) async fn identify(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
-    answered(&receiver, Audience::AmplitudeSdk, Form::AmplitudeIdentify, bytes, events, request).await
-}
+/// Every path with its route. `/` is not among them: it has no form with another slash.
+pub(super) const ROUTES: [(&str, Route); 6] = [
+    (
+        "/amplitude",
+        Route {
+            form: Form::AmplitudeStream,
+            audience: Audience::AmplitudeStream,
+            bytes: |limits| limits.webhook_bytes,
+            events: |limits| limits.webhook_events,
+        },
+    ),
+    ("/2/httpapi", UPLOAD),
+    ("/batch", Route { bytes: |limits| limits.amplitude_batch_bytes, ..UPLOAD }),
+    ("/identify", Route { form: Form::AmplitudeIdentify, ..UPLOAD }),
+    ("/groupidentify", Route { form: Form::AmplitudeGroupIdentify, ..UPLOAD }),
+    ("/httpapi", LEGACY),
+];
 
-/// `POST /groupidentify`
-pub(super) async fn group_identify(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
-    answered(&receiver, Audience::AmplitudeSdk, Form::AmplitudeGroupIdentify, bytes, events, request).await
-}
-
-/// `POST /` and `/httpapi`, where Amplitude's older SDKs post forms, and read a text for success.
-pub(super) async fn legacy(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
+/// Handles a request on any of the routes.
+pub(super) async fn post(route: Route, State(receiver): State<Receiver>, request: Request<Body>) -> Response {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     // No SDK posts JSON to `/`: the sender's address lacks its path.
     if request.uri().path() == "/" && content_type.is_some_and(|kind| kind.contains("json")) {
         return status::unknown_route(State(receiver), request).await;
     }
-    let (bytes, events) = (receiver.0.limits.amplitude_bytes, receiver.0.limits.amplitude_events);
-    answered(&receiver, Audience::AmplitudeLegacy, Form::AmplitudeUpload, bytes, events, request).await
-}
-
-async fn answered(
-    receiver: &Receiver,
-    audience: Audience,
-    form: Form,
-    bytes: usize,
-    events: usize,
-    request: Request<Body>,
-) -> Response {
     let (parts, body) = request.into_parts();
-    let door = Door { receiver, kind: SourceKind::Amplitude, parts: &parts };
-    let limits = decode::Limits { event_bytes: bytes, events, depth: receiver.0.limits.json_depth };
+    let door = Door { receiver: &receiver, kind: SourceKind::Amplitude, parts: &parts };
     let mut seen = Seen::default();
-    match take(&door, audience, form, limits, body, &mut seen).await {
+    match accept(&door, route, body, &mut seen).await {
         Ok(response) => response,
-        Err(refused) => door.refuse(&refused, audience, &seen),
+        Err(refused) => door.refuse(&refused, route.audience, &seen),
     }
 }
 
-async fn take(
-    door: &Door<'_>,
-    audience: Audience,
-    form: Form,
-    limits: decode::Limits,
-    body: Body,
-    seen: &mut Seen,
-) -> Result<Response, Refused> {
+/// Reads and stores the request's events.
+async fn accept(door: &Door<'_>, route: Route, body: Body, seen: &mut Seen) -> Result<Response, Refused> {
+    let Route { form, audience, .. } = route;
     let receiver = door.receiver;
-    let text = door.read(body, limits.event_bytes, seen).await?;
+    let shared = &receiver.0.limits;
+    let (bytes, events) = ((route.bytes)(shared), (route.events)(shared));
+    let limits = decode::Limits { event_bytes: bytes, events, depth: shared.json_depth };
+    let text = door.read(body, bytes, seen).await?;
     let size = text.bytes().len();
     let is_legacy = audience == Audience::AmplitudeLegacy;
     let tally = if is_form(form) || (is_legacy && !form::is_json(text.as_str())) {

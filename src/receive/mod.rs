@@ -182,14 +182,11 @@ pub fn router(receiver: Receiver) -> Router {
     let routes = Router::new();
     let routes = both(routes, "/segment", segment::webhook);
     let routes = both(routes, "/v1/{call}", segment::track);
-    let routes = both(routes, "/amplitude", amplitude::stream);
-    let routes = both(routes, "/2/httpapi", amplitude::upload);
-    let routes = both(routes, "/batch", amplitude::batch);
-    let routes = both(routes, "/identify", amplitude::identify);
-    let routes = both(routes, "/groupidentify", amplitude::group_identify);
-    let routes = both(routes, "/httpapi", amplitude::legacy);
+    let routes = amplitude::ROUTES.into_iter().fold(routes, |routes, (path, route)| {
+        both(routes, path, move |receiver, request| amplitude::post(route, receiver, request))
+    });
     let routes = routes
-        .route("/", post(amplitude::legacy))
+        .route("/", post(|receiver, request| amplitude::post(amplitude::LEGACY, receiver, request)))
         .route("/v1/projects/{write_key}/settings", get(segment::settings))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
