@@ -19,7 +19,7 @@ const FIRST_LINE: usize = 64;
 /// The first line of an owner that cannot be asked, or not yet.
 const NO_ADDRESS: &str = "owned";
 /// More than a mark has.
-const LONGEST: u64 = 512;
+const LONGEST: usize = 512;
 
 /// How far an outbox was committed when its owner wrote this: never further than what is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,14 +100,18 @@ pub(super) fn write_mark(file: &File, mark: Mark) -> io::Result<()> {
     file.write_all_at(mark.to_line().as_bytes(), FIRST_LINE as u64)
 }
 
+/// Reads the mark at its place, whatever the first line holds: a start that is refused must not change what the next one reads.
 pub(super) fn mark(file: &File) -> Option<Mark> {
-    Mark::parse(text(file).lines().nth(1)?)
+    let mut line = [0; LONGEST];
+    let read = file.read_at(&mut line, FIRST_LINE as u64).ok()?;
+    let line = line.get(..read)?;
+    Mark::parse(String::from_utf8_lossy(line).lines().next()?)
 }
 
 fn text(file: &File) -> String {
     let mut bytes = Vec::new();
-    // From where the handle stands: each is read once, after it was opened.
-    let _ = file.take(LONGEST).read_to_end(&mut bytes);
+    // An unreadable file has no owner that could be asked.
+    let _ = file.take(LONGEST as u64).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
