@@ -48,9 +48,9 @@ pub(crate) fn outbox(bytes: &[u8]) {
     runtime.block_on(async {
         match open(folder.path()) {
             Ok(outbox) => check(&outbox, sample).await,
-            Err(OpenError::Damaged { .. }) => {
+            Err(OpenError::Damaged { what, .. }) => {
                 let recovered = recover(&path, DateTime::UNIX_EPOCH).expect("it can be recovered");
-                assert!(recovered.is_some(), "what was refused as damaged is not sound");
+                assert!(recovered.is_some(), "refused as damaged ({what}), and then not recovered");
                 check(&open(folder.path()).expect("what was recovered is sound"), sample).await;
             }
             Err(_) => {}
