@@ -46,7 +46,7 @@ if [ ! -x "${CHROMIUM:-/usr/bin/chromium}" ]; then
     install chromium
 fi
 
-for folder in clients reference; do
+for folder in browser clients reference; do
     [ -f "$folder/package-lock.json" ] || continue
     installed=$folder/node_modules/.installed-from
     cmp -s "$folder/package-lock.json" "$installed" && continue

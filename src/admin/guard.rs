@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::Admin;
 use super::error::ApiError;
+use super::pages::visitor::of_session;
 use crate::config;
 use crate::receive::{self, is_loopback};
 
@@ -61,8 +62,17 @@ pub(super) async fn well_formed(request: Request, next: Next) -> Response {
 }
 
 pub(super) async fn let_pass(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    let visitor = of_session(&admin, request.headers()).filter(|_| reads);
     let access = match access(&admin.config().admin, request.headers()) {
         Ok(access) => access,
+        // A session of the dashboard reads; its changes are forms of the pages, which have a token against forgery.
+        Err(error)
+            if error.status == StatusCode::UNAUTHORIZED
+                && let Some(visitor) = visitor =>
+        {
+            visitor.access
+        }
         Err(error) => {
             let is_unauthorized = error.status == StatusCode::UNAUTHORIZED;
             let mut response = error.into_response();
@@ -72,7 +82,6 @@ pub(super) async fn let_pass(State(admin): State<Admin>, mut request: Request, n
             return response;
         }
     };
-    let reads = [Method::GET, Method::HEAD].contains(request.method());
     if !reads && access != Access::Full {
         let error = "the viewer token only reads; use the admin token to change something";
         return ApiError::new(StatusCode::FORBIDDEN, "viewer", error).into_response();

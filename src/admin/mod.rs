@@ -11,6 +11,7 @@ pub mod error;
 pub mod guard;
 mod metrics;
 pub mod moment;
+mod pages;
 pub mod request;
 
 use std::sync::{Arc, OnceLock};
@@ -39,6 +40,7 @@ use crate::outbox::Outbox;
 use crate::receive::Receiver;
 use accoil_mapping::nearest;
 use error::ApiError;
+use pages::session::Sessions;
 
 /// What the routes share. Clones are the same.
 #[derive(Clone)]
@@ -48,6 +50,7 @@ struct Shared {
     parts: Parts,
     /// The document of the API, once the router is built.
     document: OnceLock<Bytes>,
+    sessions: pages::session::Sessions,
 }
 
 /// What the routes need of the rest of the relay.
@@ -64,7 +67,7 @@ pub struct Parts {
 
 impl Admin {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, document: OnceLock::new() }))
+        Self(Arc::new(Shared { parts, document: OnceLock::new(), sessions: Sessions::default() }))
     }
 
     pub fn config(&self) -> &Config {
@@ -98,6 +101,10 @@ impl Admin {
         self.0.parts.controls.get(place)
     }
 
+    fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
     fn document(&self) -> Bytes {
         self.0.document.get().cloned().unwrap_or_default()
     }
@@ -120,6 +127,7 @@ pub fn router(admin: Admin) -> Router {
     let _ = admin.0.document.set(document.to_json().unwrap_or_default().into());
     let paths: Arc<[String]> = document.paths.paths.keys().cloned().collect();
     routes
+        .merge(pages::router(&admin))
         .fallback(any(move |uri: Uri| async move { unknown_route(&uri, &paths) }))
         .method_not_allowed_fallback(wrong_method)
         .with_state(admin)

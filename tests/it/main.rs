@@ -26,6 +26,7 @@ mod metrics;
 mod modules;
 mod outage;
 mod outbox;
+mod pages;
 mod power;
 mod readme;
 mod receive;

@@ -45,7 +45,7 @@ pub struct ReloadView {
 
 /// A fault of a file. Without a place in a file, `file` names the environment variable or is empty, and line and column
 /// are 0.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct FaultView {
     pub file: String,
     pub line: usize,
@@ -57,7 +57,7 @@ pub struct FaultView {
 pub struct ReloadQuery {
     /// Only read the files and say what is wrong with them.
     #[serde(default)]
-    dry_run: bool,
+    pub(in crate::admin) dry_run: bool,
 }
 
 /// What reading the mappings again came to.

@@ -1,0 +1,73 @@
+//! `/mappings`: what is in force, and reading the files again.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::shell::Shell;
+use super::visitor::Form;
+use super::{assets, done, page, words};
+use crate::admin::Admin;
+use crate::admin::api::mappings::{self, FaultView, MappingsView, ReloadQuery};
+use crate::admin::error::ApiError;
+
+#[derive(Template)]
+#[template(path = "mappings.html")]
+struct MappingsPage {
+    shell: Shell,
+    view: MappingsView,
+    /// What reading the files again would come to, if somebody asked.
+    tried: Option<Tried>,
+}
+
+struct Tried {
+    text: String,
+    tone: &'static str,
+    faults: Vec<FaultView>,
+}
+
+pub(super) async fn show(State(admin): State<Admin>, shell: Shell) -> Response {
+    let view = mappings::view(&admin);
+    page(StatusCode::OK, &MappingsPage { shell: shell.at("/mappings"), view, tried: None })
+}
+
+/// Reads the files again, or only checks them.
+pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form) -> Response {
+    let dry_run = form.get("do") == "check";
+    let result = mappings::reload_view(admin.clone(), &ReloadQuery { dry_run }).await;
+    let (text, tone, faults) = match result {
+        Ok(view) if !dry_run => {
+            let text = format!("Read again: {} mappings, {} warnings.", view.mappings, view.warnings.len());
+            return done("/mappings", Ok(text));
+        }
+        Ok(view) => (
+            format!(
+                "The files are well: {} mappings, {} warnings. Nothing was changed yet.",
+                view.mappings,
+                view.warnings.len()
+            ),
+            "ok",
+            view.warnings,
+        ),
+        Err(error) => {
+            let faults = faults(&error);
+            (error.error, "fail", faults)
+        }
+    };
+    let view = mappings::view(&admin);
+    let status = if tone == "ok" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    page(
+        status,
+        &MappingsPage { shell: shell.at("/mappings"), view, tried: Some(Tried { text, tone, faults }) },
+    )
+}
+
+fn faults(error: &ApiError) -> Vec<FaultView> {
+    error
+        .more
+        .get("faults")
+        .cloned()
+        .and_then(|faults| serde_json::from_value(faults).ok())
+        .unwrap_or_default()
+}
