@@ -19,13 +19,13 @@ const FORMS: [Form; 7] = [
     Form::AmplitudeGroupIdentify,
 ];
 
-/// A trigger that can be read prints as one that asks the same, and is unmet exactly where it does not match.
+/// A trigger that can be read prints as one that asks the same, and is failing_conditions exactly where it does not match.
 pub(crate) fn trigger(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(trigger) = Trigger::parse(text) else { return };
     assert_eq!(Trigger::parse(&trigger.to_string()).as_ref(), Ok(&trigger));
     let event = Value::parse(EVENT).expect("the event is JSON");
-    assert_eq!(trigger.matches(&event), trigger.unmet(&event).is_empty());
+    assert_eq!(trigger.matches(&event), trigger.failing_conditions(&event).is_empty());
     let _ = (trigger.differences(), trigger.impossible(&["track"]));
 }
 

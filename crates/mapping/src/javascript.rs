@@ -1,6 +1,8 @@
-//! What JavaScript makes of a JSON value: truthiness, numbers, white space, UTF-16 units, the order of an object's keys.
+//! JavaScript's rules for a JSON value: truthiness, numbers, white space, UTF-16 units, the order of an object's
+//! keys.
 //!
-//! Segment's engine is JavaScript; its rules live here, once. Pure functions of values; nothing here knows a directive.
+//! Segment's engine runs in JavaScript, and its rules are only here. Pure functions of values: nothing here knows a
+//! directive.
 
 use std::borrow::Cow;
 
@@ -22,7 +24,7 @@ pub(super) fn text_length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// White space to JavaScript: also the byte order mark, but not U+0085.
+/// True for JavaScript's white space, which includes the byte order mark but not U+0085.
 pub(super) fn is_space(character: char) -> bool {
     character == '\u{feff}' || (character.is_whitespace() && character != '\u{85}')
 }
@@ -32,7 +34,7 @@ pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// The array index that a key names (`"0"`, `"12"`, but not `"01"`), at most the 2^32 - 2 of JavaScript.
+/// Returns the array index that a key names (`"0"`, `"12"`, but not `"01"`), at most JavaScript's 2^32 - 2.
 pub(super) fn array_index(key: &str) -> Option<usize> {
     let canonical = key == "0" || (key.len() <= 10 && !key.starts_with('0'));
     if !canonical || !key.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -41,7 +43,7 @@ pub(super) fn array_index(key: &str) -> Option<usize> {
     key.parse().ok().filter(|index| *index < u32::MAX as usize)
 }
 
-/// `"text".length` and `"text"[0]`: what a path finds inside a string.
+/// Returns what a path finds inside a string: `"text".length` and `"text"[0]`.
 pub(super) fn character(text: &str, key: &str) -> Option<Value<'static>> {
     if key == "length" {
         return Some(Value::Number(Number::from(text_length(text))));
@@ -49,7 +51,7 @@ pub(super) fn character(text: &str, key: &str) -> Option<Value<'static>> {
     character_at(text, array_index(key)?).map(|character| Value::from(character.to_owned()))
 }
 
-/// The UTF-16 unit of a text at an index; U+FFFD for half of a character outside the basic plane.
+/// Returns the UTF-16 unit of a text at an index; U+FFFD for half of a character outside the basic plane.
 pub(super) fn character_at(text: &str, index: usize) -> Option<&str> {
     let mut units = 0;
     for (start, char) in text.char_indices() {
@@ -62,32 +64,32 @@ pub(super) fn character_at(text: &str, index: usize) -> Option<&str> {
     None
 }
 
-/// One UTF-16 code unit as a text. Half of a character outside the basic plane cannot be said in UTF-8.
+/// Returns one UTF-16 code unit as a text. Half of a character outside the basic plane has no form in UTF-8.
 pub(super) fn unit(unit: u16) -> Value<'static> {
     Value::from(String::from(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER)))
 }
 
-/// An object's members in JavaScript's order: array indexes ascending, then the others as they came.
+/// Returns an object's members in JavaScript's order: array indexes ascending, then the others as they came.
 pub(super) fn ordered<'o, 'e>(object: &'o Object<'e>) -> Vec<&'o (Cow<'e, str>, Value<'e>)> {
     let mut members: Vec<_> = object.members().iter().collect();
-    // Stable: what is no array index keeps its place after those that are.
+    // The sort is stable: keys that are not array indexes keep their order after those that are.
     members.sort_by_cached_key(|(key, _)| array_index(key).unwrap_or(usize::MAX));
     members
 }
 
-/// A number as JavaScript prints it.
+/// Formats a number as JavaScript prints it.
 pub(super) fn number_text(number: &Number) -> String {
     let mut out = Vec::new();
     json::write_number(number, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// A number as JavaScript prints it.
+/// Formats a number as JavaScript prints it.
 pub(super) fn number_to_text(number: f64) -> String {
     ryu_js::Buffer::new().format(number).to_owned()
 }
 
-/// `Number(text)`; `None` for what JavaScript calls NaN. Blank is 0.
+/// Computes `Number(text)`; returns `None` for NaN. Blank text is 0.
 pub(super) fn number_from_text(text: &str) -> Option<f64> {
     let text = trim(text);
     let (radix, digits) = match text.get(..2).map(str::to_ascii_lowercase).as_deref() {
@@ -109,7 +111,7 @@ fn decimal(text: &str) -> Option<f64> {
         "" => Some(0.0),
         "Infinity" | "+Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
-        // Rust reads the same decimal forms, and words besides.
+        // Rust reads the same decimal forms, and also words, which are excluded here.
         _ if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => text.parse().ok(),
         _ => None,
     }

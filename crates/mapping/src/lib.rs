@@ -1,9 +1,9 @@
-//! Segment's mapping language: what turns an event into the fields of a call, with the results of Segment's own engine.
+//! Segment's mapping language: turns an event into the fields of a call, with the same results as Segment's own engine.
 //!
 //! - [`json`]: a JSON value that borrows from the text it was read from and keeps the order of its members.
 //! - [`trigger`]: the condition under which a mapping applies to an event, in Segment's FQL.
 //! - [`directive`]: where a field's value comes from: `@path`, `@template`, `@if`, `@liquid` and the others.
-//! - [`check`]: whether the value may stand in its field.
+//! - [`check`]: whether the value is valid for its field.
 //! - [`times`]: the one reader of dates.
 //!
 //! Everything here is pure: no clock, no file, no network. No input makes it panic or recurse without bound.

@@ -1,5 +1,5 @@
-//! Coercion of a mapped value to its field's type, as Segment's engine coerces (ajv's `coerceTypes: "array"`,
-//! `docs/segment.md#coercion-and-formats`). A value that already has the type passes borrowed.
+//! Coerces a mapped value to its field's type as Segment's engine does (ajv's `coerceTypes: "array"`,
+//! `docs/segment.md#coercion-and-formats`). A value that already has the type is returned borrowed.
 //!
 //! Pure; never panics, never recurses.
 
@@ -9,7 +9,7 @@ use super::Type;
 use crate::javascript;
 use crate::json::{Number, Value, write_number};
 
-/// The value as this type; `None` when it cannot be read so.
+/// Returns the value as this type, or `None` if it cannot be converted.
 ///
 /// A text or literal that is infinite in JavaScript becomes null, as it would in the JSON that Segment sends.
 pub fn coerce<'e>(value: Cow<'e, Value<'e>>, kind: Type) -> Option<Cow<'e, Value<'e>>> {
@@ -33,7 +33,7 @@ pub fn coerce<'e>(value: Cow<'e, Value<'e>>, kind: Type) -> Option<Cow<'e, Value
     Some(Cow::Owned(coerced))
 }
 
-/// `[x]` is read as `x`; anything else stays.
+/// Returns `x` for `[x]`, and any other value unchanged.
 fn lone_item<'e>(value: Cow<'e, Value<'e>>) -> Cow<'e, Value<'e>> {
     match value {
         Cow::Borrowed(Value::Array(items)) => match items.as_slice() {
@@ -47,7 +47,7 @@ fn lone_item<'e>(value: Cow<'e, Value<'e>>) -> Cow<'e, Value<'e>> {
     }
 }
 
-/// A scalar's text in JavaScript.
+/// Returns a scalar's text in JavaScript.
 fn text(value: &Value<'_>) -> Option<Value<'static>> {
     match value {
         Value::Null => Some(Value::from("")),

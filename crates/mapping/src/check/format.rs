@@ -1,5 +1,5 @@
-//! The two text formats a field may ask for, read exactly as Segment's engine reads them (the ajv-formats 2.x
-//! rules, `docs/segment.md#coercion-and-formats`), and the readings that lenient validation and Accoil's v2 API add
+//! The two text formats that a field may require, with exactly the rules of Segment's engine (ajv-formats 2.x,
+//! `docs/segment.md#coercion-and-formats`), and the conversions that lenient validation and Accoil's v2 API add
 //! (`docs/mappings-reference.md#what-is-checked`).
 //!
 //! Pure and linear in the length of the text; never panics.
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-/// What the text of a field must look like.
+/// The format of a text field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -25,7 +25,7 @@ impl Format {
         }
     }
 
-    /// The rule in a few words, for messages.
+    /// Describes the rule in a few words, for messages.
     pub const fn rule(self) -> &'static str {
         match self {
             Self::Email => "an email address",
@@ -34,8 +34,8 @@ impl Format {
     }
 }
 
-/// A valid date-time as RFC 3339 in UTC; without a zone it already is UTC. What is canonical is kept byte for
-/// byte. `None` when the text is not a date-time, or the shift to UTC leaves the years 0 to 9999.
+/// Returns a valid date-time as RFC 3339 in UTC; one without a zone is in UTC already. A canonical text is returned
+/// byte for byte. Returns `None` if the text is not a date-time, or the UTC year is not in 0 to 9999.
 pub fn utc(text: &str) -> Option<Cow<'_, str>> {
     let moment = Moment::read(text)?;
     if text.as_bytes().get(10) == Some(&b'T') && text.ends_with('Z') {
@@ -46,16 +46,16 @@ pub fn utc(text: &str) -> Option<Cow<'_, str>> {
     (0..=9999).contains(&shifted.year()).then(|| Cow::Owned(format!("{whole}{}Z", moment.fraction)))
 }
 
-/// The time that a valid date-time gives: quicker than the reader of all spellings, which asks for more.
+/// Returns the time of a valid date-time. This is faster than the reader of all spellings, which checks more.
 pub fn time_of(text: &str) -> Option<DateTime<Utc>> {
     let moment = Moment::read(text)?;
     Some(moment.local.checked_sub_signed(moment.offset)?.and_utc())
 }
 
-/// A date-time in its parts.
+/// The parts of a date-time.
 struct Moment<'a> {
     local: NaiveDateTime,
-    /// With its leading point, or empty.
+    /// With its leading point; may be empty.
     fraction: &'a str,
     offset: TimeDelta,
 }
@@ -81,21 +81,21 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// Exactly `YYYY-MM-DD`, of a day that exists.
+/// Reads exactly `YYYY-MM-DD`, a day that exists.
 fn date(text: &str) -> Option<NaiveDate> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
     let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
     NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
 }
 
-/// `.123Z` -> `.123` and `Z`; a point without digits is refused.
+/// Splits `.123Z` into `.123` and `Z`; a point without digits is refused.
 fn split_fraction(text: &str) -> Option<(&str, &str)> {
     let Some(digits) = text.strip_prefix('.') else { return Some(("", text)) };
     let end = 1 + digits.bytes().take_while(u8::is_ascii_digit).count();
     (end > 1).then(|| text.split_at(end))
 }
 
-/// Nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`; hours and minutes of any two digits, as in the rule that is followed.
+/// Reads nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`. As in ajv's rule, hours and minutes may be any two digits.
 fn offset(zone: &str) -> Option<TimeDelta> {
     let (east, hours, minutes) = match *zone.as_bytes() {
         [] | [b'Z' | b'z'] => return Some(TimeDelta::zero()),
@@ -113,12 +113,12 @@ fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
 }
 
-/// What JavaScript's `\s` and `Number()` take for whitespace.
+/// True for the white space of JavaScript's `\s` and `Number()`.
 pub fn is_javascript_space(char: char) -> bool {
     crate::javascript::is_space(char)
 }
 
-/// A dotted local part of plain ASCII, `@`, and a domain of at least two labels.
+/// True for a dotted local part of plain ASCII, `@`, and a domain of at least two labels.
 fn is_email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, domain)| {
         local.split('.').all(is_atom) && domain.contains('.') && domain.split('.').all(is_label)

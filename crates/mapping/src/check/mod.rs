@@ -1,6 +1,6 @@
-//! Checks of a mapped value against its field: its [`Type`], its [`Format`], and words that programs print for nothing.
+//! Checks a mapped value against its field: its [`Type`], its [`Format`], and placeholders instead of ids.
 //!
-//! Used after a directive gave a value and before the value goes into a payload. Pure: never panics and never recurses.
+//! Runs between the directive that produced the value and the payload. Pure: never panics and never recurses.
 
 mod coerce;
 mod format;
@@ -26,7 +26,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// Whether the value is of this type as it stands.
+    /// True if the value has this type without conversion.
     pub fn holds(self, value: &Value<'_>) -> bool {
         match (self, value) {
             (Self::String, Value::String(_))
@@ -40,7 +40,7 @@ impl Type {
         }
     }
 
-    /// The rule in a few words, for messages.
+    /// Describes the rule in a few words, for messages.
     pub const fn rule(self) -> &'static str {
         match self {
             Self::String => "a string",

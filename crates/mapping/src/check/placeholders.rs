@@ -1,7 +1,7 @@
-//! Words that programs print where they have no value: as a user or group id each of them would join everybody who has
-//! none into one account.
+//! Placeholders: words that programs print for a missing value. As a user or group id, such a word would merge
+//! everybody without an id into one account.
 
-/// What languages print for nothing, in lower case.
+/// What languages print for a missing value, in lower case.
 const WORDS: [&str; 16] = [
     "undefined",
     "null",
@@ -22,10 +22,11 @@ const WORDS: [&str; 16] = [
     "00000000-0000-0000-0000-000000000000",
 ];
 
-/// Whether the text is blank or a language's word for nothing: `undefined`, `None`, `(null)`, `[object Object]`.
+/// True if the text is blank or a language's word for a missing value: `undefined`, `None`, `(null)`, `[object
+/// Object]`.
 pub fn is_placeholder(id: &str) -> bool {
     let id = id.trim();
-    // Objective-C and Go print theirs in brackets.
+    // Objective-C and Go print such words in brackets.
     let bare = match id.as_bytes() {
         [b'(', .., b')'] | [b'<', .., b'>'] => id.get(1..id.len() - 1).unwrap_or(id),
         _ => id,
@@ -37,9 +38,9 @@ pub fn is_placeholder(id: &str) -> bool {
     bare.is_empty() || WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare)) || is_object()
 }
 
-/// Whether JavaScript made the text, or a part of it, of an object.
+/// True if JavaScript made the text, or a part of it, from an object.
 pub fn is_object_text(text: &str) -> bool {
-    // Nearly no name has a bracket, and a character is found faster than a text.
+    // Almost no name has a bracket, and finding a character is faster than finding a text.
     text.contains('[') && text.contains("[object Object]")
 }
 
@@ -48,7 +49,7 @@ mod tests {
     use super::is_placeholder;
 
     #[test]
-    fn words_for_nothing_are_no_ids() {
+    fn placeholders_are_not_ids() {
         for word in [
             "",
             "  ",

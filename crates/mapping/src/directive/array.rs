@@ -1,4 +1,4 @@
-//! `@arrayPath`: each item of a list in a new shape, the item as the shape's root.
+//! `@arrayPath`: gives each item of a list a new shape. The item is the root of the shape.
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
@@ -10,7 +10,7 @@ use crate::json::Value;
 #[derive(Debug)]
 pub(super) struct ArrayPath {
     list: Node,
-    /// `None`: the list as it is.
+    /// `None` returns the list unchanged.
     shape: Option<Node>,
 }
 

@@ -68,7 +68,7 @@ impl fmt::Display for Place<'_> {
 pub(super) fn unknown(name: &str) -> String {
     match nearest(name, NAMES.into_iter()) {
         Some(known) => format!("{name} is not a directive; did you mean {known}?"),
-        None => format!("{name} is not a directive; there are {}", NAMES.join(", ")),
+        None => format!("{name} is not a directive; the directives are {}", NAMES.join(", ")),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Json {
 enum Mode {
     Encode,
     Decode,
-    /// A mode in the wrong case passes the engine's check and then gives nothing.
+    /// A mode in the wrong case passes the engine's check and then has no result.
     Neither,
 }
 

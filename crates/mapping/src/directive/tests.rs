@@ -1,4 +1,4 @@
-//! What the reference cannot show: what is borrowed, what errors say, and that nothing stalls or panics.
+//! What the reference cannot show: what is borrowed, what errors contain, and that nothing stalls or panics.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Directive, transform};
 use crate::json::Value;
 
-/// What a field's mapping gives for an event, or why nothing.
+/// Returns what a field's mapping gives for an event, or why it fails.
 fn resolved(mapping: &str, event: &str) -> String {
     let (mapping, event) = (Value::parse(mapping).unwrap(), Value::parse(event).unwrap());
     let directive = match Directive::compile(&mapping) {
@@ -71,7 +71,7 @@ fn errors_say_what_and_where() {
 }
 
 #[test]
-fn what_can_never_work_is_told_at_load() {
+fn a_part_that_can_never_work_is_reported_at_load() {
     let mapping = Value::parse(r#"{"a":[{"@pth":1},{"@if":{}}],"b":{"@liquid":"{{ a | sort }}"}}"#).unwrap();
     let directive = Directive::compile(&mapping).unwrap();
     let faults: Vec<&str> = directive.faults().iter().map(|fault| fault.path.as_str()).collect();

@@ -1,6 +1,6 @@
-//! `@case` and `@replace`: what is done to one text.
+//! `@case` and `@replace`: change one text.
 //!
-//! Patterns are literal texts, never regular expressions; replacements keep JavaScript's `$` forms.
+//! Patterns are literal texts, never regular expressions. Replacements keep JavaScript's `$` forms.
 
 use super::ResolveError;
 use super::compile::{Compiler, Place};
@@ -58,7 +58,7 @@ const NO_OPERATOR: &str = "needs an `operator`: \"lower\" or \"upper\"";
 
 #[derive(Debug)]
 pub(super) struct Replace {
-    /// `None`: an option of the wrong type, by which every text becomes "".
+    /// `None` if an option has the wrong type; every text then becomes "".
     first: Option<Replacement>,
     second: Option<Replacement>,
     value: Node,
@@ -181,7 +181,7 @@ impl Replacement {
         })
     }
 
-    /// Appends the replacement of the match at `start..end`, its `$` forms filled in.
+    /// Appends the replacement for the match at `start..end`, with its `$` forms filled in.
     fn expand(&self, text: &str, start: usize, end: usize, out: &mut String) {
         let mut rest = self.with.as_str();
         while let Some((before, after)) = rest.split_once('$') {
@@ -204,7 +204,7 @@ impl Replacement {
     }
 }
 
-/// How many bytes of the text's beginning are the pattern, letter case aside.
+/// Returns how many bytes at the beginning of the text match the pattern, ignoring case.
 fn matched_without_case(text: &str, pattern: &str) -> Option<usize> {
     let mut characters = text.chars();
     for expected in pattern.chars() {

@@ -1,18 +1,18 @@
-//! Changes to many members at once, linear in their number however large the object is.
+//! Changes many members at once, in linear time however large the object is.
 //!
-//! `Object::insert` looks for its key by scan, which is right for one member and quadratic for thousands.
-//! Used by `decode`, where the objects come from outside.
+//! `Object::insert` finds its key by a scan, which is right for one member but quadratic for thousands. `decode` uses
+//! these functions, because its objects come from outside.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{HASHED_FROM, Object, Value};
 
-/// So few new members are looked for by scan, however large the object is.
+/// Up to this number of new members is looked up by a scan, however large the object is.
 const FEW: usize = 4;
 
 impl<'a> Object<'a> {
-    /// Takes over the members whose keys are not there yet; those that are there keep their value.
+    /// Adds the members whose keys are new; existing members keep their values.
     pub fn fill(&mut self, members: impl IntoIterator<Item = (Cow<'a, str>, Value<'a>)>) {
         let members = members.into_iter();
         let are_many = members.size_hint().1.is_none_or(|most| most > FEW);
@@ -31,7 +31,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Keeps only the members that the test holds for, in their order.
+    /// Keeps only the members for which the test holds, in their order.
     pub fn retain(&mut self, mut test: impl FnMut(&str, &Value<'a>) -> bool) {
         self.0.retain(|(key, value)| test(key, value));
     }

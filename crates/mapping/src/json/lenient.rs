@@ -1,51 +1,52 @@
-//! JSON as JavaScript and Python write it: halves of surrogate pairs, `NaN` and the infinities, numbers too large.
+//! Reads JSON as JavaScript and Python write it: halves of surrogate pairs, `NaN` and the infinities, numbers too
+//! large.
 //!
-//! Runs only on a text that the strict parser refused, so valid JSON never pays for it. One pass over the bytes, no
-//! recursion; what else is wrong with the text stays wrong, for the strict parser to name.
+//! Runs only on a text that the strict parser refused, so that valid JSON never pays for it. One pass over the bytes,
+//! no recursion. Any other fault of the text stays, and the strict parser reports it.
 
 use super::{ParseError, Value};
 use std::fmt::Write as _;
 
-/// Replacements of one text that are listed; the others are only counted.
-const MOST_LISTED: usize = 20;
-/// Levels of nesting that paths can show.
-const MOST_LEVELS: usize = 128;
-/// A path is cut at this length: an object's keys may be long.
-const LONGEST_PATH: usize = 120;
+/// The number of replacements of one text that are listed; the others are only counted.
+const MAX_LISTED: usize = 20;
+/// The number of nesting levels that paths can show.
+const MAX_LEVELS: usize = 128;
+/// Paths are cut at this length, because an object's keys may be long.
+const MAX_PATH: usize = 120;
 
-/// Words that languages print for a number that is none, in lower case and without a sign; `undefined` is what
-/// JavaScript's templates print for a value that is missing.
-const NO_NUMBERS: [&str; 9] =
+/// Words that languages print for something that is not a number, in lower case and without a sign. `undefined` is
+/// what JavaScript's templates print for a missing value.
+const NOT_NUMBERS: [&str; 9] =
     ["nan", "inf", "infinity", "nan(ind)", "nan(snan)", "1.#qnan", "1.#ind", "1.#inf", "undefined"];
 
 /// A value that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
-    /// Where: `properties.items[2].price`.
+    /// The path of the value: `properties.items[2].price`.
     pub path: String,
     pub what: Replaced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
-    /// Half of a surrogate pair, by U+FFFD.
+    /// Half of a surrogate pair became U+FFFD.
     HalfPair,
-    /// `NaN`, an infinity or `undefined`, by null.
-    NoNumber,
-    /// A number beyond a double, by null.
+    /// `NaN`, an infinity or `undefined` became null.
+    NotANumber,
+    /// A number beyond the range of a double became null.
     TooLarge,
 }
 
-/// What was replaced in a text; mostly nothing.
+/// What was replaced in a text; usually nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replacements {
     pub listed: Vec<Replacement>,
-    /// How many there are beside those listed.
+    /// The number of replacements that are not listed.
     pub others: usize,
 }
 
 impl<'a> Value<'a> {
-    /// Reads one value, nested at most `depth` deep. Single values that JSON cannot hold are replaced.
+    /// Reads one value, nested at most `depth` deep. Replaces single values that JSON cannot express.
     pub fn parse_lenient(text: &'a str, depth: usize) -> Result<(Self, Replacements), ParseError> {
         let error = match Self::parse_within(text, depth) {
             Ok(value) => return Ok((value, Replacements::default())),
@@ -59,8 +60,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A text of the same length in which every value stands at the same place, for a reader of places: words that are no
-/// JSON became strings. None if there is nothing to replace.
+/// Returns a text of the same length in which every value has the same position, for callers that need positions:
+/// words that are not JSON become strings. Returns `None` if there is nothing to replace.
 pub fn same_length(text: &str) -> Option<String> {
     Scanner::run(text, Words::ToText).0
 }
@@ -68,7 +69,7 @@ pub fn same_length(text: &str) -> Option<String> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Words {
     ToNull,
-    /// A string of the word's length; numbers stay.
+    /// A string of the word's length. Numbers stay.
     ToText,
 }
 
@@ -81,11 +82,11 @@ struct Scanner<'t> {
     text: &'t str,
     words: Words,
     levels: Vec<Level<'t>>,
-    /// Levels beyond those that are kept.
+    /// The number of levels beyond those that are kept.
     deeper: usize,
     expects_key: bool,
     output: String,
-    /// How much of the text the output has.
+    /// How much of the text has been copied to the output.
     copied: usize,
     replacements: Replacements,
 }
@@ -127,7 +128,7 @@ impl<'t> Scanner<'t> {
 
     fn punctuation(&mut self, byte: u8) {
         match byte {
-            b'{' | b'[' if self.levels.len() == MOST_LEVELS => self.deeper += 1,
+            b'{' | b'[' if self.levels.len() == MAX_LEVELS => self.deeper += 1,
             b'}' | b']' if self.deeper > 0 => self.deeper -= 1,
             b'{' => {
                 self.levels.push(Level::Object(""));
@@ -151,7 +152,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// A string from its quote on; returns where it ends.
+    /// Reads a string from its opening quote; returns its end.
     fn string(&mut self, start: usize) -> usize {
         let bytes = self.text.as_bytes();
         let mut halves = Vec::new();
@@ -186,7 +187,7 @@ impl<'t> Scanner<'t> {
         at
     }
 
-    /// The code unit of an escape `\uXXXX` that begins here.
+    /// Returns the code unit of an escape `\uXXXX` that begins here.
     fn escaped_unit(&self, at: usize) -> Option<u16> {
         let escape = self.text.as_bytes().get(at..at + 6)?;
         let digits = str::from_utf8(escape.strip_prefix(b"\\u")?).ok()?;
@@ -196,15 +197,15 @@ impl<'t> Scanner<'t> {
         u16::from_str_radix(digits, 16).ok()
     }
 
-    /// A number or word; returns where it ends.
+    /// Reads a number or word; returns its end.
     fn word(&mut self, start: usize) -> usize {
         let rest = self.text.get(start..).unwrap_or_default();
         let is_part = |char: char| char.is_ascii_alphanumeric() || "+-.#()".contains(char);
         let word = &rest[..rest.find(|char| !is_part(char)).unwrap_or(rest.len())];
         let end = start + word.len();
         let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
-        if NO_NUMBERS.iter().any(|none| none.eq_ignore_ascii_case(unsigned)) {
-            self.replace(start, end, Replaced::NoNumber);
+        if NOT_NUMBERS.iter().any(|none| none.eq_ignore_ascii_case(unsigned)) {
+            self.replace(start, end, Replaced::NotANumber);
         } else if self.words == Words::ToNull
             && unsigned.starts_with(|first: char| first.is_ascii_digit())
             && word.parse::<f64>().is_ok_and(f64::is_infinite)
@@ -220,7 +221,7 @@ impl<'t> Scanner<'t> {
             (Replaced::HalfPair, _) => self.output.push_str("\\ufffd"),
             (_, Words::ToNull) => {
                 self.output.push_str("null");
-                // A fault that comes later on the line keeps its column.
+                // Padding, so that a fault later on the line keeps its column.
                 self.output.extend(std::iter::repeat_n(' ', (end - start).saturating_sub(4)));
             }
             (_, Words::ToText) => {
@@ -236,7 +237,7 @@ impl<'t> Scanner<'t> {
         if listed.last() == Some(&replacement) {
             return;
         }
-        if listed.len() < MOST_LISTED {
+        if listed.len() < MAX_LISTED {
             listed.push(replacement);
         } else {
             self.replacements.others += 1;
@@ -244,7 +245,7 @@ impl<'t> Scanner<'t> {
     }
 
     fn path(&self) -> String {
-        if self.words == Words::ToText || self.replacements.listed.len() >= MOST_LISTED {
+        if self.words == Words::ToText || self.replacements.listed.len() >= MAX_LISTED {
             return String::new();
         }
         let mut path = String::new();
@@ -259,7 +260,7 @@ impl<'t> Scanner<'t> {
                 Level::Array(index) => drop(write!(path, "[{index}]")),
             }
         }
-        if let Some((cut, _)) = path.char_indices().nth(LONGEST_PATH) {
+        if let Some((cut, _)) = path.char_indices().nth(MAX_PATH) {
             path.truncate(cut);
             path.push('…');
         }

@@ -20,11 +20,11 @@ pub use serde_json::Number;
 pub use lenient::{Replaced, Replacement, Replacements, same_length};
 use read::Depth;
 
-/// Depth of nesting that is read by default: Amplitude allows 40, Segment states no limit
+/// The default limit on nesting: Amplitude allows 40, Segment states no limit
 /// (`docs/segment.md#limits-of-the-tracking-api`).
 pub const MAX_DEPTH: usize = 64;
 
-/// From how many members on a duplicate key is looked for by hash instead of by scan.
+/// From this number of members on, a duplicate key is found by hash instead of by a scan.
 const HASHED_FROM: usize = 64;
 
 /// One JSON value. `'a` is the text it was parsed from.
@@ -39,11 +39,11 @@ pub enum Value<'a> {
     Object(Object<'a>),
 }
 
-/// Members in the order in which they came; a repeated key keeps its first place and takes its last value.
+/// Members in the order in which they came. A repeated key keeps its first place and takes its last value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
-/// Why a text is not a JSON value that we read.
+/// Why a text could not be read as a JSON value.
 #[derive(Debug, thiserror::Error)]
 #[error("{message} at line {line}, column {column}")]
 pub struct ParseError {
@@ -69,13 +69,13 @@ impl<'a> Value<'a> {
     /// Reads one value, nested at most `depth` deep.
     pub fn parse_within(text: &'a str, depth: usize) -> Result<Self, ParseError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        // Our own cap replaces serde_json's fixed one of 128.
+        // Our own limit replaces serde_json's fixed one of 128.
         let value = Depth(depth.min(120)).deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
     }
 
-    /// The member of an object; `None` for a missing one and for anything that is not an object.
+    /// Returns a member of an object; `None` if it is missing or this is not an object.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         self.as_object().and_then(|object| object.get(key))
     }
@@ -100,7 +100,7 @@ impl<'a> Value<'a> {
         matches!(self, Value::Null)
     }
 
-    /// What kind of value it is, for messages: never the value itself, which may be personal.
+    /// Returns the kind of value, for messages, which never contain the value itself: it may be personal.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -113,7 +113,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same value, owning its strings.
+    /// Returns the same value with its own strings.
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,
@@ -125,7 +125,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Appends the value as compact JSON, as `JSON.stringify` would write it (but integers keep all digits).
+    /// Appends the value as compact JSON, as `JSON.stringify` would write it (except that integers keep all digits).
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.extend_from_slice(b"null"),
@@ -165,7 +165,7 @@ impl<'a> Object<'a> {
         self.get(key).is_some()
     }
 
-    /// Sets a member: an existing key keeps its place.
+    /// Sets a member; an existing key keeps its place.
     pub fn insert(&mut self, key: impl Into<Cow<'a, str>>, value: Value<'a>) {
         let key = key.into();
         match self.get_mut(&key) {
@@ -174,7 +174,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Takes a member out; the others keep their order.
+    /// Removes a member and returns it; the others keep their order.
     pub fn remove(&mut self, key: &str) -> Option<Value<'a>> {
         let index = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(index).1)
@@ -184,12 +184,12 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(key, value)| (key.as_ref(), value))
     }
 
-    /// The members in their order, keys as they are held (borrowed from the text or owned).
+    /// Returns the members in their order. Keys are borrowed from the text or owned.
     pub fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
         &self.0
     }
 
-    /// An object of members whose keys are known to differ.
+    /// Makes an object from members whose keys are known to differ.
     pub(crate) fn from_distinct(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
         Self(members)
     }
@@ -245,8 +245,8 @@ impl<'a, K: Into<Cow<'a, str>>> FromIterator<(K, Value<'a>)> for Object<'a> {
     }
 }
 
-/// Members being collected: a repeated key is found by scan while they are few, by hash from then on.
-/// `V` is a [`Value`], or what a directive puts in its place until it is one.
+/// Collects members: while there are few, a repeated key is found by a scan, and by a hash from then on. `V` is a
+/// [`Value`], or a directive's intermediate form of one.
 pub(crate) struct Members<'a, V> {
     pub(crate) members: Vec<(Cow<'a, str>, V)>,
     places: Option<HashMap<Cow<'a, str>, usize>>,
@@ -259,7 +259,7 @@ impl<V> Default for Members<'_, V> {
 }
 
 impl<'a, V> Members<'a, V> {
-    /// Sets a member: an existing key keeps its place.
+    /// Sets a member; an existing key keeps its place.
     pub(crate) fn insert(&mut self, key: Cow<'a, str>, value: V) {
         if self.places.is_none() && self.members.len() >= HASHED_FROM {
             self.places =
@@ -292,7 +292,7 @@ impl From<String> for Value<'_> {
     }
 }
 
-/// Compact JSON text.
+/// Writes compact JSON text.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Vec::new();
@@ -301,7 +301,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// A number as JavaScript prints it: `1.0` is `1`, `1e21` is `1e+21`. Integers keep every digit.
+/// Appends a number as JavaScript prints it: `1.0` is `1`, `1e21` is `1e+21`. Integers keep every digit.
 pub fn write_number(number: &Number, out: &mut Vec<u8>) {
     use std::io::Write as _;
     match number.as_f64() {
@@ -313,14 +313,14 @@ pub fn write_number(number: &Number, out: &mut Vec<u8>) {
     }
 }
 
-/// The same, as text.
+/// Returns a number as text, as [`write_number`] prints it.
 pub fn number_text(number: &Number) -> String {
     let mut text = Vec::new();
     write_number(number, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// A JSON string, quoted and escaped.
+/// Appends a JSON string, quoted and escaped.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     // Writing a str to a Vec cannot fail.
     drop(serde_json::to_writer(&mut *out, text));

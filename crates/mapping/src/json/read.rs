@@ -1,4 +1,4 @@
-//! Reading a value: `serde_json` parses, this builds; strings are borrowed and depth is capped on the way.
+//! Reads a value: `serde_json` parses and this module builds. It borrows strings and limits depth on the way.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The value type by its public door: order, duplicates, numbers, depth.
+//! Tests of the value type through its public functions: order, duplicates, numbers, depth.
 
 use super::{Replaced, Value, same_length};
 
@@ -37,7 +37,7 @@ fn many_duplicate_keys_cost_no_more_than_their_number() {
     assert_eq!(value.get("k5").unwrap().as_f64(), Some(30_005.0));
 }
 
-/// What the lenient reader makes of a text, and what it replaced where.
+/// Returns what the lenient reader makes of a text, and what it replaced where.
 fn lenient(text: &str) -> (String, Vec<(String, Replaced)>) {
     match Value::parse_lenient(text, 64) {
         Ok((value, replaced)) => {
@@ -49,8 +49,8 @@ fn lenient(text: &str) -> (String, Vec<(String, Replaced)>) {
 }
 
 #[test]
-fn what_javascript_and_python_write_is_read() {
-    use Replaced::{HalfPair, NoNumber, TooLarge};
+fn the_json_of_javascript_and_python_is_read() {
+    use Replaced::{HalfPair, NotANumber, TooLarge};
     let huge = format!("[-{}]", "9".repeat(400));
     for (text, expected, replaced) in [
         (r#"{"a":"x \ud83d"}"#, "{\"a\":\"x \u{fffd}\"}", vec![("a", HalfPair)]),
@@ -63,20 +63,20 @@ fn what_javascript_and_python_write_is_read() {
         (
             r#"{"a":[1,{"b":NaN}],"c":-Infinity,"d":Infinity,"e":2}"#,
             r#"{"a":[1,{"b":null}],"c":null,"d":null,"e":2}"#,
-            vec![("a[1].b", NoNumber), ("c", NoNumber), ("d", NoNumber)],
+            vec![("a[1].b", NotANumber), ("c", NotANumber), ("d", NotANumber)],
         ),
         (
             "[nan,-nan,-NaN,inf,-inf,+Infinity,-nan(ind),undefined]",
             "[null,null,null,null,null,null,null,null]",
             vec![
-                ("[0]", NoNumber),
-                ("[1]", NoNumber),
-                ("[2]", NoNumber),
-                ("[3]", NoNumber),
-                ("[4]", NoNumber),
-                ("[5]", NoNumber),
-                ("[6]", NoNumber),
-                ("[7]", NoNumber),
+                ("[0]", NotANumber),
+                ("[1]", NotANumber),
+                ("[2]", NotANumber),
+                ("[3]", NotANumber),
+                ("[4]", NotANumber),
+                ("[5]", NotANumber),
+                ("[6]", NotANumber),
+                ("[7]", NotANumber),
             ],
         ),
         (
@@ -86,8 +86,8 @@ fn what_javascript_and_python_write_is_read() {
         ),
         (huge.as_str(), "[null]", vec![("[0]", TooLarge)]),
         ("[1e-400]", "[0]", vec![]),
-        ("NaN", "null", vec![("", NoNumber)]),
-        // What is no JSON stays so, and the fault is named where it is.
+        ("NaN", "null", vec![("", NotANumber)]),
+        // Text that is not JSON is still refused, and the fault is reported where it is.
         ("[NaN,]", "trailing comma at line 1, column 7", vec![]),
         ("[Infinity,\n nope]", "expected ident at line 2, column 3", vec![]),
         ("[NaNa]", "expected value at line 1, column 2", vec![]),

@@ -1,8 +1,9 @@
-//! The time of day at the start of a text: with or without seconds, a fraction or separators, in 12 or 24 hours.
+//! Reads the time of day at the start of a text: with or without seconds, a fraction or separators, in 12 or 24
+//! hours.
 
 use jiff::civil::Time;
 
-/// A time of day; `days` is 1 for `24:00`, which is the next day's midnight, and for a leap second.
+/// A time of day. `days` is 1 for `24:00`, which is midnight of the next day, and for a leap second.
 pub(super) struct Clock {
     pub(super) time: Time,
     pub(super) days: i64,
@@ -10,7 +11,7 @@ pub(super) struct Clock {
 
 const MIDNIGHT: Clock = Clock { time: Time::midnight(), days: 0 };
 
-/// The time, and what follows it: a zone, if anything. A date without a time is its midnight.
+/// Returns the time and the text after it: a zone or nothing. A date without a time is its midnight.
 pub(super) fn split(text: &str) -> Option<(Clock, &str)> {
     let end = text.find(|char: char| !char.is_ascii_digit() && !":.,".contains(char)).unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;
@@ -24,7 +25,7 @@ pub(super) fn split(text: &str) -> Option<(Clock, &str)> {
     let hour = match clock.time.hour() {
         12 => 0,
         hour @ 1..12 => hour,
-        // `13:00 PM` is written by programs that print both; the hour is clear.
+        // Programs that print both write `13:00 PM`; the hour is clear.
         _ => return Some((clock, rest)),
     };
     clock.time = clock.time.with().hour(hour + if is_afternoon { 12 } else { 0 }).build().ok()?;
@@ -34,7 +35,7 @@ pub(super) fn split(text: &str) -> Option<(Clock, &str)> {
 fn read(text: &str) -> Option<Clock> {
     let (whole, fraction) = match text.find(['.', ',']) {
         Some(at) => (text.get(..at)?, text.get(at + 1..)?),
-        // Logs write the milliseconds behind a third colon.
+        // Logs write the milliseconds after a third colon.
         None if text.matches(':').count() == 3 => text.rsplit_once(':')?,
         None => (text, ""),
     };
@@ -42,20 +43,20 @@ fn read(text: &str) -> Option<Clock> {
         let is_midnight = fraction.bytes().all(|byte| byte == b'0');
         return is_midnight.then_some(Clock { days: 1, ..MIDNIGHT });
     }
-    // A single digit for the hour, as people write it.
+    // People write a single digit for the hour.
     let padded = if whole.find(':') == Some(1) { format!("0{whole}") } else { whole.to_owned() };
     if !fraction.is_empty()
         && (whole.len() == 5 && whole.contains(':') || whole.len() == 4 && !whole.contains(':'))
     {
         return with_part_of_minute(whole, fraction);
     }
-    // Nanoseconds are the finest that is kept; the `T` says that digits without colons are a time.
+    // Digits beyond nanoseconds are dropped. The `T` means that digits without colons are a time.
     let fraction = fraction.get(..9).unwrap_or(fraction);
     let point = if fraction.is_empty() { "" } else { "." };
     Some(Clock { time: format!("T{padded}{point}{fraction}").parse().ok()?, days: 0 })
 }
 
-/// ISO 8601 may write a part of a minute: `10:30.5` is half a minute past.
+/// Reads ISO 8601's part of a minute: `10:30.5` is half a minute past.
 fn with_part_of_minute(minutes: &str, fraction: &str) -> Option<Clock> {
     let billionths: i64 = format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)).parse().ok()?;
     let start: Time = format!("T{minutes}").parse().ok()?;
@@ -63,7 +64,7 @@ fn with_part_of_minute(minutes: &str, fraction: &str) -> Option<Clock> {
     Some(Clock { time, days: 0 })
 }
 
-/// Whether `AM` or `PM` comes first, in any of its spellings, and what follows.
+/// Returns whether the text begins with `AM` or `PM`, in any spelling, and the text after it.
 fn meridiem(text: &str) -> Option<(bool, &str)> {
     let is_afternoon = match text.as_bytes().first()? {
         b'a' | b'A' => false,

@@ -27,11 +27,12 @@ use crate::json::Value;
 
 pub use skew::{corrected, differ};
 
-/// A longer text is no time. The longest that is known, Java's with its zone's name, has fewer than 80 bytes.
-const LONGEST: usize = 160;
+/// The longest text that is read as a time. The longest known form, Java's with its zone's name, has fewer than 80
+/// bytes.
+const MAX_LENGTH: usize = 160;
 
-/// The time that a value gives: text, Unix time, or one of the objects that databases and languages print. Without
-/// a zone it is UTC.
+/// Reads the time from a value: text, Unix time, or one of the objects that databases and languages print. Without a
+/// zone it is in UTC.
 pub fn read(value: &Value<'_>) -> Option<DateTime<Utc>> {
     match value {
         Value::String(text) => read_text(text),
@@ -42,12 +43,12 @@ pub fn read(value: &Value<'_>) -> Option<DateTime<Utc>> {
     }
 }
 
-/// The time that a text gives, in any spelling; without a zone it is UTC.
+/// Reads the time from a text in any spelling; without a zone it is in UTC.
 pub fn read_text(text: &str) -> Option<DateTime<Utc>> {
-    // What nearly every sender writes takes the short way.
+    // The fast path, for the format that nearly every sender writes.
     let time = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Some(time.to_utc()),
-        Err(_) if text.len() > LONGEST => None,
+        Err(_) if text.len() > MAX_LENGTH => None,
         Err(_) => read_any(&clean::clean(text)).or_else(|| wrapped::read(text)),
     };
     time.and_then(without_leap_second).filter(is_printable)
@@ -65,19 +66,19 @@ fn read_any(text: &str) -> Option<DateTime<Utc>> {
     zone::to_utc(date.to_datetime(clock.time), clock.days, zone)
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// Writes RFC 3339 in UTC with milliseconds.
 pub fn write(time: DateTime<Utc>) -> Value<'static> {
     Value::from(time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// Whether an event can have happened then: not before 1970, and not more than a day after its receipt. A day, because
-/// clocks of devices are off, and because a time without a zone is taken for UTC.
+/// True if an event can have happened at this time: not before 1970, and not more than a day after its receipt. A
+/// day, because the clocks of devices are wrong at times, and because a time without a zone is read as UTC.
 pub fn is_plausible(time: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
     let latest = received_at.checked_add_signed(TimeDelta::days(1)).unwrap_or(received_at);
     (DateTime::UNIX_EPOCH..=latest).contains(&time)
 }
 
-/// Second 60 as the first one of the next minute: most programs have no other.
+/// Reads second 60 as the first second of the next minute, because most programs have no leap seconds.
 fn without_leap_second(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match time.timestamp_subsec_nanos().checked_sub(1_000_000_000) {
         Some(nanoseconds) => DateTime::from_timestamp(time.timestamp() + 1, nanoseconds),

@@ -1,4 +1,5 @@
-//! Times that come as objects or lists: as PHP, `MongoDB`, Firestore, Protocol Buffers, Moment and Java print them.
+//! Reads times that come as objects or lists: as PHP, `MongoDB`, Firestore, Protocol Buffers, Moment and Java print
+//! them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jiff::civil;
@@ -6,12 +7,12 @@ use jiff::civil;
 use super::{is_printable, read, zone};
 use crate::json::{Object, Value};
 
-/// Members that hold the time itself. `$date` and `$numberLong`: `MongoDB`'s extended JSON; `iso`: Parse; `_i` and `_d`:
-/// Moment; `millis` and `time`: Joda and Java's dates; `value`: `BigQuery`.
+/// Members that contain the time itself. `$date` and `$numberLong`: `MongoDB`'s extended JSON; `iso`: Parse; `_i` and
+/// `_d`: Moment; `millis` and `time`: Joda and Java's dates; `value`: `BigQuery`.
 const INNER: [&str; 8] = ["$date", "$numberLong", "iso", "_i", "_d", "millis", "time", "value"];
 const SECONDS: [&str; 5] = ["seconds", "_seconds", "epochSecond", "epoch_seconds", "secs_since_epoch"];
 const NANOSECONDS: [&str; 5] = ["nanos", "_nanoseconds", "nanoseconds", "nano", "nanos_since_epoch"];
-/// Java's `LocalDateTime`, member by member.
+/// The members of Java's `LocalDateTime`.
 const PARTS: [(&[&str], Option<i64>); 7] = [
     (&["year"], None),
     (&["monthValue", "month"], None),
@@ -30,7 +31,8 @@ pub(super) fn read_object(members: &Object<'_>) -> Option<DateTime<Utc>> {
         .filter(is_printable)
 }
 
-/// `[2024, 1, 15, 10, 30, 0, 0]`: Java's local times as Jackson writes them. Another list is read if it has one item.
+/// Reads `[2024, 1, 15, 10, 30, 0, 0]`: Java's local times as Jackson writes them. Any other list is read only if it
+/// has one item.
 pub(super) fn read_list(items: &[Value<'_>]) -> Option<DateTime<Utc>> {
     match items {
         [only] => {
@@ -51,7 +53,7 @@ pub(super) fn read_list(items: &[Value<'_>]) -> Option<DateTime<Utc>> {
     }
 }
 
-/// `{"date": "2024-01-15 10:30:00.000000", "timezone_type": 3, "timezone": "Europe/Paris"}`
+/// Reads `{"date": "2024-01-15 10:30:00.000000", "timezone_type": 3, "timezone": "Europe/Paris"}`.
 fn php(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let (date, zone) = (members.get("date")?.as_str()?, members.get("timezone")?.as_str()?);
     let local = read(&Value::from(date))?.naive_utc();
@@ -62,12 +64,12 @@ fn php(members: &Object<'_>) -> Option<DateTime<Utc>> {
 fn epoch(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let member = |names: &[&str]| names.iter().find_map(|name| integer(members.get(name)?));
     let nanoseconds = u32::try_from(member(&NANOSECONDS).unwrap_or(0)).ok()?;
-    // Fewer seconds are a part of a minute.
+    // A lower number of seconds is a part of a minute.
     let seconds = member(&SECONDS).filter(|seconds| *seconds > 60)?;
     DateTime::from_timestamp(seconds, nanoseconds)
 }
 
-/// One level down, twice at most: `{"$date": {"$numberLong": "1700000000000"}}`.
+/// Reads an object inside, two levels deep at most: `{"$date": {"$numberLong": "1700000000000"}}`.
 fn inner(members: &Object<'_>) -> Option<DateTime<Utc>> {
     let found = INNER.iter().find_map(|name| members.get(name))?;
     match found {
@@ -89,7 +91,7 @@ fn java(members: &Object<'_>) -> Option<DateTime<Utc>> {
 }
 
 fn local_java(members: &Object<'_>) -> Option<DateTime<Utc>> {
-    // Gson puts date and time into an object each.
+    // Gson writes date and time as one object each.
     let of = |name: &str| members.get(name).and_then(Value::as_object);
     let places = [Some(members), of("date"), of("time"), of("dateTime")];
     let mut numbers = [0; 7];
@@ -118,7 +120,7 @@ pub(super) fn from_parts(parts: [i64; 7]) -> Option<DateTime<Utc>> {
     zone::to_utc(local.ok()?, 0, None)
 }
 
-/// A whole number, also as text: Protocol Buffers write their 64-bit numbers so.
+/// Reads a whole number, also from text, because Protocol Buffers write 64-bit numbers as text.
 fn integer(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64(),

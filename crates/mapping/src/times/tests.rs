@@ -1,4 +1,5 @@
-//! The reader by its table, `tests/fixtures/times.ndjson`: who prints it, the value, and the time it gives.
+//! Tests of the reader with the table `tests/fixtures/times.ndjson`: the program that prints a value, the value, and
+//! its time.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use proptest::prelude::*;
@@ -48,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_again(milliseconds in 0..4_102_444_800_000_i64) {
+    fn a_written_time_is_read_again(milliseconds in 0..4_102_444_800_000_i64) {
         let time = DateTime::from_timestamp_millis(milliseconds).unwrap();
         prop_assert_eq!(read(&write(time)), Some(time));
         for format in ["%a, %d %b %Y %H:%M:%S%.3f +0000", "%Y-%m-%d %H:%M:%S%.3f", "%Y%m%dT%H%M%S%.3fZ", "%G-W%V-%uT%H:%M:%S%.3f", "%Y-%jT%H:%M:%S%.3fZ", "%B %-d, %Y, %-I:%M:%S%.3f %p"] {

@@ -1,6 +1,6 @@
-//! Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by size.
+//! Reads Unix time in seconds, milliseconds, microseconds or nanoseconds, distinguished by size.
 //!
-//! A number of fewer than nine digits is a year, a count or a placeholder, and no time: as seconds it lies before
+//! A number of fewer than nine digits is a year, a count or a placeholder, not a time: as seconds it would be before
 //! March 1973.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -11,12 +11,12 @@ const MICROSECONDS: f64 = 1e14;
 const NANOSECONDS: f64 = 1e17;
 const TOO_LARGE: f64 = 1e20;
 
-/// Dates without separators, by their number of digits. Read as Unix time each would lie after the year 2500 or, the
+/// Dates without separators, by their number of digits. As Unix time each would be after the year 2500 or, the
 /// shortest, before 1973.
 const COMPACT: [(usize, &str); 4] =
     [(8, "%Y%m%d%H%M%S"), (14, "%Y%m%d%H%M%S"), (17, "%Y%m%d%H%M%S%3f"), (20, "%Y%m%d%H%M%S%6f")];
 
-/// If the text is a number: its time, or None for a number that is no time.
+/// Returns `None` if the text is not a number, and `Some(None)` if it is a number that is not a time.
 #[expect(clippy::option_option, reason = "a number that is no time must not be read as a date in words")]
 pub(super) fn from_text(text: &str) -> Option<Option<DateTime<Utc>>> {
     let is_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
@@ -43,7 +43,7 @@ pub(super) fn from_number(number: f64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros.round() as i64)
 }
 
-/// `20240115`, `20240115103000` and the same with a fraction, of a year that can be meant.
+/// Reads `20240115`, `20240115103000` and the same with a fraction, in a plausible year.
 fn compact(text: &str) -> Option<DateTime<Utc>> {
     let (_, format) = COMPACT.into_iter().find(|(digits, _)| *digits == text.len())?;
     if !text.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(text.get(..2), Some("19" | "20")) {

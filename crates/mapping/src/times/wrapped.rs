@@ -1,12 +1,12 @@
-//! A text that names the type around the time: `ISODate("…")`, `Timestamp(seconds=…, nanoseconds=…)`,
-//! `datetime.datetime(2024, 1, 15, 10, 30)`, `new Date(…)`. Programs print that where they meant the time.
+//! Reads a text that names a type around the time: `ISODate("…")`, `Timestamp(seconds=…, nanoseconds=…)`,
+//! `datetime.datetime(2024, 1, 15, 10, 30)`, `new Date(…)`. Programs print these where they meant to print the time.
 
 use chrono::{DateTime, Utc};
 
 use super::object::from_parts;
 use super::read_text;
 
-/// Python's zones that are UTC.
+/// Python's names for the zone UTC.
 const UTC: [&str; 3] = ["tzinfo=datetime.timezone.utc", "tzinfo=<UTC>", "tzinfo=tzutc()"];
 
 pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
@@ -22,11 +22,11 @@ pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
     if inner.contains(", ") {
         return of_parts(inner);
     }
-    // One layer: the inner text has no type of its own.
+    // One layer only: the inner text must not have a type of its own.
     if inner.contains('(') { None } else { read_text(inner) }
 }
 
-/// `seconds=1705314600, nanoseconds=0`
+/// Reads `seconds=1705314600, nanoseconds=0`.
 fn of_members(inner: &str) -> Option<DateTime<Utc>> {
     let member = |name: &str| {
         inner
@@ -37,7 +37,7 @@ fn of_members(inner: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(member("seconds")?, u32::try_from(nanoseconds).ok()?)
 }
 
-/// `2024, 1, 15, 10, 30, tzinfo=datetime.timezone.utc`: Python's, with microseconds as the seventh number.
+/// Reads Python's `2024, 1, 15, 10, 30, tzinfo=datetime.timezone.utc`, with microseconds as the seventh number.
 fn of_parts(inner: &str) -> Option<DateTime<Utc>> {
     let mut numbers = [0; 7];
     for (at, part) in inner.split(", ").enumerate() {

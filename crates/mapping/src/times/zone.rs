@@ -1,6 +1,8 @@
-//! The zone of a time: an offset in any spelling, `Z` and `UTC`, a name of the tz database, a clear abbreviation.
+//! Reads the zone of a time: an offset in any spelling, `Z` and `UTC`, a name of the tz database, an unambiguous
+//! abbreviation.
 //!
-//! An abbreviation that several zones share (`IST`, `CST` outside RFC 2822) is not read, unless an offset is beside it.
+//! An abbreviation that several zones share (`IST`, `CST` outside RFC 2822) is not read unless an offset stands
+//! beside it.
 
 use chrono::{DateTime, Utc};
 use jiff::civil;
@@ -10,12 +12,12 @@ pub(super) enum Zone {
     /// Seconds ahead of UTC.
     Offset(i64),
     Named(TimeZone),
-    /// A zone is named that nobody knows.
+    /// The text names an unknown zone.
     Unknown,
 }
 
-/// Clear abbreviations and their hours ahead of UTC: those of RFC 2822, and those that only one zone has. The tz
-/// database has some more as names (`CET`, `EET`, `HST`).
+/// Unambiguous abbreviations and their hours ahead of UTC: those of RFC 2822, and those that only one zone has. The
+/// tz database has some more as names (`CET`, `EET`, `HST`).
 const ABBREVIATIONS: [(&str, i64); 24] = [
     ("EST", -5),
     ("EDT", -4),
@@ -43,10 +45,10 @@ const ABBREVIATIONS: [(&str, i64); 24] = [
     ("NZST", 12),
 ];
 
-/// An offset of more hours than this is none.
-const MOST_HOURS: i64 = 26;
+/// The largest number of hours in an offset.
+const MAX_HOURS: i64 = 26;
 
-/// Java and RFC 9557 put the zone's name in brackets behind the time: `[Europe/Paris]`.
+/// Removes the zone's name in brackets, which Java and RFC 9557 put after the time: `[Europe/Paris]`.
 pub(super) fn take_annotation(text: &str) -> (&str, Option<Zone>) {
     let Some((time, annotations)) = text.strip_suffix(']').and_then(|text| text.split_once('[')) else {
         return (text, None);
@@ -55,14 +57,14 @@ pub(super) fn take_annotation(text: &str) -> (&str, Option<Zone>) {
     (time.trim_end(), name.map(|name| named(name.trim_start_matches('!'))))
 }
 
-/// The zone that the text gives; `Some(None)` for the empty text, and None for one that is no zone.
+/// Reads the zone in the text; returns `Some(None)` for an empty text, and `None` for a text that is not a zone.
 #[expect(clippy::option_option, reason = "no zone, and something that is no zone, are two things")]
 pub(super) fn read(text: &str) -> Option<Option<Zone>> {
     let text = text.trim();
     if text.is_empty() {
         return Some(None);
     }
-    // Behind an offset Go and others print the zone's abbreviation.
+    // Go and others print the zone's abbreviation after the offset.
     let (first, others) = text.split_once(' ').unwrap_or((text, ""));
     let plain = ["UTC", "GMT", "UT", "Z"].iter().find_map(|name| strip_prefix(first, name)).unwrap_or(first);
     if plain.is_empty() {
@@ -71,7 +73,7 @@ pub(super) fn read(text: &str) -> Option<Option<Zone>> {
             others => read(others).filter(|zone| matches!(zone, Some(Zone::Offset(_)))),
         };
     }
-    // A plus that was a space on its way through a form leaves a number.
+    // A form turns a plus sign into a space, which leaves only the number.
     if plain.starts_with(['+', '-']) || plain.starts_with(|first: char| first.is_ascii_digit()) {
         return offset(plain).map(|seconds| Some(Zone::Offset(seconds)));
     }
@@ -81,7 +83,7 @@ pub(super) fn read(text: &str) -> Option<Option<Zone>> {
     }
 }
 
-/// A name of the tz database, an abbreviation, or an offset.
+/// Reads a name of the tz database, an abbreviation, or an offset.
 pub(super) fn named(name: &str) -> Zone {
     let is_same = |(abbreviation, _): &&(&str, i64)| abbreviation.eq_ignore_ascii_case(name);
     if let Some((_, hours)) = ABBREVIATIONS.iter().find(is_same) {
@@ -96,7 +98,7 @@ pub(super) fn named(name: &str) -> Zone {
     }
 }
 
-/// The time in UTC; without a zone it is UTC already.
+/// Converts the time to UTC; without a zone it is in UTC already.
 pub(super) fn to_utc(local: civil::DateTime, days: i64, zone: Option<Zone>) -> Option<DateTime<Utc>> {
     let (zone, ahead) = match zone {
         None => (TimeZone::UTC, 0),
@@ -106,14 +108,15 @@ pub(super) fn to_utc(local: civil::DateTime, days: i64, zone: Option<Zone>) -> O
     };
     let time = zone.to_timestamp(local).ok()?;
     let seconds = time.as_second() - ahead + days * 86_400;
-    // Before 1970 jiff counts the part of a second backwards.
+    // Before 1970, jiff counts the part of a second backwards.
     let nanoseconds = time.subsec_nanosecond();
     let (seconds, nanoseconds) =
         if nanoseconds < 0 { (seconds - 1, nanoseconds + 1_000_000_000) } else { (seconds, nanoseconds) };
     DateTime::from_timestamp(seconds, u32::try_from(nanoseconds).ok()?)
 }
 
-/// `±H`, `±HH`, `±HHMM`, `±HH:MM`, `±HHMMSS`, `±HH:MM:SS`; and, from a fault of some SDKs, seconds: `-18000:00`.
+/// Reads `±H`, `±HH`, `±HHMM`, `±HH:MM`, `±HHMMSS`, `±HH:MM:SS`, and seconds, which some faulty SDKs write:
+/// `-18000:00`.
 fn offset(text: &str) -> Option<i64> {
     let text = text.trim_end_matches(['Z', 'z']);
     let (sign, digits) = match text.strip_prefix('-') {
@@ -135,7 +138,7 @@ fn offset(text: &str) -> Option<i64> {
         },
         _ => return None,
     };
-    (seconds <= MOST_HOURS * 3600).then_some(sign * seconds)
+    (seconds <= MAX_HOURS * 3600).then_some(sign * seconds)
 }
 
 fn number(text: &str) -> Option<i64> {

@@ -29,8 +29,8 @@ impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MixedConnectives => formatter.write_str(
-                "`and` binds tighter than `or` here; Segment takes the last of them for the whole line: put \
-                 parentheses round one kind",
+                "`and` binds tighter than `or` here; Segment applies the last of them to the whole line: put \
+                 parentheses around one kind",
             ),
             Self::NestedParentheses => {
                 formatter.write_str("Segment refuses a trigger with parentheses inside parentheses")
@@ -40,15 +40,15 @@ impl fmt::Display for Difference {
                  `!contains( … )`",
             ),
             Self::FunctionInParentheses => formatter.write_str(
-                "Segment ends the parenthesis behind this function: put the function last in the parenthesis",
+                "Segment ends the parenthesis after this function: put the function last in the parenthesis",
             ),
             Self::UnknownField { name, meant } => {
-                write!(formatter, "Segment cannot ask about `{name}` and leaves the condition out")?;
+                write!(formatter, "Segment cannot test `{name}` and ignores the condition")?;
                 meant.map_or(Ok(()), |meant| write!(formatter, "; did you mean `{meant}`?"))
             }
             Self::PathIntoValue(name) => write!(
                 formatter,
-                "Segment asks about `{name}` itself and ignores the rest of the path: ask below `properties`, \
+                "Segment tests `{name}` itself and ignores the rest of the path: test a field of `properties`, \
                  `traits` or `context`"
             ),
             Self::WholeObject(name) => write!(
@@ -57,24 +57,24 @@ impl fmt::Display for Difference {
             ),
             Self::NullLabel(name) => write!(
                 formatter,
-                "this asks whether `{name}` is there; Segment compares it with the text \"null\""
+                "this tests whether `{name}` is present; Segment compares it with the text \"null\""
             ),
             Self::UnreadableName(name) => write!(
                 formatter,
                 "an unescaped name `{name}` never matches in Segment, and so it never matches here: write `\\{name}`"
             ),
             Self::DotInName => formatter.write_str(
-                "`\\.` is part of the name here; Segment takes it for a step into an object: no trigger of \
-                 Segment reaches a name with a dot",
+                "`\\.` is part of the name here; Segment reads it as a step into an object: a trigger at \
+                 Segment cannot name a field with a dot",
             ),
             Self::WideCharacterInName => {
                 formatter.write_str("Segment refuses a trigger with this character in a name")
             }
             Self::SingleQuotes => {
-                formatter.write_str("Segment takes single quotes for part of the text: write double quotes")
+                formatter.write_str("Segment reads single quotes as part of the text: write double quotes")
             }
             Self::LostNearEnd => formatter.write_str(
-                "Segment loses a part of the trigger's end, as it begins like a keyword: put a space behind it",
+                "Segment loses a part of the trigger's end, because it begins like a keyword: put a space after it",
             ),
             Self::Glob => formatter.write_str(
                 "this pattern is a glob here; Segment reads a last `*` as \"starts with the rest\", anything \
@@ -84,7 +84,7 @@ impl fmt::Display for Difference {
                 formatter.write_str("Segment reads numbers only up to their exponent: write all the digits")
             }
             Self::MissingSpace { symbol, place } => {
-                write!(formatter, "Segment wants a space {place} `{symbol}` and misreads the trigger without")
+                write!(formatter, "Segment needs a space {place} `{symbol}` and misreads the trigger without it")
             }
             Self::SpaceAfterNegation => formatter
                 .write_str("Segment refuses a trigger with something between `!` and a function's name"),

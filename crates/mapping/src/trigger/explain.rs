@@ -5,34 +5,35 @@ use super::field::Actual;
 use super::predicate::Predicate;
 use crate::json::Value;
 
-/// Longer texts of an event are cut: the start is enough to tell values apart.
-const MOST_CHARACTERS: usize = 80;
+/// Texts of an event are cut at this length: the start is enough to recognise a value.
+const MAX_CHARACTERS: usize = 80;
 
 impl Trigger {
-    /// Each condition that fails, with what the event has there. Empty when the trigger matches.
-    pub fn unmet(&self, event: &Value<'_>) -> Vec<String> {
-        let mut unmet = Vec::new();
-        self.predicate.blame(true, event, &mut unmet);
-        unmet
+    /// Returns each condition that fails, with the value that the event has. Empty if the trigger matches.
+    pub fn failing_conditions(&self, event: &Value<'_>) -> Vec<String> {
+        let mut failing_conditions = Vec::new();
+        self.predicate.add_failing(true, event, &mut failing_conditions);
+        failing_conditions
     }
 }
 
 impl Predicate {
-    /// Adds the conditions because of which this predicate does not give the wanted result.
-    fn blame(&self, wanted: bool, event: &Value<'_>, unmet: &mut Vec<String>) {
+    /// Adds the conditions that keep this predicate from giving the wanted result.
+    fn add_failing(&self, wanted: bool, event: &Value<'_>, failing_conditions: &mut Vec<String>) {
         if self.holds(event) == wanted {
             return;
         }
         match self {
             Self::All(several) | Self::Any(several) => {
                 for one in several {
-                    one.blame(wanted, event, unmet);
+                    one.add_failing(wanted, event, failing_conditions);
                 }
             }
-            Self::Not(one) => one.blame(!wanted, event, unmet),
+            Self::Not(one) => one.add_failing(!wanted, event, failing_conditions),
             Self::Condition(field, _) => {
                 let verdict = if wanted { "does not hold" } else { "holds" };
-                unmet.push(format!("{self} {verdict}: the event has {} there", shown(field.actual(event))));
+                failing_conditions
+                    .push(format!("{self} {verdict}: the event has {} there", shown(field.actual(event))));
             }
         }
     }
@@ -43,7 +44,7 @@ fn shown(actual: Actual<'_>) -> String {
         Actual::Missing => "nothing".to_owned(),
         Actual::Bool(bool) => bool.to_string(),
         Actual::Number(number) => number.to_string(),
-        Actual::Text(text) => match text.char_indices().nth(MOST_CHARACTERS) {
+        Actual::Text(text) => match text.char_indices().nth(MAX_CHARACTERS) {
             Some((end, _)) => format!("a text that begins {:?}", text.get(..end).unwrap_or_default()),
             None => format!("{text:?}"),
         },
@@ -57,17 +58,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_every_condition_in_the_way() {
+    fn lists_every_condition_that_fails() {
         let event = r#"{"type":"track","event":"Signed Up","properties":{"n":5,"list":[1],"plan":"pro"}}"#;
         let event = Value::parse(event).unwrap();
-        let told = |trigger: &str| Trigger::parse(trigger).unwrap().unmet(&event).join("\n");
-        assert_eq!(told("type = \"track\" and properties.n > 4"), "");
-        insta::assert_snapshot!(told("type = \"page\" and (properties.n > 9 or properties.list = \"x\")"), @r#"
+        let lines = |trigger: &str| Trigger::parse(trigger).unwrap().failing_conditions(&event).join("\n");
+        assert_eq!(lines("type = \"track\" and properties.n > 4"), "");
+        insta::assert_snapshot!(lines("type = \"page\" and (properties.n > 9 or properties.list = \"x\")"), @r#"
         type = "page" does not hold: the event has "track" there
         properties.n > 9 does not hold: the event has 5 there
         properties.list = "x" does not hold: the event has a list of 1 there
         "#);
-        insta::assert_snapshot!(told("!(type = \"track\" and properties.none = null) and userId != null"), @r#"
+        insta::assert_snapshot!(lines("!(type = \"track\" and properties.none = null) and userId != null"), @r#"
         type = "track" holds: the event has "track" there
         properties.none = null holds: the event has nothing there
         userId != null does not hold: the event has nothing there

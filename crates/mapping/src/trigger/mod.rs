@@ -101,7 +101,7 @@ impl Trigger {
         let never_matches =
             |one: &Predicate| one.never_matches().map(|why| format!("`{one}` never holds: {why}"));
         Some(self.predicate.conditions().find_map(never_matches).unwrap_or_else(|| {
-            format!("no event of any type ({known}) can fulfil these conditions together; perhaps an `or` is meant")
+            format!("no event of any type ({known}) can meet all these conditions; did you mean `or`?")
         }))
     }
 }

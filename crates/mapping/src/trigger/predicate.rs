@@ -118,7 +118,7 @@ impl Test {
         }
     }
 
-    /// An order comparison with something that is not a number.
+    /// True for an order comparison with something that is not a number.
     fn never_holds(&self) -> bool {
         matches!(self, Self::Compare(operator, literal)
             if operator.is_order() && !matches!(literal, Literal::Number(_)))

@@ -27,13 +27,13 @@ fn errors_say_what_where_and_what_to_write() {
             "\"track\" = type",
             "expected a field such as type, event or properties.plan, found `\"track\"` (column 1)",
         ),
-        ("type == \"a\"", "`==` is no operator: write `=` (column 6)"),
-        ("type = \"a\" && event = \"b\"", "`&&` is no operator: write `and` (column 12)"),
+        ("type == \"a\"", "`==` is not an operator: write `=` (column 6)"),
+        ("type = \"a\" && event = \"b\"", "`&&` is not an operator: write `and` (column 12)"),
         (
             "type in [\"a\"]",
-            "`[` stands in no trigger: write an item of a list as `list.\\0`, and instead of a list of values several conditions joined by `or` (column 9)",
+            "a trigger cannot contain `[`: write an item of a list as `list.\\0`, and instead of a list of values several conditions joined by `or` (column 9)",
         ),
-        ("type in \"a\"", "triggers know no `in`: write several conditions joined by `or` (column 6)"),
+        ("type in \"a\"", "triggers have no `in`: write several conditions joined by `or` (column 6)"),
         ("type \"a\"", "expected one of = != < <= > >= after the field, found `\"a\"` (column 6)"),
         (
             "type =",
@@ -46,7 +46,7 @@ fn errors_say_what_where_and_what_to_write() {
         ("type = \"a", "this text is never closed: end it with \" (column 8)"),
         (
             "properties.n > 5.",
-            "this is no number: write one like 5, -5 or 0.5, and text in double quotes (column 16)",
+            "this is not a number: write one like 5, -5 or 0.5, and text in double quotes (column 16)",
         ),
         (
             "properties.n > .5",
@@ -54,22 +54,22 @@ fn errors_say_what_where_and_what_to_write() {
         ),
         (
             "properties.n = 5kg",
-            "this is no number: write one like 5, -5 or 0.5, and text in double quotes (column 16)",
+            "this is not a number: write one like 5, -5 or 0.5, and text in double quotes (column 16)",
         ),
         ("properties..n = 5", "a name is missing after the dot (column 12)"),
         (
             "properties.naïve = 5",
-            "'ï' means nothing here: put text in double quotes, and a `\\` before it in a name (column 14)",
+            "'ï' is unexpected here: put text in double quotes, and a `\\` before it in a name (column 14)",
         ),
-        ("(type = \"a\" or (event = \"b\")", "this parenthesis is never closed: add a `)` (column 1)"),
-        ("type = \"a\")", "this `)` closes nothing: take it away (column 11)"),
+        ("(type = \"a\" or (event = \"b\")", "this parenthesis is not closed: add a `)` (column 1)"),
+        ("type = \"a\")", "this `)` closes nothing: remove it (column 11)"),
         (
             "contain(event, \"a\")",
-            "`contain` is no function; triggers know contains() and match(); did you mean contains()? (column 1)",
+            "`contain` is not a function; triggers have contains() and match(); did you mean contains()? (column 1)",
         ),
         (
             "length(event) > 5",
-            "length() belongs to Segment's destination filters; triggers know contains() and match() alone (column 1)",
+            "length() belongs to Segment's destination filters; triggers have only contains() and match() (column 1)",
         ),
         ("match(\"a*\", event)", "the field comes first: write match(event, \"text\") (column 7)"),
         (
@@ -92,61 +92,61 @@ fn errors_say_what_where_and_what_to_write() {
 }
 
 #[test]
-fn each_difference_from_segment_is_told_once_where_it_first_is() {
-    let told = |text: &str| Trigger::parse(text).unwrap().differences().join("\n");
+fn each_difference_from_segment_is_reported_once_at_its_first_place() {
+    let warnings_of = |text: &str| Trigger::parse(text).unwrap().differences().join("\n");
     for plain in [
         "type = \"track\"",
         "type=track and (event != \"it's\" or userId = null)",
         "!match(traits.my\\ key, \"a?*\") or properties.list\\[0\\] < 5",
         "(contains(event, \"a\") and event != \"b\") and name = null",
     ] {
-        assert_eq!(told(plain), "", "{plain}");
+        assert_eq!(warnings_of(plain), "", "{plain}");
     }
-    insta::assert_snapshot!(told("type = 'a' or type = 'b' and groupid = 5"), @r#"
-    column 8: Segment takes single quotes for part of the text: write double quotes
-    column 26: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind
-    column 30: Segment cannot ask about `groupid` and leaves the condition out; did you mean `groupId`?
+    insta::assert_snapshot!(warnings_of("type = 'a' or type = 'b' and groupid = 5"), @r#"
+    column 8: Segment reads single quotes as part of the text: write double quotes
+    column 26: `and` binds tighter than `or` here; Segment applies the last of them to the whole line: put parentheses around one kind
+    column 30: Segment cannot test `groupid` and ignores the condition; did you mean `groupId`?
     "#);
-    insta::assert_snapshot!(told("!((event = null)) or properties.a>5"), @r#"
+    insta::assert_snapshot!(warnings_of("!((event = null)) or properties.a>5"), @r#"
     column 1: `!( … )` negates here; Segment ignores the `!`: negate each condition instead, with `!=` or `!contains( … )`
     column 3: Segment refuses a trigger with parentheses inside parentheses
-    column 4: this asks whether `event` is there; Segment compares it with the text "null"
-    column 22: Segment wants a space before `>` and misreads the trigger without
+    column 4: this tests whether `event` is present; Segment compares it with the text "null"
+    column 22: Segment needs a space before `>` and misreads the trigger without it
     "#);
-    insta::assert_snapshot!(told("(contains(type, \"x\") or match(event, \"a*b\")) and properties != null"), @r#"
-    column 2: Segment ends the parenthesis behind this function: put the function last in the parenthesis
-    column 11: Segment cannot ask about `type` and leaves the condition out
+    insta::assert_snapshot!(warnings_of("(contains(type, \"x\") or match(event, \"a*b\")) and properties != null"), @r#"
+    column 2: Segment ends the parenthesis after this function: put the function last in the parenthesis
+    column 11: Segment cannot test `type` and ignores the condition
     column 38: this pattern is a glob here; Segment reads a last `*` as "starts with the rest", anything else as "ends with all but the first character": write "text*" or "*text"
     column 50: `properties` is the whole object here; Segment looks for `properties.properties`: name a field in it
     "#);
-    insta::assert_snapshot!(told("traits.1st = 1e3 and\r\n traits.a\\.b >=5 and type.x = \"\" or(traits.😀 = 1)".replace("traits.😀", "traits.\\😀").as_str()), @r#"
+    insta::assert_snapshot!(warnings_of("traits.1st = 1e3 and\r\n traits.a\\.b >=5 and type.x = \"\" or(traits.😀 = 1)".replace("traits.😀", "traits.\\😀").as_str()), @r#"
     column 1: an unescaped name `1st` never matches in Segment, and so it never matches here: write `\1st`
     column 14: Segment reads numbers only up to their exponent: write all the digits
     column 21: Segment refuses a trigger with a carriage return: end lines with \n
-    column 24: `\.` is part of the name here; Segment takes it for a step into an object: no trigger of Segment reaches a name with a dot
-    column 36: Segment wants a space after `>=` and misreads the trigger without
-    column 44: Segment asks about `type` itself and ignores the rest of the path: ask below `properties`, `traits` or `context`
-    column 56: Segment wants a space after `or` and misreads the trigger without
-    column 56: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind
+    column 24: `\.` is part of the name here; Segment reads it as a step into an object: a trigger at Segment cannot name a field with a dot
+    column 36: Segment needs a space after `>=` and misreads the trigger without it
+    column 44: Segment tests `type` itself and ignores the rest of the path: test a field of `properties`, `traits` or `context`
+    column 56: Segment needs a space after `or` and misreads the trigger without it
+    column 56: `and` binds tighter than `or` here; Segment applies the last of them to the whole line: put parentheses around one kind
     column 66: Segment refuses a trigger with this character in a name
     "#);
-    insta::assert_snapshot!(told("type = \"a\"and(type = an)or!contains(event, 1)or event = nu"), @r#"
-    column 8: Segment wants a space after `"` and misreads the trigger without
-    column 11: Segment wants a space after `and` and misreads the trigger without
-    column 25: Segment wants a space after `or` and misreads the trigger without
-    column 25: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind
-    column 57: Segment loses a part of the trigger's end, as it begins like a keyword: put a space behind it
+    insta::assert_snapshot!(warnings_of("type = \"a\"and(type = an)or!contains(event, 1)or event = nu"), @r#"
+    column 8: Segment needs a space after `"` and misreads the trigger without it
+    column 11: Segment needs a space after `and` and misreads the trigger without it
+    column 25: Segment needs a space after `or` and misreads the trigger without it
+    column 25: `and` binds tighter than `or` here; Segment applies the last of them to the whole line: put parentheses around one kind
+    column 57: Segment loses a part of the trigger's end, because it begins like a keyword: put a space after it
     "#);
-    insta::assert_snapshot!(told("! contains(event,\"x\") and properties.n=5"), @r#"
+    insta::assert_snapshot!(warnings_of("! contains(event,\"x\") and properties.n=5"), @r#"
     column 1: Segment refuses a trigger with something between `!` and a function's name
-    column 38: Segment loses a part of the trigger's end, as it begins like a keyword: put a space behind it
+    column 38: Segment loses a part of the trigger's end, because it begins like a keyword: put a space after it
     "#);
 }
 
 #[test]
-fn a_trigger_that_no_event_type_can_match_is_told() {
+fn a_trigger_that_no_event_type_can_match_is_reported() {
     let types = ["identify", "group", "track", "page", "screen", "alias"];
-    let told = |text: &str| Trigger::parse(text).unwrap().impossible(&types).unwrap_or_default();
+    let warnings_of = |text: &str| Trigger::parse(text).unwrap().impossible(&types).unwrap_or_default();
     for possible in [
         "type = \"track\"",
         "type != \"track\" and event = \"x\"",
@@ -155,14 +155,14 @@ fn a_trigger_that_no_event_type_can_match_is_told() {
         "!(properties.n > \"x\")",
         "match(type, \"tr*\")",
     ] {
-        assert_eq!(told(possible), "", "{possible}");
+        assert_eq!(warnings_of(possible), "", "{possible}");
     }
-    insta::assert_snapshot!(told("type = \"trak\" and event = \"x\""), @r#"no event has the type "trak"; did you mean "track"? (types are: identify, group, track, page, screen, alias)"#);
-    insta::assert_snapshot!(told("type = \"track\" and (type = \"page\" or type = \"screen\")"), @r#"no event of any type (identify, group, track, page, screen, alias) can fulfil these conditions together; perhaps an `or` is meant"#);
-    insta::assert_snapshot!(told("properties.n > \"x\""), @r#"`properties.n > "x"` never holds: `<` and `>` compare with a number"#);
-    insta::assert_snapshot!(told("!(type != \"purchase\" or event = \"x\")"), @r#"no event of any type (identify, group, track, page, screen, alias) can fulfil these conditions together; perhaps an `or` is meant"#);
-    assert_ne!(told("type = \"track\" and properties.1st = 5"), "");
-    assert_ne!(told("type = null"), "");
+    insta::assert_snapshot!(warnings_of("type = \"trak\" and event = \"x\""), @r#"no event has the type "trak"; did you mean "track"? (types are: identify, group, track, page, screen, alias)"#);
+    insta::assert_snapshot!(warnings_of("type = \"track\" and (type = \"page\" or type = \"screen\")"), @r#"no event of any type (identify, group, track, page, screen, alias) can meet all these conditions; did you mean `or`?"#);
+    insta::assert_snapshot!(warnings_of("properties.n > \"x\""), @r#"`properties.n > "x"` never holds: `<` and `>` compare with a number"#);
+    insta::assert_snapshot!(warnings_of("!(type != \"purchase\" or event = \"x\")"), @r#"no event of any type (identify, group, track, page, screen, alias) can meet all these conditions; did you mean `or`?"#);
+    assert_ne!(warnings_of("type = \"track\" and properties.1st = 5"), "");
+    assert_ne!(warnings_of("type = null"), "");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn prints_as_the_editor_writes() {
 fn size_and_depth_are_capped() {
     let nested = |levels: usize| format!("{}type = a{}", "(".repeat(levels), ")".repeat(levels));
     assert!(Trigger::parse(&nested(32)).is_ok());
-    assert_eq!(error(&nested(33)), "parentheses nest at most 32 deep: take some away (column 33)");
+    assert_eq!(error(&nested(33)), "parentheses nest at most 32 deep: remove some (column 33)");
     assert!(error(&"(".repeat(MAX_LENGTH)).contains("nest at most"));
     assert!(error(&" ".repeat(MAX_LENGTH + 1)).contains("at most 65536 bytes"));
     let long = format!("a{}", ".a".repeat(MAX_LENGTH / 2 - 8));
@@ -197,7 +197,7 @@ fn size_and_depth_are_capped() {
     assert!(!star.matches(&event));
 }
 
-/// Conditions in every form, well written and less so.
+/// Generates conditions in every form, well written and badly written.
 fn condition() -> impl Strategy<Value = String> {
     let field = r"(type|event|userId|groupId|(properties|traits|x)(\.([a-z1-]|\\.){1,3}){1,2})";
     let text = r#"("[^"]{0,4}"|'[^']{0,4}'|([a-z_]|\\.){1,3})"#;

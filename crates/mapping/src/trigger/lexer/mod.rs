@@ -89,7 +89,7 @@ impl<'t, 'd> Lexer<'t, 'd> {
             '0'..='9' | '+' | '-' => self.number(),
             'a'..='z' | 'A'..='Z' | '_' | '\\' => self.word(),
             '[' => Err(self.fault(
-                "`[` stands in no trigger: write an item of a list as `list.\\0`, and instead \
+                "a trigger cannot contain `[`: write an item of a list as `list.\\0`, and instead \
                 of a list of values several conditions joined by `or`",
             )),
             '.' => Err(self.fault(
@@ -97,7 +97,7 @@ impl<'t, 'd> Lexer<'t, 'd> {
                 number such as 0.5",
             )),
             _ => Err(self.fault(format!(
-                "{char:?} means nothing here: put text in double quotes, and a `\\` before it in a name"
+                "{char:?} is unexpected here: put text in double quotes, and a `\\` before it in a name"
             ))),
         }
     }

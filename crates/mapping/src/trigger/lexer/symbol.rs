@@ -72,7 +72,7 @@ impl<'t> Lexer<'t, '_> {
             Ok(number) if complete && number.is_finite() => Ok(Kind::Number(number)),
             _ => Err(Fault::new(
                 at,
-                "this is no number: write one like 5, -5 or 0.5, and text in double quotes",
+                "this is not a number: write one like 5, -5 or 0.5, and text in double quotes",
             )),
         }
     }
@@ -88,5 +88,5 @@ fn unknown_symbol(symbol: &str) -> String {
         "||" | "|" => "`or`",
         _ => "one of = != < <= > >=",
     };
-    format!("`{symbol}` is no operator: write {meant}")
+    format!("`{symbol}` is not an operator: write {meant}")
 }

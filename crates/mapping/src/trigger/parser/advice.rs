@@ -34,7 +34,7 @@ impl Parser<'_> {
 
     pub(super) fn no_operator(&self, field: &Field) -> Fault {
         match self.source() {
-            "in" => self.fault("triggers know no `in`: write several conditions joined by `or`"),
+            "in" => self.fault("triggers have no `in`: write several conditions joined by `or`"),
             _ if field.path == ["not"] => {
                 self.fault("negation is written `!`, before contains(), match() or a parenthesis")
             }
@@ -45,11 +45,11 @@ impl Parser<'_> {
     pub(super) fn unknown_function(&self, name: &str) -> Fault {
         if FILTER_FUNCTIONS.contains(&name) {
             return self.fault(format!(
-                "{name}() belongs to Segment's destination filters; triggers know contains() and match() alone"
+                "{name}() belongs to Segment's destination filters; triggers have only contains() and match()"
             ));
         }
         let meant = nearest(name, FUNCTIONS.into_iter())
             .map_or_else(String::new, |meant| format!("; did you mean {meant}()?"));
-        self.fault(format!("`{name}` is no function; triggers know contains() and match(){meant}"))
+        self.fault(format!("`{name}` is not a function; triggers have contains() and match(){meant}"))
     }
 }

@@ -75,10 +75,7 @@ impl Parser<'_> {
         self.next += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(Fault::new(
-                open,
-                format!("parentheses nest at most {MAX_DEPTH} deep: take some away"),
-            ));
+            return Err(Fault::new(open, format!("parentheses nest at most {MAX_DEPTH} deep: remove some")));
         }
         if self.depth > 1 {
             self.differences.push((open, Difference::NestedParentheses));
@@ -86,7 +83,7 @@ impl Parser<'_> {
         let (inner, cut) = self.line()?;
         match self.peek() {
             Kind::Close => self.next += 1,
-            Kind::End => return Err(Fault::new(open, "this parenthesis is never closed: add a `)`")),
+            Kind::End => return Err(Fault::new(open, "this parenthesis is not closed: add a `)`")),
             _ => return Err(self.expected("`and`, `or` or `)`")),
         }
         self.depth -= 1;

@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     let (predicate, _) = parser.line()?;
     match parser.peek() {
         Kind::End => Ok((predicate, parser.differences)),
-        Kind::Close => Err(parser.fault("this `)` closes nothing: take it away")),
+        Kind::Close => Err(parser.fault("this `)` closes nothing: remove it")),
         _ => Err(parser.expected("`and` or `or`")),
     }
 }
