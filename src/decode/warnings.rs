@@ -26,7 +26,7 @@ fn of_replacement(inside: &str, Replacement { path, what }: &Replacement) -> Vio
         Replaced::HalfPair => {
             "had half of a surrogate pair, as when an emoji is cut in two; it became U+FFFD"
         }
-        Replaced::NoNumber => "was NaN, an infinity or undefined, which JSON does not have; it became null",
+        Replaced::NotANumber => "was NaN, an infinity or undefined, which JSON does not have; it became null",
         Replaced::TooLarge => "was a number beyond the range of a double; it became null",
     };
     let point = if inside.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };

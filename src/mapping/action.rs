@@ -1,4 +1,5 @@
-//! The actions of Segment's Accoil destination, read once from `mappings/actions.toml`, which the binary embeds.
+//! The actions of Segment's Accoil destination, read once from `mappings/actions.toml`, which is embedded in the
+//! binary.
 
 use std::sync::LazyLock;
 
@@ -8,15 +9,15 @@ use super::field::Field;
 
 const TABLE: &str = include_str!("../../mappings/actions.toml");
 
-/// What a mapping asks to be done with an event.
+/// A kind of call that a mapping can make.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// How mappings name it (`partnerAction` in Segment's JSON).
+    /// The name that mappings use (`partnerAction` in Segment's JSON).
     pub slug: String,
     pub label: String,
     pub description: String,
-    /// The trigger it has by default.
+    /// The default trigger.
     pub trigger: String,
     /// In the order in which Segment shows them.
     #[serde(default)]
@@ -24,9 +25,9 @@ pub struct Action {
 }
 
 impl Action {
-    /// All six.
+    /// Returns all six actions.
     pub fn all() -> &'static [Action] {
-        // The table is part of the binary and a test reads it: it cannot fail here.
+        // The table is part of the binary and a test reads it, so that this cannot fail.
         static ALL: LazyLock<Vec<Action>> = LazyLock::new(|| parse(TABLE).unwrap_or_default());
         &ALL
     }

@@ -1,6 +1,6 @@
-//! A mapping file's text as one tree of nodes, whether TOML or JSON, in which every node knows its place.
+//! A mapping file's text as one tree of nodes, for TOML and for JSON. Every node knows its place.
 //!
-//! A place is looked up only when there is a fault to report.
+//! A place is computed only when there is a fault to report.
 
 use std::borrow::Cow;
 
@@ -15,11 +15,11 @@ use crate::json::{MAX_DEPTH, Number, Object, Value};
 pub(super) struct Document<'t> {
     source: &'t SourceText,
     value: Value<'t>,
-    /// `None`: it is JSON.
+    /// `None` for JSON.
     toml: Option<Spanned<DeValue<'t>>>,
 }
 
-/// A value in a document and the way to it.
+/// A value in a document, and the path to it.
 #[derive(Clone)]
 pub(super) struct Node<'d> {
     document: &'d Document<'d>,
@@ -51,7 +51,7 @@ impl<'t> Document<'t> {
         Node { document: self, value: &self.value, path: Vec::new() }
     }
 
-    /// The path as the configuration names it, or a preset's name.
+    /// Returns the path as the configuration names it, or a preset's name.
     pub(super) fn file(&self) -> String {
         self.source.file.display().to_string()
     }
@@ -70,19 +70,19 @@ impl<'d> Node<'d> {
         self.members().find(|(name, _)| *name == key).map(|(_, node)| node)
     }
 
-    /// Key and value of every member; nothing for what is not an object.
+    /// Returns the key and value of every member; nothing if this is not an object.
     pub(super) fn members(&self) -> impl Iterator<Item = (&'d str, Node<'d>)> {
         let members = self.value.as_object().into_iter().flat_map(Object::iter);
         members.map(|(key, value)| (key, self.step(Step::Key(key), value)))
     }
 
-    /// Every item; nothing for what is not a list.
+    /// Returns every item; nothing if this is not a list.
     pub(super) fn items(&self) -> impl Iterator<Item = Node<'d>> {
         let items = self.value.as_array().unwrap_or_default();
         items.iter().enumerate().map(|(index, value)| self.step(Step::Index(index), value))
     }
 
-    /// The key under which the value stands; empty for an item and for the whole document.
+    /// Returns the key of the value; empty for an item and for the whole document.
     pub(super) fn key(&self) -> &'d str {
         if let Some(Step::Key(key)) = self.path.last() { key } else { "" }
     }
@@ -91,7 +91,7 @@ impl<'d> Node<'d> {
         Node { document: self.document, value, path: [self.path.as_slice(), &[step]].concat() }
     }
 
-    /// The deepest node on a directive's path such as `traits.name.@if.then` that the file has.
+    /// Follows a directive's path such as `traits.name.@if.then`. Returns the deepest node on it that the file has.
     pub(super) fn descend(&self, path: &str) -> Node<'d> {
         let mut node = self.clone();
         for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
@@ -102,17 +102,17 @@ impl<'d> Node<'d> {
         node
     }
 
-    /// A fault of the value.
+    /// Returns a fault of the value.
     pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
         self.fault_at(self.offsets().value, message)
     }
 
-    /// A fault of the key under which the value stands.
+    /// Returns a fault of the value's key.
     pub(super) fn fault_of_key(&self, message: impl Into<String>) -> Fault {
         self.fault_at(self.offsets().key, message)
     }
 
-    /// A fault at a character of the value, a string; `column` counts from 1.
+    /// Returns a fault at a character of the value, which is a string; `column` counts from 1.
     pub(super) fn fault_inside(&self, column: usize, message: impl Into<String>) -> Fault {
         let start = self.offsets().value;
         let text = self.document.source.text.get(start..).unwrap_or_default();
@@ -149,7 +149,7 @@ fn from_toml<'t>(value: &Spanned<DeValue<'t>>, depth: usize) -> Result<Value<'t>
             Value::Array(items.iter().map(|item| from_toml(item, depth)).collect::<Result<_, _>>()?)
         }
         DeValue::Table(table) => {
-            // The parser sorts keys; requests look as they were written.
+            // The parser sorts keys. The order of the file is restored, so that requests keep it.
             let mut members: Vec<_> = table.iter().collect();
             members.sort_by_key(|(key, _)| key.span().start);
             Value::Object(

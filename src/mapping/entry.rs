@@ -1,7 +1,8 @@
-//! One mapping of a file, in our own form or in Segment's JSON, and how it is compiled.
+//! One mapping of a file, in the relay's own form or in Segment's JSON, and its compilation.
 //!
-//! Ours: `name`, `enabled`, `trigger`, `action`, `fields`; an unknown key is a fault. Segment's: `subscribe`,
-//! `partnerAction`, `mapping` (presets) or `trigger`, `actionSlug`, `settings` (API); keys beside are passed over.
+//! The relay's form has `name`, `enabled`, `trigger`, `action`, `fields`; an unknown key is a fault. Segment's form
+//! has `subscribe`, `partnerAction`, `mapping` (presets) or `trigger`, `actionSlug`, `settings` (API); other keys are
+//! ignored.
 
 use super::directive::{CompileError, Directive};
 use super::document::Node;
@@ -18,33 +19,33 @@ const OWN_KEYS: [&str; 5] = ["name", "enabled", "trigger", "action", "fields"];
 pub(super) const SEGMENT_KEYS: [&str; 6] =
     ["subscribe", "partnerAction", "actionSlug", "actionId", "mapping", "settings"];
 
-/// Segment's reserved keys of a mapping object begin so (`docs/segment.md#mappings`).
+/// Segment's reserved keys of a mapping object begin with this (`docs/segment.md#mappings`).
 const RESERVED: &str = "__segment_internal_";
 const ROOT_DIRECTIVE: &str = "__segment_internal_directive";
 
-/// One mapping of a file, not compiled yet.
+/// One mapping of a file, before it is compiled.
 pub(super) struct Entry<'d> {
     pub node: Node<'d>,
-    /// The file's gate.
+    /// The file's `source`: only events of this kind match.
     source: Option<SourceKind>,
-    /// In Segment's form.
+    /// True if it is in Segment's form.
     segment: bool,
 }
 
 impl<'d> Entry<'d> {
     pub(super) fn new(node: Node<'d>, source: Option<SourceKind>) -> Self {
         let segment = node.document().is_json() && SEGMENT_KEYS.iter().any(|key| node.get(key).is_some());
-        // What was made at Segment was made for Segment's events.
+        // A mapping made at Segment is meant for Segment's events.
         let source = source.or(segment.then_some(SourceKind::Segment));
         Self { node, source, segment }
     }
 
-    /// Whether it is in Segment's form: pasted from there, as likely as not.
-    pub(super) const fn is_of_segment(&self) -> bool {
+    /// True if it is in Segment's form, so that it was probably pasted from there.
+    pub(super) const fn is_segment_form(&self) -> bool {
         self.segment
     }
 
-    /// The mapping, unless it has a fault that leaves nothing to go on with; every fault is reported.
+    /// Compiles the mapping and reports every fault. Returns `None` only if no mapping can be made.
     pub(super) fn compile(&self, loading: &mut Loading) -> Option<Mapping> {
         if !matches!(self.node.value, Value::Object(_)) {
             let message = format!("a mapping {}", refusal("an object", self.node.value.kind()));
@@ -69,7 +70,7 @@ impl<'d> Entry<'d> {
         let fields = self.fields(loading);
         let action = action.and_then(|node| action_of(&node, loading))?;
         let (slots, root) = self.slots(action, fields.as_ref(), loading);
-        self.look_for_remarks(&slots, fields.as_ref(), trigger.as_ref(), loading);
+        self.warn_about_likely_mistakes(&slots, fields.as_ref(), trigger.as_ref(), loading);
         let name = if self.segment { name.unwrap_or(&action.label) } else { name? };
         Some(Mapping {
             name: name.into(),
@@ -87,12 +88,12 @@ impl<'d> Entry<'d> {
         self.text(&["name"], loading)?.value.as_str()
     }
 
-    /// The name that somebody gave it at Segment, where it may be empty, or none.
+    /// Returns the name that it has at Segment, which may be empty or missing.
     fn given_name(&self) -> Option<&'d str> {
         self.node.get("name")?.value.as_str().map(str::trim).filter(|name| !name.is_empty())
     }
 
-    /// The first of these keys that is there; it must be a string and not empty.
+    /// Returns the first of these keys that exists; it must be a string that is not empty.
     fn text(&self, keys: &[&str], loading: &mut Loading) -> Option<Node<'d>> {
         let Some(node) = self.any(keys) else {
             loading.fault(|| self.node.fault(format!("the mapping has no {}", keys.join(" or "))));
@@ -121,7 +122,7 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// The object of fields; an action without any needs none.
+    /// Returns the object of fields. An action without fields needs none.
     fn fields(&self, loading: &mut Loading) -> Option<Node<'d>> {
         let node = self.any(&["fields", "mapping", "settings"])?;
         if node.value.as_object().is_none() {
@@ -133,14 +134,14 @@ impl<'d> Entry<'d> {
         Some(node)
     }
 
-    /// A slot for every field of the action, and the root directive where there is one.
+    /// Makes a slot for every field of the action, and compiles the root directive if there is one.
     fn slots(
         &self,
         action: &'static Action,
         fields: Option<&Node<'d>>,
         loading: &mut Loading,
     ) -> (Vec<Slot>, Option<Directive>) {
-        self.look_for_unknown(fields, action, loading);
+        self.check_unknown_keys(fields, action, loading);
         let whole = fields.filter(|fields| fields.get(ROOT_DIRECTIVE).is_some());
         let root =
             whole.and_then(|fields| self.compiled(fields, Directive::compile_mapping(fields.value), loading));
@@ -154,7 +155,7 @@ impl<'d> Entry<'d> {
                     .map_or(Origin::Nothing, Origin::Directive),
                 (None, Some(default)) if field.dialect.is_some() => Origin::Extension(default),
                 (None, _) => {
-                    self.look_for_required(field, loading);
+                    self.warn_about_required_fields(field, loading);
                     Origin::Nothing
                 }
             };
@@ -163,8 +164,8 @@ impl<'d> Entry<'d> {
         (slots, root)
     }
 
-    /// The directive, unless it is none. Parts of it that fail whenever an event reaches them are faults too, but
-    /// not in what comes from Segment, which takes such a mapping: there they are warnings.
+    /// Compiles a directive; returns `None` if it is not valid. Parts that fail whenever an event reaches them are
+    /// faults too. In Segment's form they are warnings, because Segment accepts such a mapping.
     fn compiled(
         &self,
         node: &Node<'d>,
@@ -190,8 +191,8 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Warns of what loads and is hardly meant, in the file's order.
-    fn look_for_remarks(
+    /// Adds warnings for what loads but is probably a mistake, in the order of the file.
+    fn warn_about_likely_mistakes(
         &self,
         slots: &[Slot],
         fields: Option<&Node<'d>>,
@@ -200,7 +201,7 @@ impl<'d> Entry<'d> {
     ) {
         let types = trigger.map_or_else(|| spec::TYPES.to_vec(), |trigger| trigger.types(&spec::TYPES));
         if types.is_empty() {
-            // A fault already.
+            // This is a fault already.
             return;
         }
         if let (Some(trigger), Some(node)) = (trigger, self.any(&["trigger", "subscribe"])) {
@@ -214,15 +215,16 @@ impl<'d> Entry<'d> {
         }
         for slot in slots {
             let Origin::Directive(Expression { directive, .. }) = &slot.origin else { continue };
-            let remark = directive.literal().and_then(|literal| slot.field.literal_remark(literal));
+            let remark = directive.literal().and_then(|literal| slot.field.literal_warning(literal));
             if let (Some(remark), Some(node)) = (remark, fields.get(&slot.field.key)) {
                 loading.warn(|| node.fault(remark));
             }
         }
     }
 
-    /// A missing `timestamp` has a stand-in unless the destination is strict; nothing else has.
-    fn look_for_required(&self, field: &Field, loading: &mut Loading) {
+    /// Warns about required fields without a value. Unless the destination is strict, a missing `timestamp` is
+    /// replaced by the time of receipt; no other field has a replacement.
+    fn warn_about_required_fields(&self, field: &Field, loading: &mut Loading) {
         if field.required && field.key != "timestamp" {
             let message =
                 format!("{} is required, but nothing is mapped to it: every event is refused", field.key);
@@ -230,8 +232,8 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Keys that the action does not have: Segment passes over them, so a pasted mapping loads with a warning.
-    fn look_for_unknown(&self, fields: Option<&Node<'d>>, action: &Action, loading: &mut Loading) {
+    /// Warns about keys that the action does not have. Segment ignores them, so a pasted mapping must still load.
+    fn check_unknown_keys(&self, fields: Option<&Node<'d>>, action: &Action, loading: &mut Loading) {
         let members = fields.into_iter().flat_map(Node::members);
         for (key, node) in
             members.filter(|(key, _)| !key.starts_with(RESERVED) && action.field(key).is_none())
@@ -239,7 +241,7 @@ impl<'d> Entry<'d> {
             let keys = action.fields.iter().map(|field| field.key.as_str());
             let message = format!("action {} has no field {key}{}", action.slug, did_you_mean(key, keys));
             if self.segment {
-                loading.warn(|| node.fault_of_key(format!("{message}; it is passed over, as at Segment")));
+                loading.warn(|| node.fault_of_key(format!("{message}; it is ignored, as at Segment")));
             } else {
                 loading.fault(|| node.fault_of_key(message));
             }
@@ -256,7 +258,7 @@ fn action_of(node: &Node<'_>, loading: &mut Loading) -> Option<&'static Action> 
     action
 }
 
-/// Compiles a trigger; warns where Segment would read it otherwise (`docs/segment.md#triggers`).
+/// Compiles a trigger and warns where Segment would read it differently (`docs/segment.md#triggers`).
 fn trigger(node: &Node<'_>, loading: &mut Loading) -> Option<Trigger> {
     let trigger = match Trigger::parse(node.value.as_str()?) {
         Ok(trigger) => trigger,

@@ -1,6 +1,7 @@
-//! What one mapping makes of one event, step by step: for `map --explain`.
+//! Explains step by step what one mapping does with one event, for `map --explain`.
 //!
-//! Runs the very functions of the hot path, field by field, and tells what each did. Shows values: never for logs.
+//! It runs the same functions as the hot path, field by field, and records the result of each. It shows values, so
+//! its output must never go into logs.
 
 use std::borrow::Cow;
 
@@ -11,37 +12,37 @@ use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::json::Value;
 
-/// A mapping held against an event.
+/// The result of one mapping for one event.
 #[derive(Debug, Serialize)]
 pub struct Explanation<'e> {
     pub mapping: &'e str,
-    /// The preset or file it comes from.
+    /// The preset or file that it comes from.
     pub origin: &'e str,
     pub trigger: String,
     pub matched: bool,
-    /// Each thing that kept it from matching.
+    /// Each reason why it does not match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmatched: Vec<String>,
     pub action: &'e str,
-    /// In the action's order; empty when the mapping did not match, or maps the event as it came.
+    /// In the action's order. Empty if the mapping does not match, or sends the event unchanged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldExplanation<'e>>,
 }
 
-/// What became of one field.
+/// The result for one field.
 #[derive(Debug, Serialize)]
 pub struct FieldExplanation<'e> {
     pub field: &'e str,
-    /// What the mapping says of it, as it was written.
+    /// The mapping's value for the field, as it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<&'e Value<'static>>,
-    /// The kind of value that gave.
+    /// The kind of the mapped value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Resolved<'e>,
     pub outcome: Outcome,
-    /// What goes on, where it is not that value.
+    /// What is sent, if it differs from the mapped value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Resolved<'e>,
     /// The warning or the violation.
@@ -52,17 +53,18 @@ pub struct FieldExplanation<'e> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Sent as it is.
+    /// Sent unchanged.
     Kept,
-    /// Sent as the field's type, as Segment would send it.
+    /// Converted to the field's type, as Segment would convert it.
     Coerced,
-    /// Sent as something Segment would have refused it as.
-    Mended,
-    /// Nothing was mapped.
+    /// Converted leniently; Segment would have refused it.
+    #[serde(rename = "mended")]
+    Converted,
+    /// The mapping gave no value.
     Absent,
     /// Left out; the event is sent without it.
     Omitted,
-    /// The event is refused for it.
+    /// The event is refused because of this field.
     Refused,
 }
 
@@ -87,7 +89,7 @@ impl Mapping {
         }
     }
 
-    /// Each thing that keeps the mapping from matching; empty where [`Mapping::matches`] is true.
+    /// Returns each reason why the mapping does not match; empty if [`Mapping::matches`] is true.
     fn unmatched(&self, kind: SourceKind, event: &Event<'_>) -> Vec<String> {
         let mut reasons = Vec::new();
         if !self.enabled {
@@ -96,7 +98,7 @@ impl Mapping {
         if let Some(source) = self.source.filter(|source| *source != kind) {
             reasons.push(format!("it is for {} sources; this one is {}", source.name(), kind.name()));
         }
-        reasons.extend(self.trigger.unmet(&event.value));
+        reasons.extend(self.trigger.failing_conditions(&event.value));
         reasons
     }
 
@@ -145,7 +147,7 @@ impl<'e> FieldExplanation<'e> {
         Self { field, from, kind: None, value: None, outcome: Outcome::Absent, sent: None, reason: None }
     }
 
-    /// A directive failed; the violation says which.
+    /// A directive failed; the violation names it.
     fn refused(self, violation: &Violation) -> Self {
         let reason = format!("{}: {}", violation.field, violation.reason);
         Self { outcome: Outcome::Refused, reason: Some(reason), ..self }
@@ -157,7 +159,7 @@ impl<'e> FieldExplanation<'e> {
         let violation = findings.violations.pop();
         let outcome = match (&sent, &warning, &violation) {
             (_, _, Some(_)) => Outcome::Refused,
-            (Some(_), Some(_), None) => Outcome::Mended,
+            (Some(_), Some(_), None) => Outcome::Converted,
             (Some(_), None, None) if sent == value => Outcome::Kept,
             (Some(_), None, None) => Outcome::Coerced,
             (None, Some(_), None) => Outcome::Omitted,

@@ -1,8 +1,8 @@
-//! One field of an action: what it is, and whether a mapped value may stand in it.
+//! One field of an action, and the check of a mapped value for it.
 //!
 //! Emptiness, coercion and format follow Segment's engine (`docs/segment.md#empty-and-missing-values` and
-//! `docs/segment.md#coercion-and-formats`); lenient validation adds to it only where
-//! `docs/mappings-reference.md#what-is-checked` says so. Messages name a value's kind, never the value.
+//! `docs/segment.md#coercion-and-formats`). Lenient validation goes beyond it only where
+//! `docs/mappings-reference.md#what-is-checked` says so. Messages name the kind of a value, never the value.
 
 use std::borrow::Cow;
 
@@ -20,45 +20,46 @@ use crate::times;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// The key in mappings and payloads, as Segment spells it.
+    /// The key in mappings and payloads, in Segment's spelling.
     pub key: String,
     pub label: String,
     #[serde(rename = "type")]
     pub kind: Type,
     #[serde(default)]
     pub required: bool,
-    /// A list of values; a single one is wrapped.
+    /// True for a list of values; a single value is wrapped.
     #[serde(default)]
     pub multiple: bool,
     pub format: Option<Format>,
     pub description: String,
-    /// What presets map to the field. Segment applies it to a new mapping only, never at delivery; so do we,
-    /// except for an extension: a mapping pasted from Segment cannot know of it.
+    /// The value that presets map to the field. Segment applies it only to a new mapping, never at delivery. The
+    /// relay does the same, except for an extension: a mapping pasted from Segment cannot name it.
     #[serde(default, deserialize_with = "compiled")]
     pub(super) default: Option<Expression>,
-    /// An extension that only this dialect has; `None`: a field of Segment's own destination.
+    /// Set for an extension that only this dialect has.
     #[serde(default, deserialize_with = "dialect")]
     pub dialect: Option<Dialect>,
-    /// An extension that every dialect has.
+    /// True for an extension that every dialect has.
     #[serde(default)]
     pub extension: bool,
 }
 
-/// What became of a mapped value.
+/// The result of checking a mapped value.
 pub(super) enum Checked<'e> {
-    /// Null or empty: as if it had not been mapped.
+    /// Null or empty: counts as not mapped.
     Absent,
     Valid(Cow<'e, Value<'e>>),
-    /// Refused by Segment's engine; read leniently. The warning says as what.
-    Mended(Cow<'e, Value<'e>>, String),
-    /// The reason.
+    /// Converted leniently; Segment's engine would have refused it. The warning describes the conversion.
+    Converted(Cow<'e, Value<'e>>, String),
+    /// Invalid, with the reason.
     Invalid(String),
-    /// A word for nothing in the place of an id; the reason.
+    /// A placeholder instead of an id, with the reason.
     Placeholder(String),
 }
 
 impl Field {
-    /// Checks a mapped value; under `strict` as Segment's engine does, so nothing is mended.
+    /// Checks a mapped value. With `strict` the rules are exactly those of Segment's engine, without lenient
+    /// conversions.
     pub(super) fn check<'e>(&self, value: Cow<'e, Value<'e>>, strict: bool) -> Checked<'e> {
         if self.multiple {
             return self.check_list(value);
@@ -77,7 +78,7 @@ impl Field {
             && text.trim_matches(is_javascript_space).is_empty()
             && self.kind == Type::String
         {
-            // Nothing but spaces is nothing.
+            // Text of spaces only counts as missing.
             return Checked::Absent;
         }
         match self.format {
@@ -91,19 +92,19 @@ impl Field {
         }
     }
 
-    /// The keys by which Accoil tells users and accounts apart.
+    /// True for the keys by which Accoil identifies users and accounts.
     fn is_id(&self) -> bool {
         matches!(&*self.key, "userId" | "groupId")
     }
 
-    /// At Accoil all that have the same word for nothing as their id would be one user or one account.
+    /// Accoil would merge all users or accounts with the same placeholder as their id into one.
     fn check_id<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
-        let is_no_id = match &*value {
+        let is_placeholder_id = match &*value {
             Value::String(id) => is_placeholder(id),
             Value::Bool(_) => true,
             _ => false,
         };
-        if is_no_id {
+        if is_placeholder_id {
             let given =
                 if value.as_str().is_some() { "a placeholder for a missing value" } else { "a boolean" };
             return Checked::Placeholder(format!("must be an id, but is {given}; send the id, or none"));
@@ -116,7 +117,7 @@ impl Field {
         match coerce(value, self.kind) {
             None => Checked::Invalid(refusal(self.kind.rule(), given)),
             Some(value) => match &*value {
-                // A lone null, or an empty text in a list, is still nothing.
+                // A single null, or an empty text in a list, still counts as missing.
                 Value::String(text) if text.is_empty() => Checked::Absent,
                 Value::Null => Checked::Invalid("must be a finite number, but is infinite".to_owned()),
                 _ => self.check_format(value, given),
@@ -124,7 +125,7 @@ impl Field {
         }
     }
 
-    /// A time that Segment's engine takes stays as it is; any other that can be read is written as RFC 3339.
+    /// A time that Segment's engine accepts stays unchanged. Any other readable time is written as RFC 3339.
     fn check_time<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
         if value.as_str().is_some_and(|text| Format::DateTime.accepts(text)) {
             return Checked::Valid(value);
@@ -134,16 +135,16 @@ impl Field {
                 let text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
                 let warning =
                     format!("was {} in another form; it is sent as RFC 3339", article(value.kind()));
-                Checked::Mended(Cow::Owned(Value::from(text)), warning)
+                Checked::Converted(Cow::Owned(Value::from(text)), warning)
             }
             None => self.check_plain(value),
         }
     }
 
-    /// Spaces and line ends around an address are no part of it.
+    /// Spaces and line ends around an address do not belong to it.
     fn check_address<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
         match value.as_str().map(|text| (text, text.trim_matches(is_javascript_space))) {
-            Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => Checked::Mended(
+            Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => Checked::Converted(
                 Cow::Owned(Value::from(trimmed.to_owned())),
                 "had spaces or line ends around it; they were removed".to_owned(),
             ),
@@ -151,8 +152,8 @@ impl Field {
         }
     }
 
-    /// What is hardly meant by a value that every event gets.
-    pub(super) fn literal_remark(&self, literal: &Value<'_>) -> Option<String> {
+    /// Returns a warning for a literal that is probably a mistake. Every event gets the same value.
+    pub(super) fn literal_warning(&self, literal: &Value<'_>) -> Option<String> {
         let key = self.key.as_str();
         match self.check(Cow::Borrowed(literal), false) {
             Checked::Absent if self.required && key != "timestamp" => {
@@ -182,7 +183,7 @@ impl Field {
         }
     }
 
-    /// Wraps a single value, drops empty items, coerces the others; no format is asked of list items.
+    /// Wraps a single value, drops empty items and coerces the others. List items have no format.
     fn check_list<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
         if value.as_array().is_some_and(|items| items.iter().all(|item| self.kind.holds(item))) {
             return Checked::Valid(value);
@@ -195,7 +196,7 @@ impl Field {
         };
         let mut kept = Vec::with_capacity(items.len());
         for item in items {
-            // Empty texts stay in a list of texts, unlike nulls.
+            // Unlike nulls, empty texts stay in a list of texts.
             if item.is_null() || (self.kind != Type::String && is_empty(&item)) {
                 continue;
             }
@@ -218,12 +219,12 @@ fn is_empty(value: &Value<'_>) -> bool {
     value.is_null() || value.as_str() == Some("")
 }
 
-/// `must be a string, but is an object`: the rule and the kind of value that broke it.
+/// Returns a message such as `must be a string, but is an object`: the rule, and the kind of value that violates it.
 pub(super) fn refusal(rule: &str, given: &str) -> String {
     format!("must be {rule}, but is {}", article(given))
 }
 
-/// `a string`, `an object`, `null`
+/// Returns `a string`, `an object` or `null`, for example.
 fn article(kind: &str) -> Cow<'_, str> {
     match kind.as_bytes().first() {
         _ if kind == "null" => kind.into(),

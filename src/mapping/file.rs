@@ -1,7 +1,8 @@
-//! One mapping file: where in it its mappings are.
+//! One mapping file: finds the mappings in it.
 //!
-//! Ours: a list `mappings`, and perhaps a `source`. Segment's JSON: one mapping, a list of them, or an object that
-//! has the list under `mappings`, `presets` or `subscriptions`, perhaps within `data` as its API answers.
+//! The relay's form is a list `mappings`, and optionally a `source`. Segment's JSON is one mapping, a list of them,
+//! or an object with the list under `mappings`, `presets` or `subscriptions`, possibly inside `data` as in an answer
+//! of its API.
 
 use super::document::Node;
 use super::entry::{Entry, SEGMENT_KEYS};
@@ -11,17 +12,18 @@ use crate::json::{Object, Value};
 
 const LISTS: [&str; 3] = ["mappings", "presets", "subscriptions"];
 
-/// Finds the mappings of a file and hands each to `loading`.
+/// Finds the mappings of a file and passes each to `loading`.
 pub(super) fn read(root: &Node<'_>, loading: &mut Loading) {
     let source = source(root, loading);
-    look_for_unknown(root, loading);
+    check_unknown_keys(root, loading);
     let list = list(root).or_else(|| root.get("data").map(|data| list(&data).unwrap_or(data)));
     let list = list.unwrap_or_else(|| root.clone());
     match list.value {
         Value::Array(_) => list.items().for_each(|node| loading.entry(&Entry::new(node, source))),
         Value::Object(members) if is_entry(members) => loading.entry(&Entry::new(list, source)),
-        _ => loading
-            .fault(|| list.fault("holds no list of mappings: write [[mappings]], or paste Segment's JSON")),
+        _ => loading.fault(|| {
+            list.fault("contains no list of mappings: write [[mappings]], or paste Segment's JSON")
+        }),
     }
 }
 
@@ -29,8 +31,8 @@ fn list<'d>(node: &Node<'d>) -> Option<Node<'d>> {
     LISTS.iter().find_map(|key| node.get(key))
 }
 
-/// Keys that a file of ours does not have. What Segment's API wraps a list in is not ours: there it is a warning.
-fn look_for_unknown(root: &Node<'_>, loading: &mut Loading) {
+/// Reports unknown keys. In the relay's form they are faults. Around a list from Segment's API they are warnings.
+fn check_unknown_keys(root: &Node<'_>, loading: &mut Loading) {
     let json = root.document().is_json();
     if json && root.get("mappings").is_none() {
         return;
@@ -42,7 +44,7 @@ fn look_for_unknown(root: &Node<'_>, loading: &mut Loading) {
     }
 }
 
-/// The file's `source`.
+/// Returns the file's `source`.
 fn source(root: &Node<'_>, loading: &mut Loading) -> Option<SourceKind> {
     let node = root.get("source")?;
     let kinds = [SourceKind::Segment, SourceKind::Amplitude];

@@ -1,4 +1,4 @@
-//! What a mapping value means that its author hardly meant: for warnings of `check`, never on events.
+//! Finds mapping values that are probably mistakes, for the warnings of `check`. Never used for events.
 //!
 //! Looks at a value as it is written: a path outside `@path`, a path that no event has, braces that nothing fills in.
 
@@ -6,13 +6,13 @@ use super::directive::{self, NAMES};
 use super::spec;
 use crate::json::{Object, Value};
 
-/// A remark, and where in the value: `traits.name.@if.then`.
+/// A warning and its place in the value: `traits.name.@if.then`.
 pub(super) struct Remark {
     pub path: String,
     pub message: String,
 }
 
-/// Remarks on one mapping value that meets events of these types.
+/// Returns the warnings for one mapping value that is used for events of these types.
 pub(super) fn lint(value: &Value<'_>, types: &[&str]) -> Vec<Remark> {
     let mut lint = Lint { types, is_event: true, remarks: Vec::new() };
     lint.value(value, "");
@@ -21,7 +21,7 @@ pub(super) fn lint(value: &Value<'_>, types: &[&str]) -> Vec<Remark> {
 
 struct Lint<'t> {
     types: &'t [&'t str],
-    /// False inside of `@transform` and `@arrayPath`, where paths start somewhere else.
+    /// False inside `@transform` and `@arrayPath`, where paths start elsewhere.
     is_event: bool,
     remarks: Vec<Remark>,
 }
@@ -51,7 +51,7 @@ impl Lint<'_> {
                 ("@path", Value::String(text)) => self.names(&directive::path_names(text), &here, "$."),
                 ("@template", Value::String(text)) => self.template(text, &here),
                 ("@liquid", Value::String(text)) => self.liquid(text, &here),
-                // A literal written so is meant as it stands.
+                // A literal in this form is meant literally.
                 ("@literal" | "_metadata", _) => {}
                 ("@arrayPath", Value::Array(items)) => {
                     if let Some(Value::String(list)) = items.first() {
@@ -72,14 +72,14 @@ impl Lint<'_> {
         }
     }
 
-    /// The one option of a directive that is a mapping value.
+    /// Checks an option of a directive that is itself a mapping value.
     fn option(&mut self, options: &Object<'_>, key: &str, path: &str) {
         if let Some(value) = options.get(key) {
             self.value(value, &join(path, key));
         }
     }
 
-    /// A part whose paths do not start at the event.
+    /// Checks a part whose paths do not start at the event.
     fn elsewhere(&mut self, value: Option<&Value<'_>>, path: &str) {
         let before = std::mem::replace(&mut self.is_event, false);
         if let Some(value) = value {
@@ -88,7 +88,7 @@ impl Lint<'_> {
         self.is_event = before;
     }
 
-    /// A text that is sent as it stands.
+    /// Checks a text that is sent literally.
     fn literal(&mut self, text: &str, path: &str) {
         let trimmed = text.trim();
         if let Some(name) =
@@ -136,7 +136,7 @@ impl Lint<'_> {
         }
     }
 
-    /// Only the variable that each `{{…}}` begins with.
+    /// Checks only the variable at the beginning of each `{{…}}`.
     fn liquid(&mut self, text: &str, path: &str) {
         for output in text.split("{{").skip(1) {
             let output = output.split("}}").next().unwrap_or_default();
@@ -155,7 +155,7 @@ impl Lint<'_> {
         }
     }
 
-    /// A path into the event; `prefix` is what it is written with.
+    /// Checks a path into the event; `prefix` is the text before it.
     fn names(&mut self, names: &[String], path: &str, prefix: &str) {
         if !self.is_event {
             return;
@@ -170,7 +170,8 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The path that a text spells, if it can hardly be anything else: `$.event`, `$['event']`, `properties.plan`.
+/// Returns the path that a text spells, if it can hardly be anything else: `$.event`, `$['event']`,
+/// `properties.plan`.
 fn meant_path(text: &str) -> Option<String> {
     let names = directive::path_names(text.strip_prefix('$').unwrap_or(text));
     let is_plain = |name: &String| name.chars().all(|one| one.is_alphanumeric() || "_-".contains(one));
@@ -180,7 +181,7 @@ fn meant_path(text: &str) -> Option<String> {
     is_path.then(|| names.join("."))
 }
 
-/// The path in `{event}` or `${properties.plan}`.
+/// Returns the path in `{event}` or `${properties.plan}`.
 fn single_braces(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('{')?;
     let (inner, _) = rest.trim_start_matches('{').split_once('}')?;
@@ -191,11 +192,11 @@ fn single_braces(text: &str) -> Option<String> {
 fn leading_path(text: &str) -> &str {
     let end = text.find(|one: char| !(one.is_alphanumeric() || "_.-".contains(one))).unwrap_or(text.len());
     let path = text.get(..end).unwrap_or_default();
-    // A number or a quoted text is no variable.
+    // A number or a quoted text is not a variable.
     if path.starts_with(|one: char| one.is_alphabetic() || one == '_') { path } else { "" }
 }
 
-/// Whether a Liquid template makes this variable itself.
+/// True if a Liquid template sets this variable itself.
 fn is_assigned(text: &str, name: &str) -> bool {
     let words = text.split(|one: char| !(one.is_alphanumeric() || "_-".contains(one)));
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();

@@ -1,6 +1,6 @@
-//! A destination's mappings: presets by name and files by path, read when the configuration loads.
+//! Loads a destination's mappings: presets by name and files by path, when the configuration loads.
 //!
-//! All faults of all files are reported at once; a destination with one does not start.
+//! It reports all faults of all files at once. A destination with a fault does not start.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,34 +15,35 @@ use super::{Action, Mapping};
 use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
 use accoil_mapping::nearest;
 
-/// Mappings that one destination may have, as at Segment (`docs/segment.md#mappings`), the disabled ones included.
-pub const MOST_MAPPINGS: usize = 50;
+/// The largest number of mappings of one destination, disabled ones included. Segment has the same limit
+/// (`docs/segment.md#mappings`).
+pub const MAX_MAPPINGS: usize = 50;
 
-/// The presets, by the name under which a destination asks for them.
+/// The presets, by the name that a destination uses.
 pub const PRESETS: [(&str, &str); 2] = [
     ("segment", include_str!("../../mappings/segment.toml")),
     ("amplitude", include_str!("../../mappings/amplitude.toml")),
 ];
 
-/// What the sync from Vitally sends; no destination asks for it by name.
+/// The mapping for the sync from Vitally; destinations cannot name it.
 const VITALLY: &str = include_str!("../../mappings/vitally.toml");
 
-/// A mapping file may not be larger.
-const MOST_BYTES: u64 = 1 << 20;
+/// The largest size of a mapping file in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// One destination's mappings, in the order in which they were listed.
+/// One destination's mappings, in the order of the configuration.
 #[derive(Default)]
 pub struct Mappings {
     list: Vec<Mapping>,
-    /// What loads, but may not be meant: keys that the action does not have, a required field left unmapped.
+    /// What loads but may be a mistake: keys that the action does not have, a required field without a value.
     pub warnings: Vec<Fault>,
-    /// Where they came from, to be read again.
+    /// The presets and files that they came from, to load them again.
     listed: Vec<Located>,
     directory: PathBuf,
 }
 
 impl Mappings {
-    /// Reads presets (by name) and files (by path, `.toml` or `.json`, relative to the configuration's folder).
+    /// Loads presets (by name) and files (by path, `.toml` or `.json`, relative to the configuration's folder).
     pub fn load(listed: &[Located], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         for one in listed {
@@ -52,19 +53,19 @@ impl Mappings {
         Ok(Mappings { listed, directory, ..loading.conclude()? })
     }
 
-    /// The mapping by which Vitally's accounts become group calls.
+    /// Returns the mapping that turns Vitally's accounts into group calls.
     pub fn of_vitally() -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         loading.toml("mapping vitally", VITALLY);
         loading.conclude()
     }
 
-    /// Reads the same presets and files once more, as they are now.
+    /// Loads the same presets and files again, in their present state.
     pub fn reload(&self) -> Result<Mappings, Vec<Fault>> {
         Self::load(&self.listed, &self.directory)
     }
 
-    /// These mappings as their files are now, with those of a draft: each replaces the one of its name, or is added.
+    /// What has been loaded so far.
     pub fn with_draft(&self, draft: &str) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(draft).is_ok();
@@ -99,15 +100,15 @@ impl<'m> IntoIterator for &'m Mappings {
     }
 }
 
-/// What has been read so far.
+/// The number of mappings seen, including those with faults.
 #[derive(Default)]
 pub(super) struct Loading {
     mappings: Vec<Mapping>,
     names: HashSet<Arc<str>>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
-    /// Mappings met, the faulty ones too.
-    met: usize,
+    /// Adds a mapping and compares it with those before it.
+    seen: usize,
 }
 
 impl Loading {
@@ -165,19 +166,20 @@ impl Loading {
         }
     }
 
-    /// Adds a mapping once its file has been understood, and holds it against those before it.
+    /// Returns a unique name such as `Track Calls (2)`: at Segment mappings may share a name, and many do.
     pub(super) fn entry(&mut self, entry: &Entry<'_>) {
-        self.met += 1;
-        if self.met == MOST_MAPPINGS + 1 {
-            let message = format!("is mapping {}: a destination has {MOST_MAPPINGS} at most", self.met);
+        self.seen += 1;
+        if self.seen == MAX_MAPPINGS + 1 {
+            let message =
+                format!("this is mapping {}: a destination can have {MAX_MAPPINGS} at most", self.seen);
             self.fault(|| entry.node.fault(message));
         }
-        if self.met > MOST_MAPPINGS {
+        if self.seen > MAX_MAPPINGS {
             return;
         }
         let Some(mut mapping) = entry.compile(self) else { return };
         if self.names.contains(&mapping.name) {
-            if entry.is_of_segment() {
+            if entry.is_segment_form() {
                 mapping.name = self.numbered(&mapping.name);
             } else {
                 let at = entry.node.get("name").unwrap_or_else(|| entry.node.clone());
@@ -190,7 +192,7 @@ impl Loading {
         self.mappings.push(mapping);
     }
 
-    /// `Track Calls (2)`: at Segment mappings may share a name, and many do.
+    /// Returns `; did you mean x?` if one of the words is similar.
     fn numbered(&self, name: &str) -> Arc<str> {
         let mut number = 2;
         loop {
@@ -217,14 +219,14 @@ impl Loading {
 
 fn text_of(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(std::io::Error::other(format!("it is larger than {MOST_BYTES} bytes")));
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
     }
     Ok(text)
 }
 
-/// `; did you mean x?`, where one of the words is near.
+/// Returns `; did you mean track?`, or a list of all actions.
 pub(super) fn did_you_mean<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     nearest(word, words).map(|word| format!("; did you mean {word}?")).unwrap_or_default()
 }
@@ -234,6 +236,6 @@ pub(super) fn action_hint(slug: &str) -> String {
     let slugs = || Action::all().iter().map(|action| action.slug.as_str());
     match nearest(slug, slugs()) {
         Some(near) => format!("; did you mean {near}?"),
-        None => format!("; there are {}", slugs().collect::<Vec<_>>().join(", ")),
+        None => format!("; the actions are {}", slugs().collect::<Vec<_>>().join(", ")),
     }
 }

@@ -1,8 +1,8 @@
-//! Stage 3: an event meets the mappings whose trigger holds; each yields its action's validated payload.
+//! Stage 3: finds the mappings whose trigger matches an event; each gives its action's validated payload.
 //!
-//! [`Mappings::load`] reads presets and files once, when the configuration loads, and compiles every [`trigger`]
-//! and [`directive`] in them; [`Mapping::matches`] and [`Mapping::payload`] are all that runs for an event.
-//! Knows nothing of Accoil's requests.
+//! [`Mappings::load`] reads presets and files once, when the configuration loads, and compiles every [`trigger`] and
+//! [`directive`] in them. For an event, only [`Mapping::matches`] and [`Mapping::payload`] run. This stage knows
+//! nothing about Accoil's requests.
 
 mod action;
 mod document;
@@ -30,47 +30,47 @@ pub use accoil_mapping::{directive, trigger};
 pub use action::Action;
 pub use explain::Explanation;
 pub use field::Field;
-pub use load::{MOST_MAPPINGS, Mappings, PRESETS};
+pub use load::{MAX_MAPPINGS, Mappings, PRESETS};
 pub use payload::Payload;
 pub use schema::schema;
 
 use crate::event::{Event, SourceKind};
 use crate::json::Value;
 
-/// A trigger, an action and what each of the action's fields is made of: Segment's mapping (subscription).
+/// A trigger, an action, and the value of each of the action's fields: Segment's mapping (subscription).
 pub struct Mapping {
     /// Unique within its destination.
     pub name: Arc<str>,
     pub enabled: bool,
-    /// The preset or file it was read from.
+    /// The preset or file that it was loaded from.
     pub origin: String,
-    /// Only events from this kind of source are its business; `None`: from either.
+    /// The kind of source whose events it handles; `None` means both kinds.
     pub source: Option<SourceKind>,
     pub trigger: Trigger,
     pub action: &'static Action,
     /// One for every field of the action, in the action's order.
     slots: Vec<Slot>,
-    /// `__segment_internal_directive`: makes the object from which mapped fields are taken.
+    /// `__segment_internal_directive`: makes the object that contains the mapped fields.
     root: Option<Directive>,
 }
 
-/// A field of the mapping's action and where its value comes from.
+/// A field of the mapping's action and the origin of its value.
 struct Slot {
     field: &'static Field,
     origin: Origin,
 }
 
 enum Origin {
-    /// The mapping does not mention it.
+    /// The mapping does not set it.
     Nothing,
     Directive(Expression),
-    /// Not mentioned, but an extension of ours, whose default then holds.
+    /// The mapping does not set it, but it is an extension, so its default applies.
     Extension(&'static Expression),
-    /// The mapping's root directive; and what the mapping says of the field.
+    /// From the object of the root directive. The value is what the mapping says about the field.
     Root(Value<'static>),
 }
 
-/// A mapping value, compiled, and as it was written: to explain what came of it.
+/// A mapping value, compiled, and as it was written, for explanations.
 struct Expression {
     directive: Directive,
     written: Value<'static>,
@@ -83,7 +83,7 @@ impl Expression {
 }
 
 impl Mapping {
-    /// Whether this mapping handles the event.
+    /// True if this mapping handles the event.
     pub fn matches(&self, kind: SourceKind, event: &Event<'_>) -> bool {
         self.enabled && self.source.is_none_or(|source| source == kind) && self.trigger.matches(&event.value)
     }

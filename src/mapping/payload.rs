@@ -1,6 +1,6 @@
-//! An event through one mapping: the action's fields, resolved and validated.
+//! Applies one mapping to an event: resolves and validates the action's fields.
 //!
-//! The hot path of the stage. A typical track costs a look-up a field and the one `Vec`; values stay where the
+//! This is the hot path of the stage. A typical track costs one look-up a field and one `Vec`; values stay where the
 //! event has them.
 
 use std::borrow::Cow;
@@ -15,14 +15,14 @@ use crate::json::Value;
 use crate::reasons::Reason;
 use crate::times;
 
-/// The values of an action's fields for one event; an empty one is absent, as in Segment's engine.
+/// The values of an action's fields for one event. An empty value is absent, as in Segment's engine.
 pub struct Payload<'e> {
     values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
-    /// What lenient validation mended or left out.
+    /// What lenient validation converted or left out.
     pub warnings: Vec<Violation>,
 }
 
-/// What a mapping gives for a field; `None` is JavaScript's undefined.
+/// The value that a mapping gives for a field; `None` is JavaScript's undefined.
 pub(super) type Resolved<'e> = Option<Cow<'e, Value<'e>>>;
 
 impl<'e> Payload<'e> {
@@ -32,11 +32,11 @@ impl<'e> Payload<'e> {
 }
 
 impl Mapping {
-    /// The payload for an event that the mapping matches, or every violation found in it.
+    /// Returns the payload for an event that the mapping matches, or every violation found in it.
     ///
     /// Fields that only another dialect has are not resolved. A directive that fails rejects the event for this
-    /// mapping; so does a bad value in a required field or, under `strict`, in any. Leniently a bad optional
-    /// field is left out, and the time of receipt stands in for a missing `timestamp`, each with a warning.
+    /// mapping. So does a bad value in a required field or, with `strict`, in any field. Without `strict`, a bad
+    /// optional field is left out and the time of receipt replaces a missing `timestamp`, each with a warning.
     pub fn payload<'e>(
         &'e self,
         event: &'e Event<'e>,
@@ -59,14 +59,14 @@ impl Mapping {
         self.slots.iter().filter(move |slot| slot.field.dialect.is_none_or(|only| only == dialect))
     }
 
-    /// The object that the root directive makes, if there is one.
+    /// Returns the object that the root directive makes, if there is one.
     pub(super) fn resolve_root<'e>(&'e self, event: &'e Event<'e>) -> Result<Resolved<'e>, Violation> {
         self.root.as_ref().map_or(Ok(None), |root| resolve("", root, &event.value))
     }
 }
 
 impl Slot {
-    /// What the mapping gives for the field; taken out of what the root directive made, where there is one.
+    /// Returns the mapping's value for the field; with a root directive, it is taken out of that directive's object.
     pub(super) fn resolve<'e>(
         &'e self,
         root: Option<&mut Cow<'e, Value<'e>>>,
@@ -83,7 +83,7 @@ impl Slot {
     }
 }
 
-/// What has been found so far in one event.
+/// The results for one event so far.
 #[derive(Default)]
 pub(super) struct Findings<'e> {
     pub(super) values: Vec<(&'e str, Cow<'e, Value<'e>>)>,
@@ -92,18 +92,18 @@ pub(super) struct Findings<'e> {
 }
 
 impl<'e> Findings<'e> {
-    /// Checks what a field was given and files it.
+    /// Checks the value of a field and keeps the result.
     pub(super) fn take(&mut self, slot: &'e Slot, value: Resolved<'e>, event: &Event<'_>, strict: bool) {
         let field = slot.field;
         let is_timestamp = !strict && field.key == "timestamp";
         match value.map_or(Checked::Absent, |value| field.check(value, strict)) {
-            Checked::Valid(value) | Checked::Mended(value, _)
+            Checked::Valid(value) | Checked::Converted(value, _)
                 if is_timestamp && !is_possible(&value, event) =>
             {
                 self.use_receipt(field, event, "is before 1970 or in the future");
             }
             Checked::Valid(value) => self.keep(field, value),
-            Checked::Mended(value, warning) => {
+            Checked::Converted(value, warning) => {
                 self.keep(field, value);
                 self.warn(field, warning, Reason::Converted);
             }
@@ -149,7 +149,7 @@ fn resolve<'e>(key: &str, directive: &'e Directive, event: &'e Value<'e>) -> Res
     })
 }
 
-/// A member of what the root directive gave.
+/// Removes a member from the root directive's object.
 fn member<'e>(root: &mut Cow<'e, Value<'e>>, key: &str) -> Option<Cow<'e, Value<'e>>> {
     match root {
         Cow::Borrowed(value) => value.get(key).map(Cow::Borrowed),
@@ -169,7 +169,7 @@ fn missing(slot: &Slot) -> String {
     format!("is required and must be {kind}, but {source} is missing, null, empty or blank in this event")
 }
 
-/// Whether the event can have happened at this time.
+/// True if the event can have happened at this time.
 fn is_possible(time: &Value<'_>, event: &Event<'_>) -> bool {
     let time = time.as_str().and_then(check::time_of).or_else(|| times::read(time));
     time.is_none_or(|time| times::is_plausible(time, event.received_at))

@@ -1,5 +1,5 @@
-//! Where in a mapping file's text a value and its key stand: for TOML as the parser's spans say, for JSON by
-//! descending the text once more. Only ever for faults.
+//! Finds the place of a value and its key in a mapping file's text: for TOML from the parser's spans, for JSON by
+//! parsing the text again along the path. Used only to report faults.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,13 @@ pub(super) enum Step<'d> {
     Index(usize),
 }
 
-/// Byte offsets of a node: its key (or itself, in a list) and its value.
+/// Byte offsets of a node: its key (or the node itself, in a list) and its value.
 pub(super) struct Offsets {
     pub key: usize,
     pub value: usize,
 }
 
-/// Where the character at `column` of a quoted string starts in its text; an escape sequence is one character.
+/// Returns the byte offset of the character at `column` of a quoted string; an escape sequence is one character.
 pub(super) fn offset_inside(text: &str, column: usize) -> usize {
     let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) else { return 0 };
     let tripled = text.starts_with(&quote.to_string().repeat(3));
@@ -76,7 +76,7 @@ pub(super) fn json_offsets(text: &str, path: &[Step<'_>]) -> Option<Offsets> {
     Some(Offsets { key, value })
 }
 
-/// Where the key starts that ends this text, with its colon.
+/// Returns where the key begins that ends this text together with its colon.
 fn key_before(text: &str) -> Option<usize> {
     text.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?.rfind('"')
 }

@@ -1,30 +1,34 @@
-//! The JSON Schema of a mapping file in our own form, so that editors complete and check it (`check --schema`).
+//! The JSON Schema of a mapping file in the relay's own form, so that editors complete and check it (`check
+//! --schema`).
 //!
-//! Made from the action tables and the table of directives below; never used to read a file.
+//! It is made from the action tables and the table of directives below, and never used to read a file.
 
 use serde_json::{Map, Value, json};
 
 use super::action::Action;
-use super::load::MOST_MAPPINGS;
+use super::load::MAX_MAPPINGS;
 
-/// Every directive, and what it does. A test holds it against those that compile.
+/// Every directive and what it does. A test compares it with the directives that compile.
 const DIRECTIVES: [(&str, &str); 13] = [
-    ("@path", "The value there in the event, such as $.properties.plan; or a directive that gives the path."),
+    (
+        "@path",
+        "The value at this path in the event, such as $.properties.plan; or a directive that gives the path.",
+    ),
     ("@template", "A text with {{paths}} in it, such as {{properties.first}} {{properties.last}}."),
-    ("@literal", "The value as it stands."),
+    ("@literal", "The value, taken literally."),
     ("@if", "`then` if `exists` gives a value (or `blank` gives one that is not empty), else `else`."),
     ("@case", "`value` in `lower` or `upper` case, as `operator` says."),
     ("@replace", "`value` with `pattern` replaced by `replacement`."),
     ("@arrayPath", "[path, shape]: the items of a list, each made into the shape."),
     ("@flatten", "`value` with nested objects made into one, keys joined by `separator`."),
     ("@json", "`value` written as JSON text (`mode` encode) or read from it (decode)."),
-    ("@merge", "`objects` merged into one; `direction` says which wins: left or right."),
+    ("@merge", "`objects` merged into one; `direction` names the side that wins: left or right."),
     ("@transform", "`mapping`, resolved against what `apply` makes of the event."),
-    ("@excludeWhenNull", "The value, its null members left out."),
+    ("@excludeWhenNull", "The value without its null members."),
     ("@liquid", "A Liquid template, 1,000 characters at most."),
 ];
 
-/// JSON Schema, draft 2020-12.
+/// Returns the schema: JSON Schema, draft 2020-12.
 pub fn schema() -> Value {
     let slugs: Vec<&str> = Action::all().iter().map(|action| action.slug.as_str()).collect();
     let fields: Vec<Value> = Action::all().iter().map(fields_of).collect();
@@ -42,7 +46,7 @@ pub fn schema() -> Value {
             },
             "mappings": {
                 "type": "array",
-                "maxItems": MOST_MAPPINGS,
+                "maxItems": MAX_MAPPINGS,
                 "items": {
                     "type": "object",
                     "required": ["name", "trigger", "action"],
@@ -66,7 +70,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// What `fields` may hold when the mapping has this action.
+/// Returns the schema of `fields` for this action.
 fn fields_of(action: &Action) -> Value {
     let properties: Map<String, Value> = action
         .fields
@@ -92,7 +96,8 @@ fn fields_of(action: &Action) -> Value {
     })
 }
 
-/// A literal, a list or object of values, or a directive: an object with exactly one key that begins with `@`.
+/// Returns the schema of a value: a literal, a list or object of values, or a directive, which is an object with
+/// exactly one key that begins with `@`.
 fn value() -> Value {
     let value = json!({ "$ref": "#/$defs/value" });
     let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).chain(["_metadata"]).collect();
@@ -117,10 +122,13 @@ mod tests {
     use crate::mapping::directive::Directive;
 
     #[test]
-    fn names_the_directives_that_there_are() {
+    fn lists_the_directives_that_compile() {
         let value = json::Value::parse(r#"{"@no-such-directive":1}"#).unwrap();
         let told = Directive::compile(&value).unwrap_err().message;
         let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).collect();
-        assert_eq!(told, format!("@no-such-directive is not a directive; there are {}", names.join(", ")));
+        assert_eq!(
+            told,
+            format!("@no-such-directive is not a directive; the directives are {}", names.join(", "))
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! What an event of the Segment spec has: its members, by type of event; and which one a mistyped path meant.
+//! The members of an event in Segment's spec by type of event, and suggestions for mistyped paths.
 //!
-//! For warnings only. Senders may add members of their own, so nothing here is a fault.
+//! For warnings only: senders may add members of their own, so a difference is not a fault.
 
 use accoil_mapping::nearest;
 
@@ -19,7 +19,7 @@ enum Kind {
     Other,
 }
 
-/// A member of an event: its name, the types of event that have it, its kind.
+/// A member of an event: its name, the types of event that have it, the kind of its value.
 const MEMBERS: [(&str, &[&str], Kind); 24] = [
     ("type", &TYPES, Kind::Text),
     ("messageId", &TYPES, Kind::Text),
@@ -43,12 +43,12 @@ const MEMBERS: [(&str, &[&str], Kind); 24] = [
     ("traits", PROFILES, Kind::Object),
     ("groupId", &["group"], Kind::Text),
     ("previousId", &["alias"], Kind::Text),
-    // What `decode` adds to Amplitude's events.
+    // `decode` adds these to Amplitude's events.
     ("groupTraits", ACTIONS, Kind::Other),
     ("selected", ACTIONS, Kind::Object),
 ];
 
-/// What `context` usually has.
+/// The usual members of `context`.
 const CONTEXT: [&str; 23] = [
     "active",
     "amplitude",
@@ -75,7 +75,7 @@ const CONTEXT: [&str; 23] = [
     "userAgentData",
 ];
 
-/// Names that other systems give to a member.
+/// The names of members in other systems.
 const ELSEWHERE: [(&str, &str); 11] = [
     ("event_type", "event"),
     ("event_name", "event"),
@@ -90,7 +90,7 @@ const ELSEWHERE: [(&str, &str); 11] = [
     ("event_time", "timestamp"),
 ];
 
-/// Why a path gives nothing in any event of these types.
+/// Why a path finds nothing in any event of these types.
 #[derive(Debug)]
 pub(super) struct Mismatch {
     message: String,
@@ -99,7 +99,7 @@ pub(super) struct Mismatch {
 }
 
 impl Mismatch {
-    /// The sentence, with the path that was meant as it is written there: `$.event` or `event`.
+    /// Returns the message. The suggested path is written in the same form: `$.event` or `event`.
     pub(super) fn sentence(&self, prefix: &str) -> String {
         let meant = self.meant.as_ref().map(|meant| format!("; did you mean {prefix}{meant}?"));
         format!("{}{}", self.message, meant.unwrap_or_default())
@@ -110,12 +110,12 @@ pub(super) fn is_member(name: &str) -> bool {
     MEMBERS.iter().any(|(member, ..)| *member == name)
 }
 
-/// Whether an event has an object of this name.
+/// True if an event has an object with this name.
 pub(super) fn is_object(name: &str) -> bool {
     MEMBERS.iter().any(|(member, _, kind)| *member == name && *kind == Kind::Object)
 }
 
-/// What is wrong with a path; `None` where an event of one of these types may have it.
+/// Returns what is wrong with a path; `None` if an event of one of these types may have it.
 pub(super) fn mismatch(names: &[String], types: &[&str]) -> Option<Mismatch> {
     let (root, rest) = names.split_first()?;
     let Some((_, having, kind)) = MEMBERS.iter().find(|(member, ..)| member == root) else {
@@ -139,13 +139,13 @@ pub(super) fn mismatch(names: &[String], types: &[&str]) -> Option<Mismatch> {
     }
 }
 
-/// The sentence for a trigger's path; its parser has looked for roots that no event has.
+/// Returns the message for a trigger's path. The trigger's parser has already checked for roots that no event has.
 pub(super) fn mismatch_of_member(names: &[String], types: &[&str]) -> Option<String> {
     let is_known = names.first().is_some_and(|root| is_member(root));
     mismatch(names, types).filter(|_| is_known).map(|mismatch| mismatch.sentence(""))
 }
 
-/// The path that was meant by one whose root no event has.
+/// Suggests a path for one whose root no event has.
 fn meant(root: &str, rest: &[String], types: &[&str]) -> Option<String> {
     if let Some((_, member)) = ELSEWHERE.iter().find(|(other, _)| *other == root) {
         return Some(path(&[member], rest));
@@ -164,7 +164,7 @@ fn meant(root: &str, rest: &[String], types: &[&str]) -> Option<String> {
         .then(|| path(&[object, root], rest))
 }
 
-/// Where events of these types have what others have in `root`.
+/// Suggests where events of these types have the values that other types have in `root`.
 fn moved(root: &str, rest: &[String], types: &[&str]) -> Option<String> {
     let all = |some: &[&str]| types.iter().all(|one| some.contains(one));
     match root {
@@ -183,7 +183,7 @@ fn path(start: &[&str], rest: &[String]) -> String {
     start.iter().copied().chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join(".")
 }
 
-/// `a track event`, `an identify or group event`.
+/// Returns `a track event` or `an identify or group event`, for example.
 fn an_event(types: &[&str]) -> String {
     let article = if types.first().is_some_and(|one| one.starts_with(['a', 'i'])) { "an" } else { "a" };
     format!("{article} {} event", types.join(" or "))

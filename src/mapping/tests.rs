@@ -1,4 +1,4 @@
-//! The stage by its doors: fields as a table, files with their faults, presets, payloads.
+//! Tests of the stage through its public functions: fields by a table, files with their faults, presets, payloads.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn event(text: &str) -> Event<'_> {
     Event { value: Value::parse(text).unwrap(), received_at, derived: false, warnings: Vec::new() }
 }
 
-/// A payload as one line: the fields, then warnings or violations.
+/// Formats a payload as one line: the fields, then warnings or violations.
 fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> String {
     let told = |violations: Vec<Violation>| -> String {
         violations
@@ -81,9 +81,9 @@ fn fields_are_read_as_segment_reads_them() {
         multiple: bool,
         given: serde_json::Value,
         strict: serde_json::Value,
-        /// As under `strict` where the file does not say.
+        /// Same as `strict` if the file has no value.
         lenient: Option<serde_json::Value>,
-        /// What the v2 dialect makes of a valid date-time.
+        /// A valid date-time in the v2 dialect.
         utc: Option<serde_json::Value>,
     }
 
@@ -93,7 +93,7 @@ fn fields_are_read_as_segment_reads_them() {
         let field = field(case.r#type, case.format, case.multiple);
         let check = |strict| match field.check(Cow::Owned(Value::parse(&given).unwrap()), strict) {
             Checked::Absent => serde_json::json!("absent"),
-            Checked::Valid(value) | Checked::Mended(value, _) => serde_json::to_value(&*value).unwrap(),
+            Checked::Valid(value) | Checked::Converted(value, _) => serde_json::to_value(&*value).unwrap(),
             Checked::Invalid(reason) | Checked::Placeholder(reason) => serde_json::json!(reason),
         };
         let (strict, lenient) = (check(true), check(false));
@@ -128,7 +128,7 @@ fn json() -> impl Strategy<Value = Value<'static>> {
 
 proptest! {
     #[test]
-    fn a_checked_value_is_of_its_type_and_stays_what_it_is(value in json(), strict: bool, multiple: bool) {
+    fn a_checked_value_has_its_type_and_passes_the_check_again(value in json(), strict: bool, multiple: bool) {
         for (kind, format) in [
             (Type::String, None),
             (Type::String, Some(Format::DateTime)),
@@ -139,7 +139,7 @@ proptest! {
             (Type::Object, None),
         ] {
             let field = field(kind, format, multiple);
-            let (Checked::Valid(once) | Checked::Mended(once, _)) = field.check(Cow::Borrowed(&value), strict) else {
+            let (Checked::Valid(once) | Checked::Converted(once, _)) = field.check(Cow::Borrowed(&value), strict) else {
                 continue;
             };
             prop_assert!(multiple || kind.holds(&once) || once.is_null());
@@ -246,7 +246,7 @@ fn payloads_of_the_presets() {
 }
 
 #[test]
-fn what_is_pasted_from_segment_equals_its_preset() {
+fn a_mapping_pasted_from_segment_equals_its_preset() {
     let (own, pasted) = (load(&["segment"]).unwrap(), load(&["segment-presets.json"]).unwrap());
     assert_eq!(lines(&pasted.warnings), "");
     for (own, pasted) in own.iter().zip(&pasted) {
@@ -267,7 +267,7 @@ fn what_is_pasted_from_segment_equals_its_preset() {
 fn segments_api_answers_are_read_as_they_are() {
     let mappings = load(&["segment-api.json"]).unwrap();
     insta::assert_snapshot!(lines(&mappings.warnings), @"
-    segment-api.json:16:11: action track has no field anonymousId; it is passed over, as at Segment
+    segment-api.json:16:11: action track has no field anonymousId; it is ignored, as at Segment
     segment-api.json:28:33: no event has `id`; did you mean $.properties.id?
     segment-api.json:29:35: no event has `at`; did you mean $.properties.at?
     ");
@@ -281,7 +281,7 @@ fn segments_api_answers_are_read_as_they_are() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_mistake_is_reported_with_its_place() {
     let told = |names: &[&str]| load(names).err().map(|faults| lines(&faults)).unwrap_or_default();
     insta::assert_snapshot!(told(&["mistakes.toml"]), @r#"
     mistakes.toml:1:1: a mapping file has no key sorce; did you mean source?
@@ -323,7 +323,7 @@ fn a_destination_has_fifty_mappings_at_most() {
         Mappings::load(&["segment", "many.toml"].map(Located::unplaced), folder.path())
     };
     assert_eq!(load(45).map(|mappings| mappings.iter().count()).ok(), Some(50));
-    insta::assert_snapshot!(lines(&load(60).err().unwrap_or_default()), @"many.toml:181:1: is mapping 51: a destination has 50 at most");
+    insta::assert_snapshot!(lines(&load(60).err().unwrap_or_default()), @"many.toml:181:1: this is mapping 51: a destination can have 50 at most");
 }
 
 #[test]
@@ -368,8 +368,8 @@ fn files_that_cannot_be_read_say_why() {
     insta::assert_snapshot!(told("large.toml", &" ".repeat(2 << 20)), @r#"mappings: the file "large.toml" cannot be read: it is larger than 1048576 bytes: check the path, which is relative to the configuration file, and its permissions"#);
     insta::assert_snapshot!(told("cut.json", "{\"mappings\":[\n  {"), @"cut.json:2:3: EOF while parsing an object");
     insta::assert_snapshot!(told("two.toml", "mappings = 1\nmappings = \n"), @"two.toml:2:1: this is not TOML (duplicate key): fix this line first; text goes in double quotes, a section's name in [brackets]");
-    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
-    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: holds no list of mappings: write [[mappings]], or paste Segment's JSON");
+    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
+    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
     insta::assert_snapshot!(told("none.json", "[]"), @"");
 }
 
@@ -396,7 +396,7 @@ fn presets_have_no_warning() {
 }
 
 #[test]
-fn what_is_hardly_meant_is_a_warning_with_its_place() {
+fn a_likely_mistake_is_a_warning_with_its_place() {
     insta::assert_snapshot!(lines(&load(&["hardly-meant.toml"]).unwrap().warnings), @r#"
     hardly-meant.toml:5:11: trigger: a track event has no `traits`; did you mean context.traits.plan?
     hardly-meant.toml:9:9: is sent as the text "$.event", not as the value there: write { "@path" = "$.event" }, or { "@literal" = "$.event" } if the text is meant

@@ -221,7 +221,7 @@ action = "postToAccoil"
     mistakes.toml:22:11: trigger: no event has the type "trak"; did you mean "track"? (types are: identify, group, track, page, screen, alias)
     mistakes.toml:25:1: the mapping has no trigger
     mistakes.toml:27:1: a mapping has no key triger; did you mean trigger?
-    mistakes.toml:210:1: is mapping 51: a destination has 50 at most
+    mistakes.toml:210:1: this is mapping 51: a destination can have 50 at most
     8 faults, 0 warnings
     "#);
 
@@ -230,7 +230,7 @@ action = "postToAccoil"
     let checked = command().args(["check", "--config", &config]).output().unwrap();
     assert_eq!(checked.status.code(), Some(0));
     insta::assert_snapshot!(String::from_utf8(checked.stdout).unwrap(), @r#"
-    warning: mistakes.toml:3:11: trigger, column 32: `and` binds tighter than `or` here; Segment takes the last of them for the whole line: put parentheses round one kind
+    warning: mistakes.toml:3:11: trigger, column 32: `and` binds tighter than `or` here; Segment applies the last of them to the whole line: put parentheses around one kind
     destination  mapping               trigger                                          action        source
     accoil       Otherwise at Segment  (type = "track" and event = "A") or event = "B"  postToAccoil  mistakes.toml
     0 faults, 1 warning

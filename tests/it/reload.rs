@@ -69,7 +69,7 @@ async fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     let answer = reload().await;
     assert_eq!(answer.status, 400);
     let told = answer.text().replace(folder.path().to_str().unwrap(), "FOLDER");
-    insta::assert_snapshot!(told, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; those in force before stay in force; mend them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
+    insta::assert_snapshot!(told, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; the mappings before them stay in force; fix them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
     relay.post("/segment", &[KEY], track("u2")).await;
     let calls = relay.calls(4).await;
     assert!(calls.iter().all(|call| event_name(call) == "Before"));
@@ -187,7 +187,7 @@ async fn sighup_reads_the_mappings_again() {
 
     std::fs::write(folder.path().join("one.toml"), "mappings = 1").unwrap();
     process.signal("HUP");
-    logged("one.toml:1:12: holds no list of mappings").await;
+    logged("one.toml:1:12: contains no list of mappings").await;
     logged("those in force before stay in force").await;
     process.post("/segment", &[KEY], track("u1")).await;
     assert!(sandbox.sandbox.wait_for(2, PATIENCE).await);

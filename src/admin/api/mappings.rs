@@ -100,7 +100,7 @@ pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView
         }
         Ok(Err(faults)) => {
             let error =
-                "the mapping files have faults; those in force before stay in force; mend them and reload";
+                "the mapping files have faults; the mappings before them stay in force; fix them and reload";
             let faults: Vec<FaultView> = faults.iter().map(fault).collect();
             let faults = serde_json::to_value(faults).unwrap_or_default();
             Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_mappings", error).with("faults", faults))
