@@ -19,7 +19,7 @@ const FORMS: [Form; 7] = [
     Form::AmplitudeGroupIdentify,
 ];
 
-/// A trigger that can be read prints as one that asks the same, and is failing_conditions exactly where it does not match.
+/// A trigger that parses prints as an equal one, and has failing conditions exactly if it does not match.
 pub(crate) fn trigger(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(trigger) = Trigger::parse(text) else { return };

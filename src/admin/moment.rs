@@ -51,7 +51,8 @@ mod tests {
         assert_eq!(at("2026-01-31T12:00:00+02:00").as_deref(), Some("2026-01-31T10:00:00+00:00"));
         assert_eq!(at("2026-01-31T12:00:00 02:00").as_deref(), Some("2026-01-31T10:00:00+00:00"));
         assert_eq!(at("2026-01-31").as_deref(), Some("2026-01-31T00:00:00+00:00"));
-        let ago = Utc::now() - "-24h".parse::<Moment>().unwrap().0;
+        let day_ago = "-24h".parse::<Moment>().unwrap().0;
+        let ago = Utc::now() - day_ago;
         assert!((86_400..86_410).contains(&ago.num_seconds()), "{ago}");
         for text in ["", "yesterday", "-", "2026-13-01", "99999999999d", "-\u{202e}1h"] {
             assert!(text.parse::<Moment>().is_err(), "{text}");
