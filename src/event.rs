@@ -9,7 +9,8 @@ use crate::json::Value;
 use crate::reasons::Reason;
 
 /// The family of senders that a source accepts (`kind` of a source in the configuration).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SourceKind {
     Segment,
     Amplitude,

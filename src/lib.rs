@@ -47,6 +47,8 @@ pub mod outbox;
 
 pub mod deliver;
 
+pub mod history;
+
 pub mod accounts;
 
 pub mod replay;

@@ -35,6 +35,21 @@ impl Tasks {
         });
     }
 
+    /// Runs blocking work on a thread of its own. The work must end by itself soon after the stop signal.
+    pub fn spawn_thread(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let watch = Watch { name, broken: self.broken.clone() };
+        let token = self.tracker.token();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _held = (token, watch);
+            work();
+        });
+        thread.map(drop)
+    }
+
     /// Asks the group to end and waits for it; returns false if it did not end in time.
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();

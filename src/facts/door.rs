@@ -2,6 +2,7 @@
 //!
 //! At most 256 groups, each with its count, its first and last time and its last three samples. Never a whole key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,11 +64,11 @@ impl KeyHint {
 }
 
 /// By which requests that were turned away are grouped.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DoorKey {
     pub kind: Option<SourceKind>,
     pub source: Option<Arc<str>>,
-    pub route: &'static str,
+    pub route: Cow<'static, str>,
     pub reason: Reason,
     pub status: u16,
     /// None where there was no key, or where there are too many groups to tell keys apart.
@@ -75,17 +76,17 @@ pub struct DoorKey {
 }
 
 /// One request of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sample {
     pub at: DateTime<Utc>,
     pub address: Option<std::net::IpAddr>,
     pub agent: Option<String>,
     pub bytes: u64,
-    /// The first bytes of the body, if it was read.
-    pub body: Option<Bytes>,
+    /// The beginning of the body, if it was read.
+    pub body: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DoorGroup {
     pub count: u64,
     pub first: DateTime<Utc>,
@@ -94,7 +95,7 @@ pub struct DoorGroup {
     pub samples: Vec<Sample>,
 }
 
-/// The groups since the start.
+/// The groups of this run and, where there is a history, of those before it.
 #[derive(Debug, Default)]
 pub struct Door(Mutex<BTreeMap<DoorKey, DoorGroup>>);
 
@@ -103,7 +104,7 @@ impl Door {
         let mut key = DoorKey {
             kind: request.kind,
             source: request.source.clone(),
-            route: request.route,
+            route: Cow::Borrowed(request.route),
             reason: request.reason,
             status: request.status,
             key: request.key.clone().filter(|key| key.length > 0),
@@ -113,8 +114,9 @@ impl Door {
             address: request.address,
             agent: request.agent.map(|agent| agent.chars().take(MOST_AGENT).collect()),
             bytes: request.bytes,
-            // Copied: a slice would keep the whole body in memory.
-            body: request.body.map(|body| Bytes::copy_from_slice(body.get(..MOST_BODY).unwrap_or(body))),
+            body: request
+                .body
+                .map(|body| String::from_utf8_lossy(body.get(..MOST_BODY).unwrap_or(body)).into_owned()),
         };
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if groups.len() >= MOST_WITH_KEY && !groups.contains_key(&key) {
@@ -133,6 +135,14 @@ impl Door {
             group.samples.remove(0);
         }
         group.samples.push(sample);
+    }
+
+    /// Takes over the groups of an earlier run; a group of this run stays as it is.
+    pub fn restore(&self, groups: Vec<(DoorKey, DoorGroup)>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, group) in groups.into_iter().take(MOST_WITH_KEY) {
+            known.entry(key).or_insert(group);
+        }
     }
 
     /// Every group with its key, in the order of the keys.

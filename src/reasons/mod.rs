@@ -100,5 +100,12 @@ impl serde::Serialize for Reason {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Self::of_code(&code).ok_or_else(|| serde::de::Error::custom("no reason has this code"))
+    }
+}
+
 #[cfg(test)]
 mod tests;

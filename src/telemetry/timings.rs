@@ -47,6 +47,12 @@ pub struct Snapshot {
 }
 
 impl Timings {
+    /// The upper bounds of the buckets in seconds; the last one is infinite.
+    #[expect(clippy::cast_precision_loss, reason = "bounds of seconds for a chart")]
+    pub fn bounds() -> impl Iterator<Item = f64> {
+        BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY])
+    }
+
     pub fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let place = BOUNDS.partition_point(|bound| *bound < micros);
@@ -58,9 +64,9 @@ impl Timings {
         self.buckets.iter().chain([&self.beyond]).map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "bounds and sums of seconds for a chart")]
+    #[expect(clippy::cast_precision_loss, reason = "sums of seconds for a chart")]
     pub fn snapshot(&self) -> Snapshot {
-        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
+        let bounds = Self::bounds();
         let counts = self.buckets.iter().chain([&self.beyond]).map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         Snapshot {

@@ -69,7 +69,7 @@ fn one(key: DoorKey, group: DoorGroup, access: Access) -> DoorGroupView {
         reason: key.reason.into(),
         kind: key.kind.map(|kind| kind.name().to_owned()),
         source: key.source.map(|source| source.to_string()),
-        route: key.route.to_owned(),
+        route: key.route.into_owned(),
         status: key.status,
         key: key.key.map(|hint| KeyHintView { length: hint.length, begins: hint.begins }),
         count: group.count,
@@ -86,7 +86,7 @@ fn sample(sample: Sample, access: Access) -> SampleView {
         address: sample.address.map(|address| address.to_string()),
         agent: sample.agent,
         bytes: sample.bytes,
-        body: body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+        body,
     }
 }
 

@@ -184,6 +184,11 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(key, value)| (key.as_ref(), value))
     }
 
+    /// The values in the order of their members, to be changed in place.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value<'a>> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// Returns the members in their order. Keys are borrowed from the text or owned.
     pub fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
         &self.0

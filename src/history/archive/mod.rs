@@ -1,0 +1,199 @@
+//! Blocks that leave the history, as files that `import`, replay and `zstd -dc | jq` read.
+//!
+//! A file an hour, `events-2026-11-26T14.ndjson.zst`: a frame a block, a line an event whose payload was kept.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::block::{Payload, Unreadable};
+use super::line::{Line, time};
+use crate::event_id::EventId;
+
+const LEVEL: i32 = 3;
+const BEGIN: &str = "events-";
+const END: &str = ".ndjson.zst";
+
+/// One event of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    pub id: EventId,
+    /// When it was received.
+    pub at: DateTime<Utc>,
+    pub source: Arc<str>,
+    /// The name of its `decode::Form`.
+    pub form: Arc<str>,
+    /// What its batch said about all its events, if it said something.
+    #[serde(with = "embedded", default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<String>,
+    /// The event as the sender wrote it: JSON, or a text if it is none.
+    #[serde(with = "embedded_text")]
+    pub original: String,
+}
+
+/// Appends the events of a block to the file of its hour. The data is on disk when it returns.
+pub(super) fn append(folder: &Path, block: &Unpacked) -> io::Result<()> {
+    let mut text = Vec::new();
+    let mut began = None;
+    for (index, payload) in &block.payloads {
+        let Some(line) = block.lines.get(*index).filter(|line| !line.is_replay) else { continue };
+        began = began.or(Some(line.received_at));
+        let archived = Archived {
+            id: line.id,
+            at: time(line.received_at),
+            source: Arc::clone(&line.shape.source),
+            form: Arc::clone(&line.shape.form),
+            envelope: payload.envelope.as_deref().map(str::to_owned),
+            original: payload.original.to_string(),
+        };
+        serde_json::to_writer(&mut text, &archived)?;
+        text.push(b'\n');
+    }
+    let Some(began) = began else { return Ok(()) };
+    std::fs::create_dir_all(folder)?;
+    let name = time(began).format("events-%Y-%m-%dT%H.ndjson.zst").to_string();
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(name))?;
+    file.write_all(&zstd::bulk::compress(&text, LEVEL)?)?;
+    file.sync_data()
+}
+
+/// The archived events of this time, in the order of the files; each once, however often it was written.
+pub fn read(folder: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> io::Result<Events> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let hour = name.strip_prefix(BEGIN).and_then(|name| name.strip_suffix(END));
+        // A file begins with a block's first event, and a block takes a minute at most.
+        if let Some(hour) = hour.and_then(hour_of)
+            && hour < to
+            && hour + chrono::Duration::minutes(90) > from
+        {
+            files.push(path);
+        }
+    }
+    files.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(Events { files, open: None, from, to, seen: HashSet::new() })
+}
+
+fn hour_of(name: &str) -> Option<DateTime<Utc>> {
+    let time = chrono::NaiveDateTime::parse_from_str(&format!("{name}:00"), "%Y-%m-%dT%H:%M").ok()?;
+    Some(time.and_utc())
+}
+
+/// Reads an archive line by line.
+pub struct Events {
+    /// Those still to be read, the newest first.
+    files: Vec<PathBuf>,
+    open: Option<(PathBuf, BufReader<zstd::Decoder<'static, BufReader<File>>>)>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    /// Of the file that is open.
+    seen: HashSet<EventId>,
+}
+
+/// A file of an archive cannot be read to its end, or has a line that is no event; the files after it can be.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; the events before this place were read", path.display())]
+pub struct ArchiveError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl Iterator for Events {
+    type Item = Result<Archived, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((path, reader)) = &mut self.open else {
+                let path = self.files.pop()?;
+                self.seen.clear();
+                match File::open(&path).and_then(zstd::Decoder::new) {
+                    Ok(decoder) => self.open = Some((path, BufReader::new(decoder))),
+                    Err(source) => return Some(Err(ArchiveError { path, source })),
+                }
+                continue;
+            };
+            let mut text = String::new();
+            let read = reader.read_line(&mut text);
+            let archived = match read {
+                Ok(0) => {
+                    self.open = None;
+                    continue;
+                }
+                Ok(_) => serde_json::from_str::<Archived>(&text).map_err(io::Error::from),
+                Err(error) => Err(error),
+            };
+            match archived {
+                Ok(event) if (self.from..self.to).contains(&event.at) && self.seen.insert(event.id) => {
+                    return Some(Ok(event));
+                }
+                Ok(_) => {}
+                Err(source) => {
+                    let path = path.clone();
+                    self.open = None;
+                    return Some(Err(ArchiveError { path, source }));
+                }
+            }
+        }
+    }
+}
+
+/// A block that is read to be archived.
+pub(super) struct Unpacked {
+    lines: Vec<Line>,
+    /// With the index of their line.
+    payloads: Vec<(usize, Payload)>,
+}
+
+pub(super) fn unpack(lines: &[u8], payloads: &[u8]) -> Result<Unpacked, Unreadable> {
+    let unpacked = super::block::Lines::unpack(lines)?;
+    let mut whole = Vec::new();
+    unpacked.each(|_, line| whole.push(unpacked.whole(line)))?;
+    let lines = whole.into_iter().collect::<Result<_, _>>()?;
+    Ok(Unpacked { lines, payloads: super::block::Payloads::unpack(payloads)?.all()? })
+}
+
+/// JSON text as a part of the line, not as a string in it.
+mod embedded {
+    use serde::de::Deserialize as _;
+    use serde::{Deserializer, Serialize as _, Serializer};
+    use serde_json::value::RawValue;
+
+    #[expect(clippy::ref_option, reason = "serde passes the field")]
+    pub(super) fn serialize<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw = text.as_ref().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+        raw.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        Ok(Option::<Box<RawValue>>::deserialize(deserializer)?.map(|raw| raw.get().to_owned()))
+    }
+}
+
+/// The same; what is no JSON, or has line breaks outside of strings, stays a string.
+mod embedded_text {
+    use serde::de::Deserialize as _;
+    use serde::{Deserializer, Serialize as _, Serializer};
+    use serde_json::value::RawValue;
+
+    pub(super) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) if text.starts_with('{') && !text.contains(['\n', '\r']) => raw.serialize(serializer),
+            _ => text.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned()))
+    }
+}

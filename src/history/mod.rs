@@ -1,0 +1,137 @@
+//! What became of every event: recorded beside the stream, found again by operators. Best effort, and bounded.
+//!
+//! The stages tell their facts through [`crate::facts`]; one thread records them: a line for every event, payloads as far as the
+//! budget goes, counts over time. It never delays an event, and without it no event is lost: failures are kept by the
+//! outbox. [`Reader`] answers questions from any thread.
+//!
+//! - `intake`, `running`: facts become lines in memory, until their outcome is known.
+//! - `block`, `bloom`, `store`: lines become packed blocks in a database file of their own.
+//! - `recorder`: the thread, and the bounds of the file.
+//! - `reader`, `live`, `series`, `archive`: what can be asked.
+
+pub mod archive;
+mod block;
+mod bloom;
+mod budget;
+mod fields;
+mod intake;
+mod line;
+mod live;
+mod options;
+mod reader;
+mod recorder;
+mod redact;
+mod running;
+mod series;
+mod store;
+
+use std::hash::Hasher as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+pub use block::Payload;
+pub use line::{Attempt, Call, Ending, Line, Outcome, Refusal, Shape, Status};
+pub use live::{Live, Seen, Tick, TooMany};
+pub use options::{Options, Payloads};
+pub use reader::{Cursor, Event, Filter, Page, ReadError, Reader, Recorded, Show, Step};
+pub use redact::{Found, HIDDEN, Redactor};
+pub use series::{Counters, Sample, Slot, Times};
+pub use store::{OpenError, Version};
+
+use crate::facts::{Inbox, LeftOut};
+use crate::tasks::Tasks;
+
+/// Under which name the key is kept by which user ids are hashed.
+const USER_KEY: &str = "user_key";
+
+/// A change of state.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Mark {
+    pub at: DateTime<Utc>,
+    pub kind: String,
+    pub text: String,
+}
+
+/// How far back the history goes, and what it could not record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct State {
+    /// When the oldest event was received.
+    pub since: Option<DateTime<Utc>>,
+    pub events: u64,
+    /// Events whose payload is kept, too.
+    pub payloads: u64,
+    /// Of the file, its log included.
+    pub bytes: u64,
+    /// What the file may have; 0 if this process does not record.
+    pub max_bytes: u64,
+    /// Since the start: what came faster than it could be recorded.
+    pub left_out: LeftOut,
+    /// Since the start: events that came while the file could not be written.
+    pub not_recorded: u64,
+    /// Why nothing is recorded at the moment.
+    pub paused: Option<String>,
+    /// Live views.
+    pub viewers: usize,
+    /// Of the newest block in the file: its id, events and payloads.
+    #[serde(skip)]
+    newest: Option<(i64, u64, u64)>,
+}
+
+/// Opens the history and starts its thread. It ends when its group is stopped, after it has written what it was told.
+pub fn start(options: Options, inbox: Inbox, counters: Counters, tasks: &Tasks) -> Result<Reader, OpenError> {
+    let Options { path, keep, max_bytes, payload_rate, payloads, archive, redactor, hash_users } = options;
+    let store = store::Store::open(&path, max_bytes)?;
+    let failed = |source| OpenError::Database { path: path.clone(), source };
+    let newest = store::newest(&store.connection).map_err(failed)?;
+    let (block, first) = newest.map_or((1, 0), |head| (head.id + 1, head.first + i64::from(head.events)));
+    let user_key = user_key(&store).map_err(failed)?;
+    let running = running::Running::new(block, first, !redactor.is_off());
+    let shared = Arc::new(recorder::Shared::new(running, max_bytes, user_key));
+    let budget = budget::Budget::new(payload_rate, Instant::now());
+    let intake = intake::Intake { payloads, redactor: redactor.clone(), user_key, hash_users, budget };
+    let recorder = recorder::Recorder::new(recorder::Parts {
+        store,
+        shared: Arc::clone(&shared),
+        intake,
+        inbox,
+        counters,
+        keep,
+        archive,
+    });
+    let stop = tasks.stop_signal();
+    tasks
+        .spawn_thread("history", move || recorder.run(&stop))
+        .map_err(|source| OpenError::Thread { path: path.clone(), source })?;
+    Ok(Reader::of_recording(path, redactor, shared))
+}
+
+fn user_key(store: &store::Store) -> rusqlite::Result<[u8; 16]> {
+    let known = store::state(&store.connection, USER_KEY)?;
+    if let Some(key) = known.and_then(|key| key.try_into().ok()) {
+        return Ok(key);
+    }
+    let key = uuid::Uuid::new_v4().into_bytes();
+    store.set_state(USER_KEY, &key)?;
+    Ok(key)
+}
+
+/// A user id as lists show it when they hide it: `#` and twelve digits.
+fn hashed(key: &[u8; 16], user: &str) -> String {
+    let mut hasher = SipHasher13::new_with_key(key);
+    hasher.write(user.as_bytes());
+    format!("#{:012x}", hasher.finish128().as_u128() >> 80)
+}
+
+/// Where the history of an outbox is unless the configuration says otherwise: beside it.
+pub fn beside(outbox: &std::path::Path) -> PathBuf {
+    let mut path = outbox.as_os_str().to_owned();
+    path.push(".history");
+    PathBuf::from(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! One event whole: its lines, what it held, every attempt, and the copies of it.
+
+use rusqlite::Connection;
+
+use super::late::LateAttempts;
+use super::{Filter, Inner, ReadError, search};
+use crate::event_id::EventId;
+use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
+use crate::history::line::Line;
+use crate::history::store::{self, Part};
+
+/// Copies of an event that are looked for.
+const MOST_COPIES: usize = 50;
+
+/// Whether what `[privacy] redact` names may be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    Hidden,
+    /// For replay, and for an operator who asks for it.
+    Whole,
+}
+
+/// Everything that is known of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its receipt and each replay of it, in that order. Never empty.
+    pub records: Vec<Recorded>,
+    /// The event that was accepted before under the same message id, if this one is a copy of it.
+    pub first: Option<EventId>,
+    /// Copies of it that came later.
+    pub copies: Vec<EventId>,
+    /// Blocks that are not as they were written: what was in them is missing.
+    pub unreadable_blocks: u32,
+}
+
+/// One receipt or replay of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub line: Line,
+    /// None where it was beyond the budget, or payloads are not kept.
+    pub payload: Option<Payload>,
+}
+
+pub(super) fn event(inner: &Inner, id: EventId, show: Show) -> Result<Option<Event>, ReadError> {
+    let connection = inner.connect()?;
+    let mut unreadable = 0;
+    let mut late = LateAttempts::default();
+    let mut records = Vec::new();
+    let below = match &inner.recording {
+        None => i64::MAX,
+        Some(recording) => {
+            let running = recording.running();
+            late.add(running.late.iter().filter(|late| late.event == id.0).cloned());
+            let held = running.held.iter().rev().filter(|held| held.line.id == id);
+            let recorded = |held: &crate::history::running::Held| Recorded {
+                line: held.line.clone(),
+                payload: held.payload.clone(),
+            };
+            records.extend(held.map(recorded));
+            running.block
+        }
+    };
+    store::each_head(&connection, below, |head| -> Result<bool, ReadError> {
+        late.pass(&head);
+        if head.may_have_event(id) {
+            match of_block(&connection, &head, id)? {
+                Ok(found) => records.extend(found),
+                Err(Unreadable) => unreadable += 1,
+            }
+        }
+        Ok(true)
+    })?;
+    records.reverse();
+    for record in &mut records {
+        unreadable += late.complete(&mut record.line, &connection)?;
+        if show == Show::Hidden
+            && let Some(payload) = &mut record.payload
+        {
+            inner.redactor.hide(payload);
+        }
+    }
+    let Some(record) = records.first() else { return Ok(None) };
+    let (first, copies) = copies(inner, &record.line)?;
+    Ok(Some(Event { records, first, copies, unreadable_blocks: unreadable }))
+}
+
+fn of_block(
+    connection: &Connection,
+    head: &Head,
+    id: EventId,
+) -> Result<Result<Vec<Recorded>, Unreadable>, ReadError> {
+    let lines = store::part(connection, head.id, Part::Lines)?;
+    let payloads = store::part(connection, head.id, Part::Payloads)?;
+    Ok(records_of(lines, payloads, id))
+}
+
+fn records_of(
+    lines: Result<Vec<u8>, Unreadable>,
+    payloads: Result<Vec<u8>, Unreadable>,
+    id: EventId,
+) -> Result<Vec<Recorded>, Unreadable> {
+    let lines = Lines::unpack(&lines?)?;
+    let mut found = Vec::new();
+    lines.each(|index, line| {
+        if line.id() == id {
+            found.push((index, line));
+        }
+    })?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A line is worth something without what it held.
+    let payloads = payloads.and_then(|part| Payloads::unpack(&part)).ok();
+    let recorded = found.into_iter().rev().map(|(index, line)| {
+        let payload = payloads.as_ref().and_then(|payloads| payloads.of(index).ok().flatten());
+        Ok(Recorded { line: lines.whole(line)?, payload })
+    });
+    recorded.collect()
+}
+
+/// The event of which this one is a copy, and the copies of this one.
+fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>), ReadError> {
+    if line.message_id.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let filter = Filter {
+        message_id: Some(line.message_id.clone()),
+        source: Some(line.shape.source.to_string()),
+        ..Filter::default()
+    };
+    let others = search::search(inner, &filter, None, MOST_COPIES)?.lines;
+    let first = others.iter().find(|other| !other.is_duplicate && other.id < line.id);
+    let first = first.filter(|_| line.is_duplicate).map(|first| first.id);
+    let copies = others.iter().filter(|other| other.is_duplicate && other.id > line.id && !line.is_duplicate);
+    let mut copies: Vec<EventId> = copies.map(|copy| copy.id).collect();
+    copies.reverse();
+    Ok((first, copies))
+}

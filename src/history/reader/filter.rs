@@ -1,0 +1,222 @@
+//! Which events are asked for: everything that is set must hold.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::history::block::{Unpacked, word};
+use crate::history::bloom::{self, Kind};
+use crate::history::line::{Line, Outcome, Shape, Status};
+
+/// What must hold for an event. The default holds for every event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One of these; empty: any.
+    pub statuses: Vec<Status>,
+    pub source: Option<String>,
+    /// A call goes there.
+    pub destination: Option<String>,
+    /// `track`, `identify`, …
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub user: Option<String>,
+    pub message_id: Option<String>,
+    pub group: Option<String>,
+    /// The mapping made a call of it or refused it.
+    pub mapping: Option<String>,
+    /// A part of what was wrong: `userId`, `is missing`.
+    pub reason: Option<String>,
+    /// The code of a reason: `reject.missing`.
+    pub code: Option<String>,
+    /// A part of the event, of a call's body, or of an answer, exactly as it is written there.
+    pub text: Option<String>,
+    /// Received at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Received before this time.
+    pub to: Option<DateTime<Utc>>,
+    /// A user id, a message id, a group id, or an event id.
+    pub any: Option<String>,
+}
+
+/// A filter made ready to be held against lines.
+#[derive(Debug)]
+pub(in crate::history) struct Compiled {
+    pub(in crate::history) filter: Filter,
+    from: i64,
+    to: i64,
+    /// The user id as lines have it: as it is, and as a hash.
+    users: Vec<String>,
+    any: Vec<String>,
+    /// Bits that a block has if it may have such an event: all of these, and one of those.
+    all_bits: u64,
+    some_bits: u64,
+    /// A block has one key of each list.
+    keys: Vec<Vec<u64>>,
+}
+
+impl Compiled {
+    /// `hashed`: a user id as it is in lines that hide it.
+    pub(in crate::history) fn new(filter: Filter, hashed: impl Fn(&str) -> String) -> Self {
+        let both = |id: &String| vec![cut(id), hashed(&cut(id))];
+        let users = filter.user.as_ref().map(both).unwrap_or_default();
+        let any = filter.any.as_ref().map(both).unwrap_or_default();
+        let mut keys = Vec::new();
+        if !users.is_empty() {
+            keys.push(users.iter().map(|id| bloom::key(Kind::User, id)).collect());
+        }
+        for (kind, id) in [(Kind::MessageId, &filter.message_id), (Kind::Group, &filter.group)] {
+            keys.extend(id.as_ref().map(|id| vec![bloom::key(kind, &cut(id))]));
+        }
+        if let Some([plain, hashed]) = any.first_chunk() {
+            let kinds =
+                [(Kind::User, plain), (Kind::User, hashed), (Kind::MessageId, plain), (Kind::Group, plain)];
+            keys.push(kinds.iter().map(|(kind, id)| bloom::key(*kind, id)).collect());
+        }
+        let named =
+            [("source", &filter.source), ("destination", &filter.destination), ("type", &filter.kind)];
+        let bits = named.iter().filter_map(|(kind, name)| Some(word(kind, name.as_ref()?)));
+        let all_bits = bits.fold(0, |all, bit| all | bit);
+        Self {
+            from: filter.from.map_or(i64::MIN, |from| from.timestamp_millis()),
+            to: filter.to.map_or(i64::MAX, |to| to.timestamp_millis()),
+            users,
+            any,
+            all_bits,
+            some_bits: filter.statuses.iter().fold(0, |some, status| some | status_bit(*status)),
+            keys,
+            filter,
+        }
+    }
+
+    /// Whether a block of this time and with these bits may have such an event.
+    pub(in crate::history) fn may_have(&self, from: i64, to: i64, mask: u64) -> bool {
+        let has_bits = mask & self.all_bits == self.all_bits;
+        let has_some = self.some_bits == 0 || mask & self.some_bits != 0;
+        from < self.to && to >= self.from && has_bits && has_some
+    }
+
+    /// Whether blocks can be passed over by their ids.
+    pub(in crate::history) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Whether the ids of a block may be those of such an event. An event id is in no filter: it is found by its time.
+    pub(in crate::history) fn may_be_in(&self, bits: &[u8]) -> bool {
+        self.keys.iter().all(|keys| keys.iter().any(|key| bloom::may_have(bits, *key)))
+    }
+
+    /// What can be told of a line from its shape alone.
+    pub(in crate::history) fn fits_shape(&self, shape: &Shape) -> bool {
+        let filter = &self.filter;
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let goes_to =
+            |destination: &String| shape.calls.iter().any(|call| *call.destination == **destination);
+        let is_mapped_by = |mapping: &String| {
+            shape.calls.iter().any(|call| *call.mapping == **mapping)
+                || shape.refusals.iter().any(|refusal| refusal.mapping == *mapping)
+        };
+        is(&filter.source, &shape.source)
+            && is(&filter.kind, &shape.kind)
+            && is(&filter.name, &shape.name)
+            && filter.destination.as_ref().is_none_or(goes_to)
+            && filter.mapping.as_ref().is_none_or(is_mapped_by)
+    }
+
+    /// What can be told of a line without making it whole.
+    pub(in crate::history) fn fits_ids(&self, line: &Unpacked<'_>) -> bool {
+        self.fits(line.received_at(), line.user, line.message_id, line.group, || line.id().to_string())
+    }
+
+    fn fits(&self, at: i64, user: &str, message_id: &str, group: &str, id: impl Fn() -> String) -> bool {
+        let filter = &self.filter;
+        let is =
+            |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| cut(wanted) == found);
+        (self.from..self.to).contains(&at)
+            && (self.users.is_empty() || self.users.iter().any(|wanted| wanted == user))
+            && is(&filter.message_id, message_id)
+            && is(&filter.group, group)
+            && (self.any.is_empty()
+                || self.any.iter().any(|wanted| wanted == user || wanted == message_id || wanted == group)
+                || self.any.first().is_some_and(|wanted| wanted.eq_ignore_ascii_case(&id())))
+    }
+
+    /// What needs the whole line, late attempts included, but not its payload.
+    pub(in crate::history) fn fits_line(&self, line: &Line) -> bool {
+        let filter = &self.filter;
+        (filter.statuses.is_empty() || filter.statuses.contains(&line.status()))
+            && filter.code.as_ref().is_none_or(|code| line.codes().any(|found| found == code))
+            && filter.reason.as_ref().is_none_or(|part| has_reason(line, part))
+    }
+
+    /// All but the text, of a line in memory.
+    pub(in crate::history) fn fits_whole(&self, line: &Line) -> bool {
+        self.fits_shape(&line.shape)
+            && self.fits(line.received_at, &line.user, &line.message_id, &line.group, || line.id.to_string())
+            && self.fits_line(line)
+    }
+
+    /// Whether the line itself has the text that is searched for.
+    pub(in crate::history) fn has_text(&self, line: &Line) -> bool {
+        let Some(text) = self.filter.text.as_deref() else { return true };
+        let shape = &line.shape;
+        [line.user.as_str(), &line.message_id, &line.group, &shape.name]
+            .iter()
+            .any(|part| part.contains(text))
+            || shape.refusals.iter().any(|refusal| refusal.reason.contains(text))
+            || shape.calls.iter().any(|call| call.warnings.contains(text))
+            || line.attempts.iter().any(|attempt| attempt.ending.text.contains(text))
+    }
+}
+
+fn has_reason(line: &Line, part: &str) -> bool {
+    let refused =
+        line.shape.refusals.iter().any(|refusal| {
+            format!("{}: {} {}", refusal.mapping, refusal.field, refusal.reason).contains(part)
+        });
+    refused || line.attempts.iter().any(|attempt| attempt.ending.text.contains(part))
+}
+
+/// The bit that a block with an event of this status has.
+fn status_bit(status: Status) -> u64 {
+    match status {
+        Status::Rejected | Status::Skipped | Status::Duplicate => word("status", status.name()),
+        Status::Accepted | Status::Delivered | Status::Held | Status::Waiting | Status::Dead => {
+            word("status", Outcome::CALLED)
+        }
+    }
+}
+
+/// As it is kept.
+fn cut(id: &str) -> String {
+    crate::history::fields::cut(id, crate::history::fields::MOST_BYTES).to_owned()
+}
+
+impl Filter {
+    /// The keys of a query with their values, as they stand in an address.
+    pub fn to_query(&self) -> BTreeMap<&'static str, String> {
+        let mut query = BTreeMap::new();
+        let texts = [
+            ("source", &self.source),
+            ("destination", &self.destination),
+            ("type", &self.kind),
+            ("name", &self.name),
+            ("user", &self.user),
+            ("message_id", &self.message_id),
+            ("group", &self.group),
+            ("mapping", &self.mapping),
+            ("reason", &self.reason),
+            ("code", &self.code),
+            ("text", &self.text),
+            ("any", &self.any),
+        ];
+        query.extend(texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))));
+        for (key, time) in [("from", self.from), ("to", self.to)] {
+            query.extend(time.map(|time| (key, time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))));
+        }
+        if !self.statuses.is_empty() {
+            let names: Vec<_> = self.statuses.iter().map(|status| status.name()).collect();
+            query.insert("status", names.join(","));
+        }
+        query
+    }
+}

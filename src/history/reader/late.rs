@@ -1,0 +1,64 @@
+//! Attempts that ended after the line of their event was written: looked up when a line is shown.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use rusqlite::Connection;
+
+use super::ReadError;
+use crate::event_id::EventId;
+use crate::history::block::{self, Head, Late};
+use crate::history::line::{Attempt, Line};
+use crate::history::store::{self, Part};
+
+/// The late attempts of the blocks that were passed so far.
+#[derive(Default)]
+pub(super) struct LateAttempts {
+    /// Not yet read: the block, and the least and the most of its events.
+    unread: Vec<(i64, u64, u64)>,
+    read: HashMap<u64, Vec<Attempt>>,
+}
+
+impl LateAttempts {
+    pub(super) fn pass(&mut self, head: &Head) {
+        if head.most_late != 0 {
+            self.unread.push((head.id, head.least_late, head.most_late));
+        }
+    }
+
+    pub(super) fn add(&mut self, late: impl IntoIterator<Item = Late>) {
+        for Late { event, attempt } in late {
+            match self.read.entry(event) {
+                Entry::Occupied(mut known) => known.get_mut().push(attempt),
+                Entry::Vacant(place) => drop(place.insert(vec![attempt])),
+            }
+        }
+    }
+
+    /// Completes a line. A part that is not as it was written is passed over; returns how many were.
+    pub(super) fn complete(&mut self, line: &mut Line, connection: &Connection) -> Result<u32, ReadError> {
+        let unreadable = self.read_for(line.id, connection)?;
+        if let Some(attempts) = self.read.get(&line.id.0) {
+            let mut attempts = attempts.clone();
+            attempts.sort_by_key(|attempt| attempt.at);
+            for attempt in attempts {
+                line.add(attempt);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    fn read_for(&mut self, id: EventId, connection: &Connection) -> Result<u32, ReadError> {
+        let mut unreadable = 0;
+        let wanted = |(_, least, most): &mut (i64, u64, u64)| (*least..=*most).contains(&id.0);
+        let blocks: Vec<_> = self.unread.extract_if(.., wanted).map(|(block, ..)| block).collect();
+        for block in blocks {
+            let part = store::part(connection, block, Part::Late)?;
+            match part.and_then(|part| block::unpack_late(&part)) {
+                Ok(late) => self.add(late),
+                Err(_) => unreadable += 1,
+            }
+        }
+        Ok(unreadable)
+    }
+}

@@ -1,0 +1,180 @@
+//! Asking the history: any thread may, also beside a running relay, also when none runs.
+//!
+//! Every question opens a connection of its own that only reads: nothing waits for anybody. Each blocks on the disk, so a
+//! task asks on a blocking thread. What is in memory is read first, then the blocks, the newest first.
+
+mod event;
+mod filter;
+mod late;
+mod search;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+pub use event::{Event, Recorded, Show};
+pub(super) use filter::Compiled;
+pub use filter::Filter;
+pub use search::{Cursor, Page};
+
+use super::live::{Live, TooMany};
+use super::recorder::Shared;
+use super::redact::Redactor;
+use super::series::Slot;
+use super::store::{self, OpenError};
+use super::{Mark, State, Version};
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the history is off: `url` in [history] is \"off\"")]
+    Off,
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the history cannot be read: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error("a block of the history is not as it was written")]
+    Damaged,
+}
+
+/// Answers questions. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Reader(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    redactor: Redactor,
+    /// What is only in memory, where this process records.
+    recording: Option<Arc<Shared>>,
+}
+
+impl Reader {
+    /// Every question is answered by [`ReadError::Off`].
+    pub const fn off() -> Self {
+        Self(None)
+    }
+
+    /// Of a file that another process may be recording into. `redactor` hides what is not to be shown.
+    pub fn of_file(path: PathBuf, redactor: Redactor) -> Self {
+        Self(Some(Arc::new(Inner { path, redactor, recording: None })))
+    }
+
+    pub(super) fn of_recording(path: PathBuf, redactor: Redactor, recording: Arc<Shared>) -> Self {
+        Self(Some(Arc::new(Inner { path, redactor, recording: Some(recording) })))
+    }
+
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Events for which the filter holds, the newest first, at most `most`. Stops early when it has searched much; the page
+    /// says how far it got.
+    pub fn search(&self, filter: &Filter, before: Option<Cursor>, most: usize) -> Result<Page, ReadError> {
+        search::search(self.inner()?, filter, before, most)
+    }
+
+    /// Everything that is known of one event; none if the history does not have it.
+    pub fn event(&self, id: crate::event_id::EventId, show: Show) -> Result<Option<Event>, ReadError> {
+        event::event(self.inner()?, id, show)
+    }
+
+    /// New events as they come, for which the filter holds.
+    pub fn live(&self, filter: Filter) -> Result<Result<Live, TooMany>, ReadError> {
+        let recording = self.inner()?.recording.as_ref().ok_or(ReadError::Off)?;
+        Ok(recording.live.subscribe(filter, |user| recording.hashed(user)))
+    }
+
+    /// The versions of the mappings that are known, the newest first.
+    pub fn versions(&self) -> Result<Vec<Version>, ReadError> {
+        Ok(store::versions(&self.inner()?.connect()?)?)
+    }
+
+    /// The document of a version of the mappings, by which events can be explained as they were.
+    pub fn mappings(&self, version: u64) -> Result<Option<String>, ReadError> {
+        Ok(store::mappings(&self.inner()?.connect()?, version)?)
+    }
+
+    /// Counts over time, the oldest slot first. Slots are of ten seconds for the last hour, else of a minute or an hour.
+    pub fn series(&self, from: DateTime<Utc>, to: DateTime<Utc>, step: Step) -> Result<Vec<Slot>, ReadError> {
+        let inner = self.inner()?;
+        if step == Step::TenSeconds {
+            let recording = inner.recording.as_ref().ok_or(ReadError::Off)?;
+            return Ok(recording.series().recent(from, to));
+        }
+        let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
+        let rows = store::series_rows(&inner.connect()?, step.milliseconds(), from, to)?;
+        Ok(rows.iter().filter_map(|(at, body)| Slot::unpack(*at, body)).collect())
+    }
+
+    /// Changes of state in this time, the oldest first, at most a thousand.
+    pub fn marks(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Mark>, ReadError> {
+        const MOST: usize = 1000;
+        let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
+        let marks = store::marks(&self.inner()?.connect()?, from, to, MOST)?;
+        Ok(marks.into_iter().map(|(at, kind, text)| Mark { at: super::line::time(at), kind, text }).collect())
+    }
+
+    /// How far back it goes, how large it is, what it could not record.
+    pub fn state(&self) -> Result<State, ReadError> {
+        let inner = self.inner()?;
+        let connection = inner.connect()?;
+        let mut state = State::default();
+        store::each_head(&connection, i64::MAX, |head| -> Result<bool, ReadError> {
+            let since = super::line::time(head.from);
+            state.since = Some(state.since.map_or(since, |before| before.min(since)));
+            let (events, payloads) = (u64::from(head.events), u64::from(head.payloads));
+            state.newest = state.newest.or(Some((head.id, events, payloads)));
+            state.events += events;
+            state.payloads += payloads;
+            Ok(true)
+        })?;
+        let size = |ending: &str| {
+            let mut path = inner.path.clone().into_os_string();
+            path.push(ending);
+            std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+        };
+        state.bytes = size("") + size("-wal");
+        if let Some(recording) = &inner.recording {
+            recording.complete(&mut state);
+        }
+        Ok(state)
+    }
+
+    fn inner(&self) -> Result<&Inner, ReadError> {
+        self.0.as_deref().ok_or(ReadError::Off)
+    }
+}
+
+impl Inner {
+    fn connect(&self) -> Result<Connection, ReadError> {
+        Ok(store::open_reader(&self.path)?)
+    }
+}
+
+/// A user id as lines have it that hide it.
+fn hashed(connection: &Connection, user: &str) -> String {
+    let key = store::state(connection, super::USER_KEY).ok().flatten();
+    key.and_then(|key| key.try_into().ok()).map_or_else(String::new, |key| super::hashed(&key, user))
+}
+
+/// How long a slot of a series is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Of the last hour only, and only in the running relay.
+    TenSeconds,
+    Minute,
+    Hour,
+}
+
+impl Step {
+    pub const fn milliseconds(self) -> i64 {
+        match self {
+            Self::TenSeconds => 10_000,
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+        }
+    }
+}

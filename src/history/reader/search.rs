@@ -1,0 +1,233 @@
+//! A search: what is in memory, then the blocks that may have such an event, the newest first, until there is enough.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::late::LateAttempts;
+use super::{Compiled, Filter, Inner, ReadError};
+use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
+use crate::history::line::{Line, time};
+use crate::history::store::{self, Part};
+
+/// A search stops after so many unpacked bytes, or so long.
+const MOST_BYTES: usize = 256 << 20;
+const MOST_TIME: Duration = Duration::from_millis(500);
+
+/// Where a page ended: the next one begins below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(i64);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:x}", self.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        i64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The newest first.
+    pub lines: Vec<Line>,
+    /// From here the search can go on; none if it reached the beginning of the history.
+    pub next: Option<Cursor>,
+    /// Everything that was received later was searched; none if all was, or nothing is there.
+    pub searched_to: Option<DateTime<Utc>>,
+    /// Whether it stopped because it had searched for long enough, and not because the page is full.
+    pub is_cut: bool,
+    /// Blocks that are not as they were written: what was in them is missing.
+    pub unreadable_blocks: u32,
+}
+
+struct Search<'s> {
+    inner: &'s Inner,
+    connection: &'s Connection,
+    filter: Compiled,
+    before: i64,
+    most: usize,
+    began: Instant,
+    bytes: usize,
+    late: LateAttempts,
+    page: Page,
+}
+
+pub(super) fn search(
+    inner: &Inner,
+    filter: &Filter,
+    before: Option<Cursor>,
+    most: usize,
+) -> Result<Page, ReadError> {
+    let connection = inner.connect()?;
+    let mut search = Search {
+        inner,
+        connection: &connection,
+        filter: Compiled::new(filter.clone(), |user| super::hashed(&connection, user)),
+        before: before.map_or(i64::MAX, |Cursor(number)| number),
+        most: most.max(1),
+        began: Instant::now(),
+        bytes: 0,
+        late: LateAttempts::default(),
+        page: Page::default(),
+    };
+    let below = search.memory();
+    if search.page.lines.len() < search.most {
+        store::each_head(&connection, below, |head| search.block(&head))?;
+    }
+    Ok(search.page)
+}
+
+impl Search<'_> {
+    /// Searches what is not in a block yet. Returns the id below which blocks are.
+    fn memory(&mut self) -> i64 {
+        let Some(recording) = &self.inner.recording else { return i64::MAX };
+        let running = recording.running();
+        self.late.add(running.late.iter().cloned());
+        let numbers = running.first..running.first + i64::try_from(running.held.len()).unwrap_or(0);
+        let before = self.before;
+        let numbered = numbers.rev().zip(running.held.iter().rev());
+        for (number, held) in numbered.filter(|(number, _)| *number < before) {
+            if !self.filter.fits_whole(&held.line) {
+                continue;
+            }
+            let has_text = self.filter.has_text(&held.line)
+                || held.payload.as_ref().is_some_and(|payload| self.is_in(payload));
+            if has_text && self.found(held.line.clone(), number) {
+                break;
+            }
+        }
+        running.block
+    }
+
+    /// Whether to go on with the next older block.
+    fn block(&mut self, head: &Head) -> Result<bool, ReadError> {
+        self.late.pass(head);
+        if head.first >= self.before {
+            return Ok(true);
+        }
+        if self.bytes > MOST_BYTES || self.began.elapsed() > MOST_TIME {
+            self.page.is_cut = true;
+            self.page.next = Some(Cursor(head.first + i64::from(head.events)));
+            self.page.searched_to = Some(time(head.to));
+            return Ok(false);
+        }
+        if !self.filter.may_have(head.from, head.to, head.mask) || !self.may_be_in(head)? {
+            return Ok(true);
+        }
+        let is_full = self.lines_of(head)?.unwrap_or_else(|Unreadable| {
+            self.page.unreadable_blocks += 1;
+            false
+        });
+        Ok(!is_full)
+    }
+
+    fn may_be_in(&self, head: &Head) -> Result<bool, ReadError> {
+        if !self.filter.has_keys() {
+            return Ok(true);
+        }
+        // An event id is known by its time.
+        let is_event = |text: &String| text.parse().is_ok_and(|id| head.may_have_event(id));
+        if self.filter.filter.any.as_ref().is_some_and(is_event) {
+            return Ok(true);
+        }
+        // Bits that are not as they were written tell nothing.
+        Ok(store::bloom(self.connection, head.id)?.is_none_or(|bits| self.filter.may_be_in(&bits)))
+    }
+
+    /// Whether the page is full.
+    fn lines_of(&mut self, head: &Head) -> Result<Result<bool, Unreadable>, ReadError> {
+        let lines = store::part(self.connection, head.id, Part::Lines)?.and_then(|part| Lines::unpack(&part));
+        let lines = match lines {
+            Ok(lines) => lines,
+            Err(unreadable) => return Ok(Err(unreadable)),
+        };
+        self.bytes += lines.size();
+        let fits: Vec<bool> = lines.shapes.iter().map(|shape| self.filter.fits_shape(shape)).collect();
+        let mut found = Vec::new();
+        let read = lines.each(|index, line| {
+            let number = head.first + i64::try_from(index).unwrap_or(0);
+            if number < self.before
+                && fits.get(line.shape as usize).copied().unwrap_or(false)
+                && self.filter.fits_ids(&line)
+            {
+                found.push((index, number, line));
+            }
+        });
+        if let Err(unreadable) = read {
+            return Ok(Err(unreadable));
+        }
+        if found.is_empty() {
+            return Ok(Ok(false));
+        }
+        let with_text = match self.with_text(head)? {
+            Ok(with_text) => with_text,
+            Err(unreadable) => return Ok(Err(unreadable)),
+        };
+        for (index, number, line) in found.into_iter().rev() {
+            let mut line = match lines.whole(line) {
+                Ok(line) => line,
+                Err(unreadable) => return Ok(Err(unreadable)),
+            };
+            self.page.unreadable_blocks += self.late.complete(&mut line, self.connection)?;
+            let has_text = with_text.contains(&index) || self.filter.has_text(&line);
+            if has_text && self.filter.fits_line(&line) && self.found(line, number) {
+                return Ok(Ok(true));
+            }
+        }
+        Ok(Ok(false))
+    }
+
+    /// The lines of a block whose payload has the text that is searched for; none if no text is.
+    fn with_text(&mut self, head: &Head) -> Result<Result<HashSet<usize>, Unreadable>, ReadError> {
+        let mut with_text = HashSet::new();
+        let Some(text) = self.filter.filter.text.as_deref() else { return Ok(Ok(with_text)) };
+        let part = store::part(self.connection, head.id, Part::Payloads)?;
+        let payloads = match part.and_then(|part| Payloads::unpack(&part)) {
+            Ok(payloads) => payloads,
+            Err(unreadable) => return Ok(Err(unreadable)),
+        };
+        self.bytes += payloads.size();
+        let finder = memchr::memmem::Finder::new(text);
+        let read = payloads.each_text(|line, text| {
+            if finder.find(text.as_bytes()).is_some() {
+                with_text.insert(line);
+            }
+        });
+        if let Err(unreadable) = read {
+            return Ok(Err(unreadable));
+        }
+        if !self.inner.redactor.is_off() {
+            // What is hidden is not found either.
+            with_text
+                .retain(|line| payloads.of(*line).ok().flatten().is_some_and(|payload| self.is_in(&payload)));
+        }
+        Ok(Ok(with_text))
+    }
+
+    /// Whether what may be shown of a payload has the text.
+    fn is_in(&self, payload: &Payload) -> bool {
+        self.filter.filter.text.as_deref().is_none_or(|text| self.inner.redactor.shows(payload, text))
+    }
+
+    /// Adds a line; tells whether the page is full.
+    fn found(&mut self, line: Line, number: i64) -> bool {
+        let is_full = self.page.lines.len() + 1 >= self.most;
+        if is_full {
+            self.page.next = Some(Cursor(number));
+            self.page.searched_to = Some(line.at());
+        }
+        self.page.lines.push(line);
+        is_full
+    }
+}

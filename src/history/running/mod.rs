@@ -1,0 +1,244 @@
+//! The newest events, in memory: lines that still wait for their outcome, and what becomes the next block.
+//!
+//! Lines are kept here for up to five seconds, so that the usual outcome is a part of them when they are written; an attempt that
+//! ends later becomes a record of its own, which is joined when it is read. Never larger than some megabytes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::block::{Late, Payload};
+use super::line::{Attempt, Ending, Line, Shape};
+use super::redact::{Found, HIDDEN};
+use crate::event_id::EventId;
+use crate::facts::Outcomes;
+
+/// Bytes of a block before it is packed.
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
+/// Events of a block at most.
+const BLOCK_EVENTS: usize = 16 << 10;
+/// A block is closed after this time even if it is small.
+const BLOCK_AGE: Duration = Duration::from_secs(60);
+/// So long a line waits for its outcome.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// With more than this in memory, lines no longer wait.
+const MOST_BYTES: usize = 6 << 20;
+const MOST_EVENTS: usize = 32 << 10;
+/// A line in memory and packed, without its texts.
+const LINE_BYTES: usize = 48;
+const ATTEMPT_BYTES: usize = 12;
+/// Shapes and endings are forgotten beyond this number: they would be kept for ever otherwise.
+const MOST_WORDS: usize = 8192;
+/// An answer is cut to this many bytes.
+const MOST_TEXT: usize = 512;
+
+/// An event in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) line: Line,
+    pub(super) payload: Option<Payload>,
+    /// What must not be shown of it.
+    pub(super) found: Found,
+    pub(super) since: Instant,
+}
+
+impl Held {
+    fn size(&self) -> usize {
+        let Line { user, message_id, group, .. } = &self.line;
+        let payload = self.payload.as_ref().map_or(0, Payload::size);
+        LINE_BYTES + user.len() + message_id.len() + group.len() + payload
+    }
+}
+
+/// What is to be written as one block.
+#[derive(Debug, Default)]
+pub(super) struct Full {
+    pub(super) id: i64,
+    pub(super) first: i64,
+    pub(super) held: Vec<Held>,
+    pub(super) late: Vec<Late>,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    /// The id that its block will have.
+    pub(super) block: i64,
+    /// The number of the first line in it, over all blocks.
+    pub(super) first: i64,
+    pub(super) held: VecDeque<Held>,
+    pub(super) late: Vec<Late>,
+    /// Where the newest line of an event is, as its number over all blocks.
+    places: HashMap<EventId, i64>,
+    bytes: usize,
+    opened: Instant,
+    shapes: HashSet<Arc<Shape>>,
+    endings: HashSet<Arc<Ending>>,
+    /// Lines to which an attempt was added, by their number, until somebody takes them.
+    pub(super) changed: Vec<i64>,
+    /// Whether something came since it was saved.
+    is_changed: bool,
+    /// Texts of attempts that end later may hold what is to be redacted, and nobody knows it any more.
+    hides_late_texts: bool,
+}
+
+impl Running {
+    pub(super) fn new(block: i64, first: i64, hides_late_texts: bool) -> Self {
+        Self {
+            block,
+            first,
+            held: VecDeque::new(),
+            late: Vec::new(),
+            places: HashMap::new(),
+            bytes: 0,
+            opened: Instant::now(),
+            shapes: HashSet::new(),
+            endings: HashSet::new(),
+            changed: Vec::new(),
+            is_changed: false,
+            hides_late_texts,
+        }
+    }
+
+    /// The one instance of a shape.
+    pub(super) fn shape(&mut self, shape: Shape) -> Arc<Shape> {
+        if let Some(known) = self.shapes.get(&shape) {
+            return Arc::clone(known);
+        }
+        if self.shapes.len() >= MOST_WORDS {
+            self.shapes.clear();
+        }
+        let texts: usize = shape.refusals.iter().map(|one| one.reason.len() + one.field.len()).sum();
+        self.bytes += 128 + shape.name.len() + shape.calls.len() * 64 + texts;
+        let shape = Arc::new(shape);
+        self.shapes.insert(Arc::clone(&shape));
+        shape
+    }
+
+    pub(super) fn push(&mut self, held: Held) {
+        if self.held.is_empty() && self.late.is_empty() {
+            self.opened = held.since;
+        }
+        let number = self.first + i64::try_from(self.held.len()).unwrap_or(0);
+        if !held.line.is_duplicate {
+            self.places.insert(held.line.id, number);
+        }
+        self.bytes += held.size();
+        self.held.push_back(held);
+        self.is_changed = true;
+    }
+
+    /// Adds what became of calls to their lines, or else keeps it as late attempts. Returns the events that changed.
+    pub(super) fn outcomes(&mut self, outcomes: Outcomes, now: Instant) {
+        let destination = outcomes.destination;
+        for outcome in outcomes.outcomes {
+            let text = String::from_utf8_lossy(&outcome.text);
+            let text = super::fields::cut(&text, MOST_TEXT);
+            let place = self.places.get(&outcome.event).copied();
+            let held = place.and_then(|place| usize::try_from(place - self.first).ok());
+            let held = held.and_then(|index| self.held.get(index));
+            let text = match held {
+                Some(held) => held.found.hidden_in(text).unwrap_or_else(|| text.to_owned()),
+                None if self.hides_late_texts && !text.is_empty() => HIDDEN.to_owned(),
+                None => text.to_owned(),
+            };
+            let ending = Ending {
+                destination: Arc::clone(&destination),
+                outcome: outcome.verdict.into(),
+                reason: outcome.reason.map_or_else(String::new, |reason| reason.code().to_owned()),
+                status: outcome.status,
+                text,
+            };
+            let attempt = Attempt {
+                call: outcome.request,
+                number: outcome.attempt,
+                ending: self.ending(ending),
+                took_us: outcome.took_us,
+                at: outcome.at.timestamp_millis(),
+            };
+            self.attempt(outcome.event, attempt, now);
+        }
+    }
+
+    fn ending(&mut self, ending: Ending) -> Arc<Ending> {
+        if let Some(known) = self.endings.get(&ending) {
+            return Arc::clone(known);
+        }
+        if self.endings.len() >= MOST_WORDS {
+            self.endings.clear();
+        }
+        self.bytes += 32 + ending.text.len();
+        let ending = Arc::new(ending);
+        self.endings.insert(Arc::clone(&ending));
+        ending
+    }
+
+    fn attempt(&mut self, event: EventId, attempt: Attempt, now: Instant) {
+        self.bytes += ATTEMPT_BYTES;
+        self.is_changed = true;
+        if let Some(place) = self.places.get(&event)
+            && let Some(held) =
+                usize::try_from(place - self.first).ok().and_then(|index| self.held.get_mut(index))
+        {
+            held.line.add(attempt);
+            self.changed.push(*place);
+            return;
+        }
+        if self.held.is_empty() && self.late.is_empty() {
+            self.opened = now;
+        }
+        self.bytes += LINE_BYTES + attempt.ending.text.len();
+        self.late.push(Late { event: event.0, attempt });
+    }
+
+    /// The next block, if it is full or old enough; to be called until there is none. `all`: the rest, whatever it is.
+    pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<Full> {
+        let is_crowded = self.bytes > MOST_BYTES || self.held.len() > MOST_EVENTS;
+        let is_old = now.duration_since(self.opened) >= BLOCK_AGE;
+        let is_full = self.bytes >= BLOCK_BYTES || self.held.len() >= BLOCK_EVENTS;
+        if self.held.is_empty() && self.late.is_empty() || !(all || is_full || is_old) {
+            return None;
+        }
+        let may_wait = !all && !is_crowded;
+        let (mut bytes, mut count) = (self.late.len() * LINE_BYTES, 0);
+        for held in &self.held {
+            let is_ready = held.line.is_settled() || now.duration_since(held.since) >= PATIENCE;
+            let size = held.size() + held.line.attempts.len() * ATTEMPT_BYTES;
+            if (may_wait && !is_ready) || count == BLOCK_EVENTS || (count > 0 && bytes + size > BLOCK_BYTES) {
+                break;
+            }
+            bytes += size;
+            count += 1;
+        }
+        // What is not ready keeps the rest back only as long as there is room.
+        let is_worth_it = all || is_crowded || is_old || bytes >= BLOCK_BYTES / 2 || count == BLOCK_EVENTS;
+        if !is_worth_it || (count == 0 && self.late.is_empty()) {
+            return None;
+        }
+        Some(self.take(count, bytes, now))
+    }
+
+    fn take(&mut self, count: usize, bytes: usize, now: Instant) -> Full {
+        let held: Vec<Held> = self.held.drain(..count).collect();
+        let full = Full { id: self.block, first: self.first, late: std::mem::take(&mut self.late), held };
+        self.block += 1;
+        self.first += i64::try_from(count).unwrap_or(0);
+        for one in &full.held {
+            if self.places.get(&one.line.id).is_some_and(|place| *place < self.first) {
+                self.places.remove(&one.line.id);
+            }
+        }
+        self.bytes = if self.held.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };
+        self.opened = self.held.front().map_or(now, |held| held.since);
+        self.is_changed = true;
+        full
+    }
+
+    /// Whether something came since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.late.is_empty()
+    }
+}

@@ -1,0 +1,102 @@
+//! The file stays within its bounds, and what leaves it is in the archive.
+
+use std::collections::HashSet;
+
+use super::*;
+
+/// Not to be packed well.
+fn noise(number: u64) -> String {
+    let hex = |part: u64| {
+        format!(
+            "{:032x}",
+            (u128::from(number) << 64 | u128::from(part))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+        )
+    };
+    (0..30).map(hex).collect()
+}
+
+#[tokio::test]
+async fn the_file_stays_within_its_size_and_the_archive_has_what_left() {
+    const MAX: u64 = 4 << 20;
+    const EVENTS: u64 = 20_000;
+    let archive = tempfile::tempdir().unwrap();
+    let history = History::start(|options| {
+        options.max_bytes = MAX;
+        options.archive = Some(archive.path().to_owned());
+    });
+    let first = id(0).0;
+    let size = |ending: &str| {
+        std::fs::metadata(format!("{}{ending}", history.path().display())).map_or(0, |file| file.len())
+    };
+    for batch in (0..EVENTS).step_by(200) {
+        let accepted = (batch..batch + 200).map(|number| {
+            let mut accepted =
+                accepted(EventId(first + number), &format!("u{number}"), &format!("m{number}"));
+            accepted.requests[0].body = noise(number).into_bytes();
+            accepted
+        });
+        let accepted: Vec<_> = accepted.collect();
+        let outcomes: Vec<_> =
+            accepted.iter().map(|one| outcome(one.event, Verdict::Delivered, "")).collect();
+        history.facts.received(of(Submission { accepted, ..post() }));
+        settle(&history.facts, outcomes);
+        std::thread::sleep(Duration::from_millis(5));
+        let bytes = size("") + size("-wal");
+        assert!(bytes <= MAX + MAX / 20, "the file has {bytes} bytes after {batch} events");
+    }
+    history.stop().await;
+    assert!(size("") + size("-wal") <= MAX + MAX / 20);
+    assert_eq!(history.facts.left_out(), crate::facts::LeftOut::default());
+
+    let kept = {
+        let (mut kept, mut before) = (HashSet::new(), None);
+        loop {
+            let page = Reader::of_file(history.path(), Redactor::default())
+                .search(&Filter::default(), before, 5000)
+                .unwrap();
+            kept.extend(page.lines.iter().map(|line| line.id));
+            before = page.next;
+            if before.is_none() {
+                break kept;
+            }
+        }
+    };
+    let (from, to) = (Utc::now() - Duration::from_secs(7200), Utc::now() + Duration::from_secs(3600));
+    let archived: Vec<archive::Archived> =
+        archive::read(archive.path(), from, to).unwrap().collect::<Result<_, _>>().unwrap();
+    assert!(!kept.is_empty() && !archived.is_empty(), "{} kept, {} archived", kept.len(), archived.len());
+    assert_eq!(archived[0].original, String::from_utf8(original("u0", "m0").to_vec()).unwrap());
+    assert_eq!((&*archived[0].source, &*archived[0].form), ("web", Form::SegmentBatch.name()));
+    let ids: HashSet<_> = archived.iter().map(|event| event.id).collect();
+    assert_eq!(ids.len(), archived.len(), "an event is in the archive twice");
+    let all: HashSet<_> = ids.union(&kept).copied().collect();
+    assert_eq!(all.len() as u64, EVENTS, "an event is in neither");
+    assert!(ids.is_disjoint(&kept));
+}
+
+#[tokio::test]
+async fn what_is_too_old_leaves() {
+    let history = History::start(|_| {});
+    let old = EventId(((Utc::now().timestamp_millis() - 8 * 24 * 3_600_000).cast_unsigned()) << 22);
+    let mut submission = Submission { accepted: vec![accepted(old, "u1", "m1")], ..post() };
+    submission.received_at = old.time();
+    history.facts.received(of(submission));
+    history.line(old, Status::Accepted);
+    let history = history.again().await;
+    wait_for(|| history.reader.event(old, Show::Whole).unwrap().is_none().then_some(()));
+}
+
+/// Lines are kept of every event, payloads only of some.
+#[tokio::test]
+async fn payloads_beyond_the_rate_are_left_out_and_counted() {
+    let history = History::start(|options| options.payload_rate = 10_000);
+    let first = id(0).0;
+    for number in 0..1000 {
+        track(&history.facts, EventId(first + number), "u1", "m");
+    }
+    history.wait_for_events(1000);
+    let state = history.reader.state().unwrap();
+    assert_eq!(state.events, 1000);
+    assert!((10..500).contains(&state.payloads), "{}", state.payloads);
+}
