@@ -18,7 +18,7 @@ use super::error::ApiError;
 use crate::accounts::sync::Summary;
 use crate::deliver::{Failures, State as Health, Status};
 use crate::facts::Counts;
-use crate::outbox::{Outbox, Usage};
+use crate::outbox::{Outbox, Stored, Usage};
 use crate::pipeline::Sources;
 use crate::receive::{Receiver, Traffic};
 use crate::telemetry::metrics::{self, Page};
@@ -125,6 +125,9 @@ async fn outbox(page: &mut Page, outbox: &Outbox) {
     if let Ok(oldest) = outbox.oldest_waiting().await {
         let age = oldest.and_then(|oldest| (Utc::now() - oldest).to_std().ok()).unwrap_or_default();
         page.real(metrics::OLDEST, &[], age.as_secs_f64());
+    }
+    for stored in Stored::ALL {
+        page.whole(metrics::DAMAGED, &[stored.name()], outbox.damaged(stored));
     }
     page.times(metrics::COMMIT_TIME, &[], outbox.commit_timings());
 }

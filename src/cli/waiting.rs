@@ -145,6 +145,7 @@ fn row(call: &Value) -> [String; 8] {
     let waits_for = match call["waiting_for"].as_str() {
         Some("retry") => text("next_attempt_at"),
         Some("earlier") => format!("call {}", call["behind"]["id"].as_str().unwrap_or_default()),
+        Some("damaged") => "nothing: damaged on the disk".to_owned(),
         _ => "its turn".to_owned(),
     };
     let reason = attempts.last().and_then(|last| last["reason"].as_str()).unwrap_or_default();

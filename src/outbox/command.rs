@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::chunk::Job;
 use super::lane::Lane;
 use super::sqlite::Parked;
-use super::{AcceptError, Receipt, Settlement, Submission};
+use super::{AcceptError, Receipt, Replayed, Settlement, Submission};
 use crate::facts::{Facts, Received};
 
 /// Where somebody waits for the commit.
@@ -36,7 +36,7 @@ pub(super) enum Command {
     /// Stores the requests of these dead letters anew.
     Replay {
         dead_letters: Vec<i64>,
-        reply: Reply<usize>,
+        reply: Reply<Replayed>,
     },
     /// Makes the next attempts of these users' calls due now; each is a destination and a user.
     Retry {
@@ -75,6 +75,7 @@ pub(super) enum Outcome {
         duplicates: Vec<u32>,
     },
     Parked(Vec<Parked>),
+    Replayed(Replayed),
     /// The number of rows.
     Changed(usize),
     HouseKept {
@@ -97,9 +98,11 @@ impl Command {
             (Self::Parked { reply, .. }, Outcome::Parked(rows)) => {
                 let _ = reply.send(rows);
             }
+            (Self::Replay { reply, .. }, Outcome::Replayed(replayed)) => {
+                let _ = reply.send(Ok(replayed));
+            }
             (
-                Self::Replay { reply, .. }
-                | Self::Purge { reply, .. }
+                Self::Purge { reply, .. }
                 | Self::Retry { reply, .. }
                 | Self::Move { reply, .. },
                 Outcome::Changed(rows),
@@ -122,8 +125,10 @@ impl Command {
             Self::Accept { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::Replay { reply, .. }
-            | Self::Purge { reply, .. }
+            Self::Replay { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Purge { reply, .. }
             | Self::Retry { reply, .. }
             | Self::Move { reply, .. } => {
                 let _ = reply.send(Err(why));

@@ -1,6 +1,7 @@
 //! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -9,12 +10,13 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
 use super::command::Command;
+use super::damage::{Damage, Stored};
 use super::lane::{Background, Lane};
 use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Shown, Writer};
-use super::{AcceptError, NoRoom, Options, Receipt, Settlement, Submission, Usage};
+use super::{AcceptError, NoRoom, Options, Receipt, Replayed, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 use crate::facts::{Facts, Received};
@@ -76,10 +78,12 @@ impl Outbox {
             latest: watch::Sender::new(last),
             failed: watch::Sender::new(false),
             space,
+            damage: Damage::default(),
             commits: Timings::default(),
             due: broadcast::Sender::new(DUE),
             background: Background::default(),
         });
+        report_damage(&store.connection, &shown.damage, path).map_err(database)?;
         let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
@@ -136,9 +140,9 @@ impl Outbox {
         self.commands.send(command).map_err(|_| AcceptError::Failed)
     }
 
-    /// Stores the requests of these dead letters anew, in this order, behind all that their users have waiting; says
-    /// how many there were.
-    pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<usize, ChangeError> {
+    /// Stores the requests of these dead letters anew, in this order, behind all that their users have waiting. Damaged
+    /// ones stay.
+    pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<Replayed, ChangeError> {
         let (reply, changed) = oneshot::channel();
         self.ask(Command::Replay { dead_letters, reply })?;
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
@@ -235,7 +239,13 @@ impl Outbox {
         match next {
             Next::Chunk(chunk) => Ok(Some(chunk)),
             Next::None => Ok(None),
-            Next::OnDisk => Ok(self.read(move |reader| sqlite::after(reader, id)).await?.map(Arc::new)),
+            Next::OnDisk => {
+                let chunk = self.read(move |reader| sqlite::after(reader, id)).await?;
+                if let Some(damaged) = chunk.as_ref().filter(|chunk| !chunk.is_sound) {
+                    self.shown.damage.report(Stored::Chunk, damaged.id);
+                }
+                Ok(chunk.map(Arc::new))
+            }
         }
     }
 
@@ -286,7 +296,10 @@ impl Outbox {
     /// The newest dead letters first.
     pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
         let from = From::Before(i64::MAX);
-        self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), from, most)).await
+        let found =
+            self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), from, most)).await?;
+        self.report(Stored::DeadLetter, found.iter().filter(|letter| letter.is_damaged).map(|letter| letter.id));
+        Ok(found)
     }
 
     /// The numbers of one kind above `after`, in order.
@@ -309,13 +322,26 @@ impl Outbox {
     /// One reject, if it is still there.
     pub async fn reject(&self, id: i64) -> Result<Option<StoredReject>, ReadError> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
-        Ok(self.read(move |reader| sqlite::rejects(reader, &filter, From::After(0), 1)).await?.pop())
+        let found = self.read(move |reader| sqlite::rejects(reader, &filter, From::After(0), 1)).await?;
+        self.report(Stored::Reject, found.iter().filter(|reject| reject.is_damaged).map(|reject| reject.id));
+        Ok(found.into_iter().next())
     }
 
     /// The newest rejects first.
     pub async fn rejects(&self, most: usize) -> Result<Vec<StoredReject>, ReadError> {
         let from = From::Before(i64::MAX);
-        self.read(move |reader| sqlite::rejects(reader, &Filter::default(), from, most)).await
+        let found = self.read(move |reader| sqlite::rejects(reader, &Filter::default(), from, most)).await?;
+        self.report(Stored::Reject, found.iter().filter(|reject| reject.is_damaged).map(|reject| reject.id));
+        Ok(found)
+    }
+
+    fn report(&self, stored: Stored, damaged: impl Iterator<Item = i64>) {
+        damaged.for_each(|id| self.shown.damage.report(stored, id));
+    }
+
+    /// How many damaged rows of this kind were found since the start.
+    pub fn damaged(&self, stored: Stored) -> u64 {
+        self.shown.damage.count(stored)
     }
 
     /// Commits what is waiting and closes the file. Later accepts fail; blocks until the writer has ended.
@@ -345,6 +371,25 @@ impl Outbox {
         }
         Ok(result?)
     }
+}
+
+/// Progress is repaired. In a file of moderate size every row that would be sent is looked at; damage in a larger one is
+/// found when its row is read.
+fn report_damage(connection: &Connection, damage: &Damage, path: &Path) -> rusqlite::Result<()> {
+    for chunk in sqlite::repair_progress(connection)? {
+        damage.report(Stored::Progress, chunk);
+    }
+    if sqlite::is_moderate(path) {
+        for id in sqlite::damaged_calls(connection)? {
+            damage.report(Stored::Call, id);
+        }
+        for (kind, stored) in [(Kind::DeadLetter, Stored::DeadLetter), (Kind::Reject, Stored::Reject)] {
+            for id in sqlite::damaged_letters(connection, kind)? {
+                damage.report(stored, id);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn space(connection: &Connection, options: &Options) -> rusqlite::Result<Space> {

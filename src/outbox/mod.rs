@@ -22,7 +22,9 @@
 //! 7. **Failure.** After any other failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a
 //!    failed fsync says nothing about what is on disk.
 //! 8. **One owner.** A second process on the same outbox is refused at open; any process may read ([`Archive`]).
-//! 9. **Dead letters and rejects** are kept until they are replayed, purged, or over their age, rejects also until they are
+//! 9. **Damage.** A chunk, a parked call, a dead letter or a reject whose bytes changed on the disk is kept, reported once,
+//!    counted, shown by lists, and never sent.
+//! 10. **Dead letters and rejects** are kept until they are replayed, purged, or over their age, rejects also until they are
 //!    over their size. Ages are counted in the time that the relay ran. [`Outbox::keep_house`], called once a minute, removes
 //!    what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
 //!    commit. Both kinds share one number space.
@@ -33,6 +35,7 @@ mod archive;
 pub mod chunk;
 mod clock;
 mod command;
+mod damage;
 mod derived;
 mod frame;
 mod handle;
@@ -55,6 +58,7 @@ use crate::reasons::Reason;
 
 pub use crate::facts::{Accepted, Reject, Submission};
 pub use archive::Archive;
+pub use damage::Stored;
 pub use derived::{Delivered, Held};
 pub use handle::{ChangeError, Outbox, ReadError};
 pub use lane::{Background, Lane};
@@ -75,6 +79,15 @@ pub struct Receipt {
     pub accepted: usize,
     /// Events whose id had been accepted before; not stored again.
     pub duplicates: usize,
+}
+
+/// What became of dead letters that were to be replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replayed {
+    /// How many wait to be delivered again.
+    pub calls: usize,
+    /// These are damaged: they stay, and are not sent.
+    pub damaged: Vec<i64>,
 }
 
 /// How an outbox is opened.

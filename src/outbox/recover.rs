@@ -110,6 +110,7 @@ impl Drop for Reading {
 fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
+    sqlite::register_checksum(&connection)?;
     Ok(connection)
 }
 
@@ -130,6 +131,7 @@ fn open_copy(path: &Path) -> rusqlite::Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
+    sqlite::register_checksum(&connection)?;
     Ok(connection)
 }
 
@@ -163,7 +165,9 @@ fn take_over(
     new.execute_batch("BEGIN IMMEDIATE")?;
     for table in TABLES {
         let columns = shared_columns(old, new, table)?;
-        let mut copy = Copy { old, new, insert, table, columns, rows: 0, unreadable: 0 };
+        let is_sound = soundness(table, &columns);
+        let mut copy =
+            Copy { old, new, insert, table, columns: columns.join(", "), is_sound, rows: 0, unreadable: 0 };
         copy.all()?;
         match recovered.rows.iter_mut().find(|(name, _)| *name == table) {
             Some((_, rows)) => *rows += copy.rows,
@@ -192,18 +196,33 @@ fn take_over(
          UPDATE parked SET event = (chunk << 16) | place WHERE event = 0;
          UPDATE dead_letters SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
          UPDATE rejects SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
-         COMMIT",
-    )
+         ",
+    )?;
+    // Rows of a version without checksums.
+    for (table, checked) in sqlite::CHECKED_TABLES {
+        new.execute_batch(&format!(
+            "UPDATE {table} SET checksum = row_checksum({checked}) WHERE checksum = 0"
+        ))?;
+    }
+    new.execute_batch("COMMIT")
 }
 
 /// The columns that both files have: the damaged one may be of an earlier version, whose rows lack the newer columns.
-fn shared_columns(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<String> {
+fn shared_columns(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let known = columns(new, table)?;
     let had = columns(old, table).unwrap_or_default();
     // A table whose columns cannot be read is tried all the same: each failure is counted.
-    let shared: Vec<String> =
-        known.iter().filter(|name| had.is_empty() || had.contains(name)).cloned().collect();
-    Ok(shared.join(", "))
+    Ok(known.into_iter().filter(|name| had.is_empty() || had.contains(name)).collect())
+}
+
+/// An SQL expression: 1 for a row whose bytes are those that were written, as far as its checksum tells. Rows of a version
+/// without checksums are taken as they are.
+fn soundness(table: &str, columns: &[String]) -> String {
+    let checked = sqlite::CHECKED_TABLES.iter().find(|(name, _)| *name == table);
+    match checked {
+        Some((_, checked)) if columns.iter().any(|column| column == "checksum") => sqlite::is_sound(checked),
+        _ => "1".to_owned(),
+    }
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
@@ -213,6 +232,13 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
         .collect()
 }
 
+/// A row that could be read.
+struct Found {
+    id: i64,
+    is_sound: bool,
+    values: Vec<Value>,
+}
+
 /// One table, row by row.
 struct Copy<'a> {
     old: &'a Connection,
@@ -220,6 +246,7 @@ struct Copy<'a> {
     insert: &'static str,
     table: &'static str,
     columns: String,
+    is_sound: String,
     rows: u64,
     unreadable: u64,
 }
@@ -231,19 +258,19 @@ impl Copy<'_> {
         let mut high = i64::MAX;
         loop {
             match self.row(low, high, "ASC") {
-                Ok(Some((id, row))) => low = self.take(id, &row)?,
+                Ok(Some(row)) => low = self.take(&row)?,
                 Ok(None) => return Ok(()),
                 Err(_) => break,
             }
         }
-        while let Ok(Some((id, row))) = self.row(low, high, "DESC") {
-            high = self.take(id, &row)?;
+        while let Ok(Some(row)) = self.row(low, high, "DESC") {
+            high = self.take(&row)?;
         }
         let mut step = 1_i64;
         while low < high {
             match self.row(low, high, "ASC") {
-                Ok(Some((id, row))) => {
-                    low = self.take(id, &row)?;
+                Ok(Some(row)) => {
+                    low = self.take(&row)?;
                     step = 1;
                 }
                 Ok(None) => break,
@@ -258,10 +285,10 @@ impl Copy<'_> {
     }
 
     /// The first or last row between two ids.
-    fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<(i64, Vec<Value>)>> {
-        let (table, columns) = (self.table, &self.columns);
+    fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<Found>> {
+        let Self { table, columns, is_sound, .. } = self;
         let query = format!(
-            "SELECT rowid, {columns} FROM {table} WHERE rowid > ?1 AND rowid < ?2 ORDER BY rowid {direction} LIMIT 1"
+            "SELECT rowid, {is_sound}, {columns} FROM {table} WHERE rowid > ?1 AND rowid < ?2 ORDER BY rowid {direction} LIMIT 1"
         );
         let mut statement = self.old.prepare_cached(&query)?;
         let width = statement.column_count();
@@ -272,14 +299,14 @@ impl Copy<'_> {
                     // The ids of a damaged page are out of order: without this the same row would be read for ever.
                     return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
                 }
-                let values = (1..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
-                Ok((id, values))
+                let values = (2..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
+                Ok(Found { id, is_sound: row.get(1)?, values })
             })
             .optional()
     }
 
-    fn take(&mut self, id: i64, row: &[Value]) -> rusqlite::Result<i64> {
-        if self.is_sound(row) {
+    fn take(&mut self, Found { id, is_sound, values: row }: &Found) -> rusqlite::Result<i64> {
+        if *is_sound && self.is_sound_chunk(row) {
             let (insert, table, columns) = (self.insert, self.table, &self.columns);
             let marks = vec!["?"; row.len()].join(", ");
             let insert = format!("{insert} INTO {table} ({columns}) VALUES ({marks})");
@@ -294,11 +321,11 @@ impl Copy<'_> {
         } else {
             self.unreadable += 1;
         }
-        Ok(id)
+        Ok(*id)
     }
 
-    /// A chunk's bytes must be those that were written.
-    fn is_sound(&self, row: &[Value]) -> bool {
+    /// A chunk's bytes must be those that were written. True for rows of other tables.
+    fn is_sound_chunk(&self, row: &[Value]) -> bool {
         match (self.table, row) {
             ("chunks", [_, _, Value::Integer(checksum), body, ..]) => match ValueRef::from(body) {
                 ValueRef::Blob(body) => *checksum == i64::from(crc32fast::hash(body)),

@@ -16,7 +16,7 @@ use super::lane::Lane;
 use super::recent::{self, Identity};
 use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
-use super::{Accepted, Amount, Place, Retention, Settlement, Submission, Usage};
+use super::{Accepted, Amount, Place, Replayed, Retention, Settlement, Stored, Submission, Usage};
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
@@ -119,7 +119,7 @@ impl Writer {
                 Outcome::Done
             }
             Command::Parked { destination, users, .. } => Outcome::Parked(self.parked(destination, users)?),
-            Command::Replay { dead_letters, .. } => Outcome::Changed(self.replay(dead_letters, group)?),
+            Command::Replay { dead_letters, .. } => Outcome::Replayed(self.replay(dead_letters, group)?),
             Command::Retry { users, .. } => {
                 for (destination, user) in users {
                     sqlite::make_due(&self.store.connection, destination, user, now.wall)?;
@@ -279,15 +279,25 @@ impl Writer {
     fn parked(&self, destination: &str, users: &[String]) -> Result<Vec<Parked>> {
         let mut parked = Vec::new();
         for user in users {
-            parked.extend(sqlite::parked(&self.store.connection, destination, user, MOST_PARKED)?);
+            let damaged = |row| self.shown.damage.report(Stored::Call, row);
+            let connection = &self.store.connection;
+            parked.extend(sqlite::parked(connection, destination, user, MOST_PARKED, damaged)?);
         }
         Ok(parked)
     }
 
     /// The requests of dead letters become part of the chunk being filled: behind all that their users have waiting.
-    fn replay(&mut self, ids: &[i64], group: &mut Group) -> Result<usize> {
+    /// Damaged dead letters stay.
+    fn replay(&mut self, ids: &[i64], group: &mut Group) -> Result<Replayed> {
+        let mut replayed = Replayed::default();
+        let mut sent = Vec::new();
         for id in ids {
-            if let Some(letter) = sqlite::dead_letter(&self.store.connection, *id)? {
+            let Some(letter) = sqlite::dead_letter(&self.store.connection, *id)? else { continue };
+            if letter.is_damaged {
+                self.shown.damage.report(Stored::DeadLetter, *id);
+                replayed.damaged.push(*id);
+            } else {
+                sent.push(*id);
                 frame::write_head(&mut group.bytes, letter.event, &letter.source, &letter.original, 1);
                 frame::write_request(&mut group.bytes, &fields(&letter));
                 group.add_background(&letter.destination);
@@ -295,7 +305,8 @@ impl Writer {
                 self.close_chunk(group)?;
             }
         }
-        self.remove(Kind::DeadLetter, ids)
+        replayed.calls = self.remove(Kind::DeadLetter, &sent)?;
+        Ok(replayed)
     }
 
     fn remove(&mut self, kind: Kind, ids: &[i64]) -> Result<usize> {

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::clock::Clock;
 use super::command::Command;
+use super::damage::Damage;
 use super::lane::Background;
 use super::recent::Recent;
 use super::space::Space;
@@ -40,6 +41,7 @@ pub(super) struct Shown {
     /// Set once a commit has failed.
     pub(super) failed: watch::Sender<bool>,
     pub(super) space: Space,
+    pub(super) damage: Damage,
     /// How long commits took.
     pub(super) commits: Timings,
     /// Users whose parked calls were made due: the destination, the user.
@@ -49,7 +51,7 @@ pub(super) struct Shown {
 
 pub(super) struct Writer {
     pub(super) store: Store,
-    shown: Arc<Shown>,
+    pub(super) shown: Arc<Shown>,
     facts: Facts,
     pub(super) recent: Recent,
     /// Chunks of which some requests are settled and some are not.

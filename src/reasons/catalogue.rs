@@ -198,6 +198,10 @@ catalogue! {
         "The destination was paused by an operator.",
         "Resume it.";
 
+    WaitDamaged: Wait, "wait.damaged", "damaged on the disk",
+        "The bytes of a stored call, dead letter or reject changed on the disk after they were written. It is kept and never sent.",
+        "Check the disk. Send the event again from its source, then purge what is left of it.";
+
     DeadRefused: Dead, "dead.refused", "Accoil refused the call",
         "Accoil answered that this call is wrong. The same call can never succeed.",
         "Fix the mapping or the data, then replay the dead letter.";

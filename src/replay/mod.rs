@@ -8,7 +8,8 @@ mod reject;
 
 use serde::{Deserialize, Serialize};
 
-use crate::outbox::{ChangeError, Filter, Kind, Outbox, ReadError};
+use crate::outbox::{ChangeError, Filter, Kind, Outbox, ReadError, Replayed};
+use crate::reasons::Reason;
 
 pub use reject::Replayer;
 
@@ -45,7 +46,19 @@ pub struct Step {
     pub is_last: bool,
 }
 
-/// A reject that cannot be replayed.
+impl Step {
+    fn add(&mut self, replayed: Replayed) {
+        self.done += replayed.calls;
+        self.left.extend(replayed.damaged.into_iter().map(|id| Left { id, reason: damaged() }));
+    }
+}
+
+/// Why a damaged row is not sent.
+fn damaged() -> String {
+    format!("it is {} and was not sent. {}", Reason::WaitDamaged.title(), Reason::WaitDamaged.to_do())
+}
+
+/// A dead letter or reject that cannot be replayed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Left {
     pub id: i64,
@@ -76,7 +89,7 @@ pub async fn replay(
             continue;
         }
         // In the order of their numbers, because one user's calls were made in that order.
-        step.done += outbox.replay_dead_letters(std::mem::take(&mut letters)).await?;
+        step.add(outbox.replay_dead_letters(std::mem::take(&mut letters)).await?);
         let Some(reject) = outbox.reject(id).await? else { continue };
         match replayer.submission(&reject) {
             Ok(submission) => {
@@ -86,7 +99,7 @@ pub async fn replay(
             Err(reason) => step.left.push(Left { id, reason }),
         }
     }
-    step.done += outbox.replay_dead_letters(letters).await?;
+    step.add(outbox.replay_dead_letters(letters).await?);
     Ok(step)
 }
 

@@ -28,6 +28,9 @@ impl Replayer {
 
     /// Returns what the reject becomes now, or why it stays.
     pub(super) fn submission(&self, reject: &StoredReject) -> Result<Submission, String> {
+        if reject.is_damaged {
+            return Err(super::damaged());
+        }
         let source = self.sources.named(&reject.source).ok_or("its source is no longer configured")?;
         let form =
             Form::named(&reject.form).ok_or("this version does not know the form that it was posted in")?;

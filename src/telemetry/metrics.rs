@@ -76,6 +76,7 @@ metrics! {
     LEAST_DISK: Gauge, "outbox_min_free_disk_bytes", [], "Bytes that must stay free; below them senders are answered 503.";
     KEPT: Gauge, "outbox_kept", ["kind"], "Dead letters and rejects that are kept.";
     KEPT_BYTES: Gauge, "outbox_kept_bytes", ["kind"], "Bytes of the dead letters and rejects that are kept.";
+    DAMAGED: Counter, "outbox_damaged_rows_total", ["row"], "Stored rows found damaged on the disk since the start: chunk, call, dead letter, reject or progress. They are kept and not sent.";
     COMMIT_TIME: Histogram, "outbox_commit_duration_seconds", [], "One commit to disk, fsync included.";
 
     DELIVERED: Counter, "destination_delivered_total", ["destination"], "Calls that Accoil took.";

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::outbox::{DeadLetter, StoredReject};
+use crate::reasons::Reason;
 
 pub(super) const HEADER: [&str; 9] =
     ["ID", "KIND", "TIME", "EVENT-ID", "EVENT", "USER", "SOURCE", "DESTINATION", "REASON"];
@@ -25,7 +26,10 @@ impl Row {
     pub(super) fn cells(&self) -> [String; 9] {
         match self {
             Self::Letter(letter) => {
-                let reason = letter.attempts.last().map_or("", |attempt| attempt.reason.as_str());
+                let reason = match letter.attempts.last() {
+                    _ if letter.is_damaged => Reason::WaitDamaged.title(),
+                    last => last.map_or("", |attempt| attempt.reason.as_str()),
+                };
                 [
                     letter.id.to_string(),
                     "dead-letter".to_owned(),
@@ -47,7 +51,11 @@ impl Row {
                 reject.user.clone(),
                 reject.source.clone(),
                 String::new(),
-                reasons(&reject.reasons),
+                if reject.is_damaged {
+                    Reason::WaitDamaged.title().to_owned()
+                } else {
+                    reasons(&reject.reasons)
+                },
             ],
         }
     }
@@ -60,13 +68,14 @@ impl Row {
                 "destination": letter.destination, "source": letter.source, "mapping": letter.mapping,
                 "action": letter.action, "reason_code": letter.code, "path": letter.path, "body": raw(&letter.body),
                 "warnings": letter.warnings, "attempts": letter.attempts, "original": raw(&letter.original),
+                "damaged": letter.is_damaged,
             }),
             Self::Reject(reject) => json!({
                 "kind": "reject", "id": reject.id, "at": time(reject.at), "event_id": reject.event,
                 "event": reject.name, "message_id": reject.message_id, "user": reject.user, "source": reject.source,
                 "form": reject.form, "reason_code": reject.code, "reasons": raw(reject.reasons.as_bytes()),
                 "envelope": reject.envelope.as_ref().map(|text| raw(text.as_bytes())),
-                "original": raw(&reject.original),
+                "original": raw(&reject.original), "damaged": reject.is_damaged,
             }),
         }
     }

@@ -29,6 +29,7 @@ use super::worker::{Call, Done, Work};
 use crate::facts::{Facts, Outcome, Verdict};
 use crate::outbox::chunk::Chunk;
 use crate::outbox::{Delivered, Held, Lane, Outbox, Parked, ReadError, Settlement};
+use crate::reasons::Reason;
 
 /// With this many users waiting for a retry nothing more is loaded: their number bounds memory, and such a destination is
 /// failing anyway.
@@ -269,7 +270,8 @@ impl Dispatcher {
         let (Ok(jobs) | Err(jobs)) = chunk.jobs(&self.target.name).inspect_err(|_| {
             tracing::error!(
                 chunk.id = chunk.id,
-                "a chunk of the outbox cannot be read to its end; it is kept"
+                reason.code = Reason::WaitDamaged.code(),
+                "a chunk of the outbox is damaged: it is kept, and what cannot be read of it is not sent"
             );
         });
         if !jobs.is_empty() {

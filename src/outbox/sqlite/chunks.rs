@@ -7,7 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::super::Amount;
 use super::super::chunk::Chunk;
 use super::super::frame::LAYOUT;
+use super::columns;
 use crate::event_id::EventId;
+
+/// Whether a progress row is as it was written.
+const IS_SOUND: &str = "progress.checksum = row_checksum(progress.chunk, progress.settled)";
 
 /// How far the requests of one chunk are settled: a bit each.
 #[derive(Debug, Clone)]
@@ -69,7 +73,8 @@ pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> 
 pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress: &Progress) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO progress (chunk, settled) VALUES (?1, ?2) ON CONFLICT (chunk) DO UPDATE SET settled = ?2",
+            "INSERT INTO progress (chunk, settled, checksum) VALUES (?1, ?2, row_checksum(?1, ?2))
+             ON CONFLICT (chunk) DO UPDATE SET settled = excluded.settled, checksum = excluded.checksum",
         )?
         .execute(params![id, progress.settled])?;
     Ok(())
@@ -81,6 +86,30 @@ pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Pr
         .prepare("SELECT chunk, requests, settled FROM progress JOIN chunks ON chunks.id = chunk")?
         .query_map([], |row| Ok((row.get(0)?, Progress::restored(row.get(1)?, row.get(2)?))))?
         .collect()
+}
+
+/// Replaces damaged progress rows by what is known without them: that the calls that are parked have left their chunk. The
+/// others are made once more, rather than lost. Returns the chunks.
+pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i64>> {
+    let damaged: Vec<(i64, u32)> = connection
+        .prepare(&format!(
+            "SELECT chunk, requests FROM progress JOIN chunks ON chunks.id = chunk WHERE NOT ({IS_SOUND})"
+        ))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_>>()?;
+    for &(chunk, requests) in &damaged {
+        let mut progress = Progress::new(requests);
+        let mut parked = connection.prepare("SELECT place FROM parked WHERE chunk = ?1")?;
+        for place in parked.query_map([chunk], |row| columns::integer(row, 0))? {
+            progress.settle(u32::try_from(place?).unwrap_or(u32::MAX));
+        }
+        if progress.is_complete() {
+            delete(connection, chunk)?;
+        } else {
+            save_progress(connection, chunk, &progress)?;
+        }
+    }
+    Ok(damaged.into_iter().map(|(chunk, _)| chunk).collect())
 }
 
 /// The newest id ever given to a chunk, settled ones included.
@@ -103,18 +132,20 @@ fn last_of(connection: &Connection, table: &str) -> Result<i64> {
 /// The first chunk after an id, with what of it is settled.
 pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     connection
-        .prepare_cached(
-            "SELECT id, requests, body, settled, checksum, layout FROM chunks LEFT JOIN progress ON progress.chunk = chunks.id
-             WHERE id > ?1 ORDER BY id LIMIT 1",
-        )?
+        // Damaged progress is no progress: the calls are made once more, rather than lost.
+        .prepare_cached(&format!(
+            "SELECT id, requests, body, settled, chunks.checksum, layout FROM chunks
+             LEFT JOIN progress ON progress.chunk = chunks.id AND {IS_SOUND}
+             WHERE id > ?1 ORDER BY id LIMIT 1"
+        ))?
         .query_row([id], |row| {
-            let bytes = Bytes::from(row.get::<_, Vec<u8>>(2)?);
+            let bytes = Bytes::from(columns::bytes(row, 2)?);
             Ok(Chunk {
                 id: row.get(0)?,
-                requests: row.get(1)?,
-                settled: row.get::<_, Option<Vec<u8>>>(3)?.unwrap_or_default(),
-                is_sound: row.get::<_, i64>(4)? == i64::from(crc32fast::hash(&bytes)),
-                layout: row.get(5)?,
+                requests: u32::try_from(columns::integer(row, 1)?).unwrap_or(0),
+                settled: columns::bytes(row, 3)?,
+                is_sound: columns::integer(row, 4)? == i64::from(crc32fast::hash(&bytes)),
+                layout: u8::try_from(columns::integer(row, 5)?).unwrap_or(0),
                 bytes,
             })
         })

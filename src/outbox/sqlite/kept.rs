@@ -3,17 +3,19 @@
 //! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long; the oldest leave when
 //! they are over their age, rejects also when they are over their size. Both kinds share one number space, which only grows.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
-use rusqlite::{
-    Connection, OptionalExtension as _, Params, Result, Row, named_params, params, params_from_iter,
-};
+use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row, named_params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::super::chunk::Job;
 use super::super::clock::Now;
 use super::super::{Amount, Attempt, Reject, Retention};
+use super::checksum::{self, is_sound};
+use super::columns::{self, unsigned};
 use super::said;
 use crate::accoil::Fingerprint;
 use crate::decode::Labels;
@@ -48,6 +50,8 @@ pub struct DeadLetter {
     pub warnings: String,
     pub attempts: Vec<Attempt>,
     pub fingerprints: Vec<Fingerprint>,
+    /// Its bytes changed on the disk: it is shown, and never sent.
+    pub is_damaged: bool,
 }
 
 /// An event that was refused, with the reasons as JSON: `[{"mapping","field","reason"}]`.
@@ -69,6 +73,8 @@ pub struct StoredReject {
     pub reasons: String,
     /// What its batch said about all its events, as JSON.
     pub envelope: Option<String>,
+    /// As in [`DeadLetter`].
+    pub is_damaged: bool,
 }
 
 /// The two tables of what could not be delivered.
@@ -85,6 +91,23 @@ impl Kind {
             Self::DeadLetter => "dead_letters",
             Self::Reject => "rejects",
         }
+    }
+
+    /// The columns that its checksum covers.
+    const fn checked(self) -> &'static str {
+        match self {
+            Self::DeadLetter => checksum::DEAD_LETTER,
+            Self::Reject => checksum::REJECT,
+        }
+    }
+
+    /// The columns that its row is read from, the last one whether it is sound.
+    fn columns(self) -> String {
+        let columns = match self {
+            Self::DeadLetter => DEAD_LETTER,
+            Self::Reject => REJECT,
+        };
+        format!("{columns}, {}", is_sound(self.checked()))
     }
 
     /// What a filter means for one kind only.
@@ -155,16 +178,8 @@ pub(in super::super) fn dead_letters(
     from: From,
     most: usize,
 ) -> Result<Vec<DeadLetter>> {
-    page(
-        connection,
-        Kind::DeadLetter,
-        DEAD_LETTER,
-        Kind::DeadLetter.conditions(),
-        filter,
-        from,
-        most,
-        read_dead_letter,
-    )
+    let kind = Kind::DeadLetter;
+    page(connection, kind, &kind.columns(), filter, from, most, read_dead_letter)
 }
 
 /// The numbers alone.
@@ -175,7 +190,7 @@ pub(in super::super) fn numbers(
     from: From,
     most: usize,
 ) -> Result<Vec<i64>> {
-    page(connection, kind, "id", kind.conditions(), filter, from, most, |row| row.get(0))
+    page(connection, kind, "id", filter, from, most, |row| row.get(0))
 }
 
 /// The highest number that either kind ever had.
@@ -189,30 +204,14 @@ pub(in super::super) fn rejects(
     from: From,
     most: usize,
 ) -> Result<Vec<StoredReject>> {
-    page(connection, Kind::Reject, REJECT, Kind::Reject.conditions(), filter, from, most, |row| {
-        Ok(StoredReject {
-            id: row.get(0)?,
-            at: time(row.get(1)?),
-            source: row.get(2)?,
-            form: row.get(3)?,
-            original: row.get(4)?,
-            reasons: row.get(5)?,
-            event: super::event(row, 6)?,
-            name: row.get(7)?,
-            user: row.get(8)?,
-            message_id: row.get(9)?,
-            code: row.get(10)?,
-            envelope: row.get(11)?,
-        })
-    })
+    let kind = Kind::Reject;
+    page(connection, kind, &kind.columns(), filter, from, most, read_reject)
 }
 
-#[expect(clippy::too_many_arguments, reason = "private: the two functions above, spelled once")]
 fn page<T>(
     connection: &Connection,
     kind: Kind,
     columns: &str,
-    conditions: &str,
     filter: &Filter,
     from: From,
     most: usize,
@@ -229,7 +228,7 @@ fn page<T>(
         let ids: Vec<String> = filter.ids.iter().map(i64::to_string).collect();
         format!("id IN ({}) AND", ids.join(","))
     };
-    let table = kind.table();
+    let (table, conditions) = (kind.table(), kind.conditions());
     let mut statement = connection.prepare(&format!(
         "SELECT {columns} FROM {table} WHERE {order} {ids} {conditions}
          AND (:user IS NULL OR user = :user) AND (:message_id IS NULL OR message_id = :message_id)
@@ -252,34 +251,75 @@ pub(super) fn event_id(event: Option<&str>) -> Option<i64> {
 }
 
 fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
-    let attempts: String = row.get(11)?;
+    let text = |index| columns::text(row, index);
     Ok(DeadLetter {
         id: row.get(0)?,
-        at: time(row.get(1)?),
-        destination: row.get(2)?,
-        user: row.get(3)?,
-        source: row.get(4)?,
-        mapping: row.get(5)?,
-        action: row.get(6)?,
-        path: row.get(7)?,
-        body: row.get(8)?,
-        original: row.get(9)?,
-        warnings: row.get(10)?,
-        attempts: serde_json::from_str(&attempts).unwrap_or_default(),
-        fingerprints: said::from_bytes(&row.get::<_, Vec<u8>>(12)?),
-        event: super::event(row, 13)?,
-        name: row.get(14)?,
-        message_id: row.get(15)?,
-        code: row.get(16)?,
+        at: columns::time(row, 1)?,
+        destination: text(2)?,
+        user: text(3)?,
+        source: text(4)?,
+        mapping: text(5)?,
+        action: text(6)?,
+        path: text(7)?,
+        body: columns::bytes(row, 8)?,
+        original: columns::bytes(row, 9)?,
+        warnings: text(10)?,
+        attempts: serde_json::from_slice(&columns::bytes(row, 11)?).unwrap_or_default(),
+        fingerprints: said::from_bytes(&columns::bytes(row, 12)?),
+        event: columns::event(row, 13)?,
+        name: text(14)?,
+        message_id: text(15)?,
+        code: text(16)?,
+        is_damaged: !columns::is_sound(row, 17)?,
     })
+}
+
+fn read_reject(row: &Row<'_>) -> Result<StoredReject> {
+    let text = |index| columns::text(row, index);
+    Ok(StoredReject {
+        id: row.get(0)?,
+        at: columns::time(row, 1)?,
+        source: text(2)?,
+        form: text(3)?,
+        original: columns::bytes(row, 4)?,
+        reasons: text(5)?,
+        event: columns::event(row, 6)?,
+        name: text(7)?,
+        user: text(8)?,
+        message_id: text(9)?,
+        code: text(10)?,
+        envelope: columns::optional_text(row, 11)?,
+        is_damaged: !columns::is_sound(row, 12)?,
+    })
+}
+
+/// The rows of a kind whose bytes changed on the disk. Reads all of them.
+pub(in super::super) fn damaged(connection: &Connection, kind: Kind) -> Result<Vec<i64>> {
+    super::damaged(connection, kind.table(), kind.checked())
 }
 
 /// One dead letter, if it is still there.
 pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<Option<DeadLetter>> {
     connection
-        .prepare_cached(&format!("SELECT {DEAD_LETTER} FROM dead_letters WHERE id = ?1"))?
+        .prepare_cached(&format!("SELECT {} FROM dead_letters WHERE id = ?1", Kind::DeadLetter.columns()))?
         .query_row([id], read_dead_letter)
         .optional()
+}
+
+static INSERT_DEAD_LETTER: LazyLock<String> =
+    LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at"));
+static INSERT_REJECT: LazyLock<String> =
+    LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at"));
+
+/// The statement that inserts a row of a kind: the columns that its checksum covers, and these.
+fn insert(kind: Kind, others: &str) -> String {
+    let columns = format!("{}, {others}", kind.checked());
+    format!(
+        "INSERT INTO {} (id, {columns}, checksum) VALUES ({NEXT_ID}, :{}, {})",
+        kind.table(),
+        columns.replace(", ", ", :"),
+        checksum::of_parameters(kind.checked())
+    )
 }
 
 /// Makes a dead letter of a request; returns its number, and the bytes that it counts for.
@@ -292,31 +332,25 @@ pub(in super::super) fn bury(
 ) -> Result<(i64, u64)> {
     let attempts = super::to_json(attempts);
     let labels = Labels::of(&job.original);
-    connection
-        .prepare_cached(&format!(
-            "INSERT INTO dead_letters (id, at, destination, user, source, mapping, action, path, body, original, warnings,
-             attempts, said, event, name, message_id, code, kept_at)
-             VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
-        ))?
-        .execute(params![
-            now.wall.timestamp_millis(),
-            job.destination.as_str(),
-            job.user.as_str(),
-            job.source.as_str(),
-            job.mapping.as_str(),
-            job.action.as_str(),
-            job.path.as_str(),
-            &job.body[..],
-            &job.original[..],
-            job.warnings.as_str(),
-            attempts,
-            said::to_bytes(&job.fingerprints),
-            job.event.0.cast_signed(),
-            labels.name,
-            labels.message_id,
-            reason.code(),
-            now.running.timestamp_millis(),
-        ])?;
+    connection.prepare_cached(&INSERT_DEAD_LETTER)?.execute(named_params! {
+        ":at": now.wall.timestamp_millis(),
+        ":destination": job.destination.as_str(),
+        ":user": job.user.as_str(),
+        ":source": job.source.as_str(),
+        ":mapping": job.mapping.as_str(),
+        ":action": job.action.as_str(),
+        ":path": job.path.as_str(),
+        ":body": &job.body[..],
+        ":original": &job.original[..],
+        ":warnings": job.warnings.as_str(),
+        ":attempts": attempts,
+        ":said": said::to_bytes(&job.fingerprints),
+        ":event": job.event.0.cast_signed(),
+        ":name": labels.name,
+        ":message_id": labels.message_id,
+        ":code": reason.code(),
+        ":kept_at": now.running.timestamp_millis(),
+    })?;
     let bytes = job.body.len() + job.original.len() + attempts.len();
     Ok((connection.last_insert_rowid(), bytes as u64))
 }
@@ -332,25 +366,20 @@ pub(in super::super) fn reject(
 ) -> Result<u64> {
     let original: &Bytes = &reject.original;
     let labels = Labels::of(original);
-    connection
-        .prepare_cached(&format!(
-            "INSERT INTO rejects (id, at, source, form, original, reasons, event, name, user, message_id, code, envelope,
-             kept_at) VALUES ({NEXT_ID}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-        ))?
-        .execute(params![
-            at.timestamp_millis(),
-            source,
-            form,
-            &original[..],
-            reject.reasons,
-            reject.event.0.cast_signed(),
-            labels.name,
-            labels.user,
-            labels.message_id,
-            first_code(&reject.reasons),
-            reject.envelope.as_deref(),
-            now.running.timestamp_millis(),
-        ])?;
+    connection.prepare_cached(&INSERT_REJECT)?.execute(named_params! {
+        ":at": at.timestamp_millis(),
+        ":source": source,
+        ":form": form,
+        ":original": &original[..],
+        ":reasons": reject.reasons,
+        ":event": reject.event.0.cast_signed(),
+        ":name": labels.name,
+        ":user": labels.user,
+        ":message_id": labels.message_id,
+        ":code": first_code(&reject.reasons),
+        ":envelope": reject.envelope.as_deref(),
+        ":kept_at": now.running.timestamp_millis(),
+    })?;
     Ok((original.len() + reject.reasons.len()) as u64)
 }
 
@@ -411,12 +440,4 @@ fn delete(connection: &Connection, kind: Kind, which: &str, values: impl Params 
         .query_row(values.clone(), |row| unsigned(row, 0))?;
     let rows = connection.prepare_cached(&format!("DELETE FROM {table} WHERE {which}"))?.execute(values)?;
     Ok(Amount { rows: rows as u64, bytes })
-}
-
-pub(super) fn unsigned(row: &Row<'_>, index: usize) -> Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
-}
-
-pub(super) fn time(milliseconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
 }

@@ -5,7 +5,9 @@
 //! one that is damaged.
 
 mod backup;
+mod checksum;
 mod chunks;
+mod columns;
 mod kept;
 mod lock;
 mod log;
@@ -21,22 +23,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 pub use backup::{BackupError, backup};
+pub(super) use checksum::{TABLES as CHECKED_TABLES, is_sound, register as register_checksum};
 pub(super) use chunks::{
     Progress, after, chunk_amount, delete, forget, insert, last_id, last_reject, oldest_in_chunks, progress,
-    remember, remembered, running_time, save_progress, store_running_time,
+    remember, remembered, repair_progress, running_time, save_progress, store_running_time,
 };
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, bury, dead_letter, dead_letters, kept_amount, newest_number, numbers, reject, rejects, remove,
+    From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers, reject, rejects, remove,
     remove_old, remove_oldest,
 };
-use kept::{time, unsigned};
+use columns::unsigned;
 pub use parked::Parked;
 pub(super) use parked::{
-    first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
+    damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
     parked_destinations, parked_page, parked_users, unpark,
 };
 pub(super) use said::{said, say};
@@ -48,7 +51,6 @@ pub(super) use log::Log;
 
 use super::owner::Mark;
 use super::{Amount, Attempt};
-use crate::event_id::EventId;
 
 /// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
 /// ever copied.
@@ -134,6 +136,7 @@ impl Store {
         make_durable(&mut connection, path, Arc::clone(&frames))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         lock.begin();
+        checksum::register(&connection).map_err(failed)?;
         schema::migrate(&connection).map_err(failed)?;
         let key = key(&connection).map_err(failed)?;
         let page_size =
@@ -169,6 +172,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     schema::check(&connection, path)?;
+    checksum::register(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -246,10 +250,14 @@ pub(super) fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<M
     Ok(Missing { commits, rejects: mark.reject > reject })
 }
 
+/// Whether a file is small enough to be checked whole at the start.
+pub(super) fn is_moderate(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECKED_BYTES)
+}
+
 /// Reads a file of moderate size through; damage in a larger one is found when its place is read.
 fn check_moderate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if size > CHECKED_BYTES { Ok(()) } else { check_whole(connection, path) }
+    if is_moderate(path) { check_whole(connection, path) } else { Ok(()) }
 }
 
 pub(super) fn check_whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -336,13 +344,17 @@ fn key(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection.query_row("SELECT value FROM secrets WHERE name = 'hash key'", [], |row| row.get(0))
 }
 
+/// The rows of a table whose bytes changed on the disk. Reads all of it.
+fn damaged(connection: &Connection, table: &str, checked: &str) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare(&format!("SELECT id FROM {table} WHERE NOT ({})", is_sound(checked)))?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
 /// What a query counts and sums.
 fn amount(connection: &Connection, query: &str) -> rusqlite::Result<Amount> {
     connection.query_row(query, [], |row| Ok(Amount { rows: unsigned(row, 0)?, bytes: unsigned(row, 1)? }))
-}
-
-fn event(row: &Row<'_>, index: usize) -> rusqlite::Result<EventId> {
-    Ok(EventId(row.get::<_, i64>(index)?.cast_unsigned()))
 }
 
 fn to_json(attempts: &[Attempt]) -> String {

@@ -1,6 +1,7 @@
 //! Parked requests, a row each: what waits for its retry, and what waits behind it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,6 +12,8 @@ use super::super::chunk::Job;
 use super::super::frame::Text;
 use super::super::waiting::{CallId, WaitingFilter};
 use super::super::{Amount, Attempt, Place};
+use super::checksum::{self, is_sound};
+use super::columns;
 use super::said;
 use crate::event_id::EventId;
 
@@ -21,10 +24,26 @@ pub struct Parked {
     pub attempts: Vec<Attempt>,
     /// None: it waits behind an earlier call of its user.
     pub next_attempt_at: Option<DateTime<Utc>>,
+    /// Its bytes changed on the disk: it is never sent.
+    pub is_damaged: bool,
 }
 
-const PARKED: &str = "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, \
-                      path, body, original, warnings, said, event FROM parked";
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path, body,
+         original, warnings, said, event, {} FROM parked",
+        is_sound(checksum::PARKED)
+    )
+});
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let columns = format!("{}, next_attempt_at, attempts", checksum::PARKED);
+    format!(
+        "INSERT INTO parked ({columns}, checksum) VALUES (:{}, {})",
+        columns.replace(", ", ", :"),
+        checksum::of_parameters(checksum::PARKED)
+    )
+});
 
 /// Parks a request in a row of its own, or changes the row in which it is parked.
 pub(in super::super) fn park(
@@ -41,29 +60,23 @@ pub(in super::super) fn park(
         return Ok(());
     }
     let (chunk, place) = job.place.order();
-    connection
-        .prepare_cached(
-            "INSERT INTO parked (destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path,
-             body, original, warnings, said, event)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?
-        .execute(params![
-            job.destination.as_str(),
-            job.user.as_str(),
-            chunk,
-            place,
-            next_attempt_at,
-            super::to_json(attempts),
-            job.source.as_str(),
-            job.mapping.as_str(),
-            job.action.as_str(),
-            job.path.as_str(),
-            &job.body[..],
-            &job.original[..],
-            job.warnings.as_str(),
-            said::to_bytes(&job.fingerprints),
-            job.event.0.cast_signed(),
-        ])?;
+    connection.prepare_cached(&INSERT)?.execute(named_params! {
+        ":destination": job.destination.as_str(),
+        ":user": job.user.as_str(),
+        ":chunk": chunk,
+        ":place": place,
+        ":source": job.source.as_str(),
+        ":mapping": job.mapping.as_str(),
+        ":action": job.action.as_str(),
+        ":path": job.path.as_str(),
+        ":body": &job.body[..],
+        ":original": &job.original[..],
+        ":warnings": job.warnings.as_str(),
+        ":said": said::to_bytes(&job.fingerprints),
+        ":event": job.event.0.cast_signed(),
+        ":next_attempt_at": next_attempt_at,
+        ":attempts": super::to_json(attempts),
+    })?;
     Ok(())
 }
 
@@ -95,22 +108,41 @@ pub(in super::super) fn oldest_parked(connection: &Connection) -> Result<Option<
 pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
     connection
         .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
-        .query_map([], |row| Ok((row.get(0)?, super::unsigned(row, 1)?)))?
+        .query_map([], |row| Ok((columns::text(row, 0)?, super::unsigned(row, 1)?)))?
         .collect()
 }
 
-/// One user's parked requests of a destination, in order.
+/// One user's first parked requests of a destination, in order: at most `most` that can be sent. Damaged ones before them
+/// are handed to `damaged`.
 pub(in super::super) fn parked(
     connection: &Connection,
     destination: &str,
     user: &str,
     most: usize,
+    mut damaged: impl FnMut(i64),
 ) -> Result<Vec<Parked>> {
-    let page = format!("{PARKED} WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place LIMIT ?3");
-    connection
-        .prepare_cached(&page)?
-        .query_map(params![destination, user, i64::try_from(most).unwrap_or(i64::MAX)], read_parked)?
-        .collect()
+    let mut statement = connection.prepare_cached(&format!(
+        "{} WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place",
+        *SELECT
+    ))?;
+    let mut rows = statement.query([destination, user])?;
+    let mut found = Vec::new();
+    while found.len() < most
+        && let Some(row) = rows.next()?
+    {
+        let parked = read_parked(row)?;
+        if parked.is_damaged {
+            damaged(columns::integer(row, 0)?);
+        } else {
+            found.push(parked);
+        }
+    }
+    Ok(found)
+}
+
+/// The parked requests whose bytes changed on the disk. Reads all of them.
+pub(in super::super) fn damaged_calls(connection: &Connection) -> Result<Vec<i64>> {
+    super::damaged(connection, "parked", checksum::PARKED)
 }
 
 /// Parked requests after a place, in order. The event's name is for the caller to look at.
@@ -126,9 +158,10 @@ pub(in super::super) fn parked_page(
         conditions = format!("AND (chunk, place) IN (VALUES {})", ids.join(", "));
     }
     let page = format!(
-        "{PARKED} WHERE (chunk, place) > (:chunk, :place) {conditions}
+        "{} WHERE (chunk, place) > (:chunk, :place) {conditions}
          AND (:destination IS NULL OR destination = :destination) AND (:user IS NULL OR user = :user)
-         ORDER BY chunk, place LIMIT :most"
+         ORDER BY chunk, place LIMIT :most",
+        *SELECT
     );
     let values = named_params! {
         ":chunk": after.chunk, ":place": after.index, ":destination": filter.destination, ":user": filter.user,
@@ -137,18 +170,21 @@ pub(in super::super) fn parked_page(
     connection.prepare(&page)?.query_map(values, read_parked)?.collect()
 }
 
-/// A user's first parked request and its event.
+/// A user's first parked request that can be sent, and its event.
 pub(in super::super) fn first_parked(
     connection: &Connection,
     destination: &str,
     user: &str,
 ) -> Result<Option<(CallId, EventId)>> {
-    let first = "SELECT chunk, place, event FROM parked WHERE destination = ?1 AND user = ?2
-                 ORDER BY chunk, place LIMIT 1";
+    let first = format!(
+        "SELECT chunk, place, event FROM parked WHERE destination = ?1 AND user = ?2 AND {}
+         ORDER BY chunk, place LIMIT 1",
+        is_sound(checksum::PARKED)
+    );
     connection
-        .prepare_cached(first)?
+        .prepare_cached(&first)?
         .query_row([destination, user], |row| {
-            Ok((CallId { chunk: row.get(0)?, index: row.get(1)? }, super::event(row, 2)?))
+            Ok((CallId { chunk: row.get(0)?, index: row.get(1)? }, columns::event(row, 2)?))
         })
         .optional()
 }
@@ -182,26 +218,23 @@ pub(in super::super) fn parked_users(
     connection
         .prepare("SELECT user, max(next_attempt_at) FROM parked WHERE destination = ?1 GROUP BY user")?
         .query_map([destination], |row| {
-            let at: Option<i64> = row.get(1)?;
-            Ok((row.get(0)?, at.and_then(DateTime::from_timestamp_millis)))
+            let at = columns::optional_integer(row, 1)?;
+            Ok((columns::text(row, 0)?, at.and_then(DateTime::from_timestamp_millis)))
         })?
         .collect()
 }
 
 fn read_parked(row: &Row<'_>) -> Result<Parked> {
-    let blob = |index| row.get::<_, Vec<u8>>(index).map(Bytes::from);
-    let text = |index| {
-        let text: String = row.get(index)?;
-        Ok::<_, rusqlite::Error>(Text::from(text))
-    };
-    let attempts: String = row.get(6)?;
-    let next_attempt_at: Option<i64> = row.get(5)?;
+    let blob = |index| columns::bytes(row, index).map(Bytes::from);
+    let text = |index| columns::text(row, index).map(Text::from);
+    let next_attempt_at = columns::optional_integer(row, 5)?;
+    let index = u32::try_from(columns::integer(row, 4)?).unwrap_or(0);
     Ok(Parked {
         job: Job {
             request: u8::MAX,
             lane: Lane::Live,
-            place: Place::Parked { row: row.get(0)?, chunk: row.get(3)?, index: row.get(4)? },
-            event: super::event(row, 15)?,
+            place: Place::Parked { row: row.get(0)?, chunk: columns::integer(row, 3)?, index },
+            event: columns::event(row, 15)?,
             destination: text(1)?,
             user: text(2)?,
             source: text(7)?,
@@ -213,7 +246,8 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
             warnings: text(13)?,
             fingerprints: said::from_bytes(&blob(14)?),
         },
-        attempts: serde_json::from_str(&attempts).unwrap_or_default(),
+        attempts: serde_json::from_slice(&columns::bytes(row, 6)?).unwrap_or_default(),
         next_attempt_at: next_attempt_at.and_then(DateTime::from_timestamp_millis),
+        is_damaged: !columns::is_sound(row, 16)?,
     })
 }

@@ -24,7 +24,7 @@ pub(in super::super) fn said(
         .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
             let key = row.get::<_, i64>(0)?.cast_unsigned();
             let content = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok((Fingerprint { key, content }, super::time(row.get(2)?)))
+            Ok((Fingerprint { key, content }, super::columns::time(row, 2)?))
         })?
         .collect::<Result<_>>()?;
     said.reverse();

@@ -37,7 +37,7 @@ CREATE TABLE rejects (
     original BLOB NOT NULL, reasons TEXT NOT NULL
 ) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-", IDS];
+", IDS, CHECKSUMS];
 
 /// Event ids, labels to search by, and one number space for dead letters and rejects: rejects of an older file get numbers
 /// above all of its dead letters. `kept_at` is running time (see `outbox::clock`), by which rows become old. Rows of
@@ -81,6 +81,20 @@ UPDATE rejects SET name = coalesce(CAST(original AS TEXT) ->> '$.event', CAST(or
 CREATE INDEX rejects_event ON rejects (event);
 
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+";
+
+/// A checksum for each row that is sent later (see `checksum`).
+const CHECKSUMS: &str = "
+ALTER TABLE parked ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE parked SET checksum = row_checksum(
+    destination, user, chunk, place, source, mapping, action, path, body, original, warnings, said, event);
+ALTER TABLE dead_letters ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE dead_letters SET checksum = row_checksum(
+    at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event);
+ALTER TABLE rejects ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE rejects SET checksum = row_checksum(at, source, form, original, reasons, event, envelope);
+ALTER TABLE progress ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE progress SET checksum = row_checksum(chunk, settled);
 ";
 
 /// The version that this program writes.

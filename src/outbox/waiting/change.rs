@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::super::command::{Command, Reply};
 use super::super::{AcceptError, ChangeError, Outbox, ReadError};
-use super::{CallId, WaitingFilter, WaitingPage, page};
-use crate::outbox::Place;
+use super::{CallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage, page};
+use crate::outbox::{Place, Stored};
 
 /// Calls read or changed at a time.
 const PAGE: usize = 500;
@@ -44,7 +44,13 @@ impl Outbox {
         after: Option<CallId>,
         most: usize,
     ) -> Result<WaitingPage, ReadError> {
-        self.read(move |reader| page(reader, &filter, after, most)).await
+        let page = self.read(move |reader| page(reader, &filter, after, most)).await?;
+        for call in page.calls.iter().filter(|call| call.waiting_for == WaitingFor::Damaged) {
+            if let Place::Parked { row, .. } = call.job.place {
+                self.shown.damage.report(Stored::Call, row);
+            }
+        }
+        Ok(page)
     }
 
     /// Makes the next attempts of these calls due now; one that waits behind an earlier call of its user makes that one
@@ -69,7 +75,7 @@ impl Outbox {
     }
 
     /// Moves a page of the calls of `from`, which is not among the configured ones, behind all that waits for `to`, or
-    /// removes them if there is no `to`. Each call is moved in one commit, in order.
+    /// removes them if there is no `to`. Each call is moved in one commit, in order. Damaged calls are not moved.
     pub async fn change_gone(
         &self,
         from: &str,
@@ -88,7 +94,8 @@ impl Outbox {
         let mut after = None;
         loop {
             let page = self.waiting(filter.clone(), after, PAGE).await?;
-            let jobs: Vec<_> = page.calls.into_iter().map(|call| call.job).collect();
+            let is_meant = |call: &WaitingCall| to.is_none() || call.waiting_for != WaitingFor::Damaged;
+            let jobs: Vec<_> = page.calls.into_iter().filter(is_meant).map(|call| call.job).collect();
             if jobs.is_empty() && page.next.is_some() {
                 after = page.next;
                 continue;

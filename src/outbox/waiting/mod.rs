@@ -108,6 +108,8 @@ pub enum WaitingFor {
     Retry,
     /// An earlier call of its user.
     Earlier,
+    /// Nothing: its bytes changed on the disk, so that it is kept and never sent.
+    Damaged,
 }
 
 /// A call that waits.
@@ -211,10 +213,12 @@ fn call(
         heads.insert(key, head);
         head
     };
-    let behind = head.filter(|(first, _)| *first < id);
+    let is_damaged = row.as_ref().is_some_and(|row| row.is_damaged);
+    let behind = head.filter(|(first, _)| *first < id && !is_damaged);
     let (attempts, next_attempt_at) =
         row.map_or((Vec::new(), None), |row| (row.attempts, row.next_attempt_at));
     let waiting_for = match (&job.place, behind) {
+        _ if is_damaged => WaitingFor::Damaged,
         (_, Some(_)) => WaitingFor::Earlier,
         (Place::Parked { .. }, None) if next_attempt_at.is_some() => WaitingFor::Retry,
         _ => WaitingFor::Turn,
