@@ -10,6 +10,9 @@ use crate::outbox;
 use crate::run::{Relay, StartError};
 use crate::telemetry;
 
+/// "File size limit exceeded"; the number is the same on Linux, the BSDs and macOS.
+const SIGXFSZ: i32 = 25;
+
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// If the outbox is damaged: move it away and copy everything readable into a new one
@@ -25,6 +28,8 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     let mut signals = Signals::new()?;
     // From here on SIGHUP does not end the process, also while the relay starts or stops.
     let mut hangup = listen(SignalKind::hangup())?;
+    // Beyond a limit on the size of files (ulimit -f) a write then fails, and the relay says so; by default it would die.
+    let _file_too_large = listen(SignalKind::from_raw(SIGXFSZ))?;
     let relay = Relay::start(config).await?;
     let broken = loop {
         tokio::select! {

@@ -82,6 +82,8 @@ pub(super) enum Outcome {
         is_more: bool,
     },
     Done,
+    /// There is no room for it.
+    Refused(AcceptError),
 }
 
 impl Command {
@@ -95,6 +97,9 @@ impl Command {
                 facts.received(Received { submission, duplicates, is_replay: replayed.is_some() });
                 let _ = reply.send(Ok(receipt));
             }
+            (Self::Accept { reply, .. }, Outcome::Refused(why)) => {
+                let _ = reply.send(Err(why));
+            }
             (Self::Parked { reply, .. }, Outcome::Parked(rows)) => {
                 let _ = reply.send(rows);
             }
@@ -102,9 +107,7 @@ impl Command {
                 let _ = reply.send(Ok(replayed));
             }
             (
-                Self::Purge { reply, .. }
-                | Self::Retry { reply, .. }
-                | Self::Move { reply, .. },
+                Self::Purge { reply, .. } | Self::Retry { reply, .. } | Self::Move { reply, .. },
                 Outcome::Changed(rows),
             ) => {
                 let _ = reply.send(Ok(rows));
@@ -128,9 +131,7 @@ impl Command {
             Self::Replay { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::Purge { reply, .. }
-            | Self::Retry { reply, .. }
-            | Self::Move { reply, .. } => {
+            Self::Purge { reply, .. } | Self::Retry { reply, .. } | Self::Move { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::KeepValue { reply, .. } => {

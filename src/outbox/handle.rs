@@ -71,6 +71,8 @@ impl Outbox {
         let store = Store::open(path)?;
         sqlite::warn_of_readers(path);
         let reader = sqlite::open_reader(path)?;
+        let damage = Damage::default();
+        report_damage(&store.connection, &damage, path).map_err(database)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
         let shown = Arc::new(Shown {
@@ -78,12 +80,11 @@ impl Outbox {
             latest: watch::Sender::new(last),
             failed: watch::Sender::new(false),
             space,
-            damage: Damage::default(),
+            damage,
             commits: Timings::default(),
             due: broadcast::Sender::new(DUE),
             background: Background::default(),
         });
-        report_damage(&store.connection, &shown.damage, path).map_err(database)?;
         let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
@@ -298,7 +299,10 @@ impl Outbox {
         let from = From::Before(i64::MAX);
         let found =
             self.read(move |reader| sqlite::dead_letters(reader, &Filter::default(), from, most)).await?;
-        self.report(Stored::DeadLetter, found.iter().filter(|letter| letter.is_damaged).map(|letter| letter.id));
+        self.report(
+            Stored::DeadLetter,
+            found.iter().filter(|letter| letter.is_damaged).map(|letter| letter.id),
+        );
         Ok(found)
     }
 

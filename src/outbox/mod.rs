@@ -197,3 +197,14 @@ pub enum Settlement {
     /// It can never be delivered; the last attempt has the details.
     Dead { job: Box<chunk::Job>, attempts: Vec<Attempt>, reason: Reason },
 }
+
+impl Settlement {
+    /// Bytes that it adds to the disk, until its chunk is done.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        match self {
+            Self::Delivered { .. } => 0,
+            Self::Parked { job, .. } if matches!(job.place, Place::Parked { .. }) => 0,
+            Self::Parked { job, .. } | Self::Dead { job, .. } => job.body.len() + job.original.len(),
+        }
+    }
+}

@@ -4,9 +4,12 @@
 //! handles, which ask, and the writer, which counts.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
+
+use super::sqlite;
 use super::{Amount, Options, Usage};
 
 /// The disk is asked this often at most.
@@ -15,7 +18,7 @@ const ASK: Duration = Duration::from_millis(100);
 const LOG: Duration = Duration::from_secs(60);
 /// After a commit that found no room the outbox counts as full for this long.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// What settling may add to the log before it is copied into the file.
+/// What recording deliveries may add to the log before the log is copied into the file.
 const SETTLING: u64 = 4 << 20;
 /// Requests that a destination has loaded may all be parked: each is then stored a second time until its chunk is done.
 const PARKING: u64 = 16 << 20;
@@ -36,7 +39,8 @@ pub enum NoRoom {
     )]
     DeadLetters,
     #[error(
-        "the disk has less room than outbox.min_free_disk, or than it takes to record what is delivered; free some"
+        "the disk, or the file size limit of the process (ulimit -f), leaves less room than outbox.min_free_disk, or than it \
+         takes to record deliveries; free some, or raise the limit"
     )]
     Disk,
 }
@@ -61,7 +65,9 @@ impl Shown {
 
 #[derive(Debug)]
 pub(super) struct Space {
-    folder: PathBuf,
+    path: PathBuf,
+    /// How large a file of this process may become (RLIMIT_FSIZE).
+    file_limit: Option<u64>,
     max_bytes: u64,
     max_dead_letter_bytes: u64,
     min_free_disk: u64,
@@ -72,7 +78,8 @@ pub(super) struct Space {
     reusable: AtomicU64,
     /// Bytes in the log for which the file must have room.
     log: AtomicU64,
-    is_low: AtomicBool,
+    /// Free bytes when they were last asked for.
+    free: AtomicU64,
     started: Instant,
     asked: AtomicU64,
     logged: AtomicU64,
@@ -82,9 +89,9 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn new(options: &Options, usage: Usage, reusable: u64) -> Self {
-        let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let space = Self {
-            folder: folder.unwrap_or(Path::new(".")).to_owned(),
+            path: sqlite::canonical(&options.path),
+            file_limit: getrlimit(Resource::Fsize).current,
             max_bytes: options.max_bytes,
             max_dead_letter_bytes: options.dead_letters.bytes,
             min_free_disk: options.min_free_disk,
@@ -93,7 +100,7 @@ impl Space {
             rejects: Shown::default(),
             reusable: AtomicU64::new(reusable),
             log: AtomicU64::new(0),
-            is_low: AtomicBool::new(false),
+            free: AtomicU64::new(u64::MAX),
             started: Instant::now(),
             asked: AtomicU64::new(0),
             logged: AtomicU64::new(0),
@@ -126,10 +133,18 @@ impl Space {
         self.rejects.set(usage.rejects);
     }
 
-    /// After a commit: how many bytes the log holds.
+    /// After a commit: how many bytes of the log are not in the file yet.
     pub(super) fn set_log(&self, bytes: u64) {
         self.log.store(bytes, Ordering::Relaxed);
         self.refused.store(0, Ordering::Relaxed);
+        self.look();
+    }
+
+    /// After a commit: whether the log is to be copied into the file now, because there may be no room for it later.
+    pub(super) fn is_tight(&self) -> bool {
+        let log = self.log.load(Ordering::Relaxed);
+        let free = self.free.load(Ordering::Relaxed);
+        log > 0 && free < settling(log, self.waiting.get().bytes)
     }
 
     /// A commit found no room.
@@ -174,37 +189,39 @@ impl Space {
             Err(NoRoom::Waiting)
         } else if self.dead_letters.bytes.load(Ordering::Relaxed) > self.max_dead_letter_bytes {
             Err(NoRoom::DeadLetters)
-        } else if self.is_low() {
+        } else if self.is_low(bytes) {
             Err(NoRoom::Disk)
         } else {
             Ok(())
         }
     }
 
-    fn is_low(&self) -> bool {
+    /// Whether less would stay free than must, if these bytes were stored. What must stay free is the configured floor, and
+    /// never less than it takes to settle all that waits: without that a full disk would keep itself full.
+    fn is_low(&self, bytes: u64) -> bool {
         if self.is_time(&self.asked, ASK) {
-            self.is_low.store(self.ask(), Ordering::Relaxed);
+            self.look();
         }
-        self.is_low.load(Ordering::Relaxed)
+        let left = self.free.load(Ordering::Relaxed).saturating_sub(bytes);
+        let log = self.log.load(Ordering::Relaxed) + bytes;
+        let floor = self.min_free_disk.max(settling(log, self.waiting.get().bytes + bytes));
+        // The log cannot use the free pages of the file.
+        left < SETTLING || left.saturating_add(self.reusable.load(Ordering::Relaxed)) < floor
     }
 
-    fn ask(&self) -> bool {
-        // A disk that does not answer is found out by the next commit.
-        self.free_disk()
-            .is_some_and(|free| free.saturating_add(self.reusable.load(Ordering::Relaxed)) < self.floor())
+    /// Asks the disk. One that does not answer is found out by the next commit.
+    fn look(&self) {
+        self.free.store(self.free_disk().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// What must stay free: the configured floor, and never less than it takes to settle all that waits. Without that a
-    /// full disk would keep itself full.
-    fn floor(&self) -> u64 {
-        let settling = self.log.load(Ordering::Relaxed) + self.waiting.get().bytes.min(PARKING) + SETTLING;
-        self.min_free_disk.max(settling)
-    }
-
-    /// Bytes that the disk has left for the outbox's folder.
+    /// Bytes by which the outbox's files may still grow.
     pub(super) fn free_disk(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.folder).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new("."))).ok()?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let Some(limit) = self.file_limit else { return Some(free) };
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let largest = size(&self.path).max(size(&sqlite::beside(&self.path, "-wal")));
+        Some(free.min(limit.saturating_sub(largest)))
     }
 
     /// Milliseconds since the start; never zero, which means "not yet".
@@ -216,9 +233,20 @@ impl Space {
     fn is_time(&self, last: &AtomicU64, after: Duration) -> bool {
         let now = self.now();
         let before = last.load(Ordering::Relaxed);
-        let is_due = before == 0 || u128::from(now - before.min(now)) >= after.as_millis();
-        is_due && last.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        is_due(before, now, after)
+            && last.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
+}
+
+/// Whether something that was last done at `before` (0: never) is due; in milliseconds.
+fn is_due(before: u64, now: u64, after: Duration) -> bool {
+    before == 0 || u128::from(now.saturating_sub(before)) >= after.as_millis()
+}
+
+/// What it takes to settle all that waits: room for the log in the file, for requests that are parked, and for the log to
+/// grow.
+fn settling(log: u64, waiting: u64) -> u64 {
+    log + waiting.min(PARKING) + SETTLING
 }
 
 #[cfg(test)]
@@ -262,10 +290,47 @@ mod tests {
 
     #[test]
     fn what_the_file_can_use_again_counts_as_free() {
-        let space = space(u64::MAX, u64::MAX);
-        assert!(space.ask());
+        let space = space(u64::MAX / 2, u64::MAX);
+        assert_eq!(space.check(1), Err(NoRoom::Disk));
         space.set_reusable(u64::MAX);
-        assert!(!space.ask());
         assert_eq!(space.check(1), Ok(()));
+    }
+
+    #[test]
+    fn what_is_left_of_the_disk_is_enough_to_settle_what_waits() {
+        let space = space(u64::MAX / 2, 0);
+        let waiting = |bytes| Usage { waiting: Amount { rows: 1, bytes }, ..Usage::default() };
+        let mib = 1 << 20;
+        for (free, log, waits, post, expected) in [
+            (4 * mib, 0, 0, 0, Ok(())),
+            (4 * mib, 0, 0, 1, Err(NoRoom::Disk)),
+            // A post is written to the log, copied into the file, and perhaps parked.
+            (7 * mib, 0, 0, mib, Ok(())),
+            (7 * mib - 1, 0, 0, mib, Err(NoRoom::Disk)),
+            (26 * mib, 10 * mib, 12 * mib, 0, Ok(())),
+            (26 * mib - 1, 10 * mib, 12 * mib, 0, Err(NoRoom::Disk)),
+            // No more than the window of a destination is parked at a time.
+            (30 * mib, 10 * mib, 1 << 30, 0, Ok(())),
+        ] {
+            space.set_usage(waiting(waits));
+            space.set_log(log);
+            space.asked.store(space.now(), Ordering::Relaxed);
+            space.free.store(free, Ordering::Relaxed);
+            assert_eq!(space.room(post), expected, "{free} {log} {waits} {post}");
+        }
+    }
+
+    #[test]
+    fn warnings_come_once_a_minute_however_often_there_is_no_room() {
+        let (mut logged, mut lines) = (0, Vec::new());
+        // Ten refused posts a second, for three minutes.
+        for now in (1..180_000).step_by(100) {
+            if is_due(logged, now, LOG) {
+                logged = now;
+                lines.push(now / 1000);
+            }
+        }
+        assert_eq!(lines, [0, 60, 120]);
+        assert!(!is_due(5, 3, LOG), "another thread was faster");
     }
 }

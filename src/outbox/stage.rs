@@ -16,7 +16,9 @@ use super::lane::Lane;
 use super::recent::{self, Identity};
 use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
-use super::{Accepted, Amount, Place, Replayed, Retention, Settlement, Stored, Submission, Usage};
+use super::{
+    AcceptError, Accepted, Amount, Place, Replayed, Retention, Settlement, Stored, Submission, Usage,
+};
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
@@ -35,6 +37,8 @@ pub(super) struct Group {
     /// The chunk being filled.
     bytes: Vec<u8>,
     requests: u32,
+    /// Bytes of the submissions accepted so far.
+    accepted_bytes: u64,
     /// Chunks already written.
     pub(super) chunks: Vec<Chunk>,
     pub(super) identities: Vec<Identity>,
@@ -107,6 +111,12 @@ impl Writer {
     fn stage(&mut self, command: &Command, group: &mut Group, now: Now) -> Result<Outcome> {
         Ok(match command {
             Command::Accept { submission, replayed, lane, .. } => {
+                // The handle looked at its own submission alone.
+                let bytes = group.accepted_bytes + submission.size() as u64;
+                if self.shown.space.check(bytes).is_err() {
+                    return Ok(Outcome::Refused(AcceptError::Full));
+                }
+                group.accepted_bytes = bytes;
                 if let Some(id) = replayed {
                     self.remove(Kind::Reject, &[*id])?;
                 }

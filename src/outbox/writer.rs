@@ -28,6 +28,8 @@ use crate::telemetry::Timings;
 const MOST_COMMANDS: usize = 1024;
 /// Settlements that a full disk did not take are tried again after this.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Bytes that one commit parks or buries, and those of one request more at most.
+const PIECE: usize = 1 << 20;
 /// With more than so many commands kept in memory because the disk is full, a restart is better: their calls are then
 /// made once more.
 const MOST_KEPT: usize = 10_000;
@@ -121,9 +123,10 @@ impl Writer {
         }
     }
 
-    /// Commits all that waits as one group. What could not be stored for want of room is left waiting.
+    /// Commits all that waits, as one group unless it parks or buries much. What could not be stored for want of room is left
+    /// waiting.
     fn commit(&mut self, waiting: &mut Vec<Command>) {
-        let Err(error) = self.try_commit(waiting) else { return };
+        let Err(error) = self.commit_in_pieces(waiting) else { return };
         let Some(why) = passing(&error) else { return self.fail(waiting, &error) };
         self.shown.space.refused(&error);
         let mut kept: Vec<Command> = waiting.drain(..).filter_map(|command| command.refuse(why)).collect();
@@ -133,15 +136,25 @@ impl Writer {
         // What was delivered needs little room, and makes some: by itself it may fit, and then the rest, too.
         let mut delivered = take_delivered(&mut kept);
         for commands in [&mut delivered, &mut kept] {
-            if !commands.is_empty()
-                && let Err(error) = self.try_commit(commands)
+            if let Err(error) = self.commit_in_pieces(commands)
                 && passing(&error).is_none()
             {
-                self.fail(commands, &error);
+                return self.fail(commands, &error);
             }
         }
         *waiting = delivered;
         waiting.append(&mut kept);
+    }
+
+    /// After an error what was not committed is left, in order.
+    fn commit_in_pieces(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
+        while !waiting.is_empty() {
+            let mut later = split(waiting);
+            let committed = self.try_commit(waiting);
+            waiting.append(&mut later);
+            committed?;
+        }
+        Ok(())
     }
 
     fn try_commit(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
@@ -153,7 +166,7 @@ impl Writer {
             Ok(()) => {
                 self.shown.commits.add(began.elapsed());
                 self.publish(group, waiting);
-                Ok(())
+                self.make_room()
             }
             Err(error) => {
                 self.usage = usage;
@@ -212,6 +225,16 @@ impl Writer {
         }
     }
 
+    /// On a disk that is nearly full the log is copied into the file at once: were it to grow first, there might be no room
+    /// for its pages in the file, and no room for anything else in the log.
+    fn make_room(&self) -> rusqlite::Result<()> {
+        if self.shown.space.is_tight() {
+            self.store.copy_log()?;
+            self.shown.space.set_log(self.store.log_bytes());
+        }
+        Ok(())
+    }
+
     /// Takes back what a group staged. Marks in `progress` may stay: what they mark is settled, and is stored again
     /// with the settlements that are kept.
     fn undo(&mut self, group: &Group) -> rusqlite::Result<()> {
@@ -224,7 +247,7 @@ impl Writer {
             connection.execute_batch("ROLLBACK")?;
         }
         // Once it is copied into the file, the log is used from its beginning again: that makes room in it.
-        sqlite::copy_log_now(connection)
+        self.store.copy_log()
     }
 
     fn fail(&self, waiting: &mut Vec<Command>, error: &rusqlite::Error) {
@@ -256,6 +279,27 @@ fn take(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Comma
         waiting.push(command);
     }
     !(commands.is_closed() && commands.is_empty())
+}
+
+/// Splits off what is left for later commits: a commit that parks or buries much would use up the room for the log at once.
+fn split(waiting: &mut Vec<Command>) -> Vec<Command> {
+    let mut bytes = 0;
+    for index in 0..waiting.len() {
+        let Some(Command::Settle(settlements)) = waiting.get_mut(index) else { continue };
+        let end = settlements.iter().position(|settlement| {
+            bytes += settlement.stored_bytes();
+            bytes > PIECE
+        });
+        if let Some(end) = end {
+            let rest = settlements.split_off(end + 1);
+            let mut later = waiting.split_off(index + 1);
+            if !rest.is_empty() {
+                later.insert(0, Command::Settle(rest));
+            }
+            return later;
+        }
+    }
+    Vec::new()
 }
 
 /// Takes the settlements that only remove something out of these commands.

@@ -204,6 +204,13 @@ impl Process {
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 
+    /// From now on no file of the process may become larger.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        rustix::process::prlimit(Some(id), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         self.wait().await

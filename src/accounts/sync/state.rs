@@ -5,6 +5,8 @@
 //! missing.
 
 use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +38,8 @@ const RESUMABLE_FOR: chrono::Duration = chrono::Duration::hours(6);
 pub enum StateError {
     #[error("{}: the record of the syncs cannot be read or written; check the disk", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
+    #[error("{}: the record of the syncs cannot be created or opened; check its folder", path.display())]
+    File { path: PathBuf, source: std::io::Error },
     #[error("{}: this file does not belong to the syncs, or a later version wrote it; move it away", path.display())]
     Foreign { path: PathBuf },
     #[error("the sync could not record what it wrote: the program is stopping")]
@@ -53,6 +57,9 @@ impl SyncState {
     /// Blocks on the disk.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let database = |source| StateError::Database { path: path.to_owned(), source };
+        // SQLite gives the files beside it the same permissions.
+        let options = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).to_owned();
+        options.open(path).map_err(|source| StateError::File { path: path.to_owned(), source })?;
         let connection = Connection::open(path).map_err(database)?;
         let number = |name: &str| {
             connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(database)
@@ -261,6 +268,16 @@ mod tests {
         assert_eq!(state.last_end(DIRECTION).await.unwrap(), Some(at(22)));
         assert_eq!(resumed(2, 22).await, 0, "that was whole");
         assert_eq!(state.summaries().await.unwrap(), [summary]);
+    }
+
+    #[test]
+    fn other_users_cannot_read_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, _state) = open();
+        for name in ["relay.db.accounts", "relay.db.accounts-wal"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
 /// The columns of a parked call that its checksum covers.
-pub(super) const PARKED: &str = "destination, user, chunk, place, source, mapping, action, path, body, original, warnings, said, event";
+pub(super) const PARKED: &str =
+    "destination, user, chunk, place, source, mapping, action, path, body, original, warnings, said, event";
 pub(super) const DEAD_LETTER: &str =
     "at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event";
 pub(super) const REJECT: &str = "at, source, form, original, reasons, event, envelope";

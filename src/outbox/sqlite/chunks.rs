@@ -88,12 +88,13 @@ pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Pr
         .collect()
 }
 
-/// Replaces damaged progress rows by what is known without them: that the calls that are parked have left their chunk. The
-/// others are made once more, rather than lost. Returns the chunks.
+/// Replaces progress that is damaged or was lost by what is known without it: that the calls that are parked have left their
+/// chunk. The others are made once more, rather than lost. Returns the chunks.
 pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i64>> {
     let damaged: Vec<(i64, u32)> = connection
         .prepare(&format!(
-            "SELECT chunk, requests FROM progress JOIN chunks ON chunks.id = chunk WHERE NOT ({IS_SOUND})"
+            "SELECT id, requests FROM chunks WHERE id IN (SELECT chunk FROM progress WHERE NOT ({IS_SOUND}))
+             OR (id IN (SELECT chunk FROM parked) AND id NOT IN (SELECT chunk FROM progress))"
         ))?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_>>()?;

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 pub use backup::{BackupError, backup};
@@ -31,12 +32,12 @@ pub(super) use chunks::{
     Progress, after, chunk_amount, delete, forget, insert, last_id, last_reject, oldest_in_chunks, progress,
     remember, remembered, repair_progress, running_time, save_progress, store_running_time,
 };
+use columns::unsigned;
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers, reject, rejects, remove,
-    remove_old, remove_oldest,
+    From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers,
+    reject, rejects, remove, remove_old, remove_oldest,
 };
-use columns::unsigned;
 pub use parked::Parked;
 pub(super) use parked::{
     damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
@@ -101,14 +102,29 @@ pub enum OpenError {
     Writer { path: PathBuf, source: std::io::Error },
 }
 
+/// How long the log is, in frames of a page each.
+#[derive(Debug, Default)]
+struct LogSize {
+    /// As of the last commit.
+    frames: AtomicU32,
+    /// Not yet copied into the file.
+    uncopied: AtomicU32,
+}
+
+impl LogSize {
+    fn set_copied(&self, copied: i32) {
+        let frames = self.frames.load(Ordering::Relaxed);
+        self.uncopied.store(frames.saturating_sub(copied.unsigned_abs()), Ordering::Relaxed);
+    }
+}
+
 /// The writing connection and what must live as long as it.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) connection: Connection,
     /// The random key by which this outbox hashes ids.
     pub(super) key: [u8; 16],
-    /// Frames in the log, as of the last commit.
-    frames: Arc<AtomicU32>,
+    log_size: Arc<LogSize>,
     page_size: u64,
     log: Option<File>,
     /// Held for the life of the store: a second process is refused by it.
@@ -132,8 +148,8 @@ impl Store {
         schema::check(&connection, path)?;
         refuse_missing(&connection, path, lock.mark())?;
         check_moderate(&connection, path)?;
-        let frames = Arc::new(AtomicU32::new(0));
-        make_durable(&mut connection, path, Arc::clone(&frames))?;
+        let log_size = Arc::<LogSize>::default();
+        make_durable(&mut connection, path, Arc::clone(&log_size))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         lock.begin();
         checksum::register(&connection).map_err(failed)?;
@@ -141,19 +157,30 @@ impl Store {
         let key = key(&connection).map_err(failed)?;
         let page_size =
             connection.pragma_query_value(None, "page_size", |row| unsigned(row, 0)).map_err(failed)?;
-        Ok(Self { connection, key, frames, page_size, log: File::open(beside(path, "-wal")).ok(), lock })
+        Ok(Self { connection, key, log_size, page_size, log: File::open(beside(path, "-wal")).ok(), lock })
     }
 
     /// After a commit: writes into the lock file how far it got, for the next start to compare.
     pub(super) fn write_mark(&self, chunk: i64, reject: i64) {
         let salts = self.log.as_ref().and_then(|log| log::salts(log).ok());
-        let frames = self.frames.load(Ordering::Relaxed);
+        let frames = self.log_size.frames.load(Ordering::Relaxed);
         self.lock.write_mark(Mark { salts: salts.unwrap_or_default(), frames, chunk, reject });
     }
 
     /// Bytes by which the database file may grow when the log is copied into it.
     pub(super) fn log_bytes(&self) -> u64 {
-        u64::from(self.frames.load(Ordering::Relaxed)) * self.page_size
+        u64::from(self.log_size.uncopied.load(Ordering::Relaxed)) * self.page_size
+    }
+
+    /// Copies the log into the file, as far as no reader is in the way and there is room. The log is then used from its
+    /// beginning again. An error only where the disk failed.
+    pub(super) fn copy_log(&self) -> rusqlite::Result<()> {
+        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2)) {
+            Ok(copied) => self.log_size.set_copied(copied),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Leaves a file that is whole by itself; if it cannot, the log beside it is read at the next start.
@@ -267,7 +294,7 @@ pub(super) fn check_whole(connection: &Connection, path: &Path) -> Result<(), Op
 }
 
 /// Sets the durability that the contract promises and reads it back.
-fn make_durable(connection: &mut Connection, path: &Path, frames: Arc<AtomicU32>) -> Result<(), OpenError> {
+fn make_durable(connection: &mut Connection, path: &Path, log_size: Arc<LogSize>) -> Result<(), OpenError> {
     let failed = |source| schema::failed(path, source);
     let not_durable = |what: String| OpenError::NotDurable { path: path.to_owned(), what };
     // Larger pages: a chunk is a blob of many kilobytes. Only a new file takes them.
@@ -283,8 +310,9 @@ fn make_durable(connection: &mut Connection, path: &Path, frames: Arc<AtomicU32>
         return Err(not_durable(format!("synchronous is {level}")));
     }
     let hook = move |log: &mut Wal, pages: i32| {
-        frames.store(pages.unsigned_abs(), Ordering::Relaxed);
-        copy_log(log, pages)
+        log_size.frames.store(pages.unsigned_abs(), Ordering::Relaxed);
+        log_size.set_copied(0);
+        if pages < LOG_PAGES { Ok(()) } else { copy_log(log, &log_size) }
     };
     connection.wal_hook(Some(hook)).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
@@ -295,23 +323,14 @@ fn make_durable(connection: &mut Connection, path: &Path, frames: Arc<AtomicU32>
 
 /// Copies the log into the file when it has grown. SQLite's own way to do so forgets errors: after a failed fsync
 /// the next one may succeed without the pages having reached the disk, and the log would be used again.
-fn copy_log(log: &mut Wal, pages: i32) -> rusqlite::Result<()> {
-    if pages < LOG_PAGES {
-        return Ok(());
-    }
-    match log.checkpoint() {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => Err(error),
+fn copy_log(log: &mut Wal, log_size: &LogSize) -> rusqlite::Result<()> {
+    match log.checkpoint_v2(CheckpointMode::PASSIVE) {
+        Ok((_, copied)) => log_size.set_copied(copied),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(error),
         // A reader in the way, or no room in the file: the log keeps everything until the next time.
-        _ => Ok(()),
+        Err(_) => {}
     }
-}
-
-/// The same, at once; an error only where the disk failed.
-pub(super) fn copy_log_now(connection: &Connection) -> rusqlite::Result<()> {
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether a commit failed for want of room only: SQLite has undone it, and all that was stored before is sound.

@@ -121,10 +121,8 @@ pub(in super::super) fn parked(
     most: usize,
     mut damaged: impl FnMut(i64),
 ) -> Result<Vec<Parked>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "{} WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place",
-        *SELECT
-    ))?;
+    let mut statement = connection
+        .prepare_cached(&format!("{} WHERE destination = ?1 AND user = ?2 ORDER BY chunk, place", *SELECT))?;
     let mut rows = statement.query([destination, user])?;
     let mut found = Vec::new();
     while found.len() < most

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use accoil_relay::outbox::{AcceptError, Archive, Filter, NoRoom, Options, Outbox, Retention};
+use accoil_relay::outbox::{AcceptError, Archive, Filter, NoRoom, Options, Outbox, Replayed, Retention};
 
 use super::{bodies, dead, flush, jobs, open, options, reject, single, submission};
 
@@ -63,8 +63,9 @@ async fn a_replayed_dead_letter_waits_again_behind_what_its_user_has() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = with_dead_letters(folder.path()).await;
     outbox.accept(single(None, "u1", "4")).await.unwrap();
-    assert_eq!(outbox.replay_dead_letters(vec![1, 3, 99]).await, Ok(2));
-    assert_eq!(outbox.replay_dead_letters(vec![1, 3]).await, Ok(0));
+    let replayed = |calls| Ok(Replayed { calls, damaged: Vec::new() });
+    assert_eq!(outbox.replay_dead_letters(vec![1, 3, 99]).await, replayed(2));
+    assert_eq!(outbox.replay_dead_letters(vec![1, 3]).await, replayed(0));
     assert_eq!(outbox.purge(vec![2]).await, Ok(1));
     assert!(outbox.dead_letters(10).await.unwrap().is_empty());
     outbox.close().await;

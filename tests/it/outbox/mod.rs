@@ -5,6 +5,7 @@ mod damage;
 mod kept;
 mod model;
 mod room;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;

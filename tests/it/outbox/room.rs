@@ -4,13 +4,15 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use accoil_relay::outbox::{AcceptError, Options, Outbox};
+use accoil_relay::outbox::{AcceptError, Options, Outbox, Settlement};
+use accoil_relay::sandbox::Fault;
 
 use http::Method;
 
 use super::{delivered, flush, jobs, open, options, single};
 use crate::http::send;
-use crate::relay::{TestRelay, USUAL};
+use crate::relay::{PATIENCE, Process, TestRelay, USUAL, command};
+use crate::sandbox::Served;
 
 #[tokio::test]
 async fn beyond_its_size_the_outbox_is_full_until_something_left() {
@@ -103,6 +105,56 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
     assert_eq!(super::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
 }
 
+/// The floor is never so low that what waits cannot be settled: with none at all configured, the disk is filled by the
+/// outbox itself, and then everything is parked, delivered and settled all the same.
+#[tokio::test]
+async fn what_waits_on_a_disk_that_the_outbox_filled_can_be_settled() {
+    for post in [1, 60] {
+        let Some(disk) = Disk::new(40 << 20) else { return };
+        let test = fill_and_settle(disk.path(), post);
+        tokio::time::timeout(PATIENCE, test).await.expect("settling makes progress on a full disk");
+    }
+}
+
+/// Each post brings this many events: then a chunk is gone only when all of them are settled.
+async fn fill_and_settle(folder: &Path, post: usize) {
+    let outbox = open(folder);
+    let mut stored = 0;
+    loop {
+        let body = format!("{stored:08}{}", "x".repeat(20_000));
+        let events = (0..post).map(|_| super::event(None, vec![super::request("a", "u", body.clone())]));
+        if outbox.accept(super::submission(events.collect(), Vec::new())).await.is_err() {
+            break;
+        }
+        stored += post;
+        assert!(stored < 10_000);
+    }
+    assert!(stored > 100, "{stored}");
+    let waiting = jobs(&outbox, "a").await.0;
+    assert_eq!(waiting.len(), stored);
+    let parked = waiting.into_iter().map(|job| Settlement::Parked {
+        job: Box::new(job),
+        attempts: Vec::new(),
+        next_attempt_at: None,
+    });
+    outbox.settle(parked.collect());
+    flush(&outbox).await;
+    loop {
+        let rows = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
+        if rows.is_empty() {
+            break;
+        }
+        outbox.settle(rows.into_iter().map(|row| delivered(row.job.place)).collect());
+    }
+    flush(&outbox).await;
+    assert_eq!(outbox.waiting_bytes(), 0);
+    assert!(!*outbox.failed().borrow());
+    assert!(outbox.accept(single(None, "u", "there is room again")).await.is_ok());
+    outbox.settle(jobs(&outbox, "a").await.0.iter().map(|job| delivered(job.place)).collect());
+    outbox.close().await;
+    assert!(jobs(&open(folder), "a").await.0.is_empty());
+}
+
 /// Writes a file until nothing more fits beside it.
 fn fill(folder: &Path) {
     let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
@@ -129,4 +181,67 @@ async fn senders_hear_at_once_that_there_is_no_room_and_when_to_come_again() {
     );
     assert!(relay.rejects().await.is_empty());
     relay.stop().await;
+}
+
+const KEY: (&str, &str) = ("x-api-key", "web-key");
+
+fn large_event() -> String {
+    format!(
+        r#"{{"type":"track","userId":"u1","event":"E","properties":{{"text":"{}"}}}}"#,
+        "x".repeat(30_000)
+    )
+}
+
+/// `ulimit -f`: posts get 503 before a file reaches the limit, what waits is delivered, and then there is room again.
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_is_a_full_disk() {
+    let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Default::default()).await);
+    let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
+    served.sandbox.faults().add(down).unwrap();
+    let mut limited = Command::new("sh");
+    let serve = command();
+    // In blocks of 512 bytes.
+    limited.env_clear().args(["-c", "ulimit -f 24576; exec \"$0\" serve"]).arg(serve.get_program());
+    let toml = format!("{USUAL}[outbox]\nmin_free_disk = 0\n");
+    let relay = Process::start_as(limited, folder.path(), &toml, &served.url).await;
+    let mut accepted = 0;
+    let refused = loop {
+        let answer = relay.post("/v1/track", &[KEY], large_event()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        accepted += 1;
+        assert!(accepted < 1000);
+    };
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].as_str()),
+        (503, Some("door.full")),
+        "{refused:?}"
+    );
+    assert!(accepted > 20 && relay.log().contains("ulimit -f"), "{accepted}: {}", relay.log());
+    served.sandbox.faults().clear();
+    assert!(served.sandbox.wait_for(accepted, PATIENCE).await, "{}", relay.log());
+    let again = async { while relay.post("/v1/track", &[KEY], large_event()).await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("there is room again");
+    relay.terminate();
+    assert_eq!(relay.ended().await.code(), Some(0));
+}
+
+/// A limit that the relay did not know of: a write fails, and SIGXFSZ does not end the process.
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_told_and_the_relay_stays() {
+    let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Default::default()).await);
+    let relay = Process::start(folder.path(), USUAL, &served.url).await;
+    relay.limit_files(8192);
+    let refused = relay.post("/v1/track", &[KEY], large_event()).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].as_str()),
+        (503, Some("door.failed")),
+        "{refused:?}"
+    );
+    let ready = send(Method::GET, &relay.url("/readyz"), &[], "").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    relay.terminate();
+    let log = relay.ended_with_log().await;
+    assert!(log.contains("the outbox could not store to disk"), "{log}");
 }
