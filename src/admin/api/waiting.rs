@@ -58,7 +58,7 @@ pub struct WaitingCallView {
     pub mapping: String,
     pub action: String,
     pub path: String,
-    /// `turn`, `retry`, or `earlier`: an earlier call of the same user.
+    /// `turn`, `retry`, `earlier` (an earlier call of the same user), or `damaged` (on the disk: it is never sent).
     pub waiting_for: String,
     /// The call of the same user that must be done first.
     pub behind: Option<BehindView>,
@@ -124,6 +124,7 @@ impl WaitingCallView {
                 WaitingFor::Turn => "turn",
                 WaitingFor::Retry => "retry",
                 WaitingFor::Earlier => "earlier",
+                WaitingFor::Damaged => "damaged",
             }
             .to_owned(),
             behind: behind.map(|(id, event)| BehindView { id: id.to_string(), event_id: event.to_string() }),
