@@ -25,9 +25,9 @@
 //! 9. **Damage.** A chunk, a parked call, a dead letter or a reject whose bytes changed on the disk is kept, reported once,
 //!    counted, shown by lists, and never sent.
 //! 10. **Dead letters and rejects** are kept until they are replayed, purged, or over their age, rejects also until they are
-//!    over their size. Ages are counted in the time that the relay ran. [`Outbox::keep_house`], called once a minute, removes
-//!    what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
-//!    commit. Both kinds share one number space.
+//!     over their size. Ages are counted in the time that the relay ran. [`Outbox::keep_house`], called once a minute, removes
+//!     what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
+//!     commit. Both kinds share one number space.
 //!
 //! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
 

@@ -66,7 +66,7 @@ impl Shown {
 #[derive(Debug)]
 pub(super) struct Space {
     path: PathBuf,
-    /// How large a file of this process may become (RLIMIT_FSIZE).
+    /// How large a file of this process may become (`RLIMIT_FSIZE`).
     file_limit: Option<u64>,
     max_bytes: u64,
     max_dead_letter_bytes: u64,
