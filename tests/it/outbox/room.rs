@@ -195,7 +195,8 @@ fn large_event() -> String {
 /// `ulimit -f`: posts get 503 before a file reaches the limit, what waits is delivered, and then there is room again.
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
-    let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Default::default()).await);
+    let (folder, served) =
+        (tempfile::tempdir().unwrap(), Served::start(accoil_relay::sandbox::Options::default()).await);
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     served.sandbox.faults().add(down).unwrap();
     let mut limited = Command::new("sh");
@@ -230,7 +231,8 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk() {
 /// A limit that the relay did not know of: a write fails, and SIGXFSZ does not end the process.
 #[tokio::test]
 async fn a_file_that_may_not_grow_is_told_and_the_relay_stays() {
-    let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Default::default()).await);
+    let (folder, served) =
+        (tempfile::tempdir().unwrap(), Served::start(accoil_relay::sandbox::Options::default()).await);
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     relay.limit_files(8192);
     let refused = relay.post("/v1/track", &[KEY], large_event()).await;
