@@ -1,10 +1,11 @@
-//! `backup`, through the real binary: taken while a relay runs, and a relay on the copy delivers what was waiting.
+//! `backup` through the real binary: a backup is made while a relay runs, and a relay on the copy delivers what
+//! waited.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use accoil_relay::sandbox::{Fault, Options, Received};
 
-use crate::relay::{PATIENCE, Process, USUAL};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL};
 use crate::sandbox::Served;
 use crate::waiting::{run, text, track};
 
@@ -37,7 +38,7 @@ async fn a_relay_on_a_backup_delivers_what_waited_when_the_backup_was_made() {
         let event = |call: &Received| call.body.get("event").map(ToString::to_string).unwrap_or_default();
         calls.iter().filter(|call| call.status == Some(202)).map(event).collect::<Vec<_>>()
     };
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     while delivered().len() < 2 {
         assert!(std::time::Instant::now() < deadline, "{:?}", delivered());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

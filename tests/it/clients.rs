@@ -1,11 +1,11 @@
-//! Real, unmodified SDKs against a real listener: each flushes without an error and each call is at the sandbox,
-//! once, within a second. What each does is in `tests/clients`.
+//! Real, unmodified SDKs against a real listener. Each one flushes without an error, and each of its calls reaches
+//! the sandbox once, within a second. `tests/clients` has the script of each SDK.
 
 use std::process::Command;
 
 use crate::relay::TestRelay;
 
-/// One source of each kind, known by the same key: `run.mjs` gives every SDK one key.
+/// One source of each kind with the same key, because `run.mjs` gives every SDK one key.
 const CLIENTS: &str = r#"
 [[sources]]
 name = "segment"
@@ -43,7 +43,7 @@ async fn every_sdk_delivers_each_of_its_calls_once() {
     test.stop().await;
 }
 
-/// The README's own sender, as its reader copies it.
+/// The README's own sender, as a reader copies it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sender_in_the_readme_delivers_its_event() {
     let readme = std::fs::read_to_string("README.md").unwrap();

@@ -1,4 +1,5 @@
-//! The commands through the real binary: exit codes, what goes to stdout and stderr, and that secrets are never printed.
+//! The commands through the real binary: exit codes, what goes to stdout and stderr, and that secrets are never
+//! printed.
 
 use std::path::Path;
 use std::process::Output;
@@ -6,13 +7,13 @@ use std::process::Output;
 use accoil_relay::sandbox::{Fault, Options};
 use tempfile::tempdir;
 
-use crate::relay::{PATIENCE, TestRelay, command};
+use crate::relay::{TEST_TIMEOUT, TestRelay, command};
 use crate::sandbox::Served;
 
 /// Names and values of environment variables.
 pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
 
-/// A command's exit code, stdout and stderr, once it has ended by itself.
+/// The exit code, stdout and stderr of a command that has ended.
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -25,7 +26,7 @@ pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]
     command.stdin(std::process::Stdio::null());
     let ended = tokio::task::spawn_blocking(move || command.output().unwrap());
     let Output { status, stdout, stderr } =
-        tokio::time::timeout(PATIENCE, ended).await.expect("it ends by itself").unwrap();
+        tokio::time::timeout(TEST_TIMEOUT, ended).await.expect("it ends by itself").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }
@@ -34,8 +35,8 @@ const KEY: (&str, &str) = ("ACCOIL_API_KEY", "ingest-key-7531");
 const WRITE_KEY: (&str, &str) = ("ACCOIL_RELAY_WRITE_KEY", "write-key-8642");
 const OPEN: (&str, &str) = ("ACCOIL_RELAY_SERVER__LISTEN", "0.0.0.0:0");
 
-/// 0 done, 1 the work found faults, 2 usage, 78 bad configuration. A failure says why on stderr, `check` on stdout,
-/// where its answer is.
+/// 0: done; 1: the work found faults; 2: usage; 78: bad configuration. A failure is explained on stderr, except by
+/// `check`, whose result goes to stdout.
 #[tokio::test]
 async fn each_kind_of_failure_has_its_exit_code() {
     let folder = tempdir().unwrap();
@@ -87,13 +88,13 @@ async fn config_show_hides_every_secret() {
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     assert!(!said.out.contains("s3cret"), "{}", said.out);
     assert_eq!(said.out.matches("[hidden]").count(), 5, "{}", said.out);
-    // What is shown is a configuration again.
+    // The output is a valid configuration again.
     std::fs::write(folder.path().join("shown.toml"), &said.out).unwrap();
     let again = run(folder.path(), &[], &["config", "show", "--config", "shown.toml"]).await;
     assert_eq!((again.code, again.out), (0, said.out), "{}", again.err);
 }
 
-/// Of the configuration and of mapping files, all at once, each with its place.
+/// Reports all faults of the configuration and of the mapping files at once, each with its place.
 #[tokio::test]
 async fn check_prints_every_fault_before_the_mappings() {
     let folder = tempdir().unwrap();
@@ -113,7 +114,7 @@ async fn check_prints_every_fault_before_the_mappings() {
     "#);
 }
 
-/// Success proves the way and the form of the key, whichever form the destination is spoken to in.
+/// Success shows that the destination is reachable and accepts the form of the key, in both dialects.
 #[tokio::test]
 async fn test_connection_asks_each_destination() {
     let (folder, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -150,7 +151,7 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     let environment = [KEY, ("ACCOIL_RELAY_SERVER__LISTEN", address.as_str())];
     let said = run(folder.path(), &environment, &["healthcheck"]).await;
     assert_eq!(said.code, 0, "{}", said.err);
-    // Listening on every address, it is asked on loopback.
+    // If the relay listens on every address, the command asks it on loopback.
     let everywhere = format!("0.0.0.0:{}", relay.relay.address.port());
     let environment = [KEY, WRITE_KEY, ("ACCOIL_RELAY_SERVER__LISTEN", everywhere.as_str())];
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 0);
@@ -158,7 +159,7 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 1);
 }
 
-/// Works even if the usual ports are in use, and leaves nothing behind.
+/// Works even if the usual ports are in use, and removes its files.
 #[tokio::test]
 async fn demo_once_shows_the_samples_and_their_calls() {
     let folder = tempdir().unwrap();
@@ -180,7 +181,7 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// What `config init` writes is a configuration that passes, once its secrets are set; it never overwrites a file.
+/// `config init` writes a valid configuration once its secrets are set, and never overwrites a file.
 #[tokio::test]
 async fn config_init_writes_a_file_that_runs() {
     let folder = tempdir().unwrap();
@@ -208,7 +209,7 @@ async fn completions_name_the_commands() {
 }
 
 #[tokio::test]
-async fn explain_says_what_a_code_means_and_suggests_the_nearest() {
+async fn explain_describes_a_code_and_suggests_the_nearest() {
     let folder = tempdir().unwrap();
     let known = run(folder.path(), &[], &["explain", "door.key"]).await;
     assert!(

@@ -1,4 +1,4 @@
-//! Commands that answer lines, and `check`, through the real binary.
+//! `eval`, `map` and `check` through the real binary.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,7 +10,7 @@ use tempfile::tempdir;
 
 use crate::relay::command;
 
-/// What a command says on stdout to these lines on stdin; it must exit 0.
+/// Runs a command with these lines on stdin and returns the lines on stdout; it must exit with 0.
 pub(crate) fn answers(args: &[&str], input: &str) -> Vec<String> {
     let mut child = command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
@@ -18,11 +18,11 @@ pub(crate) fn answers(args: &[&str], input: &str) -> Vec<String> {
     let mut output = String::new();
     child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     writer.join().unwrap().unwrap();
-    assert!(child.wait().unwrap().success(), "{args:?} failed; it said: {output}");
+    assert!(child.wait().unwrap().success(), "{args:?} failed and printed: {output}");
     output.lines().map(str::to_owned).collect()
 }
 
-/// A configuration file with one destination whose mappings these are.
+/// Writes a configuration with one destination that has these mappings.
 pub(crate) fn configuration(folder: &Path, mappings: &[&str]) -> String {
     let file = folder.join("relay.toml");
     let text = format!("[[destinations]]\nname = 'accoil'\napi_key = 'key'\nmappings = {mappings:?}\n");
@@ -82,7 +82,7 @@ fn eval_takes_many_lines() {
     }
 }
 
-/// Whoever types a line, or pipes one and waits, has its answer before the next.
+/// A line is answered before the next one arrives, for users who type lines or pipe them one at a time.
 #[test]
 fn a_line_is_answered_while_more_may_come() {
     let mut child =
@@ -166,7 +166,7 @@ fn map_explains_what_matched_and_what_each_field_became() {
     "#);
 }
 
-/// One mapping file with every kind of mistake, beside a mapping that Segment would read otherwise.
+/// One mapping file with every kind of mistake, and a mapping that Segment would read differently.
 #[test]
 fn check_prints_every_mistake_with_its_place_and_the_nearest_word() {
     let folder = tempdir().unwrap();
@@ -262,7 +262,8 @@ fn mappings_pasted_from_segment_give_the_same_requests() {
     }
 }
 
-/// Files, stdin, lines and pretty-printed events; a source by name or by kind, never one of several by chance.
+/// `map` reads files, stdin, lines and pretty-printed events. A source is chosen by name or by kind, and never at
+/// random among several.
 #[test]
 fn map_takes_files_pretty_printed_events_and_a_sources_name() {
     let folder = tempdir().unwrap();
@@ -293,7 +294,7 @@ fn map_takes_files_pretty_printed_events_and_a_sources_name() {
     assert_eq!(app.iter().map(&sent).map(|sent| sent.len()).collect::<Vec<_>>(), [1, 1, 1, 0, 1, 1]);
     assert_eq!(sent(&app[0]), ["second"]);
     assert_eq!(sent(&run(&["web", &pretty], "")[0]), ["first", "second"]);
-    // No source of this kind: one that sends to every destination.
+    // Without a source of this kind, `map` uses one that sends to every destination.
     assert_eq!(
         run(&["amplitude"], r#"{"event_type":"E","user_id":"u"}"#)[0]["requests"].as_array().unwrap().len(),
         2

@@ -1,4 +1,4 @@
-//! `dead-letters`, through the real binary: listed, replayed and purged while a relay runs and without one.
+//! `dead-letters` through the real binary: list, replay and purge, with a running relay and without one.
 
 use std::path::Path;
 use std::process::Output;
@@ -8,12 +8,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, USUAL, command, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::Served;
 
 async fn dead_letters(folder: &Path, url: &str, args: &[&str]) -> Output {
     let mut command = command();
-    command.arg("dead-letters").args(args).current_dir(folder).envs(surroundings(folder, url));
+    command.arg("dead-letters").args(args).current_dir(folder).envs(test_variables(folder, url));
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -36,9 +36,9 @@ fn track(user: &str, event: &str) -> String {
         .to_string()
 }
 
-/// The log once this is in it: it comes through a pipe.
+/// Returns the log once it contains this text; it arrives through a pipe.
 async fn logged(relay: &Process, text: &str) -> String {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     loop {
         let log = relay.log();
         if log.contains(text) {
@@ -50,7 +50,7 @@ async fn logged(relay: &Process, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
+async fn dead_letters_are_listed_replayed_and_purged_while_the_relay_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, served) = (folder.path(), Served::start(Options::default()).await);
     let refusal =
@@ -64,7 +64,7 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     }
     let refused = json!({"event": "no user", "messageId": "m5", "writeKey": "web-key"}).to_string();
     assert_eq!(relay.post("/v1/track", &[], refused).await.json()["rejected"], 1);
-    assert!(served.sandbox.wait_for(1, PATIENCE).await);
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await);
 
     let url = &served.url;
     let found = exported(folder, url, &["--destination", "accoil", "--user", "u1", "--reason", "SUCH"]).await;
@@ -79,7 +79,7 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     );
     assert_eq!(found[0]["reason_code"], "dead.refused");
     assert!(exported(folder, url, &["--until", "1h"]).await.is_empty());
-    // The log names the event and the dead letter, and nobody.
+    // The log names the event and the dead letter, and no person.
     let log = logged(&relay, &ids[0]).await;
     let line = log.lines().find(|line| line.contains(&ids[0])).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
@@ -122,9 +122,9 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     assert!(purged.status.success() && text(&purged.stderr).contains("1 removed"), "{purged:?}");
     let replayed = dead_letters(folder, url, &["replay", &number(&found[1])]).await;
     assert!(replayed.status.success() && text(&replayed.stderr).contains("1 replayed"), "{replayed:?}");
-    assert!(served.sandbox.wait_for(2, PATIENCE).await);
+    assert!(served.sandbox.wait_for(2, TEST_TIMEOUT).await);
 
-    // The same without a relay.
+    // The same commands without a relay.
     relay.terminate();
     assert!(relay.ended().await.success());
     let replayed = dead_letters(folder, url, &["replay", "--kind", "dead-letter"]).await;
@@ -133,7 +133,7 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
     assert!(purged.status.success() && text(&purged.stderr).contains("1 removed"), "{purged:?}");
     assert!(exported(folder, url, &[]).await.is_empty());
     let _relay = Process::start(folder, USUAL, url).await;
-    assert!(served.sandbox.wait_for(3, PATIENCE).await);
+    assert!(served.sandbox.wait_for(3, TEST_TIMEOUT).await);
     let events: Vec<_> = served
         .sandbox
         .received()
@@ -144,7 +144,7 @@ async fn dead_letters_are_seen_replayed_and_purged_while_the_relay_runs() {
 }
 
 #[tokio::test]
-async fn dead_letters_over_their_size_are_told_by_readyz_and_the_log_and_stay() {
+async fn dead_letters_over_their_size_stay_and_readyz_and_the_log_report_them() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, served) = (folder.path(), Served::start(Options::default()).await);
     served.sandbox.faults().add(Fault { status: Some(400), times: 1, ..Fault::default() }).unwrap();
@@ -152,7 +152,7 @@ async fn dead_letters_over_their_size_are_told_by_readyz_and_the_log_and_stay() 
     let relay = Process::start(folder, &toml, &served.url).await;
     assert_eq!(relay.post("/v1/track", &[], track("u1", "one")).await.status, 200);
     let url = &served.url;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     while exported(folder, url, &[]).await.is_empty() {
         assert!(std::time::Instant::now() < deadline);
     }
@@ -167,12 +167,12 @@ async fn dead_letters_over_their_size_are_told_by_readyz_and_the_log_and_stay() 
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("max_dead_letter_bytes"), "{ready:?}");
     assert!(dead_letters(folder, url, &["replay"]).await.status.success());
-    assert!(served.sandbox.wait_for(1, PATIENCE).await);
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await);
     assert_eq!(relay.post("/v1/track", &[], track("u1", "two")).await.status, 200);
 }
 
-/// A mapping that refuses is fixed and read again; the reject then goes through with what its batch said, and one that is
-/// still refused stays, with the reason.
+/// A mapping that refused events is fixed and loaded again. A reject that it now accepts is delivered with the
+/// context of its batch. One that is still refused stays, with the reason.
 #[tokio::test]
 async fn rejects_are_replayed_through_the_mappings_as_they_are_now() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,7 +207,7 @@ async fn rejects_are_replayed_through_the_mappings_as_they_are_now() {
     assert_eq!(replayed.status.code(), Some(1), "{replayed:?}");
     assert!(text(&replayed.stdout).starts_with("2\tstill refused: "), "{replayed:?}");
     assert_eq!(exported(folder, url, &["--kind", "reject"]).await.len(), 1);
-    assert!(served.sandbox.wait_for(1, PATIENCE).await);
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await);
     let body = serde_json::to_value(&served.sandbox.received()[0].body).unwrap();
     assert_eq!((&body["event"], &body["userId"]), (&json!("one"), &json!("u1")));
 }

@@ -1,4 +1,4 @@
-//! docs/actions.md is what mappings/actions.toml says. `UPDATE_DOCS=1 cargo test --test it docs_actions` writes it anew.
+//! docs/actions.md must match mappings/actions.toml. `UPDATE_DOCS=1 cargo test --test it docs_actions` writes it.
 
 use std::fmt::Write as _;
 use std::fs;

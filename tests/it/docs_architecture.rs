@@ -1,6 +1,6 @@
-//! docs/architecture.md names files, functions, types and tests: each of them exists.
+//! Every file, function, type and test that docs/architecture.md names must exist.
 //!
-//! A path stands in backquotes before the functions of its file, in the same line: `src/tasks.rs` `spawn()`.
+//! A path is in backquotes before the functions of its file, in the same line: `src/tasks.rs` `spawn()`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 const PAGE: &str = "docs/architecture.md";
 
 #[test]
-fn whatever_the_page_names_exists() {
+fn everything_that_the_page_names_exists() {
     let (mut functions, mut types) = (0, 0);
     for (index, line) in fs::read_to_string(PAGE).unwrap().lines().enumerate() {
         let place = format!("{PAGE}:{}", index + 1);
         let mut file: Option<PathBuf> = None;
         for name in line.split('`').skip(1).step_by(2) {
             if let Some(function) = name.strip_suffix("()") {
-                let Some(file) = &file else { panic!("{place}: no file stands before {name}") };
+                let Some(file) = &file else { panic!("{place}: no file comes before {name}") };
                 let text = fs::read_to_string(file).unwrap();
                 let is_there =
                     text.contains(&format!("fn {function}(")) || text.contains(&format!("fn {function}<"));

@@ -1,4 +1,4 @@
-//! docs/http-api.md is right: each route of its table exists, and its example is answered as it says.
+//! docs/http-api.md must be right: each route of its table exists, and its example gets the documented answer.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ async fn the_example_is_answered_as_the_page_says() {
     relay.stop().await;
 }
 
-/// `/v1/{a,b}` is `/v1/a` and `/v1/b`.
+/// Expands `/v1/{a,b}` to `/v1/a` and `/v1/b`.
 fn expanded(path: &str) -> Vec<String> {
     match (path.split_once('{'), path.split_once('}')) {
         (Some((before, _)), Some((inside, after))) => {

@@ -1,10 +1,10 @@
-//! Every link between the repository's documents leads somewhere, and so does every comment that cites one.
+//! Every link between the repository's documents, and every comment that cites one, must lead somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The pages that readers see, and the folders whose files cite them by path and heading.
+/// The pages for readers, and the folders whose files cite them by path and heading.
 const PAGES: [&str; 4] = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"];
 const CITING: [&str; 6] = ["src", "tests/it", "mappings", "benches", "fuzz/checks", "fuzz/fuzz_targets"];
 
@@ -59,14 +59,14 @@ fn pages() -> BTreeMap<PathBuf, Page> {
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
             let anchors = anchors(&text);
-            // Examples may hold brackets that are no links.
+            // Examples may contain brackets that are not links.
             let text = text.split("```").step_by(2).collect();
             (path, Page { text, anchors })
         })
         .collect()
 }
 
-/// The file itself, or all files below the folder.
+/// Returns the file itself, or all files below the folder.
 fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
@@ -92,7 +92,7 @@ fn leads_somewhere(pages: &BTreeMap<PathBuf, Page>, from: &Path, target: &str) -
     }
 }
 
-/// The anchors that GitHub gives to the headings of a page.
+/// Returns the anchors that GitHub gives to the headings of a page.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut is_example = false;
     let mut anchors = BTreeSet::new();

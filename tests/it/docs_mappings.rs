@@ -29,7 +29,7 @@ struct Block {
     tag: String,
     text: String,
     line: usize,
-    /// How many headings stand before it.
+    /// The number of headings before the block.
     section: usize,
 }
 
@@ -48,14 +48,14 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The mapping files in our own form.
+/// Returns the mapping files in the relay's own form.
 pub(crate) fn files() -> Vec<String> {
     let blocks = PAGES.iter().flat_map(|page| blocks(page));
     blocks.filter(|block| block.tag == "toml file").map(|block| block.text).collect()
 }
 
 #[test]
-fn every_example_does_what_the_page_says() {
+fn every_example_gives_the_documented_result() {
     let mut run = 0;
     for name in PAGES {
         let mut page = Page { name, folder: tempfile::tempdir().unwrap(), last: Vec::new(), run: 0 };
@@ -76,7 +76,7 @@ struct Page {
 }
 
 impl Page {
-    /// The last block with this tag.
+    /// Returns the last block with this tag.
     fn last(&self, tag: &str) -> &str {
         &self.last.iter().rfind(|block| block.tag == tag).unwrap_or_else(|| panic!("no {tag} before")).text
     }
@@ -139,7 +139,7 @@ impl Page {
         }
     }
 
-    /// What `map` says to the last event with the mapping file of this section, or with the presets.
+    /// Returns the output of `map` for the last event, with the mapping file of this section or with the presets.
     fn map(&self, block: &Block, more: &[&str]) -> String {
         let own = self.last.iter().rfind(|other| other.section == block.section && other.tag == "toml file");
         let mappings = own.map_or("segment", |own| {
@@ -157,7 +157,7 @@ fn compact(text: &str) -> String {
     Value::parse(text).unwrap_or_else(|error| panic!("{error}: {text}")).to_string()
 }
 
-/// The commands and what they print, one after the other.
+/// Runs the commands and returns what they print, one after the other.
 fn console(text: &str) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_accoil-relay")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());

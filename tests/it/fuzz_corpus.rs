@@ -1,4 +1,4 @@
-//! What fuzzing has found or begun with (`fuzz/corpus`), replayed at every test run.
+//! Replays the corpus of every fuzz target (`fuzz/corpus`) in every test run.
 
 use std::path::Path;
 

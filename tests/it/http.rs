@@ -1,7 +1,7 @@
-//! A small HTTP/1.1 client for tests: one request, one connection, everything capped.
+//! A small HTTP/1.1 client for tests: one request on one connection, every read limited.
 //!
-//! Close to the wire on purpose: no redirects, no decompression, no header but `Host` and `Content-Length` that
-//! the test did not give.
+//! It stays close to the wire: no redirects, no decompression, and no headers except `Host`, `Content-Length` and
+//! those of the test.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// The largest answer that is read.
+/// The largest answer that it reads.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
-/// Only a guard: a server that hangs fails the test instead of stopping it.
+/// A safety limit: a server that hangs fails the test instead of blocking it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -38,13 +38,13 @@ impl Answer {
             .unwrap_or_else(|error| panic!("the answer is not JSON: {error}: {self:?}"))
     }
 
-    /// A header's text; empty if it is not there.
+    /// Returns a header's text; empty if the header is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("the header is text"))
     }
 }
 
-/// Sends one request and reads the whole answer; fails the test if there is none.
+/// Sends one request and reads the whole answer. Fails the test if there is none.
 pub(crate) async fn send(
     method: Method,
     url: &str,
@@ -57,7 +57,7 @@ pub(crate) async fn send(
     }
 }
 
-/// The same, for servers that are expected to fail.
+/// Sends one request to a server that is expected to fail.
 pub(crate) async fn try_send(
     method: Method,
     url: &str,
@@ -94,7 +94,7 @@ async fn exchange(
         Ok(Answer { status: head.status, headers: head.headers, body })
         // The sender is dropped here, which ends the connection too.
     };
-    // How the connection ends is no matter once the answer is read whole.
+    // Once the answer is complete, it does not matter how the connection ends.
     let (answer, _) = tokio::join!(answer, connection);
     answer
 }

@@ -1,4 +1,4 @@
-//! The only integration test binary, one file per stage. Each test uses the public interface of its stage.
+//! The only integration test binary, with one file per stage. Each test uses the public interface of its stage.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a test prints its seed and its figures")]

@@ -1,4 +1,4 @@
-//! `map` prints for each fixture exactly the calls that `serve` makes of it, in both of Accoil's request forms.
+//! For each fixture, `map` prints exactly the calls that `serve` makes, in both dialects.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/events
 /// A call: its path, then its body's text.
 type Call = (String, String);
 
-/// Name and text of each fixture, on one line: a line break in JSON is only a space.
+/// Returns the name and text of each fixture on one line: a line break in JSON is only white space.
 fn fixtures(folder: &str) -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir(Path::new(EVENTS).join(folder))
         .unwrap()
@@ -24,12 +24,12 @@ fn fixtures(folder: &str) -> Vec<(String, String)> {
     files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap().replace('\n', " "))).collect()
 }
 
-/// Its place among others: one user's calls have an order, those of several users have none.
+/// Returns the user, for sorting: one user's calls have an order, calls of different users do not.
 fn user(body: &Value<'_>) -> String {
     ["userId", "groupId"].iter().find_map(|id| body.get(id)).map(ToString::to_string).unwrap_or_default()
 }
 
-/// With the time of receipt, which stands in for a missing one, made the same.
+/// Returns the call with a fixed time of receipt, which replaces a missing timestamp.
 fn call(path: &str, body: &Value<'_>) -> Call {
     let mut body = body.clone().into_owned();
     if let Value::Object(members) = &mut body
@@ -42,7 +42,7 @@ fn call(path: &str, body: &Value<'_>) -> Call {
     (path.to_owned(), body.to_string())
 }
 
-/// What `map` prints for a fixture, one user's calls after the other's.
+/// Returns what `map` prints for a fixture, sorted by user.
 fn printed(line: &str) -> Vec<Call> {
     let line = Value::parse(line).unwrap();
     let mut requests: Vec<_> = line.get("requests").unwrap().as_array().unwrap().iter().collect();
@@ -51,7 +51,7 @@ fn printed(line: &str) -> Vec<Call> {
     requests.into_iter().map(|request| call(&path(request), request.get("body").unwrap())).collect()
 }
 
-/// What comes to the sandbox when it is posted to a relay that has seen nothing before.
+/// Posts a fixture to a new relay and returns what arrives at the sandbox.
 async fn sent(config: &str, path: &str, key: &str, event: &str, count: usize) -> Vec<Call> {
     let relay = TestRelay::start(config).await;
     let answer = relay.post(path, &[("x-api-key", key)], event.to_owned()).await;
@@ -89,7 +89,8 @@ async fn map_prints_what_serve_sends_for_amplitude() {
     agree("amplitude", "amplitude-stream", "/amplitude", "product-key").await;
 }
 
-/// Dollars become cents wherever a request has them; views carry their group and the chosen properties; a blank id is none.
+/// Dollars become cents wherever a request has them. Views have their group and the selected properties. A blank id
+/// is not an id.
 #[test]
 fn amounts_groups_and_blank_ids() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `/metrics` of a whole relay: every metric of the table is there, in a format that Prometheus reads.
+//! `/metrics` of a whole relay has every metric of the table, in a format that Prometheus reads.
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The modules directly below the crate that each of them uses.
+/// For each module directly below the crate, the modules that it uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
@@ -30,7 +30,7 @@ fn no_modules_depend_on_each_other_in_a_circle() {
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
-/// Every Rust file but those of tests.
+/// Collects every Rust file except tests.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -45,7 +45,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules that a file names as `crate::module` or `crate::{module, …}`, outside of comments and tests.
+/// Returns the modules that a file names as `crate::module` or `crate::{module, …}`, outside comments and tests.
 fn used(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();

@@ -1,4 +1,4 @@
-//! Accoil down for seconds at 1,000 events a second: all of it arrives, once and in order, at a flat memory.
+//! Accoil is down for seconds at 1,000 events a second: all events arrive, once and in order, and memory stays flat.
 //! The long form is `cargo bench --bench outage`.
 
 #[path = "../../benches/outage/steady_load.rs"]
@@ -7,7 +7,7 @@ mod steady_load;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_meanwhile_arrives_afterwards() {
+async fn events_of_an_outage_arrive_after_it() {
     let figures = steady_load::run(Duration::from_secs(4), 1_000, |_| {}).await;
     let resident =
         |sample: Option<&steady_load::Sample>| sample.map_or(0, |sample| sample.resident_bytes >> 20);
@@ -17,6 +17,6 @@ async fn what_came_meanwhile_arrives_afterwards() {
     assert_eq!((figures.accepted, figures.delivered), (6_000, 6_000));
     assert_eq!((figures.duplicates, figures.out_of_order, figures.dead), (0, 0, 0));
     assert!(figures.probes < 64 + 5, "{} calls while it was down", figures.probes);
-    // Other tests run in the same process.
+    // The margin is for other tests that run in the same process.
     assert!(last < first + 150, "{first} MB, then {last} MB");
 }

@@ -1,5 +1,5 @@
-//! The README and the pages beside it are right: the tables name every key, default and command and no other, every command
-//! line parses, every example of a configuration is valid.
+//! The README and the pages beside it must be right: the tables name every key, default and command and no others,
+//! every command line parses, and every example of a configuration is valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ fn the_table_of_keys_is_that_of_the_defaults() {
     for row in table(CONFIGURATION, "| key | default | meaning |") {
         let (names, defaults) = (quoted(&row[0]), quoted(&row[1]));
         for (place, name) in names.iter().enumerate() {
-            assert!(told.insert(name.clone()), "{name} is told twice");
+            assert!(told.insert(name.clone()), "{name} is documented twice");
             let in_force = keys.get(name).unwrap_or_else(|| panic!("there is no key {name}"));
             if let Some(default) = in_force {
                 assert_eq!(defaults.get(place), Some(default), "the default of {name}");
@@ -41,7 +41,7 @@ fn the_table_of_commands_is_that_of_the_program() {
 }
 
 #[test]
-fn every_command_line_is_one() {
+fn every_command_line_parses() {
     let mut pages: Vec<_> = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path()).collect();
     pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
     pages.push("README.md".into());
@@ -59,7 +59,8 @@ fn every_command_line_is_one() {
     assert!(checked >= 20, "only {checked} command lines were found");
 }
 
-/// What follows the program's name in the examples: at the beginning of a line, behind a prompt or a pipe.
+/// Returns what follows the program's name in the examples: at the beginning of a line, after a prompt or after a
+/// pipe.
 fn command_lines(page: &str) -> impl Iterator<Item = &str> {
     let examples = page.lines().scan(false, |is_example, line| {
         *is_example ^= line.trim_start().starts_with("```");
@@ -71,7 +72,7 @@ fn command_lines(page: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The words as a shell splits them, up to a redirection or comment.
+/// Splits a line into words as a shell does, up to a redirection or comment.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for character in line.chars().chain([' ']) {
@@ -102,7 +103,7 @@ fn the_example_configuration_is_valid() {
     assert_eq!((config.sources.len(), config.destinations.len()), (2, 1));
 }
 
-/// Its first example is all that the syncs need; the second, and `every` at the end of the first, make the schedule.
+/// The first example is complete for the syncs. The second, and `every` at the end of the first, add the schedule.
 #[test]
 fn the_configuration_of_accounts_is_valid() {
     let page = fs::read_to_string(ACCOUNTS).unwrap();
@@ -126,12 +127,12 @@ fn the_configuration_of_accounts_is_valid() {
     }
 }
 
-/// Every key of default.toml as `section.key`, with its default where one is in force.
+/// Returns every key of default.toml as `section.key`, with its default if it has one.
 fn keys() -> BTreeMap<String, Option<String>> {
     let mut keys = BTreeMap::new();
     let mut section = "";
     for line in DEFAULTS.lines() {
-        // A key that is commented out follows its comment sign at once; a sentence does not.
+        // A key that is commented out follows its comment sign without a space; a sentence has one.
         let (line, in_force) = line.strip_prefix('#').map_or((line, true), |rest| (rest, false));
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
@@ -144,7 +145,7 @@ fn keys() -> BTreeMap<String, Option<String>> {
     keys
 }
 
-/// The cells of the table's rows.
+/// Returns the cells of the table's rows.
 fn table(page: &str, head: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(page).unwrap();
     let (_, rows) = text.split_once(head).unwrap_or_else(|| panic!("{page} has no table {head}"));
@@ -152,7 +153,7 @@ fn table(page: &str, head: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// What stands between backquotes.
+/// Returns the texts between backquotes.
 fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

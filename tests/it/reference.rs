@@ -1,4 +1,4 @@
-//! Asks Segment's published packages (`tests/reference`) what they make of a list of cases.
+//! Asks Segment's published packages (`tests/reference`) for their results for a list of cases.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use accoil_relay::json::Value;
 
-/// One Node process: each case a line in, each answer a line out, in order.
+/// Runs one Node process: each case is a line in, each answer a line out, in the same order.
 pub(crate) fn ask<'c>(script: &str, cases: impl Iterator<Item = &'c Value<'c>>) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
     assert!(

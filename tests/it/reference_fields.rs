@@ -1,4 +1,5 @@
-//! Strict validation against Segment's published engine (`tests/reference`): the field table and random events.
+//! Compares strict validation with Segment's published engine (`tests/reference`), for the field table and for random
+//! events.
 //!
 //! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. Integers beyond 2^53 keep all their
 //! digits here, unlike in JavaScript, and are not generated.
@@ -14,7 +15,7 @@ use serde_json::json;
 use crate::reference::ask;
 
 #[test]
-fn the_field_table_says_what_segment_does() {
+fn the_field_table_agrees_with_segment() {
     let table: Vec<serde_json::Value> =
         serde_json::from_str(include_str!("../fixtures/fields.json")).unwrap();
     let cases: Vec<serde_json::Value> = table
@@ -73,7 +74,7 @@ fn random_events_give_the_payload_that_segment_gives() {
             mapping.name
         );
     }
-    assert!(valid > count / 10, "seed {seed}: only {valid} of {count} were valid, too few to tell");
+    assert!(valid > count / 10, "seed {seed}: only {valid} of {count} were valid, too few for a result");
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -84,7 +85,7 @@ fn fresh_seed() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into()
 }
 
-/// The mapped fields of the payload, or why there is none.
+/// Returns the mapped fields of the payload, or why there is none.
 fn ours(mapping: &Mapping, event: &str) -> Result<serde_json::Value, String> {
     let event = Event {
         value: Value::parse(event).unwrap(),
@@ -105,7 +106,7 @@ fn answers(cases: &[serde_json::Value]) -> Vec<serde_json::Value> {
     ask("fields.mjs", cases.iter()).iter().map(|answer| serde_json::from_str(answer).unwrap()).collect()
 }
 
-/// The action's own fields as the engine's input fields.
+/// Returns the action's own fields as the engine's input fields.
 fn fields(action: &Action) -> serde_json::Value {
     let kind = |field: &Field| match field.kind {
         Type::String => "string",
@@ -125,7 +126,7 @@ fn fields(action: &Action) -> serde_json::Value {
         .collect()
 }
 
-/// The default mapping of Segment's destination, which `mappings/segment.toml` must equal.
+/// Returns the default mapping of Segment's destination, which `mappings/segment.toml` must equal.
 fn defaults(action: &Action) -> serde_json::Value {
     let trait_of = |key: &str| match (action.slug.as_str(), key) {
         (
@@ -143,7 +144,7 @@ fn own_fields(action: &Action) -> impl Iterator<Item = &Field> {
     action.fields.iter().filter(|field| field.dialect.is_none() && !field.extension)
 }
 
-/// With what the engine insists on, without what is null.
+/// Adds what the engine requires and removes nulls.
 fn described(mut input: serde_json::Value) -> serde_json::Value {
     let members = input.as_object_mut().unwrap();
     members.retain(|_, value| !value.is_null());
@@ -152,7 +153,7 @@ fn described(mut input: serde_json::Value) -> serde_json::Value {
     input
 }
 
-/// Deep equality, numbers by their value.
+/// Compares deeply, numbers by their value.
 fn same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
     use serde_json::Value::{Array, Number, Object};
     match (one, other) {
@@ -167,7 +168,7 @@ fn same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
     }
 }
 
-/// Anything at all, near what fields accept.
+/// Generates any value, often close to what fields accept.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     let scalar = prop_oneof![
         Just(json!(null)),
@@ -197,7 +198,7 @@ fn time() -> &'static str {
     "(2023-(0[1-9]|1[0-3])-(0[1-9]|[123][0-9])|2024-02-29|0000-02-29|2023-5-1)([Tt  \u{a0}\u{3000}_]|  )([01][0-9]|2[0-4]):[0-6][0-9]:(60|[0-5][0-9]|[0-9])([.,][0-9]{0,4})?(Z|z|[+-][0-9]{2}|[+-][0-9]{2}:?[0-9]{2}|)( )?"
 }
 
-/// Mostly what the field wants, so that whole events are often valid.
+/// Generates mostly valid values, so that whole events are often valid.
 fn mostly(
     wanted: impl Strategy<Value = serde_json::Value> + 'static,
 ) -> impl Strategy<Value = serde_json::Value> {

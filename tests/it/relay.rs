@@ -1,7 +1,7 @@
-//! A whole relay for tests, with a sandbox to deliver to: in this process ([`TestRelay`]) or a child ([`Process`]).
+//! A whole relay for tests with a sandbox to deliver to: in this process ([`TestRelay`]) or in a child ([`Process`]).
 //!
-//! Both read a configuration text as an operator would write it, in a folder of their own and on free ports;
-//! `${SANDBOX}` in it is the sandbox's URL. Nothing here waits by time alone.
+//! Both read a configuration as an operator would write it, in a folder of their own and on free ports. `${SANDBOX}`
+//! in it is the sandbox's URL. Nothing here waits for a fixed time only.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -39,12 +39,12 @@ api_key = "accoil-key"
 base_url = "${SANDBOX}"
 "#;
 
-/// Only a guard: what never comes fails the test instead of stopping it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A safety limit: what never happens fails the test instead of blocking it.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FILE: &str = "accoil-relay.toml";
 
-/// Where everything that is not of interest to a test goes: free ports, files in the folder.
-pub(crate) fn surroundings(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
+/// Returns variables for everything that a test does not care about: free ports, files in the folder.
+pub(crate) fn test_variables(directory: &Path, sandbox: &str) -> Vec<(&'static str, String)> {
     vec![
         ("SANDBOX", sandbox.to_owned()),
         ("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -63,13 +63,13 @@ pub(crate) struct TestRelay {
 }
 
 impl TestRelay {
-    /// Starts with this configuration file; it must be sound.
+    /// Starts with this configuration file, which must be valid.
     pub(crate) async fn start(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), toml).unwrap();
         let served = Served::start(Options::default()).await;
-        let surroundings = surroundings(directory.path(), &served.url);
-        let environment = Environment::new(directory.path(), surroundings);
+        let test_variables = test_variables(directory.path(), &served.url);
+        let environment = Environment::new(directory.path(), test_variables);
         let config = Config::load(None, &environment).unwrap_or_else(|faults| panic!("{faults}"));
         let relay = Relay::start(&config).await.unwrap();
         Self { relay, sandbox: served.sandbox.clone(), config, served, directory }
@@ -79,7 +79,7 @@ impl TestRelay {
         Self::start(USUAL).await
     }
 
-    /// Stops in order and starts again on the same outbox; the sandbox goes on.
+    /// Stops in order and starts again on the same outbox; the sandbox keeps running.
     pub(crate) async fn restart(self) -> Self {
         let Self { relay, sandbox, config, served, directory } = self;
         assert!(relay.stop().await, "stopped in time");
@@ -103,21 +103,21 @@ impl TestRelay {
         send(Method::POST, &self.url(path), headers, body).await
     }
 
-    /// The calls at the sandbox once there are so many; fails if fewer or more have come.
+    /// Waits for this number of calls at the sandbox and returns them; fails if fewer or more arrive.
     pub(crate) async fn calls(&self, count: u64) -> Vec<Received> {
-        let reached = self.sandbox.wait_for(count, PATIENCE).await;
+        let reached = self.sandbox.wait_for(count, TEST_TIMEOUT).await;
         let calls = self.sandbox.received();
         assert!(reached && calls.len() as u64 == count, "{count} calls expected: {calls:#?}");
         calls
     }
 
-    /// All rejects that are kept, the newest first.
+    /// Returns all rejects, newest first.
     pub(crate) async fn rejects(&self) -> Vec<StoredReject> {
         self.relay.outbox.rejects(10_000).await.unwrap()
     }
 }
 
-/// The built binary, with surroundings in which nothing is configured.
+/// Returns the built binary in an environment without any configuration.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_accoil-relay"));
     command.env_clear();
@@ -135,19 +135,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Writes the configuration into the folder, starts, and returns when `/readyz` says so.
+    /// Writes the configuration into the folder, starts, and returns when `/readyz` answers 200.
     pub(crate) async fn start(directory: &Path, toml: &str, sandbox: &str) -> Self {
         let mut serve = command();
         serve.arg("serve");
         Self::start_as(serve, directory, toml, sandbox).await
     }
 
-    /// The same, by a command of the test's own that runs `serve` in the end.
+    /// Starts by a command of the test's own that runs `serve` in the end.
     pub(crate) async fn start_as(mut serve: Command, directory: &Path, toml: &str, sandbox: &str) -> Self {
         std::fs::write(directory.join(FILE), toml).unwrap();
         let mut child = serve
             .current_dir(directory)
-            .envs(surroundings(directory, sandbox))
+            .envs(test_variables(directory, sandbox))
             .env("ACCOIL_RELAY_LOG__FORMAT", "json")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -162,7 +162,7 @@ impl Process {
             read_log(BufReader::new(stderr), &kept, found);
             ended.notify_one();
         });
-        let addresses = tokio::time::timeout(PATIENCE, addresses).await.expect("it starts in time");
+        let addresses = tokio::time::timeout(TEST_TIMEOUT, addresses).await.expect("it starts in time");
         let [address, admin_address] =
             addresses.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
         let process = Self { child, address, admin_address, log, logged };
@@ -171,7 +171,7 @@ impl Process {
         process
     }
 
-    /// Of the public listener.
+    /// The address of the public listener.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -188,13 +188,13 @@ impl Process {
         send(Method::POST, &self.url(path), headers, body).await
     }
 
-    /// SIGKILL: gone at once, with whatever was in memory.
+    /// Sends SIGKILL: the process ends immediately and loses what is in memory.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM: asks it to stop in order.
+    /// Sends SIGTERM: asks the process to stop in order.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
     }
@@ -204,46 +204,46 @@ impl Process {
         assert!(Command::new("sh").arg("-c").arg(script).status().unwrap().success());
     }
 
-    /// From now on no file of the process may become larger.
+    /// Limits the size of every file that the process writes from now on.
     pub(crate) fn limit_files(&self, bytes: u64) {
         let id = rustix::process::Pid::from_child(&self.child);
         let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
         rustix::process::prlimit(Some(id), rustix::process::Resource::Fsize, limit).unwrap();
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         self.wait().await
     }
 
-    /// The same, where the process is still needed.
+    /// Waits until the process has ended by itself, for tests that still need it.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            assert!(start.elapsed() < TEST_TIMEOUT, "it does not end: {}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Waits until it has ended by itself; all that it has logged.
+    /// Waits until the process has ended by itself and returns its log.
     pub(crate) async fn ended_with_log(self) -> String {
         let (log, done) = (Arc::clone(&self.log), Arc::clone(&self.logged));
         self.ended().await;
-        tokio::time::timeout(PATIENCE, done.notified()).await.expect("its log ends with it");
+        tokio::time::timeout(TEST_TIMEOUT, done.notified()).await.expect("its log ends with it");
         log.lock().unwrap().clone()
     }
 
-    /// The most memory it ever held, in bytes, as the system counted it.
+    /// Returns the most memory that it ever used, in bytes, as the system counted it.
     pub(crate) fn most_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -251,13 +251,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Keeps what is logged and tells the addresses of the public and the admin listener as soon as they are named.
+/// Keeps the log, and sends the addresses of the public and the admin listener as soon as they are logged.
 fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<[String; 2]>) {
     let mut found = Some(found);
     for line in lines.lines().map_while(Result::ok) {
@@ -267,7 +267,7 @@ fn read_log(lines: impl BufRead, log: &Mutex<String>, found: oneshot::Sender<[St
             (entry["server.listen"].as_str(), entry["admin.listen"].as_str())
             && let Some(found) = found.take()
         {
-            // Nobody asks any more if the test has failed meanwhile.
+            // If the test has failed meanwhile, nobody receives this.
             let _ = found.send([address.to_owned(), admin.to_owned()]);
         }
     }

@@ -1,4 +1,4 @@
-//! Mappings read again while the relay runs: by the admin API and by SIGHUP, all or nothing.
+//! Reloads mappings while the relay runs, through the admin API and by SIGHUP: all of them or none.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,12 +10,12 @@ use serde_json::json;
 use tempfile::tempdir;
 
 use crate::http::{Answer, send};
-use crate::relay::{PATIENCE, Process, TestRelay};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay};
 use crate::sandbox::Served;
 
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
-/// Sends tracks under this name.
+/// Writes a mapping that sends tracks with this name.
 fn write_mapping(folder: &Path, file: &str, name: &str) {
     let mapping = format!(
         "[[mappings]]\nname = 'Tracks'\ntrigger = 'type = \"track\"'\naction = 'track'\n[mappings.fields]\n\
@@ -53,7 +53,7 @@ async fn admin(relay: &TestRelay, method: Method, path: &str, headers: &[(&str, 
 }
 
 #[tokio::test]
-async fn a_bad_file_changes_nothing_and_a_good_one_everything() {
+async fn a_bad_file_changes_nothing_and_valid_files_are_used() {
     let folder = tempdir().unwrap();
     write_mapping(folder.path(), "one.toml", "Before");
     write_mapping(folder.path(), "two.toml", "Before");
@@ -63,7 +63,7 @@ async fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     let calls = relay.calls(2).await;
     assert!(calls.iter().all(|call| event_name(call) == "Before"));
 
-    // One file is fine, the other is not: neither is taken.
+    // One file is valid and the other is not: neither is used.
     write_mapping(folder.path(), "one.toml", "After");
     std::fs::write(folder.path().join("two.toml"), "[[mappings]]\nname = 'x'\naction = 'trak'\n").unwrap();
     let answer = reload().await;
@@ -83,7 +83,7 @@ async fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     relay.stop().await;
 }
 
-/// Every batch is mapped by one state of the files, though they change all the time.
+/// Every batch is mapped by one state of the files, although they change all the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_keeps_the_mappings_it_began_with() {
     const BATCHES: usize = 20;
@@ -116,7 +116,7 @@ async fn a_request_keeps_the_mappings_it_began_with() {
 }
 
 #[tokio::test]
-async fn the_admin_api_is_for_those_with_the_token_and_never_public() {
+async fn the_admin_api_needs_the_token_and_is_never_public() {
     let token = "[admin]\ntoken = 'an-admin-token-of-some-length'\n[[sources]]\nname = 'web'\nkind = 'segment'\n\
                  write_key = 'web-key'\n[[destinations]]\nname = 'accoil'\napi_key = 'key'\nbase_url = '${SANDBOX}'\n";
     let relay = TestRelay::start(token).await;
@@ -156,7 +156,7 @@ async fn the_admin_api_is_for_those_with_the_token_and_never_public() {
 }
 
 #[tokio::test]
-async fn without_a_token_no_page_of_another_site_may_ask() {
+async fn without_a_token_pages_of_other_sites_are_refused() {
     let relay = TestRelay::usual().await;
     for (headers, expected) in [
         (&[][..], 200),
@@ -170,7 +170,7 @@ async fn without_a_token_no_page_of_another_site_may_ask() {
 }
 
 #[tokio::test]
-async fn sighup_reads_the_mappings_again() {
+async fn sighup_reloads_the_mappings() {
     let folder = tempdir().unwrap();
     let sandbox = Served::start(Options::default()).await;
     write_mapping(folder.path(), "one.toml", "Before");
@@ -182,7 +182,7 @@ async fn sighup_reads_the_mappings_again() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, logged).await.unwrap_or_else(|_| panic!("{}", process.log()));
+        tokio::time::timeout(TEST_TIMEOUT, logged).await.unwrap_or_else(|_| panic!("{}", process.log()));
     };
 
     std::fs::write(folder.path().join("one.toml"), "mappings = 1").unwrap();
@@ -190,14 +190,14 @@ async fn sighup_reads_the_mappings_again() {
     logged("one.toml:1:12: contains no list of mappings").await;
     logged("those in force before stay in force").await;
     process.post("/segment", &[KEY], track("u1")).await;
-    assert!(sandbox.sandbox.wait_for(2, PATIENCE).await);
+    assert!(sandbox.sandbox.wait_for(2, TEST_TIMEOUT).await);
 
     write_mapping(folder.path(), "one.toml", "After");
     process.signal("HUP");
     logged("are in force").await;
     logged("\"mapping.count\":2").await;
     process.post("/segment", &[KEY], track("u2")).await;
-    assert!(sandbox.sandbox.wait_for(4, PATIENCE).await);
+    assert!(sandbox.sandbox.wait_for(4, TEST_TIMEOUT).await);
     let mut names: Vec<String> = sandbox.sandbox.received().iter().map(event_name).collect();
     names.sort();
     assert_eq!(names, ["After", "Before", "Before", "Before"]);

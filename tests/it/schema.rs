@@ -1,4 +1,4 @@
-//! The JSON Schema of mapping files, held by a published validator against files that load and files that do not.
+//! A published validator checks the JSON Schema of mapping files with files that load and files that do not.
 
 use accoil_relay::json::Value;
 use accoil_relay::mapping::schema;
@@ -6,7 +6,7 @@ use accoil_relay::mapping::schema;
 use crate::docs_mappings;
 use crate::reference::ask;
 
-/// A mapping with these members beside a name and a trigger.
+/// Returns a mapping with these members beside a name and a trigger.
 fn file(rest: &str) -> String {
     format!(r#"{{"mappings":[{{"name":"a","trigger":"type = \"track\"",{rest}}}]}}"#)
 }

@@ -1,4 +1,4 @@
-//! `serve` as a process: what a kill and a stop leave behind.
+//! `serve` as a process: what remains after a kill and after a stop.
 
 use accoil_relay::sandbox::{Fault, Options};
 use http::Method;
@@ -7,14 +7,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
-use crate::relay::{PATIENCE, Process, USUAL};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL};
 use crate::sandbox::Served;
 
 const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
-/// 200 means that it is on disk: the sandbox refuses the call until the process is dead, and gets it after a start.
+/// 200 means that the event is on disk: the sandbox refuses the call until the process is dead, and gets it after the
+/// next start.
 #[tokio::test]
 async fn a_kill_after_the_answer_loses_nothing() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -27,13 +28,13 @@ async fn a_kill_after_the_answer_loses_nothing() {
 
     sandbox.sandbox.faults().clear();
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
-    assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    assert!(sandbox.sandbox.wait_for(1, TEST_TIMEOUT).await, "{}", process.log());
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
-/// SIGTERM: not ready at once and no new connections, but a request whose body is still on its way is taken and
-/// answered; then the process ends with 0.
+/// After SIGTERM the relay is not ready and accepts no new connections, but a request whose body is still arriving is
+/// read and answered. Then the process exits with 0.
 #[tokio::test]
 async fn a_stop_lets_a_request_in_flight_finish() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -54,7 +55,7 @@ async fn a_stop_lets_a_request_in_flight_finish() {
         while send(Method::GET, &process.admin_url("/readyz"), &[], "").await.status != 503 {}
         while try_send(Method::GET, &process.url("/healthz"), &[], "").await.is_ok() {}
     };
-    tokio::time::timeout(PATIENCE, unready)
+    tokio::time::timeout(TEST_TIMEOUT, unready)
         .await
         .expect("it says that it stops, and takes no more connections");
 
@@ -64,15 +65,16 @@ async fn a_stop_lets_a_request_in_flight_finish() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(process.ended().await.code(), Some(0));
 
-    // It was taken: by now or after the next start it is delivered.
+    // The event was accepted, so it is delivered now or after the next start.
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
-    assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    assert!(sandbox.sandbox.wait_for(1, TEST_TIMEOUT).await, "{}", process.log());
     process.kill();
 }
 
-/// The start names each source with the addresses to paste, each destination and its mappings; the end says what waits.
+/// The start logs each source with the addresses to paste, and each destination with its mappings. The end logs what
+/// waits.
 #[tokio::test]
-async fn the_log_says_where_to_send_and_what_waits_at_the_end() {
+async fn the_log_names_the_addresses_and_what_waits_at_the_end() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     sandbox.sandbox.faults().add(down).unwrap();
@@ -84,7 +86,7 @@ async fn the_log_says_where_to_send_and_what_waits_at_the_end() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, ended).await.expect("it says that it stopped");
+    tokio::time::timeout(TEST_TIMEOUT, ended).await.expect("it says that it stopped");
     let (log, address) = (process.log(), process.address().to_owned());
     for part in [
         format!(r#""source.webhook":"http://{address}/segment""#),

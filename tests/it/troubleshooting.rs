@@ -1,4 +1,5 @@
-//! `docs/troubleshooting.md`: every command that it shows, run in its order against a relay in which all of it happened.
+//! Runs every command of `docs/troubleshooting.md`, in its order, against a relay in which everything it describes
+//! happened.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +9,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, USUAL, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, test_variables};
 use crate::sandbox::Served;
 use crate::waiting::{run, text, until};
 
 const DOCUMENT: &str = include_str!("../../docs/troubleshooting.md");
-/// The event whose name the mapping reads from the wrong member at first.
+/// The mapping reads the event's name from the wrong member at first.
 const MAPPING: &str = r#"source = "segment"
 [[mappings]]
 name = "Track"
@@ -25,7 +26,7 @@ event = { "@path" = "$.title" }
 timestamp = { "@path" = "$.timestamp" }
 "#;
 
-/// The lines of the document's `sh` blocks.
+/// Returns the lines of the document's `sh` blocks.
 fn commands() -> Vec<&'static str> {
     let blocks = DOCUMENT.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     blocks.flat_map(str::lines).collect()
@@ -50,7 +51,7 @@ async fn ids(folder: &Path, url: &str, kind: &str) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn every_command_of_the_document_does_what_it_says() {
+async fn every_command_of_the_document_gives_its_result() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, served) = (folder.path(), Served::start(Options::default()).await);
     let url = &served.url;
@@ -61,7 +62,7 @@ async fn every_command_of_the_document_does_what_it_says() {
         served.sandbox.faults().add(fault).unwrap();
     };
 
-    // A destination that is renamed later has a call that waits.
+    // A destination that is renamed later has a waiting call.
     fault("old", 500);
     let renamed = USUAL.replace("name = \"accoil\"", "name = \"old\"");
     let relay = Process::start(folder, &format!("{renamed}{own}"), url).await;
@@ -70,7 +71,7 @@ async fn every_command_of_the_document_does_what_it_says() {
     relay.terminate();
     assert!(relay.ended().await.success());
 
-    // One event waits, one died, one was rejected, one was skipped, and one request was refused.
+    // One event waits, one is a dead letter, one was rejected, one was skipped, and one request was refused.
     let relay = Process::start(folder, &format!("{USUAL}{own}"), url).await;
     fault("ada", 500);
     fault("bob", 400);
@@ -84,7 +85,7 @@ async fn every_command_of_the_document_does_what_it_says() {
         found.iter().any(|call| call["waiting_for"] == "retry")
     })
     .await;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     let dead = loop {
         if let Some(id) = ids(folder, url, "dead-letter").await.pop() {
             break id;
@@ -92,7 +93,8 @@ async fn every_command_of_the_document_does_what_it_says() {
         assert!(std::time::Instant::now() < deadline);
     };
     let reject = ids(folder, url, "reject").await[0];
-    // The mapping is fixed: the rejected event has its name in another member, and the trigger skips no event any more.
+    // The mapping is fixed: it reads the rejected event's name from the right member, and the trigger no longer skips
+    // the other one.
     let fixed = MAPPING.replace("$.title", "$.event").replace(" and event != \"Not Mapped\"", "");
     std::fs::write(folder.join("own.toml"), fixed).unwrap();
 
@@ -113,7 +115,7 @@ async fn every_command_of_the_document_does_what_it_says() {
             .replace("Report Created", "Not Mapped");
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(&filled).current_dir(folder).env_clear().env("PATH", &path);
-        shell.envs(surroundings(folder, url));
+        shell.envs(test_variables(folder, url));
         let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{filled}: {output:?}");
         let said = [text(&output.stdout), text(&output.stderr)].concat();
@@ -139,10 +141,10 @@ async fn every_command_of_the_document_does_what_it_says() {
         }
     }
 
-    // Everything is back on its way.
-    let deadline = std::time::Instant::now() + PATIENCE;
+    // Everything is delivered.
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     let events = loop {
-        // Without those of `test-connection`, which are no events.
+        // Without the calls of `test-connection`, which are not events.
         let received = served.sandbox.received();
         let name =
             |call: &Received| Some(serde_json::to_value(&call.body).ok()?["event"].as_str()?.to_owned());

@@ -1,4 +1,4 @@
-//! `waiting`, through the real binary: seen, retried, moved and purged while a relay runs and without one.
+//! `waiting` through the real binary: list, retry, move and purge, with a running relay and without one.
 
 use std::path::Path;
 use std::process::Output;
@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, USUAL, command, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::Served;
 
 /// Failed calls wait for up to an hour.
@@ -16,7 +16,7 @@ const SLOW: &str = "[deliver]\nretry_initial = \"1h\"\nretry_max = \"1h\"\n";
 
 pub(crate) async fn run(folder: &Path, url: &str, args: &[&str]) -> Output {
     let mut command = command();
-    command.args(args).current_dir(folder).envs(surroundings(folder, url));
+    command.args(args).current_dir(folder).envs(test_variables(folder, url));
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -30,14 +30,14 @@ pub(crate) async fn listed(folder: &Path, url: &str, args: &[&str]) -> Vec<Value
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Asks until it is so.
+/// Repeats until the condition holds.
 pub(crate) async fn until(
     folder: &Path,
     url: &str,
     args: &[&str],
     is_so: impl Fn(&[Value]) -> bool,
 ) -> Vec<Value> {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     loop {
         let found = listed(folder, url, args).await;
         if is_so(&found) {
@@ -66,7 +66,7 @@ fn events(served: &Served) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_waiting_call_is_found_shown_and_tried_now_while_the_relay_runs() {
+async fn a_waiting_call_is_listed_shown_and_retried_while_the_relay_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, served) = (folder.path(), Served::start(Options::default()).await);
     served.sandbox.faults().add(fault("ada", 1)).unwrap();
@@ -84,7 +84,7 @@ async fn a_waiting_call_is_found_shown_and_tried_now_while_the_relay_runs() {
         .await;
     }
     assert_eq!(relay.post("/v1/track", &[], track("bob", "three")).await.status, 200);
-    assert!(served.sandbox.wait_for(1, PATIENCE).await, "another user's call goes on");
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await, "another user's call goes on");
 
     let found = listed(folder, url, &["--user", "ada", "--destination", "accoil"]).await;
     let of = |key: &str| found.iter().map(|call| call[key].clone()).collect::<Vec<_>>();
@@ -112,15 +112,15 @@ async fn a_waiting_call_is_found_shown_and_tried_now_while_the_relay_runs() {
     assert!(text(&missing.stderr).contains("call 999.9 is not waiting"), "{missing:?}");
 
     assert_eq!(run(folder, url, &["waiting", "retry"]).await.status.code(), Some(1), "it asks for which");
-    // By the one that waits behind: the one before it is made due.
+    // A retry of the second call makes the first one due, because it waits behind the first.
     let retried = run(folder, url, &["waiting", "retry", "--event", "two"]).await;
     assert!(retried.status.success() && text(&retried.stderr).contains("1 user "), "{retried:?}");
-    assert!(served.sandbox.wait_for(3, PATIENCE).await);
+    assert!(served.sandbox.wait_for(3, TEST_TIMEOUT).await);
     assert_eq!(events(&served), ["three", "one", "two"]);
     until(folder, url, &[], <[Value]>::is_empty).await;
 }
 
-/// The relay is gone: what waits is read as it is, and is due at the next start.
+/// Without a relay, waiting calls are read from the file, and a retry makes them due at the next start.
 #[tokio::test]
 async fn without_a_relay_waiting_calls_are_read_and_made_due_for_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,12 +139,12 @@ async fn without_a_relay_waiting_calls_are_read_and_made_due_for_the_next_start(
     let retried = run(folder, url, &["waiting", "retry", "--all"]).await;
     assert!(retried.status.success(), "{retried:?}");
     let _relay = Process::start(folder, &toml, url).await;
-    assert!(served.sandbox.wait_for(1, PATIENCE).await);
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await);
 }
 
-/// A destination was renamed, another one removed: their calls are listed, moved in order, or removed.
+/// One destination was renamed and another removed: their calls are listed, moved in order, or purged.
 #[tokio::test]
-async fn calls_of_a_destination_that_is_gone_are_moved_or_removed() {
+async fn calls_of_a_removed_destination_are_moved_or_purged() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, served) = (folder.path(), Served::start(Options::default()).await);
     for user in ["ada", "bob"] {
@@ -167,7 +167,7 @@ async fn calls_of_a_destination_that_is_gone_are_moved_or_removed() {
 
     let relay = Process::start(folder, USUAL, url).await;
     assert_eq!(relay.post("/v1/track", &[], track("ada", "five")).await.status, 200);
-    assert!(served.sandbox.wait_for(1, PATIENCE).await);
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await);
     assert_eq!(listed(folder, url, &["--destination", "old"]).await.len(), 4);
     for (from, to, why) in [("accoil", "accoil", "is configured"), ("old", "nowhere", "is not configured")] {
         let refused = run(folder, url, &["waiting", "move", "--from", from, "--to", to]).await;
@@ -176,7 +176,7 @@ async fn calls_of_a_destination_that_is_gone_are_moved_or_removed() {
     }
     let moved = run(folder, url, &["waiting", "move", "--from", "old", "--to", "accoil"]).await;
     assert!(moved.status.success() && text(&moved.stderr).contains("4 calls moved"), "{moved:?}");
-    assert!(served.sandbox.wait_for(5, PATIENCE).await);
+    assert!(served.sandbox.wait_for(5, TEST_TIMEOUT).await);
     let of_ada = events(&served).into_iter().filter(|event| event != "three").collect::<Vec<_>>();
     assert_eq!(of_ada, ["five", "one", "two", "four"]);
     relay.terminate();
@@ -190,9 +190,9 @@ async fn calls_of_a_destination_that_is_gone_are_moved_or_removed() {
     assert!(listed(folder, url, &[]).await.is_empty());
 }
 
-/// Of the API, what no command does.
+/// Faults of the API that no command can cause.
 #[tokio::test]
-async fn the_api_says_what_is_wrong_with_a_request() {
+async fn the_api_reports_faults_of_a_request() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(Options::default()).await;
     let relay = Process::start(folder.path(), USUAL, &served.url).await;

@@ -1,4 +1,4 @@
-//! `GET /api/accounts` of a running relay: what it asks of Accoil and what it holds, and how it says what is wrong.
+//! `GET /api/accounts` of a running relay: what it asks of Accoil, what it caches, and how it reports errors.
 
 use accoil_relay::sandbox::Fault;
 use http::Method;
@@ -23,7 +23,7 @@ async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
     assert_eq!(first.header("content-type"), "application/json");
     let account = first.json();
     assert_eq!((&account["age"], &account["metrics"]["raw_score"]), (&json!(0), &json!(2150)));
-    // The same account, whatever the order; without a workspace_id that of the configuration.
+    // The same account, whatever the order of the parameters; without a workspace_id, that of the configuration.
     let again = ask(&relay, "?expand=traits,insights&match_value=techcorp.com&match_type=domain").await;
     let mut same = again.json();
     same["age"] = json!(0);
@@ -34,7 +34,8 @@ async fn the_admin_api_gives_an_account_and_asks_accoil_once() {
     relay.stop().await;
 }
 
-/// After a 429 that asks for longer than a person waits, no call is made before that time; what is held is told.
+/// After a 429 that asks for a longer wait than a person accepts, no call is made before that time; cached data is
+/// returned.
 #[tokio::test]
 async fn the_admin_api_waits_as_long_as_accoil_asks() {
     let relay = TestRelay::start(SECTION).await;
@@ -49,12 +50,12 @@ async fn the_admin_api_waits_as_long_as_accoil_asks() {
         let after: u64 = answer.header("retry-after").parse().unwrap();
         assert!((1..=60).contains(&after), "{after}");
     }
-    assert_eq!(relay.sandbox.accounts().reads(), 1, "the one that was refused is not counted as a read");
+    assert_eq!(relay.sandbox.accounts().reads(), 1, "the refused request does not count as a read");
     assert_eq!(ask(&relay, "?id=456").await.status, 200);
     relay.stop().await;
 }
 
-/// Each error with its code; none is to be kept, and Accoil's 401 is not the caller's.
+/// Each error with its code. None may be cached, and Accoil's 401 is not the caller's.
 #[tokio::test]
 async fn the_admin_api_reports_every_error() {
     let relay = TestRelay::start(SECTION).await;
@@ -87,7 +88,7 @@ async fn the_admin_api_reports_every_error() {
         assert_eq!(answer.header("cache-control"), "no-store", "{query}");
         assert_eq!(answer.header("retry-after"), "", "{query}");
     }
-    // No failure but a 404 is remembered.
+    // Only a 404 is cached, no other failure.
     assert_eq!(ask(&relay, "?id=456").await.status, 200);
     let reads = relay.sandbox.accounts().reads();
     assert_eq!(ask(&relay, "?id=0").await.status, 404);

@@ -1,4 +1,4 @@
-//! The client against the sandbox: every lookup, the whole account, and every answer that is none.
+//! The client against the sandbox: every lookup, the whole account, and every answer that is not an account.
 
 use std::time::Duration;
 
@@ -35,9 +35,9 @@ async fn every_documented_lookup_finds_the_account() {
     assert_eq!(sandbox.sandbox.accounts().reads(), 8, "without a lookup no call is made");
 }
 
-/// Every documented field, typed; the body is what was sent, on one line.
+/// Every documented field with its type. The body is what was sent, on one line.
 #[tokio::test]
-async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
+async fn an_account_is_read_completely_and_its_body_is_unchanged() {
     let sandbox = served().await;
     let found = client(&sandbox.url).get(&by_id("456")).await.unwrap();
     insta::assert_snapshot!(found.body, @r#"{"id":"456","name":"TechCorp Solutions","domain":"techcorp.com","tracking_id":"ext-12345","metrics":{"engagement_score":75.5,"raw_score":2150,"owner_name":"Sarah Johnson","first_seen":"2023-01-15","last_seen":"2025-09-21","active_users":12,"activation_rate":0.85,"overall_scored_events":4520,"recently_scored_events":380,"scoring_profile_events":95,"total_people_count":18,"total_active_people_count":12},"_expansions":{"available":["traits","segments","insights"],"documentation":"Use expand=option1,option2 to include additional data","unknown_parameters":[],"error":null},"_links":{"self":{"href":"/v1/accounts?id=456&workspace_id=13"}}}"#);
@@ -100,7 +100,7 @@ async fn an_account_is_read_whole_and_kept_as_it_was_sent() {
     );
 }
 
-/// `expand`: each block, each pair, all; what was not asked for is not there.
+/// `expand` with each block, each pair and all. Blocks that were not asked for are missing.
 #[tokio::test]
 async fn expand_adds_the_named_blocks() {
     let sandbox = served().await;
@@ -125,9 +125,9 @@ async fn expand_adds_the_named_blocks() {
     }
 }
 
-/// The documented bodies, and a 429; each with what to do.
+/// The documented error bodies and a 429, each with what to do.
 #[tokio::test]
-async fn every_documented_error_is_typed_and_says_what_to_do() {
+async fn every_documented_error_has_a_type_and_says_what_to_do() {
     let sandbox = served().await;
     let missing = r#"{"error":{"message":"At least one lookup parameter is required","status":"bad_request",
         "code":"missing_lookup_parameter","details":{"available_parameters":["id","match_type/match_value pairs"]}}}"#;
@@ -162,14 +162,14 @@ async fn every_documented_error_is_typed_and_says_what_to_do() {
         assert!(limited.is_system_failure());
         assert_eq!(retry_after.map(|after| after.as_secs().to_string()).as_deref(), after);
     }
-    // Whoever can wait does, as long as it was asked to.
+    // A client that may wait does so, as long as Accoil asks.
     let fault = Fault { retry_after: Some("0".to_owned()), ..answering(429, "") };
     sandbox.sandbox.faults().add(fault).unwrap();
     let patient = Client::new(&sandbox.url, &SecretString::from(TOKEN), "13").unwrap();
     assert!(patient.get(&by_id("456")).await.is_ok());
 }
 
-/// What is no answer of Accoil's is never an account, nor that there is none.
+/// An answer that is not Accoil's never counts as an account or as a missing account.
 #[tokio::test]
 async fn answers_of_other_servers_are_recognised() {
     let sandbox = served().await;
@@ -233,7 +233,7 @@ async fn a_large_account_is_read_and_one_too_large_is_not() {
     );
 }
 
-/// As the id and as the value of a match, and a trait's name as well.
+/// Odd ids arrive unchanged as the id, as the value of a match, and in a trait's name.
 #[tokio::test]
 async fn odd_ids_arrive_unchanged() {
     let sandbox = served().await;

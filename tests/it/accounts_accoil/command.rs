@@ -1,4 +1,4 @@
-//! `accounts get` and `test-connection`, as an operator meets them.
+//! `accounts get` and `test-connection` from an operator's view.
 
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn accounts_get_prints_json_or_a_card() {
     ");
 }
 
-/// 1 for what Accoil says, 2 for how it was called, 78 for what is configured; stdout stays empty.
+/// Exit code 1 if Accoil reports an error, 2 for wrong arguments, 78 for a wrong configuration; stdout stays empty.
 #[tokio::test]
 async fn accounts_get_reports_every_error() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);

@@ -1,4 +1,4 @@
-//! Accoil's accounts read back: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
+//! Accoil's accounts are read: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
 
 mod admin;
 mod client;
@@ -21,7 +21,7 @@ async fn served() -> Served {
     Served::start(Options::default()).await
 }
 
-/// One that does not try again: what is told is what was answered.
+/// Returns a client that does not retry, so that each test sees the first answer.
 fn client(url: &str) -> Client {
     Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_max_wait(Duration::ZERO)
 }

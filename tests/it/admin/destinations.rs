@@ -4,7 +4,7 @@ use accoil_relay::sandbox::Fault;
 use serde_json::{Value, json};
 
 use super::{get, post, until};
-use crate::relay::{PATIENCE, TestRelay, USUAL};
+use crate::relay::{TEST_TIMEOUT, TestRelay, USUAL};
 
 fn track(user: &str) -> String {
     json!({"type": "track", "userId": user, "event": "E", "writeKey": "web-key"}).to_string()
@@ -69,7 +69,7 @@ async fn a_key_is_confirmed_by_a_user_that_accoil_has() {
     assert_eq!(find("ada").await["is_known"], false);
     assert!(destination(&relay).await["key_confirmed_at"].is_null());
     relay.post("/v1/track", &[], track("ada")).await;
-    assert!(relay.sandbox.wait_for(1, PATIENCE).await);
+    assert!(relay.sandbox.wait_for(1, TEST_TIMEOUT).await);
     until(&relay, "/api/destinations", |answer| answer["destinations"][0]["delivered"] == 1).await;
     let found =
         until(&relay, "/api/users?match_value=ada", |answer| answer["destinations"] == json!(["accoil"]))

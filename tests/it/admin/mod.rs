@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::http::{Answer, send};
-use crate::relay::{PATIENCE, TestRelay};
+use crate::relay::{TEST_TIMEOUT, TestRelay};
 
 pub(crate) fn url(relay: &TestRelay, path: &str) -> String {
     format!("http://{}{path}", relay.relay.admin_address)
@@ -24,7 +24,7 @@ pub(crate) async fn post(relay: &TestRelay, path: &str, body: &str) -> Answer {
 
 /// Asks until it is so.
 pub(crate) async fn until(relay: &TestRelay, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     loop {
         let answer = get(relay, path).await.json();
         if is_so(&answer) {

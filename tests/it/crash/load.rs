@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::oracle::{Acknowledged, Event};
 use crate::http::try_send;
-use crate::relay::{PATIENCE, USUAL};
+use crate::relay::{TEST_TIMEOUT, USUAL};
 use crate::sandbox::Served;
 
 pub(crate) const SENDERS: usize = 6;
@@ -129,7 +129,7 @@ impl Load {
     /// Ends when each sender has had the answer to its last batch.
     pub(crate) async fn finish(self) -> Acknowledged {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.senders.join_all()).await.unwrap();
+        tokio::time::timeout(TEST_TIMEOUT, self.senders.join_all()).await.unwrap();
         std::mem::take(&mut *self.acknowledged.lock().unwrap())
     }
 }

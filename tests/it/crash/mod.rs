@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use self::load::{Load, SENDERS, configuration};
 use self::oracle::{Event, Kept, Verdict};
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, USUAL, command, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::Served;
 
 /// `KILLS` in the environment sets another number.
@@ -153,7 +153,7 @@ async fn a_second_process_on_the_same_file_refuses_to_start() {
     let second = tokio::task::spawn_blocking({
         let (folder, url) = (folder.path().to_owned(), served.url.clone());
         move || {
-            command().arg("serve").current_dir(&folder).envs(surroundings(&folder, &url)).output().unwrap()
+            command().arg("serve").current_dir(&folder).envs(test_variables(&folder, &url)).output().unwrap()
         }
     });
     let second = second.await.unwrap();
@@ -168,7 +168,7 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
     let served = Served::start(Options::default()).await;
     std::fs::write(folder.path().join("relay.db"), vec![7; 100_000]).unwrap();
     let mut serve = command();
-    serve.args(["serve"]).current_dir(folder.path()).envs(surroundings(folder.path(), &served.url));
+    serve.args(["serve"]).current_dir(folder.path()).envs(test_variables(folder.path(), &served.url));
     std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
     let refused = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
     let stderr = String::from_utf8_lossy(&refused.stderr);
@@ -210,7 +210,7 @@ async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_i
     relay.kill();
 
     let _relay = Process::start(folder.path(), &configuration(), &served.url).await;
-    assert!(served.sandbox.wait_for(acknowledged, PATIENCE).await);
+    assert!(served.sandbox.wait_for(acknowledged, TEST_TIMEOUT).await);
     // The refused event may have reached the disk all the same.
     assert!(served.sandbox.total() <= acknowledged + 1);
 }

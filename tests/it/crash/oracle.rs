@@ -10,7 +10,7 @@ use accoil_relay::outbox::{Archive, Filter, WaitingFilter};
 use accoil_relay::sandbox::Received;
 
 use super::load;
-use crate::relay::PATIENCE;
+use crate::relay::TEST_TIMEOUT;
 
 /// Dead letters and rejects that are read: more than any run makes.
 const MOST: usize = 10_000_000;
@@ -76,7 +76,7 @@ impl Kept {
         let start = Instant::now();
         loop {
             let kept = Self::read(folder).unwrap();
-            if kept.waiting.is_empty() || start.elapsed() > PATIENCE {
+            if kept.waiting.is_empty() || start.elapsed() > TEST_TIMEOUT {
                 return kept;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::relay::PATIENCE;
+use crate::relay::TEST_TIMEOUT;
 
 const FOR_GOOD: Retention = Retention { age: Duration::from_secs(86_400), bytes: u64::MAX };
 
@@ -72,13 +72,13 @@ impl Delivery {
 
     /// The status once this holds of it.
     pub(super) async fn until(&mut self, holds: impl FnMut(&Status) -> bool) -> Status {
-        let reached = tokio::time::timeout(PATIENCE, self.status.wait_for(holds)).await;
+        let reached = tokio::time::timeout(TEST_TIMEOUT, self.status.wait_for(holds)).await;
         let reached = reached.map(|status| status.unwrap().clone());
         reached.unwrap_or_else(|_| panic!("it came no further than {:?}", self.status.borrow()))
     }
 
     pub(super) async fn stop(self) {
-        assert!(self.tasks.stop(PATIENCE).await, "stopped in time");
+        assert!(self.tasks.stop(TEST_TIMEOUT).await, "stopped in time");
         self.outbox.close().await;
     }
 }

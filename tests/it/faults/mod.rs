@@ -16,7 +16,7 @@ use http::Method;
 use tokio::task::JoinSet;
 
 use crate::http::send;
-use crate::relay::{PATIENCE, TestRelay};
+use crate::relay::{TEST_TIMEOUT, TestRelay};
 use delivery::Delivery;
 use stand_in::Act::{self, Answer, Close, Endless, HalfClose, Reset, Stall};
 use stand_in::{OK, StandIn};
@@ -258,7 +258,7 @@ async fn a_refused_key_is_shown() {
     assert_eq!(relay.post("/segment", &[("x-api-key", "web-key")], event).await.status, 200);
     let mut status = relay.relay.destinations[0].clone();
     let refused = status.wait_for(|status| status.state == State::CredentialsRefused);
-    drop(tokio::time::timeout(PATIENCE, refused).await.expect("it is refused in time").unwrap());
+    drop(tokio::time::timeout(TEST_TIMEOUT, refused).await.expect("it is refused in time").unwrap());
     let ready = send(Method::GET, &relay.url("/readyz"), &[], "").await;
     assert_eq!(ready.status, 200);
     insta::assert_json_snapshot!(ready.json()["destinations"], @"null");

@@ -23,7 +23,7 @@ use super::delivery::Delivery;
 use super::stand_in::Act::Answer;
 use super::stand_in::{OK, StandIn};
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, TestRelay, command};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay, command};
 
 /// Known to no resolver but the test's and to the proxy.
 const NAME: &str = "in.accoil.test";
@@ -58,7 +58,7 @@ impl BlackHole {
             {
             }
         };
-        tokio::time::timeout(PATIENCE, full).await.expect("the queue fills");
+        tokio::time::timeout(TEST_TIMEOUT, full).await.expect("the queue fills");
         Self { _listener: listener, _queue: queue }
     }
 }
@@ -258,7 +258,7 @@ async fn an_https_destination_is_called_through_a_tunnel() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, delivered).await;
+    let in_time = tokio::time::timeout(TEST_TIMEOUT, delivered).await;
     assert!(in_time.is_ok(), "{:?} {}", proxy.seen(), process.log());
     assert_eq!(proxy.seen(), [format!("CONNECT {NAME}:443 HTTP/1.1")]);
     assert_eq!(*seen.lock().unwrap(), ["POST /v2/track HTTP/1.1"]);
@@ -321,7 +321,7 @@ async fn where_a_redirect_points_is_shown() {
     assert_eq!(relay.post("/segment", &[("x-api-key", "web-key")], TRACK).await.status, 200);
     let mut status = relay.relay.destinations[0].clone();
     let refused = status.wait_for(|status| status.state == State::CallsRefused);
-    drop(tokio::time::timeout(PATIENCE, refused).await.expect("it is refused in time").unwrap());
+    drop(tokio::time::timeout(TEST_TIMEOUT, refused).await.expect("it is refused in time").unwrap());
     let admin = |path: &str| format!("http://{}{path}", relay.relay.admin_address);
     let ready = send(Method::GET, &admin("/readyz"), &[], "").await.json();
     insta::assert_json_snapshot!(ready["destinations"], @r#"

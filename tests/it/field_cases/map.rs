@@ -106,7 +106,7 @@ fn file_24_amplitude_group_properties_directly_under_the_type() {
     "#);
 }
 
-/// Types without case, properties of another type, an export without properties, absent campaign parameters.
+/// Types in another case, properties of another type, an export without properties, absent campaign parameters.
 #[test]
 fn file_24_other_shapes_of_groups() {
     insta::assert_snapshot!(all(&mapped(&["--source", "amplitude"], "24-amp-groups-more.ndjson")), @r#"
@@ -130,7 +130,7 @@ fn file_24_other_shapes_of_groups() {
 }
 
 #[test]
-fn file_25_a_name_that_is_no_text_is_none() {
+fn file_25_a_name_that_is_not_text_is_left_out() {
     insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "25-page-name-object.ndjson")), @r#"
     skipped: the page or screen has no name, category or title
     skipped: the page or screen has no name, category or title
@@ -159,7 +159,7 @@ fn file_28_only_an_identify_names_its_account() {
 }
 
 #[test]
-fn file_30_blank_names_are_none() {
+fn file_30_blank_names_count_as_missing() {
     insta::assert_snapshot!(all(&mapped(&["--source", "segment"], "30-blank-names.ndjson")), @"
     rejected event: is required and must be a string, but `$.event` is missing, null, empty or blank in this event
     rejected userId: is required and must be a string, but `$.userId` is missing, null, empty or blank in this event

@@ -1,4 +1,4 @@
-//! Inputs from the field: what real senders, exports and SDKs print, each with the right answer. The files are in
+//! Inputs from the field: the output of real senders, exports and SDKs, each with the right result. The files are in
 //! `tests/fixtures/field`; each test names its file.
 
 mod map;
@@ -12,7 +12,7 @@ fn field(name: &str) -> String {
     std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap()
 }
 
-/// The answers of `map` to the lines of a file.
+/// Returns the answers of `map` to the lines of a file.
 fn mapped(arguments: &[&str], name: &str) -> Vec<Value> {
     let arguments = [&["map"], arguments].concat();
     crate::commands::answers(&arguments, &field(name))
@@ -21,7 +21,7 @@ fn mapped(arguments: &[&str], name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// An answer in a line for each request: its path, its body, its warnings; or why there is none.
+/// Formats an answer with one line per request: its path, body and warnings, or why there is none.
 fn shown(answer: &Value) -> String {
     let mut lines = Vec::new();
     for request in answer["requests"].as_array().unwrap() {

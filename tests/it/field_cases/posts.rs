@@ -1,4 +1,4 @@
-//! The files that are posted, through a real listener, and what must be at Accoil then.
+//! The files that are posted through a real listener, and the calls that must arrive at Accoil.
 
 use accoil_relay::decode::{self, Anonymous, Context, Form, Limits, SourceSettings};
 use accoil_relay::event::Decoded;
@@ -11,7 +11,7 @@ const SEGMENT: (&str, &str) = ("x-api-key", "web-key");
 const AMPLITUDE: (&str, &str) = ("x-api-key", "product-key");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// Posts a body and returns the calls that come of it, each as its path and its name, user and time.
+/// Posts a body and returns its calls, each as path, name, user and time.
 async fn posted(
     path: &str,
     headers: &[(&str, &str)],
@@ -24,12 +24,12 @@ async fn posted(
     let calls = relay.calls(count).await;
     relay.stop().await;
     let mut calls: Vec<String> = calls.iter().map(|call| format!("{} {}", call.path, call.body)).collect();
-    // Only one user's calls have an order.
+    // Calls of different users have no order.
     calls.sort();
     calls
 }
 
-/// The warnings of a batch's events: field and reason.
+/// Returns the warnings of a batch's events: field and reason.
 fn warnings(form: Form, body: &str) -> Vec<String> {
     let source = SourceSettings::new(Anonymous::Reject);
     let limits = Limits { event_bytes: 32_768, events: 100, depth: 64 };
@@ -75,7 +75,7 @@ async fn file_03_a_number_beyond_a_double() {
 }
 
 #[test]
-fn a_time_of_the_batch_that_cannot_be_read_costs_the_correction_alone() {
+fn an_unreadable_time_of_the_batch_costs_only_the_correction() {
     let batch =
         |time: &str| format!(r#"{{"sentAt":{time},"batch":[{{"type":"track","event":"E","userId":"u"}}]}}"#);
     for time in ["NaN", "\"soon\"", "7"] {
@@ -87,7 +87,7 @@ fn a_time_of_the_batch_that_cannot_be_read_costs_the_correction_alone() {
     }
 }
 
-/// Each kind in an envelope, a key, a form field and a text inside, on every route.
+/// Each kind of fault in an envelope, a key, a form field and a text inside, on every route.
 #[tokio::test]
 async fn files_01_to_03_on_every_route() {
     let relay = TestRelay::usual().await;
@@ -117,7 +117,7 @@ async fn files_01_to_03_on_every_route() {
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         relay.calls(count).await;
     }
-    // The key stands behind a value that is no JSON.
+    // The key comes after a value that is not JSON.
     let answer =
         relay.post("/v1/track", &[], r#"{"n":NaN,"writeKey":"web-key","event":"E","userId":"u"}"#).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -236,7 +236,7 @@ async fn forms_of_amplitudes_older_apis() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     relay.calls(6).await;
-    // What is really wrong is named, and a right key is never called wrong.
+    // The answer names the real fault, and never calls a right key wrong.
     let answer = relay.post("/", &[FORM], "client=product-key&v=2").await;
     assert_eq!((answer.status.as_u16(), answer.json()["reason"].as_str()), (400, Some("door.field")));
     relay.stop().await;

@@ -21,7 +21,7 @@ use crate::crash::load::{self, SENDERS, configuration};
 use crate::crash::oracle::{self, Acknowledged, Event, Kept, Verdict};
 use crate::crash::{everything, number_from_environment};
 use crate::http::send;
-use crate::relay::{Process, surroundings};
+use crate::relay::{Process, test_variables};
 use crate::sandbox::Served;
 
 /// `POWER_CUTS` in the environment sets another number.
@@ -94,7 +94,7 @@ impl AnyRelay {
             return Ok(Self::Process(Box::new(Process::start(folder, &configuration(), sandbox).await)));
         }
         std::fs::write(folder.join("accoil-relay.toml"), configuration()).unwrap();
-        let environment = Environment::new(folder, surroundings(folder, sandbox));
+        let environment = Environment::new(folder, test_variables(folder, sandbox));
         let config = Config::load(None, &environment).unwrap_or_else(|faults| panic!("{faults}"));
         let relay = Relay::start(&config).await;
         relay

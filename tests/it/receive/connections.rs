@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::TRACK;
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, TestRelay, USUAL};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
 use accoil_relay::sandbox::Options;
 
 use crate::sandbox::Served;
@@ -18,7 +18,7 @@ async fn post(stream: &mut TcpStream) {
     let head = "POST /segment HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nContent-Length: ";
     stream.write_all(format!("{head}{}\r\n\r\n{TRACK}", TRACK.len()).as_bytes()).await.unwrap();
     let mut answer = vec![0; 15];
-    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+    let read = tokio::time::timeout(TEST_TIMEOUT, stream.read_exact(&mut answer)).await;
     read.expect("an answer in time").unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 200 OK");
     // The rest is here or comes with the next read.
@@ -35,7 +35,7 @@ async fn an_idle_connection_is_kept_as_long_as_configured() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     let mut rest = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    let closed = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "an idle connection is closed in the end");
     relay.stop().await;
 }
@@ -63,7 +63,7 @@ async fn a_low_soft_limit_of_open_files_is_raised() {
     let process = limited(directory.path(), "ulimit -Sn 100", &sandbox.url).await;
     let _idle = idle(&process, 150).await;
     assert_eq!(process.post("/segment", &[("x-api-key", "web-key")], TRACK).await.status, 200);
-    assert!(sandbox.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    assert!(sandbox.sandbox.wait_for(1, TEST_TIMEOUT).await, "{}", process.log());
     assert!(!process.log().contains("could not be accepted"), "{}", process.log());
 }
 
@@ -76,7 +76,7 @@ async fn a_low_hard_limit_leaves_room_for_delivery_and_the_operator() {
     post(&mut sender).await;
     let _idle = idle(&process, 150).await;
     post(&mut sender).await;
-    assert!(sandbox.sandbox.wait_for(2, PATIENCE).await, "{}", process.log());
+    assert!(sandbox.sandbox.wait_for(2, TEST_TIMEOUT).await, "{}", process.log());
     assert_eq!(send(Method::GET, &process.admin_url("/readyz"), &[], "").await.status, 200);
     assert!(process.log().contains("allows fewer connections than configured"), "{}", process.log());
     assert!(!process.log().contains("could not be accepted"), "{}", process.log());

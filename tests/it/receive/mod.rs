@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::Answer;
-use crate::relay::{PATIENCE, TestRelay};
+use crate::relay::{TEST_TIMEOUT, TestRelay};
 
 const SEGMENT: (&str, &str) = ("x-api-key", "web-key");
 const AMPLITUDE: (&str, &str) = ("x-api-key", "product-key");
@@ -137,5 +137,5 @@ async fn raw(relay: &TestRelay, request: impl AsRef<[u8]>) -> String {
         stream.read_to_end(&mut answer).await.unwrap();
         String::from_utf8(answer).unwrap()
     };
-    tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+    tokio::time::timeout(TEST_TIMEOUT, exchange).await.expect("an answer in time")
 }

@@ -1,6 +1,7 @@
-//! Random mappings and events, all directives in each other, right and wrong; the same seed gives the same.
+//! Generates random mappings and events: all directives inside each other, valid and invalid. The same seed gives the
+//! same cases.
 //!
-//! Small alphabets on purpose: paths must often hit, patterns often match, names often collide.
+//! The alphabets are small so that paths often hit, patterns often match and names often collide.
 
 use accoil_relay::json::{Number, Object, Value};
 
@@ -48,7 +49,7 @@ impl Generator {
         Self(seed)
     }
 
-    /// One `{"mapping","event"}`.
+    /// Generates one `{"mapping","event"}`.
     pub(super) fn case(&mut self) -> Json {
         let mapping = if self.one_in(8) {
             object([("x", object([("@liquid", Value::from(self.liquid(true)))]))])
@@ -150,13 +151,13 @@ impl Generator {
         text
     }
 
-    /// An object of mapping values, most of them directives.
+    /// Generates an object of mapping values, most of them directives.
     fn fields(&mut self, depth: usize) -> Json {
         let members = (0..=self.below(2)).map(|_| (self.key(), self.mapping(depth)));
         Value::Object(members.collect::<Vec<_>>().into_iter().collect())
     }
 
-    /// A mapping under a root directive.
+    /// Generates a mapping with a root directive.
     fn rooted(&mut self) -> Json {
         let mut fields = match self.fields(3) {
             Value::Object(fields) => fields,
@@ -218,7 +219,7 @@ impl Generator {
         if self.one_in(6) { self.mapping(depth) } else { Value::from(text(self)) }
     }
 
-    /// Each option with a chance, any value in it.
+    /// Includes each option with this chance, with any value.
     fn options(&mut self, depth: usize, names: &[&'static str], chance: usize) -> Json {
         let mut options = Object::new();
         for name in names {
@@ -232,7 +233,7 @@ impl Generator {
         Value::Object(options)
     }
 
-    /// These options, each with a small chance left out or spoilt.
+    /// Returns these options, each with a small chance of being left out or broken.
     fn given(&mut self, options: Vec<(&'static str, Json)>) -> Json {
         let mut kept = Object::new();
         for (name, value) in options {

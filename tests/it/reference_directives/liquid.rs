@@ -1,4 +1,4 @@
-//! Random liquid templates: outputs, operators, filters and tags, mostly right.
+//! Generates random liquid templates: outputs, operators, filters and tags, most of them valid.
 
 use super::generate::Generator;
 
@@ -124,7 +124,7 @@ const WITH_TWO: [&str; 8] = [
     "divided_by",
     "nonsense",
 ];
-/// Times that both engines read: JavaScript also guesses at other texts.
+/// Times that both engines read; JavaScript also guesses at other texts.
 const DATES: [&str; 16] = [
     "\"2024-02-29T23:05:09.123Z\"",
     "1700000000",
@@ -161,7 +161,7 @@ const FORMATS: [&str; 14] = [
 ];
 
 impl Generator {
-    /// A template; `alone`: the mapping's only directive.
+    /// Generates a template; `alone` means that it is the mapping's only directive.
     pub(super) fn liquid(&mut self, alone: bool) -> String {
         let mut text = String::new();
         for _ in 0..=self.below(3) {
@@ -257,7 +257,7 @@ impl Generator {
                 tag("capture captured"),
                 self.liquid_piece(depth - 1, alone)
             ),
-            // Segment counts in the event itself, where the next directive finds it; we do not.
+            // Segment counts in the event itself, where the next directive sees it; the relay does not.
             9 if alone => tag(self.pick(&["increment count", "decrement count"])),
             9 => tag(self.pick(&["cycle 'a', b, 'c'", "echo s | upcase", "break", "# note"])),
             10 => format!("{}{{{{ raw }}}} {{% if %}}{}", tag("raw"), tag("endraw")),

@@ -1,7 +1,8 @@
-//! The directives against Segment's published engine (`tests/reference`): hand-written cases and random ones.
+//! Compares the directives with Segment's published engine (`tests/reference`), for hand-written and for random
+//! cases.
 //!
-//! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. What differs on purpose is listed in
-//! docs/mappings-reference.md and is not generated.
+//! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. Intended differences are listed in
+//! docs/mappings-reference.md and are not generated.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of a test")]
 
@@ -17,11 +18,11 @@ use accoil_relay::mapping::directive::{Directive, transform};
 
 use generate::Generator;
 
-/// What an engine makes of a mapping and an event: the output, or why there is none.
+/// The result of an engine for a mapping and an event: the output, or why there is none.
 type Outcome<'a> = Result<Value<'a>, String>;
 
 #[test]
-fn hand_written_cases_give_what_they_say_and_what_segment_gives() {
+fn hand_written_cases_give_their_result_and_segments() {
     let file = include_str!("../../fixtures/directives.json");
     let cases = Value::parse(file).unwrap();
     let cases = cases.as_array().unwrap();
@@ -42,7 +43,7 @@ fn hand_written_cases_give_what_they_say_and_what_segment_gives() {
 
 #[test]
 fn random_mappings_give_what_segment_gives() {
-    // Always the same unless told: a test that fails only on some days helps nobody.
+    // The seed is fixed unless one is given: a test that fails only on some days does not help.
     let seed = number("ACCOIL_RELAY_SEED").unwrap_or(20_261_121);
     let count = number("ACCOIL_RELAY_CASES").unwrap_or(20_000);
     println!("ACCOIL_RELAY_SEED={seed}");
@@ -83,7 +84,7 @@ fn theirs(answer: &str) -> Outcome<'_> {
     let answer = Value::parse(answer).unwrap();
     match answer.get("error") {
         Some(error) => Err(error.to_string()),
-        // What is undefined as a whole is not printed.
+        // An output that is undefined as a whole is not printed.
         None => Ok(answer.get("output").cloned().unwrap_or_default()),
     }
 }
@@ -96,7 +97,7 @@ fn agree(one: &Outcome<'_>, other: &Outcome<'_>) -> bool {
     }
 }
 
-/// Deep equality, numbers by their value in JavaScript, members in any order.
+/// Compares deeply: numbers by their value in JavaScript, members in any order.
 fn same(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
@@ -133,7 +134,7 @@ fn reference(cases: &[Value<'_>]) -> Vec<String> {
     let mut node = Command::new("node")
         .arg("directives.mjs")
         .current_dir(&folder)
-        // Dates in liquid templates are printed in the server's zone.
+        // Liquid templates print dates in the server's zone.
         .env("TZ", "UTC")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

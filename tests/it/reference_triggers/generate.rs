@@ -1,4 +1,4 @@
-//! Random triggers and events that meet on a few paths, so that answers of both kinds are frequent.
+//! Generates random triggers and events that share a few paths, so that both results are frequent.
 
 use accoil_relay::json::{Object, Value};
 
@@ -24,7 +24,7 @@ const TEXTS: [&str; 16] = [
     "(and)",
 ];
 
-/// As the editor's user types them, below an object.
+/// As users of the editor type them, below an object.
 const NAMES: [&str; 18] = [
     "n",
     "s",
@@ -83,13 +83,13 @@ impl Generator {
         Self(seed)
     }
 
-    /// A trigger as the editor writes it, and an event.
+    /// Generates a trigger as the editor writes it, and an event.
     pub(super) fn editor_case(&mut self) -> Value<'static> {
         let trigger = self.editor_trigger();
         self.case(trigger)
     }
 
-    /// A trigger as people write it, at times with a slip of the hand, and an event.
+    /// Generates a trigger as people write it, with an occasional mistake, and an event.
     pub(super) fn any_case(&mut self) -> Value<'static> {
         let mut trigger = self.loose_line(2);
         if self.chance(20) {
@@ -113,8 +113,8 @@ impl Generator {
         Value::Object(case)
     }
 
-    /// One level, all `and` or all `or`, with groups of the other kind in it. A function in a group is its last
-    /// condition: Segment ends a group behind its first function.
+    /// Generates one level, all `and` or all `or`, with groups of the other kind in it. A function in a group is its
+    /// last condition, because Segment ends a group after its first function.
     fn editor_trigger(&mut self) -> String {
         let (outer, inner) = if self.chance(50) { (" and ", " or ") } else { (" or ", " and ") };
         let parts: Vec<String> = (0..=self.below(4))
@@ -150,7 +150,7 @@ impl Generator {
     fn function(&mut self) -> String {
         let field = loop {
             let field = self.field();
-            // Segment knows no function of the type, and takes half of a name that it misreads for the field.
+            // Segment has no function of the type, and uses half of a name that it misreads as the field.
             let misread = [".or", ".1st", ".list.0"].iter().any(|name| field.ends_with(name));
             if field != "type" && !misread {
                 break field;

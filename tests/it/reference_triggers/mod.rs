@@ -1,7 +1,8 @@
-//! The triggers against Segment's published evaluator (`tests/reference`): hand-written cases and random ones.
+//! Compares the triggers with Segment's published evaluator (`tests/reference`), for hand-written and for random
+//! cases.
 //!
-//! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. Whatever Segment's editor can write
-//! must give the same answer; any other text must too, unless `differences` warns of it.
+//! `ACCOIL_RELAY_SEED` repeats a run, `ACCOIL_RELAY_CASES` sets its length. A trigger that Segment's editor can write
+//! must give the same answer. Any other text must too, unless `differences` warns about it.
 
 mod generate;
 
@@ -12,7 +13,7 @@ use crate::reference::ask;
 use generate::Generator;
 
 #[test]
-fn hand_written_cases_give_what_they_say() {
+fn hand_written_cases_give_their_result() {
     let fixture = Value::parse(include_str!("../../fixtures/triggers.json")).unwrap();
     let cases: Vec<Value<'_>> = fixture
         .get("cases")
@@ -34,7 +35,7 @@ fn hand_written_cases_give_what_they_say() {
         .filter_map(|(case, answer)| {
             let ours = ours(case);
             let theirs = theirs(&answer);
-            // What Segment makes of it is written down only where it is something else.
+            // Segment's result is written down only if it differs.
             let (matches, segment) = (case.get("matches"), case.get("segment").or(case.get("matches")));
             let as_said = ours.as_ref().ok().copied() == bool(matches) && theirs == bool(segment);
             let warned = bool(matches) == bool(segment) || bool(matches).is_none() || differs(case);
@@ -52,13 +53,13 @@ fn random_triggers_of_segments_editor_match_as_segment_matches() {
 }
 
 #[test]
-fn random_texts_match_as_segment_matches_unless_a_difference_is_told() {
+fn random_texts_match_as_segment_matches_unless_a_difference_is_reported() {
     compare(20_000, Generator::any_case, |case, ours, theirs| {
         ours.is_err() || ours.as_ref().ok().copied() == theirs || differs(case)
     });
 }
 
-/// Holds random cases against the reference; `agree` judges a case, our answer and Segment's.
+/// Compares random cases with the reference; `agree` judges a case, the relay's answer and Segment's.
 fn compare(
     count: u64,
     make: fn(&mut Generator) -> Value<'static>,
@@ -91,7 +92,7 @@ fn compare(
     println!("{count} triggers: {read} readable, {matched} matched");
     assert!(
         matched > count / 10 && matched < read,
-        "seed {seed}: {matched} of {count} matched, too few to tell"
+        "seed {seed}: {matched} of {count} matched, too few for a result"
     );
 }
 
@@ -121,7 +122,7 @@ fn differs(case: &Value<'_>) -> bool {
     !differences(case).is_empty()
 }
 
-/// A name that Segment never finds is told of too, though both agree on it.
+/// A name that Segment never finds is warned about too, although both agree on it.
 fn warned_beyond_names(case: &Value<'_>) -> bool {
     differences(case).iter().any(|difference| !difference.contains("never matches in Segment"))
 }

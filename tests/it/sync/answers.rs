@@ -1,5 +1,5 @@
-//! What either system may answer instead of what it should: the run ends or the account fails, both say why, and
-//! nothing wrong is written. A rerun does what was left.
+//! Wrong answers of either system: the run ends or the account fails, both give the reason, and nothing wrong is
+//! written. The next run does what was left.
 
 use accoil_relay::sandbox::{Fault, Options};
 use serde_json::json;
@@ -27,7 +27,7 @@ impl Place {
     }
 }
 
-/// Whatever is wrong with a list ends the run before anything is written: half a list is none.
+/// A fault in a list ends the run before anything is written, because half a list is useless.
 #[tokio::test]
 async fn a_bad_list_ends_the_run_before_anything_is_written() {
     let page = |results: &str, next: &str| format!(r#"{{"results":{results},"next":{next}}}"#);
@@ -56,11 +56,11 @@ async fn a_bad_list_ends_the_run_before_anything_is_written() {
     assert!(place.is_untouched());
 }
 
-/// The key that is wrong is named; nothing is tried again with it.
+/// The error names the wrong key, and the sync does not retry with it.
 #[tokio::test]
 async fn a_wrong_token_ends_the_run_and_is_named() {
     let place = Place::usual().await;
-    // A wrong key, not of a wrong form: that the configuration tells.
+    // A key that is wrong but has the right form; a wrong form is a fault of the configuration.
     for (fault, said) in [
         (
             answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50),
@@ -73,7 +73,7 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
         let ended = run.summary()["ended"].as_str().unwrap_or_default();
         assert!(run.code == Some(1) && ended.contains(said), "{fault:?}: {run:#?}");
         let left: u64 = place.sandbox().faults().list().iter().map(|fault| fault.times).sum();
-        assert!(left == 0 || left >= 50 - 5, "a few calls at once, no more: {left}");
+        assert!(left == 0 || left >= 50 - 5, "only a few calls at once: {left}");
         place.sandbox().faults().clear();
     }
     let written = place.writes().len() as u64;
@@ -81,7 +81,7 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
     assert_eq!(counts(&rest)[0] + written, 10);
 }
 
-/// Nobody sits through an hour: the run ends at once and says when to come back.
+/// Nobody waits for an hour: the run ends at once and says when to try again.
 #[tokio::test]
 async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
     let place = Place::usual().await;
@@ -93,7 +93,7 @@ async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
         let run = place.sync(&[TO_VITALLY]).await;
         let ended = run.summary()["ended"].as_str().unwrap_or_default();
         assert!(run.code == Some(1) && ended.starts_with(who), "{path}: {run:#?}");
-        // Who came after it is told what is left of the hour.
+        // A later request is told how much of the hour is left.
         assert!(ended.contains("again in 3600 s") || ended.contains("again in 359"), "{path}: {run:#?}");
         assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(ended), "{run:#?}");
         assert!(place.sandbox().faults().list().is_empty(), "{path}: it was asked");
@@ -102,7 +102,7 @@ async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
     assert_eq!(place.writes().values().map(Vec::len).collect::<Vec<_>>(), [1; 10]);
 }
 
-/// One account that cannot be read or written costs no other; it is tried again by the next run.
+/// An account that cannot be read or written does not affect the others; the next run tries it again.
 #[tokio::test]
 async fn a_failing_account_does_not_affect_the_others() {
     let place = Place::usual().await;
@@ -121,7 +121,7 @@ async fn a_failing_account_does_not_affect_the_others() {
         (answer(&write, 501, HTML, 1), "501"),
         (answer(&write, 404, r#"{"error":"Account not found."}"#, 1), "404"),
     ] {
-        // Something to write for everybody.
+        // Every account has something to write.
         for account in place.sandbox().accounts().list() {
             let mut account = account;
             let score = account["metrics"]["raw_score"].as_u64().unwrap();
@@ -134,7 +134,7 @@ async fn a_failing_account_does_not_affect_the_others() {
         assert_eq!((run.code, failed.len()), (Some(1), 1), "{fault:?}: {run:#?}");
         assert!(failed[0].1.contains(said) && run.stderr.contains(said), "{fault:?}: {run:#?}");
         assert!(run.stderr.contains("FAILED"), "{run:#?}");
-        // The one that failed may be the one that Accoil does not know.
+        // The account that failed may be the one that Accoil does not know.
         let written = run.summary()["written"].as_u64().unwrap();
         assert!(written >= 9, "{fault:?}: {run:#?}");
         let again = place.synced(&[TO_VITALLY]).await;
@@ -142,7 +142,7 @@ async fn a_failing_account_does_not_affect_the_others() {
     }
 }
 
-/// A 5xx that passes is nothing: the call is made again.
+/// A temporary 5xx is no failure: the call is retried.
 #[tokio::test]
 async fn temporary_failures_are_retried() {
     let place = Place::usual().await;
@@ -157,7 +157,7 @@ async fn temporary_failures_are_retried() {
     assert_eq!(place.sandbox().total(), 11);
 }
 
-/// Trouble of the system, not of the accounts.
+/// A fault of the system, not of the accounts.
 #[tokio::test]
 async fn twenty_failures_in_a_row_end_the_run_and_the_next_goes_on() {
     let place = Place::new(Options { accounts: 112, ..Options::default() }, BOTH).await;
@@ -170,8 +170,8 @@ async fn twenty_failures_in_a_row_end_the_run_and_the_next_goes_on() {
     assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], 110);
 }
 
-/// Accoil refuses the ingestion key, or it is not Accoil: the run ends at the first answer, and the next one does the
-/// rest.
+/// If Accoil refuses the ingestion key, or the answer is not Accoil's, the run ends at the first answer. The next run
+/// does the rest.
 #[tokio::test]
 async fn an_answer_about_the_destination_ends_the_run() {
     let one_at_a_time = BOTH.replace("mrr_unit", "concurrency = 1\nmrr_unit");
@@ -198,7 +198,7 @@ async fn an_answer_about_the_destination_ends_the_run() {
     assert!(place.groups().values().all(|calls| calls.len() == 1), "{:?}", place.groups());
 }
 
-/// A call that Accoil refuses for good is a failure of its account, with its reason. The next run makes it again.
+/// If Accoil refuses a call permanently, its account fails with the reason. The next run makes the call again.
 #[tokio::test]
 async fn a_refused_group_call_fails_its_account_alone() {
     let place = Place::usual().await;
@@ -218,7 +218,7 @@ async fn a_refused_group_call_fails_its_account_alone() {
     assert!(place.groups().len() == 11 && place.groups().values().all(|calls| calls.len() == 1));
 }
 
-/// What was written is recorded per destination: a new one gets every account, the other one nothing.
+/// What was written is recorded per destination: a new one gets every account, the other one gets nothing.
 #[tokio::test]
 async fn a_new_destination_gets_every_account() {
     let place = Place::usual().await;
@@ -233,7 +233,7 @@ async fn a_new_destination_gets_every_account() {
     assert_eq!(place.sandbox().total(), 22);
 }
 
-/// The syncs leave the outbox alone: neither what waits there nor a destination in trouble is their business.
+/// The syncs do not touch the outbox: neither waiting calls nor a failing destination affect them.
 #[tokio::test]
 async fn another_destinations_refused_key_ends_no_run() {
     let place = Place::usual().await;
@@ -246,14 +246,15 @@ async fn another_destinations_refused_key_ends_no_run() {
     assert_eq!(relay.post("/segment", &[], event).await.status, 200);
     super::until("the refusal", || relay.log().contains("refuses the key")).await;
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
-    // Nor do they deliver it when they run alone.
+    // They do not deliver the outbox when they run alone either.
     drop(relay);
     place.sandbox().faults().clear();
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [0, 11, 0, 0, 1, 0]);
     assert!(place.sandbox().received().iter().all(|call| call.path == "/v2/group"));
 }
 
-/// After a kill the relay asks nobody before it accepts: Accoil's read API may be slow, senders do not wait for it.
+/// After a kill, the relay asks nobody before it accepts events: Accoil's read API may be slow, and senders do not
+/// wait for it.
 #[tokio::test]
 async fn after_a_kill_senders_wait_for_nothing() {
     let place = Place::usual().await;

@@ -1,10 +1,10 @@
-//! A dry run says exactly what the real one then does, and does nothing. What is said, and where.
+//! A dry run prints exactly what the real run then does, and does nothing itself. What is printed, and where.
 
 use serde_json::{Value, json};
 
 use super::{Place, Run, TO_ACCOIL, TO_VITALLY, counts};
 
-/// The changes as the calls they stand for, in text order: account, method, path, body without the moment it was made.
+/// Returns the changes as calls, in text order: account, method, path, and the body without its time.
 fn calls(run: &Run) -> Vec<String> {
     let mut calls: Vec<_> = run
         .changes()
@@ -23,9 +23,9 @@ fn call(method: &Value, path: &Value, mut body: Value) -> String {
 }
 
 #[tokio::test]
-async fn it_prints_the_calls_that_the_real_run_makes_and_makes_none() {
+async fn a_dry_run_prints_the_calls_of_the_real_run_and_makes_none() {
     let place = Place::usual().await;
-    // An id that has to be encoded, the same in what is printed and on the wire.
+    // An id that needs encoding is the same in the output and on the wire.
     let mut account = place.vitally("ext-12345");
     assert!(place.sandbox().vitally().remove(account["id"].as_str().unwrap()));
     account["id"] = json!("a/b%🏢");
@@ -38,7 +38,7 @@ async fn it_prints_the_calls_that_the_real_run_makes_and_makes_none() {
     }
     assert_eq!((place.sandbox().total(), place.sandbox().vitally().writes().len()), (0, 0));
 
-    // No trace that a real run would take for its own: all is still to be written.
+    // The dry run leaves no trace that a real run would take for its own: everything is still to be written.
     let real = [place.sync(&[TO_ACCOIL]).await, place.sync(&[TO_VITALLY]).await];
     assert_eq!(counts(real[0].summary()), counts(said[0].summary()));
     assert_eq!(counts(real[1].summary()), counts(said[1].summary()));
@@ -61,7 +61,7 @@ async fn it_prints_the_calls_that_the_real_run_makes_and_makes_none() {
     writes.sort_unstable();
     assert_eq!(calls(&said[1]), writes);
 
-    // Of what is there a dry run says what it was before; of what is as it should be nothing.
+    // A dry run prints the old value of what changes, and nothing for what does not.
     place.change_accoil("ext-12345", |account| account["metrics"]["raw_score"] = json!(1));
     let run = place.sync(&[TO_VITALLY, "--dry-run"]).await;
     assert_eq!(run.changes().len(), 1, "{run:#?}");
@@ -70,9 +70,9 @@ async fn it_prints_the_calls_that_the_real_run_makes_and_makes_none() {
     assert_eq!(place.sync(&[TO_ACCOIL, "--dry-run"]).await.changes(), Vec::<&Value>::new());
 }
 
-/// A dry run in between neither uses up nor resets what a broken-off run has seen to.
+/// A dry run in between neither uses nor resets the progress of an interrupted run.
 #[tokio::test]
-async fn it_leaves_the_place_where_a_run_was_broken_off() {
+async fn a_dry_run_keeps_the_place_of_an_interrupted_run() {
     let place = Place::usual().await;
     let refused = accoil_relay::sandbox::Fault {
         path: Some(format!("/resources/accounts/{}", place.vitally("ext-12350")["id"].as_str().unwrap())),
@@ -91,12 +91,12 @@ async fn it_leaves_the_place_where_a_run_was_broken_off() {
     assert!(place.writes().values().all(|writes| writes.len() == 1));
 }
 
-/// stdout is data, stderr plain lines for people, without what would steer a terminal.
+/// stdout is data, stderr has plain lines for people without terminal controls.
 #[tokio::test]
 async fn stdout_is_json_and_stderr_is_plain() {
     let place = Place::usual().await;
     place.change_vitally("ext-12356", |account| account["name"] = json!("\u{1b}[31mEvil\r\nSYNC OK"));
-    // Slow enough for progress to be worth a line.
+    // Slow enough that progress is printed.
     place.fault(accoil_relay::sandbox::Fault {
         path: Some("/v1/accounts".to_owned()),
         delay_ms: Some(2_000),

@@ -1,4 +1,5 @@
-//! 2,500 accounts: a run is killed again and again, and the reruns finish the rest. Only a call in flight is repeated.
+//! 2,500 accounts: a run is killed again and again, and the next runs finish the rest. Only a call in flight is
+//! repeated.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,19 @@ use serde_json::Value;
 use super::{BOTH, Place, TO_ACCOIL, TO_VITALLY, counts, until};
 
 const ACCOUNTS: usize = 2_500;
-/// All but one that has no externalId, and one that Accoil does not know.
+/// All but one without an externalId, and one that Accoil does not know.
 const KNOWN: usize = ACCOUNTS - 2;
 
-/// Vitally's real number of units, its window shortened.
+/// Vitally's documented number of units in a shorter window.
 const LIMIT: (u32, Duration) = (1_000, Duration::from_secs(2));
-/// Where the pace is not the point.
+/// For tests in which the pace does not matter.
 const NO_LIMIT: (u32, Duration) = (1_000_000, Duration::from_secs(60));
 
 async fn large(vitally_limit: (u32, Duration)) -> Place {
     Place::new(Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() }, BOTH).await
 }
 
-/// Starts a run and kills it once this holds.
+/// Starts a run and kills it once this condition holds.
 async fn kill_when(place: &Place, direction: &str, holds: impl FnMut() -> bool) {
     let mut child = place.start(direction);
     until(direction, holds).await;
@@ -43,10 +44,10 @@ fn not_once<T>(by_account: impl IntoIterator<Item = (String, Vec<T>)>) -> Vec<(S
     times.filter(|(_, times)| *times != 1).collect()
 }
 
-/// What is there is not noted by the runs but by Vitally itself: exact wherever the kill falls. All of them together
+/// Vitally records what was written, not the runs, so the count is exact wherever the kill happens. All runs together
 /// stay within its limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed() {
+async fn accoil_to_vitally_writes_every_account_once_despite_kills() {
     let place = large(LIMIT).await;
     let vitally = place.sandbox().vitally();
     let start = Instant::now();
@@ -58,7 +59,7 @@ async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed(
     let before = vitally.writes().len() as u64;
     let last = place.synced(&[TO_VITALLY]).await;
     let [written, unchanged, resumed, unknown, skipped, failed] = counts(&last);
-    // Those in flight at a kill are found to be as they should be; of the last ones some may land a moment later.
+    // Calls in flight at a kill turn out to be written; some of the last ones may arrive a moment later.
     assert_eq!([unknown, skipped, failed], [1, 1, 0], "{last:#}");
     assert!((KNOWN as u64 - 4..=KNOWN as u64).contains(&(written + before)), "{last:#}");
     assert!(resumed > 0 && written + unchanged + resumed == KNOWN as u64, "{last:#}");
@@ -72,10 +73,10 @@ async fn accoil_to_vitally_writes_every_account_once_however_often_it_is_killed(
     println!("accoil-to-vitally, five kills and a second run: {:?}", start.elapsed());
 }
 
-/// A kill may repeat the calls that were in flight, one per account, each with the same body. What Accoil had taken
-/// before is never sent again, whatever other commands come between the runs.
+/// A kill may repeat the calls in flight, one per account, each with the same body. What Accoil had accepted before
+/// is never sent again, whatever other commands run in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vitally_to_accoil_repeats_only_what_was_in_flight_at_a_kill() {
+async fn vitally_to_accoil_repeats_only_calls_in_flight_at_a_kill() {
     const IN_FLIGHT: usize = 8;
     let place = large(NO_LIMIT).await;
     place.configure(&BOTH.replace("mrr_unit", "concurrency = 8\nmrr_unit"));
@@ -107,7 +108,7 @@ async fn vitally_to_accoil_repeats_only_what_was_in_flight_at_a_kill() {
     println!("vitally-to-accoil, five kills, {} repeated: {:?}", repeated.len(), start.elapsed());
 }
 
-/// All of them at the limit that Vitally documents, and nothing killed: each once, nothing refused.
+/// All accounts at the limit that Vitally documents, without a kill: each is written once, nothing is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it takes three minutes: Vitally allows 1,000 calls a minute"]
 async fn at_the_documented_limit_every_account_is_written_once() {
@@ -128,9 +129,9 @@ async fn at_the_documented_limit_every_account_is_written_once() {
     assert_eq!((place.sandbox().total(), place.sandbox().vitally().writes().len()), before);
 }
 
-/// What is changed between two runs is all that the second one writes.
+/// The second run writes only what changed since the first.
 #[tokio::test]
-async fn only_what_changed_is_written() {
+async fn a_second_run_writes_only_changes() {
     let place = Place::usual().await;
     assert_eq!(counts(&place.synced(&[TO_ACCOIL]).await), [11, 0, 0, 0, 1, 0]);
     assert_eq!(counts(&place.synced(&[TO_VITALLY]).await), [10, 0, 0, 1, 1, 0]);

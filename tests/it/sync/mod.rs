@@ -1,4 +1,4 @@
-//! The two syncs through the real binary, against a sandbox of this process: what they write, and what they never do.
+//! The two syncs through the real binary, against a sandbox in this process: what they write, and what they never do.
 
 mod answers;
 mod dry_run;
@@ -20,13 +20,13 @@ use accoil_relay::sandbox::{Fault, Options, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::relay::{PATIENCE, command, surroundings};
+use crate::relay::{TEST_TIMEOUT, command, test_variables};
 use crate::sandbox::Served;
 
 const TO_ACCOIL: &str = "vitally-to-accoil";
 const TO_VITALLY: &str = "accoil-to-vitally";
 
-/// Both systems; what a test adds comes after a section that takes no more keys.
+/// Configures both systems. A test appends its own text after a complete section.
 const BOTH: &str = r#"
 [[destinations]]
 name = "accoil"
@@ -48,17 +48,17 @@ secret = "vitally-secret"
 base_url = "${SANDBOX}"
 "#;
 
-/// A folder with a configuration and an outbox, and the systems it speaks with.
+/// A folder with a configuration and an outbox, and the systems that the sync talks to.
 struct Place {
     folder: TempDir,
     served: Served,
 }
 
-/// How a command ended and what it said.
+/// The exit code and output of a command.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
-    /// stdout: JSON, an object a line.
+    /// stdout: one JSON object per line.
     lines: Vec<Value>,
     stderr: String,
 }
@@ -90,7 +90,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut sync = command();
         sync.arg("sync").args(arguments).current_dir(self.folder());
-        sync.envs(surroundings(self.folder(), &self.served.url));
+        sync.envs(test_variables(self.folder(), &self.served.url));
         sync
     }
 
@@ -99,19 +99,19 @@ impl Place {
         run(self.command(arguments)).await
     }
 
-    /// Runs it; it must exit 0. Its summary.
+    /// Runs it; it must exit with 0. Returns its summary.
     async fn synced(&self, arguments: &[&str]) -> Value {
         let run = self.sync(arguments).await;
         assert_eq!(run.code, Some(0), "{run:#?}");
         run.summary().clone()
     }
 
-    /// `sync` on its own, in the background; nobody reads what it says.
+    /// Starts `sync` on its own in the background; its output is not read.
     fn start(&self, direction: &str) -> Child {
         self.command(&[direction]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// The bodies of the group calls that Accoil took, by the account, in order.
+    /// Returns the bodies of the group calls that Accoil accepted, by account, in order.
     fn groups(&self) -> BTreeMap<String, Vec<Value>> {
         let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for call in self.sandbox().received() {
@@ -122,7 +122,7 @@ impl Place {
         groups
     }
 
-    /// The bodies of the writes to Vitally, by its own id, in order. Only ever updates.
+    /// Returns the bodies of the writes to Vitally by Vitally's id, in order. There must be only updates.
     fn writes(&self) -> BTreeMap<String, Vec<Value>> {
         let mut writes: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for write in self.sandbox().vitally().writes() {
@@ -136,20 +136,20 @@ impl Place {
         self.sandbox().faults().add(fault).unwrap();
     }
 
-    /// The Vitally account whose externalId this is, as it is now.
+    /// Returns the present Vitally account with this externalId.
     fn vitally(&self, external: &str) -> Value {
         let accounts = self.sandbox().vitally().accounts();
         accounts.into_iter().find(|account| account["externalId"] == external).unwrap()
     }
 
-    /// Changes a Vitally account as its owner would, not by the API.
+    /// Changes a Vitally account as its owner would, not through the API.
     fn change_vitally(&self, external: &str, change: impl FnOnce(&mut Value)) {
         let mut account = self.vitally(external);
         change(&mut account);
         assert!(self.sandbox().vitally().set(account));
     }
 
-    /// The same at Accoil, by the `tracking_id`.
+    /// Changes an Accoil account by its `tracking_id`.
     fn change_accoil(&self, tracking_id: &str, change: impl FnOnce(&mut Value)) {
         let accounts = self.sandbox().accounts().list();
         let mut account = accounts.into_iter().find(|one| one["tracking_id"] == tracking_id).unwrap();
@@ -159,7 +159,7 @@ impl Place {
 }
 
 impl Run {
-    /// The last line.
+    /// Returns the last line.
     fn summary(&self) -> &Value {
         let summary = self.lines.last().and_then(|line| line.get("summary"));
         summary.unwrap_or_else(|| panic!("there is no summary: {self:#?}"))
@@ -170,16 +170,16 @@ impl Run {
     }
 }
 
-/// Killed if it does not end.
+/// Runs a command and kills it if it does not end.
 async fn run(mut command: Command) -> Run {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let (stdout, stderr) = (read(stdout), read(stderr));
     let start = Instant::now();
-    while child.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
+    while child.try_wait().unwrap().is_none() && start.elapsed() < TEST_TIMEOUT {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Of one that has ended nothing is killed.
+    // This does nothing if it has ended.
     child.kill().unwrap();
     let code = child.wait().unwrap().code();
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
@@ -196,7 +196,7 @@ fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Accounts written, unchanged, resumed; how many are unknown, skipped, failed.
+/// Returns how many accounts were written, unchanged, resumed, unknown, skipped, failed.
 fn counts(summary: &Value) -> [u64; 6] {
     let list = |name: &str| summary[name].as_array().unwrap().len() as u64;
     let number = |name: &str| summary[name].as_u64().unwrap();
@@ -210,7 +210,7 @@ fn counts(summary: &Value) -> [u64; 6] {
     ]
 }
 
-/// The reasons in one of the summary's lists, by the account's externalId or name.
+/// Returns the reasons in one of the summary's lists, by the account's externalId or name.
 fn reasons<'a>(summary: &'a Value, list: &str) -> Vec<(&'a str, &'a str)> {
     let named = |one: &'a Value| one["external_id"].as_str().or(one["name"].as_str()).unwrap_or_default();
     let list = summary[list].as_array().unwrap().iter();
@@ -220,7 +220,7 @@ fn reasons<'a>(summary: &'a Value, list: &str) -> Vec<(&'a str, &'a str)> {
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "{what}: it does not come");
+        assert!(start.elapsed() < TEST_TIMEOUT, "{what}: it does not come");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -1,4 +1,5 @@
-//! Odd accounts, from `tests/fixtures/sync`: each is a right write, a counted skip or a clear failure; never a wrong write.
+//! Odd accounts from `tests/fixtures/sync`: each leads to a right write, a counted skip or a clear failure, never to
+//! a wrong write.
 
 use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Value, json};
@@ -116,7 +117,7 @@ fn external(case: &Value, number: usize) -> String {
     case["external"].as_str().map_or_else(|| format!("external-{number}"), str::to_owned)
 }
 
-/// Null at Accoil: what is there is cleared if it is what we wrote, and left if somebody else has changed it.
+/// Null at Accoil clears a trait at Vitally if the relay wrote its value, and leaves it if somebody else changed it.
 #[tokio::test]
 async fn null_clears_only_traits_that_the_relay_wrote() {
     let place = Place::usual().await;
@@ -146,7 +147,8 @@ async fn null_clears_only_traits_that_the_relay_wrote() {
     assert_eq!(place.writes().values().map(Vec::len).sum::<usize>(), before + 2);
 }
 
-/// A write that was refused is no write: what we wrote before stays ours, and is cleared when Accoil says null.
+/// A refused write does not count: the value written before stays the relay's own, and is cleared when Accoil has
+/// null.
 #[tokio::test]
 async fn an_unconfirmed_write_does_not_replace_a_recorded_one() {
     let place = Place::usual().await;

@@ -1,5 +1,5 @@
-//! Vitally's limit: calls are spread below it, and a 429 is a pause for every call, whatever a write costs and whoever
-//! else calls.
+//! Vitally's limit: calls are spread below it, and a 429 pauses every call, whatever a write costs and whoever else
+//! calls.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -32,12 +32,12 @@ async fn no_window_exceeds_the_limit_and_nothing_is_refused() {
         assert_eq!(counts(&place.synced(&[TO_VITALLY]).await)[0], accounts as u64 - 2);
         say(&format!("a write costs {cost}"), place.sandbox(), start);
         assert_eq!(place.sandbox().vitally().refused(), 0);
-        // It had to hold back at all: so much does not fit into one window.
+        // The run had to slow down: this many calls do not fit into one window.
         assert!(start.elapsed() > WINDOW * (u32::try_from(accounts).unwrap() * cost / LIMIT - 1));
     }
 }
 
-/// Another integration takes more than half of all there is, without any regard: it gets what it asks for.
+/// Another integration uses more than half of the limit without any regard for it, and still gets what it asks for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_client_slows_the_run_down_and_does_not_break_it() {
     let (place, start) = (limited(ACCOUNTS / 2, 1).await, Instant::now());
@@ -63,13 +63,13 @@ async fn another_client_slows_the_run_down_and_does_not_break_it() {
     assert!(place.writes().values().all(|writes| writes.len() == 1));
 }
 
-/// Of four that write at once one is told to wait: none calls before the time has passed.
+/// Four calls write at once and one is asked to wait: none calls before that time has passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_429_pauses_every_call() {
     let vitally_limit = (1_000_000, Duration::from_secs(60));
     let options = Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() };
     let place = Place::new(options, BOTH).await;
-    // Neither the first nor the last to be written.
+    // Neither the first nor the last account to be written.
     let id = place.vitally("company-0200")["id"].as_str().unwrap().to_owned();
     place.fault(Fault {
         path: Some(format!("/resources/accounts/{id}")),

@@ -1,4 +1,4 @@
-//! What the configuration sets of the syncs, as it shows on the wire; and what it may not say.
+//! The configuration of the syncs: its effect on the wire, and which configurations are refused.
 
 use accoil_relay::sandbox::Options;
 use serde_json::json;
@@ -11,7 +11,7 @@ async fn place(more: &str) -> Place {
 
 /// Other traits for plan and status, another word for churned, Vitally's mrr in cents, and only one destination.
 #[tokio::test]
-async fn vitally_to_accoil_carries_what_is_configured_to_where_it_is_configured() {
+async fn vitally_to_accoil_follows_the_configuration() {
     let place = place(
         r#"
 [[destinations]]
@@ -48,9 +48,9 @@ traits = ["industry", "hspot.city", "not there"]
     assert_eq!(traits("ext-12349")["plan"], json!(null));
 }
 
-/// In which unit Vitally has mrr nobody can see: whoever has not said so is told.
+/// The unit of Vitally's mrr cannot be detected, so a configuration without it gets a warning.
 #[tokio::test]
-async fn mrr_goes_out_with_a_warning_unless_its_unit_is_stated() {
+async fn mrr_is_sent_with_a_warning_unless_its_unit_is_configured() {
     for (stated, warnings) in [("", 1), ("[vitally_to_accoil]\nmrr_unit = \"dollars\"\n", 0)] {
         let run = place(stated).await.sync(&[TO_ACCOIL]).await;
         let told = super::reasons(run.summary(), "warnings");
@@ -60,9 +60,9 @@ async fn mrr_goes_out_with_a_warning_unless_its_unit_is_stated() {
     }
 }
 
-/// Found by a trait of Vitally's, written under another prefix, with insights.
+/// Accounts are found by a trait of Vitally's, and written with another prefix, with insights.
 #[tokio::test]
-async fn accoil_to_vitally_matches_and_names_as_configured() {
+async fn accoil_to_vitally_follows_the_configuration() {
     let place = place(
         r#"
 [accoil_to_vitally]
@@ -79,7 +79,7 @@ insights = true
     });
     place.change_vitally("ext-12347", |account| account["traits"]["hspot.domain"] = json!(" "));
     let summary = place.synced(&[TO_VITALLY]).await;
-    // Accoil takes the value exactly: another case is unknown to it.
+    // Accoil compares the value exactly: another case is unknown to it.
     assert_eq!(counts(&summary), [1, 0, 0, 1, 10, 0], "{summary:#}");
     let reasons = super::reasons(&summary, "skipped");
     assert!(reasons.iter().all(|(_, why)| *why == "it has no traits.hspot.domain"), "{reasons:?}");
@@ -92,7 +92,7 @@ insights = true
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_work_is_refused_before_anything_is_asked() {
+async fn a_configuration_that_cannot_work_is_refused_before_any_call() {
     let vitally = &BOTH[BOTH.find("[vitally]").unwrap()..];
     for (toml, direction, code, said) in [
         (BOTH.replace(vitally, "[vitally_to_accoil]\nevery = \"1h\""), TO_ACCOIL, 78, "[vitally]"),

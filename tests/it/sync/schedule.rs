@@ -1,4 +1,4 @@
-//! `every`: `serve` runs a sync again and again, one at a time, and after a restart not before its time.
+//! `every`: `serve` runs a sync repeatedly, one at a time, and after a restart not before its time.
 
 use accoil_relay::sandbox::{Fault, Options};
 use http::Method;
@@ -18,7 +18,7 @@ impl Place {
     }
 }
 
-/// The ends of the runs that the relay has logged, by direction, in order.
+/// Returns the ends of the runs that the relay has logged, by direction, in order.
 fn runs(relay: &Process) -> Vec<String> {
     let log = relay.log();
     let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -36,7 +36,7 @@ async fn a_schedule_runs_repeatedly_and_sends_only_changes() {
                 .all(|one| runs(&relay).iter().filter(|run| run == one).count() >= score)
         })
         .await;
-        // In this order: a run that writes the score must not come between what is read and what is set here.
+        // The order matters: a run that writes the score must not come between the read and the change here.
         place.change_vitally("ext-12345", |account| account["mrr"] = json!(score));
         place.change_accoil("ext-12345", |account| account["metrics"]["raw_score"] = json!(score));
         until("Vitally's value", || place.vitally("ext-12345")["traits"]["accoil_raw_score"] == score).await;
@@ -49,7 +49,7 @@ async fn a_schedule_runs_repeatedly_and_sends_only_changes() {
     assert_eq!(place.sandbox().vitally().writes().len(), 10 + 3);
 }
 
-/// A run that takes long holds up the other direction, and a command is told so.
+/// A long run delays the other direction, and a command gets that as its answer.
 #[tokio::test]
 async fn one_run_at_a_time() {
     let place = Place::usual().await;
@@ -80,18 +80,18 @@ async fn a_restart_begins_no_run_before_its_time() {
     relay.kill();
     let asked = place.sandbox().accounts().reads();
     let relay = place.serve(&scheduled("1h")).await;
-    // Another would have begun at once, before this one can be answered or beside it.
+    // Another run would have begun immediately, before this one is answered or beside it.
     let run = place.sync(&[TO_VITALLY]).await;
     assert_eq!(run.code, Some(0), "{run:#?}");
     assert_eq!(runs(&relay), [TO_VITALLY], "the command's alone");
     assert_eq!(place.sandbox().accounts().reads(), 2 * asked);
     relay.kill();
-    // With a shorter time it is due.
+    // With a shorter period it is due.
     let relay = place.serve(&scheduled("1s")).await;
     until("the next runs", || runs(&relay).len() >= 2).await;
 }
 
-/// Why a scheduled run failed is in the log and in the API, also after a restart.
+/// The reason for a failed scheduled run is in the log and in the API, also after a restart.
 #[tokio::test]
 async fn the_reason_for_a_failed_run_is_logged_and_kept() {
     let place = Place::usual().await;
@@ -121,7 +121,7 @@ async fn the_reason_for_a_failed_run_is_logged_and_kept() {
     }
 }
 
-/// The last runs, by `GET /api/sync`.
+/// Returns the last runs from `GET /api/sync`.
 async fn last(relay: &Process) -> Value {
     send(Method::GET, &relay.admin_url("/api/sync"), &[], "").await.json()["last"].clone()
 }

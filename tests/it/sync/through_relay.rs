@@ -1,4 +1,5 @@
-//! With a relay running the commands go through its admin API: the same output, and the run is the relay's own.
+//! With a running relay, the commands go through its admin API: the output is the same, and the relay itself runs the
+//! sync.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ async fn post(relay: &Process, path: &str) -> Answer {
     send(Method::POST, &relay.admin_url(path), &[ADMIN], "").await
 }
 
-/// A run that goes on until it is told otherwise: Accoil answers late.
+/// Makes a run long: Accoil answers late.
 fn slow(place: &Place, delay_ms: u64) {
     place.fault(Fault {
         path: Some("/v1/accounts".to_owned()),
@@ -33,7 +34,7 @@ fn slow(place: &Place, delay_ms: u64) {
 }
 
 #[tokio::test]
-async fn a_command_is_the_relays_run_and_says_the_same() {
+async fn a_command_through_the_relay_prints_the_same() {
     let alone = Place::usual().await;
     let place = Place::usual().await;
     let toml = format!("{BOTH}{TOKEN}");
@@ -59,12 +60,12 @@ async fn a_command_is_the_relays_run_and_says_the_same() {
     assert_eq!(place.groups().len() + place.writes().len(), 21);
 }
 
-/// A command alone logs as a relay does.
+/// A command that runs alone logs as a relay does.
 fn without_log(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| !line.contains("sync.direction")).collect()
 }
 
-/// The moments, which are never the same.
+/// Removes the times, which always differ.
 fn forget_time(line: &mut Value) {
     for pointer in ["/change/body/timestamp", "/summary/at"] {
         if let Some(time) = line.pointer_mut(pointer) {
@@ -111,7 +112,7 @@ async fn the_command_prints_the_errors_of_the_admin_api() {
     }
 }
 
-/// Whoever listens may go: the run is the relay's.
+/// A client may disconnect: the run belongs to the relay.
 #[tokio::test]
 async fn a_run_continues_without_its_listener() {
     let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
@@ -133,7 +134,8 @@ async fn a_run_continues_without_its_listener() {
     assert!(metrics.text().contains(line), "{}", metrics.text());
 }
 
-/// SIGTERM in the middle of a run: in time, though what Accoil is asked takes longer; a rerun finishes the rest.
+/// SIGTERM in the middle of a run: the relay stops in time although Accoil's answer takes longer, and the next run
+/// finishes the rest.
 #[tokio::test]
 async fn a_stopping_relay_does_not_wait_for_the_end_of_a_run() {
     let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
@@ -148,7 +150,7 @@ async fn a_stopping_relay_does_not_wait_for_the_end_of_a_run() {
         until("some writes", || place.writes().len() > before + 5).await;
         place.sandbox().faults().clear();
         slow(&place, delay);
-        // Those who were asked before are answered soon.
+        // The calls already made are answered soon.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let asked = Instant::now();
         relay.terminate();

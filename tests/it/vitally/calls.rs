@@ -74,7 +74,7 @@ async fn get_an_account_by_either_id_and_its_health_scores() {
     let vitally = Canned::start([said(200, ACCOUNT), said(200, ACCOUNT), said(200, scores)]).await;
     let client = vitally.client();
     let found = client.get("b7e1f3a0-1111-4222-8333-444455556666").await.unwrap();
-    assert_eq!(found.body, ACCOUNT, "as it was sent, unknown fields and order too");
+    assert_eq!(found.body, ACCOUNT, "as it was sent, with unknown fields and in order");
     assert_eq!(found.account.traits.get("hspot.city"), Some(&json!("Bern")), "keys are flat text");
     client.get("ext/1 🏢").await.unwrap();
     assert_eq!(client.health("100%").await.unwrap(), r#"{"overall":7.5,"b":[],"a":null}"#);
@@ -127,7 +127,7 @@ async fn update_sends_only_what_changes_and_null_where_something_goes() {
     assert_eq!(vitally.asked(), ["PUT /resources/accounts/e%2F1"; 5]);
 }
 
-/// What a write answers with is not documented: where it is no account, the account is read.
+/// The answer to a write is not documented: if it is not an account, the client reads the account.
 #[tokio::test]
 async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
     for silent in [said(204, ""), said(200, r#"{"success":true}"#)] {
@@ -152,7 +152,7 @@ async fn delete_an_account_with_any_2xx() {
 #[tokio::test]
 async fn both_forms_of_the_secret_are_sent_as_one() {
     let vitally = Canned::start([said(200, ACCOUNT), said(200, ACCOUNT)]).await;
-    // base64 of `sk_live_hush:`.
+    // The base64 of `sk_live_hush:`.
     let header = "Basic c2tfbGl2ZV9odXNoOg==";
     for secret in [TOKEN, header] {
         Client::new(&vitally.url, &secret.into()).unwrap().get("e1").await.unwrap();
@@ -161,7 +161,7 @@ async fn both_forms_of_the_secret_are_sent_as_one() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_path_can_hold_is_refused_before_anything_is_asked() {
+async fn an_id_that_no_path_can_contain_is_refused_before_any_call() {
     let vitally = Canned::start([]).await;
     let client = vitally.client();
     for id in ["", ".", "..", &"x".repeat(70_000)] {

@@ -1,4 +1,4 @@
-//! A server that says what a test told it to, one answer after another, and keeps what it was asked.
+//! A server that gives a test's answers, one after the other, and records the requests.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ pub(crate) struct Canned {
 #[derive(Default)]
 struct State {
     answers: Mutex<VecDeque<Said>>,
-    /// Method and target, the authorization, the body.
+    /// Method and target, authorization, body.
     asked: Mutex<Vec<(String, String, String)>>,
 }
 
@@ -70,7 +70,7 @@ impl Canned {
         Client::new(&self.url, &TOKEN.into()).unwrap()
     }
 
-    /// Method and target of every request so far.
+    /// Returns the method and target of every request so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.state.asked.lock().unwrap().iter().map(|(target, _, _)| target.clone()).collect()
     }
@@ -79,7 +79,7 @@ impl Canned {
         self.state.asked.lock().unwrap().iter().map(|(_, authorization, _)| authorization.clone()).collect()
     }
 
-    /// The body of the last request.
+    /// Returns the body of the last request.
     pub(crate) fn body(&self) -> Value {
         let asked = self.state.asked.lock().unwrap();
         serde_json::from_str(&asked.last().unwrap().2).unwrap()

@@ -27,7 +27,7 @@ async fn run(folder: &Path, args: &[&str], input: &str) -> Outcome {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ended = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
-        // It may have ended without reading.
+        // The command may have ended without reading.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     });
@@ -36,7 +36,8 @@ async fn run(folder: &Path, args: &[&str], input: &str) -> Outcome {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// Runs `vitally accounts` against a server that says this; what came of it, and what the server was asked.
+/// Runs `vitally accounts` against a server with these answers. Returns the outcome, and the server with its
+/// requests.
 async fn accounts(answers: Vec<Said>, args: &[&str], input: &str) -> (Outcome, Canned) {
     let vitally = Canned::start(answers).await;
     let args = [&["vitally", "accounts"], args].concat();
@@ -139,7 +140,7 @@ async fn an_invalid_command_line_makes_no_call() {
 }
 
 #[tokio::test]
-async fn without_its_section_it_is_a_fault_of_the_configuration() {
+async fn a_missing_section_is_a_fault_of_the_configuration() {
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("accoil-relay.toml"), "").unwrap();
     let (code, out, err) = run(folder.path(), &["vitally", "accounts", "list"], "").await;

@@ -1,4 +1,4 @@
-//! Vitally's API for accounts: every documented endpoint and parameter, whatever may come back, and the commands.
+//! Vitally's API for accounts: every documented endpoint and parameter, every possible answer, and the commands.
 
 mod calls;
 mod canned;

@@ -1,5 +1,5 @@
-//! The client against the sandbox's Vitally: what is written is there, what is lost on the way is found again, and the
-//! rate limit is never reached.
+//! The client against the sandbox's Vitally: writes are stored, a lost answer leads to a second look, and the rate
+//! limit is never exceeded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +120,8 @@ async fn an_owner_is_removed() {
     assert_eq!(owner(&client.update("e1", &removed).await.unwrap().body), Value::Null);
 }
 
-/// Carried out, and the answer lost: found again, not made twice. Not carried out: made.
+/// If the write was carried out and only the answer was lost, the account is found and not created twice. If it was
+/// not carried out, it is created.
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_made_once() {
     let (served, client) = served(Options::default()).await;
@@ -151,7 +152,7 @@ async fn a_token_of_accoils_is_refused() {
     assert!(client.list(&Listing::sweep()).await.unwrap_err().is_refused_secret());
 }
 
-/// Sixty writes at three units each where a second gives sixty units: some are refused, all are made in the end, once.
+/// Sixty writes at three units each, with sixty units a second: some are refused, and in the end each is made once.
 #[tokio::test]
 async fn writes_that_cost_more_than_a_call_are_all_made() {
     let limit = (60, Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What Vitally, or whatever stands in its place, may answer with: a clear error, another try where that is safe.
+//! Wrong answers from Vitally, or from whatever is at its address: a clear error, and a retry where that is safe.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError
 }
 
 #[tokio::test]
-async fn each_refusal_says_what_to_do_and_never_the_secret() {
+async fn each_error_says_what_to_do_and_never_shows_the_secret() {
     let mut told = String::new();
     for (status, body, is_system_failure) in [
         (400, r#"{"error":"limit must be a number"}"#, false),
@@ -89,7 +89,7 @@ async fn endless_lists_are_stopped() {
 }
 
 #[tokio::test]
-async fn numbers_as_text_are_read_and_shown_as_they_came() {
+async fn numbers_as_text_are_read_and_shown_unchanged() {
     let vitally = Canned::start([said(200, ACCOUNT)]).await;
     let found = vitally.client().get("e1").await.unwrap();
     assert_eq!(found.account.users_count, Some(12.into()));
@@ -104,7 +104,8 @@ async fn an_answer_that_is_too_large_is_not_read() {
     assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
 }
 
-/// Half as many accounts from the same place, and so to the end; one account alone that is too large is the error.
+/// A page that is too large is read again from the same place with half as many accounts. One account alone that is
+/// too large is an error.
 #[tokio::test]
 async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
     let large = || said(200, "x".repeat(17 << 20));
@@ -121,7 +122,7 @@ async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
     assert_eq!(asked.collect::<Vec<_>>(), ["5", "5&from=a", "2&from=a", "2&from=b", "1&from=b"]);
 }
 
-/// As late as it is asked for: by Retry-After, else by RateLimit-Reset, else soon.
+/// The retry waits as long as Vitally asks: by Retry-After, otherwise by RateLimit-Reset, otherwise briefly.
 #[tokio::test]
 async fn a_429_is_retried() {
     for (headers, least) in [
@@ -137,7 +138,7 @@ async fn a_429_is_retried() {
     }
 }
 
-/// GET, PUT and DELETE may be carried out twice; a POST that was refused with 429 was not carried out.
+/// GET, PUT and DELETE may be carried out twice. A POST that was refused with 429 was not carried out.
 #[tokio::test]
 async fn temporary_failures_are_retried() {
     let busy = || said(503, "");
@@ -145,7 +146,7 @@ async fn temporary_failures_are_retried() {
     let client = vitally.client();
     client.get("e1").await.unwrap();
     client.update("e1", &Changes { name: Some("n".into()), ..Changes::default() }).await.unwrap();
-    // A DELETE whose answer was lost: it is gone, and so it should be.
+    // If the answer to a DELETE is lost, a later 404 means that it succeeded.
     let vitally = Canned::start([busy(), said(404, "{}")]).await;
     vitally.client().delete("e1").await.unwrap();
     assert_eq!(vitally.asked(), ["DELETE /resources/accounts/e1"; 2]);
@@ -154,9 +155,9 @@ async fn temporary_failures_are_retried() {
     assert_eq!(vitally.asked().len(), 3);
 }
 
-/// A create whose outcome is unknown is looked for before it is made again.
+/// After a create with an unknown outcome, the client looks for the account before it creates it again.
 #[tokio::test]
-async fn a_create_is_never_made_twice_blindly() {
+async fn a_create_is_never_repeated_without_a_look() {
     let (none, found) = (|| said(404, "{}"), || said(200, ACCOUNT));
     let (look, post) = ("GET /resources/accounts/e1", "POST /resources/accounts");
     for (name, answers, asked, is_created) in [
