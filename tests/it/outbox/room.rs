@@ -11,7 +11,7 @@ use http::Method;
 
 use super::{delivered, flush, jobs, open, options, single};
 use crate::http::send;
-use crate::relay::{PATIENCE, Process, TestRelay, USUAL, command};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
 use crate::sandbox::Served;
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn what_waits_on_a_disk_that_the_outbox_filled_can_be_settled() {
     for post in [1, 60] {
         let Some(disk) = Disk::new(40 << 20) else { return };
         let test = fill_and_settle(disk.path(), post);
-        tokio::time::timeout(PATIENCE, test).await.expect("settling makes progress on a full disk");
+        tokio::time::timeout(TEST_TIMEOUT, test).await.expect("settling makes progress on a full disk");
     }
 }
 
@@ -221,9 +221,9 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     );
     assert!(accepted > 20 && relay.log().contains("ulimit -f"), "{accepted}: {}", relay.log());
     served.sandbox.faults().clear();
-    assert!(served.sandbox.wait_for(accepted, PATIENCE).await, "{}", relay.log());
+    assert!(served.sandbox.wait_for(accepted, TEST_TIMEOUT).await, "{}", relay.log());
     let again = async { while relay.post("/v1/track", &[KEY], large_event()).await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, again).await.expect("there is room again");
+    tokio::time::timeout(TEST_TIMEOUT, again).await.expect("there is room again");
     relay.terminate();
     assert_eq!(relay.ended().await.code(), Some(0));
 }
