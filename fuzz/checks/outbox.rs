@@ -133,12 +133,17 @@ impl Files {
 }
 
 impl Sample {
+    /// Six chunks of two calls. Of the first three chunks one call is parked, a dead letter, and delivered.
     fn make() -> Self {
         let door = Door::open();
         for number in 0..6 {
-            let body =
-                format!(r#"{{"userId":"u{number}","event":"Signed Up","properties":{{"n":{number}}}}}"#);
-            let head = "POST /v1/track HTTP/1.1\r\nhost: x\r\nx-api-key: w\r\ncontent-length: *\r\n\r\n";
+            let track = |name| {
+                format!(
+                    r#"{{"type":"track","userId":"u{number}","event":"{name}","properties":{{"n":{number}}}}}"#
+                )
+            };
+            let body = format!(r#"{{"batch":[{},{}]}}"#, track("Signed Up"), track("Report Created"));
+            let head = "POST /v1/batch HTTP/1.1\r\nhost: x\r\nx-api-key: w\r\ncontent-length: *\r\n\r\n";
             door.exchange(&[head, &body].concat().into_bytes());
         }
         door.runtime.block_on(async {
@@ -148,15 +153,17 @@ impl Sample {
                 jobs.extend(chunk.jobs(DESTINATION).expect("the chunk is sound"));
             }
             let bodies = jobs.iter().map(|job| job.body.to_vec()).collect();
-            let [first, second, ..] = <[Job; 6]>::try_from(jobs).expect("a call each").map(Box::new);
+            assert_eq!(jobs.len(), 12, "two calls for each batch");
+            let mut take = |index: usize| Box::new(jobs.remove(index));
+            let (parked, dead, delivered) = (take(0), take(1), take(2));
             let at = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
             let attempts =
                 vec![Attempt { at, status: Some(503), reason: "busy".to_owned(), took_ms: Some(1) }];
-            let settlements = vec![
-                Settlement::Parked { job: first, attempts: attempts.clone(), next_attempt_at: Some(at) },
-                Settlement::Dead { job: second, attempts, reason: Reason::DeadRefused },
-            ];
-            door.outbox.settle(settlements);
+            door.outbox.settle(vec![
+                Settlement::Parked { job: parked, attempts: attempts.clone(), next_attempt_at: Some(at) },
+                Settlement::Dead { job: dead, attempts, reason: Reason::DeadRefused },
+                Settlement::Delivered { place: delivered.place, said: Vec::new() },
+            ]);
             door.outbox.flush().await.expect("the outbox is written");
             let killed = Files::read(door.folder.path());
             door.outbox.close().await;
