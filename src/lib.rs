@@ -45,9 +45,9 @@ pub mod pipeline;
 
 pub mod outbox;
 
-pub mod deliver;
-
 pub mod history;
+
+pub mod deliver;
 
 pub mod accounts;
 

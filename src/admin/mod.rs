@@ -36,6 +36,7 @@ use crate::accounts::sync::Syncs;
 use crate::config::Config;
 use crate::deliver::Control;
 use crate::facts::Facts;
+use crate::history::{Reader, Redactor};
 use crate::outbox::Outbox;
 use crate::receive::Receiver;
 use accoil_mapping::nearest;
@@ -62,6 +63,9 @@ pub struct Parts {
     pub syncs: Syncs,
     /// Of the destinations, in the configuration's order.
     pub controls: Vec<Control>,
+    pub history: Reader,
+    /// Hides what `[privacy]` names.
+    pub redactor: Redactor,
     pub started: SystemTime,
 }
 
@@ -92,6 +96,14 @@ impl Admin {
 
     pub fn facts(&self) -> &Facts {
         self.0.parts.receiver.facts()
+    }
+
+    pub fn history(&self) -> &Reader {
+        &self.0.parts.history
+    }
+
+    pub fn redactor(&self) -> &Redactor {
+        &self.0.parts.redactor
     }
 
     /// By which the destination of this name is paused and resumed.

@@ -11,7 +11,9 @@ pub mod destinations;
 mod documents;
 mod error;
 pub mod eval;
+pub mod events;
 pub mod explain;
+pub mod failures;
 pub mod healthcheck;
 pub mod map;
 mod relay;
@@ -19,6 +21,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod sync;
 mod table;
+pub mod test;
 pub mod test_connection;
 pub mod vitally;
 pub mod waiting;
@@ -60,17 +63,24 @@ enum Command {
     /// Run the mapping language alone, on a stream of lines
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Send a test event through the running relay, and show what Accoil answers
+    Test(test::TestArgs),
     /// Check that each destination is reachable and accepts the form of the key
     TestConnection,
-    /// List, show, retry, move or purge the calls that wait for delivery
+    /// Show what became of events, live too, and whether Accoil has their users
     #[command(subcommand)]
-    Waiting(waiting::Waiting),
-    /// List, show, export, replay or purge what could not be delivered or mapped
-    #[command(subcommand)]
-    DeadLetters(dead_letters::DeadLetters),
+    Events(events::Events),
     /// Show how each destination is doing; pause, resume or probe one
     #[command(subcommand)]
     Destinations(destinations::Destinations),
+    /// List, show, retry, move or purge the calls that wait for delivery
+    #[command(subcommand)]
+    Waiting(waiting::Waiting),
+    /// Show what could not be delivered or mapped, by reason
+    Failures(failures::FailuresArgs),
+    /// List, show, export, replay or purge what could not be delivered or mapped
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Read accounts and their scores from Accoil
     #[command(subcommand)]
     Accounts(accounts::Accounts),
@@ -118,10 +128,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check(&args, file),
         Command::Eval(what) => eval::run(what),
         Command::Map(args) => map::run(&args, file),
+        Command::Test(args) => test::run(&args, file).await,
+        Command::Events(what) => events::run(what, file).await,
+        Command::Destinations(what) => destinations::run(what, file).await,
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::Waiting(what) => waiting::run(what, &load(file)?).await,
+        Command::Failures(args) => failures::run(&args, file).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
-        Command::Destinations(what) => destinations::run(what, file).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
         Command::Vitally(what) => vitally::run(what, file).await,
         Command::Sync(what) => sync::run(what, &load(file)?).await,

@@ -2,6 +2,7 @@
 //!
 //! The relay's address is in the outbox's lock file. Answers are capped and shown without control characters.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -104,14 +105,27 @@ pub(super) struct RelayApi {
 pub(super) struct Refused {
     base: String,
     error: String,
+    /// Its whole answer.
+    pub(super) answer: Value,
+}
+
+impl Refused {
+    pub(super) fn code(&self) -> &str {
+        self.answer["code"].as_str().unwrap_or_default()
+    }
 }
 
 impl RelayApi {
     /// The relay that last opened the outbox. It may have been killed since then.
     pub(super) fn find(config: &Config) -> anyhow::Result<Option<Self>> {
         let Some(address) = run::running_relay_admin_address(config) else { return Ok(None) };
+        Ok(Some(Self::at(address, config.admin.token.clone())?))
+    }
+
+    /// A relay on this machine.
+    pub(super) fn at(address: SocketAddr, token: Option<SecretString>) -> anyhow::Result<Self> {
         let client = http_client::builder()?.no_proxy().build()?;
-        Ok(Some(Self { base: format!("http://{address}"), token: config.admin.token.clone(), client }))
+        Ok(Self { base: format!("http://{address}"), token, client })
     }
 
     /// `None` if no relay listens at this address.
@@ -143,6 +157,20 @@ impl RelayApi {
         self.read(response).await
     }
 
+    /// An answer that goes on and on; its body is the caller's to read.
+    pub(super) async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let request = self.client.get(self.address_of(path));
+        let response = self.send(request).await.map_err(|error| self.failed(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self
+            .read::<Value>(response)
+            .await
+            .err()
+            .unwrap_or_else(|| anyhow!("the relay at {} failed", self.base)))
+    }
+
     fn address_of(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
@@ -171,8 +199,20 @@ impl RelayApi {
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let base = self.base.clone();
         match answer["error"].as_str() {
-            Some(error) => Err(Refused { base, error: error.to_owned() }.into()),
+            Some(error) => Err(Refused { base, error: error.to_owned(), answer }.into()),
             None => bail!("the relay at {base} answered {status}"),
         }
     }
+}
+
+/// A path with these parameters; those without a value are left out.
+pub(super) fn path_with(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }

@@ -22,6 +22,10 @@ impl Archive {
         Ok(Self(sqlite::open_reader(path)?))
     }
 
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.0
+    }
+
     /// Those with an id above this one, the oldest first.
     pub fn dead_letters(
         &self,

@@ -43,6 +43,7 @@ pub(crate) use answer::json;
 pub use body::Memory;
 pub(crate) use origin::is_loopback;
 use sender::Sender;
+pub(crate) use signature::sign;
 pub(crate) use status::{health, ready_in_detail};
 pub use traffic::Traffic;
 pub(crate) use traffic::malformed;

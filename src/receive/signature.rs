@@ -23,6 +23,13 @@ fn wrapped(element: &str) -> Option<&str> {
     (element.get(end..)?.trim() == "}").then_some(inner)
 }
 
+/// The signature of a body by this secret, as Segment makes it of an object.
+pub(crate) fn sign(secret: &str, body: &str) -> String {
+    let hmac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).map(|hmac| hmac.chain_update(body.as_bytes()));
+    let bytes = hmac.map(|hmac| hmac.finalize().into_bytes()).unwrap_or_default();
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 fn is_signature_of(secret: &str, text: &str, signature: &[u8]) -> bool {
     Hmac::<Sha1>::new_from_slice(secret.as_bytes())
         .is_ok_and(|hmac| hmac.chain_update(text.as_bytes()).verify_slice(signature).is_ok())

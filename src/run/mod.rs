@@ -94,11 +94,7 @@ impl Relay {
             count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
         );
         delivering.spawn("housekeeping", keep_house(outbox.clone(), delivering.stop_signal()));
-        let pauses = deliver::kept_pauses(&outbox).await.map_err(StartError::Pauses)?;
-        for target in &mut targets {
-            target.control = Control::new(pauses.get(&*target.name).copied());
-        }
-        let controls = targets.iter().map(|target| target.control.clone()).collect();
+        let controls = restore_pauses(&outbox, &mut targets).await?;
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, &facts, target)).collect();
         let sources = sources(config, &destinations, facts.counts());
@@ -125,6 +121,8 @@ impl Relay {
             accounts,
             syncs: syncs.clone(),
             controls,
+            history: crate::history::Reader::off(),
+            redactor: crate::history::Redactor::default(),
             started: SystemTime::now(),
         });
         let router = admin::router(admin);
@@ -273,6 +271,15 @@ async fn keep_house(outbox: Outbox, stop: CancellationToken) {
         // The writer logs a commit that fails; the next minute tries again.
         while outbox.keep_house().await.unwrap_or(false) {}
     }
+}
+
+/// Destinations that an operator has paused stay paused. Returns what steers each.
+async fn restore_pauses(outbox: &Outbox, targets: &mut [Target]) -> Result<Vec<Control>, StartError> {
+    let pauses = deliver::kept_pauses(outbox).await.map_err(StartError::Pauses)?;
+    for target in &mut *targets {
+        target.control = Control::new(pauses.get(&*target.name).copied());
+    }
+    Ok(targets.iter().map(|target| target.control.clone()).collect())
 }
 
 async fn open(options: outbox::Options, facts: Facts) -> Result<Outbox, StartError> {

@@ -166,3 +166,41 @@ pub(super) fn fault(fault: &Fault) -> FaultView {
     let separator = if fault.advice.is_empty() { "" } else { ": " };
     FaultView { file, line, column, message: format!("{}{separator}{}", fault.message, fault.advice) }
 }
+
+/// The versions of the mappings that the history knows, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionsView {
+    pub versions: Vec<VersionView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    /// As events name it.
+    pub version: String,
+    /// From when on it was in force.
+    pub at: chrono::DateTime<chrono::Utc>,
+}
+
+pub async fn versions_view(admin: &Admin) -> Result<VersionsView, ApiError> {
+    let reader = admin.history().clone();
+    if !reader.is_on() {
+        return Ok(VersionsView { versions: Vec::new() });
+    }
+    let versions = tokio::task::spawn_blocking(move || reader.versions()).await;
+    let versions =
+        versions.map_err(|_| ApiError::failed())?.map_err(|error| super::events::history_failed(&error))?;
+    let one = |one: crate::history::Version| VersionView {
+        version: format!("{:016x}", one.version),
+        at: chrono::DateTime::from_timestamp_millis(one.at).unwrap_or_default(),
+    };
+    Ok(VersionsView { versions: versions.into_iter().map(one).collect() })
+}
+
+/// The versions of the mappings that the history knows
+#[utoipa::path(get, path = "/api/mappings/versions", responses((status = 200, body = VersionsView)))]
+pub(in crate::admin) async fn versions(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<VersionsView>, ApiError> {
+    versions_view(&admin).await.map(Json)
+}

@@ -8,10 +8,16 @@ pub mod config;
 pub mod dead_letters;
 pub mod destinations;
 pub mod door;
+pub mod events;
+pub mod failures;
 pub mod health;
+pub mod history;
+pub mod live;
 pub mod mappings;
+pub mod overview;
 pub mod shared;
 pub mod syncs;
+pub mod test;
 pub mod users;
 pub mod version;
 pub mod waiting;
@@ -35,7 +41,21 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(waiting::purge))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::purge))
+        .routes(routes!(overview::show))
+        .routes(routes!(history::show))
+        .routes(routes!(history::series))
+        .routes(routes!(mappings::versions))
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::explain))
+        .routes(routes!(events::original))
+        .routes(routes!(events::support))
+        .routes(routes!(live::stream))
+        .routes(routes!(test::dry))
+        .routes(routes!(test::send))
         .routes(routes!(users::find))
+        .routes(routes!(failures::list))
+        .routes(routes!(failures::show))
         .routes(routes!(destinations::list))
         .routes(routes!(destinations::pause))
         .routes(routes!(destinations::resume))

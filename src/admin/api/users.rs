@@ -14,7 +14,10 @@ use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
+use crate::history::{Filter, Outcome};
 
+/// Events of the user that are looked through for the destinations that took them.
+const MOST_EVENTS: usize = 20;
 const MOST_VALUE: usize = 2048;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -49,21 +52,32 @@ pub async fn view(admin: &Admin, query: UserQuery) -> Result<UserView, ApiError>
         return Err(ApiError::invalid(format!("match_value must be an id of 1 to {MOST_VALUE} bytes")));
     }
     let user = cache.client().find_user(key, &value).await.map_err(|error| failed(&error))?;
-    let destinations = if key == UserKey::TrackingId { took_events_of(admin) } else { Vec::new() };
+    let destinations =
+        if key == UserKey::TrackingId { took_events_of(admin, &value).await } else { Vec::new() };
     if user.is_some() {
         destinations::confirm_keys(admin, &destinations).await?;
     }
     Ok(UserView { is_known: user.is_some(), user, asked_at: Utc::now(), destinations })
 }
 
-/// The destination that took events of a user, if there is one only.
-fn took_events_of(admin: &Admin) -> Vec<String> {
-    match admin.config().destinations.as_slice() {
-        [only] if admin.receiver().destinations().iter().any(|status| status.delivered > 0) => {
-            vec![only.name.clone()]
-        }
-        _ => Vec::new(),
+/// The destinations that lately took an event of this user. Without a history: the only destination, if there is one only.
+async fn took_events_of(admin: &Admin, user: &str) -> Vec<String> {
+    let reader = admin.history().clone();
+    if !reader.is_on() {
+        return match admin.config().destinations.as_slice() {
+            [only] => vec![only.name.clone()],
+            _ => Vec::new(),
+        };
     }
+    let filter = Filter { user: Some(user.to_owned()), ..Filter::default() };
+    let found = tokio::task::spawn_blocking(move || reader.search(&filter, None, MOST_EVENTS)).await;
+    let Ok(Ok(page)) = found else { return Vec::new() };
+    let attempts = page.lines.iter().flat_map(|line| &line.attempts);
+    let took = attempts.filter(|attempt| attempt.ending.outcome == Outcome::Delivered);
+    let mut names: Vec<String> = took.map(|attempt| attempt.ending.destination.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Whether Accoil has a user

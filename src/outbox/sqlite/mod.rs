@@ -8,6 +8,7 @@ mod backup;
 mod checksum;
 mod chunks;
 mod columns;
+mod groups;
 mod kept;
 mod lock;
 mod log;
@@ -33,6 +34,7 @@ pub(super) use chunks::{
     remember, remembered, repair_progress, running_time, save_progress, store_running_time,
 };
 use columns::unsigned;
+pub(super) use groups::{MOST_ROWS, groups};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
     From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers,

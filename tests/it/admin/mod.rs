@@ -2,6 +2,7 @@
 
 mod destinations;
 mod document;
+mod failures;
 mod tokens;
 
 use http::Method;

@@ -1,0 +1,76 @@
+//! What the relay knows of one event: from the outbox, which is right about what waits and what failed, and from the
+//! history, which knows every other event.
+
+use std::path::Path;
+
+use crate::admin::Admin;
+use crate::admin::error::ApiError;
+use crate::event_id::EventId;
+use crate::history::{self, Outcome, Reader, Show};
+use crate::outbox::{Archive, DeadLetter, Filter, StoredReject, WaitingCall, WaitingFilter};
+
+/// Rejects and dead letters of one event.
+const MOST_KEPT: usize = 100;
+/// Waiting calls of one event.
+const MOST_WAITING: usize = 100;
+
+pub(super) struct Known {
+    /// None if the history does not have it, or is off.
+    pub(super) history: Option<history::Event>,
+    pub(super) rejects: Vec<StoredReject>,
+    pub(super) letters: Vec<DeadLetter>,
+    pub(super) waiting: Vec<WaitingCall>,
+}
+
+impl Known {
+    pub(super) async fn load(admin: &Admin, id: EventId, show: Show) -> Result<Self, ApiError> {
+        let (reader, path) = (admin.history().clone(), admin.config().outbox.path.clone());
+        // What was settled so far is to be seen.
+        admin.outbox().flush().await?;
+        tokio::task::spawn_blocking(move || read(&reader, &path, id, show))
+            .await
+            .map_err(|_| ApiError::failed())?
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.history.is_some()
+            || !self.rejects.is_empty()
+            || !self.letters.is_empty()
+            || !self.waiting.is_empty()
+    }
+}
+
+fn read(reader: &Reader, path: &Path, id: EventId, show: Show) -> Result<Known, ApiError> {
+    let history = if reader.is_on() {
+        reader.event(id, show).map_err(|error| super::history_failed(&error))?
+    } else {
+        None
+    };
+    let archive = Archive::open(path).map_err(|error| ApiError::outbox(&error))?;
+    let filter = Filter { event: Some(id.to_string()), ..Filter::default() };
+    let mut rejects = archive.newest_rejects(&filter, i64::MAX, MOST_KEPT)?;
+    let mut letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_KEPT)?;
+    // A name may look like an id.
+    rejects.retain(|reject| reject.event == id);
+    letters.retain(|letter| letter.event == id);
+    let waiting = if history.as_ref().is_some_and(is_settled) {
+        // To look through all that waits would be in vain.
+        Vec::new()
+    } else {
+        let filter = WaitingFilter { event: Some(id.to_string()), ..WaitingFilter::default() };
+        archive.waiting(&filter, None, MOST_WAITING)?.calls
+    };
+    Ok(Known { history, rejects, letters, waiting })
+}
+
+/// Whether the history knows of every call that nothing more happens to it by itself.
+fn is_settled(event: &history::Event) -> bool {
+    event.records.iter().all(|record| {
+        let line = &record.line;
+        line.is_duplicate
+            || (0..line.shape.calls.len()).all(|call| {
+                line.last_attempt(call)
+                    .is_some_and(|last| matches!(last.ending.outcome, Outcome::Delivered | Outcome::Held))
+            })
+    })
+}

@@ -1,0 +1,60 @@
+//! What is said of an event that nobody knows: how far back the record goes, when the sources were last heard, and what was
+//! turned away meanwhile.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::admin::Admin;
+use crate::admin::api::door;
+use crate::admin::error::ApiError;
+use crate::admin::guard::Access;
+use crate::history;
+
+/// Groups of requests that were turned away.
+const MOST_GROUPS: usize = 5;
+/// Sources that are asked when they were last heard.
+const MOST_SOURCES: usize = 20;
+
+/// 404 with the code `not_here`.
+pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
+    let (since, sources) = record(admin).await;
+    let mut door = door::view(admin, Access::Viewer { sees_payloads: false });
+    door.groups.truncate(MOST_GROUPS);
+    let turned_away: Vec<_> = door.groups.iter().map(|group| {
+        json!({"code": group.reason.code, "title": group.reason.title, "to_do": group.reason.to_do, "route": group.route,
+            "count": group.count, "last": group.last})
+    }).collect();
+    let shown: String = id.chars().take(64).collect();
+    let back = since.map_or_else(
+        || "no history is kept, so that only what waits or failed is known".to_owned(),
+        |since| format!("the record goes back to {}", since.format("%Y-%m-%d %H:%M:%SZ")),
+    );
+    let text = format!(
+        "no event with the id {shown:?} reached this relay: {back}, and {} requests were turned away since the start. \
+         Compare the sender's host and write key with GET /api/setup; look at GET /api/door",
+        door.count
+    );
+    ApiError::new(StatusCode::NOT_FOUND, "not_here", text)
+        .with("record_since", json!(since))
+        .with("sources", json!(sources))
+        .with("turned_away", json!(door.count))
+        .with("turned_away_groups", json!(turned_away))
+}
+
+/// How far back the history goes, and when each source was last heard.
+async fn record(admin: &Admin) -> (Option<chrono::DateTime<chrono::Utc>>, Vec<serde_json::Value>) {
+    let reader = admin.history().clone();
+    let names: Vec<String> =
+        admin.receiver().sources().iter().take(MOST_SOURCES).map(|source| source.name.to_string()).collect();
+    let read = move || {
+        let since = reader.state().ok().and_then(|state| state.since);
+        let last = |name: &String| {
+            let filter = history::Filter { source: Some(name.clone()), ..history::Filter::default() };
+            let page = reader.search(&filter, None, 1).ok()?;
+            page.lines.first().map(history::Line::at)
+        };
+        let sources = names.iter().map(|name| json!({"name": name, "last_heard": last(name)})).collect();
+        (since, sources)
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}

@@ -1,0 +1,246 @@
+//! `/api/events`: what became of every event, as a list and one by one.
+//!
+//! What waits or failed is answered by the outbox, everything else by the history.
+
+pub mod explain;
+mod known;
+pub mod line;
+mod missing;
+mod one;
+mod query;
+mod suggestion;
+
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+pub use explain::{ExplainQuery, ExplainView};
+pub use line::EventLine;
+pub use one::{CallView, EventView, RefusalView};
+pub use query::{EventFilter, EventsQuery};
+
+use crate::admin::Admin;
+use crate::admin::answer::Json;
+use crate::admin::error::ApiError;
+use crate::admin::guard::Access;
+use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::event_id::EventId;
+use crate::history::{self, Cursor, Show};
+use crate::outbox::{Archive, CallId, Filter, WaitingFilter};
+use known::Known;
+use query::Where;
+
+/// A page of events.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventsView {
+    /// The newest first; those that wait, the oldest first.
+    pub events: Vec<EventLine>,
+    /// The cursor of the next page: pass it as `before`. None after the last one.
+    pub next: Option<String>,
+    /// Everything that was received later was searched.
+    pub searched_to: Option<chrono::DateTime<chrono::Utc>>,
+    /// The search stopped because it took long: go on with `next`.
+    pub is_cut: bool,
+    /// Whether the history is on; if not, only what waits or failed is known.
+    pub has_history: bool,
+    /// Blocks of the history that cannot be read: what was in them is missing.
+    pub unreadable_blocks: u32,
+}
+
+/// A page of the events for which the filter holds.
+pub async fn view(admin: &Admin, query: EventsQuery) -> Result<EventsView, ApiError> {
+    let most = query.most();
+    match query.place(admin.history().is_on())? {
+        Where::History { filter, before } => search(admin, filter, before, most).await,
+        Where::Waiting { filter, after } => waiting(admin, filter, after, most).await,
+        Where::Kept { filter, kinds, before } => kept(admin, filter, kinds, before, most).await,
+    }
+}
+
+async fn search(
+    admin: &Admin,
+    filter: history::Filter,
+    before: Option<Cursor>,
+    most: usize,
+) -> Result<EventsView, ApiError> {
+    let reader = admin.history().clone();
+    let page = tokio::task::spawn_blocking(move || reader.search(&filter, before, most)).await;
+    let page = page.map_err(|_| ApiError::failed())?.map_err(|error| history_failed(&error))?;
+    Ok(EventsView {
+        events: page.lines.iter().map(EventLine::from).collect(),
+        next: page.next.map(|next| next.to_string()),
+        searched_to: page.searched_to,
+        is_cut: page.is_cut,
+        has_history: true,
+        unreadable_blocks: page.unreadable_blocks,
+    })
+}
+
+async fn waiting(
+    admin: &Admin,
+    filter: WaitingFilter,
+    after: Option<CallId>,
+    most: usize,
+) -> Result<EventsView, ApiError> {
+    let page = admin.outbox().waiting(filter, after, most).await?;
+    let mut events: Vec<EventLine> = page.calls.iter().map(EventLine::of_waiting).collect();
+    events.dedup_by(|next, earlier| next.id == earlier.id);
+    Ok(EventsView { next: page.next.map(|next| next.to_string()), ..from_outbox(admin, events) })
+}
+
+async fn kept(
+    admin: &Admin,
+    filter: Filter,
+    kinds: query::Kinds,
+    before: i64,
+    most: usize,
+) -> Result<EventsView, ApiError> {
+    let path = admin.config().outbox.path.clone();
+    let read = move || -> Result<Vec<(i64, EventLine)>, ApiError> {
+        let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
+        let mut found = Vec::new();
+        if kinds.dead_letters {
+            let letters = archive.newest_dead_letters(&filter, before, most)?;
+            found.extend(letters.iter().map(|letter| (letter.id, EventLine::of_dead_letter(letter))));
+        }
+        if kinds.rejects {
+            let rejects = archive.newest_rejects(&filter, before, most)?;
+            found.extend(rejects.iter().map(|reject| (reject.id, EventLine::of_reject(reject))));
+        }
+        found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        found.truncate(most);
+        Ok(found)
+    };
+    let found = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::failed())??;
+    let next = if found.len() == most { found.last().map(|(number, _)| number.to_string()) } else { None };
+    let mut events: Vec<EventLine> = found.into_iter().map(|(_, line)| line).collect();
+    events.dedup_by(|next, earlier| next.id == earlier.id);
+    Ok(EventsView { next, ..from_outbox(admin, events) })
+}
+
+fn from_outbox(admin: &Admin, events: Vec<EventLine>) -> EventsView {
+    EventsView {
+        events,
+        next: None,
+        searched_to: None,
+        is_cut: false,
+        has_history: admin.history().is_on(),
+        unreadable_blocks: 0,
+    }
+}
+
+/// What became of events, the newest first
+#[utoipa::path(get, path = "/api/events", params(EventsQuery), responses((status = 200, body = EventsView)))]
+pub(in crate::admin) async fn list(
+    State(admin): State<Admin>,
+    Parameters(query): Parameters<EventsQuery>,
+) -> Result<Json<EventsView>, ApiError> {
+    view(&admin, query).await.map(Json)
+}
+
+/// Everything that is known of one event; an error with code `not_here` says what is known otherwise.
+pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventView, ApiError> {
+    let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
+    let known = Known::load(admin, event, Show::Hidden).await?;
+    match one::view(admin, access, &known) {
+        Some(view) => Ok(view),
+        None => Err(missing::error(admin, id).await),
+    }
+}
+
+/// What became of one event, why, and what to do
+#[utoipa::path(get, path = "/api/events/{id}", params(("id" = String, Path, description = "The event's id")),
+    responses((status = 200, body = EventView)))]
+pub(in crate::admin) async fn show(
+    State(admin): State<Admin>,
+    access: Access,
+    Named(id): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<EventView>, ApiError> {
+    one_view(&admin, access, &id).await.map(Json)
+}
+
+/// The event as it was received
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OriginalView {
+    pub id: String,
+    /// JSON as it is, anything else as a text.
+    pub original: Value,
+    /// What its batch said about all its events.
+    pub envelope: Option<Value>,
+}
+
+pub async fn original_view(admin: &Admin, access: Access, id: &str) -> Result<OriginalView, ApiError> {
+    access.require_payloads()?;
+    let event = one_view(admin, access, id).await?;
+    match event.original {
+        Some(original) => Ok(OriginalView { id: event.line.id, original, envelope: event.envelope }),
+        None => Err(ApiError::not_found(
+            "what this event held is not kept: the history keeps as much as [history] payload_rate allows",
+        )),
+    }
+}
+
+/// One event as it was received
+#[utoipa::path(get, path = "/api/events/{id}/original", params(("id" = String, Path, description = "The event's id")),
+    responses((status = 200, body = OriginalView)))]
+pub(in crate::admin) async fn original(
+    State(admin): State<Admin>,
+    access: Access,
+    Named(id): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<OriginalView>, ApiError> {
+    original_view(&admin, access, &id).await.map(Json)
+}
+
+/// What support needs to see of an event: without what it held, and without who it is about.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SupportView {
+    /// The relay's version.
+    pub version: String,
+    pub event: EventView,
+    /// How the destinations are doing.
+    pub destinations: Vec<crate::admin::api::waiting::StateView>,
+}
+
+pub async fn support_view(admin: &Admin, id: &str) -> Result<SupportView, ApiError> {
+    let mut event = one_view(admin, Access::Viewer { sees_payloads: false }, id).await?;
+    for text in [&mut event.line.user, &mut event.line.group] {
+        if !text.is_empty() {
+            "[hidden]".clone_into(text);
+        }
+    }
+    let destinations = crate::admin::api::waiting::states(admin);
+    Ok(SupportView { version: env!("CARGO_PKG_VERSION").to_owned(), event, destinations })
+}
+
+/// One event for support: without what it held, and without who it is about
+#[utoipa::path(get, path = "/api/events/{id}/support", params(("id" = String, Path, description = "The event's id")),
+    responses((status = 200, body = SupportView)))]
+pub(in crate::admin) async fn support(
+    State(admin): State<Admin>,
+    Named(id): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<SupportView>, ApiError> {
+    support_view(&admin, &id).await.map(Json)
+}
+
+/// Why mappings took or did not take an event, then or now
+#[utoipa::path(get, path = "/api/events/{id}/explain",
+    params(("id" = String, Path, description = "The event's id"), ExplainQuery),
+    responses((status = 200, body = ExplainView)))]
+pub(in crate::admin) async fn explain(
+    State(admin): State<Admin>,
+    access: Access,
+    Named(id): Named,
+    Parameters(query): Parameters<ExplainQuery>,
+) -> Result<Json<ExplainView>, ApiError> {
+    explain::view(&admin, access, &id, &query).await.map(Json)
+}
+
+/// The history could not be read.
+pub(super) fn history_failed(error: &history::ReadError) -> ApiError {
+    let code = if matches!(error, history::ReadError::Off) { "history_off" } else { "history_failed" };
+    ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+}

@@ -1,0 +1,242 @@
+//! `/api/failures`: what could not be delivered or mapped, in groups that have the same reason.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use siphasher::sip::SipHasher13;
+use utoipa::ToSchema;
+
+use super::events::EventLine;
+use super::shared::ReasonView;
+use crate::admin::Admin;
+use crate::admin::answer::Json;
+use crate::admin::error::ApiError;
+use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::outbox::{Amount, Archive, Group, Kind};
+use crate::plain::plain;
+
+/// Groups of one answer, the largest ones.
+const MOST_GROUPS: usize = 200;
+/// Members of a group that are counted by time and by name.
+const MOST_COUNTED: usize = 5_000;
+const MOST_NAMES: usize = 10;
+const MOST_EVENTS: usize = 20;
+/// Characters of a text.
+const MOST_TEXT: usize = 300;
+
+/// What could not be delivered or mapped, and what waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailuresView {
+    /// Events that no mapping could take.
+    pub rejects: AmountView,
+    /// Calls that Accoil refused for good, or whose retries are used up.
+    pub dead_letters: AmountView,
+    /// Calls that wait to be delivered.
+    pub waiting: AmountView,
+    /// Requests that were turned away since the start.
+    pub turned_away: u64,
+    /// The largest first.
+    pub groups: Vec<GroupView>,
+    /// There are too many failures to look at all: the groups are those of the newest.
+    pub is_cut: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct AmountView {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// Failures with the same reason.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct GroupView {
+    /// Names the group in `/api/failures/{key}`.
+    pub key: String,
+    /// `reject` or `dead-letter`.
+    pub kind: String,
+    /// For people: `Track Calls: userId is missing`.
+    pub title: String,
+    pub code: String,
+    pub reason: Option<ReasonView>,
+    /// Of dead letters; empty for rejects.
+    pub destination: String,
+    pub mapping: String,
+    /// The field that was wrong, of rejects.
+    pub field: String,
+    /// What is wrong with the field, or how the last attempt failed.
+    pub text: String,
+    pub sources: Vec<String>,
+    pub count: u64,
+    pub first: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+    /// What selects its members: `select` of `POST /api/replays` and `POST /api/purges`.
+    pub select: Value,
+}
+
+/// One group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OneGroupView {
+    #[serde(flatten)]
+    pub group: GroupView,
+    /// How many there were in each hour that had some.
+    pub by_hour: Vec<HourView>,
+    /// The commonest names of events.
+    pub by_name: Vec<NameView>,
+    /// The newest ones.
+    pub events: Vec<EventLine>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HourView {
+    pub at: DateTime<Utc>,
+    pub count: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NameView {
+    pub name: String,
+    pub count: u64,
+}
+
+impl From<Amount> for AmountView {
+    fn from(amount: Amount) -> Self {
+        Self { count: amount.rows, bytes: amount.bytes }
+    }
+}
+
+impl From<&Group> for GroupView {
+    fn from(group: &Group) -> Self {
+        let title = match group.kind {
+            Kind::Reject => super::events::line::named(&group.mapping, &group.field, &group.text),
+            Kind::DeadLetter => format!("{} {}", group.destination, group.text),
+        };
+        Self {
+            key: key(group),
+            kind: kind(group.kind).to_owned(),
+            title: plain(&title, MOST_TEXT),
+            code: group.code.clone(),
+            reason: ReasonView::of_code(&group.code),
+            destination: group.destination.clone(),
+            mapping: group.mapping.clone(),
+            field: group.field.clone(),
+            text: plain(&group.text, MOST_TEXT),
+            sources: group.sources.clone(),
+            count: group.count,
+            first: group.first,
+            last: group.last,
+            select: serde_json::json!({"kind": group.kind, "filter": group.filter()}),
+        }
+    }
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Reject => "reject",
+        Kind::DeadLetter => "dead-letter",
+    }
+}
+
+fn key(group: &Group) -> String {
+    let mut hasher = SipHasher13::new();
+    for part in [kind(group.kind), &group.code, &group.destination, &group.mapping, &group.field, &group.text]
+    {
+        part.hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
+    let (mut groups, is_cut) = groups(admin).await?;
+    groups.sort_by_key(|group| std::cmp::Reverse((group.count, group.last)));
+    let usage = admin.outbox().usage();
+    let turned_away = admin.facts().door().groups().iter().map(|(_, group)| group.count).sum();
+    Ok(FailuresView {
+        rejects: usage.rejects.into(),
+        dead_letters: usage.dead_letters.into(),
+        waiting: usage.waiting.into(),
+        turned_away,
+        is_cut: is_cut || groups.len() > MOST_GROUPS,
+        groups: groups.iter().take(MOST_GROUPS).map(GroupView::from).collect(),
+    })
+}
+
+async fn groups(admin: &Admin) -> Result<(Vec<Group>, bool), ApiError> {
+    read(admin, Archive::groups).await
+}
+
+/// Reads what is kept, on a thread that may wait for the disk.
+async fn read<T: Send + 'static>(
+    admin: &Admin,
+    query: impl FnOnce(&Archive) -> Result<T, crate::outbox::ReadError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let path = admin.config().outbox.path.clone();
+    let read = move || -> Result<T, ApiError> {
+        let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
+        Ok(query(&archive)?)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::failed())?
+}
+
+pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiError> {
+    let (groups, _) = groups(admin).await?;
+    let Some(group) = groups.into_iter().find(|group| key(group) == wanted) else {
+        let error = "there is no such group any more: its events were replayed, purged or became too old; \
+                     GET /api/failures lists those that there are";
+        return Err(ApiError::not_found(error));
+    };
+    let (kind, filter) = (group.kind, group.filter());
+    let members = read(admin, move |archive| {
+        Ok(match kind {
+            Kind::Reject => {
+                let rejects = archive.newest_rejects(&filter, i64::MAX, MOST_COUNTED)?;
+                rejects.iter().map(|reject| (reject.at, EventLine::of_reject(reject))).collect::<Vec<_>>()
+            }
+            Kind::DeadLetter => {
+                let letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_COUNTED)?;
+                letters.iter().map(|letter| (letter.at, EventLine::of_dead_letter(letter))).collect()
+            }
+        })
+    })
+    .await?;
+    let (mut by_hour, mut by_name) = (BTreeMap::<i64, u64>::new(), BTreeMap::<String, u64>::new());
+    for (at, line) in &members {
+        *by_hour.entry(at.timestamp().div_euclid(3600)).or_default() += 1;
+        *by_name.entry(line.name.clone()).or_default() += 1;
+    }
+    let mut by_name: Vec<NameView> =
+        by_name.into_iter().map(|(name, count)| NameView { name, count }).collect();
+    by_name.sort_by_key(|name| std::cmp::Reverse(name.count));
+    by_name.truncate(MOST_NAMES);
+    let hour =
+        |(hour, count): (i64, u64)| Some(HourView { at: DateTime::from_timestamp(hour * 3600, 0)?, count });
+    Ok(OneGroupView {
+        group: GroupView::from(&group),
+        by_hour: by_hour.into_iter().filter_map(hour).collect(),
+        by_name,
+        events: members.into_iter().take(MOST_EVENTS).map(|(_, line)| line).collect(),
+    })
+}
+
+/// What could not be delivered or mapped, by reason
+#[utoipa::path(get, path = "/api/failures", responses((status = 200, body = FailuresView)))]
+pub(in crate::admin) async fn list(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<FailuresView>, ApiError> {
+    view(&admin).await.map(Json)
+}
+
+/// One reason: when, which events, the newest of them
+#[utoipa::path(get, path = "/api/failures/{key}", params(("key" = String, Path, description = "The group's key")),
+    responses((status = 200, body = OneGroupView)))]
+pub(in crate::admin) async fn show(
+    State(admin): State<Admin>,
+    Named(key): Named,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<OneGroupView>, ApiError> {
+    one_view(&admin, &key).await.map(Json)
+}

@@ -1,0 +1,68 @@
+//! `GET /api/live`: events as they come, by server-sent events.
+//!
+//! `event: line` has the event's id as its id and an event in one line as its data; `event: tick` comes once a second and
+//! says how many were received, how many of them the filter holds for, and how many were shown.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::events::{EventFilter, EventLine, history_failed};
+use crate::admin::Admin;
+use crate::admin::error::ApiError;
+use crate::admin::request::Parameters;
+use crate::history::{Live, Seen};
+
+/// When a viewer whose place is wanted may ask again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Events as they come
+///
+/// Server-sent events. The filter is applied first; of what it holds for, at most 20 a second are sent.
+#[utoipa::path(get, path = "/api/live", params(EventFilter),
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+pub(in crate::admin) async fn stream(
+    State(admin): State<Admin>,
+    Parameters(query): Parameters<EventFilter>,
+) -> Result<Response, ApiError> {
+    let live = subscribe(&admin, query)?;
+    // Tells the viewer at once that it is connected.
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n"))]);
+    let rest = stream::unfold(live, async |mut live| Some((Ok(text(&live.next().await?)), live)));
+    let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(first, rest)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(response)
+}
+
+fn subscribe(admin: &Admin, query: EventFilter) -> Result<Live, ApiError> {
+    let live = admin.history().live(query.filter()?).map_err(|error| history_failed(&error))?;
+    live.map_err(|error| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", error.to_string())
+            .with_retry_after(ASK_AGAIN)
+    })
+}
+
+fn text(seen: &Seen) -> Bytes {
+    let mut text = String::new();
+    // A string takes whatever is written to it.
+    let _ = match seen {
+        Seen::Line(line) => {
+            write!(text, "event: line\nid: {}\ndata: {}\n\n", line.id, json(&EventLine::from(&**line)))
+        }
+        Seen::Tick(tick) => write!(text, "event: tick\ndata: {}\n\n", json(tick)),
+    };
+    text.into()
+}
+
+/// On one line: JSON has no line breaks of its own.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,255 @@
+//! `GET /api/overview`: how the relay is doing, what needs attention, and what it holds.
+
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::destinations::{self, DestinationView};
+use super::failures::{self, AmountView, FailuresView};
+use super::history::{self, HistoryView};
+use super::{door, mappings};
+use crate::admin::Admin;
+use crate::admin::answer::Json;
+use crate::admin::error::ApiError;
+use crate::admin::guard::Access;
+use crate::admin::request::{NoParameters, Parameters};
+
+/// Reasons of failures, and groups of refused requests, that are named.
+const MOST_NAMED: usize = 3;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OverviewView {
+    pub at: DateTime<Utc>,
+    /// Since when the counts below are.
+    pub since: DateTime<Utc>,
+    pub counts: CountsView,
+    /// What needs attention, the most urgent first.
+    pub attention: Vec<AttentionView>,
+    pub sources: Vec<SourceView>,
+    pub destinations: Vec<DestinationView>,
+    pub stored: StoredView,
+    pub history: HistoryView,
+}
+
+/// Events and calls since the start. An event that is skipped, rejected or a copy is also received.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct CountsView {
+    /// Requests that were turned away; their events are not known.
+    pub turned_away: u64,
+    pub received: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub skipped: u64,
+    pub rejected: u64,
+    /// Calls, as all that follow.
+    pub delivered: u64,
+    pub held: u64,
+    pub retried: u64,
+    pub dead: u64,
+}
+
+/// Something that a person should look at.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttentionView {
+    /// `storage`, `destination`, `failures`, `turned_away`, `sync`, `mappings` or `key`.
+    pub kind: String,
+    /// What it is about: a destination, a group of failures, a sync; empty if nothing in particular.
+    pub name: String,
+    /// What happened.
+    pub text: String,
+    /// What to do.
+    pub to_do: String,
+    /// How many events or calls are concerned, if that is known.
+    pub count: Option<u64>,
+    pub since: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceView {
+    pub name: String,
+    /// `segment` or `amplitude`.
+    pub kind: String,
+    /// Since the start, as all that follow.
+    pub received: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub skipped: u64,
+    pub rejected: u64,
+}
+
+/// What the outbox holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredView {
+    pub waiting: AmountView,
+    pub dead_letters: AmountView,
+    pub rejects: AmountView,
+    /// Bytes that may wait.
+    pub max_bytes: u64,
+    /// When the oldest event of which a call waits was received.
+    pub oldest_waiting: Option<DateTime<Utc>>,
+    /// Bytes that the outbox's disk has left.
+    pub free_disk: Option<u64>,
+}
+
+pub async fn view(admin: &Admin) -> Result<OverviewView, ApiError> {
+    let sources: Vec<SourceView> = sources(admin);
+    let destinations = destinations::view(admin).await?.destinations;
+    let failures = failures::view(admin).await?;
+    let counts = counts(&sources, &destinations, failures.turned_away);
+    let usage = admin.outbox().usage();
+    Ok(OverviewView {
+        at: Utc::now(),
+        since: admin.started().into(),
+        attention: attention(admin, &destinations, &failures).await,
+        counts,
+        sources,
+        destinations,
+        stored: StoredView {
+            waiting: usage.waiting.into(),
+            dead_letters: usage.dead_letters.into(),
+            rejects: usage.rejects.into(),
+            max_bytes: admin.outbox().limits().0,
+            oldest_waiting: admin.outbox().oldest_waiting().await?,
+            free_disk: admin.outbox().free_disk(),
+        },
+        // A history that cannot be read must not hide the rest.
+        history: history::view(admin).await.unwrap_or_default(),
+    })
+}
+
+fn sources(admin: &Admin) -> Vec<SourceView> {
+    let sources = admin.receiver().sources();
+    let one = |source: &std::sync::Arc<crate::pipeline::Source>| {
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = &source.counts;
+        let (accepted, duplicates) = (read(&counts.accepted), read(&counts.duplicates));
+        let (skipped, rejected) = (read(&counts.skipped), read(&counts.rejected));
+        SourceView {
+            name: source.name.to_string(),
+            kind: source.kind.name().to_owned(),
+            received: accepted + duplicates + skipped + rejected,
+            accepted,
+            duplicates,
+            skipped,
+            rejected,
+        }
+    };
+    sources.iter().map(one).collect()
+}
+
+fn counts(sources: &[SourceView], destinations: &[DestinationView], turned_away: u64) -> CountsView {
+    let mut counts = CountsView { turned_away, ..CountsView::default() };
+    for source in sources {
+        counts.received += source.received;
+        counts.accepted += source.accepted;
+        counts.duplicates += source.duplicates;
+        counts.skipped += source.skipped;
+        counts.rejected += source.rejected;
+    }
+    for destination in destinations {
+        counts.delivered += destination.delivered;
+        counts.held += destination.held;
+        counts.retried += destination.retried;
+        counts.dead += destination.dead;
+    }
+    counts
+}
+
+async fn attention(
+    admin: &Admin,
+    destinations: &[DestinationView],
+    failures: &FailuresView,
+) -> Vec<AttentionView> {
+    let mut found = Vec::new();
+    if let Err(why) = admin.receiver().ready() {
+        let to_do = "Free disk space or raise outbox.max_bytes; after a failed write restart the relay.";
+        found.push(item("storage", "", &format!("The relay takes no events: {why}."), to_do));
+    }
+    found.extend(destinations.iter().filter_map(stopped));
+    for group in failures.groups.iter().take(MOST_NAMED) {
+        let to_do = group.reason.as_ref().map(|reason| reason.to_do.as_str()).unwrap_or_default();
+        let text = format!("{} times: {}.", group.count, group.title);
+        found.push(AttentionView {
+            count: Some(group.count),
+            since: Some(group.first),
+            ..item("failures", &group.key, &text, to_do)
+        });
+    }
+    for group in door::view(admin, Access::Viewer { sees_payloads: false }).groups.iter().take(MOST_NAMED) {
+        let text =
+            format!("{} requests at {} were turned away: {}.", group.count, group.route, group.reason.title);
+        found.push(AttentionView {
+            count: Some(group.count),
+            since: Some(group.first),
+            ..item("turned_away", &group.reason.code, &text, &group.reason.to_do)
+        });
+    }
+    for run in admin.syncs().last().await.iter().filter(|run| !run.is_success()) {
+        let text = format!("The last sync {} did not handle every account.", run.direction.name());
+        found.push(item("sync", run.direction.name(), &text, "GET /api/sync has the reasons."));
+    }
+    let sources = admin.receiver().sources();
+    for destination in sources.destinations() {
+        for warning in &destination.mappings.warnings {
+            let fault = mappings::fault(warning);
+            found.push(item(
+                "mappings",
+                &destination.name,
+                &fault.message,
+                "`accoil-relay check` shows where.",
+            ));
+        }
+    }
+    found.extend(destinations.iter().filter_map(unconfirmed));
+    found
+}
+
+fn item(kind: &str, name: &str, text: &str, to_do: &str) -> AttentionView {
+    let [kind, name, text, to_do] = [kind, name, text, to_do].map(ToOwned::to_owned);
+    AttentionView { kind, name, text, to_do, count: None, since: None }
+}
+
+/// A destination that gets no calls, or fails.
+fn stopped(destination: &DestinationView) -> Option<AttentionView> {
+    if destination.state == "ok" {
+        return None;
+    }
+    let reason = destination.reason.as_deref().unwrap_or_default();
+    let text =
+        format!("{} is {}: {reason}. Its calls wait; none is lost.", destination.name, destination.state);
+    let to_do = destination.wait.as_ref().map_or("Nothing, if it passes soon.", |wait| wait.to_do.as_str());
+    Some(AttentionView {
+        since: Some(destination.since),
+        ..item("destination", &destination.name, &text, to_do)
+    })
+}
+
+/// A destination whose key nothing has proved so far.
+fn unconfirmed(destination: &DestinationView) -> Option<AttentionView> {
+    let is_open = destination.key_confirmed_at.is_none() && destination.delivered > 0;
+    if !is_open {
+        return None;
+    }
+    let to_do = if destination.can_confirm_key {
+        "`accoil-relay events verify USER`, with a user whose events were delivered, asks whether Accoil has it."
+    } else {
+        "Look for a user in Accoil; or configure [accounts], so that the relay can ask."
+    };
+    let text = format!(
+        "The key of {} was never confirmed: Accoil answers 202 to a wrong key, too.",
+        destination.name
+    );
+    Some(item("key", &destination.name, &text, to_do))
+}
+
+/// How the relay is doing, and what needs attention
+#[utoipa::path(get, path = "/api/overview", responses((status = 200, body = OverviewView)))]
+pub(in crate::admin) async fn show(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Result<Json<OverviewView>, ApiError> {
+    view(&admin).await.map(Json)
+}
