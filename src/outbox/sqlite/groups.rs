@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Result, Row, params};
 
+use super::columns::{time, unsigned};
 use super::kept::Kind;
-use super::time;
 use crate::outbox::Group;
 
 /// Rows of each kind that are looked at.
@@ -38,9 +38,9 @@ fn group(kind: Kind, row: &Row<'_>) -> Result<Group> {
         mapping: row.get(2)?,
         field: row.get(3)?,
         text: row.get(4)?,
-        count: super::unsigned(row, 5)?,
-        first: time(row.get(6)?),
-        last: time(row.get(7)?),
+        count: unsigned(row, 5)?,
+        first: time(row, 6)?,
+        last: time(row, 7)?,
         newest: row.get(8)?,
         sources: sources.split(',').map(ToOwned::to_owned).collect(),
     })
