@@ -39,6 +39,7 @@ use crate::facts::Facts;
 use crate::history::{Reader, Redactor};
 use crate::outbox::Outbox;
 use crate::receive::Receiver;
+use crate::replay::Jobs;
 use accoil_mapping::nearest;
 use error::ApiError;
 use pages::session::Sessions;
@@ -61,6 +62,8 @@ pub struct Parts {
     /// None where `[accounts]` is not configured.
     pub accounts: Option<Cache>,
     pub syncs: Syncs,
+    /// Replays and purges.
+    pub jobs: Jobs,
     /// Of the destinations, in the configuration's order.
     pub controls: Vec<Control>,
     pub history: Reader,
@@ -92,6 +95,10 @@ impl Admin {
 
     pub fn syncs(&self) -> &Syncs {
         &self.0.parts.syncs
+    }
+
+    pub fn jobs(&self) -> &Jobs {
+        &self.0.parts.jobs
     }
 
     pub fn facts(&self) -> &Facts {

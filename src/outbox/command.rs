@@ -3,9 +3,13 @@
 //! A command outlives a commit that failed for want of room: whoever waits is told so, and what has to be stored
 //! sooner or later is given back.
 
+use std::fmt;
+
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::chunk::Job;
+use super::jobs::JobStep;
 use super::lane::Lane;
 use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Replayed, Settlement, Submission};
@@ -49,6 +53,19 @@ pub(super) enum Command {
         to: Option<String>,
         reply: Reply<usize>,
     },
+    /// Changes the table of jobs; the answer is the change's own.
+    ChangeJobs {
+        change: JobChange,
+        reply: Reply<i64>,
+    },
+    /// A step of a job; answers false if the job is not running.
+    Advance {
+        step: JobStep,
+        reply: Reply<bool>,
+        /// Given back after the commit, by being dropped.
+        #[expect(dead_code, reason = "held, never read")]
+        room: OwnedSemaphorePermit,
+    },
     /// Removes dead letters and rejects with these numbers.
     Purge {
         ids: Vec<i64>,
@@ -67,6 +84,17 @@ pub(super) enum Command {
     Close,
 }
 
+/// A change of the table of jobs.
+pub(super) struct JobChange(pub(super) Box<Change>);
+
+type Change = dyn Fn(&Connection) -> rusqlite::Result<i64> + Send;
+
+impl fmt::Debug for JobChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JobChange")
+    }
+}
+
 /// What a command came to, once its group is committed.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -78,6 +106,9 @@ pub(super) enum Outcome {
     Replayed(Replayed),
     /// The number of rows.
     Changed(usize),
+    JobsChanged(i64),
+    /// For each submission its duplicates, or `None` if it was not stored; nothing at all if the job is not running.
+    Advanced(Option<Vec<Option<Vec<u32>>>>),
     HouseKept {
         is_more: bool,
     },
@@ -115,6 +146,18 @@ impl Command {
             (Self::KeepValue { reply, .. }, Outcome::Done) => {
                 let _ = reply.send(Ok(()));
             }
+            (Self::ChangeJobs { reply, .. }, Outcome::JobsChanged(answer)) => {
+                let _ = reply.send(Ok(answer));
+            }
+            (Self::Advance { step, reply, .. }, Outcome::Advanced(duplicates)) => {
+                let _ = reply.send(Ok(duplicates.is_some()));
+                let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
+                for ((_, submission), duplicates) in made {
+                    if let Some(duplicates) = duplicates {
+                        facts.received(Received { submission, duplicates, is_replay: true });
+                    }
+                }
+            }
             (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
                 let _ = reply.send(Ok(is_more));
             }
@@ -137,7 +180,10 @@ impl Command {
             Self::KeepValue { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::KeepHouse { reply } => {
+            Self::ChangeJobs { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Advance { reply, .. } | Self::KeepHouse { reply } => {
                 let _ = reply.send(Err(why));
             }
             Self::Settle(_) | Self::Parked { .. } => return Some(self),

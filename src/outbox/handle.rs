@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
-use super::command::Command;
+use super::command::{Command, JobChange};
 use super::damage::{Damage, Stored};
+use super::jobs::JobStep;
 use super::lane::{Background, Lane};
 use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
@@ -130,8 +131,7 @@ impl Outbox {
         }
         let size = submission.size();
         self.shown.space.check(size as u64).map_err(|_| AcceptError::Full)?;
-        let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)?;
+        let room = self.room_for(size)?;
         let (reply, receipt) = oneshot::channel();
         self.ask(Command::Accept { submission, replayed, lane, reply, room })?;
         receipt.await.unwrap_or(Err(AcceptError::Failed))
@@ -139,6 +139,31 @@ impl Outbox {
 
     pub(super) fn ask(&self, command: Command) -> Result<(), AcceptError> {
         self.commands.send(command).map_err(|_| AcceptError::Failed)
+    }
+
+    /// Does a step of a job. False if the job is not running: then nothing was changed.
+    pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
+        let size = step.size();
+        self.shown.space.check(size as u64).map_err(|_| AcceptError::Full)?;
+        let room = self.room_for(size)?;
+        let (reply, moved) = oneshot::channel();
+        self.ask(Command::Advance { step, reply, room })?;
+        Ok(moved.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    pub(super) async fn change_jobs(
+        &self,
+        change: impl Fn(&Connection) -> rusqlite::Result<i64> + Send + 'static,
+    ) -> Result<i64, ChangeError> {
+        let (reply, changed) = oneshot::channel();
+        self.ask(Command::ChangeJobs { change: JobChange(Box::new(change)), reply })?;
+        Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
+    }
+
+    /// Room in memory until the commit.
+    fn room_for(&self, size: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
+        let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)
     }
 
     /// Stores the requests of these dead letters anew, in this order, behind all that their users have waiting. Damaged
@@ -329,6 +354,28 @@ impl Outbox {
         let found = self.read(move |reader| sqlite::rejects(reader, &filter, From::After(0), 1)).await?;
         self.report(Stored::Reject, found.iter().filter(|reject| reject.is_damaged).map(|reject| reject.id));
         Ok(found.into_iter().next())
+    }
+
+    /// The rejects with numbers above `after`, in order.
+    pub async fn rejects_after(
+        &self,
+        filter: &Filter,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<StoredReject>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |reader| sqlite::rejects(reader, &filter, From::After(after), most)).await
+    }
+
+    /// The dead letters with numbers above `after`, in order.
+    pub async fn dead_letters_after(
+        &self,
+        filter: &Filter,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |reader| sqlite::dead_letters(reader, &filter, From::After(after), most)).await
     }
 
     /// The newest rejects first.

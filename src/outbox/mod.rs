@@ -29,6 +29,9 @@
 //!     what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
 //!     commit. Both kinds share one number space.
 //!
+//! 10. **Jobs.** What a step of a [`Job`] makes and the job's progress are one commit; a step of a job that is not running changes
+//!     nothing.
+//!
 //! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
 
 mod archive;
@@ -40,6 +43,7 @@ mod derived;
 mod frame;
 mod groups;
 mod handle;
+mod jobs;
 mod lane;
 mod owner;
 mod recent;
@@ -63,6 +67,7 @@ pub use damage::Stored;
 pub use derived::{Delivered, Held};
 pub use groups::Group;
 pub use handle::{ChangeError, Outbox, ReadError};
+pub use jobs::{Job, JobState, JobStep, NewJob};
 pub use lane::{Background, Lane};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};

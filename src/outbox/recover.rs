@@ -14,8 +14,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_fro
 use super::sqlite::{self, Log, Missing, OpenError, Store};
 
 /// What must come over first comes first.
-const TABLES: [&str; 9] =
-    ["secrets", "state", "parked", "chunks", "progress", "dead_letters", "rejects", "said", "seen"];
+const TABLES: [&str; 10] =
+    ["secrets", "state", "parked", "chunks", "progress", "dead_letters", "rejects", "jobs", "said", "seen"];
 
 /// What was done.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::chunk::{Chunk, Job};
 use super::clock::Now;
 use super::command::{Command, Outcome};
 use super::frame::{self, Fields, LAYOUT};
+use super::jobs::JobStep;
 use super::lane::Lane;
 use super::recent::{self, Identity};
 use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
@@ -138,6 +139,8 @@ impl Writer {
                 Outcome::Changed(users.len())
             }
             Command::Move { jobs, to, .. } => Outcome::Changed(self.give(jobs, to.as_deref(), group)?),
+            Command::ChangeJobs { change, .. } => Outcome::JobsChanged((change.0)(&self.store.connection)?),
+            Command::Advance { step, .. } => Outcome::Advanced(self.advance(step, group, now)?),
             Command::Purge { ids, .. } => {
                 let dead_letters = self.remove(Kind::DeadLetter, ids)?;
                 Outcome::Changed(dead_letters + self.remove(Kind::Reject, ids)?)
@@ -284,6 +287,36 @@ impl Writer {
             }
         }
         Ok(given)
+    }
+
+    /// Does a step of a job and moves the job on; `None` if the job is not running.
+    fn advance(
+        &mut self,
+        step: &JobStep,
+        group: &mut Group,
+        now: Now,
+    ) -> Result<Option<Vec<Option<Vec<u32>>>>> {
+        if !sqlite::is_job_running(&self.store.connection, step.job)? {
+            return Ok(None);
+        }
+        let Replayed { calls: mut done, damaged } = self.replay(&step.dead_letters, group)?;
+        let mut duplicates = Vec::with_capacity(step.made.len());
+        for (replayed, submission) in &step.made {
+            if let Some(id) = replayed
+                && self.remove(Kind::Reject, &[*id])? + self.remove(Kind::DeadLetter, &[*id])? == 0
+            {
+                // Another replay or a purge was faster.
+                duplicates.push(None);
+                continue;
+            }
+            duplicates.push(Some(self.accept(submission, Lane::Background, group, now)?));
+            done += 1;
+        }
+        done += self.remove(Kind::DeadLetter, &step.purged)? + self.remove(Kind::Reject, &step.purged)?;
+        let JobStep { job, cursor, is_last, .. } = *step;
+        let failed = step.failed + damaged.len() as u64;
+        sqlite::advance_job(&self.store.connection, job, cursor, done, failed, is_last)?;
+        Ok(Some(duplicates))
     }
 
     fn parked(&self, destination: &str, users: &[String]) -> Result<Vec<Parked>> {

@@ -1,22 +1,35 @@
-//! Replays what failed, or removes it: dead letters are sent as they are, rejects go through the present mappings.
+//! Sends stored events again, or removes them: dead letters as they were or, like rejects, through the mappings in force.
 //!
-//! One step handles one page, so that a long replay is made of short steps. The admin API and the command run the
-//! same step in a loop. A step stores its results and removes their origins in one commit, so that an interrupted
-//! step loses nothing and sends nothing twice.
+//! [`Jobs`] is for a running relay. [`Jobs::count`] counts a [`Select`]ion, [`Jobs::dry_run`] says what a replay would do,
+//! [`Jobs::replay`] and [`Jobs::purge`] start a job from an [`Order`], [`Jobs::list`], [`Jobs::get`], [`Jobs::pause`],
+//! [`Jobs::resume`] and [`Jobs::cancel`] are for its life. A job goes on after a restart. An order says how many events it
+//! expects: if there are others by now, it is refused with [`JobError::Conflict`].
+//!
+//! [`replay`] and [`purge`] are one step each, for a command that has the outbox to itself. What a step makes is stored and
+//! what it was made of is removed in one commit: a step that is interrupted loses nothing and sends nothing twice.
 
-mod reject;
+mod jobs;
+mod make;
+mod order;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Limits;
 use crate::outbox::{ChangeError, Filter, Kind, Outbox, ReadError, Replayed};
+use crate::pipeline::Sources;
 use crate::reasons::Reason;
 
-pub use reject::Replayer;
+pub use jobs::Jobs;
+pub use order::{Counted, DryRun, Example, How, JobError, MAX_RATE, Order, Select};
 
-/// The most that one step handles.
-const MAX_PER_STEP: usize = 500;
+use make::{Found, Made, Maker};
 
-/// Selects dead letters and rejects, and the part of them that the next step handles.
+/// What one step handles at most.
+const MAX_STEP: usize = 500;
+
+/// Which dead letters and rejects a step handles.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
@@ -32,7 +45,7 @@ pub struct Selection {
     pub most: Option<usize>,
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Step {
     /// The number replayed or removed.
@@ -74,8 +87,17 @@ pub enum ReplayError {
     Change(#[from] ChangeError),
 }
 
-/// Replays the next page. Each dead letter goes behind its user's waiting calls, and each reject goes through the
-/// present mappings. A reject that is refused again stays.
+/// Knows the sources and mappings in force.
+pub struct Replayer(Maker);
+
+impl Replayer {
+    pub fn new(sources: Arc<Sources>, limits: &Limits) -> Self {
+        Self(Maker::new(sources, limits, How::Mappings, Vec::new()))
+    }
+}
+
+/// Sends the next page again: each dead letter waits behind what its user has waiting, each reject becomes what the
+/// mappings make of it now. A reject that is refused again stays.
 pub async fn replay(
     outbox: &Outbox,
     replayer: &Replayer,
@@ -91,12 +113,13 @@ pub async fn replay(
         // In the order of their numbers, because one user's calls were made in that order.
         step.add(outbox.replay_dead_letters(std::mem::take(&mut letters)).await?);
         let Some(reject) = outbox.reject(id).await? else { continue };
-        match replayer.submission(&reject) {
-            Ok(submission) => {
-                outbox.replay_reject(id, submission).await?;
+        match replayer.0.make(&Found::Reject(reject)) {
+            Made::New { submission, .. } => {
+                outbox.replay_reject(id, *submission).await?;
                 step.done += 1;
             }
-            Err(reason) => step.left.push(Left { id, reason }),
+            Made::Refused(reason) | Made::Gone(reason) => step.left.push(Left { id, reason }),
+            Made::AsSent => {}
         }
     }
     step.add(outbox.replay_dead_letters(letters).await?);
@@ -112,7 +135,7 @@ pub async fn purge(outbox: &Outbox, selection: &Selection) -> Result<Step, Repla
 
 /// Returns the numbers of the next page in order, and a step that does not count its work yet.
 async fn select(outbox: &Outbox, selection: &Selection) -> Result<(Vec<(i64, Kind)>, Step), ReadError> {
-    let most = selection.most.unwrap_or(MAX_PER_STEP).min(MAX_PER_STEP);
+    let most = selection.most.unwrap_or(MAX_STEP).min(MAX_STEP);
     let up_to = match selection.up_to {
         Some(number) => number,
         None => outbox.newest_number().await?,

@@ -24,6 +24,7 @@ pub use syncing::{StandaloneSync, running_relay_admin_address};
 
 use descriptors::Connections;
 
+use crate::accoil::Destination;
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
@@ -33,6 +34,7 @@ use crate::facts::Facts;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
 use crate::receive::{self, Memory, Receiver};
+use crate::replay::Jobs;
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
@@ -62,6 +64,8 @@ pub struct Relay {
     /// How each destination is doing, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
     pub syncs: Syncs,
+    /// Replays and purges.
+    pub jobs: Jobs,
     receiver: Receiver,
     administering: Tasks,
     receiving: Tasks,
@@ -115,11 +119,13 @@ impl Relay {
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
         administering
             .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
+        let jobs = start_jobs(&outbox, &receiver, config, &syncing);
         let admin = Admin::new(admin::Parts {
             config: config.clone(),
             receiver: receiver.clone(),
             accounts,
             syncs: syncs.clone(),
+            jobs: jobs.clone(),
             controls,
             history: crate::history::Reader::off(),
             redactor: crate::history::Redactor::default(),
@@ -149,11 +155,7 @@ impl Relay {
         if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
             tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
         }
-        telemetry::started(address, admin_address, &config.outbox.path);
-        config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
-        for (section, destination) in config.destinations.iter().zip(&destinations) {
-            telemetry::destination(section, destination.mappings.iter().len());
-        }
+        log_start(config, &destinations, address, admin_address);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -162,6 +164,7 @@ impl Relay {
             facts,
             destinations: statuses,
             syncs,
+            jobs,
             receiver,
             administering,
             receiving,
@@ -200,6 +203,32 @@ impl Relay {
         telemetry::stopped(received && delivered, waiting.ok().flatten());
         received && delivered
     }
+}
+
+fn log_start(
+    config: &Config,
+    destinations: &[Arc<Destination>],
+    address: SocketAddr,
+    admin_address: SocketAddr,
+) {
+    telemetry::started(address, admin_address, &config.outbox.path);
+    config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
+    for (section, destination) in config.destinations.iter().zip(destinations) {
+        telemetry::destination(section, destination.mappings.iter().len());
+    }
+}
+
+/// Replays and purges; those that the last run left go on.
+fn start_jobs(outbox: &Outbox, receiver: &Receiver, config: &Config, tasks: &Tasks) -> Jobs {
+    let current = receiver.clone();
+    let jobs = Jobs::new(outbox.clone(), move || current.sources(), config.limits.clone(), tasks.clone());
+    let left = jobs.clone();
+    tasks.spawn("jobs of the last run", async move {
+        if let Err(error) = left.resume_all().await {
+            tracing::error!(error.message = %error, "the jobs of the last run could not be read; restart to go on with them");
+        }
+    });
+    jobs
 }
 
 /// The calls that wait in the outbox.

@@ -36,6 +36,7 @@ mod reference_fields;
 mod reference_triggers;
 mod relay;
 mod reload;
+mod replays;
 mod sandbox;
 mod sandbox_accounts;
 mod schema;

@@ -9,6 +9,7 @@ mod checksum;
 mod chunks;
 mod columns;
 mod groups;
+mod jobs;
 mod kept;
 mod lock;
 mod log;
@@ -35,6 +36,7 @@ pub(super) use chunks::{
 };
 use columns::unsigned;
 pub(super) use groups::{MOST_ROWS, groups};
+pub(super) use jobs::{advance_job, create_job, is_job_running, job, jobs, set_job_state};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
     From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers,

@@ -37,7 +37,7 @@ CREATE TABLE rejects (
     original BLOB NOT NULL, reasons TEXT NOT NULL
 ) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-", IDS, CHECKSUMS];
+", IDS, CHECKSUMS, JOBS];
 
 /// Event ids, labels to search by, and one number space for dead letters and rejects: rejects of an older file get numbers
 /// above all of its dead letters. `kept_at` is running time (see `outbox::clock`), by which rows become old. Rows of
@@ -95,6 +95,16 @@ ALTER TABLE rejects ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 UPDATE rejects SET checksum = row_checksum(at, source, form, original, reasons, event, envelope);
 ALTER TABLE progress ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 UPDATE progress SET checksum = row_checksum(chunk, settled);
+";
+
+/// Jobs; see `outbox::jobs`.
+const JOBS: &str = "
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, filter TEXT NOT NULL, up_to INTEGER NOT NULL,
+    expect INTEGER NOT NULL, cursor INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL,
+    note TEXT NOT NULL DEFAULT ''
+) STRICT;
 ";
 
 /// The version that this program writes.

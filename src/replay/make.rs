@@ -1,0 +1,281 @@
+//! What a stored event becomes when it is replayed: the same code for a dry run and for the replay itself.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::How;
+use crate::accoil::{Refusal, Request};
+use crate::config::Limits;
+use crate::decode::{self, EventType, Form};
+use crate::event::SourceKind;
+use crate::event_id::EventId;
+use crate::outbox::{Accepted, DeadLetter, Reject, StoredReject, Submission};
+use crate::pipeline::{Pipeline, Planned, Source, Sources};
+
+/// Characters of the reasons that an error repeats.
+const MAX_REASONS: usize = 500;
+
+/// A stored event that is to be replayed.
+pub(super) enum Found {
+    Reject(StoredReject),
+    DeadLetter(DeadLetter),
+}
+
+impl Found {
+    pub(super) const fn number(&self) -> i64 {
+        match self {
+            Self::Reject(reject) => reject.id,
+            Self::DeadLetter(letter) => letter.id,
+        }
+    }
+
+    pub(super) const fn event(&self) -> EventId {
+        match self {
+            Self::Reject(reject) => reject.event,
+            Self::DeadLetter(letter) => letter.event,
+        }
+    }
+
+    const fn is_damaged(&self) -> bool {
+        match self {
+            Self::Reject(reject) => reject.is_damaged,
+            Self::DeadLetter(letter) => letter.is_damaged,
+        }
+    }
+
+    /// What became of it before.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Reject(reject) => serde_json::from_str(&reject.reasons).unwrap_or_default(),
+            Self::DeadLetter(letter) => call(&letter.mapping, &letter.path, &letter.body),
+        }
+    }
+}
+
+/// What it becomes now.
+pub(super) enum Made {
+    /// The call of a dead letter, unchanged.
+    AsSent,
+    /// `is_same`: the only call is the one that failed.
+    New { submission: Box<Submission>, is_same: bool },
+    /// It would be refused or skipped again, and stays.
+    Refused(String),
+    /// Its source, form or mapping is no longer there, and it stays.
+    Gone(String),
+}
+
+impl Made {
+    pub(super) const fn is_same(&self) -> bool {
+        matches!(self, Self::AsSent | Self::New { is_same: true, .. })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::AsSent => Value::Null,
+            Self::New { submission, .. } => {
+                let requests = submission.accepted.iter().flat_map(|event| &event.requests);
+                requests.map(|request| call(&request.mapping, request.path, &request.body)).collect()
+            }
+            Self::Refused(reason) | Self::Gone(reason) => json!({ "reason": reason }),
+        }
+    }
+}
+
+fn call(mapping: &str, path: &str, body: &[u8]) -> Value {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    json!({"mapping": mapping, "path": path, "body": body})
+}
+
+/// Makes calls of stored events by the sources and mappings in force.
+pub(super) struct Maker {
+    sources: Arc<Sources>,
+    limits: decode::Limits,
+    how: How,
+    /// Only these mappings; empty: those that the event failed at.
+    mappings: HashSet<String>,
+}
+
+impl Maker {
+    pub(super) fn new(sources: Arc<Sources>, limits: &Limits, how: How, mappings: Vec<String>) -> Self {
+        let event_bytes = limits.amplitude_batch_bytes.max(limits.webhook_bytes);
+        let limits = decode::Limits { event_bytes, events: 1, depth: limits.json_depth };
+        Self { sources, limits, how, mappings: mappings.into_iter().collect() }
+    }
+
+    pub(super) fn make(&self, found: &Found) -> Made {
+        if found.is_damaged() {
+            return Made::Refused(super::damaged());
+        }
+        match (found, self.how) {
+            (Found::DeadLetter(_), How::AsSent) => Made::AsSent,
+            (Found::DeadLetter(letter), How::Mappings) => self.make_letter(letter),
+            (Found::Reject(reject), _) => self.make_reject(reject),
+        }
+    }
+
+    fn make_letter(&self, letter: &DeadLetter) -> Made {
+        let Some(source) = self.sources.named(&letter.source) else {
+            return Made::Gone("its source is no longer configured".to_owned());
+        };
+        let Ok(original) = std::str::from_utf8(&letter.original) else {
+            return Made::Gone("it is not UTF-8".to_owned());
+        };
+        if !source.destinations.iter().any(|destination| *destination.name == *letter.destination) {
+            return Made::Gone("its source no longer sends to its destination".to_owned());
+        }
+        let form = form_of(letter, source.kind);
+        let Planned { plan, .. } = self.pipeline(source, form, letter).plan_item(original, None);
+        let is_meant = |destination: &str, mapping: &str| {
+            destination == letter.destination
+                && if self.mappings.is_empty() {
+                    mapping == letter.mapping
+                } else {
+                    self.mappings.contains(mapping)
+                }
+        };
+        let requests: Vec<Request> = plan
+            .requests
+            .into_iter()
+            .filter(|request| is_meant(&request.destination, &request.mapping))
+            .collect();
+        if requests.is_empty() {
+            return match plan.skipped {
+                _ if !plan.rejected.is_empty() => Made::Refused(describe(&plan.rejected)),
+                Some(why) => Made::Refused(format!("nothing would be sent: {why}")),
+                None => Made::Gone("its mapping is gone or no longer matches it".to_owned()),
+            };
+        }
+        let is_same =
+            matches!(&requests[..], [only] if *only.path == *letter.path && only.body == letter.body);
+        let accepted = Accepted {
+            event: letter.event,
+            original: Bytes::from(letter.original.clone()),
+            // Its id is remembered since it was accepted, and must not stop it now.
+            message_id: None,
+            requests,
+            warned: plan.warned,
+        };
+        let submission = submission(source, form, letter.event, vec![accepted], Vec::new());
+        Made::New { submission: Box::new(submission), is_same }
+    }
+
+    fn pipeline<'s>(&self, source: &'s Source, form: Form, letter: &DeadLetter) -> Pipeline<'s> {
+        let received_at = if letter.event.has_time() { letter.event.time() } else { letter.at };
+        Pipeline { source, form, limits: self.limits, received_at, is_text_repaired: false }
+    }
+
+    /// Only the mappings that refused the event then are asked now: the others have sent theirs.
+    fn make_reject(&self, reject: &StoredReject) -> Made {
+        let Some(source) = self.sources.named(&reject.source) else {
+            return Made::Gone("its source is no longer configured".to_owned());
+        };
+        let Some(form) = Form::named(&reject.form) else {
+            return Made::Gone("this version does not know the form that it was posted in".to_owned());
+        };
+        let Ok(original) = std::str::from_utf8(&reject.original) else {
+            return Made::Refused("it is not UTF-8".to_owned());
+        };
+        let (limits, received_at) = (self.limits, reject.at);
+        let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
+        let Planned { item, mut plan } = pipeline.plan_item(original, reject.envelope.as_deref());
+        let refused = refused_by(reject);
+        let is_whole = refused.contains("");
+        let is_meant = |mapping: &str| {
+            (is_whole || mapping.is_empty() || refused.contains(mapping))
+                && (self.mappings.is_empty() || mapping.is_empty() || self.mappings.contains(mapping))
+        };
+        plan.requests.retain(|request| is_meant(&request.mapping));
+        plan.rejected.retain(|refusal| is_meant(&refusal.mapping));
+        if plan.requests.is_empty() {
+            return match plan.skipped {
+                _ if !plan.rejected.is_empty() => {
+                    Made::Refused(format!("still refused: {}", describe(&plan.rejected)))
+                }
+                Some(why) => Made::Refused(format!("nothing would be sent: {why}")),
+                None => Made::Gone(
+                    "nothing would be sent: the mappings that refused it were removed or no longer match it"
+                        .to_owned(),
+                ),
+            };
+        }
+        let original = Bytes::from(reject.original.clone());
+        let again = plan.rejected.first().map(|first| Reject {
+            event: reject.event,
+            original: original.clone(),
+            envelope: reject.envelope.as_deref().map(Arc::from),
+            reasons: Refusal::to_json(&plan.rejected),
+            code: first.code,
+            refused_by: plan.refused_by,
+        });
+        // Where other mappings took the event, its id is known and must not stop the rest of it.
+        let message_id = item.message_id.filter(|_| is_whole);
+        let (requests, warned) = (plan.requests, plan.warned);
+        let accepted = Accepted { event: reject.event, original, message_id, requests, warned };
+        let mut submission =
+            submission(source, form, reject.event, vec![accepted], again.into_iter().collect());
+        submission.received_at = reject.at;
+        submission.envelope = reject.envelope.as_deref().map(Arc::from);
+        Made::New { submission: Box::new(submission), is_same: false }
+    }
+}
+
+fn submission(
+    source: &Source,
+    form: Form,
+    event: EventId,
+    accepted: Vec<Accepted>,
+    rejects: Vec<Reject>,
+) -> Submission {
+    Submission {
+        source: source.name.clone(),
+        form,
+        received_at: event.time(),
+        deduplication_window: source.deduplication_window,
+        accepted,
+        rejects,
+        passed: Vec::new(),
+        envelope: None,
+        mappings: 0,
+    }
+}
+
+/// The form of a dead letter's event, which is not stored with it: by its members, and where they do not tell, by its call.
+fn form_of(letter: &DeadLetter, kind: SourceKind) -> Form {
+    let event: Value = serde_json::from_slice(&letter.original).unwrap_or_default();
+    let has = |member: &str| event.get(member).is_some();
+    match kind {
+        SourceKind::Amplitude if has("event_type") => Form::AmplitudeUpload,
+        SourceKind::Amplitude if has("group_type") => Form::AmplitudeGroupIdentify,
+        SourceKind::Amplitude => Form::AmplitudeIdentify,
+        // A webhook's wrapper and a batch's item name their type.
+        SourceKind::Segment if has("json") => Form::SegmentWebhook,
+        SourceKind::Segment if has("type") => Form::SegmentBatch,
+        SourceKind::Segment => Form::SegmentCall(match letter.action.as_str() {
+            "identify" => EventType::Identify,
+            "group" => EventType::Group,
+            "page" => EventType::Page,
+            "screen" => EventType::Screen,
+            _ => EventType::Track,
+        }),
+    }
+}
+
+fn describe(refusals: &[Refusal]) -> String {
+    let one = |refusal: &Refusal| {
+        let parts = [&*refusal.mapping, &refusal.field, &refusal.reason];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let text = refusals.iter().map(one).collect::<Vec<_>>().join("; ");
+    text.chars().take(MAX_REASONS).collect()
+}
+
+/// The mappings named in its reasons; an empty name means the event as a whole.
+fn refused_by(reject: &StoredReject) -> HashSet<String> {
+    let reasons: Vec<Value> = serde_json::from_str(&reject.reasons).unwrap_or_default();
+    let mapping =
+        |reason: &Value| reason.get("mapping").and_then(Value::as_str).unwrap_or_default().to_owned();
+    reasons.iter().map(mapping).collect()
+}
