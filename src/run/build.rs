@@ -1,4 +1,4 @@
-//! From the configuration's sections to what each stage needs: the only place that knows both.
+//! Converts the configuration's sections into what each stage needs. Only this module knows both.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::outbox::{self, Retention};
 use crate::pipeline::{Source, Sources};
 use crate::proxies::Proxies;
 
-/// Every destination with its mappings compiled; all faults of all their files at once.
+/// Compiles the mappings of every destination. Returns all faults of all their files together.
 pub fn destinations(config: &Config) -> Result<Vec<Arc<Destination>>, StartError> {
     let mut faults = Vec::new();
     let mut destinations = Vec::new();
@@ -50,13 +50,13 @@ pub(super) const fn money(unit: MrrUnit) -> Money {
     }
 }
 
-/// The client of `[vitally]`.
+/// Builds the client of `[vitally]`.
 pub(super) fn vitally(config: &Config) -> Result<Option<vitally::Client>, StartError> {
     let client = config.vitally.as_ref().map(|one| vitally::Client::new(&one.base_url, &one.secret));
     client.transpose().map_err(|source| StartError::Api { section: "vitally", source })
 }
 
-/// The client of `[accounts]`.
+/// Builds the client of `[accounts]`.
 pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
     let Some(section) = &config.accounts else { return Ok(None) };
     Client::new(&section.base_url, &section.token, &section.workspace_id)
@@ -73,17 +73,17 @@ pub fn sources(config: &Config, destinations: &[Arc<Destination>], counts: &Coun
     Sources::new(sources, destinations.to_vec())
 }
 
-/// No source, or more than one, goes by a name.
+/// No source has this name, or several do.
 #[derive(Debug, thiserror::Error)]
 pub enum UnknownSource {
     #[error("{} sources are of this kind; name one of them: {}", .0.len(), .0.join(", "))]
     Several(Vec<String>),
-    #[error("no source has this name; there are {}", .0.join(", "))]
+    #[error("no source has this name; the sources are {}", .0.join(", "))]
     None(Vec<String>),
 }
 
-/// The source of this name, or the only one of this kind; where none is of this kind, one that sends to every
-/// destination with the kind's defaults.
+/// Returns the source with this name, or the only one of this kind. If there is none of this kind, returns one with
+/// default settings that sends to every destination.
 pub fn source_called(
     config: &Config,
     name_or_kind: &str,
@@ -178,7 +178,7 @@ fn target(section: &config::Destination, config: &Config) -> Result<Target, Star
     })
 }
 
-/// Where the destination's calls go, with its key in both of Accoil's forms.
+/// Returns the endpoint for the destination's calls, with its key in both of Accoil's forms.
 pub fn endpoint(section: &config::Destination, proxies: &Proxies) -> Result<Endpoint, StartError> {
     let key = section.api_key.expose_secret();
     let v2 = accoil::authorization(Dialect::V2, key);

@@ -1,23 +1,23 @@
-//! File descriptors: raises the soft limit at the start and shares what there is, so that idle senders never take those that
-//! delivery, the outbox and the admin listener need.
+//! Raises the soft limit of file descriptors at the start and divides the descriptors, so that idle senders never use
+//! those that delivery, the outbox and the admin listener need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The outbox's files, the listeners, the runtime's own, the log, names looked up.
+/// For the outbox's files, the listeners, the runtime, the log and name look-ups.
 const BASE: usize = 32;
-/// A destination's connections are shrunk before the senders have fewer than this.
-const FEWEST_SENDERS: usize = 16;
+/// If the limit is low, destinations get fewer connections before senders get fewer than this.
+const MIN_SENDERS: usize = 16;
 
-/// Connections of each kind at once.
+/// The number of connections of each kind that may be open at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Connections {
     pub(super) senders: usize,
-    /// To all destinations together.
+    /// For all destinations together.
     pub(super) deliveries: usize,
     pub(super) admin: usize,
 }
 
-/// Raises the soft limit to the hard one and returns the limit that holds then; `None`: there is none.
+/// Raises the soft limit to the hard one. Returns the new limit; `None` means that there is none.
 pub(super) fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -30,12 +30,12 @@ pub(super) fn raise() -> Option<u64> {
 }
 
 impl Connections {
-    /// What is wanted, as far as the limit allows.
+    /// Returns the wanted numbers, reduced to what the limit allows.
     pub(super) fn within(self, limit: Option<u64>) -> Self {
         let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return self };
         let room = limit.saturating_sub(BASE);
         let (mut deliveries, mut admin) = (self.deliveries, self.admin);
-        if room.saturating_sub(deliveries + admin) < self.senders.min(room / 2).max(FEWEST_SENDERS) {
+        if room.saturating_sub(deliveries + admin) < self.senders.min(room / 2).max(MIN_SENDERS) {
             deliveries = deliveries.min(room / 4).max(1);
             admin = admin.min(room / 8).max(1);
         }
@@ -44,7 +44,7 @@ impl Connections {
     }
 }
 
-/// Logs what the limit takes from what is configured.
+/// Logs how far the limit reduces the configured numbers.
 pub(super) fn report(wanted: Connections, given: Connections, limit: Option<u64>) {
     if wanted != given {
         tracing::warn!(
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_shared_out_of_what_there_is() {
+    fn connections_are_divided_within_the_limit() {
         let wanted = Connections { senders: 4096, deliveries: 64, admin: 64 };
         for (limit, senders, deliveries, admin) in [
             (None, 4096, 64, 64),

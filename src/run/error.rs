@@ -14,7 +14,7 @@ pub enum StartError {
     Mappings(Faults),
     #[error("destination {name}: {source}")]
     Endpoint { name: String, source: EndpointError },
-    #[error("cannot listen on {address}; choose another address in {key}, or end what uses it")]
+    #[error("cannot listen on {address}; choose another address in {key}, or stop the program that uses it")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
@@ -22,7 +22,7 @@ pub enum StartError {
     Api { section: &'static str, source: ClientError },
     #[error("destination {name}: {source}")]
     Recipient { name: String, source: ClientError },
-    #[error("what an operator paused could not be read")]
+    #[error("the list of paused destinations could not be read")]
     Pauses(#[source] ReadError),
     #[error(transparent)]
     SyncState(#[from] StateError),
@@ -31,7 +31,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether it is the configuration that is to be mended.
+    /// True if the user must correct the configuration.
     pub const fn is_configuration(&self) -> bool {
         matches!(self, Self::Mappings(_) | Self::Endpoint { .. } | Self::Api { .. } | Self::Recipient { .. })
     }

@@ -1,8 +1,9 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind, open the outbox, deliver, then the admin API, then receive. Stop: readiness off, stop accepting and let requests finish, stop the syncs beside that, stop handing out
-//! calls and let those in flight be answered, close the outbox, and last the admin API, so that one can watch. Whatever
-//! is not done by the deadline stays in the outbox and is done after the next start.
+//! Start: bind the listeners, open the outbox, start deliveries, then the admin API, then receive. Stop: report not
+//! ready, accept no more connections, let running requests and the syncs finish, start no more calls and wait for the
+//! answers to those in flight, close the outbox, and last the admin API, so that an operator can watch. Whatever is
+//! not done by the deadline stays in the outbox until the next start.
 
 mod build;
 mod descriptors;
@@ -38,30 +39,30 @@ use crate::replay::Jobs;
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
-/// Where the admin listener is unless the configuration says otherwise.
-const USUAL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
-/// Open at once; further ones wait.
+/// The default address of the admin listener.
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+/// The most open connections; further ones wait.
 const ADMIN_CONNECTIONS: usize = 64;
-/// For Accoil to take a call again, while somebody waits for an admin answer.
-const ADMIN_WAIT: Duration = Duration::from_secs(3);
-/// For counting what waits when the relay stops: a long backlog is not worth the wait.
+/// The longest time that Accoil's pause may delay an admin answer.
+const MAX_ADMIN_WAIT: Duration = Duration::from_secs(3);
+/// The longest time for counting the waiting calls at the stop, because a long backlog is not worth the wait.
 const COUNT_LIMIT: Duration = Duration::from_secs(1);
-/// For admin answers still under way when all else has stopped.
-const ADMIN_GRACE: Duration = Duration::from_secs(1);
+/// The time for running admin requests to finish after everything else has stopped.
+const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the outbox removes what is too old.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How often the outbox removes expired rows.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A running relay.
 pub struct Relay {
-    /// Where the public listener really is.
+    /// The actual address of the public listener.
     pub address: SocketAddr,
-    /// Where the admin listener really is.
+    /// The actual address of the admin listener.
     pub admin_address: SocketAddr,
     pub outbox: Outbox,
-    /// What was received since the start, and who was turned away.
+    /// What was received since the start, and which requests were turned away.
     pub facts: Facts,
-    /// How each destination is doing, in the configuration's order.
+    /// The status of each destination, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
     pub syncs: Syncs,
     /// Replays and purges.
@@ -82,7 +83,7 @@ impl Relay {
         let mut targets = build::targets(config)?;
         let connections = share_descriptors(config, &mut targets);
         let accounts =
-            accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(ADMIN_WAIT))));
+            accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(MAX_ADMIN_WAIT))));
         let (listener, address) = bind("server.listen", config.server.listen)?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen)?;
         let options = build::outbox_options(config);
@@ -94,8 +95,8 @@ impl Relay {
         let broken = CancellationToken::new();
         let [receiving, delivering, syncing, administering] = [(); 4].map(|()| Tasks::new(&broken));
         delivering.spawn(
-            "count of the unclaimed",
-            count_unclaimed(outbox.clone(), names, delivering.stop_signal()),
+            "count of calls without a destination",
+            count_orphaned_calls(outbox.clone(), names, delivering.stop_signal()),
         );
         delivering.spawn("housekeeping", keep_house(outbox.clone(), delivering.stop_signal()));
         let controls = restore_pauses(&outbox, &mut targets).await?;
@@ -134,7 +135,7 @@ impl Relay {
         let router = admin::router(admin);
         let keep_alive = config.server.keep_alive;
         let limits = |connections| ConnectionLimits { connections, keep_alive };
-        // Room of its own: senders cannot use up what operators need.
+        // Separate memory, so that senders cannot use up what operators need.
         let memory = Memory::new(&config.limits);
         let (admins, tasks) = (limits(connections.admin), administering.clone());
         administering.spawn(
@@ -153,7 +154,7 @@ impl Relay {
             telemetry::mapping_warnings(&destination.mappings.warnings);
         }
         if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
-            tracing::warn!(error.message = %error, "commands will not find this relay: its lock file cannot be written");
+            tracing::warn!(error.message = %error, "commands cannot find this relay: its lock file cannot be written");
         }
         log_start(config, &destinations, address, admin_address);
         let shutdown_timeout = config.server.shutdown_timeout;
@@ -175,31 +176,32 @@ impl Relay {
         })
     }
 
-    /// Reads the mapping files of every destination again; with a fault in any, nothing changes. Logs what came of it.
+    /// Reads the mapping files of every destination again and logs the result. If any file has a fault, nothing
+    /// changes.
     pub async fn reload(&self) {
         let receiver = self.receiver.clone();
-        // A panic there has been logged; the running mappings stay.
+        // A panic there has been logged; the running mappings stay in force.
         let _ = tokio::task::spawn_blocking(move || admin::reload(&receiver)).await;
     }
 
-    /// Ends when a task has panicked: the relay is then to be stopped.
+    /// Returns when a task has panicked: the relay must then be stopped.
     pub async fn broken(&self) {
         self.broken.cancelled().await;
     }
 
-    /// Stops in order; true if all was done by the deadline.
+    /// Stops in order. Returns true if everything was done by the deadline.
     pub async fn stop(self) -> bool {
         let deadline = Instant::now() + self.shutdown_timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         self.receiver.stop();
-        // A sender that is slow to finish must not use up the time of the calls in flight.
+        // A slow sender must not use up the time of the calls in flight.
         let most = left().saturating_sub(self.shutdown_timeout / 3);
-        // A sync finishes what it has begun at Vitally and leaves the rest to its next run.
+        // A sync finishes the calls that it has begun and leaves the rest to its next run.
         let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
         let delivered = self.delivering.stop(left()).await;
         let waiting = tokio::time::timeout(left().min(COUNT_LIMIT), count_waiting(&self.outbox)).await;
         self.outbox.close().await;
-        self.administering.stop(left().min(ADMIN_GRACE)).await;
+        self.administering.stop(left().min(ADMIN_STOP_TIMEOUT)).await;
         telemetry::stopped(received && delivered, waiting.ok().flatten());
         received && delivered
     }
@@ -231,14 +233,14 @@ fn start_jobs(outbox: &Outbox, receiver: &Receiver, config: &Config, tasks: &Tas
     jobs
 }
 
-/// The calls that wait in the outbox.
+/// Counts the calls that wait in the outbox.
 async fn count_waiting(outbox: &Outbox) -> Option<u64> {
     outbox.flush().await.ok()?;
     let waiting = outbox.waiting_for_others(&[]).await.ok()?;
     Some(waiting.values().sum())
 }
 
-/// Raises the limit of open files and keeps all connections together below it.
+/// Raises the limit of open files and keeps the number of all connections below it.
 fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
     let limit = descriptors::raise();
     let wanted = Connections {
@@ -254,7 +256,7 @@ fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
     given
 }
 
-/// Binds what this key of the configuration names.
+/// Binds the address of this key of the configuration.
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { key, address, source };
     let listener = receive::listen::bind(address).map_err(failed)?;
@@ -262,42 +264,42 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-/// A second relay on one machine, with nothing said of its admin listener, takes any free port for it.
+/// If the default admin port is in use, most likely by a second relay on the machine, takes any free port.
 fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     const KEY: &str = "admin.listen";
     match bind(KEY, address) {
         Err(StartError::Listen { source, .. })
-            if source.kind() == ErrorKind::AddrInUse && address == USUAL_ADMIN =>
+            if source.kind() == ErrorKind::AddrInUse && address == DEFAULT_ADMIN =>
         {
             let bound = bind(KEY, SocketAddr::new(address.ip(), 0))?;
-            telemetry::admin_elsewhere(address, bound.1);
+            telemetry::admin_port_in_use(address, bound.1);
             Ok(bound)
         }
         bound => bound,
     }
 }
 
-/// Says once what waits for destinations that are no longer configured. Reads all that waits: beside the rest, and
-/// only as long as the relay runs.
-async fn count_unclaimed(outbox: Outbox, names: Vec<Arc<str>>, stop: CancellationToken) {
+/// Logs once how many calls wait for destinations that are no longer configured. It reads the whole backlog, so it
+/// runs beside everything else and stops with the relay.
+async fn count_orphaned_calls(outbox: Outbox, names: Vec<Arc<str>>, stop: CancellationToken) {
     let known: Vec<&str> = names.iter().map(|name| &**name).collect();
     let counted = stop.run_until_cancelled(outbox.waiting_for_others(&known)).await;
     match counted {
         Some(Ok(others)) => {
             for (name, requests) in &others {
-                telemetry::waiting_for_nobody(name, *requests);
+                telemetry::orphaned_calls(name, *requests);
             }
         }
-        Some(Err(error)) => tracing::error!(error.message = %error, "what waits could not be counted"),
+        Some(Err(error)) => tracing::error!(error.message = %error, "the waiting calls could not be counted"),
         None => {}
     }
 }
 
-/// Removes what is too old, once a minute, also while nothing arrives.
+/// Removes expired rows once a minute, even if nothing arrives.
 async fn keep_house(outbox: Outbox, stop: CancellationToken) {
-    let mut minutes = tokio::time::interval(HOUSEKEEPING);
+    let mut minutes = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     while stop.run_until_cancelled(minutes.tick()).await.is_some() {
-        // The writer logs a commit that fails; the next minute tries again.
+        // The writer logs a failed commit, and the next minute tries again.
         while outbox.keep_house().await.unwrap_or(false) {}
     }
 }
@@ -312,7 +314,7 @@ async fn restore_pauses(outbox: &Outbox, targets: &mut [Target]) -> Result<Vec<C
 }
 
 async fn open(options: outbox::Options, facts: Facts) -> Result<Outbox, StartError> {
-    // Opening may read a long log: not on a thread that serves.
+    // Opening may read a long log, so it must not block a thread that serves.
     tokio::task::spawn_blocking(move || Outbox::open_with(&options, facts))
         .await
         .map_err(|_| StartError::Stopped)?
@@ -329,9 +331,9 @@ mod tests {
     use crate::event_id::EventId;
     use crate::outbox::{Options, Reject, Retention, Submission};
 
-    /// On a paused clock, which moves when nothing else can happen.
+    /// The clock is paused and moves only when nothing else can happen.
     #[tokio::test(start_paused = true)]
-    async fn an_idle_relay_removes_what_is_too_old_within_a_minute() {
+    async fn an_idle_relay_removes_expired_rows_within_a_minute() {
         let folder = tempfile::tempdir().unwrap();
         let soon = Retention { age: Duration::ZERO, bytes: u64::MAX };
         let outbox = Outbox::open(&Options {
@@ -368,7 +370,7 @@ mod tests {
             if outbox.usage().rejects.rows == 0 {
                 break;
             }
-            // The writer is a thread of its own, with a clock of its own.
+            // The writer is a thread with its own clock.
             std::thread::sleep(Duration::from_millis(1));
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

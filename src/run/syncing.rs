@@ -1,4 +1,4 @@
-//! The syncs put together: as a part of the relay, or alone for a command when no relay runs.
+//! Builds the syncs: as a part of the relay, or alone for a command when no relay runs.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,12 +19,13 @@ use crate::mapping::Mappings;
 use crate::outbox;
 use crate::tasks::Tasks;
 
-/// For calls in flight to be answered when a command ends.
-const STOP: Duration = Duration::from_secs(25);
-/// A run does not wait longer for one call, however long the outbox would.
+/// The time for calls in flight to be answered when a command ends.
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+/// A run does not retry one call for longer than this, however long the outbox would.
 const MAX_RETRY_TIME: Duration = Duration::from_secs(600);
 
-/// What the syncs are made of. Opens the file beside the outbox, which blocks on the disk: by the outbox's owner alone.
+/// Builds what the syncs need. Only the outbox's owner may call this: it opens the file beside the outbox, which
+/// blocks on the disk.
 pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
     let (to_accoil, to_vitally) = (&config.vitally_to_accoil, &config.accoil_to_vitally);
     let state = state(config).await?;
@@ -55,7 +56,7 @@ pub(super) async fn setup(config: &Config) -> Result<Setup, StartError> {
     })
 }
 
-/// The file beside the outbox, where there is a Vitally.
+/// Opens the file beside the outbox, if Vitally is configured.
 async fn state(config: &Config) -> Result<Option<SyncState>, StartError> {
     if config.vitally.is_none() {
         return Ok(None);
@@ -66,7 +67,7 @@ async fn state(config: &Config) -> Result<Option<SyncState>, StartError> {
     Ok(Some(opening.await.map_err(|_| StartError::Stopped)??))
 }
 
-/// Where Vitally's accounts go; nowhere without a Vitally.
+/// Returns the destinations that get Vitally's accounts; none if Vitally is not configured.
 fn recipients(config: &Config) -> Result<Vec<Recipient>, StartError> {
     let wanted = &config.vitally_to_accoil.destinations;
     let sections = config.destinations.iter().filter(|_| config.vitally.is_some());
@@ -76,7 +77,7 @@ fn recipients(config: &Config) -> Result<Vec<Recipient>, StartError> {
         .collect()
 }
 
-/// With the one mapping of Vitally's accounts, and the destination's own limits and retry rules.
+/// Builds a recipient with the one mapping for Vitally's accounts, and the destination's own limits and retry rules.
 fn recipient(section: &config::Destination, config: &Config) -> Result<Recipient, StartError> {
     let mappings = Mappings::of_vitally().map_err(|faults| StartError::Mappings(Faults::new(faults)))?;
     let unit = config.vitally_to_accoil.mrr_unit.unwrap_or(section.mrr_unit);
@@ -96,7 +97,7 @@ fn recipient(section: &config::Destination, config: &Config) -> Result<Recipient
         .map_err(|source| StartError::Recipient { name: section.name.clone(), source })
 }
 
-/// The syncs without a relay. Holds the outbox, so that no relay starts a second run meanwhile.
+/// The syncs without a relay. Holds the outbox's lock, so that no relay starts a second run meanwhile.
 pub struct StandaloneSync {
     pub syncs: Syncs,
     syncing: Tasks,
@@ -105,7 +106,7 @@ pub struct StandaloneSync {
 }
 
 impl StandaloneSync {
-    /// Fails with `OpenError::InUse` where a relay has the outbox.
+    /// Fails with `OpenError::InUse` if a relay has the outbox.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let lock = outbox::lock(&config.outbox.path)?;
         let setup = setup(config).await?;
@@ -115,23 +116,24 @@ impl StandaloneSync {
         Ok(Self { syncs, syncing, broken, _lock: lock })
     }
 
-    /// Ends when a task has panicked: nothing more is to be expected.
+    /// Returns when a task has panicked: no more reports will come.
     pub async fn broken(&self) {
         self.broken.cancelled().await;
     }
 
-    /// Tells a run to end; what it has begun is finished.
+    /// Asks a run to end; it finishes the calls that it has begun.
     pub async fn stop(self) {
-        self.syncing.stop(STOP).await;
+        self.syncing.stop(STOP_TIMEOUT).await;
     }
 
-    /// Ends the run while its reports are still read.
+    /// Returns the signal that ends a run while its reports are still read.
     pub fn stop_signal(&self) -> CancellationToken {
         self.syncing.stop_signal()
     }
 }
 
-/// The admin API of the relay that has the outbox. `None`: a command has it, or a relay that is just starting.
+/// Returns the address of the admin API of the relay that has the outbox. `None` means that a command has it, or a
+/// relay that is still starting.
 pub fn running_relay_admin_address(config: &Config) -> Option<SocketAddr> {
     outbox::owner(&config.outbox.path)
 }

@@ -299,9 +299,10 @@ fn map_takes_files_pretty_printed_events_and_a_sources_name() {
         run(&["amplitude"], r#"{"event_type":"E","user_id":"u"}"#)[0]["requests"].as_array().unwrap().len(),
         2
     );
-    for (source, told) in
-        [("segment", "2 sources are of this kind; name one of them: web, app"), ("wbe", "there are web, app")]
-    {
+    for (source, told) in [
+        ("segment", "2 sources are of this kind; name one of them: web, app"),
+        ("wbe", "the sources are web, app"),
+    ] {
         let output =
             command().args(["--config", &config, "map", "--source", source, &pretty]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
