@@ -1,6 +1,6 @@
-//! Every metric: its name, type, labels and meaning; and a page of their values in Prometheus' text format.
+//! Every metric with its name, type, labels and meaning, and a page of their values in Prometheus' text format.
 //!
-//! The table is what `docs/metrics.md` and the rules in `deploy/prometheus/alerts.yaml` are tested against. The admin
+//! Tests compare this table with `docs/metrics.md` and with the rules in `deploy/prometheus/alerts.yaml`. The admin
 //! listener fills the page from counters that the stages keep anyway.
 
 use std::fmt;
@@ -12,10 +12,10 @@ use prometheus_client::registry::Registry;
 
 use super::timings::{Snapshot, Timings};
 
-/// Before every name.
+/// The prefix of every name.
 pub const PREFIX: &str = "accoil_relay_";
 
-/// What a metric is, and the labels of its samples.
+/// The definition of a metric, and the labels of its samples.
 #[derive(Debug)]
 pub struct Metric {
     pub name: &'static str,
@@ -134,7 +134,7 @@ impl Page {
         self.0.push((metric.name, labels.collect(), value));
     }
 
-    /// Prometheus' text format.
+    /// Writes Prometheus' text format.
     pub fn text(self) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix(PREFIX.trim_end_matches('_'));
         let mut values = self.0;
@@ -143,7 +143,7 @@ impl Page {
             values = rest;
             let own: Vec<_> = own;
             let samples = own.into_iter().map(|(_, labels, value)| (labels, value)).collect();
-            // The registry adds what it takes off here: "_total", and a full stop.
+            // The registry adds what is removed here: "_total", and a full stop.
             let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
             registry.register(name, metric.help.trim_end_matches('.'), Samples(metric.kind, samples));
         }
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The table and `docs/metrics.md` are equal.
+    /// Compares the table with `docs/metrics.md`.
     #[test]
     fn the_document_lists_every_metric() {
         let mut expected = "# Metrics\n\n\
@@ -244,7 +244,7 @@ mod tests {
         assert!(found == expected, "run UPDATE_DOCS=1 cargo test --lib metrics");
     }
 
-    /// The names of all samples, each with its metric's labels.
+    /// Returns the names of all samples, each with its metric's labels.
     fn samples() -> BTreeMap<String, &'static [&'static str]> {
         let mut samples = BTreeMap::new();
         for metric in ALL {
@@ -257,7 +257,7 @@ mod tests {
         samples
     }
 
-    /// The metrics that a query names.
+    /// Returns the metrics that a query names.
     fn named(query: &str) -> BTreeSet<&str> {
         let is_part = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
         query.split(|sign| !is_part(sign)).filter(|word| word.starts_with(PREFIX)).collect()

@@ -1,8 +1,9 @@
-//! Log lines of the process as a whole, and every metric. Logs go to stderr: never a body, a key or a personal value.
+//! Log lines about the whole process, and every metric. Logs go to stderr and never contain a body, a key or a
+//! personal value.
 //!
-//! Fields are dotted: `source.name`, `destination.name`, `mapping.name`, `mapping.fault`, `reason.code`, `http.route`, `http.status`,
-//! `error.message`, `task.name`, `chunk.id`, `event.id`, `event.name`, `call.attempt`, `call.duration_ms`,
-//! `sync.direction`.
+//! Fields are dotted: `source.name`, `destination.name`, `mapping.name`, `mapping.fault`, `reason.code`,
+//! `http.route`, `http.status`, `error.message`, `task.name`, `chunk.id`, `event.id`, `event.name`, `call.attempt`,
+//! `call.duration_ms`, `sync.direction`.
 
 pub mod metrics;
 mod process;
@@ -38,7 +39,7 @@ fn is_colored(is_terminal: bool, no_color: Option<OsString>) -> bool {
     is_terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
-/// The relay takes events.
+/// The relay accepts events.
 pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
     tracing::info!(
         server.listen = %address,
@@ -51,7 +52,7 @@ pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
 /// At the start: a source, and the addresses to paste into its senders.
 pub fn source(name: &str, kind: SourceKind, address: SocketAddr) {
     let ip = address.ip();
-    // Every interface has no address of its own to paste.
+    // A listener on every interface has no single address to paste.
     let host = if ip.is_unspecified() { "localhost".to_owned() } else { SocketAddr::new(ip, 0).to_string() };
     let host = host.strip_suffix(":0").unwrap_or(&host);
     let base = format!("http://{host}:{}", address.port());
@@ -78,11 +79,11 @@ pub fn destination(section: &config::Destination, mappings: usize) {
     );
 }
 
-/// The usual admin port is taken, most likely by another relay.
-pub fn admin_elsewhere(usual: SocketAddr, taken: SocketAddr) {
+/// The default admin port is in use, most likely by another relay.
+pub fn admin_port_in_use(usual: SocketAddr, taken: SocketAddr) {
     tracing::warn!(
         admin.listen = %taken,
-        "{usual} is in use: the admin listener is elsewhere this time; set admin.listen to choose its address"
+        "{usual} is in use, so the admin listener has another address this time; set admin.listen to choose one"
     );
 }
 
@@ -91,7 +92,7 @@ pub fn nothing_to_recover() {
     tracing::info!("the outbox is sound; there was nothing to recover");
 }
 
-/// The damaged outbox was moved aside; `rows` of each table were taken over, `unreadable` places could not be read.
+/// The damaged outbox was moved aside. `rows` of each table were copied, and `unreadable` places could not be read.
 pub fn recovered(aside: &Path, rows: &[(&'static str, u64)], unreadable: u64) {
     for (table, rows) in rows {
         tracing::warn!(outbox.table = table, outbox.rows = rows, "recovered from the damaged outbox");
@@ -99,51 +100,53 @@ pub fn recovered(aside: &Path, rows: &[(&'static str, u64)], unreadable: u64) {
     tracing::warn!(
         outbox.aside = %aside.display(),
         outbox.unreadable = unreadable,
-        "the damaged outbox was moved aside and its readable part taken into a new one"
+        "the damaged outbox was moved aside and its readable part was copied into a new one"
     );
 }
 
-/// What was committed and is neither in the damaged outbox nor in its log.
+/// What was committed and is missing from the damaged outbox and from its log.
 pub fn lost(commits: u64, has_lost_rejects: bool, lost: &str) {
     tracing::error!(
         outbox.lost_commits = commits,
         outbox.lost_rejects = has_lost_rejects,
-        "lost: at least {lost}. They were committed, and neither the file nor its log holds them any more"
+        "lost: at least {lost}. They were committed, but neither the file nor its log contains them now"
     );
 }
 
-/// Requests wait for a destination that nobody delivers to.
-pub fn waiting_for_nobody(destination: &str, requests: u64) {
+/// Calls wait for a destination that is not configured.
+pub fn orphaned_calls(destination: &str, requests: u64) {
     tracing::warn!(
         destination.name = destination,
         outbox.requests = requests,
         "calls wait for a destination that is not configured; `accoil-relay waiting list --destination {destination}` shows them, \
-         `waiting move` gives them to another one"
+         `waiting move` moves them to another one"
     );
 }
 
-/// What loads, but may not be meant.
+/// Mappings that load but may contain a mistake.
 pub fn mapping_warnings(warnings: &[Fault]) {
     for warning in warnings {
-        tracing::warn!(mapping.fault = %warning, "a mapping may not do what is meant");
+        tracing::warn!(mapping.fault = %warning, "a mapping may contain a mistake");
     }
 }
 
-/// Mapping files were read again and are in force.
-pub fn mappings_read(mappings: usize, warnings: &[Fault]) {
+/// The mapping files were reloaded and are in force.
+pub fn mappings_reloaded(mappings: usize, warnings: &[Fault]) {
     mapping_warnings(warnings);
-    tracing::info!(mapping.count = mappings, "the mapping files were read again and are in force");
+    tracing::info!(mapping.count = mappings, "the mapping files were reloaded and are in force");
 }
 
-/// Mapping files were read again, but have faults.
-pub fn mappings_refused(faults: &[Fault]) {
+/// The mapping files were reloaded, but have faults.
+pub fn mappings_not_reloaded(faults: &[Fault]) {
     for fault in faults {
         tracing::error!(mapping.fault = %fault, "a mapping file cannot be used");
     }
-    tracing::error!("the mapping files were read again but have faults; those in force before stay in force");
+    tracing::error!(
+        "the mapping files were reloaded but have faults; the mappings before them stay in force"
+    );
 }
 
-/// `waiting` is the number of calls in the outbox; `None` when it was too long to count in time.
+/// `waiting` is the number of calls in the outbox; `None` if counting them took too long.
 pub fn stopped(in_time: bool, waiting: Option<u64>) {
     let waiting = match waiting {
         Some(0) => "no call waits".to_owned(),
@@ -154,7 +157,9 @@ pub fn stopped(in_time: bool, waiting: Option<u64>) {
     if in_time {
         tracing::info!("stopped: {waiting}");
     } else {
-        tracing::warn!("stopped at the deadline, with calls in flight, which are made again: {waiting}");
+        tracing::warn!(
+            "stopped at the deadline with calls in flight, which are repeated after the next start: {waiting}"
+        );
     }
 }
 

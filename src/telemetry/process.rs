@@ -1,9 +1,9 @@
-//! What the process uses, read from `/proc`; nothing elsewhere than on Linux.
+//! The resources of this process, read from `/proc`; there are no values on systems other than Linux.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the system says about this process.
+/// The system's figures for this process.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
     pub cpu: Duration,
@@ -13,13 +13,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// `None` where there is no `/proc`.
+    /// `None` if there is no `/proc`.
     pub fn read() -> Option<Self> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let limits = fs::read_to_string("/proc/self/limits").ok()?;
         let memory = number(&status, "VmRSS:")?.checked_mul(1024)?;
         let files = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-        // The descriptor that reads the folder is one of them.
+        // One of them is the descriptor that reads the folder.
         let files = files.saturating_sub(1);
         Some(Self { cpu: cpu()?, memory, files, most_files: number(&limits, "Max open files").unwrap_or(0) })
     }
@@ -35,7 +35,7 @@ fn number(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The time of all threads, user and system, in nanoseconds where the system counts them so.
+/// The processor time of all threads, user and system, in nanoseconds if the system counts them.
 fn cpu() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))

@@ -1,4 +1,4 @@
-//! A histogram of durations: adding one is three atomic additions, without a lock.
+//! A histogram of durations. Adding one costs three atomic additions, without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Timings {
 pub struct Snapshot {
     pub seconds: f64,
     pub count: u64,
-    /// Upper bound in seconds, and how many are at most that long but longer than the bound before.
+    /// The upper bound in seconds, and the number of durations up to it that exceed the bound before.
     pub buckets: Vec<(f64, u64)>,
 }
 
