@@ -32,7 +32,7 @@ struct MappingCounts {
 /// By destination, then by mapping.
 type Mappings = HashMap<Arc<str>, HashMap<Arc<str>, MappingCounts>>;
 
-/// The counters of every source and mapping that had an event.
+/// The counters of every source and mapping that has had an event.
 #[derive(Debug, Default)]
 pub struct Counts {
     sources: RwLock<HashMap<Arc<str>, Arc<SourceCounts>>>,
@@ -40,7 +40,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counters of this source.
+    /// Returns the counters of this source.
     pub fn source(&self, name: &Arc<str>) -> Arc<SourceCounts> {
         let known = self.sources.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         known.unwrap_or_else(|| {
@@ -49,7 +49,7 @@ impl Counts {
         })
     }
 
-    /// The calls that a mapping made, and the events that it rejected.
+    /// Returns the number of calls that a mapping made and of events that it rejected.
     pub fn mapping(&self, destination: &str, mapping: &str) -> (u64, u64) {
         let mappings = self.mappings.read().unwrap_or_else(PoisonError::into_inner);
         let counts = mappings.get(destination).and_then(|mappings| mappings.get(mapping));
@@ -118,7 +118,7 @@ impl SourceCounts {
     }
 }
 
-/// The events that had not been accepted before. `duplicates` are indexes, in order.
+/// Returns the events that had not been accepted before. `duplicates` are indexes, in order.
 fn new_events<'s>(accepted: &'s [Accepted], duplicates: &'s [u32]) -> impl Iterator<Item = &'s Accepted> {
     let mut duplicates = duplicates.iter().copied().peekable();
     let mut index = 0;

@@ -1,6 +1,7 @@
 //! Requests that were turned away, in groups: what a support engineer needs to find the sender.
 //!
-//! At most 256 groups, each with its count, its first and last time and its last three samples. Never a whole key.
+//! At most 256 groups, each with its count, its first and last time and its last three samples. A whole key is never
+//! kept.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,41 +13,41 @@ use chrono::{DateTime, Utc};
 use crate::event::SourceKind;
 use crate::reasons::Reason;
 
-const MOST_GROUPS: usize = 256;
-/// With more groups than this, new keys are no longer told apart.
-const MOST_WITH_KEY: usize = 192;
-const MOST_SAMPLES: usize = 3;
-/// Of a user agent.
-const MOST_AGENT: usize = 200;
-/// Of a body.
-const MOST_BODY: usize = 256;
-/// A key this long may show its first three characters.
-const LEAST_KEY: usize = 12;
+const MAX_GROUPS: usize = 256;
+/// With more groups than this, new keys are no longer distinguished.
+const MAX_GROUPS_WITH_KEY: usize = 192;
+const MAX_SAMPLES: usize = 3;
+/// The bytes kept of a user agent.
+const MAX_AGENT_BYTES: usize = 200;
+/// The bytes kept of a body.
+const MAX_BODY_BYTES: usize = 256;
+/// Only a key of at least this length shows its first three characters.
+const MIN_SHOWN_KEY: usize = 12;
 const SHOWN_OF_KEY: usize = 3;
 
 /// A request that was turned away.
 #[derive(Debug)]
 pub struct TurnedAway<'r> {
-    /// None where the path belongs to no kind.
+    /// `None` if the path belongs to no kind.
     pub kind: Option<SourceKind>,
-    /// None where no source is known.
+    /// `None` if the source is unknown.
     pub source: Option<Arc<str>>,
-    /// One of a fixed list; never the path as it was sent.
+    /// One of a fixed list, never the path as it was sent.
     pub route: &'static str,
     pub reason: Reason,
     pub status: u16,
-    /// What is known of the key that the request had, if it had one and it was wrong.
+    /// A hint about the key, if the request had a wrong one.
     pub key: Option<KeyHint>,
     pub at: DateTime<Utc>,
     pub address: Option<std::net::IpAddr>,
     pub agent: Option<&'r str>,
-    /// Bytes of the body, as far as they were read.
+    /// The bytes of the body that were read.
     pub bytes: u64,
-    /// The body, if it was read; its beginning is kept.
+    /// The body, if it was read; only its beginning is kept.
     pub body: Option<&'r Bytes>,
 }
 
-/// What can be shown of a key without giving it away.
+/// What can be shown of a key without revealing it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct KeyHint {
     /// In characters.
@@ -58,12 +59,12 @@ pub struct KeyHint {
 impl KeyHint {
     pub fn of(key: &str) -> Self {
         let length = key.chars().count();
-        let shown = if length >= LEAST_KEY { SHOWN_OF_KEY } else { 0 };
+        let shown = if length >= MIN_SHOWN_KEY { SHOWN_OF_KEY } else { 0 };
         Self { length: u32::try_from(length).unwrap_or(u32::MAX), begins: key.chars().take(shown).collect() }
     }
 }
 
-/// By which requests that were turned away are grouped.
+/// The values by which requests are grouped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DoorKey {
     pub kind: Option<SourceKind>,
@@ -71,7 +72,7 @@ pub struct DoorKey {
     pub route: Cow<'static, str>,
     pub reason: Reason,
     pub status: u16,
-    /// None where there was no key, or where there are too many groups to tell keys apart.
+    /// `None` if there was no key, or if there are too many groups to distinguish keys.
     pub key: Option<KeyHint>,
 }
 
@@ -91,7 +92,7 @@ pub struct DoorGroup {
     pub count: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
-    /// The last ones, the oldest first.
+    /// The last ones, oldest first.
     pub samples: Vec<Sample>,
 }
 
@@ -112,18 +113,18 @@ impl Door {
         let sample = Sample {
             at: request.at,
             address: request.address,
-            agent: request.agent.map(|agent| agent.chars().take(MOST_AGENT).collect()),
+            agent: request.agent.map(|agent| agent.chars().take(MAX_AGENT_BYTES).collect()),
             bytes: request.bytes,
             body: request
                 .body
-                .map(|body| String::from_utf8_lossy(body.get(..MOST_BODY).unwrap_or(body)).into_owned()),
+                .map(|body| String::from_utf8_lossy(body.get(..MAX_BODY_BYTES).unwrap_or(body)).into_owned()),
         };
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if groups.len() >= MOST_WITH_KEY && !groups.contains_key(&key) {
+        if groups.len() >= MAX_GROUPS_WITH_KEY && !groups.contains_key(&key) {
             key.key = None;
         }
-        if groups.len() >= MOST_GROUPS && !groups.contains_key(&key) {
-            // The group that has been quiet for longest makes room.
+        if groups.len() >= MAX_GROUPS && !groups.contains_key(&key) {
+            // The group without a request for the longest time is removed.
             let oldest = groups.iter().min_by_key(|(_, group)| group.last).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| groups.remove(&oldest));
         }
@@ -131,7 +132,7 @@ impl Door {
         let group = groups.entry(key).or_insert_with(new);
         group.count += 1;
         group.last = group.last.max(request.at);
-        if group.samples.len() >= MOST_SAMPLES {
+        if group.samples.len() >= MAX_SAMPLES {
             group.samples.remove(0);
         }
         group.samples.push(sample);
@@ -140,12 +141,12 @@ impl Door {
     /// Takes over the groups of an earlier run; a group of this run stays as it is.
     pub fn restore(&self, groups: Vec<(DoorKey, DoorGroup)>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, group) in groups.into_iter().take(MOST_WITH_KEY) {
+        for (key, group) in groups.into_iter().take(MAX_GROUPS_WITH_KEY) {
             known.entry(key).or_insert(group);
         }
     }
 
-    /// Every group with its key, in the order of the keys.
+    /// Returns every group with its key, in the order of the keys.
     pub fn groups(&self) -> Vec<(DoorKey, DoorGroup)> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         groups.iter().map(|(key, group)| (key.clone(), group.clone())).collect()
@@ -198,7 +199,7 @@ mod tests {
             door.add(&turned_away(Some(&key), None));
         }
         let groups = door.groups();
-        assert_eq!(groups.len(), MOST_WITH_KEY + 1);
+        assert_eq!(groups.len(), MAX_GROUPS_WITH_KEY + 1);
         assert_eq!(groups.iter().map(|(_, group)| group.count).sum::<u64>(), 999);
     }
 }

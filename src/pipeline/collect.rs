@@ -12,18 +12,18 @@ use crate::decode::Shared;
 use crate::event_id::EventId;
 use crate::facts::{Accepted, Passed, Reject, Submission};
 
-/// A submission while it is filled.
+/// A submission that is being filled.
 pub struct Collector<'a> {
     body: &'a Bytes,
     keys: KeyRemover<'a>,
     shared: Shared<'a>,
-    /// Made for the first reject of a batch; the other rejects share it.
+    /// Made for the first reject of a batch and shared with the others.
     envelope: OnceCell<Option<Arc<str>>>,
     submission: Submission,
 }
 
 impl<'a> Collector<'a> {
-    /// `items` are of this body, of which the submission shares the bytes.
+    /// `items` must come from this body. The submission shares the body's bytes.
     pub fn new(pipeline: &Pipeline<'a>, body: &'a Bytes, items: &PlannedItems<'a>) -> Self {
         let source = pipeline.source;
         Self {
@@ -71,7 +71,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// All that was added.
+    /// Returns everything that was added.
     pub fn finish(self) -> Submission {
         self.submission
     }
@@ -96,7 +96,7 @@ pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal
     }
 }
 
-/// The part of the body as shared bytes: nothing is copied.
+/// Returns the part of the body as shared bytes, without copying.
 fn share(body: &Bytes, part: &str) -> Bytes {
     let start = part.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
     match start.checked_add(part.len()) {

@@ -24,7 +24,7 @@ pub struct Pipeline<'a> {
     pub form: Form,
     pub limits: Limits,
     pub received_at: DateTime<Utc>,
-    /// The body was not UTF-8, and its broken characters became U+FFFD.
+    /// True if the body was not UTF-8 and its broken characters became U+FFFD.
     pub is_text_repaired: bool,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Pipeline<'a> {
         Ok(PlannedItems { pipeline: self, items })
     }
 
-    /// Plans one item by itself. `envelope` is what its body said about all items, as [`Shared::to_json`] gave it.
+    /// Plans one item on its own. `envelope` is what [`Shared::to_json`] returned for its body.
     pub fn plan_item(&self, original: &'a str, envelope: Option<&'a str>) -> Planned<'a> {
         self.plan(decode::decode_item(self.form, original, envelope, self.context()))
     }
@@ -68,7 +68,7 @@ pub struct PlannedItems<'a> {
 }
 
 impl<'a> PlannedItems<'a> {
-    /// What the body says about all of its items.
+    /// Returns the members of the body that apply to all of its items.
     pub fn shared(&self) -> Shared<'a> {
         self.items.shared()
     }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::json;
 
-/// The members that hold a key.
+/// The members that contain a key.
 const MEMBERS: [&str; 2] = ["writeKey", "api_key"];
 /// A shorter key may occur in an event by chance.
 const MIN_KEY: usize = 8;
@@ -25,7 +25,7 @@ pub(super) struct KeyRemover<'k> {
 }
 
 impl<'k> KeyRemover<'k> {
-    /// `key`: the source's. One search over the whole body, so that most events cost no more.
+    /// `key` is the source's key. The whole body is searched once, so that most events cost nothing more.
     pub(super) fn new(key: Option<&'k SecretString>, body: &[u8]) -> Self {
         let key = key.map(SecretString::expose_secret);
         let is_there = |text: &str| memmem::find(body, text.as_bytes()).is_some();
@@ -33,7 +33,7 @@ impl<'k> KeyRemover<'k> {
         Self { key, is_needed }
     }
 
-    /// The event as it is stored.
+    /// Returns the event as it is stored.
     pub(super) fn remove(&self, original: Bytes) -> Bytes {
         if !self.is_needed {
             return original;
@@ -47,7 +47,7 @@ impl<'k> KeyRemover<'k> {
     }
 }
 
-/// The object without the members that hold a key, all others unchanged; `None` if there is no such member.
+/// Returns the object without the members that contain a key; `None` if it has no such member.
 fn without_members(object: &str) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(object.len());
     let mut found = false;

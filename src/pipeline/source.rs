@@ -18,17 +18,17 @@ use crate::fault::Fault;
 pub struct Source {
     pub name: Arc<str>,
     pub kind: SourceKind,
-    /// None only where the relay listens on loopback: any key then belongs to it.
+    /// `None` only if the relay listens on loopback: any key then belongs to this source.
     pub write_key: Option<SecretString>,
-    /// Requests must then carry a valid `X-Signature`, on every route.
+    /// If set, requests must have a valid `X-Signature`, on every route.
     pub shared_secret: Option<SecretString>,
-    /// Requests without a signature are accepted all the same.
+    /// True if requests without a signature are accepted anyway.
     pub takes_unsigned: bool,
     pub destinations: Vec<Arc<Destination>>,
     pub settings: SourceSettings,
-    /// How long an event's id is remembered; zero: not at all.
+    /// How long an event's id is remembered; zero disables de-duplication.
     pub deduplication_window: Duration,
-    /// What became of its events since the start.
+    /// The counters of its events since the start.
     pub counts: Arc<SourceCounts>,
 }
 
@@ -39,7 +39,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// `destinations`: those of the sources, and any that no source sends to.
+    /// `destinations` are those of the sources, and any that no source sends to.
     pub fn new(sources: impl Iterator<Item = Source>, destinations: Vec<Arc<Destination>>) -> Self {
         Self { sources: sources.map(Arc::new).collect(), destinations }
     }
@@ -52,7 +52,8 @@ impl Sources {
         &self.destinations
     }
 
-    /// The same sources, the mapping files of every destination read once more; or all faults of all files.
+    /// Reads the mapping files of every destination again. Returns the same sources with them, or all faults of all
+    /// files.
     pub fn reload(&self) -> Result<Self, Vec<Fault>> {
         let (mut destinations, mut faults) = (Vec::new(), Vec::new());
         for destination in &self.destinations {
@@ -73,12 +74,12 @@ impl Sources {
         Ok(Self::new(sources.collect::<Vec<_>>().into_iter(), destinations))
     }
 
-    /// The source of this name.
+    /// Returns the source with this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.iter().find(|source| &*source.name == name)
     }
 
-    /// The source of this kind that has one of the keys, tried in their order.
+    /// Returns the source of this kind that has one of the keys, which are tried in order.
     pub fn keyed<'k>(
         &self,
         kind: SourceKind,
@@ -87,7 +88,7 @@ impl Sources {
         keys.find_map(|key| self.of_key(kind, &key))
     }
 
-    /// The source of this kind without a key: any key belongs to it that is no other source's.
+    /// Returns the source of this kind without a key. It owns every key that is no other source's.
     pub fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
         self.sources.iter().find(|source| source.kind == kind && source.write_key.is_none())
     }
