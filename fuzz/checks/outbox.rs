@@ -162,7 +162,7 @@ impl Sample {
             door.outbox.settle(vec![
                 Settlement::Parked { job: parked, attempts: attempts.clone(), next_attempt_at: Some(at) },
                 Settlement::Dead { job: dead, attempts, reason: Reason::DeadRefused },
-                Settlement::Delivered { place: delivered.place, said: Vec::new() },
+                Settlement::Delivered { place: delivered.place, fingerprints: Vec::new() },
             ]);
             door.outbox.flush().await.expect("the outbox is written");
             let killed = Files::read(door.folder.path());

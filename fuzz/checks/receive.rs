@@ -58,7 +58,7 @@ async fn settle(outbox: &Outbox, cursor: &mut i64) {
         *cursor = chunk.id;
         let jobs = chunk.jobs(DESTINATION).expect("the chunk is sound");
         jobs.iter().for_each(check_job);
-        let delivered = |job: Job| Settlement::Delivered { place: job.place, said: Vec::new() };
+        let delivered = |job: Job| Settlement::Delivered { place: job.place, fingerprints: Vec::new() };
         outbox.settle(jobs.into_iter().map(delivered).collect());
         outbox.flush().await.expect("the outbox is written");
     }

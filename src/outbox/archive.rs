@@ -1,7 +1,7 @@
-//! Waiting calls, dead letters and rejects as anybody may read them, also while a relay has the outbox open.
+//! Read-only access to waiting calls, dead letters and rejects, also while a relay has the outbox open.
 //!
-//! Read in pages, each a statement of its own: a long read would keep the relay's log from being used again. Never
-//! changes anything.
+//! Reads in pages, each with a statement of its own, because a long read would keep SQLite from reusing the relay's
+//! log. Never changes anything.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ impl Archive {
         &self.0
     }
 
-    /// Those with an id above this one, the oldest first.
+    /// Returns the dead letters with an id above this one, oldest first.
     pub fn dead_letters(
         &self,
         filter: &Filter,
@@ -36,12 +36,12 @@ impl Archive {
         Ok(sqlite::dead_letters(&self.0, filter, From::After(after), most)?)
     }
 
-    /// Those with an id above this one, the oldest first.
+    /// Returns the rejects with an id above this one, oldest first.
     pub fn rejects(&self, filter: &Filter, after: i64, most: usize) -> Result<Vec<StoredReject>, ReadError> {
         Ok(sqlite::rejects(&self.0, filter, From::After(after), most)?)
     }
 
-    /// The calls that wait, in order.
+    /// Returns the waiting calls in order.
     pub fn waiting(
         &self,
         filter: &WaitingFilter,
@@ -51,7 +51,7 @@ impl Archive {
         Ok(waiting::page(&self.0, filter, after, most)?)
     }
 
-    /// Those with an id below this one, the newest first.
+    /// Returns the dead letters with an id below this one, newest first.
     pub fn newest_dead_letters(
         &self,
         filter: &Filter,
@@ -61,7 +61,7 @@ impl Archive {
         Ok(sqlite::dead_letters(&self.0, filter, From::Before(before), most)?)
     }
 
-    /// Those with an id below this one, the newest first.
+    /// Returns the rejects with an id below this one, newest first.
     pub fn newest_rejects(
         &self,
         filter: &Filter,

@@ -1,4 +1,4 @@
-//! A chunk read back: the requests of one commit group, sliced out of its bytes for one destination.
+//! Reads a chunk: slices the requests of one commit out of its bytes, for one destination.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use super::lane::Lane;
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 
-/// The requests that were committed together.
+/// The requests that one commit stored together.
 #[derive(Debug, Clone)]
 pub struct Chunk {
     pub id: i64,
-    /// How many requests it holds, of all destinations.
+    /// The number of requests in it, for all destinations.
     pub requests: u32,
-    /// Requests that were settled in an earlier run, a bit each; empty when none was.
+    /// The requests that were settled in an earlier run, one bit each; empty if there are none.
     pub(super) settled: Vec<u8>,
-    /// How its bytes are laid out; see `frame`.
+    /// The layout of its bytes; see `frame`.
     pub(super) layout: u8,
     pub(super) bytes: Bytes,
-    /// False when the bytes are not those that were written: then none of it is read.
+    /// False if the bytes differ from those that were written: then none of it is read.
     pub(super) is_sound: bool,
 }
 
@@ -29,9 +29,9 @@ pub struct Chunk {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub place: Place,
-    /// The event that it was made of.
+    /// The event that it was made from.
     pub event: EventId,
-    /// Which of the event's requests it is, from 0; `u8::MAX` if that was not stored.
+    /// The number of the request within its event, from 0; `u8::MAX` if it was not stored.
     pub request: u8,
     pub lane: Lane,
     pub source: Text,
@@ -48,7 +48,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Copies it out of its chunk, whose bytes it keeps in memory otherwise.
+    /// Copies the job out of its chunk. Without this it keeps the chunk's bytes in memory.
     pub fn detach(&mut self) {
         for bytes in [&mut self.original, &mut self.body] {
             *bytes = Bytes::copy_from_slice(bytes);
@@ -68,13 +68,13 @@ impl Job {
 }
 
 impl Chunk {
-    /// Bytes it holds in memory.
+    /// Returns the bytes that it holds in memory.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The unsettled requests for a destination, in order. Bytes that cannot be read end it early: they were
-    /// written by something else, and the caller is told by `Err` with what could be read before.
+    /// Returns the unsettled requests for a destination, in order. If the bytes cannot be read to the end, returns
+    /// those before that place as `Err`.
     pub fn jobs(&self, destination: &str) -> Result<Vec<Job>, Vec<Job>> {
         let mut jobs = Vec::new();
         if !self.is_sound {
@@ -92,7 +92,7 @@ impl Chunk {
         }
     }
 
-    /// The unsettled requests for every destination, in order, as far as they can be read.
+    /// Returns the unsettled requests for every destination, in order, as far as they can be read.
     pub(super) fn all_jobs(&self) -> Vec<Job> {
         let mut jobs = Vec::new();
         if self.is_sound {
@@ -116,7 +116,8 @@ impl Chunk {
         });
     }
 
-    /// Hands each unsettled request to `each`, with its place, its event and its number within the event, until it cannot read one.
+    /// Calls `each` for every unsettled request, with its place, its event and its number within the event, until one
+    /// cannot be read.
     fn read(&self, mut each: impl FnMut(Place, &Head, u8, Reader) -> Option<()>) -> Option<()> {
         let mut reader = Reader(self.bytes.clone());
         let mut index = 0;
@@ -145,14 +146,14 @@ impl Chunk {
     }
 }
 
-/// What an event's requests share.
+/// The values that an event's requests share.
 struct Head {
     id: EventId,
     source: Bytes,
     original: Bytes,
 }
 
-/// Whether a request is one of the destination's, told without slicing its other fields.
+/// True if a request is for the destination, found out without slicing its other fields.
 fn is_for(request: &Reader, destination: &str) -> bool {
     let name = destination.as_bytes();
     request
@@ -162,7 +163,7 @@ fn is_for(request: &Reader, destination: &str) -> bool {
         && request.0.get(4..4 + name.len()) == Some(name)
 }
 
-/// `number`: of the request within its event, by its place.
+/// `number` is that of the request within its event, from its place.
 fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Option<Job> {
     let mut job = Job {
         place,
@@ -180,7 +181,7 @@ fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Opt
         warnings: request.text()?,
         fingerprints: request.fingerprints()?,
     };
-    // A call in the background may be one of several of its event, stored by itself.
+    // A background call may be stored by itself although its event has several.
     let is_whole = request.is_empty();
     let (number, lane) = request.number_and_lane();
     job.lane = lane;

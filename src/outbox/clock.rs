@@ -1,19 +1,20 @@
-//! Running time: by it what is kept becomes old. It moves only while the relay runs, whatever the wall clock does.
+//! Running time, by which stored rows expire. It moves only while the relay runs, whatever the wall clock does.
 //!
-//! A wall clock that jumps a month ahead would otherwise delete at once what was promised for a month, and one that jumps
-//! back would stop the deletion. Running time begins as the wall clock's time when the outbox is made, continues from the
-//! stored value at each start, and follows the monotonic clock. A killed process loses at most a minute of it.
+//! With the wall clock, a jump of a month ahead would immediately delete what must be kept for a month, and a jump
+//! back would stop the deletion. Running time begins with the wall clock's time when the outbox is made, continues
+//! from the stored value at each start, and follows the monotonic clock. A killed process loses at most a minute of
+//! it.
 
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-/// One moment by both clocks.
+/// One moment in both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
-    /// For people: what is shown, and what other systems compare.
+    /// Shown to people, and compared with other systems.
     pub(super) wall: DateTime<Utc>,
-    /// For ages.
+    /// Used for ages.
     pub(super) running: DateTime<Utc>,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Continues from the running time that was stored; a new outbox begins with the wall clock's.
+    /// Continues from the stored running time; a new outbox begins with the wall clock's time.
     pub(super) fn new(stored: Option<DateTime<Utc>>) -> Self {
         Self { base: stored.unwrap_or_else(Utc::now), started: Instant::now() }
     }

@@ -1,7 +1,7 @@
-//! What the handles ask of the writer, and what it answers.
+//! The commands that the handles send to the writer, and their results.
 //!
-//! A command outlives a commit that failed for want of room: whoever waits is told so, and what has to be stored
-//! sooner or later is given back.
+//! If a commit fails because the disk is full, callers that wait get the error, and commands that must be stored
+//! sooner or later are returned.
 
 use std::fmt;
 
@@ -15,39 +15,39 @@ use super::sqlite::Parked;
 use super::{AcceptError, Receipt, Replayed, Settlement, Submission};
 use crate::facts::{Facts, Received};
 
-/// Where somebody waits for the commit.
+/// Answers the caller that waits for the commit.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
 
 #[derive(Debug)]
 pub(super) enum Command {
     Accept {
         submission: Submission,
-        /// The reject of which the submission was made: it leaves with the same commit.
+        /// The reject that the submission was made from; the same commit removes it.
         replayed: Option<i64>,
         lane: Lane,
         reply: Reply<Receipt>,
-        /// Given back after the commit, by being dropped.
+        /// Released after the commit, by being dropped.
         #[expect(dead_code, reason = "held, never read")]
         room: OwnedSemaphorePermit,
     },
     Settle(Vec<Settlement>),
-    /// Through the writer, so that what was settled before is seen.
+    /// Read by the writer, so that earlier settlements are seen.
     Parked {
         destination: String,
         users: Vec<String>,
         reply: oneshot::Sender<Vec<Parked>>,
     },
-    /// Stores the requests of these dead letters anew.
+    /// Stores the requests of these dead letters again.
     Replay {
         dead_letters: Vec<i64>,
         reply: Reply<Replayed>,
     },
-    /// Makes the next attempts of these users' calls due now; each is a destination and a user.
+    /// Makes the next attempts of these users' calls due now; each entry is a destination and a user.
     Retry {
         users: Vec<(String, String)>,
         reply: Reply<usize>,
     },
-    /// Gives these calls to another destination, or removes them if there is none.
+    /// Moves these calls to another destination, or removes them if there is none.
     Move {
         jobs: Vec<Job>,
         to: Option<String>,
@@ -71,13 +71,13 @@ pub(super) enum Command {
         ids: Vec<i64>,
         reply: Reply<usize>,
     },
-    /// Keeps a number under a name, or nothing any more.
+    /// Stores a number under a name, or removes it.
     KeepValue {
         name: String,
         value: Option<i64>,
         reply: Reply<()>,
     },
-    /// Removes what is too old; answers whether more may be left.
+    /// Removes expired rows; the answer says whether more may be left.
     KeepHouse {
         reply: Reply<bool>,
     },
@@ -95,7 +95,7 @@ impl fmt::Debug for JobChange {
     }
 }
 
-/// What a command came to, once its group is committed.
+/// The result of a command after its group was committed.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The indexes of the accepted events that are duplicates, in order.
@@ -118,8 +118,7 @@ pub(super) enum Outcome {
 }
 
 impl Command {
-    /// Emits what was received, and answers the caller. A caller that is gone hung up before its answer; what it sent is
-    /// stored all the same.
+    /// Emits what was received, and answers the caller. If the caller has disconnected, its events stay stored.
     pub(super) fn answer(self, outcome: Outcome, facts: &Facts) {
         match (self, outcome) {
             (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
@@ -165,7 +164,8 @@ impl Command {
         }
     }
 
-    /// Tells whoever waits that nothing was stored. Gives back what was not asked for by anybody who could ask again.
+    /// Tells the caller that nothing was stored. Returns commands that have no caller (settlements), which must be
+    /// retried.
     pub(super) fn refuse(self, why: AcceptError) -> Option<Self> {
         match self {
             Self::Accept { reply, .. } => {

@@ -1,4 +1,4 @@
-//! Damaged rows: rows whose bytes changed on the disk after they were written. Each is reported once, and counted.
+//! Damaged rows, whose bytes changed on the disk after they were written. Each is reported once and counted.
 //!
 //! Whatever reads such a row keeps it and never sends it.
 
@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::reasons::Reason;
 
-/// Rows remembered as reported, at most. The count ends here, too.
-const MOST: usize = 10_000;
+/// The most rows that are remembered as reported. The count stops there too.
+const MAX_REPORTED: usize = 10_000;
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stored {
     Chunk,
@@ -24,7 +24,7 @@ pub enum Stored {
 impl Stored {
     pub const ALL: [Self; 5] = [Self::Chunk, Self::Call, Self::DeadLetter, Self::Reject, Self::Progress];
 
-    /// As metrics and log lines name it.
+    /// The name in metrics and log lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chunk => "chunk",
@@ -43,7 +43,7 @@ pub(super) struct Damage(Mutex<HashSet<(Stored, i64)>>);
 impl Damage {
     pub(super) fn report(&self, stored: Stored, id: i64) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() >= MOST || !found.insert((stored, id)) {
+        if found.len() >= MAX_REPORTED || !found.insert((stored, id)) {
             return;
         }
         let reason = Reason::WaitDamaged;
@@ -61,7 +61,7 @@ impl Damage {
         );
     }
 
-    /// How many damaged rows of this kind were found.
+    /// Returns how many damaged rows of this kind were found.
     pub(super) fn count(&self, stored: Stored) -> u64 {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.iter().filter(|(kind, _)| *kind == stored).count() as u64

@@ -1,8 +1,8 @@
-//! What was last delivered for each id that other events imply calls for (`docs/amplitude.md#what-one-event-becomes`):
-//! one hash an id.
+//! Remembers the content that was last delivered for each id of a derived call: one hash for each id
+//! (`docs/amplitude.md#what-one-event-becomes`).
 //!
-//! A derived call (the group an Amplitude track names, the user's properties) is sent only when it says something
-//! new. Bounded like `recent`: two generations; an id that was forgotten is merely sent once more.
+//! A derived call (the group that an Amplitude track names, the user's properties) is sent only if its content is
+//! new. The memory is bounded like that of `recent`, with two generations. A forgotten id is only sent once more.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 
 use crate::accoil::Fingerprint;
 
-/// What is held this long after it was stored is stored anew, so that it does not leave the disk for its age.
-const STORED_FOR_DAYS: i32 = 7;
+/// An entry this old is stored again when it is used, so that it does not expire on disk.
+const REFRESH_AFTER_DAYS: i32 = 7;
 
-/// What was said of one key, and on which day that was stored.
+/// The content delivered for one key, and the day on which it was stored.
 #[derive(Debug, Clone, Copy)]
-struct Said {
+struct LastDelivered {
     content: u64,
     stored_on: i32,
 }
@@ -23,8 +23,8 @@ struct Said {
 /// The fingerprints that were delivered last.
 #[derive(Debug)]
 pub struct Delivered {
-    newer: HashMap<u64, Said>,
-    older: HashMap<u64, Said>,
+    newer: HashMap<u64, LastDelivered>,
+    older: HashMap<u64, LastDelivered>,
     capacity: usize,
 }
 
@@ -32,7 +32,7 @@ pub struct Delivered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
     Stored,
-    /// It was stored long ago: to be stored again.
+    /// The same content was delivered, but its entry is old and must be stored again.
     Old,
 }
 
@@ -42,28 +42,29 @@ impl Delivered {
         Self { newer: HashMap::new(), older: HashMap::new(), capacity: (most / 2).max(1) }
     }
 
-    /// Whether a call with these fingerprints would tell Accoil nothing new; never so for a call with none.
+    /// Returns whether all of these fingerprints were delivered last, so that the call has nothing new. A call
+    /// without fingerprints is always new.
     pub fn holds(&self, fingerprints: &[Fingerprint], now: DateTime<Utc>) -> Option<Held> {
         let mut held = None;
         for one in fingerprints {
-            let said = self.newer.get(&one.key).or_else(|| self.older.get(&one.key))?;
-            if said.content != one.content {
+            let last = self.newer.get(&one.key).or_else(|| self.older.get(&one.key))?;
+            if last.content != one.content {
                 return None;
             }
-            let is_old = day(now) - said.stored_on >= STORED_FOR_DAYS;
+            let is_old = day(now) - last.stored_on >= REFRESH_AFTER_DAYS;
             held = Some(if is_old || held == Some(Held::Old) { Held::Old } else { Held::Stored });
         }
         held
     }
 
-    /// These were delivered, or are stored anew.
+    /// Records fingerprints that were delivered, or stored again.
     pub fn insert(&mut self, fingerprints: &[Fingerprint], stored_at: DateTime<Utc>) {
         let stored_on = day(stored_at);
         for one in fingerprints {
             if self.newer.len() >= self.capacity {
                 self.older = std::mem::take(&mut self.newer);
             }
-            self.newer.insert(one.key, Said { content: one.content, stored_on });
+            self.newer.insert(one.key, LastDelivered { content: one.content, stored_on });
         }
     }
 }
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_held_only_while_all_it_says_was_said_last() {
+    fn a_call_is_held_only_while_all_its_content_was_delivered_last() {
         let group = Fingerprint::new(&[b"group", b"g1"], &[b"pro"]);
         let member = Fingerprint::new(&[b"member", b"u1", b"g1"], &[]);
         let changed = Fingerprint::new(&[b"group", b"g1"], &[b"free"]);

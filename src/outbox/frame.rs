@@ -1,9 +1,9 @@
 //! The bytes of a chunk: length-prefixed fields, written once at accept, sliced without copying at delivery.
 //!
-//! Layout 2, all integers little-endian: a chunk is a run of events; an event is its id, its source, its original and a
-//! count, then that many requests. A request may end with its number within its event and its lane: readers that do not know
-//! them pass over them. Layout 1 had no ids. The layout of a chunk is a column of its row.
-//! Reading foreign bytes yields `None`, never a panic.
+//! In layout 2 all integers are little-endian. A chunk is a list of events. An event is its id, its source, its
+//! original and a count, followed by that number of requests. A request may end with its number within its event and
+//! its lane; readers that do not know these skip them. Layout 1 had no ids. The layout of a chunk is a column of its
+//! row. Foreign bytes give `None`, never a panic.
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
@@ -13,12 +13,12 @@ use super::lane::Lane;
 use crate::accoil::{Fingerprint, Request};
 use crate::event_id::EventId;
 
-/// The layout that is written.
+/// The layout that this version writes.
 pub(super) const LAYOUT: u8 = 2;
-/// Of a request that is no longer beside the others of its event.
+/// The number of a request that is stored apart from the others of its event.
 pub(super) const UNKNOWN_NUMBER: u8 = u8::MAX;
 
-/// A request's fields, in the order in which they are written.
+/// The fields of a request, in the order in which they are written.
 pub(super) struct Fields<'a> {
     pub(super) destination: &'a str,
     pub(super) user: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Fields<'a> {
     pub(super) action: &'a str,
     pub(super) warnings: &'a str,
     pub(super) fingerprints: &'a [Fingerprint],
-    /// Its number within its event; none where its place tells it, or where nobody knows it.
+    /// The number within its event; `None` if its place gives it, or if it is unknown.
     pub(super) number: Option<u8>,
     pub(super) lane: Lane,
 }
@@ -68,7 +68,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, event: EventId, source: &str, origin
 }
 
 pub(super) fn write_request(out: &mut Vec<u8>, request: &Fields<'_>) {
-    // The request's own length first, so that a reader can slice it off whole.
+    // The request's length comes first, so that a reader can slice off the whole request.
     let start = out.len();
     put_count(out, 0);
     put(out, request.destination.as_bytes());
@@ -101,7 +101,7 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-/// Reads fields off the front of some bytes, sharing them.
+/// Reads fields from the front of some bytes, without copying them.
 pub(super) struct Reader(pub(super) Bytes);
 
 impl Reader {
@@ -126,7 +126,7 @@ impl Reader {
         self.field().and_then(Text::new)
     }
 
-    /// The number within the event, if it was written, and the lane.
+    /// Returns the number within the event, if it was written, and the lane.
     pub(super) fn number_and_lane(&mut self) -> (Option<u8>, Lane) {
         match self.0[..] {
             [number, lane, ..] => {

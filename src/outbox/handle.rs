@@ -1,4 +1,4 @@
-//! The way in to the outbox: a handle that every stage clones. See the contract in the module above.
+//! The public handle of the outbox, which every stage clones. The contract is in the module above.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,13 +23,13 @@ use crate::event_id::EventId;
 use crate::facts::{Facts, Received};
 use crate::telemetry::Timings;
 
-/// Submissions waiting for their commit may hold this much memory; beyond it senders are told to come again.
-const ROOM_KIB: usize = 64 * 1024;
-/// The newest chunks kept in memory for destinations that keep up.
+/// The memory for submissions that wait for their commit. If it is used up, senders are asked to try again.
+const SUBMISSION_MEMORY_KIB: usize = 64 * 1024;
+/// The size of the newest chunks that are kept in memory for destinations without a backlog.
 const TAIL_BYTES: usize = 16 << 20;
 
-/// Retries asked for by operators that a dispatcher may have before it.
-const DUE: usize = 16;
+/// The number of operators' retries that may queue for a dispatcher.
+const DUE_CAPACITY: usize = 16;
 
 /// Why something could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum ReadError {
 #[error("nothing was changed: {0}")]
 pub struct ChangeError(#[from] pub AcceptError);
 
-/// A cheap clone; the last one gone closes the outbox.
+/// A cheap clone. The outbox closes when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     commands: mpsc::UnboundedSender<Command>,
@@ -59,13 +59,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Opens or creates it and starts its writer. Blocks on the disk; what was left by the last run is
-    /// there to be read.
+    /// Opens or creates the outbox and starts its writer. Blocks on the disk. What the last run left can be read.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         Self::open_with(options, Facts::off())
     }
 
-    /// The same; what is received is emitted as a fact after its commit.
+    /// Like [`Self::open`]; emits what is received as a fact after its commit.
     pub fn open_with(options: &Options, facts: Facts) -> Result<Self, OpenError> {
         let path = &options.path;
         let database = |source| OpenError::Database { path: path.clone(), source };
@@ -83,7 +82,7 @@ impl Outbox {
             space,
             damage,
             commits: Timings::default(),
-            due: broadcast::Sender::new(DUE),
+            due: broadcast::Sender::new(DUE_CAPACITY),
             background: Background::default(),
         });
         let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
@@ -96,24 +95,25 @@ impl Outbox {
             commands,
             shown,
             reader: Arc::new(Mutex::new(reader)),
-            room: Arc::new(Semaphore::new(ROOM_KIB)),
+            room: Arc::new(Semaphore::new(SUBMISSION_MEMORY_KIB)),
             moving: Arc::default(),
             facts,
             thread: Arc::new(Mutex::new(Some(thread))),
         })
     }
 
-    /// Stores all that a post brought. Returns after it is on disk, or after nothing of it was stored.
+    /// Stores everything that a post brought. Returns after it is on disk, or after nothing of it was stored.
     pub async fn accept(&self, submission: Submission) -> Result<Receipt, AcceptError> {
         self.store(submission, Lane::Live, None).await
     }
 
-    /// The same for old events: their calls wait until no live call is ready. The caller waits for [`Background::room`] before.
+    /// Accepts old events: their calls wait until no live call is ready. The caller must wait for
+    /// [`Background::room`] before.
     pub async fn accept_in_background(&self, submission: Submission) -> Result<Receipt, AcceptError> {
         self.store(submission, Lane::Background, None).await
     }
 
-    /// Stores what a reject was replayed into, and removes the reject with the same commit.
+    /// Stores the result of replaying a reject, and removes the reject in the same commit.
     pub async fn replay_reject(&self, id: i64, submission: Submission) -> Result<Receipt, ChangeError> {
         Ok(self.store(submission, Lane::Background, Some(id)).await?)
     }
@@ -141,7 +141,7 @@ impl Outbox {
         self.commands.send(command).map_err(|_| AcceptError::Failed)
     }
 
-    /// Does a step of a job. False if the job is not running: then nothing was changed.
+    /// Stores a step of a job. Returns false if the job is not running; nothing was changed then.
     pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
         let size = step.size();
         self.shown.space.check(size as u64).map_err(|_| AcceptError::Full)?;
@@ -160,51 +160,51 @@ impl Outbox {
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
-    /// Room in memory until the commit.
+    /// Takes memory until the commit.
     fn room_for(&self, size: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
-        let kib = u32::try_from(size.div_ceil(1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
+        let kib = u32::try_from(size.div_ceil(1024).min(SUBMISSION_MEMORY_KIB)).unwrap_or(u32::MAX);
         Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| AcceptError::Busy)
     }
 
-    /// Stores the requests of these dead letters anew, in this order, behind all that their users have waiting. Damaged
-    /// ones stay.
+    /// Stores the requests of these dead letters again, in this order, after all waiting calls of their users. Damaged
+    /// dead letters stay.
     pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<Replayed, ChangeError> {
         let (reply, changed) = oneshot::channel();
         self.ask(Command::Replay { dead_letters, reply })?;
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
-    /// Removes the dead letters and rejects with these numbers for good; returns how many there were.
+    /// Removes the dead letters and rejects with these numbers permanently; returns how many existed.
     pub async fn purge(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let (reply, changed) = oneshot::channel();
         self.ask(Command::Purge { ids, reply })?;
         Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
-    /// Removes a batch of what is too old; returns whether more may be left. The owner calls it once a minute, so that an
-    /// idle relay keeps nothing longer than promised.
+    /// Removes a batch of expired rows; returns whether more may be left. The owner calls it once a minute, so that
+    /// an idle relay keeps nothing longer than promised.
     pub async fn keep_house(&self) -> Result<bool, ChangeError> {
         let (reply, kept) = oneshot::channel();
         self.ask(Command::KeepHouse { reply })?;
         Ok(kept.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 
-    /// The calls in the background, and the room for more.
+    /// Returns the background calls and the room for more.
     pub fn background(&self) -> &Background {
         &self.shown.background
     }
 
-    /// Bytes that wait to be delivered.
+    /// Returns the bytes that wait for delivery.
     pub fn waiting_bytes(&self) -> u64 {
         self.usage().waiting.bytes
     }
 
-    /// What it holds. Costs a few atomic reads.
+    /// Returns what the outbox contains. Costs a few atomic reads.
     pub fn usage(&self) -> Usage {
         self.shown.space.usage()
     }
 
-    /// The most bytes that may wait, and the least that must stay free on the disk.
+    /// Returns the most bytes that may wait, and the least that must stay free on the disk.
     pub fn limits(&self) -> (u64, u64) {
         self.shown.space.limits()
     }
@@ -214,18 +214,18 @@ impl Outbox {
         &self.shown.commits
     }
 
-    /// Bytes that its disk has left; `None` if the disk does not answer. Costs one system call.
+    /// Returns the free bytes of its disk; `None` if the disk does not answer. Costs one system call.
     pub fn free_disk(&self) -> Option<u64> {
         self.shown.space.free_disk()
     }
 
-    /// Why nothing is accepted at the moment, if so.
+    /// Returns why nothing is accepted at present, if so.
     pub fn room(&self) -> Result<(), NoRoom> {
         self.shown.space.room_for_a_post()
     }
 
-    /// When the oldest event of which a call waits was received; `None` if nothing waits, or it is of an earlier version.
-    /// Two indexed reads.
+    /// Returns when the oldest event with a waiting call was received; `None` if nothing waits or the event is of an
+    /// earlier version. Costs two indexed reads.
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
         self.read(|reader| {
             let oldest = [sqlite::oldest_parked(reader)?, sqlite::oldest_in_chunks(reader)?];
@@ -234,8 +234,8 @@ impl Outbox {
         .await
     }
 
-    /// Requests that wait for other destinations than these, by destination: such are no longer configured. Reads
-    /// all that waits, a chunk at a time.
+    /// Returns the number of waiting requests by destination, for all destinations except these: the others are no
+    /// longer configured. Reads the whole backlog, one chunk at a time.
     pub async fn waiting_for_others(&self, known: &[&str]) -> Result<BTreeMap<String, u64>, ReadError> {
         let mut others = self.read(sqlite::parked_destinations).await?;
         let mut cursor = 0;
@@ -247,19 +247,19 @@ impl Outbox {
         Ok(others)
     }
 
-    /// Reports what became of requests; durable with the next commit.
+    /// Reports how requests ended; durable with the next commit.
     pub fn settle(&self, settlements: Vec<Settlement>) {
-        // A closed writer means that the calls are made once more after the next start.
+        // If the writer is closed, the calls are made once more after the next start.
         let _ = self.commands.send(Command::Settle(settlements));
     }
 
-    /// Returns when all that was settled before is on disk.
+    /// Returns when all earlier settlements are on disk.
     pub async fn flush(&self) -> Result<(), ReadError> {
         // Answered with the commit of its group.
         self.parked("", Vec::new()).await.map(drop)
     }
 
-    /// The first chunk after this id, from memory if it is there; `None` when there is none yet.
+    /// Returns the first chunk after this id, from memory if possible; `None` if there is none yet.
     pub async fn chunk_after(&self, id: i64) -> Result<Option<Arc<Chunk>>, ReadError> {
         let next = self.shown.tail.lock().unwrap_or_else(PoisonError::into_inner).after(id);
         match next {
@@ -275,22 +275,23 @@ impl Outbox {
         }
     }
 
-    /// The users whose parked calls an operator made due. A receiver that misses some must take all as due.
+    /// Returns the users whose parked calls an operator made due. A receiver that missed some must treat all users as
+    /// due.
     pub fn made_due(&self) -> broadcast::Receiver<Arc<[(String, String)]>> {
         self.shown.due.subscribe()
     }
 
-    /// Changes whenever a chunk was committed.
+    /// Changes with every committed chunk.
     pub fn latest(&self) -> watch::Receiver<i64> {
         self.shown.latest.subscribe()
     }
 
-    /// Turns true, for good, when a commit has failed.
+    /// Becomes true, permanently, when a commit has failed.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.shown.failed.subscribe()
     }
 
-    /// The first parked requests of each of these users, in order, with all that was settled before.
+    /// Returns the first parked requests of each of these users, in order, after all earlier settlements.
     pub async fn parked(&self, destination: &str, users: Vec<String>) -> Result<Vec<Parked>, ReadError> {
         let (reply, parked) = oneshot::channel();
         let destination = destination.to_owned();
@@ -298,7 +299,7 @@ impl Outbox {
         parked.await.map_err(|_| ReadError::Closed)
     }
 
-    /// Users with something parked, and when the first of it is to be tried again.
+    /// Returns the users with parked requests, and when the first request of each is due.
     pub async fn parked_users(
         &self,
         destination: &str,
@@ -307,19 +308,19 @@ impl Outbox {
         self.read(move |reader| sqlite::parked_users(reader, &destination)).await
     }
 
-    /// The newest chunk that something parked came from: chunks up to it may hold earlier requests of the same
-    /// users, which are to be loaded before theirs go on.
+    /// Returns the newest chunk that a parked request came from. Chunks up to it may contain earlier requests of the
+    /// same users, which must be loaded before the parked ones are sent.
     pub async fn last_parked_chunk(&self, destination: &str) -> Result<Option<i64>, ReadError> {
         let destination = destination.to_owned();
         self.read(move |reader| sqlite::last_parked_chunk(reader, &destination)).await
     }
 
-    /// What derived calls said last, and when that was stored, the oldest first.
-    pub async fn said(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
-        self.read(move |reader| sqlite::said(reader, most)).await
+    /// Returns the fingerprints that were delivered last and when each was stored, oldest first.
+    pub async fn last_delivered(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
+        self.read(move |reader| sqlite::last_delivered(reader, most)).await
     }
 
-    /// The newest dead letters first.
+    /// Returns the newest dead letters first.
     pub async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, ReadError> {
         let from = From::Before(i64::MAX);
         let found =
@@ -331,7 +332,7 @@ impl Outbox {
         Ok(found)
     }
 
-    /// The numbers of one kind above `after`, in order.
+    /// Returns the numbers of one kind above `after`, in order.
     pub async fn numbers(
         &self,
         kind: Kind,
@@ -343,12 +344,12 @@ impl Outbox {
         self.read(move |reader| sqlite::numbers(reader, kind, &filter, From::After(after), most)).await
     }
 
-    /// The highest number that was given to a dead letter or a reject.
+    /// Returns the highest number ever given to a dead letter or a reject.
     pub async fn newest_number(&self) -> Result<i64, ReadError> {
         self.read(sqlite::newest_number).await
     }
 
-    /// One reject, if it is still there.
+    /// Returns one reject, if it still exists.
     pub async fn reject(&self, id: i64) -> Result<Option<StoredReject>, ReadError> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
         let found = self.read(move |reader| sqlite::rejects(reader, &filter, From::After(0), 1)).await?;
@@ -378,7 +379,7 @@ impl Outbox {
         self.read(move |reader| sqlite::dead_letters(reader, &filter, From::After(after), most)).await
     }
 
-    /// The newest rejects first.
+    /// Returns the newest rejects first.
     pub async fn rejects(&self, most: usize) -> Result<Vec<StoredReject>, ReadError> {
         let from = From::Before(i64::MAX);
         let found = self.read(move |reader| sqlite::rejects(reader, &Filter::default(), from, most)).await?;
@@ -395,7 +396,7 @@ impl Outbox {
         self.shown.damage.count(stored)
     }
 
-    /// Commits what is waiting and closes the file. Later accepts fail; blocks until the writer has ended.
+    /// Commits what is waiting and closes the file. Later calls of accept fail. Blocks until the writer has ended.
     pub async fn close(&self) {
         let _ = self.commands.send(Command::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

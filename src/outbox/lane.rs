@@ -20,7 +20,7 @@ pub enum Lane {
     Background,
 }
 
-/// How many background calls each destination has pending.
+/// The number of pending background calls of each destination.
 #[derive(Debug, Default)]
 pub struct Background {
     pending: Mutex<HashMap<String, usize>>,
@@ -28,7 +28,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// How many calls of this destination are stored and neither delivered nor dead letters.
+    /// Returns how many background calls of this destination are stored and neither delivered nor dead letters.
     pub fn pending(&self, destination: &str) -> usize {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).get(destination).copied().unwrap_or(0)
     }

@@ -1,38 +1,36 @@
-//! The durable outbox (stage 5): what was accepted stays here until it is delivered or an operator decides.
+//! The durable outbox (stage 5): what was accepted stays here until it is delivered or an operator removes it.
 //!
-//! # The contract, to which every implementation is held
+//! # The contract of every implementation
 //!
 //! 1. **Accept.** [`Outbox::accept`] returns `Ok` only after the events' requests and rejects are on disk (fsync
-//!    done, not merely handed to the system). All of a submission is stored, or nothing of it.
-//! 2. **Chunks.** What is committed together is one [`chunk::Chunk`]: the requests of many posts in the order in which
-//!    they were accepted. Chunk ids only grow. A chunk is read in order, by every destination at its own pace,
-//!    and forgotten when all its requests are settled. Reading never changes anything.
+//!    done, not merely handed to the system). A submission is stored completely or not at all.
+//! 2. **Chunks.** One commit stores one [`chunk::Chunk`]: the requests of many posts in the order in which they were
+//!    accepted. Chunk ids only grow. Every destination reads the chunks in order, at its own pace. A chunk is deleted
+//!    when all its requests are settled. Reading never changes anything.
 //! 3. **Settle.** A request leaves its chunk by one [`Settlement`]: delivered, parked (it waits in a row of its own,
-//!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next
-//!    commit; one lost in a crash means that the call is made once more, never that it is lost.
-//! 4. **Order.** Live events and old ones ([`Lane`]) share the chunks. Chunk and index order one user's requests, parked or not. A later one may be parked while an earlier
-//!    one is still in its chunk: a reader that begins anew loads the chunks up to [`Outbox::last_parked_chunk`] before
-//!    it goes on with what is parked.
-//! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted
-//!    again, restarts included; an id whose first copy was rejected or skipped is not remembered. Memory for it is
-//!    bounded: beyond the configured number the oldest ids are forgotten first.
-//! 6. **Room.** Beyond the configured size of what waits or of the dead letters, or below the free-disk floor, nothing is
-//!    accepted ([`AcceptError::Full`]) until there is room again; [`Outbox::room`] says which. A full disk is no more than that. What was settled meanwhile is
-//!    kept in memory and stored as soon as it can be. Too much waiting to be committed is [`AcceptError::Busy`].
-//! 7. **Failure.** After any other failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): a
-//!    failed fsync says nothing about what is on disk.
+//!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next commit. If a
+//!    crash loses one, the call is made once more; the call itself is never lost.
+//! 4. **Order.** Live events and old ones ([`Lane`]) share the chunks. Chunk and index order one user's requests, parked
+//!    or not. A later request may be parked while an earlier one is still in its chunk: a reader that starts again
+//!    loads the chunks up to [`Outbox::last_parked_chunk`] before it continues with parked requests.
+//! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted again, even
+//!    after a restart. An id whose first copy was rejected or skipped is not remembered. The number of remembered ids is
+//!    limited by the configuration; the oldest are forgotten first.
+//! 6. **Room.** If the waiting calls or the dead letters exceed their configured size, or the disk has less than its
+//!    free floor, nothing is accepted ([`AcceptError::Full`]) until there is room again; [`Outbox::room`] gives the
+//!    reason. A full disk has no other effect: settlements are kept in memory and stored as soon as possible. If too much
+//!    waits for its commit, the error is [`AcceptError::Busy`].
+//! 7. **Failure.** After any other failed commit nothing more is accepted until a restart ([`AcceptError::Failed`]): after
+//!    a failed fsync it is unknown what is on disk.
 //! 8. **One owner.** A second process on the same outbox is refused at open; any process may read ([`Archive`]).
 //! 9. **Damage.** A chunk, a parked call, a dead letter or a reject whose bytes changed on the disk is kept, reported once,
 //!    counted, shown by lists, and never sent.
-//! 10. **Dead letters and rejects** are kept until they are replayed, purged, or over their age, rejects also until they are
-//!     over their size. Ages are counted in the time that the relay ran. [`Outbox::keep_house`], called once a minute, removes
-//!     what is too old, also when nothing is committed. A replay stores what it makes and removes what it was made of in one
-//!     commit. Both kinds share one number space.
+//! 10. **Dead letters and rejects** are kept until they are replayed or purged, or expire; rejects also until they exceed
+//!     their size. Ages count running time. [`Outbox::keep_house`], called once a minute, removes expired rows even if
+//!     nothing is committed. A replay stores its result and removes the original in one commit. Both kinds share one
+//!     number space.
 //!
-//! 10. **Jobs.** What a step of a [`Job`] makes and the job's progress are one commit; a step of a job that is not running changes
-//!     nothing.
-//!
-//! To add an implementation: a file beside `sqlite/`, held to the same tests (`tests/it/outbox.rs`).
+//! To add an implementation: a folder beside `sqlite/`, which must pass the same tests (`tests/it/outbox`).
 
 mod archive;
 pub mod chunk;
@@ -79,12 +77,12 @@ pub use waiting::{
     CallId, GoneError, GoneStep, NoCallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage,
 };
 
-/// What became of a submission.
+/// The result of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// Events that were new and are now stored.
     pub accepted: usize,
-    /// Events whose id had been accepted before; not stored again.
+    /// Events whose id had been accepted before; they were not stored again.
     pub duplicates: usize,
 }
 
@@ -97,24 +95,24 @@ pub struct Replayed {
     pub damaged: Vec<i64>,
 }
 
-/// How an outbox is opened.
+/// The settings of an outbox.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The database file; `:memory:` is refused, for nothing in it would be durable.
+    /// The database file. `:memory:` is refused, because it would not be durable.
     pub path: std::path::PathBuf,
-    /// Most ids remembered for de-duplication.
+    /// The largest number of ids remembered for de-duplication.
     pub deduplication_ids: usize,
     /// The longest de-duplication window of any source.
     pub longest_window: std::time::Duration,
-    /// Most bytes that may wait to be delivered.
+    /// The most bytes that may wait for delivery.
     pub max_bytes: u64,
-    /// Bytes that must stay free on the disk; what the file itself can use again counts as free.
+    /// The bytes that must stay free on the disk. Unused pages of the file itself count as free.
     pub min_free_disk: u64,
     pub dead_letters: Retention,
     pub rejects: Retention,
 }
 
-/// How many of something, and how large they are together.
+/// A number of rows and their total size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Amount {
     pub rows: u64,
@@ -133,7 +131,7 @@ impl Amount {
     }
 }
 
-/// What the outbox holds.
+/// What the outbox contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
     /// Calls that wait to be delivered.
@@ -142,8 +140,8 @@ pub struct Usage {
     pub rejects: Amount,
 }
 
-/// How long what could not be delivered is kept, by the time that the relay ran, and how much of it. Rejects beyond their
-/// size leave, the oldest first; dead letters beyond theirs stop acceptance, for they were accepted.
+/// How long dead letters and rejects are kept, in running time, and how many bytes of them. The oldest rejects over
+/// their limit are removed. Dead letters over theirs stop acceptance, because they were accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     pub age: std::time::Duration,
@@ -152,7 +150,7 @@ pub struct Retention {
 
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 pub enum AcceptError {
-    #[error("the outbox is busy: more is waiting to be stored than fits; try again in a moment")]
+    #[error("the outbox is busy: too much is waiting to be stored; try again in a moment")]
     Busy,
     #[error(
         "the outbox has no room: its size, the size of the dead letters or the disk is at its limit; try again later"
@@ -167,12 +165,12 @@ pub enum AcceptError {
 pub enum Place {
     /// The `index`-th of the `of` requests of a chunk.
     Chunk { chunk: i64, index: u32, of: u32 },
-    /// A row of its own, parked there from the chunk and index by which it is ordered.
+    /// A row of its own. It keeps the chunk and index that it came from, by which it is ordered.
     Parked { row: i64, chunk: i64, index: u32 },
 }
 
 impl Place {
-    /// By which one user's requests are ordered.
+    /// Returns the key that orders one user's requests.
     pub const fn order(&self) -> (i64, u32) {
         match *self {
             Self::Chunk { chunk, index, .. } | Self::Parked { chunk, index, .. } => (chunk, index),
@@ -180,26 +178,26 @@ impl Place {
     }
 }
 
-/// One try of a call, as kept with what waits or has failed.
+/// One try of a call, as stored with a waiting call or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Attempt {
     pub at: DateTime<Utc>,
-    /// The HTTP status; none when no answer came.
+    /// The HTTP status; `None` if no answer came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<u16>,
-    /// What went wrong, with the beginning of the answer.
+    /// What failed, with the beginning of the answer.
     pub reason: String,
-    /// How long the call took, in milliseconds; none in attempts of earlier versions.
+    /// The duration of the call in milliseconds; `None` in attempts of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub took_ms: Option<u32>,
 }
 
-/// How a request leaves the place where it was stored.
+/// How a request leaves the place where it is stored.
 #[derive(Debug)]
 pub enum Settlement {
-    /// Accoil took it, or it need not be sent; `said` is what a derived call told Accoil.
-    Delivered { place: Place, said: Vec<Fingerprint> },
-    /// It waits: for its own next attempt, or (`None`) behind an earlier call of its user.
+    /// Accoil accepted it, or it need not be sent. `fingerprints` are those of a derived call.
+    Delivered { place: Place, fingerprints: Vec<Fingerprint> },
+    /// It waits for its own next attempt, or (`None`) behind an earlier call of its user.
     Parked { job: Box<chunk::Job>, attempts: Vec<Attempt>, next_attempt_at: Option<DateTime<Utc>> },
     /// It can never be delivered; the last attempt has the details.
     Dead { job: Box<chunk::Job>, attempts: Vec<Attempt>, reason: Reason },

@@ -1,8 +1,8 @@
-//! What the lock file says: where the owner of an outbox can be asked, and how far its log was committed.
+//! The content of the lock file: the address of the outbox's owner, and how far its log was committed.
 //!
-//! Two lines at fixed places: the address, and a [`Mark`] that the owner writes after each commit. The owner empties the
-//! file when it closes the outbox in order: what is in it otherwise was left by an owner that was killed.
-//! Never follows a symbolic link.
+//! It has two lines at fixed places: the address, and a [`Mark`] that the owner writes after each commit. An owner
+//! that closes the outbox in order empties the file. Any other content is from an owner that was killed. Never
+//! follows a symbolic link.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -14,19 +14,19 @@ use rustix::fs::OFlags;
 
 use super::sqlite::{beside, canonical};
 
-/// Bytes of the first line; the second begins behind it. No address is longer.
+/// The bytes of the first line, after which the second begins. No address is longer.
 const FIRST_LINE: usize = 64;
-/// The first line of an owner that cannot be asked, or not yet.
+/// The first line of an owner that has no address, or none yet.
 const NO_ADDRESS: &str = "owned";
-/// More than a mark has.
-const LONGEST: usize = 512;
+/// Longer than any mark.
+const MAX_BYTES: usize = 512;
 
-/// How far an outbox was committed when its owner wrote this: never further than what is on disk.
+/// How far the outbox was committed when its owner wrote this. The disk always has at least that much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Mark {
-    /// Of the log: each time that it is used from its beginning again it has others.
+    /// The salts of the log. SQLite changes them when it starts the log again from its beginning.
     pub(super) salts: [u32; 2],
-    /// Frames of the log up to the end of the last commit.
+    /// The number of frames in the log up to the end of the last commit.
     pub(super) frames: u32,
     /// The newest chunk and the newest reject.
     pub(super) chunk: i64,
@@ -42,7 +42,7 @@ impl Mark {
         format!("{text} {checksum:08x}\n")
     }
 
-    /// `None` for a line that is not there, or not whole.
+    /// Returns `None` for a line that is missing or incomplete.
     fn parse(line: &str) -> Option<Self> {
         let (text, checksum) = line.trim_end().rsplit_once(' ')?;
         let words: Vec<&str> = text.split(' ').collect();
@@ -60,12 +60,12 @@ impl Mark {
     }
 }
 
-/// Writes where the process that has this outbox can be asked. By its owner alone.
+/// Writes the address of the process that owns this outbox. Only the owner may call this.
 pub fn announce(path: &Path, address: SocketAddr) -> io::Result<()> {
     write_address(&open(path)?, &address.to_string())
 }
 
-/// The address of the owner; `None`: it is a command, or a relay that is only starting.
+/// Returns the address of the owner. `None` means that the owner is a command, or a relay that is still starting.
 pub fn owner(path: &Path) -> Option<SocketAddr> {
     let flags = NO_LINKS | OFlags::NONBLOCK;
     let file =
@@ -86,7 +86,7 @@ fn bits(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// Writes that the outbox has an owner. The mark of the last owner stays: it holds until there is a further one.
+/// Writes that the outbox has an owner. The mark of the last owner stays valid until there is a newer one.
 pub(super) fn write_owned(file: &File) -> io::Result<()> {
     write_address(file, NO_ADDRESS)
 }
@@ -95,14 +95,15 @@ fn write_address(file: &File, address: &str) -> io::Result<()> {
     file.write_all_at(format!("{address:<width$}\n", width = FIRST_LINE - 1).as_bytes(), 0)
 }
 
-/// Writes how far the outbox is committed: after a commit, and not synced, so that it costs next to nothing.
+/// Writes how far the outbox is committed, after a commit. It is not synced, so that it costs almost nothing.
 pub(super) fn write_mark(file: &File, mark: Mark) -> io::Result<()> {
     file.write_all_at(mark.to_line().as_bytes(), FIRST_LINE as u64)
 }
 
-/// Reads the mark at its place, whatever the first line holds: a start that is refused must not change what the next one reads.
+/// Reads the mark at its place, whatever the first line contains: a start that is refused must not change what the
+/// next one reads.
 pub(super) fn mark(file: &File) -> Option<Mark> {
-    let mut line = [0; LONGEST];
+    let mut line = [0; MAX_BYTES];
     let read = file.read_at(&mut line, FIRST_LINE as u64).ok()?;
     let line = line.get(..read)?;
     Mark::parse(String::from_utf8_lossy(line).lines().next()?)
@@ -110,8 +111,8 @@ pub(super) fn mark(file: &File) -> Option<Mark> {
 
 fn text(file: &File) -> String {
     let mut bytes = Vec::new();
-    // An unreadable file has no owner that could be asked.
-    let _ = file.take(LONGEST as u64).read_to_end(&mut bytes);
+    // A file that cannot be read has no reachable owner.
+    let _ = file.take(MAX_BYTES as u64).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

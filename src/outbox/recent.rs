@@ -1,8 +1,9 @@
-//! Ids accepted of late, for de-duplication: bounded by count and by age, the oldest forgotten first.
+//! The ids accepted recently, for de-duplication. They are bounded by count and age, and the oldest are forgotten
+//! first.
 //!
-//! Two generations of a hash set: when the newer is full or old, it becomes the older and what was the older is
-//! forgotten. An id is therefore remembered for its source's whole window, unless more than half the allowed
-//! number came since. Touched only by the writer; never by receive.
+//! Two generations of a hash set: when the newer one is full or old, it becomes the older one, and the previous older
+//! one is dropped. An id is therefore remembered for its source's whole window, unless more than half the allowed
+//! number came since. Only the writer uses it, never receive.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// An id within a source, hashed with the outbox's own key so that no sender can aim at another's ids.
+/// An id within a source, hashed with the outbox's own key, so that no sender can produce another sender's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) hash: [u32; 4],
@@ -20,7 +21,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// `key` is the outbox's; `window` is the source's.
+    /// `key` is the outbox's, `window` the source's.
     pub(super) fn new(key: [u8; 16], source: &str, id: &str, window: Duration) -> Self {
         let mut hasher = SipHasher13::new_with_key(&key);
         hasher.write(source.as_bytes());
@@ -36,9 +37,9 @@ impl Identity {
 pub(super) struct Recent {
     newer: Generation,
     older: Generation,
-    /// Ids a generation may hold; none: every id is new.
+    /// The number of ids that a generation may have; with zero, every id is new.
     capacity: usize,
-    /// Minutes a generation may last: the longest window of any source.
+    /// The minutes that a generation may last: the longest window of any source.
     span: u32,
     started: u32,
 }
@@ -57,7 +58,7 @@ impl Recent {
         }
     }
 
-    /// Remembers an id; false if it had been accepted within its window.
+    /// Remembers an id; returns false if it was accepted within its window.
     pub(super) fn insert(&mut self, identity: &Identity, now: DateTime<Utc>) -> bool {
         let now = minute(now);
         if self.capacity == 0 {
@@ -71,7 +72,7 @@ impl Recent {
         true
     }
 
-    /// Takes back an id whose commit failed: from both generations, for they may have changed since.
+    /// Forgets an id whose commit failed, in both generations, because they may have changed since.
     pub(super) fn forget(&mut self, identity: &Identity) {
         self.newer.remove(&identity.hash);
         self.older.remove(&identity.hash);
@@ -85,7 +86,7 @@ impl Recent {
         self.newer.insert(hash, at);
     }
 
-    /// Reads back ids that were stored with a commit, newest commit first; false when there is no more room.
+    /// Restores ids that were stored with a commit, newest commit first; returns false if there is no more room.
     pub(super) fn restore(&mut self, stored: &[u8], at: DateTime<Utc>) -> bool {
         for id in stored.chunks_exact(16) {
             let target = if self.newer.len() < self.capacity { &mut self.newer } else { &mut self.older };
@@ -99,13 +100,13 @@ impl Recent {
         true
     }
 
-    /// Everything accepted before this time is forgotten, in memory and so on disk.
+    /// Returns the time before which all ids are forgotten, in memory and on disk.
     pub(super) fn horizon(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now - chrono::Duration::minutes(i64::from(self.span))
     }
 }
 
-/// The stored form of an id.
+/// Returns the stored form of an id.
 pub(super) fn bytes(identity: &Identity) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (slot, word) in bytes.chunks_exact_mut(4).zip(identity.hash) {
@@ -126,7 +127,7 @@ fn minute(at: DateTime<Utc>) -> u32 {
     u32::try_from(at.timestamp() / 60).unwrap_or(0)
 }
 
-/// The ids are hashes already, keyed and uniform: their first words do.
+/// The ids are already uniform, keyed hashes, so their first words can be used as hashes.
 #[derive(Debug, Default)]
 struct AlreadyHashed(u64);
 
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_may_come_again_even_after_the_generations_changed() {
+    fn a_forgotten_id_is_new_again_even_after_the_generations_changed() {
         let mut recent = Recent::new(4, Duration::from_secs(3600), at(0));
         for text in ["a", "b", "c"] {
             assert!(recent.insert(&id(text), at(0)));

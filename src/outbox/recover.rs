@@ -1,8 +1,7 @@
-//! What is left of a damaged outbox: the file and its log are moved aside, and their readable rows are copied into a new
-//! one.
+//! Recovers a damaged outbox: moves the file and its log aside and copies their readable rows into a new one.
 //!
-//! Only on an operator's order. Nothing is ever deleted: the old files stay beside the new one. What was damaged and
-//! what is lost is counted, not guessed.
+//! Runs only on an operator's order. Nothing is ever deleted: the old files stay beside the new one. Damage and
+//! losses are counted, not estimated.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,24 +12,24 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_fro
 
 use super::sqlite::{self, Log, Missing, OpenError, Store};
 
-/// What must come over first comes first.
+/// In the order of their importance.
 const TABLES: [&str; 10] =
     ["secrets", "state", "parked", "chunks", "progress", "dead_letters", "rejects", "jobs", "said", "seen"];
 
-/// What was done.
+/// The result of a recovery.
 #[derive(Debug)]
 pub struct Recovered {
-    /// Where the damaged file is now.
+    /// The new place of the damaged file.
     pub aside: PathBuf,
-    /// Rows taken over from each table.
+    /// The number of rows copied from each table.
     pub rows: Vec<(&'static str, u64)>,
-    /// Places at which something could not be read.
+    /// The number of places that could not be read.
     pub unreadable: u64,
-    /// What was committed and is neither in the file nor in its log.
+    /// What was committed and is missing from the file and its log.
     pub missing: Missing,
 }
 
-/// Recovers a damaged outbox; `None` if it is sound. A file of another program is refused.
+/// Recovers a damaged outbox; returns `None` if it is sound. A file of another program is refused.
 pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, OpenError> {
     let sound = Store::open(path).and_then(|mut store| {
         sqlite::check_whole(&store.connection, path)?;
@@ -53,7 +52,7 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
     let readings = Reading::all(&recovered.aside).map_err(file_failed)?;
     let log = Log::read(&sqlite::beside(&recovered.aside, "-wal")).map_err(file_failed)?;
-    // A damaged page in the log is one place more, whatever the pages behind it still held.
+    // A damaged page in the log counts as one more place, whatever the pages after it contained.
     let is_log_damaged = log.and_then(|log| log.fault(mark)).is_some();
     recovered.unreadable += u64::from(readings.is_empty()) + u64::from(is_log_damaged);
     for (reading, insert) in readings.iter().zip(["INSERT OR REPLACE", "INSERT OR IGNORE"]) {
@@ -67,16 +66,16 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     Ok(Some(recovered))
 }
 
-/// The damaged outbox, open for reading in one of the ways in which it can be read.
+/// The damaged outbox, open for reading in one of the possible ways.
 struct Reading {
     connection: Connection,
-    /// Of the file and its log, where SQLite would not read the log by itself. Removed in the end.
+    /// A copy of the file with its log, used if SQLite would not read the log itself. Removed at the end.
     copy: Option<PathBuf>,
 }
 
 impl Reading {
-    /// None if nothing can be read. Two where the log is damaged: a damaged page may have readable rows, and where it has
-    /// none, the page as it was before has most of them.
+    /// Returns no reading if nothing can be read, and two if the log is damaged: a damaged page may have readable
+    /// rows; if it has none, the earlier version of the page has most of them.
     fn all(aside: &Path) -> std::io::Result<Vec<Self>> {
         let log_path = sqlite::beside(aside, "-wal");
         let has_pages = std::fs::metadata(aside).is_ok_and(|file| file.len() > 0);
@@ -85,7 +84,8 @@ impl Reading {
             let connection = if has_pages { open_damaged(aside).ok() } else { None };
             return Ok(connection.map(|connection| Self { connection, copy: None }).into_iter().collect());
         };
-        // SQLite would drop what follows a damaged page, and, beside an empty file, delete the log at the first read.
+        // SQLite would drop everything after a damaged page and, beside an empty file, delete the log at the first
+        // read.
         let mut readings = Vec::new();
         for with_damaged in [true, false] {
             let copy = sqlite::beside(aside, if with_damaged { ".copy" } else { ".copy-before" });
@@ -99,14 +99,14 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        // It is open still: its content is gone when it is closed.
+        // It is still open, so its content is gone when it is closed.
         if let Some(copy) = &self.copy {
             let _ = std::fs::remove_file(copy);
         }
     }
 }
 
-/// With this switch SQLite reads a file that is shorter than it says.
+/// With this switch SQLite reads a file that is shorter than its header says.
 fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
@@ -135,14 +135,14 @@ fn open_copy(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// No id up to this one is given out again.
+/// Makes sure that no id up to this one is used again.
 fn skip_ids(connection: &Connection, chunk: i64) -> rusqlite::Result<()> {
     let update = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'chunks'";
     connection.execute(update, [chunk]).map(drop)
 }
 
-/// The log goes with its file, under the name by which SQLite finds it; after it, for a log without its file is
-/// refused at the next start, and a file without its log would look sound.
+/// The log moves with its file, under the name that SQLite expects. It moves after the file: a log without its file
+/// is refused at the next start, but a file without its log would look sound.
 fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
     for ending in ["", "-wal"] {
         let from = sqlite::beside(path, ending);
@@ -181,7 +181,7 @@ fn take_over(
                  WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
             [table],
         )?;
-        // Ids only grow, whatever became of the rows.
+        // Ids only grow, whatever happened to the rows.
         let known =
             old.query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0));
         new.execute(
@@ -198,7 +198,7 @@ fn take_over(
          UPDATE rejects SET event = (at << 22) | (id & 4194303), kept_at = at WHERE event = 0;
          ",
     )?;
-    // Rows of a version without checksums.
+    // For rows of a version without checksums.
     for (table, checked) in sqlite::CHECKED_TABLES {
         new.execute_batch(&format!(
             "UPDATE {table} SET checksum = row_checksum({checked}) WHERE checksum = 0"
@@ -207,16 +207,16 @@ fn take_over(
     new.execute_batch("COMMIT")
 }
 
-/// The columns that both files have: the damaged one may be of an earlier version, whose rows lack the newer columns.
+/// Returns the columns that both files have: the damaged one may be of an earlier version without the newer columns.
 fn shared_columns(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let known = columns(new, table)?;
     let had = columns(old, table).unwrap_or_default();
-    // A table whose columns cannot be read is tried all the same: each failure is counted.
+    // A table whose columns cannot be read is tried anyway, and each failure is counted.
     Ok(known.into_iter().filter(|name| had.is_empty() || had.contains(name)).collect())
 }
 
-/// An SQL expression: 1 for a row whose bytes are those that were written, as far as its checksum tells. Rows of a version
-/// without checksums are taken as they are.
+/// Returns an SQL expression that is 1 for a row whose checksum is right. Rows of a version without checksums count
+/// as right.
 fn soundness(table: &str, columns: &[String]) -> String {
     let checked = sqlite::CHECKED_TABLES.iter().find(|(name, _)| *name == table);
     match checked {
@@ -252,7 +252,8 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// From the front up to the first damage, from the back down to the last, then what can be found in between.
+    /// Copies from the front up to the first damage, from the back down to the last, and then whatever can be found
+    /// in between.
     fn all(&mut self) -> rusqlite::Result<()> {
         let mut low = i64::MIN;
         let mut high = i64::MAX;
@@ -284,7 +285,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// The first or last row between two ids.
+    /// Returns the first or last row between two ids.
     fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<Found>> {
         let Self { table, columns, is_sound, .. } = self;
         let query = format!(
@@ -296,7 +297,8 @@ impl Copy<'_> {
             .query_row([low, high], |row| {
                 let id: i64 = row.get(0)?;
                 if id <= low || id >= high {
-                    // The ids of a damaged page are out of order: without this the same row would be read for ever.
+                    // The ids of a damaged page may be out of order: without this check the same row would be read
+                    // for ever.
                     return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
                 }
                 let values = (2..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
@@ -312,7 +314,7 @@ impl Copy<'_> {
             let insert = format!("{insert} INTO {table} ({columns}) VALUES ({marks})");
             match self.new.prepare_cached(&insert)?.execute(params_from_iter(row)) {
                 Ok(changed) => self.rows += changed as u64,
-                // A value that no row of ours could have.
+                // A value that this program never writes.
                 Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                     self.unreadable += 1;
                 }
@@ -324,7 +326,7 @@ impl Copy<'_> {
         Ok(*id)
     }
 
-    /// A chunk's bytes must be those that were written. True for rows of other tables.
+    /// Returns whether a chunk's bytes are those that were written. True for rows of other tables.
     fn is_sound_chunk(&self, row: &[Value]) -> bool {
         match (self.table, row) {
             ("chunks", [_, _, Value::Integer(checksum), body, ..]) => match ValueRef::from(body) {

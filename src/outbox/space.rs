@@ -1,7 +1,8 @@
-//! Whether there is room for more: what waits and the dead letters against their limits, the disk against its floor.
+//! Decides whether there is room for more: compares the waiting calls and the dead letters with their limits, and the
+//! disk with its floor.
 //!
-//! Each submission asks, at the cost of two atomic reads; the disk itself is asked a few times a second. Shared by the
-//! handles, which ask, and the writer, which counts.
+//! Each submission costs two atomic reads; the disk is asked a few times a second. The handles, which ask, and the
+//! writer, which counts, share it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +13,12 @@ use rustix::process::{Resource, getrlimit};
 use super::sqlite;
 use super::{Amount, Options, Usage};
 
-/// The disk is asked this often at most.
-const ASK: Duration = Duration::from_millis(100);
-/// While there is no room, the log says so this often.
-const LOG: Duration = Duration::from_secs(60);
-/// After a commit that found no room the outbox counts as full for this long.
-const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// The disk is asked at most this often.
+const DISK_INTERVAL: Duration = Duration::from_millis(100);
+/// While there is no room, this is logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// After a commit that found no room, the outbox counts as full for this long.
+const FULL_FOR: Duration = Duration::from_secs(5);
 /// What recording deliveries may add to the log before the log is copied into the file.
 const SETTLING: u64 = 4 << 20;
 /// Requests that a destination has loaded may all be parked: each is then stored a second time until its chunk is done.
@@ -29,8 +30,7 @@ const POST: u64 = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
     #[error(
-        "the calls that wait fill outbox.max_bytes; see with `accoil-relay waiting list` why they are not delivered, or raise \
-         the limit"
+        "the waiting calls fill outbox.max_bytes; `accoil-relay waiting list` shows why they are not delivered; or raise the limit"
     )]
     Waiting,
     #[error(
@@ -45,7 +45,7 @@ pub enum NoRoom {
     Disk,
 }
 
-/// An [`Amount`] that the writer stores and anybody reads.
+/// An [`Amount`] that the writer stores and every thread can read.
 #[derive(Debug, Default)]
 struct Shown {
     rows: AtomicU64,
@@ -66,7 +66,7 @@ impl Shown {
 #[derive(Debug)]
 pub(super) struct Space {
     path: PathBuf,
-    /// How large a file of this process may become (`RLIMIT_FSIZE`).
+    /// The largest size that a file of this process may have (`RLIMIT_FSIZE`).
     file_limit: Option<u64>,
     max_bytes: u64,
     max_dead_letter_bytes: u64,
@@ -74,16 +74,16 @@ pub(super) struct Space {
     waiting: Shown,
     dead_letters: Shown,
     rejects: Shown,
-    /// Bytes of the file that are used before it grows.
+    /// Unused bytes of the file, which are used before it grows.
     reusable: AtomicU64,
     /// Bytes in the log for which the file must have room.
     log: AtomicU64,
-    /// Free bytes when they were last asked for.
+    /// The free bytes at the last look.
     free: AtomicU64,
     started: Instant,
     asked: AtomicU64,
     logged: AtomicU64,
-    /// When a commit last found no room; zero: never, or there was room since.
+    /// When a commit last found no room; zero if never, or if there was room since.
     refused: AtomicU64,
 }
 
@@ -125,7 +125,7 @@ impl Space {
     /// What the outbox holds after a commit.
     pub(super) fn set_usage(&self, usage: Usage) {
         let more = usage.waiting.bytes.saturating_sub(self.waiting.get().bytes);
-        // Used first, before the file grows. What is left exactly is read when a chunk is done.
+        // These are used first, before the file grows. The exact number is read when a chunk is done.
         let reusable = self.reusable.load(Ordering::Relaxed);
         self.reusable.store(reusable.saturating_sub(more), Ordering::Relaxed);
         self.waiting.set(usage.waiting);
@@ -133,24 +133,25 @@ impl Space {
         self.rejects.set(usage.rejects);
     }
 
-    /// After a commit: how many bytes of the log are not in the file yet.
+    /// Records, after a commit, how many bytes of the log are not in the file yet.
     pub(super) fn set_log(&self, bytes: u64) {
         self.log.store(bytes, Ordering::Relaxed);
         self.refused.store(0, Ordering::Relaxed);
         self.look();
     }
 
-    /// After a commit: whether the log is to be copied into the file now, because there may be no room for it later.
+    /// After a commit, returns whether the log must be copied into the file now, because there may be no room for it
+    /// later.
     pub(super) fn is_tight(&self) -> bool {
         let log = self.log.load(Ordering::Relaxed);
         let free = self.free.load(Ordering::Relaxed);
         log > 0 && free < settling(log, self.waiting.get().bytes)
     }
 
-    /// A commit found no room.
+    /// Records that a commit found no room.
     pub(super) fn refused(&self, error: &rusqlite::Error) {
         self.refused.store(self.now(), Ordering::Relaxed);
-        if self.is_time(&self.logged, LOG) {
+        if self.is_time(&self.logged, LOG_INTERVAL) {
             tracing::warn!(
                 error.message = %error,
                 "nothing is accepted, senders get 503: a commit found no room on the disk; free some"
@@ -158,10 +159,10 @@ impl Space {
         }
     }
 
-    /// Whether a usual post would be stored, without a log line.
+    /// Checks whether a usual post would be stored, without a log line.
     pub(super) fn room_for_a_post(&self) -> Result<(), NoRoom> {
         let refused = self.refused.load(Ordering::Relaxed);
-        if refused > 0 && u128::from(self.now().saturating_sub(refused)) < REFUSED_FOR.as_millis() {
+        if refused > 0 && u128::from(self.now().saturating_sub(refused)) < FULL_FOR.as_millis() {
             return Err(NoRoom::Disk);
         }
         self.room(POST.min(self.max_bytes / 16))
@@ -171,10 +172,10 @@ impl Space {
         self.reusable.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether this many bytes more may be stored; if not, the log says why, once a minute.
+    /// Checks whether this many more bytes may be stored. If not, logs the reason, once a minute.
     pub(super) fn check(&self, bytes: u64) -> Result<(), NoRoom> {
         self.room(bytes).inspect_err(|why| {
-            if self.is_time(&self.logged, LOG) {
+            if self.is_time(&self.logged, LOG_INTERVAL) {
                 tracing::warn!(
                     outbox.waiting_bytes = self.waiting.get().bytes,
                     outbox.dead_letter_bytes = self.dead_letters.get().bytes,
@@ -196,10 +197,10 @@ impl Space {
         }
     }
 
-    /// Whether less would stay free than must, if these bytes were stored. What must stay free is the configured floor, and
-    /// never less than it takes to settle all that waits: without that a full disk would keep itself full.
+    /// Returns whether storing these bytes would leave less free than necessary: the configured floor, and never less
+    /// than it takes to settle everything that waits. Without the second rule a full disk would stay full.
     fn is_low(&self, bytes: u64) -> bool {
-        if self.is_time(&self.asked, ASK) {
+        if self.is_time(&self.asked, DISK_INTERVAL) {
             self.look();
         }
         let left = self.free.load(Ordering::Relaxed).saturating_sub(bytes);
@@ -209,12 +210,12 @@ impl Space {
         left < SETTLING || left.saturating_add(self.reusable.load(Ordering::Relaxed)) < floor
     }
 
-    /// Asks the disk. One that does not answer is found out by the next commit.
+    /// Asks the disk. If it does not answer, the next commit finds out.
     fn look(&self) {
         self.free.store(self.free_disk().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Bytes by which the outbox's files may still grow.
+    /// Returns the bytes by which the outbox's files may still grow.
     pub(super) fn free_disk(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new("."))).ok()?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -224,12 +225,12 @@ impl Space {
         Some(free.min(limit.saturating_sub(largest)))
     }
 
-    /// Milliseconds since the start; never zero, which means "not yet".
+    /// Returns the milliseconds since the start; never zero, which means "never".
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Whether this is the first time, or long enough after the last one; only one of several threads gets true.
+    /// Returns true the first time, and again after this period. Only one of several threads gets true.
     fn is_time(&self, last: &AtomicU64, after: Duration) -> bool {
         let now = self.now();
         let before = last.load(Ordering::Relaxed);
@@ -238,13 +239,13 @@ impl Space {
     }
 }
 
-/// Whether something that was last done at `before` (0: never) is due; in milliseconds.
+/// Returns whether something that was last done at `before` (0: never) is due; in milliseconds.
 fn is_due(before: u64, now: u64, after: Duration) -> bool {
     before == 0 || u128::from(now.saturating_sub(before)) >= after.as_millis()
 }
 
-/// What it takes to settle all that waits: room for the log in the file, for requests that are parked, and for the log to
-/// grow.
+/// Returns what it takes to settle everything that waits: room in the file for the log, room for requests that are
+/// parked, and room for the log to grow.
 fn settling(log: u64, waiting: u64) -> u64 {
     log + waiting.min(PARKING) + SETTLING
 }
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_held_to_its_limit_and_room_comes_back() {
+    fn waiting_calls_are_limited_and_room_returns() {
         let space = space(100, 0);
         assert_eq!(space.check(100), Ok(()));
         space.set_usage(Usage { waiting: Amount { rows: 1, bytes: 60 }, ..Usage::default() });
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_can_use_again_counts_as_free() {
+    fn unused_pages_of_the_file_count_as_free() {
         let space = space(u64::MAX / 2, u64::MAX);
         assert_eq!(space.check(1), Err(NoRoom::Disk));
         space.set_reusable(u64::MAX);
@@ -309,7 +310,7 @@ mod tests {
             (7 * mib - 1, 0, 0, mib, Err(NoRoom::Disk)),
             (26 * mib, 10 * mib, 12 * mib, 0, Ok(())),
             (26 * mib - 1, 10 * mib, 12 * mib, 0, Err(NoRoom::Disk)),
-            // No more than the window of a destination is parked at a time.
+            // No more than a destination's window is parked at a time.
             (30 * mib, 10 * mib, 1 << 30, 0, Ok(())),
         ] {
             space.set_usage(waiting(waits));
@@ -325,12 +326,12 @@ mod tests {
         let (mut logged, mut lines) = (0, Vec::new());
         // Ten refused posts a second, for three minutes.
         for now in (1..180_000).step_by(100) {
-            if is_due(logged, now, LOG) {
+            if is_due(logged, now, LOG_INTERVAL) {
                 logged = now;
                 lines.push(now / 1000);
             }
         }
         assert_eq!(lines, [0, 60, 120]);
-        assert!(!is_due(5, 3, LOG), "another thread was faster");
+        assert!(!is_due(5, 3, LOG_INTERVAL), "another thread was faster");
     }
 }

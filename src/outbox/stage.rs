@@ -1,7 +1,7 @@
-//! What one commit group stages: each command's statements, within the group's transaction.
+//! Stages one commit group: the statements of each command, within the group's transaction.
 //!
-//! Everything changed in memory on the way is noted in the [`Group`], so that the writer can undo it if the
-//! commit fails. Never commits and never answers.
+//! Every change in memory is noted in the [`Group`], so that the writer can undo it if the commit fails. Never
+//! commits and never answers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,19 +23,19 @@ use super::{
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
-/// One user's parked requests handed out at a time.
-const MOST_PARKED: usize = 16;
-/// A chunk is closed at this size: it is what a reader holds in memory at a time.
+/// The number of one user's parked requests that are returned at a time.
+const MAX_PARKED: usize = 16;
+/// A chunk is closed at this size, because a reader holds a whole chunk in memory.
 const CHUNK_BYTES: usize = 1 << 20;
 /// The writer looks for old rows this often, and with each commit while more than a batch is left.
 const HOUSEKEEPING: chrono::Duration = chrono::Duration::minutes(1);
 /// A derived call that was not repeated for this long is sent again.
-const SAID_FOR: chrono::Duration = chrono::Duration::days(30);
+const LAST_DELIVERED_TTL: chrono::Duration = chrono::Duration::days(30);
 
-/// What one commit group has staged.
+/// The changes of one commit group.
 #[derive(Default)]
 pub(super) struct Group {
-    /// The chunk being filled.
+    /// The chunk that is being filled.
     bytes: Vec<u8>,
     requests: u32,
     /// Bytes of the submissions accepted so far.
@@ -44,19 +44,19 @@ pub(super) struct Group {
     pub(super) chunks: Vec<Chunk>,
     pub(super) identities: Vec<Identity>,
     touched: HashSet<i64>,
-    /// The newest reject; 0: none came.
+    /// The newest reject; 0 if there is none.
     pub(super) reject: i64,
-    /// Chunks of which nothing is left.
+    /// Chunks whose requests are all settled.
     pub(super) completed: Vec<i64>,
-    /// One a command, in their order.
+    /// One for each command, in their order.
     pub(super) outcomes: Vec<Outcome>,
-    /// Requests of chunks that this group marked as settled. The marks outlive a commit that fails.
+    /// The number of requests in chunks that this group marked as settled. The marks stay if the commit fails.
     pub(super) marked: u64,
     /// Users whose calls were made due: the destination, the user.
     pub(super) due: Vec<(String, String)>,
     /// Dead letters that this group made.
-    pub(super) buried: Vec<Buried>,
-    /// Calls in the background that this group added, by destination.
+    pub(super) new_dead_letters: Vec<NewDeadLetter>,
+    /// The background calls that this group added, by destination.
     pub(super) background: HashMap<String, usize>,
 }
 
@@ -69,8 +69,8 @@ impl Group {
     }
 }
 
-/// What the log says about a new dead letter: nothing personal.
-pub(super) struct Buried {
+/// What the log contains about a new dead letter: nothing personal.
+pub(super) struct NewDeadLetter {
     pub(super) id: i64,
     pub(super) event: EventId,
     pub(super) destination: String,
@@ -89,7 +89,7 @@ impl Usage {
 }
 
 impl Writer {
-    /// Stages everything that waits, then what follows from it, and commits: the fsync is in here.
+    /// Stages everything that waits and what follows from it, and commits. This includes the fsync.
     pub(super) fn store(&mut self, waiting: &[Command], group: &mut Group, now: Now) -> Result<()> {
         self.store.connection.execute_batch("BEGIN IMMEDIATE")?;
         for command in waiting {
@@ -197,7 +197,7 @@ impl Writer {
         (!window.is_zero()).then(|| Identity::new(self.store.key, &submission.source, id, window))
     }
 
-    /// Writes the chunk being filled if it is large enough.
+    /// Writes the chunk that is being filled, if it is large enough.
     fn close_chunk(&mut self, group: &mut Group) -> Result<()> {
         if group.bytes.len() >= CHUNK_BYTES { self.write_chunk(group) } else { Ok(()) }
     }
@@ -218,8 +218,8 @@ impl Writer {
     fn settle(&mut self, settlement: &Settlement, group: &mut Group, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let place = match settlement {
-            Settlement::Delivered { place, said } => {
-                sqlite::say(connection, said, now.running)?;
+            Settlement::Delivered { place, fingerprints } => {
+                sqlite::record_delivered(connection, fingerprints, now.running)?;
                 *place
             }
             Settlement::Parked { job, attempts, next_attempt_at } => {
@@ -232,9 +232,9 @@ impl Writer {
                 job.place
             }
             Settlement::Dead { job, attempts, reason } => {
-                let (id, bytes) = sqlite::bury(connection, job, attempts, *reason, now)?;
+                let (id, bytes) = sqlite::insert_dead_letter(connection, job, attempts, *reason, now)?;
                 self.usage.dead_letters.add(Amount { rows: 1, bytes });
-                group.buried.push(Buried {
+                group.new_dead_letters.push(NewDeadLetter {
                     id,
                     event: job.event,
                     destination: job.destination.as_str().to_owned(),
@@ -248,7 +248,7 @@ impl Writer {
         self.leave(place, group).map(drop)
     }
 
-    /// A request leaves its place; returns whether it was still there.
+    /// Removes a request from its place; returns whether it still was there.
     fn leave(&mut self, place: Place, group: &mut Group) -> Result<bool> {
         match place {
             Place::Parked { row, .. } => {
@@ -270,8 +270,9 @@ impl Writer {
         }
     }
 
-    /// Calls leave their places and, if there is a new destination, become part of the chunk being filled: behind all that
-    /// their users have waiting there. What an implied call said was said to the old destination: it is sent again.
+    /// Removes calls from their places. If there is a new destination, adds them to the chunk that is being filled, after
+    /// all waiting calls of their users. Their fingerprints belong to the old destination, so derived calls are sent
+    /// again.
     fn give(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> Result<usize> {
         let mut given = 0;
         for job in jobs {
@@ -324,12 +325,12 @@ impl Writer {
         for user in users {
             let damaged = |row| self.shown.damage.report(Stored::Call, row);
             let connection = &self.store.connection;
-            parked.extend(sqlite::parked(connection, destination, user, MOST_PARKED, damaged)?);
+            parked.extend(sqlite::parked(connection, destination, user, MAX_PARKED, damaged)?);
         }
         Ok(parked)
     }
 
-    /// The requests of dead letters become part of the chunk being filled: behind all that their users have waiting.
+    /// Adds the requests of dead letters to the chunk that is being filled, after all waiting calls of their users.
     /// Damaged dead letters stay.
     fn replay(&mut self, ids: &[i64], group: &mut Group) -> Result<Replayed> {
         let mut replayed = Replayed::default();
@@ -374,7 +375,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Holds the rejects to their size. Dead letters were accepted: nothing of them is deleted for room.
+    /// Deletes the oldest rejects over their size limit. Dead letters were accepted, so none is deleted for room.
     fn trim_rejects(&mut self) -> Result<()> {
         while self.usage.rejects.bytes > self.rejects.bytes {
             let removed = sqlite::remove_oldest(&self.store.connection, Kind::Reject)?;
@@ -386,12 +387,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets what is old, a batch at a time so that no commit becomes long; returns whether more may be left.
+    /// Deletes a batch of expired rows, so that no commit becomes long; returns whether more may be left.
     fn keep_house(&mut self, now: Now) -> Result<bool> {
         let connection = &self.store.connection;
         sqlite::store_running_time(connection, now.running)?;
         let mut is_more =
-            sqlite::forget(connection, self.recent.horizon(now.running), now.running - SAID_FOR)?;
+            sqlite::forget(connection, self.recent.horizon(now.running), now.running - LAST_DELIVERED_TTL)?;
         for kind in Kind::ALL {
             let retention = self.retention(kind);
             let (removed, more) = sqlite::remove_old(&self.store.connection, kind, &retention, now)?;

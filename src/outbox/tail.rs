@@ -1,7 +1,7 @@
-//! The newest chunks in memory, so that a destination that keeps up never reads the disk.
+//! The newest chunks in memory, so that a destination without a backlog never reads the disk.
 //!
-//! Bounded by bytes: the oldest leave first, and are then read from disk. Holds every chunk after `complete_after`,
-//! or says that it does not.
+//! It is bounded by bytes: the oldest chunks are evicted and then read from disk. It has every chunk after
+//! `complete_after`, or reports that it does not.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ pub(super) struct Tail {
     chunks: VecDeque<Arc<Chunk>>,
     bytes: usize,
     most_bytes: usize,
-    /// Every chunk with an id above this one is here.
+    /// Every chunk with an id above this one is in memory.
     complete_after: i64,
 }
 
-/// What the tail knows of the chunk that follows an id.
+/// Where the chunk after an id is.
 #[derive(Debug)]
 pub(super) enum Next {
     Chunk(Arc<Chunk>),
-    /// There is none yet.
+    /// There is no such chunk yet.
     None,
     /// It may be on disk.
     OnDisk,
 }
 
 impl Tail {
-    /// `last` is the newest chunk already on disk at the start.
+    /// `last` is the newest chunk on disk at the start.
     pub(super) const fn new(most_bytes: usize, last: i64) -> Self {
         Self { chunks: VecDeque::new(), bytes: 0, most_bytes, complete_after: last }
     }

@@ -1,8 +1,8 @@
-//! The one thread that writes the outbox: it takes whatever waits, commits it as one group, then answers.
+//! The only thread that writes the outbox: it takes whatever waits, commits it as one group, then answers.
 //!
-//! No timer: while one commit is being synced the next group gathers. Whatever a group staged is undone, on disk
-//! and in memory, if its commit fails; for want of room that is all, for any other reason nothing more is written until
-//! a restart. Never blocks on anything but the disk.
+//! There is no timer: while one commit is synced, the next group gathers. If a commit fails, everything that its
+//! group staged is undone, on disk and in memory. If the disk was full, the writer then continues; after any other
+//! failure it writes nothing more until a restart. It blocks only on the disk.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,29 +24,29 @@ use super::{AcceptError, Amount, Options, Retention, Settlement, Usage};
 use crate::facts::Facts;
 use crate::telemetry::Timings;
 
-/// Commands taken into one commit at most.
-const MOST_COMMANDS: usize = 1024;
-/// Settlements that a full disk did not take are tried again after this.
-const AGAIN: Duration = Duration::from_millis(50);
-/// Bytes that one commit parks or buries, and those of one request more at most.
+/// The most commands in one commit.
+const MAX_COMMANDS: usize = 1024;
+/// Settlements that did not fit on a full disk are retried after this time.
+const SETTLE_RETRY: Duration = Duration::from_millis(50);
+/// The bytes that one commit parks or turns into dead letters. The last request may exceed it.
 const PIECE: usize = 1 << 20;
-/// With more than so many commands kept in memory because the disk is full, a restart is better: their calls are then
+/// With more commands than this kept in memory because the disk is full, a restart is better: their calls are then
 /// made once more.
-const MOST_KEPT: usize = 10_000;
+const MAX_KEPT: usize = 10_000;
 
-/// What the writer shows to everybody else.
+/// The part of the writer's state that other threads can see.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) tail: Mutex<Tail>,
-    /// Id of the newest committed chunk; a reader waits on it.
+    /// The id of the newest committed chunk; readers wait for it to change.
     pub(super) latest: watch::Sender<i64>,
-    /// Set once a commit has failed.
+    /// True once a commit has failed.
     pub(super) failed: watch::Sender<bool>,
     pub(super) space: Space,
     pub(super) damage: Damage,
     /// How long commits took.
     pub(super) commits: Timings,
-    /// Users whose parked calls were made due: the destination, the user.
+    /// Users whose parked calls were made due: destination and user.
     pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
     pub(super) background: Background,
 }
@@ -56,7 +56,7 @@ pub(super) struct Writer {
     pub(super) shown: Arc<Shown>,
     facts: Facts,
     pub(super) recent: Recent,
-    /// Chunks of which some requests are settled and some are not.
+    /// Chunks in which some requests are settled and some are not.
     pub(super) progress: HashMap<i64, Progress>,
     pub(super) usage: Usage,
     pub(super) dead_letters: Retention,
@@ -64,7 +64,7 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     /// In running time.
     pub(super) housekeeping_at: DateTime<Utc>,
-    /// The newest chunk and the newest reject that were committed.
+    /// The newest committed chunk and reject.
     last_chunk: i64,
     last_reject: i64,
 }
@@ -97,12 +97,12 @@ impl Writer {
             dead_letters: options.dead_letters,
             rejects: options.rejects,
             clock,
-            // With the first commit.
+            // Housekeeping runs with the first commit.
             housekeeping_at: now,
         })
     }
 
-    /// Writes until it is told to close or every handle is gone.
+    /// Writes until it is asked to close or every handle is dropped.
     pub(super) fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let _watch = Watch(Arc::clone(&self.shown));
         let mut waiting = Vec::new();
@@ -117,23 +117,24 @@ impl Writer {
                 break;
             }
         }
-        // After a failed commit nobody knows what is on disk: the next start compares it with what was committed.
+        // After a failed commit it is unknown what is on disk: the next start compares it with what was committed.
         if !*self.shown.failed.borrow() {
             self.store.close();
         }
     }
 
-    /// Commits all that waits, as one group unless it parks or buries much. What could not be stored for want of room is left
-    /// waiting.
+    /// Commits everything that waits, as one group unless it parks much or makes many dead letters. What did not fit
+    /// on the disk stays waiting.
     fn commit(&mut self, waiting: &mut Vec<Command>) {
         let Err(error) = self.commit_in_pieces(waiting) else { return };
         let Some(why) = passing(&error) else { return self.fail(waiting, &error) };
         self.shown.space.refused(&error);
         let mut kept: Vec<Command> = waiting.drain(..).filter_map(|command| command.refuse(why)).collect();
-        if kept.len() > MOST_KEPT {
+        if kept.len() > MAX_KEPT {
             return self.fail(&mut kept, &error);
         }
-        // What was delivered needs little room, and makes some: by itself it may fit, and then the rest, too.
+        // Settlements of delivered calls need little room and free some: they may fit alone, and then the rest may
+        // fit too.
         let mut delivered = take_delivered(&mut kept);
         for commands in [&mut delivered, &mut kept] {
             if let Err(error) = self.commit_in_pieces(commands)
@@ -146,7 +147,7 @@ impl Writer {
         waiting.append(&mut kept);
     }
 
-    /// After an error what was not committed is left, in order.
+    /// After an error, what was not committed stays in `waiting`, in order.
     fn commit_in_pieces(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
         while !waiting.is_empty() {
             let mut later = split(waiting);
@@ -177,7 +178,7 @@ impl Writer {
         }
     }
 
-    /// After a commit: shows the new chunks, then answers.
+    /// After a commit: publishes the new chunks, then answers.
     fn publish(&mut self, group: Group, waiting: &mut Vec<Command>) {
         self.last_chunk = group.chunks.last().map_or(self.last_chunk, |chunk| chunk.id);
         self.last_reject = self.last_reject.max(group.reject);
@@ -205,19 +206,19 @@ impl Writer {
             self.shown.latest.send_replace(latest);
         }
         if !group.due.is_empty() {
-            // Without a dispatcher nobody listens.
+            // Without a dispatcher there is no receiver.
             let _ = self.shown.due.send(group.due.into());
         }
-        for buried in &group.buried {
+        for new_dead_letters in &group.new_dead_letters {
             tracing::warn!(
-                dead_letter.id = buried.id,
-                event.id = %buried.event,
-                destination.name = buried.destination,
-                mapping.name = buried.mapping,
-                reason.code = buried.reason.code(),
-                http.status = buried.status,
+                dead_letter.id = new_dead_letters.id,
+                event.id = %new_dead_letters.event,
+                destination.name = new_dead_letters.destination,
+                mapping.name = new_dead_letters.mapping,
+                reason.code = new_dead_letters.reason.code(),
+                http.status = new_dead_letters.status,
                 "a call became a dead letter: `accoil-relay dead-letters show {}` shows it",
-                buried.id
+                new_dead_letters.id
             );
         }
         for (command, outcome) in waiting.drain(..).zip(group.outcomes) {
@@ -225,8 +226,8 @@ impl Writer {
         }
     }
 
-    /// On a disk that is nearly full the log is copied into the file at once: were it to grow first, there might be no room
-    /// for its pages in the file, and no room for anything else in the log.
+    /// On a disk that is nearly full, copies the log into the file immediately. If the log grew first, there might be
+    /// no room for its pages in the file, and then no room for anything else in the log.
     fn make_room(&self) -> rusqlite::Result<()> {
         if self.shown.space.is_tight() {
             self.store.copy_log()?;
@@ -235,18 +236,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes back what a group staged. Marks in `progress` may stay: what they mark is settled, and is stored again
-    /// with the settlements that are kept.
+    /// Undoes what a group staged. Marks in `progress` may stay: the marked requests are settled, and are stored
+    /// again with the settlements that are kept.
     fn undo(&mut self, group: &Group) -> rusqlite::Result<()> {
         for identity in &group.identities {
             self.recent.forget(identity);
         }
         let connection = &self.store.connection;
-        // SQLite may have ended the transaction by itself.
+        // SQLite may have ended the transaction itself.
         if !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
-        // Once it is copied into the file, the log is used from its beginning again: that makes room in it.
+        // After the log is copied into the file, it is used from its beginning again, which makes room in it.
         self.store.copy_log()
     }
 
@@ -265,14 +266,14 @@ impl Writer {
     }
 }
 
-/// Waits for commands and takes what is there; false when there will be none any more. Does not wait for long
-/// while something is left from before.
+/// Waits for commands and takes what is there; returns false if no more can come. Waits only briefly while something
+/// is left from before.
 fn take(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Command>) -> bool {
     if waiting.is_empty() {
-        return commands.blocking_recv_many(waiting, MOST_COMMANDS) > 0;
+        return commands.blocking_recv_many(waiting, MAX_COMMANDS) > 0;
     }
-    std::thread::sleep(AGAIN);
-    let most = waiting.len() + MOST_COMMANDS;
+    std::thread::sleep(SETTLE_RETRY);
+    let most = waiting.len() + MAX_COMMANDS;
     while waiting.len() < most
         && let Ok(command) = commands.try_recv()
     {
@@ -281,7 +282,8 @@ fn take(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Comma
     !(commands.is_closed() && commands.is_empty())
 }
 
-/// Splits off what is left for later commits: a commit that parks or buries much would use up the room for the log at once.
+/// Leaves a part of the commands for later commits: a commit that parks much or makes many dead letters would use up
+/// the room for the log at once.
 fn split(waiting: &mut Vec<Command>) -> Vec<Command> {
     let mut bytes = 0;
     for index in 0..waiting.len() {
@@ -302,7 +304,7 @@ fn split(waiting: &mut Vec<Command>) -> Vec<Command> {
     Vec::new()
 }
 
-/// Takes the settlements that only remove something out of these commands.
+/// Removes from these commands the settlements that only delete something.
 fn take_delivered(commands: &mut Vec<Command>) -> Vec<Command> {
     let mut delivered = Vec::new();
     for command in commands.iter_mut() {
@@ -316,7 +318,7 @@ fn take_delivered(commands: &mut Vec<Command>) -> Vec<Command> {
     if delivered.is_empty() { Vec::new() } else { vec![Command::Settle(delivered)] }
 }
 
-/// What senders are told when a commit failed for a reason that passes.
+/// Returns the error for senders if a commit failed for a temporary reason.
 fn passing(error: &rusqlite::Error) -> Option<AcceptError> {
     if sqlite::is_full(error) {
         Some(AcceptError::Full)
@@ -325,14 +327,14 @@ fn passing(error: &rusqlite::Error) -> Option<AcceptError> {
     }
 }
 
-/// After a failure: whoever asks is told so; settlements are dropped, their calls will be made once more.
+/// After a failure, tells every caller. Settlements are dropped, because their calls will be made once more.
 fn refuse(waiting: &mut Vec<Command>) {
     for command in waiting.drain(..) {
         drop(command.refuse(AcceptError::Failed));
     }
 }
 
-/// A writer that panics leaves a relay that must not look ready.
+/// If the writer panics, the relay must not look ready.
 struct Watch(Arc<Shown>);
 
 impl Drop for Watch {

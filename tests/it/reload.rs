@@ -188,7 +188,7 @@ async fn sighup_reloads_the_mappings() {
     std::fs::write(folder.path().join("one.toml"), "mappings = 1").unwrap();
     process.signal("HUP");
     logged("one.toml:1:12: contains no list of mappings").await;
-    logged("those in force before stay in force").await;
+    logged("the mappings before them stay in force").await;
     process.post("/segment", &[KEY], track("u1")).await;
     assert!(sandbox.sandbox.wait_for(2, TEST_TIMEOUT).await);
 

@@ -210,7 +210,7 @@ impl Dispatcher {
         });
         let last_delivered = retry_read(|| {
             let outbox = self.outbox.clone();
-            async move { outbox.said(MAX_LAST_DELIVERED).await }
+            async move { outbox.last_delivered(MAX_LAST_DELIVERED).await }
         });
         let last = retry_read(|| {
             let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
@@ -362,7 +362,7 @@ impl Dispatcher {
             && let Some(work) = self.window.next()
         {
             if let Some(held) = self.last_delivered.holds(&work.job.fingerprints, at) {
-                let said = match held {
+                let fingerprints = match held {
                     Held::Stored => Vec::new(),
                     Held::Old => {
                         self.last_delivered.insert(&work.job.fingerprints, at);
@@ -371,7 +371,7 @@ impl Dispatcher {
                 };
                 self.window.leave(&work.job);
                 self.emit(&work.job, Verdict::Held, None, now);
-                self.settlements.push(Settlement::Delivered { place: work.job.place, said });
+                self.settlements.push(Settlement::Delivered { place: work.job.place, fingerprints });
                 self.next_turn(&work.job, now);
                 continue;
             }

@@ -47,8 +47,8 @@ impl Dispatcher {
                 self.last_delivered.insert(&work.job.fingerprints, self.clock.wall(now));
                 self.failing.end(work.job.user.as_str());
                 self.next_turn(&work.job, now);
-                let said = work.job.fingerprints;
-                self.settlements.push(Settlement::Delivered { place: work.job.place, said });
+                let fingerprints = work.job.fingerprints;
+                self.settlements.push(Settlement::Delivered { place: work.job.place, fingerprints });
             }
             verdict => self.record_failure(verdict, work, &tried, now),
         }

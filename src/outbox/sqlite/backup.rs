@@ -1,6 +1,6 @@
-//! A copy of the outbox as it is at one moment, made while a relay writes to it.
+//! Copies the outbox as it is at one moment, while a relay writes to it.
 //!
-//! Reads in one transaction, so the copy never contains half a commit. Never changes the outbox.
+//! It reads in one transaction, so that the copy never contains half a commit. Never changes the outbox.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -45,7 +45,7 @@ pub fn backup(path: &Path, to: &Path) -> Result<u64, BackupError> {
 
 fn copy(connection: &rusqlite::Connection, part: &Path, to: &Path) -> Result<u64, BackupError> {
     let failed = |source| BackupError::File { path: to.to_owned(), source };
-    // What an earlier backup left when it was killed.
+    // A leftover of an earlier backup that was killed.
     match std::fs::remove_file(part) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}

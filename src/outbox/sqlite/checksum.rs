@@ -20,17 +20,17 @@ pub(super) const PROGRESS: &str = "chunk, settled";
 pub(in super::super) const TABLES: [(&str, &str); 4] =
     [("parked", PARKED), ("dead_letters", DEAD_LETTER), ("rejects", REJECT), ("progress", PROGRESS)];
 
-/// An SQL expression: 1 if the row is as it was written.
+/// Returns an SQL expression that is 1 if the row is as it was written.
 pub(in super::super) fn is_sound(columns: &str) -> String {
     format!("checksum = row_checksum({columns})")
 }
 
-/// An SQL expression: the checksum of a row to be inserted, whose parameters are named like its columns.
+/// Returns an SQL expression for the checksum of a row to insert, whose parameters are named like its columns.
 pub(super) fn of_parameters(columns: &str) -> String {
     format!("row_checksum(:{})", columns.replace(", ", ", :"))
 }
 
-/// Makes `row_checksum` known to a connection.
+/// Registers `row_checksum` with a connection.
 pub(in super::super) fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("row_checksum", -1, flags, |context| {

@@ -13,7 +13,7 @@ use crate::event_id::EventId;
 /// Whether a progress row is as it was written.
 const IS_SOUND: &str = "progress.checksum = row_checksum(progress.chunk, progress.settled)";
 
-/// How far the requests of one chunk are settled: a bit each.
+/// Which requests of one chunk are settled, one bit each.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Progress {
     pub(in super::super) settled: Vec<u8>,
@@ -59,7 +59,7 @@ pub(in super::super) fn insert(connection: &Connection, requests: u32, body: &[u
     Ok(connection.last_insert_rowid())
 }
 
-/// Forgets a chunk; says how many bytes it had.
+/// Deletes a chunk; returns its size in bytes.
 pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> {
     let bytes = connection
         .prepare_cached("SELECT length(body) FROM chunks WHERE id = ?1")?
@@ -80,7 +80,7 @@ pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress
     Ok(())
 }
 
-/// The progress of every chunk that is partly settled.
+/// Returns the progress of every chunk that is partly settled.
 pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Progress)>> {
     connection
         .prepare("SELECT chunk, requests, settled FROM progress JOIN chunks ON chunks.id = chunk")?
@@ -113,12 +113,12 @@ pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i
     Ok(damaged.into_iter().map(|(chunk, _)| chunk).collect())
 }
 
-/// The newest id ever given to a chunk, settled ones included.
+/// Returns the newest id ever given to a chunk, including settled ones.
 pub(in super::super) fn last_id(connection: &Connection) -> Result<i64> {
     last_of(connection, "chunks")
 }
 
-/// The newest id ever given to a reject.
+/// Returns the newest id ever given to a reject.
 pub(in super::super) fn last_reject(connection: &Connection) -> Result<i64> {
     last_of(connection, "rejects")
 }
@@ -130,7 +130,7 @@ fn last_of(connection: &Connection, table: &str) -> Result<i64> {
     Ok(id.unwrap_or(0))
 }
 
-/// The first chunk after an id, with what of it is settled.
+/// Returns the first chunk after an id, with its settled requests.
 pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     connection
         // Damaged progress is no progress: the calls are made once more, rather than lost.
@@ -160,7 +160,7 @@ pub(in super::super) fn remember(connection: &Connection, at: DateTime<Utc>, ids
     Ok(())
 }
 
-/// Hands the remembered ids to `each`, the newest commit first, until it returns false.
+/// Calls `each` for the remembered ids, newest commit first, until it returns false.
 pub(in super::super) fn remembered(
     connection: &Connection,
     mut each: impl FnMut(DateTime<Utc>, &[u8]) -> bool,
@@ -176,27 +176,27 @@ pub(in super::super) fn remembered(
     Ok(())
 }
 
-/// Rows that one commit forgets at most, so that it does not become long.
+/// The most rows that one commit forgets, so that it does not become long.
 const FORGOTTEN: usize = 1000;
 
 /// Forgets ids and fingerprints from before these times; returns whether more may be left.
 pub(in super::super) fn forget(
     connection: &Connection,
     ids: DateTime<Utc>,
-    said: DateTime<Utc>,
+    delivered: DateTime<Utc>,
 ) -> Result<bool> {
     let oldest = format!("SELECT id, at FROM seen ORDER BY id LIMIT {FORGOTTEN}");
     let ids = connection
         .prepare_cached(&format!("DELETE FROM seen WHERE id IN (SELECT id FROM ({oldest}) WHERE at < ?1)"))?
         .execute([ids.timestamp_millis()])?;
     let old = format!("SELECT key FROM said WHERE at < ?1 ORDER BY at LIMIT {FORGOTTEN}");
-    let said = connection
+    let fingerprints = connection
         .prepare_cached(&format!("DELETE FROM said WHERE key IN ({old})"))?
-        .execute([said.timestamp_millis()])?;
-    Ok(ids == FORGOTTEN || said == FORGOTTEN)
+        .execute([delivered.timestamp_millis()])?;
+    Ok(ids == FORGOTTEN || fingerprints == FORGOTTEN)
 }
 
-/// The running time that was stored last; see `outbox::clock`.
+/// Returns the running time that was stored last; see `outbox::clock`.
 pub(in super::super) fn running_time(connection: &Connection) -> Result<Option<DateTime<Utc>>> {
     let stored = connection
         .query_row("SELECT value FROM state WHERE name = 'running time'", [], |row| row.get(0))
@@ -211,7 +211,8 @@ pub(in super::super) fn store_running_time(connection: &Connection, now: DateTim
     Ok(())
 }
 
-/// Unsettled requests of all chunks, and their bytes. SQLite knows a blob's length without reading it.
+/// Returns the number of unsettled requests in all chunks, and their bytes. SQLite knows a blob's length without
+/// reading it.
 pub(in super::super) fn chunk_amount(connection: &Connection) -> Result<Amount> {
     let sum = "SELECT coalesce(sum(requests), 0), coalesce(sum(length(body)), 0) FROM chunks";
     let mut amount = super::amount(connection, sum)?;
@@ -220,7 +221,7 @@ pub(in super::super) fn chunk_amount(connection: &Connection) -> Result<Amount> 
     Ok(amount)
 }
 
-/// When the oldest chunk's first event was received: its id comes first. None for a chunk without ids.
+/// Returns when the oldest chunk's first event was received, from its id. `None` for a chunk without ids.
 pub(in super::super) fn oldest_in_chunks(connection: &Connection) -> Result<Option<EventId>> {
     let first = "SELECT substr(body, 1, 8) FROM chunks WHERE layout = 2 ORDER BY id LIMIT 1";
     let head: Option<Vec<u8>> = connection.query_row(first, [], |row| row.get(0)).optional()?;

@@ -1,7 +1,8 @@
-//! What could not be delivered, a row each: dead letters and rejects, with everything that a replay needs.
+//! Dead letters and rejects, one row each, with everything that a replay needs.
 //!
-//! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long; the oldest leave when
-//! they are over their age, rejects also when they are over their size. Both kinds share one number space, which only grows.
+//! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long. The oldest are
+//! removed when they expire, rejects also when they exceed their size. Both kinds share one number space, which only
+//! grows.
 
 use std::sync::LazyLock;
 
@@ -16,7 +17,7 @@ use super::super::clock::Now;
 use super::super::{Amount, Attempt, Reject, Retention};
 use super::checksum::{self, is_sound};
 use super::columns::{self, unsigned};
-use super::said;
+use super::last_delivered;
 use crate::accoil::Fingerprint;
 use crate::decode::Labels;
 use crate::event_id::EventId;
@@ -24,7 +25,7 @@ use crate::reasons::Reason;
 
 /// Rows deleted at a time.
 const BATCH: usize = 256;
-/// Rows deleted at a time to make room: few, so that no more leave than must.
+/// Rows deleted at a time to make room: few, so that no more are deleted than necessary.
 const FEW: usize = 16;
 
 /// A call that can never be delivered as it is.
@@ -67,17 +68,17 @@ pub struct StoredReject {
     pub message_id: String,
     pub code: String,
     pub source: String,
-    /// The form it came in, by name; see `decode::Form`.
+    /// The name of the form that it was posted in; see `decode::Form`.
     pub form: String,
     pub original: Vec<u8>,
     pub reasons: String,
-    /// What its batch said about all its events, as JSON.
+    /// The shared members of its batch, as JSON.
     pub envelope: Option<String>,
     /// As in [`DeadLetter`].
     pub is_damaged: bool,
 }
 
-/// The two tables of what could not be delivered.
+/// The two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -110,7 +111,7 @@ impl Kind {
         format!("{columns}, {}", is_sound(self.checked()))
     }
 
-    /// What a filter means for one kind only.
+    /// Returns the filter's conditions for one kind only.
     const fn conditions(self) -> &'static str {
         match self {
             Self::DeadLetter => {
@@ -125,7 +126,7 @@ impl Kind {
 
     pub const ALL: [Self; 2] = [Self::DeadLetter, Self::Reject];
 
-    /// What a row counts for.
+    /// Returns the expression for a row's size.
     const fn size(self) -> &'static str {
         match self {
             Self::DeadLetter => "octet_length(body) + octet_length(original) + octet_length(attempts)",
@@ -134,32 +135,32 @@ impl Kind {
     }
 }
 
-/// Which of them are meant; all that is given must hold.
+/// Selects rows that match every given condition.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     pub ids: Vec<i64>,
-    /// Dead letters only; no reject has one.
+    /// Only dead letters have one.
     pub destination: Option<String>,
-    /// The user of a dead letter's call; of a reject, its `userId` or `user_id`.
+    /// The user of a dead letter's call, or the `userId` or `user_id` of a reject.
     pub user: Option<String>,
     /// The event's name, or its id.
     pub event: Option<String>,
     /// The event's `messageId` or `insert_id`.
     pub message_id: Option<String>,
-    /// Part of the text of an attempt's or a reject's reason, in any case of letters.
+    /// A part of the text of an attempt's or a reject's reason; case does not matter.
     pub reason: Option<String>,
     pub since: Option<DateTime<Utc>>,
-    /// Up to, not including.
+    /// Up to this time, not including it.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// In which order a page is read, and from where.
+/// Where a page begins, and in which order it is read.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum From {
-    /// The oldest first, after this id.
+    /// Oldest first, after this id.
     After(i64),
-    /// The newest first, before this id.
+    /// Newest first, before this id.
     Before(i64),
 }
 
@@ -168,7 +169,7 @@ const DEAD_LETTER: &str =
      message_id, code";
 const REJECT: &str = "id, at, source, form, original, reasons, event, name, user, message_id, code, envelope";
 
-/// The number after all that were ever given to either kind.
+/// The number after the highest that either kind ever had.
 const NEXT_ID: &str =
     "(SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name IN ('dead_letters', 'rejects'))";
 
@@ -182,7 +183,7 @@ pub(in super::super) fn dead_letters(
     page(connection, kind, &kind.columns(), filter, from, most, read_dead_letter)
 }
 
-/// The numbers alone.
+/// Returns only the numbers.
 pub(in super::super) fn numbers(
     connection: &Connection,
     kind: Kind,
@@ -193,7 +194,7 @@ pub(in super::super) fn numbers(
     page(connection, kind, "id", filter, from, most, |row| row.get(0))
 }
 
-/// The highest number that either kind ever had.
+/// Returns the highest number that either kind ever had.
 pub(in super::super) fn newest_number(connection: &Connection) -> Result<i64> {
     connection.query_row(&format!("SELECT {NEXT_ID} - 1"), [], |row| row.get(0))
 }
@@ -245,7 +246,7 @@ fn page<T>(
     statement.query_map(values, read)?.collect()
 }
 
-/// The event id that a person may have meant.
+/// Reads an event id that a person may have written.
 pub(super) fn event_id(event: Option<&str>) -> Option<i64> {
     Some(event?.parse::<EventId>().ok()?.0.cast_signed())
 }
@@ -265,7 +266,7 @@ fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
         original: columns::bytes(row, 9)?,
         warnings: text(10)?,
         attempts: serde_json::from_slice(&columns::bytes(row, 11)?).unwrap_or_default(),
-        fingerprints: said::from_bytes(&columns::bytes(row, 12)?),
+        fingerprints: last_delivered::from_bytes(&columns::bytes(row, 12)?),
         event: columns::event(row, 13)?,
         name: text(14)?,
         message_id: text(15)?,
@@ -298,7 +299,7 @@ pub(in super::super) fn damaged(connection: &Connection, kind: Kind) -> Result<V
     super::damaged(connection, kind.table(), kind.checked())
 }
 
-/// One dead letter, if it is still there.
+/// Returns one dead letter, if it still exists.
 pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<Option<DeadLetter>> {
     connection
         .prepare_cached(&format!("SELECT {} FROM dead_letters WHERE id = ?1", Kind::DeadLetter.columns()))?
@@ -322,8 +323,8 @@ fn insert(kind: Kind, others: &str) -> String {
     )
 }
 
-/// Makes a dead letter of a request; returns its number, and the bytes that it counts for.
-pub(in super::super) fn bury(
+/// Turns a request into a dead letter; returns its number and its size.
+pub(in super::super) fn insert_dead_letter(
     connection: &Connection,
     job: &Job,
     attempts: &[Attempt],
@@ -344,7 +345,7 @@ pub(in super::super) fn bury(
         ":original": &job.original[..],
         ":warnings": job.warnings.as_str(),
         ":attempts": attempts,
-        ":said": said::to_bytes(&job.fingerprints),
+        ":said": last_delivered::to_bytes(&job.fingerprints),
         ":event": job.event.0.cast_signed(),
         ":name": labels.name,
         ":message_id": labels.message_id,
@@ -355,7 +356,7 @@ pub(in super::super) fn bury(
     Ok((connection.last_insert_rowid(), bytes as u64))
 }
 
-/// Keeps a reject; returns the bytes that it counts for.
+/// Stores a reject; returns its size.
 pub(in super::super) fn reject(
     connection: &Connection,
     source: &str,
@@ -383,7 +384,7 @@ pub(in super::super) fn reject(
     Ok((original.len() + reject.reasons.len()) as u64)
 }
 
-/// The code of the first reason.
+/// Returns the code of the first reason.
 fn first_code(reasons: &str) -> String {
     #[derive(Default, Deserialize)]
     struct Coded {
@@ -394,13 +395,13 @@ fn first_code(reasons: &str) -> String {
     reasons.first_mut().map(|reason| std::mem::take(&mut reason.code)).unwrap_or_default()
 }
 
-/// How many there are of a kind, and the bytes that they count for.
+/// Returns the number of rows of a kind and their size.
 pub(in super::super) fn kept_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
     let (table, size) = (kind.table(), kind.size());
     super::amount(connection, &format!("SELECT count(*), coalesce(sum({size}), 0) FROM {table}"))
 }
 
-/// Deletes those of these ids that are there.
+/// Deletes those of these ids that exist.
 pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Amount> {
     let mut removed = Amount::default();
     for ids in ids.chunks(BATCH) {
@@ -412,14 +413,14 @@ pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64])
     Ok(removed)
 }
 
-/// Deletes some of the oldest, whatever their age.
+/// Deletes some of the oldest rows, whatever their age.
 pub(in super::super) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Amount> {
     let oldest = format!("id IN (SELECT id FROM {} ORDER BY id LIMIT {FEW})", kind.table());
     delete(connection, kind, &oldest, [])
 }
 
-/// Deletes some of what is over its age; returns whether more may be left. Looks at the oldest rows only, so that it costs
-/// little when none is.
+/// Deletes some expired rows; returns whether more may be left. Reads only the oldest rows, so that it costs little
+/// if none has expired.
 pub(in super::super) fn remove_old(
     connection: &Connection,
     kind: Kind,

@@ -1,8 +1,8 @@
-//! Ownership of an outbox: one process at a time, whatever name it knows the file by.
+//! Ownership of an outbox: one process at a time, by whatever name it knows the file.
 //!
-//! Two locks of the operating system: on the lock file beside the database, whose content says how the last owner
-//! ended, and on the database file itself, which a bind mount may show in two folders. A database with a second name
-//! (a hard link) is refused: each name would have a log of its own.
+//! There are two locks of the operating system: on the lock file beside the database, whose content tells how the
+//! last owner ended, and on the database file itself, because a bind mount may show it in two folders. A database
+//! with a second name (a hard link) is refused, because each name would have a log of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -19,32 +19,33 @@ use super::OpenError;
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// Only locked, never read. Closed after every connection: closing it gives up SQLite's locks on the file.
+    /// Only locked, never read. It must be closed after every connection, because closing it releases SQLite's locks
+    /// on the file.
     database: File,
-    /// What the last owner wrote, if it was killed.
+    /// The mark that the last owner left, if it was killed.
     pub(super) mark: Option<Mark>,
-    /// Whether the file says, after this owner, that its owner was killed.
+    /// True if the file must still report a killed owner after this owner has ended.
     stays: bool,
 }
 
 impl Lock {
-    /// After a commit: how far it got.
+    /// Writes, after a commit, how far the outbox is committed.
     pub(super) fn write_mark(&self, mark: Mark) {
-        // Without room on the disk the last one stays: it is true, too.
+        // If the disk is full, the last mark stays, which is still true.
         let _ = owner::write_mark(&self.file, mark);
     }
 
-    /// From now on something may be in the log that is not in the database file.
+    /// From now on the log may contain something that the database file does not.
     pub(super) const fn begin(&mut self) {
         self.stays = true;
     }
 
-    /// The outbox was closed in order: nothing is in its log any more.
+    /// The outbox was closed in order, so its log is empty.
     pub(in super::super) const fn end(&mut self) {
         self.stays = false;
     }
 
-    /// Takes a new database file in place of one that was moved away; what was known of that one is forgotten.
+    /// Replaces a database file that was moved away with a new one, and forgets the mark of the old one.
     pub(in super::super) fn renew(self, path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::File { path: path.to_owned(), source };
         self.file.set_len(0).map_err(failed)?;
@@ -52,7 +53,7 @@ impl Lock {
         lock(path)
     }
 
-    /// What the last owner wrote, if it was killed.
+    /// Returns the mark that the last owner left, if it was killed.
     pub(in super::super) const fn mark(&self) -> Option<Mark> {
         self.mark
     }
@@ -61,16 +62,16 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if !self.stays {
-            // A file that cannot be changed is only taken for that of a killed owner.
+            // If the file cannot be changed, the worst result is that its owner looks killed.
             let _ = self.file.set_len(0);
         }
-        // Closing is not enough: a child process that is just being started may hold the file for a moment longer.
+        // Closing is not enough: a child process that is just starting may hold the file a moment longer.
         let _ = self.file.unlock();
         let _ = self.database.unlock();
     }
 }
 
-/// Takes the outbox, and creates its file, readable by this user alone, if there is none.
+/// Locks the outbox. Creates its file, readable only by this user, if there is none.
 pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     let failed = |source| OpenError::File { path: path.to_owned(), source };
     let path = &canonical(path);
@@ -91,7 +92,8 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
     try_lock(&database, path)?;
     let was_killed = file.metadata().map_err(failed)?.len() > 0;
     let mark = owner::mark(&file).filter(|_| was_killed);
-    // Without room on the disk nothing is noted: no reason not to open. On disk, so that a power cut leaves it.
+    // If the disk is full, nothing is written, which does not prevent opening. It is synced, so that it survives a
+    // power cut.
     let _ = owner::write_owned(&file).and_then(|()| file.sync_data());
     Ok(Lock { file, database, mark, stays: was_killed })
 }
@@ -104,7 +106,7 @@ fn try_lock(file: &File, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Opens the database file; SQLite gives the files beside it the same permissions.
+/// Opens the database file. SQLite gives the files beside it the same permissions.
 fn open_database(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
@@ -114,19 +116,19 @@ fn open_database(path: &Path) -> io::Result<File> {
         return Err(error);
     }
     let file = options.open(path)?;
-    // A file that is new must not be gone after a power cut, when its log is there.
+    // A new file must not disappear in a power cut that leaves its log.
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(file)
 }
 
-/// The one path of a file, whatever links lead to it: the files beside it are beside this one.
+/// Returns the real path of a file, whatever links lead to it. The lock file and the log are beside that one.
 pub(in super::super) fn canonical(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let in_folder = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
-/// Warns when other users of the machine can look into the outbox's folder.
+/// Warns if other users of the machine can read the outbox's folder.
 pub(in super::super) fn warn_of_readers(path: &Path) {
     let path = canonical(path);
     let Some(folder) = path.parent() else { return };

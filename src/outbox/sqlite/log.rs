@@ -1,9 +1,9 @@
-//! SQLite's write-ahead log, read without SQLite, which silently drops all that follows the first frame it cannot
-//! verify. Here that is told apart: the torn end of a commit that was never confirmed, or damage.
+//! Reads SQLite's write-ahead log without SQLite, which silently drops everything after the first frame that it
+//! cannot verify. This module finds out whether that is the torn end of an unconfirmed commit, or damage.
 //!
-//! The file: a header of 32 bytes, then frames, each a header of 24 bytes and a page. Checksums are a chain: each frame's
-//! goes on from the one before it. A frame that ends a commit has the database's size in pages. A commit is synced before
-//! the next one is written. Never changes the log.
+//! The file is a header of 32 bytes and then frames, each with a header of 24 bytes and a page. The checksums form a
+//! chain: each frame continues that of the frame before. A frame that ends a commit has the database's size in pages.
+//! A commit is synced before the next one is written. Never changes the log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
@@ -14,9 +14,9 @@ use super::super::owner::Mark;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
-/// Of the log's header; the last bit says in which byte order its checksums are computed.
+/// The first number of the log's header. Its last bit gives the byte order of the checksums.
 const MAGIC: u32 = 0x377F_0682;
-/// The only version of the format that there is.
+/// The only version of the format.
 const FORMAT: u32 = 3_007_000;
 
 /// A log as it is on disk.
@@ -30,20 +30,20 @@ pub(in super::super) struct Log {
     committed: usize,
 }
 
-/// What is known of one frame.
+/// The properties of one frame.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     page: u32,
-    /// Pages of the database after the commit that this frame ends; 0: it ends none.
+    /// The size of the database in pages after the commit that this frame ends; 0 if it ends none.
     commit: u32,
-    /// It was written since the log was last begun from its start.
+    /// True if it was written since the log was last started from its beginning.
     is_current: bool,
-    /// Current, and its checksum goes on from the frame before.
+    /// True if it is current and its checksum continues that of the frame before.
     is_sound: bool,
 }
 
 impl Log {
-    /// Reads the log at a path; `None` if there is none, or nothing was written to it.
+    /// Reads the log at a path; returns `None` if there is none, or nothing was written to it.
     pub(in super::super) fn read(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -83,7 +83,7 @@ impl Log {
             let salts = [word(head, 8), word(head, 12)];
             let goes_on = stored == order.sum(order.sum(before, &head[..8]), page);
             if !self.has_sound_header && self.frames.is_empty() && goes_on {
-                // The frame goes on from the header's checksum: that is right, then, and the salts may not be.
+                // The frame continues the header's checksum, so the checksum is right and the salts may be wrong.
                 self.salts = salts;
             }
             let is_current = salts == self.salts;
@@ -99,7 +99,8 @@ impl Log {
         Ok(())
     }
 
-    /// Why the log is not what its owner left, in words; `None` if it is, but for a commit that was cut off.
+    /// Returns in what way the log differs from what its owner left. Returns `None` if it does not differ, except for
+    /// a commit that was cut off.
     pub(in super::super) fn fault(&self, mark: Option<Mark>) -> Option<String> {
         if !self.has_sound_header {
             let frames = self.frames.iter().filter(|frame| frame.is_sound).count();
@@ -127,8 +128,8 @@ impl Log {
         })
     }
 
-    /// Writes the pages that the log holds into a copy of the database: also those behind a damaged one, for rows carry
-    /// checksums of their own; and the damaged ones, if they are asked for. What no commit ends is left out.
+    /// Writes the log's pages into a copy of the database, including those after a damaged one, because rows have
+    /// checksums of their own. On request it writes the damaged ones too. Pages that no commit ends are left out.
     pub(in super::super) fn write_into(&self, log: &Path, copy: &Path, with_damaged: bool) -> io::Result<()> {
         let ends_commit = |frame: &Frame| frame.is_current && frame.commit > 0;
         let end = self.frames.iter().rposition(ends_commit).map_or(0, |last| last + 1);
@@ -165,7 +166,7 @@ struct Order {
 }
 
 impl Order {
-    /// SQLite's checksum, going on from another.
+    /// Continues SQLite's checksum from another.
     fn sum(self, [mut first, mut second]: [u32; 2], bytes: &[u8]) -> [u32; 2] {
         let number = if self.is_big { u32::from_be_bytes } else { u32::from_le_bytes };
         let (pairs, _) = bytes.as_chunks::<8>();
@@ -177,12 +178,12 @@ impl Order {
     }
 }
 
-/// A big-endian number.
+/// Reads a big-endian number.
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.iter().skip(at).take(4).fold(0, |word, byte| (word << 8) | u32::from(*byte))
 }
 
-/// Fills the buffer; false when there is not so much.
+/// Fills the buffer; returns false if there are not enough bytes.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
         Ok(()) => Ok(true),

@@ -11,10 +11,10 @@ mod columns;
 mod groups;
 mod jobs;
 mod kept;
+mod last_delivered;
 mod lock;
 mod log;
 mod parked;
-mod said;
 mod schema;
 mod state;
 
@@ -39,15 +39,15 @@ pub(super) use groups::{MOST_ROWS, groups};
 pub(super) use jobs::{advance_job, create_job, is_job_running, job, jobs, set_job_state};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, bury, damaged as damaged_letters, dead_letter, dead_letters, kept_amount, newest_number, numbers,
-    reject, rejects, remove, remove_old, remove_oldest,
+    From, damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, kept_amount,
+    newest_number, numbers, reject, rejects, remove, remove_old, remove_oldest,
 };
+pub(super) use last_delivered::{last_delivered, record_delivered};
 pub use parked::Parked;
 pub(super) use parked::{
     damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
     parked_destinations, parked_page, parked_users, unpark,
 };
-pub(super) use said::{said, say};
 pub(super) use state::{keep_value, values};
 
 pub use lock::{Lock, lock};
@@ -57,13 +57,13 @@ pub(super) use log::Log;
 use super::owner::Mark;
 use super::{Amount, Attempt};
 
-/// Pages in the log from which it is copied into the file: 32 MB. A delivered chunk should be gone before it is
-/// ever copied.
+/// The size of the log, in pages, from which it is copied into the file: 32 MB. Usually a delivered chunk is deleted
+/// before it is ever copied.
 const LOG_PAGES: i32 = 4096;
-/// Files up to this size are checked whole at the start.
+/// Files up to this size are checked completely at the start.
 const CHECKED_BYTES: u64 = 256 << 20;
-/// For a person's `sqlite3` that holds a lock on the file.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// The time to wait if a person's `sqlite3` holds a lock on the file.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Why an outbox could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ pub enum OpenError {
     Writer { path: PathBuf, source: std::io::Error },
 }
 
-/// How long the log is, in frames of a page each.
+/// The size of the log, in frames of one page each.
 #[derive(Debug, Default)]
 struct LogSize {
     /// As of the last commit.
@@ -126,12 +126,12 @@ impl LogSize {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) connection: Connection,
-    /// The random key by which this outbox hashes ids.
+    /// The random key with which this outbox hashes ids.
     pub(super) key: [u8; 16],
     log_size: Arc<LogSize>,
     page_size: u64,
     log: Option<File>,
-    /// Held for the life of the store: a second process is refused by it.
+    /// Held for the life of the store, so that a second process is refused.
     lock: Lock,
 }
 
@@ -140,14 +140,14 @@ impl Store {
         Self::open_locked(path, lock(path)?)
     }
 
-    /// As `open`, by who holds the lock already.
+    /// Opens the store for a caller that already holds the lock.
     pub(super) fn open_locked(path: &Path, mut lock: Lock) -> Result<Self, OpenError> {
         let path = &canonical(path);
         let failed = |source| schema::failed(path, source);
         refuse_lost(path)?;
         refuse_damaged_log(path, lock.mark())?;
         let mut connection = Connection::open(path).map_err(failed)?;
-        // Until all is known to be well, closing must not delete the log.
+        // Until everything is known to be in order, closing must not delete the log.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check(&connection, path)?;
         refuse_missing(&connection, path, lock.mark())?;
@@ -164,20 +164,20 @@ impl Store {
         Ok(Self { connection, key, log_size, page_size, log: File::open(beside(path, "-wal")).ok(), lock })
     }
 
-    /// After a commit: writes into the lock file how far it got, for the next start to compare.
+    /// Writes into the lock file how far the outbox is committed, so that the next start can compare.
     pub(super) fn write_mark(&self, chunk: i64, reject: i64) {
         let salts = self.log.as_ref().and_then(|log| log::salts(log).ok());
         let frames = self.log_size.frames.load(Ordering::Relaxed);
         self.lock.write_mark(Mark { salts: salts.unwrap_or_default(), frames, chunk, reject });
     }
 
-    /// Bytes by which the database file may grow when the log is copied into it.
+    /// Returns by how many bytes the database file may grow when the log is copied into it.
     pub(super) fn log_bytes(&self) -> u64 {
         u64::from(self.log_size.uncopied.load(Ordering::Relaxed)) * self.page_size
     }
 
-    /// Copies the log into the file, as far as no reader is in the way and there is room. The log is then used from its
-    /// beginning again. An error only where the disk failed.
+    /// Copies the log into the file, as far as readers and free space allow. The log is then used from its beginning
+    /// again. Fails only if the disk failed.
     pub(super) fn copy_log(&self) -> rusqlite::Result<()> {
         match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2)) {
             Ok(copied) => self.log_size.set_copied(copied),
@@ -187,7 +187,7 @@ impl Store {
         Ok(())
     }
 
-    /// Leaves a file that is whole by itself; if it cannot, the log beside it is read at the next start.
+    /// Leaves a file that is complete without its log. If that fails, the log is read at the next start.
     pub(super) fn close(&mut self) {
         let is_copied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         if is_copied == Ok(0) {
@@ -196,26 +196,26 @@ impl Store {
     }
 }
 
-/// A connection that only reads; works beside a running relay.
+/// Opens a connection that only reads; it works beside a running relay.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let failed = |source| schema::failed(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     schema::check(&connection, path)?;
     checksum::register(&connection).map_err(failed)?;
     Ok(connection)
 }
 
-/// The file whose name is the database's with this ending.
+/// Returns the file with the database's name and this ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
 }
 
-/// SQLite takes an empty file for a new database and deletes the log beside it. If there is one, events are in it
-/// and the file they belong to is lost: that is for a person to know.
+/// SQLite treats an empty file as a new database and deletes the log beside it. If there is a log, it contains events
+/// and their file is lost: a person must decide what to do.
 fn refuse_lost(path: &Path) -> Result<(), OpenError> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if size(path) == 0 && size(&beside(path, "-wal")) > 0 {
@@ -225,7 +225,7 @@ fn refuse_lost(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// What a killed owner had committed to the log must be there: SQLite would go on without it.
+/// What a killed owner had committed to the log must be there: SQLite would continue without it.
 fn refuse_damaged_log(path: &Path, mark: Option<Mark>) -> Result<(), OpenError> {
     let log = Log::read(&beside(path, "-wal"));
     let log = log.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
@@ -248,12 +248,12 @@ fn refuse_missing(connection: &Connection, path: &Path, mark: Option<Mark>) -> R
     })
 }
 
-/// What can be proved lost.
+/// What is certainly lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
-    /// Commits with accepted events: one event or more each.
+    /// Commits with accepted events, at least one event each.
     pub commits: u64,
-    /// Whether rejects are lost: one or more.
+    /// True if at least one reject is lost.
     pub rejects: bool,
 }
 
@@ -270,7 +270,7 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// Ids only grow: what was given out up to the mark and is unknown to the database is lost.
+/// Ids only grow. Those given out up to the mark that the database does not know are lost.
 pub(super) fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Missing> {
     let is_new: bool =
         connection.query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'chunks'", [], |row| {
@@ -281,12 +281,12 @@ pub(super) fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<M
     Ok(Missing { commits, rejects: mark.reject > reject })
 }
 
-/// Whether a file is small enough to be checked whole at the start.
+/// Returns whether a file is small enough to be checked completely at the start.
 pub(super) fn is_moderate(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECKED_BYTES)
 }
 
-/// Reads a file of moderate size through; damage in a larger one is found when its place is read.
+/// Reads a whole file of moderate size. Damage in a larger one is found when its place is read.
 fn check_moderate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if is_moderate(path) { check_whole(connection, path) } else { Ok(()) }
 }
@@ -320,54 +320,55 @@ fn make_durable(connection: &mut Connection, path: &Path, log_size: Arc<LogSize>
     };
     connection.wal_hook(Some(hook)).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
 
-/// Copies the log into the file when it has grown. SQLite's own way to do so forgets errors: after a failed fsync
-/// the next one may succeed without the pages having reached the disk, and the log would be used again.
+/// Copies the log into the file when it has grown. SQLite's own mechanism forgets errors: after a failed fsync the
+/// next one may succeed although the pages did not reach the disk, and the log would be used again.
 fn copy_log(log: &mut Wal, log_size: &LogSize) -> rusqlite::Result<()> {
     match log.checkpoint_v2(CheckpointMode::PASSIVE) {
         Ok((_, copied)) => log_size.set_copied(copied),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => return Err(error),
-        // A reader in the way, or no room in the file: the log keeps everything until the next time.
+        // If a reader is in the way, or the file has no room, the log keeps everything until the next time.
         Err(_) => {}
     }
     Ok(())
 }
 
-/// Whether a commit failed for want of room only: SQLite has undone it, and all that was stored before is sound.
+/// Returns whether a commit failed only because there was no room: SQLite has undone it, and everything stored before
+/// is intact.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
     })
 }
 
-/// Whether another program holds the database's lock; it will let go.
+/// Returns whether another program holds the database's lock; it will release it.
 pub(super) fn is_locked(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Whether the file is not what was written to it.
+/// Returns whether the file's content is not what was written.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// Bytes of the file that hold nothing and are used before it grows.
+/// Returns the unused bytes of the file, which are used before it grows.
 pub(super) fn reusable_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| unsigned(row, 0));
     Ok(number("freelist_count")? * number("page_size")?)
 }
 
-/// The outbox's hash key, made once.
+/// Returns the outbox's hash key, which is made once.
 fn key(connection: &Connection) -> rusqlite::Result<[u8; 16]> {
     connection
         .execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('hash key', randomblob(16))", [])?;
     connection.query_row("SELECT value FROM secrets WHERE name = 'hash key'", [], |row| row.get(0))
 }
 
-/// The rows of a table whose bytes changed on the disk. Reads all of it.
+/// Returns the rows of a table whose bytes changed on the disk. Reads the whole table.
 fn damaged(connection: &Connection, table: &str, checked: &str) -> rusqlite::Result<Vec<i64>> {
     connection
         .prepare(&format!("SELECT id FROM {table} WHERE NOT ({})", is_sound(checked)))?
@@ -375,12 +376,12 @@ fn damaged(connection: &Connection, table: &str, checked: &str) -> rusqlite::Res
         .collect()
 }
 
-/// What a query counts and sums.
+/// Runs a query that counts rows and sums their sizes.
 fn amount(connection: &Connection, query: &str) -> rusqlite::Result<Amount> {
     connection.query_row(query, [], |row| Ok(Amount { rows: unsigned(row, 0)?, bytes: unsigned(row, 1)? }))
 }
 
 fn to_json(attempts: &[Attempt]) -> String {
-    // Attempts hold nothing that JSON cannot.
+    // Attempts contain only values that JSON can express.
     serde_json::to_string(attempts).unwrap_or_else(|_| "[]".to_owned())
 }

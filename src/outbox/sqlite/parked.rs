@@ -1,4 +1,4 @@
-//! Parked requests, a row each: what waits for its retry, and what waits behind it.
+//! Parked requests, one row each: those that wait for their retry, and those that wait behind them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use super::super::waiting::{CallId, WaitingFilter};
 use super::super::{Amount, Attempt, Place};
 use super::checksum::{self, is_sound};
 use super::columns;
-use super::said;
+use super::last_delivered;
 use crate::event_id::EventId;
 
 /// A request that waits in a row of its own.
@@ -22,9 +22,9 @@ use crate::event_id::EventId;
 pub struct Parked {
     pub job: Job,
     pub attempts: Vec<Attempt>,
-    /// None: it waits behind an earlier call of its user.
+    /// `None` if it waits behind an earlier call of its user.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// Its bytes changed on the disk: it is never sent.
+    /// True if its bytes changed on the disk: it is never sent.
     pub is_damaged: bool,
 }
 
@@ -45,7 +45,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Parks a request in a row of its own, or changes the row in which it is parked.
+/// Parks a request in a row of its own, or updates the row in which it is parked.
 pub(in super::super) fn park(
     connection: &Connection,
     job: &Job,
@@ -72,7 +72,7 @@ pub(in super::super) fn park(
         ":body": &job.body[..],
         ":original": &job.original[..],
         ":warnings": job.warnings.as_str(),
-        ":said": said::to_bytes(&job.fingerprints),
+        ":said": last_delivered::to_bytes(&job.fingerprints),
         ":event": job.event.0.cast_signed(),
         ":next_attempt_at": next_attempt_at,
         ":attempts": super::to_json(attempts),
@@ -80,7 +80,7 @@ pub(in super::super) fn park(
     Ok(())
 }
 
-/// Removes a parked request; returns its bytes, or none if it was not there.
+/// Removes a parked request; returns its size, or `None` if it does not exist.
 pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<Option<u64>> {
     let bytes = connection
         .prepare_cached("SELECT length(body) + length(original) FROM parked WHERE id = ?1")?
@@ -90,7 +90,7 @@ pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<Opti
     Ok(bytes)
 }
 
-/// How many requests are parked, and their bytes.
+/// Returns the number of parked requests and their size.
 pub(in super::super) fn parked_amount(connection: &Connection) -> Result<Amount> {
     super::amount(
         connection,
@@ -98,13 +98,13 @@ pub(in super::super) fn parked_amount(connection: &Connection) -> Result<Amount>
     )
 }
 
-/// The oldest event of which a request is parked.
+/// Returns the oldest event with a parked request.
 pub(in super::super) fn oldest_parked(connection: &Connection) -> Result<Option<EventId>> {
     let oldest: Option<i64> = connection.query_row("SELECT min(event) FROM parked", [], |row| row.get(0))?;
     Ok(oldest.map(|id| EventId(id.cast_unsigned())))
 }
 
-/// How many requests each destination has parked.
+/// Returns the number of parked requests of each destination.
 pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
     connection
         .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
@@ -112,8 +112,8 @@ pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<B
         .collect()
 }
 
-/// One user's first parked requests of a destination, in order: at most `most` that can be sent. Damaged ones before them
-/// are handed to `damaged`.
+/// Returns one user's first parked requests for a destination, in order: at most `most` that can be sent. Calls
+/// `damaged` for the damaged ones before them.
 pub(in super::super) fn parked(
     connection: &Connection,
     destination: &str,
@@ -138,12 +138,12 @@ pub(in super::super) fn parked(
     Ok(found)
 }
 
-/// The parked requests whose bytes changed on the disk. Reads all of them.
+/// Returns the parked requests whose bytes changed on the disk. Reads all of them.
 pub(in super::super) fn damaged_calls(connection: &Connection) -> Result<Vec<i64>> {
     super::damaged(connection, "parked", checksum::PARKED)
 }
 
-/// Parked requests after a place, in order. The event's name is for the caller to look at.
+/// Returns the parked requests after a place, in order. The caller must check the event's name itself.
 pub(in super::super) fn parked_page(
     connection: &Connection,
     filter: &WaitingFilter,
@@ -168,7 +168,7 @@ pub(in super::super) fn parked_page(
     connection.prepare(&page)?.query_map(values, read_parked)?.collect()
 }
 
-/// A user's first parked request that can be sent, and its event.
+/// Returns a user's first parked request that can be sent, and its event.
 pub(in super::super) fn first_parked(
     connection: &Connection,
     destination: &str,
@@ -187,7 +187,7 @@ pub(in super::super) fn first_parked(
         .optional()
 }
 
-/// The user's next attempt is due now.
+/// Makes the user's next attempt due now.
 pub(in super::super) fn make_due(
     connection: &Connection,
     destination: &str,
@@ -202,13 +202,13 @@ pub(in super::super) fn make_due(
     Ok(())
 }
 
-/// The newest chunk that a parked request of the destination came from.
+/// Returns the newest chunk that a parked request of the destination came from.
 pub(in super::super) fn last_parked_chunk(connection: &Connection, destination: &str) -> Result<Option<i64>> {
     let newest = "SELECT max(chunk) FROM parked WHERE destination = ?1";
     connection.query_row(newest, [destination], |row| row.get(0))
 }
 
-/// The users with something parked, each with the time of the next attempt of its first request.
+/// Returns the users with parked requests, each with the time of the next attempt of the first one.
 pub(in super::super) fn parked_users(
     connection: &Connection,
     destination: &str,
@@ -242,7 +242,7 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
             body: blob(11)?,
             original: blob(12)?,
             warnings: text(13)?,
-            fingerprints: said::from_bytes(&blob(14)?),
+            fingerprints: last_delivered::from_bytes(&blob(14)?),
         },
         attempts: serde_json::from_slice(&columns::bytes(row, 6)?).unwrap_or_default(),
         next_attempt_at: next_attempt_at.and_then(DateTime::from_timestamp_millis),

@@ -1,7 +1,7 @@
-//! The on-disk format: whose file it is, its version, and the steps from each version to the next.
+//! The on-disk format: the mark of the file's owner, its version, and the steps from each version to the next.
 //!
-//! `user_version` counts the migrations that a file has had. A step is never changed once it is released; a change
-//! of the schema or of the chunk layout (`outbox::frame`) is one more step at the end.
+//! `user_version` counts the migrations that a file has had. A step is never changed once it is released; a change of
+//! the schema or of the chunk layout (`outbox::frame`) is one more step at the end.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::OpenError;
 
-/// "ACRL": says that a database file is an outbox of ours.
+/// "ACRL": identifies a database file as an outbox of this program.
 const APPLICATION_ID: i32 = 0x4143_524C;
 
-/// Each takes a file from the version of its index to the next.
+/// Each step takes a file from the version of its index to the next.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, requests INTEGER NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL
@@ -112,7 +112,7 @@ pub(super) fn version() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// Refuses a file that is not ours, is from a later version, or cannot be read.
+/// Refuses a file that is not an outbox, is from a later version, or cannot be read.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| failed(path, source);
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
@@ -129,7 +129,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     }
 }
 
-/// Brings the file to this program's version, each step whole or not at all.
+/// Brings the file to this program's version. Each step is done completely or not at all.
 pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     let had: usize = connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?
@@ -144,7 +144,7 @@ pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What an error at the start means to an operator.
+/// Returns what an error at the start means to an operator.
 pub(super) fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match source.sqlite_error_code() {

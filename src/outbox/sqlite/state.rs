@@ -1,8 +1,8 @@
-//! Numbers kept by name: what must be as it was after a restart.
+//! Numbers stored by name, which a restart must not change.
 
 use rusqlite::{Connection, Result, params};
 
-/// The names that begin so, with their values.
+/// Returns the names that begin with this text, with their values.
 pub(in super::super) fn values(connection: &Connection, begin: &str) -> Result<Vec<(String, i64)>> {
     let mut statement = connection.prepare_cached("SELECT name, value FROM state ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
@@ -11,7 +11,7 @@ pub(in super::super) fn values(connection: &Connection, begin: &str) -> Result<V
     Ok(values)
 }
 
-/// Keeps a value under this name, or nothing any more.
+/// Stores a value under this name, or removes it.
 pub(in super::super) fn keep_value(connection: &Connection, name: &str, value: Option<i64>) -> Result<()> {
     match value {
         Some(value) => {

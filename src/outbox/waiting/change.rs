@@ -1,5 +1,5 @@
-//! What an operator does with waiting calls: make them due now, or give the calls of a destination that is gone to
-//! another one, or remove them. Every change goes through the writer.
+//! What an operator does with waiting calls: retry them now, or move or remove the calls of a removed destination.
+//! Every change goes through the writer.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::super::{AcceptError, ChangeError, Outbox, ReadError};
 use super::{CallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage, page};
 use crate::outbox::{Place, Stored};
 
-/// Calls read or changed at a time.
+/// The number of calls that are read or changed at a time.
 const PAGE: usize = 500;
 
 /// Why waiting calls were not changed.
@@ -37,7 +37,7 @@ pub struct GoneStep {
 }
 
 impl Outbox {
-    /// At most `most` of the waiting calls after `after`, in order.
+    /// Returns at most `most` of the waiting calls after `after`, in order.
     pub async fn waiting(
         &self,
         filter: WaitingFilter,
@@ -53,8 +53,8 @@ impl Outbox {
         Ok(page)
     }
 
-    /// Makes the next attempts of these calls due now; one that waits behind an earlier call of its user makes that one
-    /// due. Returns how many users are meant.
+    /// Makes the next attempts of these calls due now. If a call waits behind an earlier call of its user, that one
+    /// becomes due. Returns the number of users.
     pub async fn retry(&self, filter: &WaitingFilter) -> Result<usize, GoneError> {
         let (mut users, mut after) = (BTreeSet::new(), None);
         loop {
@@ -74,8 +74,8 @@ impl Outbox {
         Ok(self.change(|reply| Command::Retry { users, reply }).await?)
     }
 
-    /// Moves a page of the calls of `from`, which is not among the configured ones, behind all that waits for `to`, or
-    /// removes them if there is no `to`. Each call is moved in one commit, in order. Damaged calls are not moved.
+    /// Moves a page of the calls of `from`, which must not be configured, after all waiting calls of `to`, or removes
+    /// them if there is no `to`. Each call is moved in one commit, in order. Damaged calls are not moved.
     pub async fn change_gone(
         &self,
         from: &str,
@@ -88,7 +88,7 @@ impl Outbox {
         if let Some(to) = to.filter(|to| !known.contains(to)) {
             return Err(GoneError::Unknown { name: to.to_owned(), known: known.join(", ") });
         }
-        // Two at once would move a call twice.
+        // Two of these at the same time would move a call twice.
         let _one_at_a_time = self.moving.lock().await;
         let filter = WaitingFilter { destination: Some(from.to_owned()), ..WaitingFilter::default() };
         let mut after = None;

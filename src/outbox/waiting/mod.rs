@@ -1,7 +1,7 @@
-//! The calls that wait, as people ask for them: which, since when, behind what, and after which attempts.
+//! The waiting calls as people ask for them: which ones, since when, behind what, and after which attempts.
 //!
-//! A call waits in its chunk until its turn comes, or in a row of its own until its next attempt. Both are read here, in
-//! order, a page at a time. Reading never changes anything; what changes them goes through the writer.
+//! A call waits in its chunk until its turn comes, or in a row of its own until its next attempt. This module reads
+//! both, in order, one page at a time, and never changes anything. Changes go through the writer.
 
 mod change;
 
@@ -22,8 +22,8 @@ use crate::event_id::EventId;
 
 pub use change::{GoneError, GoneStep};
 
-/// A page ends after this many bytes of chunks were looked through, whatever was found.
-const MOST_SCANNED: usize = 64 << 20;
+/// A page ends after this many bytes of chunks were scanned, whatever was found.
+const MAX_SCANNED: usize = 64 << 20;
 
 /// Names a waiting call: its place in the order of all calls. It stays the same until the call is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// The text is no call id.
+/// The text is not a call id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a waiting call's id is two numbers and a dot, such as 17.3; `waiting list` shows them")]
 pub struct NoCallId;
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for CallId {
     }
 }
 
-/// Which waiting calls are meant; all that is given must hold.
+/// Selects waiting calls that match every given condition.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WaitingFilter {
@@ -85,7 +85,7 @@ pub struct WaitingFilter {
 }
 
 impl WaitingFilter {
-    /// What can be told without reading the event.
+    /// Checks the conditions that do not need the event.
     fn admits(&self, job: &Job) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         is(&self.destination, job.destination.as_str())
@@ -102,17 +102,17 @@ impl WaitingFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitingFor {
-    /// Its turn: the calls before it come first. It may also be under way.
+    /// For its turn: the calls before it come first. It may also be in flight.
     Turn,
-    /// Its next attempt.
+    /// For its next attempt.
     Retry,
-    /// An earlier call of its user.
+    /// For an earlier call of its user.
     Earlier,
     /// Nothing: its bytes changed on the disk, so that it is kept and never sent.
     Damaged,
 }
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Debug, Clone)]
 pub struct WaitingCall {
     pub id: CallId,
@@ -126,7 +126,7 @@ pub struct WaitingCall {
 }
 
 impl WaitingCall {
-    /// As the admin API and the command show it; with the body and the event if that is asked for.
+    /// Returns the JSON of the admin API and the command, on request with the body and the event.
     pub fn to_json(&self, with_payload: bool) -> Value {
         let Self { id, labels, job, waiting_for, behind, attempts, next_attempt_at } = self;
         let behind = behind.map(|(id, event)| json!({"id": id, "event_id": event}));
@@ -147,7 +147,7 @@ impl WaitingCall {
     }
 }
 
-/// JSON as it is, anything else as text.
+/// Returns JSON as it is, anything else as text.
 fn raw(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }
@@ -156,11 +156,12 @@ fn raw(bytes: &[u8]) -> Value {
 #[derive(Debug, Default)]
 pub struct WaitingPage {
     pub calls: Vec<WaitingCall>,
-    /// Where the next page begins; `None` after the last one.
+    /// The start of the next page; `None` on the last one.
     pub next: Option<CallId>,
 }
 
-/// At most `most` of the calls after `after`. One read transaction, so that a call that is parked meanwhile is seen once.
+/// Returns at most `most` of the calls after `after`. It reads in one transaction, so that a call that is parked
+/// meanwhile is seen once.
 pub(super) fn page(
     connection: &Connection,
     filter: &WaitingFilter,
@@ -229,7 +230,7 @@ fn call(
 /// Calls found in chunks.
 struct Queued {
     jobs: Vec<Job>,
-    /// The last place that was looked at; `None` if that was everything.
+    /// The last place that was read; `None` if that was everything.
     end: Option<CallId>,
 }
 
@@ -244,7 +245,7 @@ fn queued(
     let (mut cursor, mut scanned) = (after.chunk - 1, 0);
     loop {
         if !filter.ids.is_empty() {
-            // Only the chunks that are named.
+            // Only the chunks that the filter names.
             let next = filter.ids.iter().map(|id| id.chunk).filter(|chunk| *chunk > cursor).min();
             let Some(next) = next else { return Ok(found) };
             cursor = next - 1;
@@ -258,7 +259,7 @@ fn queued(
             chunk.all_jobs().into_iter().filter(|job| CallId::of(&job.place) > after && filter.admits(job)),
         );
         scanned += chunk.size();
-        if found.jobs.len() >= most || scanned >= MOST_SCANNED {
+        if found.jobs.len() >= most || scanned >= MAX_SCANNED {
             found.end = Some(CallId { chunk: chunk.id, index: u32::MAX });
             return Ok(found);
         }

@@ -109,7 +109,7 @@ pub(crate) fn bodies(jobs: &[Job]) -> Vec<&str> {
 }
 
 pub(crate) fn delivered(place: Place) -> Settlement {
-    Settlement::Delivered { place, said: Vec::new() }
+    Settlement::Delivered { place, fingerprints: Vec::new() }
 }
 
 pub(crate) fn attempt(reason: &str) -> Attempt {

@@ -204,8 +204,8 @@ impl Run {
         dead.sort_by_key(|letter| String::from_utf8(letter.body.clone()).unwrap().parse::<usize>().unwrap());
         let dead: Vec<_> =
             dead.iter().map(|letter| String::from_utf8(letter.body.clone()).unwrap()).collect();
-        let buried = self.model.iter().filter(|known| known.state == State::Dead);
-        assert_eq!(dead, buried.map(|known| known.body.clone()).collect::<Vec<_>>());
+        let dead_letters = self.model.iter().filter(|known| known.state == State::Dead);
+        assert_eq!(dead, dead_letters.map(|known| known.body.clone()).collect::<Vec<_>>());
         let is_empty = !self.model.iter().any(|known| matches!(known.state, State::Waiting | State::Parked));
         assert_eq!(self.outbox.waiting_bytes() == 0, is_empty);
     }

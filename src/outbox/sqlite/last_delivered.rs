@@ -1,12 +1,16 @@
-//! What derived calls said last, a row each.
+//! The content that was last delivered for each derived call, one row each.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Result, params};
 
 use crate::accoil::Fingerprint;
 
-pub(in super::super) fn say(connection: &Connection, said: &[Fingerprint], at: DateTime<Utc>) -> Result<()> {
-    for one in said {
+pub(in super::super) fn record_delivered(
+    connection: &Connection,
+    fingerprints: &[Fingerprint],
+    at: DateTime<Utc>,
+) -> Result<()> {
+    for one in fingerprints {
         connection
             .prepare_cached("INSERT OR REPLACE INTO said (key, content, at) VALUES (?1, ?2, ?3)")?
             .execute(params![one.key.cast_signed(), one.content.cast_signed(), at.timestamp_millis()])?;
@@ -14,12 +18,12 @@ pub(in super::super) fn say(connection: &Connection, said: &[Fingerprint], at: D
     Ok(())
 }
 
-/// What was delivered last for each id and when that was stored, the oldest first, at most so many.
-pub(in super::super) fn said(
+/// Returns the last delivered fingerprints and when each was stored, oldest first, at most this many.
+pub(in super::super) fn last_delivered(
     connection: &Connection,
     most: usize,
 ) -> Result<Vec<(Fingerprint, DateTime<Utc>)>> {
-    let mut said: Vec<_> = connection
+    let mut fingerprints: Vec<_> = connection
         .prepare("SELECT key, content, at FROM said ORDER BY at DESC LIMIT ?1")?
         .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
             let key = row.get::<_, i64>(0)?.cast_unsigned();
@@ -27,11 +31,11 @@ pub(in super::super) fn said(
             Ok((Fingerprint { key, content }, super::columns::time(row, 2)?))
         })?
         .collect::<Result<_>>()?;
-    said.reverse();
-    Ok(said)
+    fingerprints.reverse();
+    Ok(fingerprints)
 }
 
-/// As a column of the rows that wait.
+/// Returns the form for a column of the waiting rows.
 pub(super) fn to_bytes(fingerprints: &[Fingerprint]) -> Vec<u8> {
     fingerprints.iter().flat_map(|one| [one.key.to_le_bytes(), one.content.to_le_bytes()].concat()).collect()
 }
