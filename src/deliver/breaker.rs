@@ -1,25 +1,27 @@
 //! Decides when a destination as a whole gets no calls: a circuit breaker, as pure data; the clock is passed in.
 //!
-//! Closed: calls go. Open: none go until a time. Half open, after that time: one call at a time goes as a probe. An outcome of
-//! a call that began before the breaker opened changes nothing: a pause that was asked for is never shortened.
+//! Closed: calls are sent. Open: no calls until a time. Half open, after that time: one call at a time is sent as a
+//! probe. The outcome of a call that began before the breaker opened changes nothing, so that a requested pause is
+//! never shortened.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row that mean the destination, not the call, is failing.
-const MANY_FAILURES: u32 = 5;
-/// Answers in a row that are about the place and not about the call. One alone may be a firewall's opinion of one call.
-const MANY_REFUSALS: u32 = 3;
-/// Calls at once until the first has succeeded after a start: a wrong address then costs few calls.
-const FIRST_CALLS: usize = 2;
+/// This many failures in a row mean that the destination fails and not the call.
+const MAX_FAILURES: u32 = 5;
+/// This many answers about the place in a row mean the destination. A single one may come from a firewall that blocks
+/// one call.
+const MAX_REFUSALS: u32 = 3;
+/// The number of calls at once after a start until one has succeeded, so that a wrong address costs few calls.
+const CALLS_BEFORE_SUCCESS: usize = 2;
 
 /// How long a destination gets no calls before the next probe.
 #[derive(Debug, Clone, Copy)]
 pub struct Pauses {
-    /// The first; doubles with each probe that fails.
+    /// The first pause; it doubles with each probe that fails.
     pub shortest: Duration,
-    /// The first after an answer about the place, which changes when people act; doubles as well.
+    /// The first pause after an answer about the place, which only people can fix; it doubles as well.
     pub refused: Duration,
     pub longest: Duration,
 }
@@ -38,13 +40,14 @@ impl Default for Pauses {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Ok,
-    /// Call after call fails.
+    /// One call after another fails.
     Failing,
-    /// It asked for a pause (`Retry-After`).
+    /// The destination asked for a pause (`Retry-After`).
     Paused,
-    /// It refuses the key.
+    /// The destination refuses the key.
     CredentialsRefused,
-    /// It refuses every call for a reason that is not the call's: a redirect, 404, a page instead of an answer.
+    /// The destination refuses every call for a reason outside the call: a redirect, 404, a page instead of an
+    /// answer.
     CallsRefused,
 }
 
@@ -52,7 +55,7 @@ impl State {
     pub const ALL: [Self; 5] =
         [Self::Ok, Self::Failing, Self::Paused, Self::CredentialsRefused, Self::CallsRefused];
 
-    /// As health answers and metrics show it.
+    /// Returns the name in health answers and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -63,7 +66,7 @@ impl State {
         }
     }
 
-    /// Whether the destination's answers are about the place: its queue then waits for people, however long.
+    /// Returns whether the destination's answers are about the place: its queue then waits for people, however long.
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::CredentialsRefused | Self::CallsRefused)
     }
@@ -87,7 +90,7 @@ pub(super) struct Breaker {
     phase: Phase,
     /// `Ok` unless the phase is `Open`.
     state: State,
-    /// In a row, as the next two.
+    /// In a row, like the next two.
     failures: u32,
     refusals: u32,
     opened: u32,
@@ -102,17 +105,17 @@ impl Breaker {
         self.state
     }
 
-    /// How many calls may be in flight now, where `most` are allowed at best.
+    /// Returns how many calls may be in flight now; `most` is the highest number.
     pub(super) fn allowed(&self, most: usize, now: Instant) -> usize {
         match self.phase {
-            Phase::Unproven => most.min(FIRST_CALLS),
+            Phase::Unproven => most.min(CALLS_BEFORE_SUCCESS),
             Phase::Closed => most,
             Phase::Open { until, .. } if now < until => 0,
             Phase::Open { .. } => 1,
         }
     }
 
-    /// When the next probe may go, if that is later than now.
+    /// Returns when the next probe may be sent, if that is later than now.
     pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
         match self.phase {
             Phase::Open { until, .. } if now < until => Some(until),
@@ -120,7 +123,7 @@ impl Breaker {
         }
     }
 
-    /// The destination took or judged a call that began at `began`. True if that closes the breaker.
+    /// A call that began at `began` succeeded or was judged by itself. Returns true if that closes the breaker.
     pub(super) fn succeeded(&mut self, began: Instant) -> bool {
         if self.is_stale(began) {
             return false;
@@ -130,41 +133,41 @@ impl Breaker {
         closes
     }
 
-    /// A call failed in a way that may be the destination's. True if the state is another now.
+    /// A call failed in a way that may be the destination's fault. Returns true if the state changed.
     pub(super) fn failed(&mut self, began: Instant, now: Instant) -> bool {
         if self.is_stale(began) {
             return false;
         }
         self.failures = self.failures.saturating_add(1);
         let is_probe = matches!(self.phase, Phase::Open { .. });
-        (is_probe || self.failures >= MANY_FAILURES)
+        (is_probe || self.failures >= MAX_FAILURES)
             && self.open_longer(State::Failing, self.pauses.shortest, now)
     }
 
-    /// An answer was about the place, not about the call. True if the state is another now.
+    /// An answer was about the place and not about the call. Returns true if the state changed.
     pub(super) fn refused(&mut self, state: State, began: Instant, now: Instant) -> bool {
         if self.is_stale(began) {
             return false;
         }
         self.failures = self.failures.saturating_add(1);
         self.refusals = self.refusals.saturating_add(1);
-        let is_doubtful = !matches!(self.phase, Phase::Closed) || self.refusals >= MANY_REFUSALS;
+        let is_doubtful = !matches!(self.phase, Phase::Closed) || self.refusals >= MAX_REFUSALS;
         is_doubtful && self.open_longer(state, self.pauses.refused, now)
     }
 
-    /// An answer asked for a pause. True if the state is another now.
+    /// An answer asked for a pause. Returns true if the state changed.
     pub(super) fn asked(&mut self, pause: Duration, now: Instant) -> bool {
         !pause.is_zero() && self.open(State::Paused, now + pause, now)
     }
 
-    /// One call may go now, whatever was asked for: an operator wants it.
+    /// Allows one call now, even during a requested pause, because an operator asked for it.
     pub(super) fn probe(&mut self, now: Instant) {
         if let Phase::Open { until, .. } = &mut self.phase {
             *until = now.min(*until);
         }
     }
 
-    /// Whether a call began before the breaker opened.
+    /// Returns whether a call began before the breaker opened.
     fn is_stale(&self, began: Instant) -> bool {
         matches!(self.phase, Phase::Open { since, .. } if began <= since)
     }
@@ -175,7 +178,7 @@ impl Breaker {
         self.open(state, now + pause, now)
     }
 
-    /// Never shortens a pause, and never forgets a refusal before a call has succeeded.
+    /// Never shortens a pause, and keeps a refusal until a call has succeeded.
     fn open(&mut self, state: State, until: Instant, now: Instant) -> bool {
         let before = self.state;
         if state.is_refusal() || !before.is_refusal() {
@@ -193,7 +196,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Opens again and again at the earliest moment, and returns the lengths of the pauses in seconds.
+    /// Opens the breaker repeatedly at the earliest moment, and returns the lengths of the pauses in seconds.
     fn pauses(
         breaker: &mut Breaker,
         mut now: Instant,

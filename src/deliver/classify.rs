@@ -1,31 +1,31 @@
-//! What an answer means for the call: by status and kind of failure, never by what its text says.
+//! Classifies an answer: what it means for the call, by status and kind of failure, never by its text.
 //!
-//! An answer about the place (a redirect, 404, a refused key, a captive portal's page) is not about the call: the queue waits.
-//! Only 400, 413 and 422 are the call's own fault.
+//! An answer about the place (a redirect, 404, a refused key, a captive portal's page) is not about the call: the
+//! queue waits. Only 400, 413 and 422 are the call's own fault.
 
 use super::connection::{Answer, CallError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Delivered,
-    /// Worth another attempt, later.
+    /// A later attempt may succeed.
     Retry,
     /// The key was refused: the destination waits for its operator.
     Credentials,
-    /// Some other answer about the place: a wrong address, maintenance, a proxy or a portal on the way.
+    /// Any other answer about the place: a wrong address, maintenance, a proxy or a captive portal.
     Place,
     /// The same call can never succeed.
     Permanent,
 }
 
 impl Verdict {
-    /// Whether it says nothing of the call.
+    /// Returns whether the verdict is about the place and not about the call.
     pub const fn is_about_place(self) -> bool {
         matches!(self, Self::Credentials | Self::Place)
     }
 }
 
-/// The verdict on a call's outcome.
+/// Returns the verdict on a call's outcome.
 pub fn judge(outcome: &Result<Answer, CallError>) -> Verdict {
     match outcome {
         Ok(answer) if is_web_page(answer) => Verdict::Place,
@@ -34,26 +34,28 @@ pub fn judge(outcome: &Result<Answer, CallError>) -> Verdict {
     }
 }
 
-/// `status` is the answer's; `None` when none came: every such failure (connect, TLS, reset, timeout) may pass.
+/// `status` is the answer's; `None` if there was no answer. Every such failure (connect, TLS, reset, timeout) may be
+/// temporary.
 pub const fn classify(status: Option<u16>) -> Verdict {
     match status {
         Some(200..=299) => Verdict::Delivered,
         Some(400 | 413 | 422) => Verdict::Permanent,
         Some(401 | 403) => Verdict::Credentials,
-        // They depend on the relay, the address or the network, and are the same for every call.
+        // These depend on the relay, the address or the network, and are the same for every call.
         Some(501 | 505 | 511) => Verdict::Place,
         None | Some(408 | 409 | 423 | 424 | 425 | 429 | 500..=599) => Verdict::Retry,
-        // Redirects among them, which are never followed: the body may not be meant for that place.
+        // This includes redirects, which are never followed, because the other host may not be entitled to the body.
         Some(_) => Verdict::Place,
     }
 }
 
-/// Whether a stored attempt's failure was about the place. A failure with 2xx was a web page.
+/// Returns whether a stored attempt failed because of the place. A failure with 2xx was a web page.
 pub(super) const fn was_about_place(status: Option<u16>) -> bool {
     matches!(classify(status), Verdict::Credentials | Verdict::Place | Verdict::Delivered)
 }
 
-/// A success with a page for people: from a captive portal or a default site, never from Accoil's API.
+/// Returns whether a success has a page for people: it comes from a captive portal or a default site, never from
+/// Accoil's API.
 pub fn is_web_page(answer: &Answer) -> bool {
     let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body).trim_ascii_start();
     let begins = |tag: &[u8]| body.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag));

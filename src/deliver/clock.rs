@@ -1,6 +1,6 @@
-//! Wall time that does not jump: read once, then continued by the monotonic clock.
+//! Wall time without jumps: read once, then continued by the monotonic clock.
 //!
-//! Ages and stored times are taken from it, so that a corrected clock neither stalls retries nor ends them early.
+//! Ages and stored times use it, so that a corrected clock neither stalls retries nor ends them early.
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ impl Clock {
         Self { wall: Utc::now(), read_at: Instant::now() }
     }
 
-    /// The wall time of a moment since it was read.
+    /// Returns the wall time of a moment.
     pub(super) fn wall(&self, moment: Instant) -> DateTime<Utc> {
         let since = chrono::Duration::from_std(moment - self.read_at).unwrap_or_default();
         self.wall.checked_add_signed(since).unwrap_or(self.wall)

@@ -1,7 +1,7 @@
-//! The number of calls at once that a destination takes, found by trying: one more after each round of successes, half after
-//! a sign of overload.
+//! Finds the number of calls at once that a destination can handle: one more after each round of successes, half
+//! after a sign of overload.
 //!
-//! Pure data. Between one call and what the configuration allows.
+//! Pure data. The number is between one and the configured limit.
 
 #[derive(Debug)]
 pub(super) struct Concurrency {
@@ -9,7 +9,8 @@ pub(super) struct Concurrency {
     current: usize,
     /// Since the last change.
     successes: usize,
-    /// Answers to come of calls that were made before the last decrease: they say nothing about it.
+    /// The calls made before the last decrease that are not answered yet. Their answers do not count as signs of
+    /// overload.
     stale: usize,
 }
 
@@ -34,7 +35,7 @@ impl Concurrency {
         }
     }
 
-    /// The destination gets too many calls; `in_flight` are still under way.
+    /// The destination is overloaded; `in_flight` calls are not answered yet.
     pub(super) const fn overloaded(&mut self, in_flight: usize) {
         if self.stale > 0 {
             self.stale -= 1;
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn halves_once_a_round_and_grows_by_one_a_round() {
         let mut concurrency = Concurrency::new(64);
-        // A whole round fails: that is one sign, not 64.
+        // A whole round that fails counts as one sign of overload, not as 64.
         (0..64).rev().for_each(|in_flight| concurrency.overloaded(in_flight));
         assert_eq!(concurrency.current(), 32);
         (0..32).for_each(|_| concurrency.succeeded());

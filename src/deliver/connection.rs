@@ -1,6 +1,6 @@
 //! One kept-alive HTTP/1.1 connection, driven by the task that uses it: no pool, no lock, no second task.
 //!
-//! An answer's body is read up to a cap and no further. Redirects are never followed.
+//! Only the first part of an answer's body is read. Redirects are never followed.
 
 use std::io;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ use super::dial;
 use super::endpoint::Endpoint;
 use crate::reasons::Reason;
 
-/// An answer's body is read up to this size; a longer one ends the connection.
-const MOST_ANSWER_BYTES: usize = 2048;
+/// The most bytes of an answer's body that are read; a longer one ends the connection.
+const MAX_ANSWER_BYTES: usize = 2048;
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -29,7 +29,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why there is no answer, or only a part of one. Each may pass.
+/// Why there is no answer, or only a part of one. Each may be temporary.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error("its name could not be resolved: {0}")]
@@ -50,12 +50,12 @@ pub enum CallError {
     Reset(#[source] hyper::Error),
     #[error("the connection was closed before the answer ended")]
     Closed(#[source] hyper::Error),
-    #[error("what came back is not HTTP: {0}")]
+    #[error("the answer is not HTTP: {0}")]
     Unreadable(#[source] hyper::Error),
 }
 
 impl CallError {
-    /// Its code in the catalogue.
+    /// Returns the reason code.
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Resolve(_) => Reason::WaitName,
@@ -66,7 +66,7 @@ impl CallError {
         }
     }
 
-    /// The other side is there but too slow.
+    /// The other side exists but is too slow.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::HeadersTimeout | Self::BodyTimeout)
     }
@@ -77,7 +77,7 @@ impl From<hyper::Error> for CallError {
         let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
         match cause.map(io::Error::kind) {
             None if error.is_parse() => Self::Unreadable(error),
-            // hyper's own, about chunks that are none.
+            // hyper's own errors for invalid chunks.
             Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Self::Unreadable(error),
             None | Some(io::ErrorKind::UnexpectedEof) => Self::Closed(error),
             Some(_) => Self::Reset(error),
@@ -93,11 +93,11 @@ pub(super) struct Open {
     pub(super) driver: Driver,
 }
 
-/// A connection to an endpoint, opened when first used and again whenever it has gone.
+/// A connection to an endpoint. It opens at the first call, and again after it was closed.
 pub(super) struct Connection {
     endpoint: Arc<Endpoint>,
     open: Option<Open>,
-    /// The current call's answer has begun.
+    /// True if the current call's answer has begun.
     answering: bool,
 }
 
@@ -106,16 +106,16 @@ impl Connection {
         Self { endpoint, open: None, answering: false }
     }
 
-    /// Posts a body. Only connecting has a time limit. If the future is dropped before its end, [`Connection::give_up`] must
-    /// follow.
+    /// Posts a body. Only connecting has a time limit. If the future is dropped before it ends,
+    /// [`Connection::give_up`] must follow.
     pub(super) async fn call(&mut self, path: &str, body: Bytes) -> Result<Answer, CallError> {
         self.answering = false;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.uri(path).unwrap_or_default();
         request.headers_mut().clone_from(self.endpoint.headers(path));
-        // The other side may have closed a kept-alive connection just now: a request of which nothing was sent goes on a new
-        // one.
+        // The other side may just have closed a kept-alive connection. A request of which nothing was sent is sent on
+        // a new one.
         if let Some(open) = self.open.take() {
             match self.exchange(open, request).await {
                 Err(Failed { request: Some(unsent), .. }) => request = unsent,
@@ -127,7 +127,7 @@ impl Connection {
         self.exchange(open, request).await.map_err(|failed| failed.error.into())
     }
 
-    /// Ends when an idle connection is closed by the other side; never, if none is open.
+    /// Returns when the other side closes an idle connection; never returns if none is open.
     pub(super) async fn closed(&mut self) {
         match &mut self.open {
             Some(open) => {
@@ -144,11 +144,11 @@ impl Connection {
         if self.answering { CallError::BodyTimeout } else { CallError::HeadersTimeout }
     }
 
-    /// One request and answer; keeps the connection if it can be used again.
+    /// Makes one request and reads its answer. Keeps the connection if it can be used again.
     async fn exchange(&mut self, mut open: Open, request: Request<Full<Bytes>>) -> Result<Answer, Failed> {
         let response = {
             let mut sent = std::pin::pin!(open.sender.try_send_request(request));
-            // The driver moves the bytes; its own end is seen through the request's.
+            // The driver moves the bytes; the request reports the end of the connection too.
             tokio::select! {
                 biased;
                 response = &mut sent => response,
@@ -166,7 +166,7 @@ impl Connection {
     }
 }
 
-/// A failed exchange, with the request if it was never begun.
+/// A failed exchange, with its request if it was never begun.
 struct Failed {
     error: hyper::Error,
     request: Option<Request<Full<Bytes>>>,
@@ -178,7 +178,7 @@ impl From<hyper::Error> for Failed {
     }
 }
 
-/// Reads the answer's body up to its cap; false if its connection cannot be used again.
+/// Reads the answer's body up to the limit; returns false if the connection cannot be used again.
 async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answer, bool), hyper::Error> {
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
@@ -192,7 +192,7 @@ async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answ
         };
         let Some(frame) = frame else { break };
         if let Ok(data) = frame?.into_data() {
-            let room = MOST_ANSWER_BYTES - body.len();
+            let room = MAX_ANSWER_BYTES - body.len();
             body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             if data.len() > room {
                 is_whole = false;
@@ -204,7 +204,7 @@ async fn read(response: Response<Incoming>, driver: &mut Driver) -> Result<(Answ
     Ok((Answer { status, headers, body: body.freeze() }, is_whole && driving))
 }
 
-/// Whether the connection takes another request; drives it until that is known.
+/// Drives the connection until it is known whether it accepts another request.
 async fn drive_until_ready(open: &mut Open) -> bool {
     tokio::select! {
         biased;

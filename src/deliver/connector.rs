@@ -1,7 +1,7 @@
-//! Opens an endpoint's HTTP connections: straight or through a proxy, with TLS where the endpoint has it.
+//! Opens an endpoint's HTTP connections: directly or through a proxy, with TLS if the endpoint has it.
 //!
-//! A CONNECT tunnel carries TLS to an https endpoint; calls to an http endpoint go to the proxy as they are, with the whole
-//! URL in the request line. Through a tunnel the endpoint's certificate is checked as ever.
+//! For an https endpoint a CONNECT tunnel carries TLS, and the endpoint's certificate is checked as usual. Calls to
+//! an http endpoint are sent to the proxy with the whole URL in the request line.
 
 use std::io;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use tower::{Service, ServiceExt as _};
 use super::connection::{CallError, Open};
 use super::dial::{DialError, Dialer};
 
-/// Read of an answer's status and headers; also the most that is buffered of its body.
-const MOST_HEAD_BYTES: usize = 32 * 1024;
+/// The most bytes of an answer's status and headers; also the most that is buffered of its body.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Which way an endpoint's connections go.
+/// The route of an endpoint's connections.
 #[derive(Clone)]
 pub(super) enum Route {
     Direct,
     /// To the proxy, which makes each call itself.
     Forward(Intercept),
-    /// Through the proxy after a CONNECT.
+    /// Through the proxy, after a CONNECT.
     Tunnel(Intercept),
     Socks(Intercept),
 }
@@ -39,7 +39,7 @@ pub(super) struct Connector {
     pub(super) dialer: Dialer,
     pub(super) route: Route,
     pub(super) tls: Arc<rustls::ClientConfig>,
-    /// To find the address, connect and agree on TLS, the proxy's part included.
+    /// The time for finding the address, connecting and TLS, including the proxy's part.
     pub(super) timeout: Duration,
 }
 
@@ -74,7 +74,7 @@ impl Connector {
         }
     }
 
-    /// Connects by `transport` to `to`, with TLS above it if `to` is https.
+    /// Connects to `to` over `transport`, with TLS if `to` is https.
     async fn through<T>(&self, transport: T, to: Uri) -> Result<Open, CallError>
     where
         HttpsConnector<T>: Service<Uri, Error = BoxError>,
@@ -83,7 +83,7 @@ impl Connector {
         let mut connector = self.tls(transport);
         let connecting = async { connector.ready().await?.call(to).await };
         let stream = connecting.await.map_err(|error| self.failed(error))?;
-        let (sender, driver) = http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(stream).await?;
+        let (sender, driver) = http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(stream).await?;
         Ok(Open { sender, driver: Box::pin(driver) })
     }
 
@@ -92,7 +92,7 @@ impl Connector {
         HttpsConnector::new(transport, Arc::clone(&self.tls), false, names)
     }
 
-    /// Which step failed. What hyper-rustls returns unwrapped is of the TLS above the transport.
+    /// Returns the step that failed. Errors that hyper-rustls returns unwrapped come from TLS.
     fn failed(&self, error: BoxError) -> CallError {
         let is_tls = error.is::<io::Error>();
         match (&self.route, error.downcast::<DialError>()) {
@@ -108,7 +108,7 @@ impl Connector {
         }
     }
 
-    /// What each call carries for the proxy.
+    /// Returns the header that each call carries for the proxy.
     pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         match &self.route {
             Route::Forward(proxy) => proxy.basic_auth(),

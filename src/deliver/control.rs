@@ -7,21 +7,21 @@ use tokio::sync::watch;
 
 use crate::outbox::{ChangeError, Outbox, ReadError};
 
-/// Steers one destination's dispatcher. Clones steer the same one.
+/// Controls one destination's dispatcher. Clones control the same one.
 #[derive(Debug, Clone)]
 pub struct Control(watch::Sender<Wishes>);
 
-/// What is wanted.
+/// The operator's present wishes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wishes {
-    /// No call is made since then, until it is resumed.
+    /// Since this time no calls are made, until the destination is resumed.
     pub(super) paused_since: Option<DateTime<Utc>>,
-    /// How often a probe was asked for.
+    /// The number of probes asked for so far.
     pub(super) probes: u64,
 }
 
 impl Control {
-    /// For a destination that is paused since then, or not at all.
+    /// Returns the control of a destination that is paused since this time, or not paused.
     pub fn new(paused_since: Option<DateTime<Utc>>) -> Self {
         Self(watch::Sender::new(Wishes { paused_since, probes: 0 }))
     }
@@ -34,7 +34,7 @@ impl Control {
         self.0.send_modify(|wishes| wishes.paused_since = None);
     }
 
-    /// One call is made now, although the destination was to be left alone for longer.
+    /// Makes one call now, even if the destination would be left alone for longer.
     pub fn probe(&self) {
         self.0.send_modify(|wishes| wishes.probes = wishes.probes.wrapping_add(1));
     }
@@ -54,10 +54,10 @@ impl Default for Control {
     }
 }
 
-/// Before a destination's name, where its pause is kept.
+/// The prefix of the names under which pauses are stored.
 const PAUSE: &str = "pause:";
 
-/// Each destination that was paused when the relay last ran, and since when.
+/// Returns each destination that was paused when the relay last ran, with the time of the pause.
 pub async fn kept_pauses(outbox: &Outbox) -> Result<HashMap<String, DateTime<Utc>>, ReadError> {
     let values = outbox.kept_values(PAUSE).await?;
     let one = |(name, at): (String, i64)| {
@@ -66,7 +66,7 @@ pub async fn kept_pauses(outbox: &Outbox) -> Result<HashMap<String, DateTime<Utc
     Ok(values.into_iter().filter_map(one).collect())
 }
 
-/// Keeps that a destination is paused since this time, or no longer.
+/// Stores that a destination is paused since this time, or no longer.
 pub async fn keep_pause(
     outbox: &Outbox,
     destination: &str,

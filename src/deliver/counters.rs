@@ -1,5 +1,5 @@
-//! What metrics read of a destination's calls: failures by status and reason, and how long calls take. Atomics only: recording
-//! costs a call a few additions, reading costs it nothing.
+//! The counters of a destination's calls for metrics: failures by status and reason, and call times. They are
+//! atomics: recording costs a few additions, reading costs the calls nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,15 +9,15 @@ use crate::reasons::Reason;
 use crate::telemetry::Timings;
 
 /// Statuses have three digits.
-const STATUSES: u16 = 1000;
-/// Why no answer came.
+const MAX_STATUS: u16 = 1000;
+/// The reasons if there is no answer.
 const NO_ANSWER: [Reason; 5] =
     [Reason::WaitName, Reason::WaitConnect, Reason::WaitTls, Reason::WaitTimeout, Reason::WaitReset];
 
-/// Counts of one destination since the start.
+/// The counts of one destination since the start.
 #[derive(Debug)]
 pub struct Counters {
-    /// From a call's begin to the end of its answer, whatever the answer.
+    /// From the start of a call to the end of its answer, whatever the answer.
     pub call_time: Timings,
     /// From the receipt of an event to the delivery of each of its calls.
     pub event_to_delivered: Timings,
@@ -25,10 +25,10 @@ pub struct Counters {
     no_answer: [AtomicU64; NO_ANSWER.len()],
 }
 
-/// Attempts that failed in one way.
+/// Failed attempts of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failures {
-    /// `None`: no answer came.
+    /// `None` if there was no answer.
     pub status: Option<u16>,
     pub reason: Reason,
     pub count: u64,
@@ -39,14 +39,14 @@ impl Default for Counters {
         Self {
             call_time: Timings::default(),
             event_to_delivered: Timings::default(),
-            statuses: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
+            statuses: (0..MAX_STATUS).map(|_| AtomicU64::new(0)).collect(),
             no_answer: Default::default(),
         }
     }
 }
 
 impl Counters {
-    /// Counts an attempt that failed.
+    /// Counts a failed attempt.
     pub(super) fn failed(&self, outcome: &Result<Answer, CallError>) {
         let counter = match outcome {
             Ok(answer) => self.statuses.get(usize::from(answer.status)),
@@ -60,9 +60,9 @@ impl Counters {
         }
     }
 
-    /// The attempts that failed, by kind; kinds without any are left out.
+    /// Returns the failed attempts by kind, without the kinds that did not occur.
     pub fn failures(&self) -> Vec<Failures> {
-        let statuses = (0..STATUSES).zip(&self.statuses).map(|(status, count)| {
+        let statuses = (0..MAX_STATUS).zip(&self.statuses).map(|(status, count)| {
             let count = count.load(Ordering::Relaxed);
             Failures { status: Some(status), reason: reason(status), count }
         });
@@ -74,7 +74,7 @@ impl Counters {
     }
 }
 
-/// Why an attempt failed.
+/// Returns why an attempt failed.
 pub(super) fn failure_reason(result: &Result<Answer, CallError>) -> Reason {
     match result {
         Ok(answer) => reason(answer.status),
@@ -82,7 +82,7 @@ pub(super) fn failure_reason(result: &Result<Answer, CallError>) -> Reason {
     }
 }
 
-/// Why a call with this answer failed.
+/// Returns why a call with this answer failed.
 const fn reason(status: u16) -> Reason {
     match classify(Some(status)) {
         Verdict::Permanent => Reason::DeadRefused,

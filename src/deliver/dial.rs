@@ -1,5 +1,6 @@
-//! Opens TCP connections: looks the name up and tries its addresses one shortly after another (RFC 8305), by hyper-util's
-//! resolver and connector. The first that answers wins, so that a dead address costs a quarter of a second.
+//! Opens TCP connections: resolves the name and tries its addresses one shortly after another (RFC 8305), with
+//! hyper-util's resolver and connector. The first that answers wins, so that a dead address costs a quarter of a
+//! second.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -19,10 +20,10 @@ use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
-/// Between the starts of two attempts, unless one fails before.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(250);
-/// Of one name; each may hold a socket.
-const MOST_ADDRESSES: usize = 16;
+/// The time between the starts of two attempts, unless one fails before.
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(250);
+/// The most addresses of one name that are tried; each may use a socket.
+const MAX_ADDRESSES: usize = 16;
 
 /// Looks up the addresses of a name.
 pub type Resolver = BoxCloneSyncService<Name, Vec<SocketAddr>, io::Error>;
@@ -36,7 +37,7 @@ pub(super) enum DialError {
     Connect(io::Error),
 }
 
-/// A connector for tower: the URI's host and port become a connection.
+/// A connector for tower: opens a connection to the URI's host and port.
 #[derive(Clone)]
 pub(super) struct Dialer {
     resolver: Resolver,
@@ -44,7 +45,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// With the system's resolver.
+    /// Uses the system's resolver.
     pub(super) fn new() -> Self {
         Self::with_resolver(BoxCloneSyncService::new(GaiResolver::new().map_response(Iterator::collect)))
     }
@@ -63,7 +64,7 @@ impl Dialer {
             Ok(ip) => VecDeque::from([ip]),
             Err(_) => in_order(self.resolve(host).await.map_err(DialError::Resolve)?),
         };
-        waiting.truncate(MOST_ADDRESSES);
+        waiting.truncate(MAX_ADDRESSES);
         let mut failure = None;
         let mut attempts = FuturesUnordered::new();
         loop {
@@ -76,7 +77,7 @@ impl Dialer {
                     Some(Err(error)) => failure = Some(error),
                     None => break,
                 },
-                () = tokio::time::sleep(BETWEEN_ATTEMPTS), if !waiting.is_empty() => {}
+                () = tokio::time::sleep(ATTEMPT_INTERVAL), if !waiting.is_empty() => {}
             }
         }
         let nowhere = || DialError::Resolve(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
@@ -96,14 +97,14 @@ async fn connect(mut tcp: HttpConnector, address: SocketAddr) -> io::Result<Toki
     connector.call(uri).await.map_err(|error| cause(&error))
 }
 
-/// What the system said.
+/// Returns the error of the operating system.
 fn cause(error: &(dyn Error + 'static)) -> io::Error {
     let innermost = innermost(error);
     let kind = innermost.downcast_ref::<io::Error>().map_or(io::ErrorKind::Other, io::Error::kind);
     io::Error::new(kind, innermost.to_string())
 }
 
-/// The error at the end of the chain of causes.
+/// Returns the error at the end of the chain of causes.
 pub(super) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -112,7 +113,8 @@ pub(super) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error 
     innermost
 }
 
-/// The resolver's first, then the families in turn: a host without IPv6 must not wait for all of its addresses.
+/// Returns the resolver's first address, then the families in turn, so that a host without IPv6 does not wait for all
+/// IPv6 addresses.
 fn in_order(addresses: Vec<SocketAddr>) -> VecDeque<IpAddr> {
     let mut addresses = addresses.into_iter().map(|address| address.ip()).peekable();
     let first_is_v4 = addresses.peek().is_some_and(IpAddr::is_ipv4);

@@ -1,4 +1,4 @@
-//! Where a destination's calls go: its base URL taken apart once, with the headers every call carries.
+//! The place that a destination's calls go to: its base URL, parsed once, and the headers of every call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::dial::{Dialer, Resolver};
 use crate::http_client;
 use crate::proxies::{Proxies, ProxyError};
 
-/// Unless another is set.
+/// Used unless another is set.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place to call.
@@ -23,11 +23,11 @@ pub struct Endpoint {
     /// Scheme, host and port.
     origin: Uri,
     connector: Connector,
-    /// What precedes each call's path in a request line: that of the base URL, without a trailing slash; through a
-    /// forwarding proxy the origin too.
+    /// The text before each call's path in a request line: the base URL's path without a trailing slash, with the
+    /// origin before it for a forwarding proxy.
     prefix: String,
     headers: HeaderMap,
-    /// A path whose calls carry other headers: the destination's one key has two forms.
+    /// A path with other headers, because the destination's key has two forms.
     exception: Option<(&'static str, HeaderMap)>,
 }
 
@@ -49,7 +49,7 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// An endpoint without any authorization yet, called without a proxy.
+    /// Returns an endpoint without authorization and without a proxy.
     pub fn new(base_url: &str) -> Result<Self, EndpointError> {
         let invalid = || EndpointError::Url { url: base_url.to_owned() };
         let uri: Uri = base_url.parse().map_err(|_| invalid())?;
@@ -68,7 +68,7 @@ impl Endpoint {
             ServerName::try_from(name).map_err(|_| EndpointError::Name { url: base_url.to_owned() })?;
             system_tls()?
         } else {
-            // Never used.
+            // Never used for a connection.
             http_client::tls_config_with(RootCertStore::empty())?
         };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
@@ -86,21 +86,21 @@ impl Endpoint {
         })
     }
 
-    /// Gives up connecting after this long.
+    /// Sets the time limit for connecting.
     #[must_use]
     pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connector.timeout = timeout;
         self
     }
 
-    /// Looks names up by another resolver than the system's.
+    /// Uses another resolver than the system's.
     #[must_use]
     pub fn with_resolver(mut self, resolver: Resolver) -> Self {
         self.connector.dialer = Dialer::with_resolver(resolver);
         self
     }
 
-    /// Calls it through the proxy that is meant for it, if there is one.
+    /// Calls it through the proxy for it, if there is one.
     pub fn with_proxies(mut self, proxies: &Proxies) -> Result<Self, EndpointError> {
         let Some(proxy) = proxies.intercept(&self.origin)? else { return Ok(self) };
         let is_secure = self.origin.scheme_str() == Some("https");
@@ -128,7 +128,8 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Sends another value with calls of this path. The last of the settings: it copies the other headers.
+    /// Sends another value with calls to this path. Must be the last of the settings, because it copies the other
+    /// headers.
     pub fn with_authorization_at(
         mut self,
         path: &'static str,
@@ -140,12 +141,12 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// What a call's request line names.
+    /// Returns the URI of a call's request line.
     pub fn uri(&self, path: &str) -> Option<Uri> {
         if self.prefix.is_empty() { path.parse().ok() } else { format!("{}{path}", self.prefix).parse().ok() }
     }
 
-    /// What every call of this path carries.
+    /// Returns the headers of every call to this path.
     pub fn headers(&self, path: &str) -> &HeaderMap {
         match &self.exception {
             Some((exception, headers)) if *exception == path => headers,
@@ -153,7 +154,7 @@ impl Endpoint {
         }
     }
 
-    /// A new connection.
+    /// Opens a connection.
     pub(super) async fn open(&self) -> Result<Open, CallError> {
         self.connector.open(self.origin.clone()).await
     }
@@ -161,7 +162,7 @@ impl Endpoint {
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The headers hold the key.
+        // The headers contain the key.
         formatter.debug_struct("Endpoint").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
@@ -182,7 +183,7 @@ fn headers(host: HeaderValue) -> HeaderMap {
     headers
 }
 
-/// A header value that no log or debug output shows.
+/// Returns a header value that no log or debug output shows.
 fn sensitive(value: &str) -> Result<HeaderValue, EndpointError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| EndpointError::Authorization)?;
     value.set_sensitive(true);

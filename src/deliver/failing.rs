@@ -1,4 +1,5 @@
-//! The users whose call has failed for a while: one user's trouble is visible although the destination does well.
+//! The users whose calls have failed for a while, so that one user's failures are visible although the destination as
+//! a whole works.
 //!
 //! Pure: the clock is passed in. Costs nothing while no call fails.
 
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call that fails for this long is worth a person's attention.
-const LONG: Duration = Duration::from_secs(60);
-/// Between two log lines.
-const BETWEEN_LINES: Duration = Duration::from_secs(60);
+/// A call that fails for this long needs a person's attention.
+const FAILING_AFTER: Duration = Duration::from_secs(60);
+/// The time between two log lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A user's failing call, as the log shows it. Never holds a personal value.
+/// A user's failing call, as the log shows it. Never contains a personal value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Example {
     pub(super) mapping: String,
@@ -30,14 +31,14 @@ struct User {
 #[derive(Debug, Default)]
 pub(super) struct Failing {
     users: HashMap<String, User>,
-    /// Those that do not fail for long yet, the oldest first.
+    /// Users whose calls have not failed for long yet, oldest first.
     recent: VecDeque<(Instant, String)>,
     long: usize,
     logged: Option<Instant>,
 }
 
 impl Failing {
-    /// Users whose call has failed for a minute or more.
+    /// Returns the number of users whose calls have failed for a minute or more.
     pub(super) const fn long(&self) -> usize {
         self.long
     }
@@ -46,13 +47,13 @@ impl Failing {
         !self.users.is_empty() && self.users.contains_key(user)
     }
 
-    /// A user's call has failed, first at `since`.
+    /// A user's call has failed, for the first time at `since`.
     pub(super) fn begin(&mut self, user: &str, since: Instant, example: Example) {
         self.recent.push_back((since, user.to_owned()));
         self.users.insert(user.to_owned(), User { since, is_long: false, example });
     }
 
-    /// The user's call has been delivered or given up.
+    /// The user's call was delivered or became a dead letter.
     pub(super) fn end(&mut self, user: &str) {
         if !self.users.is_empty()
             && let Some(user) = self.users.remove(user)
@@ -61,7 +62,7 @@ impl Failing {
         }
     }
 
-    /// Counts those that have failed for a minute by now.
+    /// Counts the users whose calls have failed for a minute by now.
     pub(super) fn count(&mut self, now: Instant) {
         while self.next_due().is_some_and(|at| at <= now)
             && let Some((since, user)) = self.recent.pop_front()
@@ -74,22 +75,22 @@ impl Failing {
         }
     }
 
-    /// One of them, if a log line about them is due.
+    /// Returns one of them, if a log line is due.
     pub(super) fn line(&self, now: Instant) -> Option<&Example> {
-        if self.long == 0 || self.logged.is_some_and(|at| now < at + BETWEEN_LINES) {
+        if self.long == 0 || self.logged.is_some_and(|at| now < at + LINE_INTERVAL) {
             return None;
         }
         self.users.values().find(|user| user.is_long).map(|user| &user.example)
     }
 
-    /// A line has been written.
+    /// Records that a line was logged.
     pub(super) const fn logged(&mut self, now: Instant) {
         self.logged = Some(now);
     }
 
-    /// When to look again if nothing happens.
+    /// Returns when to check again if nothing happens.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.recent.front().map(|(since, _)| *since + LONG)
+        self.recent.front().map(|(since, _)| *since + FAILING_AFTER)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How fast a destination may be called now: the breaker, the concurrency and the rate as one.
+//! How fast a destination may be called now: combines the breaker, the concurrency and the rate.
 //!
 //! Pure: the clock is passed in.
 
@@ -32,7 +32,7 @@ impl Limits {
         self.breaker.state()
     }
 
-    /// Whether one more call may start.
+    /// Returns whether one more call may start.
     pub(super) fn allow(&self, in_flight: usize, now: Instant) -> bool {
         in_flight < self.breaker.allowed(self.concurrency.current(), now)
             && self.rate.as_ref().is_none_or(|rate| rate.next(now) <= now)
@@ -44,30 +44,30 @@ impl Limits {
         }
     }
 
-    /// One call may start now.
+    /// Allows one call to start now.
     pub(super) fn probe(&mut self, now: Instant) {
         self.breaker.probe(now);
     }
 
-    /// The most calls in flight now.
+    /// Returns the most calls in flight now.
     pub(super) const fn concurrency(&self) -> usize {
         self.concurrency.current()
     }
 
-    /// Until when no call may start, if that is later than now.
+    /// Returns until when no call may start, if that is later than now.
     pub(super) fn open_until(&self, now: Instant) -> Option<Instant> {
         self.breaker.open_until(now)
     }
 
-    /// When a call may start that may not start now, if only time is missing.
+    /// Returns when a call may start, if it only has to wait for time to pass.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let rate = self.rate.as_ref().map(|rate| rate.next(now)).filter(|at| *at > now);
         self.open_until(now).max(rate)
     }
 
-    /// Learns from the outcome of a call that began at `began`, while `in_flight` others are under way. True if the
-    /// state is another now.
-    pub(super) fn learn(
+    /// Updates the limits from the outcome of a call that began at `began`, while `in_flight` others are running.
+    /// Returns true if the state changed.
+    pub(super) fn update(
         &mut self,
         outcome: &Result<Answer, CallError>,
         began: Instant,
@@ -94,9 +94,9 @@ impl Limits {
                 self.breaker.failed(began, now)
             }
         };
-        // These speak for the destination; after any other failure the call alone waits.
-        let speaks_for_all = verdict.is_about_place() || matches!(status, Some(429 | 503));
-        let pause = outcome.as_ref().ok().filter(|_| speaks_for_all).and_then(retry_after);
+        // These are about the whole destination; after any other failure only the call waits.
+        let is_about_destination = verdict.is_about_place() || matches!(status, Some(429 | 503));
+        let pause = outcome.as_ref().ok().filter(|_| is_about_destination).and_then(retry_after);
         pause.is_some_and(|pause| self.breaker.asked(pause, now)) || changed
     }
 }

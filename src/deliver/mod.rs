@@ -52,20 +52,20 @@ use crate::tasks::Tasks;
 pub struct Target {
     pub name: Arc<str>,
     pub endpoint: Arc<Endpoint>,
-    /// Most calls in flight, each on its own connection; fewer while the destination is overloaded.
+    /// The most calls in flight, each on its own connection; fewer while the destination is overloaded.
     pub concurrency: usize,
-    /// Most calls a second.
+    /// The most calls per second.
     pub rate: Option<u32>,
     /// Time limit of one call, from connecting to the end of the answer.
     pub timeout: Duration,
     pub schedule: Schedule,
     pub pauses: Pauses,
-    /// By which an operator pauses and resumes it.
+    /// Lets an operator pause and resume it.
     pub control: Control,
 }
 
-/// Starts deliveries to a destination and returns its status. They end when the group is stopped and the calls in flight have
-/// been answered.
+/// Starts deliveries to a destination and returns its status. They end when the group is stopped and the calls in
+/// flight are answered.
 pub fn start(tasks: &Tasks, outbox: &Outbox, facts: &Facts, target: Target) -> watch::Receiver<Status> {
     let target = Arc::new(target);
     let (work, calls) = async_channel::unbounded();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What was not used within this time may be used at once: timers are no finer.
+/// Unused calls of this period may be made at once, because timers are no finer.
 const BURST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Rate {
     interval: Duration,
     /// How long before `free_at` a call may start.
     ahead: Duration,
-    /// When the calls that were started are all paid for.
+    /// When the bucket is full again.
     free_at: Option<Instant>,
 }
 
@@ -25,12 +25,12 @@ impl Rate {
         Some(Self { interval, ahead: BURST.saturating_sub(interval), free_at: None })
     }
 
-    /// When a call may start: not later than `now` if it may start at once.
+    /// Returns when a call may start; not later than `now` if it may start at once.
     pub(super) fn next(&self, now: Instant) -> Instant {
         self.free_at.and_then(|at| at.checked_sub(self.ahead)).unwrap_or(now)
     }
 
-    /// A call starts.
+    /// Records that a call starts.
     pub(super) fn take(&mut self, now: Instant) {
         self.free_at = Some(self.free_at.map_or(now, |at| at.max(now)) + self.interval);
     }
@@ -40,7 +40,7 @@ impl Rate {
 mod tests {
     use super::*;
 
-    /// Calls that start within so many milliseconds, looked at every one.
+    /// Returns how many calls start within these milliseconds if every millisecond is tried.
     fn started(a_second: u32, milliseconds: u64) -> usize {
         let start = Instant::now();
         let mut rate = Rate::new(a_second).unwrap();

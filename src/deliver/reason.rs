@@ -1,5 +1,5 @@
-//! Words about a call for people: why it failed, and which event it is about. Never a personal value, except that the whole
-//! reason keeps what the destination wrote, for the dead letter alone.
+//! Texts about a call for people: why it failed, and which event it is about. They never contain a personal value,
+//! except that the whole reason, for the dead letter only, has the beginning of the destination's answer.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use super::classify::is_web_page;
 use super::connection::{Answer, CallError};
 
-/// Characters of where a redirect points.
-const MOST_LOCATION: usize = 200;
+/// The most characters of a redirect's location.
+const MAX_LOCATION: usize = 200;
 
-/// Why a call failed, with the beginning of what the destination wrote.
+/// Returns why a call failed, with the beginning of the destination's answer.
 pub(super) fn whole(outcome: &Result<Answer, CallError>) -> String {
     match outcome {
         Ok(answer) if !answer.body.is_empty() => {
@@ -23,7 +23,7 @@ pub(super) fn whole(outcome: &Result<Answer, CallError>) -> String {
     }
 }
 
-/// Why a call failed: the status and where a redirect points, or the error.
+/// Returns why a call failed: the status and the location of a redirect, or the error.
 pub fn short(outcome: &Result<Answer, CallError>) -> String {
     match outcome {
         Ok(answer) => {
@@ -38,7 +38,7 @@ pub fn short(outcome: &Result<Answer, CallError>) -> String {
     }
 }
 
-/// Where a redirect points, without user name, password, query and fragment: they may hold secrets.
+/// Returns the location of a redirect without user name, password, query and fragment, which may contain secrets.
 fn location(answer: &Answer) -> Option<String> {
     if !(300..400).contains(&answer.status) {
         return None;
@@ -51,10 +51,10 @@ fn location(answer: &Answer) -> Option<String> {
         place = format!("{scheme}//{host}");
     }
     place.push_str(uri.path());
-    Some(place.chars().take(MOST_LOCATION).collect())
+    Some(place.chars().take(MAX_LOCATION).collect())
 }
 
-/// The members by which senders name what happened.
+/// The members in which senders name the event.
 #[derive(Deserialize)]
 struct Members<'e> {
     #[serde(borrow, default)]
@@ -65,7 +65,7 @@ struct Members<'e> {
     kind: Option<Cow<'e, str>>,
 }
 
-/// What the event is called; empty if it does not say.
+/// Returns the event's name; empty if it has none.
 pub(super) fn event_name(original: &[u8]) -> String {
     let members = serde_json::from_slice::<Members<'_>>(original);
     let name = members.ok().and_then(|members| members.event.or(members.event_type).or(members.kind));

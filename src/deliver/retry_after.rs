@@ -1,6 +1,6 @@
-//! Reads `Retry-After` in every form that servers send: seconds, dates of HTTP's three forms, Unix times.
+//! Reads `Retry-After` in every form that servers send: seconds, HTTP's three date formats, Unix times.
 //!
-//! Rounded up to whole seconds, and never more than an hour.
+//! The result is rounded up to whole seconds and is never more than an hour.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -11,18 +11,18 @@ use http::header::{DATE, RETRY_AFTER};
 
 use super::connection::Answer;
 
-/// What asks for more is asked again after this long.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
-/// Numbers that are times: 2001 to 2286.
+/// A longer request counts as this.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Numbers in this range are times: 2001 to 2286.
 const UNIX_SECONDS: Range<f64> = 1e9..1e10;
 const UNIX_MILLISECONDS: Range<f64> = 1e12..1e13;
 
-/// How long an answer asks to wait. A time is compared with the answer's own clock, its `Date`.
+/// Returns how long an answer asks to wait. A time is compared with the answer's own clock, its `Date`.
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
     read(&answer.headers)
 }
 
-/// The same of an answer's headers.
+/// Returns how long headers ask to wait.
 pub fn read(headers: &HeaderMap) -> Option<Duration> {
     read_at(headers, Utc::now())
 }
@@ -39,10 +39,10 @@ fn read_at(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         Some(number) => number,
         None => seconds_of(date(value)?) - clock(),
     };
-    Some(Duration::try_from_secs_f64(wait.clamp(0.0, LONGEST.as_secs_f64()).ceil()).unwrap_or(LONGEST))
+    Some(Duration::try_from_secs_f64(wait.clamp(0.0, MAX_WAIT.as_secs_f64()).ceil()).unwrap_or(MAX_WAIT))
 }
 
-/// Digits with at most one point. A sign is no form of a wait: a negative one asks for nothing.
+/// Reads digits with at most one point. Text with a sign is not a wait: a negative number asks for nothing.
 fn number(text: &str) -> Option<f64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let is_usual = text.starts_with(|first: char| first.is_ascii_digit())
@@ -50,7 +50,8 @@ fn number(text: &str) -> Option<f64> {
     if is_usual { text.parse().ok() } else { None }
 }
 
-/// IMF-fixdate, RFC 850, asctime; also RFC 2822 with an offset and ISO 8601, which no standard allows here.
+/// Reads IMF-fixdate, RFC 850 and asctime, and also RFC 2822 with an offset and ISO 8601, which no standard allows
+/// here.
 fn date(text: &str) -> Option<DateTime<Utc>> {
     httpdate::parse_http_date(text).ok().map(<DateTime<Utc> as From<SystemTime>>::from).or_else(|| {
         let with_offset = DateTime::parse_from_rfc2822(text).or_else(|_| DateTime::parse_from_rfc3339(text));
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_form_is_read() {
-        let long = LONGEST.as_secs();
+        let long = MAX_WAIT.as_secs();
         for (value, date, expected) in [
             ("120", None, Some(120)),
             ("  120 ", None, Some(120)),

@@ -1,4 +1,4 @@
-//! When a failed call is tried again, as pure data: exponential with full jitter, ended by age and count.
+//! Decides when a failed call is retried, as pure data: exponential with full jitter, limited by age and count.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::outbox::Attempt;
 /// A destination's retry settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// The most to wait before the second attempt; doubles with each further one.
+    /// The longest wait before the second attempt; the limit doubles with each further one.
     pub initial: Duration,
-    /// The most to wait before any attempt, unless the destination asks for more.
+    /// The longest wait before any attempt, unless the destination asks for more.
     pub longest: Duration,
-    /// A call whose first attempt is this long ago becomes a dead letter when it fails again.
+    /// If the first attempt of a call is this long ago, it becomes a dead letter at its next failure.
     pub most_age: Duration,
     pub most_attempts: u32,
 }
 
 impl Schedule {
-    /// How long to wait for the next attempt, or `None` when there are to be no more.
+    /// Returns how long to wait for the next attempt, or `None` if there must be no more.
     ///
-    /// `attempts` are those made, the last one just now. Answers about the place are not held against the call: they
-    /// do not count, and its age begins anew after the last of them, or at `excused_until`, when the destination as a
-    /// whole last stopped to refuse calls. `random` is in `0.0..1.0`; what the destination `asked` for is obeyed as
-    /// far as the age allows.
+    /// `attempts` are those made; the last one has just failed. Answers about the place do not count against the
+    /// call: they are not counted, and its age starts again after the last of them, or at `excused_until`, when the
+    /// destination last stopped refusing all calls. `random` is in `0.0..1.0`. The wait that the destination `asked`
+    /// for is kept as far as the age allows.
     pub fn next(
         &self,
         now: DateTime<Utc>,
@@ -48,15 +48,15 @@ impl Schedule {
         Some(jittered.max(asked.unwrap_or_default()).min(left))
     }
 
-    /// How long to wait for a stored time. One that no attempt can have asked for was stored before the clock
-    /// was set back: it is not waited for.
+    /// Returns how long to wait for a stored time. A time that no attempt can have set was stored before the clock
+    /// was set back, and is not waited for.
     pub fn resume(&self, now: DateTime<Utc>, next_attempt_at: Option<DateTime<Utc>>) -> Duration {
         let wait = next_attempt_at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
         if wait > self.most_age { Duration::ZERO } else { wait }
     }
 }
 
-/// In `0.0..1.0`; spreads retries, guards nothing.
+/// Returns a number in `0.0..1.0`, good enough to spread retries.
 pub(super) fn random() -> f64 {
     let bits = uuid::Uuid::new_v4().as_u128() & u128::from(u32::MAX);
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
@@ -138,7 +138,7 @@ mod tests {
             let wait = SCHEDULE.resume(at(now), stored.map(at));
             assert_eq!(wait.as_secs(), expected, "{name}");
         }
-        // An attempt in the future is of no age.
+        // An attempt in the future has no age.
         assert_eq!(wait(0, &[(hour, 503)], None, 1.0), Some(1));
     }
 }

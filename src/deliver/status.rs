@@ -1,6 +1,6 @@
-//! How each destination is doing, for health and metrics: written by its dispatcher.
+//! The status of each destination, for health and metrics; its dispatcher writes it.
 //!
-//! Holds nothing of an event, and of an answer only its status and where a redirect points.
+//! It contains nothing of an event, and of an answer only the status and the location of a redirect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use crate::outbox::chunk::Job;
 pub struct Status {
     pub name: Arc<str>,
     pub state: State,
-    /// Since when it is in this state.
+    /// When this state began.
     pub since: DateTime<Utc>,
-    /// Since when an operator has it paused.
+    /// When an operator paused it, if it is paused.
     pub paused_since: Option<DateTime<Utc>>,
-    /// When the next call is tried while it is left alone.
+    /// When the next call is tried, while the destination is left alone.
     pub next_probe_at: Option<DateTime<Utc>>,
     /// The most calls in flight now; fewer than configured while it is overloaded.
     pub concurrency: usize,
-    /// What the last failure was, without the text of the answer.
+    /// The last failure, without the text of the answer.
     pub last_error: Option<Arc<str>>,
-    /// Requests in memory, in flight ones included; more may wait in the outbox.
+    /// Requests in memory, including those in flight; more may wait in the outbox.
     pub loaded: usize,
     pub in_flight: usize,
-    /// Users with requests waiting in rows of their own, mostly for a retry.
+    /// Users with requests in rows of their own, usually for a retry.
     pub waiting_users: usize,
-    /// Users whose call has been failing for a minute or more, while others may do well.
+    /// Users whose calls have failed for a minute or more, while others may succeed.
     pub failing_users: usize,
     /// Failures by kind and call times, for metrics.
     pub counters: Arc<Counters>,
@@ -41,7 +41,7 @@ pub struct Status {
     pub delivered: u64,
     /// Calls that were not sent, because the destination got the same content before.
     pub held: u64,
-    /// Attempts that failed and are made again.
+    /// Attempts that failed and are retried.
     pub retried: u64,
     /// Requests that became dead letters.
     pub dead: u64,
@@ -69,7 +69,7 @@ impl Status {
         }
     }
 
-    /// Counts what became of a call. `tried` is its attempt, if one was made.
+    /// Counts the result of a call. `tried` is its attempt, if one was made.
     pub(super) fn count(
         &mut self,
         job: &Job,
@@ -94,7 +94,7 @@ impl Status {
         }
     }
 
-    /// Why the destination gets no calls now; `None` if it gets calls.
+    /// Returns why the destination gets no calls now; `None` if it gets calls.
     pub fn reason(&self) -> Option<&str> {
         self.last_error.as_deref().filter(|_| self.state != State::Ok)
     }

@@ -1,5 +1,6 @@
-//! The dispatcher against a scripted destination, on a clock that runs as fast as it can, over a real outbox:
-//! nothing lost, nothing twice, each user in order, one call a user at a time, nobody waiting for ever.
+//! The dispatcher against a scripted destination, on a clock that runs as fast as possible, over a real outbox: no
+//! call is lost or made twice, each user's calls stay in order, one user has one call at a time, and nobody waits for
+//! ever.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -20,19 +21,19 @@ use crate::decode::Form;
 use crate::facts::{Fact, Facts, Verdict as Became};
 use crate::outbox::{Accepted, Options, Retention, Submission};
 
-/// On the test's clock. A dispatcher that sleeps over its work lets it pass in no time.
-const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// In the test's time. A dispatcher that never wakes lets it pass immediately.
+const TEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const WORKERS: usize = 8;
-const FOR_GOOD: Retention = Retention { age: FOR_EVER, bytes: u64::MAX };
+const FOR_GOOD: Retention = Retention { age: TEST_TIMEOUT, bytes: u64::MAX };
 
 type Outcome = Result<Answer, CallError>;
 type Script = Box<dyn FnMut(&Call<'_>) -> (Duration, Outcome) + Send>;
 
-/// What the script sees of a call.
+/// What the script knows about a call.
 struct Call<'c> {
     user: &'c str,
     attempt: usize,
-    /// Since the test began.
+    /// The time since the test began.
     at: Duration,
 }
 
@@ -51,15 +52,15 @@ impl Dice {
     }
 }
 
-/// Stands in for the workers and the destination; holds every call against the promises.
+/// Replaces the workers and the destination, and checks every call against the promises.
 struct Destination {
     script: Script,
     started: Instant,
     /// Users with a call in flight.
     busy: HashSet<String>,
-    /// The last of each user's requests that was answered for good.
+    /// The last of each user's requests that was settled.
     last: HashMap<String, u64>,
-    /// When each was made, since the test began.
+    /// When each call was made, since the test began.
     calls: Vec<Duration>,
     faults: Vec<String>,
     ended: watch::Sender<usize>,
@@ -138,7 +139,7 @@ impl World {
             schedule: Schedule {
                 initial: Duration::from_secs(1),
                 longest: Duration::from_secs(60),
-                most_age: FOR_EVER,
+                most_age: TEST_TIMEOUT,
                 most_attempts: u32::MAX,
             },
         }
@@ -194,7 +195,7 @@ impl World {
         run.outbox.accept(submission).await.unwrap();
     }
 
-    /// The same as old events, when there is room for them.
+    /// Accepts them as old events, when there is room.
     async fn accept_old(&mut self, run: &Run, users: impl IntoIterator<Item = String>) {
         run.outbox.background().room().await;
         let submission = self.submission(users);
@@ -228,24 +229,24 @@ impl World {
         }
     }
 
-    /// Until so many requests have been answered for good.
+    /// Waits until this number of requests is settled.
     async fn ended(&self, count: usize) {
         let mut ended = self.destination.lock().unwrap().ended.subscribe();
-        let reached = tokio::time::timeout(FOR_EVER, ended.wait_for(|ended| *ended >= count)).await;
+        let reached = tokio::time::timeout(TEST_TIMEOUT, ended.wait_for(|ended| *ended >= count)).await;
         let state = self.destination.lock().unwrap();
         assert!(
             reached.is_ok(),
-            "{} of {count} ended after {} calls",
+            "{} of {count} settled after {} calls",
             *state.ended.borrow(),
             state.calls.len()
         );
     }
 
-    /// Until all is through; then nothing may be left anywhere.
+    /// Waits until everything is settled; then nothing may be left anywhere.
     async fn conclude(self, mut run: Run) -> Status {
         self.ended(self.sent).await;
         let idle = |status: &Status| status.loaded == 0 && status.waiting_users == 0;
-        let status = tokio::time::timeout(FOR_EVER, run.status.wait_for(idle)).await;
+        let status = tokio::time::timeout(TEST_TIMEOUT, run.status.wait_for(idle)).await;
         let status = status.expect("users and requests are let go").unwrap().clone();
         run.stop().await;
         let run = self.start();
@@ -263,8 +264,8 @@ impl World {
     }
 }
 
-/// The paused clock moves on whenever nothing runs, and does not see that the outbox's thread does: this lets it
-/// move by one step at most before all that was asked of the outbox is done.
+/// The paused clock moves on whenever no task runs, and does not see that the outbox's thread is working. This lets
+/// it move by at most one step before the outbox has done everything that it was asked.
 async fn run_clock(outbox: Outbox, step: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let (outbox, handle) = (outbox.clone(), tokio::runtime::Handle::current());
@@ -300,9 +301,9 @@ fn users(prefix: &str, count: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |index| format!("{prefix}{index}"))
 }
 
-/// Any mixture of outcomes, a user with more than its share, and restarts in the middle.
+/// Any mixture of outcomes, a user with many calls, and restarts in the middle.
 #[tokio::test(start_paused = true)]
-async fn whatever_happens_all_arrive_once_and_in_order() {
+async fn all_calls_arrive_once_and_in_order_whatever_happens() {
     for seed in 0..6 {
         let (mut dice, mut choice) = (Dice(seed), Dice(seed ^ 0xABCD));
         let bad = choice.roll(60);
@@ -341,7 +342,7 @@ async fn whatever_happens_all_arrive_once_and_in_order() {
     }
 }
 
-/// A dead destination costs a probe now and then, whatever waits; then all of it arrives.
+/// A dead destination costs a probe from time to time, whatever waits; later everything arrives.
 #[tokio::test(start_paused = true)]
 async fn an_outage_costs_probes_and_a_bounded_window() {
     const OUTAGE: Duration = Duration::from_secs(600);
@@ -364,7 +365,7 @@ async fn an_outage_costs_probes_and_a_bounded_window() {
     world.conclude(run).await;
 }
 
-/// One user whose first call fails, while there is always more for the others than can be sent.
+/// One user's first call fails, while the others have more calls than can be sent.
 #[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_keep_out_who_waits_for_a_retry() {
     let mut world = World::new(|call| {
@@ -376,14 +377,14 @@ async fn a_backlog_does_not_keep_out_who_waits_for_a_retry() {
     for _ in 0..40 {
         world.accept(&run, users("u", 1_000)).await;
     }
-    // A window and what is sent in a second, no more.
+    // At most one window and the calls of one second.
     world.ended(22_000).await;
     let unlucky = world.destination.lock().unwrap().last.contains_key("unlucky");
     assert!(unlucky, "the second attempt was not among the first 22000 calls");
     world.conclude(run).await;
 }
 
-/// One user's backlog, larger than the window, leaves room for everybody who comes later.
+/// One user's backlog, larger than the window, leaves room for users who come later.
 #[tokio::test(start_paused = true)]
 async fn one_users_backlog_holds_up_nobody_else() {
     let mut world = World::new(|_| (Duration::from_millis(50), answer(202)));
@@ -429,8 +430,8 @@ async fn a_refused_key_keeps_the_queue() {
     assert_eq!((status.state, status.dead, status.delivered), (State::Ok, 0, 1_000));
 }
 
-/// A wrong address: few tries, no dead letter, and a call that failed before it for another reason loses neither age nor
-/// attempts to it.
+/// A wrong address costs few attempts and makes no dead letter. A call that failed before it for another reason loses
+/// neither age nor attempts.
 #[tokio::test(start_paused = true)]
 async fn answers_about_the_place_keep_the_queue() {
     const WRONG: Duration = Duration::from_secs(3 * 60 * 60);
@@ -470,7 +471,7 @@ async fn answers_about_the_place_keep_the_queue() {
     assert_eq!(status.failing_users, 0);
 }
 
-/// `Retry-After: 10`, and half a second later the success of a call that was in flight: nothing goes for ten seconds.
+/// After `Retry-After: 10`, a call that was in flight succeeds half a second later: nothing is sent for ten seconds.
 #[tokio::test(start_paused = true)]
 async fn a_success_in_flight_does_not_shorten_a_pause_that_was_asked_for() {
     const FIRST: Duration = Duration::from_secs(1);
@@ -484,7 +485,7 @@ async fn a_success_in_flight_does_not_shorten_a_pause_that_was_asked_for() {
         _ => (Duration::from_millis(10), answer(202)),
     });
     let mut run = world.start();
-    // Calls go at once only after a first success.
+    // Several calls at once are allowed only after a first success.
     world.accept(&run, ["proof".to_owned()]).await;
     world.ended(1).await;
     world.accept(&run, ["limited".to_owned(), "slow".to_owned()]).await;
@@ -525,7 +526,7 @@ async fn a_user_whose_call_fails_for_a_minute_is_counted() {
     assert_eq!(status.counters.call_time.count(), status.delivered + status.retried);
 }
 
-/// Each attempt and each settlement is one outcome: what became of the call, why, and how long it took.
+/// Each attempt and each settlement is one outcome: the result, the reason, and the duration.
 #[tokio::test(start_paused = true)]
 async fn every_attempt_and_settlement_is_emitted_once() {
     let mut world = World::new(|call| {
@@ -570,7 +571,7 @@ async fn every_attempt_and_settlement_is_emitted_once() {
     assert_eq!((status.delivered, status.retried, status.dead, status.held), (3, 4, 1, 0));
 }
 
-/// While tens of thousands of old events are sent, a live one goes with the next free worker, unless its user has old ones
+/// While tens of thousands of old events are sent, a live one gets the next free worker, unless its user has old ones
 /// left: these go before it, and before everybody else's.
 #[tokio::test(start_paused = true)]
 async fn old_events_delay_no_live_one_and_a_users_order_holds_across_both() {
@@ -590,7 +591,7 @@ async fn old_events_delay_no_live_one_and_a_users_order_holds_across_both() {
         world.accept_old(&run, users(&format!("old{round}-"), 200)).await;
         most = most.max(run.outbox.background().pending("accoil"));
         if round % 10 == 5 {
-            // The last of what waits in the background, and somebody without old events.
+            // The user of the last background calls, and a user without old events.
             let both = [format!("live{round}"), format!("old{round}-199")];
             accepted.insert(both[0].clone(), started.elapsed());
             world.accept(&run, both).await;

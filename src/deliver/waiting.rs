@@ -1,6 +1,6 @@
 //! The users of a destination with requests parked in the outbox, and when each is due.
 //!
-//! Each of them is in the heap once or has requests in the window; none is forgotten.
+//! Each of them either is in the heap once or has requests in the window; none is forgotten.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -22,20 +22,20 @@ impl Waiting {
         !self.users.is_empty() && self.users.contains(user)
     }
 
-    /// The user has something parked, and something in the window that will end.
+    /// The user has parked requests, and a request in the window that will end.
     pub(super) fn join(&mut self, user: &str) {
         if !self.holds(user) {
             self.users.insert(user.to_owned());
         }
     }
 
-    /// The user has something parked, nothing in the window, and is due then.
+    /// The user has parked requests and none in the window, and is due at this time.
     pub(super) fn due_at(&mut self, user: &str, at: Instant) {
         self.join(user);
         self.due.push(Reverse((at, user.to_owned())));
     }
 
-    /// Users are to be looked at now instead of later. One with something in the window stays as it is.
+    /// Makes users due now instead of later. A user with requests in the window does not change.
     pub(super) fn due_now(&mut self, is_meant: impl Fn(&str) -> bool, now: Instant) {
         let mut due = std::mem::take(&mut self.due).into_vec();
         for Reverse((at, user)) in &mut due {
@@ -46,7 +46,7 @@ impl Waiting {
         self.due = due.into();
     }
 
-    /// Takes users out of the heap whose time has come.
+    /// Removes from the heap the users whose time has come.
     pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<String> {
         let mut users = Vec::new();
         while users.len() < most
@@ -62,7 +62,7 @@ impl Waiting {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Nothing of the user is parked any more.
+    /// The user has no more parked requests.
     pub(super) fn leave(&mut self, user: &str) {
         self.users.remove(user);
     }

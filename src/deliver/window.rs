@@ -1,7 +1,7 @@
-//! The part of a destination's queue that is in memory: requests that may be sent, and behind each the user's next ones.
-//! Live requests go before old ones.
+//! The part of a destination's queue in memory: requests that may be sent, and behind each the user's next ones. Live
+//! requests go before old ones.
 //!
-//! Bounded by count and bytes. Never holds a user without requests, nor more than a few old chunks.
+//! Bounded by count and bytes. Never keeps a user without requests, nor more than a few old chunks.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -13,10 +13,10 @@ use crate::outbox::chunk::Job;
 
 const MAX_REQUESTS: usize = 16_384;
 const MAX_BYTES: usize = 16 << 20;
-/// One user's requests that wait here; further ones are parked, so that no user's backlog fills the window.
+/// The most requests of one user that wait here. Further ones are parked, so that no user's backlog fills the window.
 const MAX_FOLLOWERS: usize = 256;
-/// After this many bytes of later chunks, requests are copied out of theirs: one user's last request must not keep a whole chunk
-/// in memory.
+/// After this many bytes of later chunks, requests are copied out of their chunk: one user's last request must not
+/// keep a whole chunk in memory.
 const DETACH_AFTER: usize = 32 << 20;
 
 #[derive(Debug, Default)]
@@ -25,30 +25,31 @@ pub(super) struct Window {
     ready: VecDeque<Work>,
     /// Old requests whose turn has come: sent when no live one is ready.
     background: VecDeque<Work>,
-    /// Users (hashed; a collision merely makes two wait for each other) with a request ready or in flight.
+    /// Users with a request ready or in flight, hashed. After a collision two users wait for each other, which does
+    /// no harm.
     turns: HashMap<u64, Turn>,
     hasher: RandomState,
     requests: usize,
     bytes: usize,
-    /// Chunks up to this one have been left.
+    /// Requests were copied out of the chunks up to this one.
     detached: i64,
-    /// The newest chunk when `loaded` was last begun.
+    /// The newest chunk when `loaded` last started from zero.
     newest: i64,
-    /// Bytes of chunks loaded since.
+    /// The bytes of the chunks loaded since then.
     loaded: usize,
 }
 
-/// One user's turn.
+/// The state of one user.
 #[derive(Debug, Default)]
 struct Turn {
-    /// What follows the request that is ready or in flight.
+    /// The requests that follow the one that is ready or in flight.
     followers: VecDeque<Work>,
-    /// The user's next request waits in the background.
+    /// True if the user's next request waits in the background.
     is_in_background: bool,
 }
 
 impl Window {
-    /// Requests in it, in flight ones included.
+    /// Returns the number of requests in it, including those in flight.
     pub(super) const fn len(&self) -> usize {
         self.requests
     }
@@ -83,13 +84,13 @@ impl Window {
         None
     }
 
-    /// A live request follows this user's request in the background, which no longer waits for other users.
+    /// A live request follows this user's background request, which then no longer waits for other users.
     fn promote(&mut self, user: u64) {
         let place = self.background.iter().position(|work| self.hash(&work.job) == user);
         self.ready.extend(place.and_then(|place| self.background.remove(place)));
     }
 
-    /// The next request that may be sent; it counts until [`Self::leave`].
+    /// Returns the next request that may be sent. It counts until [`Self::leave`].
     pub(super) fn next(&mut self) -> Option<Work> {
         if let Some(work) = self.ready.pop_front() {
             return Some(work);
@@ -108,7 +109,7 @@ impl Window {
         self.bytes -= size(job);
     }
 
-    /// The user's next request is ready. False if there is none.
+    /// Makes the user's next request ready; returns false if there is none.
     pub(super) fn next_turn(&mut self, job: &Job) -> bool {
         let user = self.hash(job);
         let Some(turn) = self.turns.get_mut(&user) else { return false };
@@ -118,7 +119,7 @@ impl Window {
         };
         let is_theirs = |work: &Work| work.job.user.as_str() == job.user.as_str();
         let more = is_theirs(&next) || turn.followers.iter().any(is_theirs);
-        // An old request that a live one waits for goes at once.
+        // An old request that a live one waits for is ready immediately.
         let is_live = |work: &Work| work.job.lane == Lane::Live;
         turn.is_in_background = !is_live(&next) && !turn.followers.iter().any(is_live);
         if turn.is_in_background {
@@ -129,7 +130,7 @@ impl Window {
         more
     }
 
-    /// Ends the user's turn; all that followed leaves the window.
+    /// Ends the user's turn and returns its other requests, which leave the window.
     pub(super) fn end_turn(&mut self, job: &Job) -> VecDeque<Work> {
         let followers = self.turns.remove(&self.hash(job)).unwrap_or_default().followers;
         for follower in &followers {

@@ -1,4 +1,5 @@
-//! One worker of a destination: takes a request, makes the call, reports the answer. One connection, one call at a time.
+//! One worker of a destination: takes a request, makes the call, reports the answer. It has one connection and makes
+//! one call at a time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 call = self.calls.recv() => return call.ok(),
-                // Noticed while idle, so that the next call does not have to.
+                // A closed connection is noticed while idle, so that the next call does not have to notice it.
                 () = self.connection.closed() => {}
             }
         }
@@ -86,7 +87,7 @@ impl Worker {
     }
 }
 
-/// A deadline without a timer per call: the one timer is set again only when it has run out.
+/// A deadline without a timer per call: the one timer is set again only after it has expired.
 struct Deadline {
     timer: Pin<Box<Sleep>>,
     at: Instant,

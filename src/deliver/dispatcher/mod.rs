@@ -31,8 +31,8 @@ use crate::outbox::chunk::Chunk;
 use crate::outbox::{Delivered, Held, Lane, Outbox, Parked, ReadError, Settlement};
 use crate::reasons::Reason;
 
-/// With this many users waiting for a retry nothing more is loaded: their number bounds memory, and such a destination is
-/// failing anyway.
+/// With this many users waiting for a retry, nothing more is loaded: their number bounds memory, and such a
+/// destination is failing anyway.
 const MAX_PARKED_USERS: usize = 10_000;
 /// Derived calls whose last delivered content is remembered.
 const MAX_LAST_DELIVERED: usize = 500_000;
@@ -48,11 +48,11 @@ pub(super) struct Dispatcher {
     outbox: Outbox,
     latest: watch::Receiver<i64>,
     failed: watch::Receiver<bool>,
-    /// The users whose waiting calls an operator made due.
+    /// Receives the users whose waiting calls an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
-    /// What an operator wants of the destination.
+    /// The operator's wishes for the destination.
     wishes: watch::Receiver<Wishes>,
-    /// The probes that were asked for so far.
+    /// The number of probes that were asked for so far.
     probes: u64,
     work: async_channel::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Done>,
@@ -61,10 +61,10 @@ pub(super) struct Dispatcher {
     /// The newest chunk of earlier runs.
     found: i64,
     window: Window,
-    /// Users with parked requests: their later requests are parked behind them.
+    /// Users with parked requests. Their later requests are parked behind these.
     waiting: Waiting,
     failing: Failing,
-    /// When the destination last stopped to refuse every call; what failed before is not held against a call.
+    /// When the destination last stopped refusing every call. Failures before that do not count against a call.
     excused_until: Option<DateTime<Utc>>,
     last_delivered: Delivered,
     limits: Limits,
@@ -72,7 +72,7 @@ pub(super) struct Dispatcher {
     in_flight: usize,
     settlements: Vec<Settlement>,
     facts: Facts,
-    /// What became of calls in this turn; empty if nobody records it.
+    /// The outcomes of calls in this turn; empty if nothing records them.
     outcomes: Vec<Outcome>,
     status: Status,
     shown: watch::Sender<Status>,
@@ -81,20 +81,20 @@ pub(super) struct Dispatcher {
 /// Whether the outbox has more to load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum More {
-    /// Nothing, until a chunk is committed.
+    /// Nothing until a chunk is committed.
     None,
-    /// Perhaps something, when the window has room again.
+    /// Perhaps, when the window has room again.
     NoRoom,
-    /// Something, at once.
+    /// Yes, now.
     Now,
-    /// Perhaps something: the outbox could not be read.
+    /// Perhaps: the outbox could not be read.
     Later,
 }
 
 /// How a turn ends.
 struct Next {
     more: More,
-    /// When to go on if nothing happens.
+    /// When to continue if nothing happens.
     at: Option<Instant>,
 }
 
@@ -138,7 +138,7 @@ impl Dispatcher {
         }
     }
 
-    /// Delivers until stopped; then waits for the answers to what is in flight.
+    /// Delivers until it is stopped, then waits for the answers to the calls in flight.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -156,7 +156,7 @@ impl Dispatcher {
                 biased;
                 () = stop.cancelled() => break,
                 received = self.answers.recv_many(&mut answers, ANSWERS_PER_TURN) => match received {
-                    // Every worker has gone: the relay is about to stop.
+                    // Every worker has ended: the relay is about to stop.
                     0 => break,
                     _ => self.record_all(&mut answers),
                 },
@@ -179,7 +179,7 @@ impl Dispatcher {
         let now = Instant::now();
         if self.limits.open_until(now).is_some() {
             self.limits.probe(now);
-            // Some call must be due for a probe to be made.
+            // A probe needs a call that is due.
             self.waiting.due_now(|_| true, now);
         }
     }
@@ -188,9 +188,9 @@ impl Dispatcher {
         self.wishes.borrow().paused_since.is_some()
     }
 
-    /// All that can be done without waiting for an answer.
+    /// Does everything that needs no answer.
     async fn turn(&mut self) -> Next {
-        // Before anything new: a full window must not keep out the requests that have waited longest.
+        // Parked requests come first: a full window must not keep out those that have waited longest.
         self.unpark_due().await;
         let more = self.load().await;
         let dispatched_at = self.dispatch();
@@ -201,7 +201,8 @@ impl Dispatcher {
         Next { more, at: self.wake_at(more, dispatched_at) }
     }
 
-    /// Reads what the last run left: the users who wait, and what was delivered last. Without it users' order would be lost.
+    /// Reads what the last run left: the waiting users, and the last delivered fingerprints. Without them the order
+    /// of users' calls would be lost.
     async fn recover(&mut self) {
         let name = &self.target.name;
         let users = retry_read(|| {
@@ -228,8 +229,9 @@ impl Dispatcher {
         self.reload_earlier_chunks(last.unwrap_or(0)).await;
     }
 
-    /// Loads what the last run had loaded, up to the newest chunk of which it parked something: a request that was parked for
-    /// lack of room may have earlier ones of its user in these chunks. They are no more than the last run's window held.
+    /// Loads what the last run had loaded, up to the newest chunk from which it parked something: a request that was
+    /// parked for lack of room may have earlier ones of its user in these chunks. They are no more than the last
+    /// run's window contained.
     async fn reload_earlier_chunks(&mut self, last: i64) {
         while self.cursor < last {
             let (outbox, cursor) = (self.outbox.clone(), self.cursor);
@@ -243,7 +245,8 @@ impl Dispatcher {
 
     /// Fills the window from the outbox.
     async fn load(&mut self) -> More {
-        // Marks what was committed so far as seen before it reads, so that it wakes for whatever is committed meanwhile.
+        // Marks the present commits as seen before it reads, so that it wakes for everything that is committed
+        // meanwhile.
         self.latest.borrow_and_update();
         while self.has_room() {
             if self.settlements.len() >= SETTLEMENTS_TO_WAIT {
@@ -286,7 +289,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes a request of a chunk into the window, or parks it behind what its user has waiting.
+    /// Puts a request of a chunk into the window, or parks it behind its user's waiting requests.
     fn admit(&mut self, work: Work) {
         let refused =
             if self.waiting.holds(work.job.user.as_str()) { Some(work) } else { self.window.push(work) };
@@ -308,7 +311,7 @@ impl Dispatcher {
                 self.waiting.due_now(|user| users.contains(user), now);
             }
             Err(RecvError::Lagged(_)) => self.waiting.due_now(|_| true, now),
-            // The outbox is closed, which `failed` or `stop` tells.
+            // The outbox is closed; `failed` or `stop` reports that.
             Err(RecvError::Closed) => {}
         }
     }
@@ -323,7 +326,7 @@ impl Dispatcher {
         if users.is_empty() {
             return;
         }
-        // The read sees what was settled so far.
+        // So that the read sees all settlements up to now.
         self.send_settlements();
         match self.outbox.parked(&self.target.name, users.clone()).await {
             Ok(rows) => self.readmit(users, rows),
@@ -336,7 +339,7 @@ impl Dispatcher {
         }
     }
 
-    /// While nothing may be sent, or the window is full, due requests wait in the outbox.
+    /// While nothing may be sent, or the window is full, due requests stay in the outbox.
     fn may_unpark(&self, now: Instant) -> bool {
         !self.is_paused() && self.window.has_room() && self.limits.open_until(now).is_none()
     }
@@ -345,7 +348,7 @@ impl Dispatcher {
         let mut done: HashSet<String> = users.into_iter().collect();
         for row in rows {
             done.remove(row.job.user.as_str());
-            // The user has nothing else in the window, so that there is room behind.
+            // The user has nothing else in the window, so there is room behind it.
             let _ = self.window.push(Work { job: row.job, attempts: row.attempts });
         }
         for user in done {
@@ -377,7 +380,7 @@ impl Dispatcher {
             }
             self.limits.started(now);
             self.in_flight += 1;
-            // Unbounded, and the workers outlive this task: it cannot fail.
+            // This cannot fail: the channel is unbounded and the workers outlive this task.
             let _ = self.work.try_send(Call { work, began: now });
         }
         now
@@ -387,7 +390,7 @@ impl Dispatcher {
         let many = self.settlements.len() >= SETTLEMENTS_TO_WAIT;
         self.send_settlements();
         if many {
-            // Asks for nobody's rows: the answer comes after the commit. If it fails, `failed` says so.
+            // Asks for no rows, because the answer comes after the commit. If the commit fails, `failed` reports it.
             let _ = self.outbox.parked(&self.target.name, Vec::new()).await;
         }
     }
@@ -398,8 +401,9 @@ impl Dispatcher {
         }
     }
 
-    /// When to go on if nothing happens: due requests may be unparked, ready ones may be sent. Limits are asked as of the time
-    /// at which requests were handed out, so that a moment that has passed since is not missed.
+    /// Returns when to continue if nothing happens: when due requests may be unparked or ready ones sent. The limits
+    /// are asked for the time at which requests were handed out, so that a moment that has passed since is not
+    /// missed.
     fn wake_at(&self, more: More, dispatched_at: Instant) -> Option<Instant> {
         let now = Instant::now();
         let load = match more {
@@ -430,7 +434,8 @@ impl Dispatcher {
         self.shown.send_replace(self.status.clone());
     }
 
-    /// Hands out no more, and settles the calls in flight when they are answered. The rest stays in the outbox.
+    /// Hands out no more requests, and settles the calls in flight when they are answered. The rest stays in the
+    /// outbox.
     async fn finish(mut self, answers: &mut Vec<Done>) {
         self.work.close();
         while self.in_flight > 0 && self.answers.recv_many(answers, ANSWERS_PER_TURN).await > 0 {
@@ -443,7 +448,7 @@ impl Dispatcher {
     }
 }
 
-/// Reads until it succeeds.
+/// Repeats a read until it succeeds.
 async fn retry_read<T, F>(read: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, ReadError>>,

@@ -1,4 +1,4 @@
-//! Emits what became of a call: the one place in this stage that counts it, logs it and records it.
+//! Emits the result of a call. Only this module counts, logs and records results in this stage.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::outbox::Lane;
 use crate::outbox::chunk::Job;
 use crate::reasons::Reason;
 
-/// Bytes of an answer that a record keeps.
+/// The most bytes of an answer that a record keeps.
 const MAX_TEXT: usize = 512;
 
 /// The attempt that ended.
@@ -25,7 +25,7 @@ pub(super) struct Tried<'o> {
 }
 
 impl Dispatcher {
-    /// An attempt ended, or a call was settled without one.
+    /// Emits the end of an attempt, or the settlement of a call without one.
     pub(super) fn emit(&mut self, job: &Job, verdict: Verdict, tried: Option<&Tried<'_>>, now: Instant) {
         let at = self.clock.wall(now);
         let status = tried.and_then(|tried| Some(tried.result.as_ref().ok()?.status));
@@ -77,7 +77,7 @@ impl Dispatcher {
         }
     }
 
-    /// The destination's state changed.
+    /// Emits that the destination's state changed.
     pub(super) fn mark_state(&self, now: Instant, reason: &str) {
         if self.facts.is_on() {
             let text = format!("{}: {}, {reason}", self.target.name, self.limits.state().name());
@@ -109,7 +109,7 @@ fn reason(verdict: Verdict, tried: Option<&Tried<'_>>) -> Option<Reason> {
     }
 }
 
-/// The beginning of the answer, or how the call failed.
+/// Returns the beginning of the answer, or how the call failed.
 fn text(tried: &Tried<'_>) -> Bytes {
     match tried.result {
         Ok(answer) if answer.body.len() <= MAX_TEXT => answer.body.clone(),

@@ -1,4 +1,4 @@
-//! Handles answers: the limits learn from each, the call is settled, and its user's next call becomes ready.
+//! Handles answers: updates the limits, settles the call, and makes its user's next call ready.
 //!
 //! An answered call is settled in one of three ways: delivered, parked until its next attempt, or a dead letter.
 
@@ -28,7 +28,7 @@ impl Dispatcher {
             self.in_flight -= 1;
             self.window.leave(&done.call.work.job);
             let was_refused = self.limits.state().is_refusal();
-            if self.limits.learn(&done.outcome, done.call.began, self.in_flight, now) {
+            if self.limits.update(&done.outcome, done.call.began, self.in_flight, now) {
                 if was_refused && self.limits.state() == State::Ok {
                     self.excused_until = Some(self.clock.wall(now));
                 }
@@ -64,7 +64,7 @@ impl Dispatcher {
         self.status.last_error = Some(reason::short(outcome).into());
         let was_refused = work.attempts.iter().any(|attempt| was_about_place(attempt.status));
         if verdict.is_about_place() {
-            // Of what may be thousands of such attempts only the last is kept.
+            // There may be thousands of such attempts, so only the last is kept.
             work.attempts.retain(|attempt| !was_about_place(attempt.status));
         }
         let took_ms = u32::try_from(tried.took.as_millis()).unwrap_or(u32::MAX);
@@ -91,26 +91,25 @@ impl Dispatcher {
         }
     }
 
-    /// This outcome changed the destination's state.
+    /// Logs that this outcome changed the destination's state.
     fn report_state(&self, outcome: &Result<Answer, CallError>, now: Instant) {
         let name = &*self.target.name;
         let reason = reason::short(outcome);
         self.mark_state(now, &reason);
         let pause_s = self.limits.open_until(Instant::now()).map(|until| (until - Instant::now()).as_secs());
         match self.limits.state() {
-            State::Ok => tracing::info!(destination.name = name, "the destination takes calls again"),
+            State::Ok => tracing::info!(destination.name = name, "the destination accepts calls again"),
             State::Failing => tracing::warn!(
                 destination.name = name,
                 reason,
                 pause_s,
-                "the destination fails call after call: deliveries are paused and it is probed now and then; queued calls \
-                 are kept"
+                "the destination fails one call after another: deliveries are paused, and it is probed from time to time; queued calls are kept"
             ),
             State::Paused => tracing::warn!(
                 destination.name = name,
                 reason,
                 pause_s,
-                "the destination asked for a pause: deliveries go on after it; queued calls are kept"
+                "the destination asked for a pause: deliveries continue after it; queued calls are kept"
             ),
             State::CredentialsRefused => tracing::error!(
                 destination.name = name,
@@ -121,13 +120,12 @@ impl Dispatcher {
             State::CallsRefused => tracing::error!(
                 destination.name = name,
                 reason,
-                "the destination refuses every call, whatever is in it: deliveries are paused and it is probed twice a \
-                 minute; queued calls are kept. Check base_url, and what stands between the relay and Accoil"
+                "the destination refuses every call, whatever its content: deliveries are paused and it is probed twice a minute; queued calls are kept. Check base_url, and any proxy between the relay and Accoil"
             ),
         }
     }
 
-    /// Logs at most one line per minute about users whose calls fail while the destination as a whole does well.
+    /// Logs at most one line per minute about users whose calls fail while the destination as a whole works.
     pub(super) fn report_failing_users(&mut self) {
         let now = Instant::now();
         self.failing.count(now);
@@ -141,13 +139,13 @@ impl Dispatcher {
                 mapping.name = example.mapping,
                 event.name = example.event,
                 reason = example.reason,
-                "the calls of some users have failed for more than a minute, while the destination takes others"
+                "the calls of some users have failed for more than a minute, while the destination accepts others"
             );
             self.failing.logged(now);
         }
     }
 
-    /// The user's next request is ready, if there is one; a waiting user's further rows are fetched.
+    /// Makes the user's next request ready, if there is one, and fetches more rows of a waiting user.
     pub(super) fn next_turn(&mut self, job: &Job, now: Instant) {
         let user = job.user.as_str();
         if !self.window.next_turn(job) && self.waiting.holds(user) {
@@ -155,7 +153,7 @@ impl Dispatcher {
         }
     }
 
-    /// The request waits for this long, and its user's other requests wait behind it.
+    /// Parks the request for this long; its user's other requests wait behind it.
     fn park(&mut self, work: Work, wait: Duration, now: Instant) {
         self.note_failing(&work, now);
         let job = work.job.clone();
@@ -165,10 +163,10 @@ impl Dispatcher {
         self.settlements.push(parked(work, next_attempt_at));
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
-                // The hashes of two users are the same: this one's request may go.
+                // Two users have the same hash, so this one's request may be sent.
                 let _ = self.window.push(follower);
             } else if matches!(follower.job.place, Place::Chunk { .. }) {
-                // One that was parked before is still in its row.
+                // A request that was parked before is still in its row.
                 self.emit(&follower.job, facts::Verdict::Behind, None, now);
                 self.settlements.push(parked(follower, None));
             }
@@ -180,7 +178,7 @@ impl Dispatcher {
         if self.failing.holds(user) {
             return;
         }
-        // A call of an earlier run has failed before this one began.
+        // A call of an earlier run failed before this one began.
         let at = self.clock.wall(now);
         let age = work.attempts.first().and_then(|first| (at - first.at).to_std().ok()).unwrap_or_default();
         let example = failing::Example {
@@ -200,7 +198,7 @@ impl Dispatcher {
     }
 }
 
-/// Why a call that is not retried became a dead letter.
+/// Returns why a call that is not retried became a dead letter.
 const fn dead_reason(verdict: Verdict) -> Reason {
     match verdict {
         Verdict::Permanent => Reason::DeadRefused,
