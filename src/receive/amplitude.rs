@@ -36,7 +36,7 @@ const UPLOAD: Route = Route {
 /// Amplitude's older SDKs post forms, and read a text for success.
 pub(super) const LEGACY: Route = Route { audience: Audience::AmplitudeLegacy, ..UPLOAD };
 
-/// Every path with its route. `/` is not among them: it has no form with another slash.
+/// Every path with its route. `/` is not among them, because it has no form with another slash.
 pub(super) const ROUTES: [(&str, Route); 6] = [
     (
         "/amplitude",
@@ -91,7 +91,7 @@ async fn accept(door: &Door<'_>, route: Route, body: Body, seen: &mut Seen) -> R
         let source = door.source(&text, seen).await?;
         process(receiver, source, form, limits, text).await?
     };
-    Ok(answer::taken(audience, &tally, size))
+    Ok(answer::accepted(audience, &tally, size))
 }
 
 const fn is_form(form: Form) -> bool {

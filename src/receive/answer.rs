@@ -1,7 +1,7 @@
-//! What each kind of sender hears: always a JSON object, with the fields by which its SDK judges the answer.
+//! The answer for each kind of sender: always a JSON object, with the fields by which its SDK judges the answer.
 //!
-//! Segment's SDKs take 200 and nothing else for success, and read `success`, `error`, `code`, `message`
-//! (`docs/segment.md#how-sdks-judge-an-answer`); Amplitude's trust `code` in the body
+//! Segment's SDKs count only 200 as success, and read `success`, `error`, `code`, `message`
+//! (`docs/segment.md#how-sdks-judge-an-answer`). Amplitude's SDKs trust `code` in the body
 //! (`docs/amplitude.md#how-sdks-judge-an-answer`).
 
 use std::sync::Arc;
@@ -23,26 +23,26 @@ use crate::event_id::EventId;
 use crate::pipeline::Source;
 use crate::reasons::Reason;
 
-/// When to come again after 503, in seconds.
-const COME_AGAIN: HeaderValue = HeaderValue::from_static("5");
+/// When to try again after 503, in seconds.
+const BUSY_RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// The id of the event, where a request had one.
+/// The id of the event, for a request that had one.
 pub(super) const EVENT_HEADER: HeaderName = HeaderName::from_static("relay-event");
-/// Event ids that an answer names.
-const MOST_IDS: usize = 20;
+/// The most event ids that an answer lists.
+const MAX_IDS: usize = 20;
 
-/// Which senders an answer is for.
+/// The kind of sender that an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Segment's SDKs: what they sent is taken, whatever became of it.
+    /// Segment's SDKs: a request is accepted, whatever happens to its events.
     SegmentSdk,
-    /// Segment's Webhook destinations, which show a 400's reasons to their owner and drop the event.
+    /// Segment's Webhook destinations: they show a 400's reasons to their owner and drop the event.
     SegmentWebhook,
-    /// Amplitude's SDKs, for which a wrong key is a 400.
+    /// Amplitude's SDKs: a wrong key is a 400 for them.
     AmplitudeSdk,
-    /// Amplitude's SDKs before 2020, which keep what they sent until they read `success` as plain text.
+    /// Amplitude's SDKs before 2020: they keep their events until they read `success` as plain text.
     AmplitudeLegacy,
-    /// Amplitude's event stream, which would send a 400 ten times more.
+    /// Amplitude's event stream: it would send an event with a 400 ten more times.
     AmplitudeStream,
 }
 
@@ -52,7 +52,7 @@ impl Audience {
     }
 }
 
-/// Why a request was refused as a whole.
+/// Why a whole request was refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error(
@@ -60,7 +60,7 @@ pub(super) enum Refused {
          x-api-key header or in the body"
     )]
     Key,
-    /// The words by which Amplitude's SDKs know a wrong key. Sent to the sender alone: never logged.
+    /// The text by which Amplitude's SDKs recognise a wrong key. Sent only to the sender, never logged.
     #[error("Invalid API key: {sent}")]
     ApiKey { sent: String },
     #[error(
@@ -69,13 +69,12 @@ pub(super) enum Refused {
     )]
     Signature,
     #[error(
-        "this source has no write key, so it takes requests of this machine only, and none of a page of another site; give the \
-         source a write_key"
+        "this source has no write key, so it accepts requests only from this machine, and none from a page of another site; give the source a write_key"
     )]
     Origin,
     #[error("{0}")]
     Malformed(&'static str),
-    #[error("the relay has as many connections as it may; try again in a moment")]
+    #[error("the relay has reached its limit of connections; try again in a moment")]
     NoPlace,
     #[error("field {field} is missing; send it as a form field, URL-encoded")]
     FormField { field: &'static str },
@@ -88,7 +87,7 @@ pub(super) enum Refused {
 impl Refused {
     const fn status(&self, audience: Audience) -> StatusCode {
         match self {
-            // There is no 401 on Amplitude's ingestion; its SDKs know a wrong key by 400.
+            // Amplitude's ingestion has no 401; its SDKs recognise a wrong key by the 400.
             Self::Key | Self::ApiKey { .. }
                 if !matches!(audience, Audience::AmplitudeStream) && audience.is_amplitude() =>
             {
@@ -124,7 +123,7 @@ impl Refused {
         }
     }
 
-    /// `source`: whose key the request had, if that is known.
+    /// `source` is the one whose key the request had, if it is known.
     pub(super) fn answer(
         &self,
         audience: Audience,
@@ -135,7 +134,7 @@ impl Refused {
         let reason = self.reason();
         let message = self.to_string();
         let mut body = if audience.is_amplitude() {
-            // The words by which Amplitude's SDKs know these.
+            // The texts by which Amplitude's SDKs recognise these.
             let error = match self {
                 Self::Key => format!("Invalid API key: {message}"),
                 Self::Body(BodyError::TooLarge { .. }) => format!("Payload too large: {message}"),
@@ -145,7 +144,7 @@ impl Refused {
         } else {
             json!({"success": false, "error": message, "code": reason, "message": message})
         };
-        // An unreadable body is kept as a reject, which its id finds.
+        // An unreadable body is kept as a reject, which this id finds.
         let event = match self {
             Self::Process(ProcessError::Unreadable { event, .. }) => Some(*event),
             _ => None,
@@ -158,13 +157,13 @@ impl Refused {
             name_event(&mut response, event);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
+            response.headers_mut().insert(RETRY_AFTER, BUSY_RETRY_AFTER);
         }
         refused(response, reason, source.map(|source| Arc::clone(&source.name)), sender)
     }
 }
 
-/// The same answer, marked for those who count refusals.
+/// Returns the same answer, marked for the code that counts refusals.
 pub(super) fn refused(
     mut response: Response,
     reason: Reason,
@@ -185,8 +184,8 @@ const fn body_status(error: &BodyError, audience: Audience) -> StatusCode {
     }
 }
 
-/// The tracking API says 400 (`docs/segment.md#limits-of-the-tracking-api`): older SDKs try anything else again.
-/// Amplitude's SDKs halve what they send on 413.
+/// The tracking API answers 400 (`docs/segment.md#limits-of-the-tracking-api`), because older SDKs retry anything
+/// else. Amplitude's SDKs halve their batch on 413.
 const fn too_large(audience: Audience) -> StatusCode {
     match audience {
         Audience::SegmentSdk => StatusCode::BAD_REQUEST,
@@ -194,9 +193,9 @@ const fn too_large(audience: Audience) -> StatusCode {
     }
 }
 
-/// The answer to a request that was taken in. The id of a single event is in a header too, for senders whose answers
+/// Returns the answer to an accepted request. The id of a single event is also in a header, for senders whose answers
 /// nobody reads.
-pub(super) fn taken(audience: Audience, tally: &Tally, bytes: usize) -> Response {
+pub(super) fn accepted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
     let mut response = counted(audience, tally, bytes);
     if tally.events == 1
         && let Some(id) = tally.ids.clone().and_then(|mut ids| ids.next())
@@ -227,7 +226,7 @@ fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
         merge(&mut answer, counts);
         return json(StatusCode::OK, &answer);
     }
-    // A webhook's batch has one status for all: only if nothing of it can be delivered is it a failure.
+    // A webhook's batch has one status for all its events. It is a failure only if no event can be delivered.
     let all_rejected = tally.rejected > 0 && tally.accepted + tally.duplicates + tally.skipped == 0;
     let refused = audience == Audience::SegmentWebhook && all_rejected;
     let mut answer = if refused {
@@ -246,7 +245,7 @@ fn counts(tally: &Tally) -> Value {
         "skipped": tally.skipped, "rejected": tally.rejected,
     });
     if let Some(ids) = tally.ids.clone().filter(|_| tally.events > 0) {
-        merge(&mut counts, json!({"ids": ids.take(MOST_IDS).collect::<Vec<_>>()}));
+        merge(&mut counts, json!({"ids": ids.take(MAX_IDS).collect::<Vec<_>>()}));
     }
     if !tally.reasons.is_empty() {
         let reasons: Vec<Value> = tally
@@ -285,7 +284,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// A JSON answer.
+/// Returns a JSON answer.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;

@@ -1,9 +1,10 @@
-//! A request's body, read and decompressed under limits: its own size, the memory of all bodies, a share for each address.
+//! Reads and decompresses a request's body within limits: its own size, the memory for all bodies, and a share for
+//! each address.
 //!
-//! Room is taken as bytes arrive, never for what is only announced. A body that may belong to nobody, because no header has a
-//! right key, gets room from a small part of the memory. Whatever takes long runs off the async workers, a few at a time.
-//! Limits are on decompressed bytes, so a gzip bomb costs its limit and no more. Never waits for room: the sender is asked
-//! to try again.
+//! Memory is taken as bytes arrive, never for what is only announced. A body without a right key in a header may
+//! belong to no source, so it gets memory from a small part. Slow work runs off the async workers, a few bodies at a
+//! time. Limits apply to decompressed bytes, so that a gzip bomb costs no more than its limit. Reading never waits
+//! for memory: the sender is asked to try again.
 
 use std::io::Read as _;
 use std::net::IpAddr;
@@ -23,25 +24,26 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
 
-/// Memory for bodies, in units of this many bytes.
+/// Memory for bodies is counted in units of this many bytes.
 const UNIT: usize = 1024;
-/// A body that comes in pieces gets room in steps of this.
+/// A body that arrives in pieces gets memory in steps of this size.
 const STEP: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-/// Of a refused body at most this much is still received, and thrown away.
-const MOST_DISCARDED: usize = 64 << 20;
-/// Plain bodies up to this size are checked at once, on an async worker.
+/// At most this much of a refused body is still received, and discarded.
+const MAX_DISCARDED: usize = 64 << 20;
+/// Plain bodies up to this size are checked immediately, on an async worker.
 const SMALL: usize = 1 << 20;
-/// Bodies up to this size are searched for a key at once.
+/// Bodies up to this size are searched for a key immediately.
 pub(super) const SMALL_SEARCH: usize = 128 * 1024;
-/// The same for what a compressed body becomes, with a right key in a header and without.
+/// The same limits for decompressed bodies, with a right key in a header and without.
 const SMALL_KEYED: usize = 256 * 1024;
 const SMALL_KEYLESS: usize = 64 * 1024;
-/// Of all memory, the part for bodies of which no header has a right key.
+/// The part of all memory for bodies without a right key in a header: one over this number.
 const KEYLESS_PART: usize = 8;
-/// A head up to this size takes no room: each connection has a buffer of this size anyway.
+/// A head up to this size takes no memory, because each connection has a buffer of this size anyway.
 const LONG_HEAD: usize = 8 * 1024;
-/// Large bodies that are decompressed and searched at once: those with a right key in a header, and the others.
+/// The number of large bodies that are decompressed and searched at once: those with a right key in a header, and the
+/// others.
 const KEYED_AT_ONCE: usize = 4;
 const KEYLESS_AT_ONCE: usize = 1;
 /// The longest wait for a turn.
@@ -66,7 +68,7 @@ pub(super) enum BodyError {
     CutOff(#[source] axum::Error),
 }
 
-/// The memory that all bodies share, and the turns of those that take long. Clones are the same memory.
+/// The memory that all bodies share, and the turns for slow work. Clones share the same memory.
 #[derive(Debug, Clone)]
 pub struct Memory(Arc<Budgets>);
 
@@ -81,12 +83,12 @@ struct Budgets {
 #[derive(Debug)]
 struct Budget {
     units: Arc<Semaphore>,
-    /// The most bytes that one address may hold.
+    /// The most bytes that one address may use.
     share: usize,
 }
 
 impl Budget {
-    /// An address may hold half, and in any case a body of the largest size while it is decompressed.
+    /// An address may use half, and always enough for decompressing a body of the largest size.
     fn new(bytes: usize, largest: usize) -> Self {
         let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
         Self { units: Arc::new(Semaphore::new(units)), share: (bytes / 2).max(largest.saturating_mul(2)) }
@@ -111,7 +113,7 @@ impl Memory {
         }))
     }
 
-    /// Does something with a body: if it is large, off the async workers and a few at a time.
+    /// Runs work on a body; for a large body, off the async workers and a few at a time.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         is_large: bool,
@@ -133,7 +135,7 @@ impl Memory {
     }
 }
 
-/// An address that sends, and how many bytes of bodies it holds. Clones are the same address.
+/// A sender's address, and how many bytes its bodies use. Clones share the same address.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Peer {
     pub(super) address: Option<IpAddr>,
@@ -145,13 +147,13 @@ impl Peer {
         Self { address: Some(address), bytes: Arc::default() }
     }
 
-    /// Whether a connection of this address is open.
+    /// Returns whether a connection of this address is open.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.bytes) > 1
     }
 }
 
-/// Room for the head of a request, where it is long.
+/// The memory for a long request head.
 #[derive(Debug)]
 pub(super) struct HeadRoom {
     memory: Memory,
@@ -164,7 +166,7 @@ impl HeadRoom {
         Self { memory, peer, held: None }
     }
 
-    /// Takes room for an unfinished head of this many bytes, or gives it back.
+    /// Takes memory for an unfinished head of this size, or returns some.
     pub(super) fn hold(&mut self, head: usize) -> Result<(), BodyError> {
         if head <= LONG_HEAD {
             self.held = None;
@@ -177,7 +179,7 @@ impl HeadRoom {
     }
 }
 
-/// Room that a body takes; given back when it is dropped.
+/// The memory that a body uses; released when this is dropped.
 #[derive(Debug)]
 struct Held {
     memory: Memory,
@@ -217,12 +219,12 @@ impl Held {
         Ok(())
     }
 
-    /// Takes what is missing for a body that has `length` bytes now and may have `limit`.
+    /// Takes the missing memory for a body that has `length` bytes now and may have `limit`.
     fn grow(&mut self, length: usize, limit: usize) -> Result<(), BodyError> {
         let Some(missing) = length.checked_sub(self.bytes).filter(|missing| *missing > 0) else {
             return Ok(());
         };
-        // The first piece is mostly the whole body; after that, a step at a time.
+        // Usually the first piece is the whole body; after it, memory grows in steps.
         let step = if self.bytes == 0 { 0 } else { STEP.min(limit.saturating_sub(self.bytes)) };
         self.take(missing.max(step))
     }
@@ -235,17 +237,17 @@ fn merge(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
     }
 }
 
-/// A body's text and the room that it takes.
+/// A body's text and the memory that it uses.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     content: ByteString,
     /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
-    pub(super) mended_from: Option<usize>,
+    pub(super) first_invalid_utf8: Option<usize>,
     _held: Arc<Held>,
 }
 
 impl Text {
-    /// A text taken out of this body, whose room it keeps.
+    /// Returns a part of this body's text, which keeps the memory permit of the whole body.
     pub(super) fn part(self, text: String) -> Self {
         Self { content: text.into(), ..self }
     }
@@ -259,16 +261,16 @@ impl Text {
     }
 }
 
-/// How a body is read.
+/// How to read a body.
 #[derive(Debug)]
 pub(super) struct Reading<'r> {
     pub(super) memory: &'r Memory,
     pub(super) peer: Peer,
-    /// A header has a right key.
+    /// True if a header has a right key.
     pub(super) is_keyed: bool,
-    /// The most bytes, after decompression.
+    /// The most bytes after decompression.
     pub(super) limit: usize,
-    /// For all of it to arrive.
+    /// The time for the whole body to arrive.
     pub(super) timeout: Duration,
 }
 
@@ -294,7 +296,7 @@ pub(super) async fn read(
     if matches!(encoding, Encoding::Plain) {
         return memory.work(bytes.len() > SMALL, is_keyed, move || text(bytes, held)).await;
     }
-    // A small body that is small when it is decompressed, too, is not worth a thread.
+    // A body that is small even when decompressed is not worth a thread.
     let small = if is_keyed { SMALL_KEYED } else { SMALL_KEYLESS };
     if bytes.len() <= small
         && let Ok(small) = decompress(&encoding, &bytes, small.min(limit))
@@ -312,11 +314,11 @@ pub(super) async fn read(
 fn text(bytes: Bytes, held: Held) -> Text {
     // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
     let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
-    let (content, mended_from) = match ByteString::try_from(bytes.clone()) {
+    let (content, first_invalid_utf8) = match ByteString::try_from(bytes.clone()) {
         Ok(content) => (content, None),
         Err(error) => (String::from_utf8_lossy(&bytes).into_owned().into(), Some(error.valid_up_to())),
     };
-    Text { content, mended_from, _held: Arc::new(held) }
+    Text { content, first_invalid_utf8, _held: Arc::new(held) }
 }
 
 async fn receive(
@@ -333,22 +335,22 @@ async fn receive(
     Ok((encoding, collect(body, limit, held).await?))
 }
 
-/// Lets the rest of a refused body pass by. Most senders write all of it before they read, and would find a closed
-/// connection instead of the answer that says what is wrong.
+/// Receives and discards the rest of a refused body. Most senders write the whole body before they read, and would
+/// otherwise see a closed connection instead of the answer that explains the fault.
 pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Instant) {
-    // A sender that waits for a go-ahead has not sent its body, and now need not.
+    // A sender that waits for a go-ahead has not sent its body, and now does not have to.
     if headers.contains_key(EXPECT) {
         return;
     }
     let pass = async {
-        let mut left = MOST_DISCARDED;
+        let mut left = MAX_DISCARDED;
         while left > 0
             && let Some(Ok(frame)) = body.frame().await
         {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         }
     };
-    // What has not come by then is given up.
+    // What has not arrived by then is not received.
     let _ = timeout_at(deadline, pass).await;
 }
 
@@ -362,7 +364,7 @@ async fn collect(body: &mut Body, limit: usize, held: &mut Held) -> Result<Bytes
             return Err(BodyError::TooLarge { limit });
         }
         held.grow(length, limit)?;
-        // Most bodies come in one piece, which is then used as it is.
+        // Most bodies arrive in one piece, which is used as it is.
         if bytes.is_empty() && only.is_empty() {
             only = data;
         } else {
@@ -388,7 +390,7 @@ fn decompress_within(
     inflate(encoding, bytes, limit, |bytes| held.take(bytes))
 }
 
-/// Decompresses at most `limit` bytes; each step is asked for before it is taken.
+/// Decompresses at most `limit` bytes; takes memory before each step.
 fn inflate(
     encoding: &Encoding,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! The write key of a request, wherever its sender puts it (`docs/segment.md#write-keys`;
+//! Finds the write key of a request, wherever its sender puts it (`docs/segment.md#write-keys`;
 //! `docs/http-api.md#the-write-key`).
 
 use std::borrow::Cow;
@@ -10,10 +10,10 @@ use http::header::{AUTHORIZATION, HeaderName};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What may be the key in a header: Basic user name or Bearer token, and `x-api-key`.
+/// Returns the possible keys in the headers: Basic user name or Bearer token, and `x-api-key`.
 ///
-/// With OAuth, Segment's SDKs send a Bearer token that is not the key and put the key into the body, and a gateway may
-/// want a token of its own: each candidate is tried.
+/// With OAuth, Segment's SDKs send a Bearer token that is not the key and put the key into the body, and a gateway
+/// may need a token of its own. So each candidate is tried.
 pub(super) fn header_keys(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let plain = text(&X_API_KEY).map(str::trim).filter(|key| !key.is_empty()).map(Cow::Borrowed);
@@ -31,7 +31,7 @@ fn authorization_key(value: &str) -> Option<Cow<'_, str>> {
     }
     let decoded = STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    // Old clients leave the colon out.
+    // Old clients leave out the colon.
     let user = text.split_once(':').map_or(text.as_str(), |(user, _)| user);
     (!user.is_empty()).then(|| Cow::Owned(user.to_owned()))
 }

@@ -1,6 +1,7 @@
-//! Who sends: the key in a header is looked for before anything of the body is read; only then the one inside the body.
+//! Identifies the sender: first by a key in a header, before anything of the body is read, and only then by a key in
+//! the body.
 //!
-//! A source without a write key exists on loopback only. It takes nothing from web pages of other sites.
+//! A source without a write key exists on loopback only. It accepts nothing from web pages of other sites.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,9 +22,9 @@ use crate::event::SourceKind;
 use crate::pipeline::Source;
 
 /// A refusal repeats at most this many characters of a wrong key to its sender.
-const LONGEST_REPEATED_KEY: usize = 100;
+const MAX_REPEATED_KEY: usize = 100;
 
-/// What is known of a request while it is handled; a refusal names it.
+/// What is known about a request while it is handled; a refusal uses it.
 #[derive(Default)]
 pub(super) struct Seen {
     /// The source that the request's key belongs to.
@@ -31,7 +32,7 @@ pub(super) struct Seen {
     pub(super) body: Option<Bytes>,
 }
 
-/// A request of a kind of senders, its body not yet read.
+/// A request from one kind of sender, before its body is read.
 pub(super) struct Door<'r> {
     pub(super) receiver: &'r Receiver,
     pub(super) kind: SourceKind,
@@ -39,7 +40,7 @@ pub(super) struct Door<'r> {
 }
 
 impl Door<'_> {
-    /// Reads the body. Notes the source if a header has its key.
+    /// Reads the body. Records the source if a header has its key.
     pub(super) async fn read(&self, body: Body, limit: usize, seen: &mut Seen) -> Result<Text, Refused> {
         let shared = &self.receiver.0;
         let sources = shared.sources.load();
@@ -53,7 +54,7 @@ impl Door<'_> {
         Ok(text)
     }
 
-    /// The source: the one known by a header, else the one whose key the body has.
+    /// Returns the source: the one found by a header, or else the one whose key is in the body.
     pub(super) async fn source<'k>(
         &self,
         text: &Text,
@@ -68,7 +69,7 @@ impl Door<'_> {
         seen.source.as_ref().ok_or(Refused::Key)
     }
 
-    /// The same, with a key that was found in the body.
+    /// Returns the source, with a key that was already found in the body.
     pub(super) fn by_body_key<'k>(
         &self,
         key: Option<&str>,
@@ -87,22 +88,23 @@ impl Door<'_> {
         seen.source.as_ref().ok_or_else(|| self.wrong_key(key))
     }
 
-    /// The answer to a refused request.
+    /// Returns the answer to a refused request.
     pub(super) fn refuse(&self, refused: &Refused, audience: Audience, seen: &Seen) -> Response {
         let head = Sender::of_head(&self.parts.headers, &self.parts.extensions);
         let sender = head.with_body(&self.parts.headers, seen.body.as_ref(), seen.source.as_deref());
         refused.answer(audience, seen.source.as_ref(), sender)
     }
 
-    /// Names the wrong key to a sender of Amplitude's: its SDKs know the refusal by the words that come before the key.
+    /// Returns an error that repeats the wrong key to Amplitude's senders: their SDKs recognise the refusal by the
+    /// text before the key.
     fn wrong_key(&self, body_key: Option<&str>) -> Refused {
         if self.kind != SourceKind::Amplitude {
             return Refused::Key;
         }
-        // The key of the body is the one that the SDK was given.
+        // The key in the body is the one that the SDK was given.
         let in_headers = || credentials::header_keys(&self.parts.headers).next();
         body_key.map(Cow::Borrowed).or_else(in_headers).map_or(Refused::Key, |key| Refused::ApiKey {
-            sent: key.chars().take(LONGEST_REPEATED_KEY).filter(|char| !char.is_control()).collect(),
+            sent: key.chars().take(MAX_REPEATED_KEY).filter(|char| !char.is_control()).collect(),
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The form posts of Amplitude's older APIs: a key and JSON as text, URL-encoded, multipart, in the query or in a JSON
-//! object.
+//! Reads the form posts of Amplitude's older APIs: a key and JSON as text, URL-encoded, multipart, in the query or in
+//! a JSON object.
 //!
 //! The names differ by API and age: `api_key` or `client`; `identification`, `event` or `e`.
 
@@ -14,18 +14,18 @@ use super::body::Text;
 use crate::decode;
 use crate::json::{Object, Value};
 
-/// Levels of nesting of a JSON object that holds the fields; what the fields hold is read with its own limit.
+/// The deepest nesting of a JSON object with the fields. The content of the fields has its own limit.
 const MAX_DEPTH: usize = 64;
-/// Fields of a form that are looked at.
-const MOST_FIELDS: usize = 100;
+/// The most fields of a form that are read.
+const MAX_FIELDS: usize = 100;
 
-/// What the fields of a form say.
+/// The values of the form's fields.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) key: Option<String>,
     /// The events, users or groups: JSON as text.
     pub(super) content: Option<String>,
-    /// When the sender posted it, by its own clock.
+    /// When the sender posted it, according to its own clock.
     uploaded_at: Option<String>,
 }
 
@@ -47,17 +47,17 @@ impl Fields {
     }
 
     fn take_encoded(&mut self, form: &str) {
-        for (name, value) in form_urlencoded::parse(form.as_bytes()).take(MOST_FIELDS) {
+        for (name, value) in form_urlencoded::parse(form.as_bytes()).take(MAX_FIELDS) {
             self.take(&name, value);
         }
     }
 
-    /// A part that cannot be read ends it: what came before stands.
+    /// A part that cannot be read ends the form; the parts before it are used.
     async fn take_multipart(&mut self, text: &Text, boundary: String) {
         let body = text.bytes().clone();
         let body = stream::once(async move { Ok::<_, Infallible>(body) });
         let mut parts = multer::Multipart::new(body, boundary);
-        for _ in 0..MOST_FIELDS {
+        for _ in 0..MAX_FIELDS {
             let Ok(Some(part)) = parts.next_field().await else { return };
             let name = part.name().unwrap_or_default().to_owned();
             let Ok(value) = part.text().await else { return };
@@ -85,7 +85,7 @@ impl Fields {
         }
     }
 
-    /// The events as an upload of today's API has them.
+    /// Returns the events in the form of an upload to today's API.
     pub(super) fn to_upload(&self) -> Option<String> {
         let events = self.content.as_deref()?.trim();
         let list = if events.starts_with('[') { Cow::Borrowed(events) } else { format!("[{events}]").into() };
@@ -95,7 +95,7 @@ impl Fields {
     }
 }
 
-/// Whether the body is a JSON object, whatever its content type says.
+/// Returns whether the body is a JSON object, whatever its content type says.
 pub(super) fn is_json(body: &str) -> bool {
     body.trim_start().starts_with('{')
 }

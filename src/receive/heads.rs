@@ -1,12 +1,13 @@
-//! Follows the bytes that a client sends, to know which of them are heads of requests; finds bare line feeds in those.
+//! Follows the bytes that a client sends to find the heads of requests, and detects bare line feeds in them.
 //!
-//! Reads only what frames a request: Content-Length, chunked, chunk sizes. Whatever is odd is left to the parser, which refuses it.
+//! It reads only what delimits a request: Content-Length, chunked, chunk sizes. The parser refuses anything else that
+//! is odd.
 
 use memchr::memchr;
 
-/// Of a line that comes in pieces this much is kept: enough for the two headers that matter.
-const MOST_LINE: usize = 128;
-/// Not printable and in no valid head: the parser refuses it.
+/// The bytes kept of a line that arrives in pieces: enough for the two headers that matter.
+const MAX_LINE: usize = 128;
+/// This byte is not printable and in no valid head, so the parser refuses it.
 const UNREADABLE: u8 = 0;
 
 #[derive(Debug, Default)]
@@ -14,13 +15,13 @@ pub(super) struct Heads {
     place: Place,
     /// The beginning of the current line.
     line: Vec<u8>,
-    /// The byte before.
+    /// The previous byte.
     last: u8,
     length: u64,
     is_chunked: bool,
-    /// Bytes of the head so far.
+    /// The bytes of the head so far.
     head: usize,
-    /// Heads that ended in the last bytes.
+    /// The number of heads that ended in the last bytes.
     ended: usize,
 }
 
@@ -32,22 +33,22 @@ enum Place {
     ChunkSize,
     Chunk(u64),
     Trailer,
-    /// No longer followed: the parser refuses what came.
+    /// No longer followed, because the parser will refuse the request.
     Lost,
 }
 
 impl Heads {
-    /// Bytes of a head that has not ended.
+    /// Returns the bytes of a head that has not ended.
     pub(super) const fn unfinished(&self) -> usize {
         self.head
     }
 
-    /// Whether more than one request began in the last bytes: the client does not wait for its answers.
+    /// Returns whether more than one request began in the last bytes: the client does not wait for its answers.
     pub(super) const fn is_pipelined(&self) -> bool {
         self.ended > 1
     }
 
-    /// Follows these bytes; a bare line feed in a head is made unreadable.
+    /// Follows these bytes, and makes a bare line feed in a head unreadable.
     pub(super) fn check(&mut self, bytes: &mut [u8]) {
         self.ended = 0;
         let mut rest = bytes;
@@ -81,7 +82,7 @@ impl Heads {
         if self.place == Place::Head {
             self.head += part.len();
         }
-        let room = MOST_LINE.saturating_sub(self.line.len());
+        let room = MAX_LINE.saturating_sub(self.line.len());
         self.line.extend(part.iter().take(room));
         let before = part.len().checked_sub(2).and_then(|place| part.get(place)).copied();
         let has_return = before.unwrap_or(self.last) == b'\r';
@@ -116,7 +117,7 @@ impl Heads {
                 let size = text.get(..digits).and_then(|digits| std::str::from_utf8(digits).ok());
                 self.place = match size.and_then(|size| u64::from_str_radix(size, 16).ok()) {
                     Some(0) => Place::Trailer,
-                    // With the end of its line.
+                    // Including the end of its line.
                     Some(size) => Place::Chunk(size.saturating_add(2)),
                     None => Place::Lost,
                 };

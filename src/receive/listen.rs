@@ -1,7 +1,8 @@
-//! The accept loop: connections bounded in number, idle and slow ones closed, a stop that lets requests finish.
+//! The accept loop: limits the number of connections, closes idle and slow ones, and lets running requests finish at
+//! a stop.
 //!
-//! Beyond the limit a few more connections are taken, so that health checks are always answered; any other request on
-//! one of those waits for a place.
+//! Beyond the limit a few more connections are accepted, so that health checks are always answered. Any other request
+//! on one of these waits for a place.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,31 +29,31 @@ use super::traffic::NoPlace;
 use super::wire::{State, Wire};
 use crate::tasks::Tasks;
 
-/// After a failed accept (out of file descriptors, for one) the next waits.
+/// After a failed accept (for example without file descriptors) the next one waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Between two log lines about failed accepts.
-const BETWEEN_LINES: Duration = Duration::from_secs(60);
+/// The time between two log lines about failed accepts.
+const LINE_INTERVAL: Duration = Duration::from_secs(60);
 /// The most bytes of a request's head; also the most that is read from a connection at a time.
-const MOST_HEAD: usize = 32 * 1024;
-/// Connections that the system completes before they are accepted; it may allow fewer.
+const MAX_HEAD: usize = 32 * 1024;
+/// The connections that the system completes before they are accepted; it may allow fewer.
 const BACKLOG: u32 = 1024;
-/// Connections beyond the limit.
-const BEYOND: usize = 32;
-/// On those, for a head to arrive, and for another connection to end.
-const BEYOND_TIMEOUT: Duration = Duration::from_secs(5);
-/// While the relay stops, a client that does not read is given up at the next look.
-const LOOK: Duration = Duration::from_millis(250);
+/// The number of connections beyond the limit.
+const EXTRA_CONNECTIONS: usize = 32;
+/// On these connections, the time for a head to arrive, and for another connection to end.
+const EXTRA_TIMEOUT: Duration = Duration::from_secs(5);
+/// While the relay stops, a client that does not read is disconnected within this time.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a listener's connections may use.
+/// The limits on a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// Open at once; further ones wait.
+    /// The most open connections; further ones wait.
     pub connections: usize,
     /// An idle connection is closed after this long. The head of a request must arrive within it too.
     pub keep_alive: Duration,
 }
 
-/// A listener on this address.
+/// Returns a listener on this address.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for the last run's connections.
@@ -61,8 +62,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until the group is stopped; the group's tasks are the connections. `on_unreadable_head` gets the status by
-/// which hyper answers a request whose head it cannot read: no route sees such a request.
+/// Serves until the group is stopped; the group's tasks are the connections. `on_unreadable_head` gets the status
+/// with which hyper answers a request whose head it cannot read, because no route sees such a request.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -74,7 +75,7 @@ pub async fn serve(
     let stop = tasks.stop_signal();
     let places = Places {
         usual: Arc::new(Semaphore::new(limits.connections)),
-        beyond: Arc::new(Semaphore::new(BEYOND)),
+        beyond: Arc::new(Semaphore::new(EXTRA_CONNECTIONS)),
     };
     let mut peers = Peers::default();
     let mut failures = Failures::default();
@@ -99,7 +100,7 @@ pub async fn serve(
         let serving = connection.serve(wire, limits.keep_alive, stop.clone());
         let on_unreadable_head = on_unreadable_head.clone();
         tasks.spawn("connection", async move {
-            // A connection that ends badly is its sender's business; what it had sent whole is stored.
+            // If a connection ends badly, the requests that had arrived completely are stored anyway.
             if let Err(error) = serving.await
                 && error.is_parse()
             {
@@ -113,7 +114,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(TcpStrea
     let place = places.next().await?;
     let (stream, address) = listener.accept().await?;
     let _ = stream.set_nodelay(true);
-    // One may have become free while this waited.
+    // A place may have become free during the wait.
     Ok((stream, address, place.better()))
 }
 
@@ -126,7 +127,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) -> hyper::Result<()> {
-        let head_timeout = if self.place.is_beyond() { BEYOND_TIMEOUT.min(keep_alive) } else { keep_alive };
+        let head_timeout = if self.place.is_beyond() { EXTRA_TIMEOUT.min(keep_alive) } else { keep_alive };
         let Self { router, peer, place, state } = self;
         let seen = Arc::clone(&state);
         let service = service_fn(move |request| {
@@ -136,8 +137,8 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
-            .max_buf_size(MOST_HEAD)
-            .max_header_size(MOST_HEAD)
+            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
             .serve_connection(TokioIo::new(wire), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
@@ -149,7 +150,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return ended,
-                () = tokio::time::sleep(LOOK) => if state.is_blocked.load(Ordering::Relaxed) { return Ok(()) },
+                () = tokio::time::sleep(STOP_CHECK_INTERVAL) => if state.is_blocked.load(Ordering::Relaxed) { return Ok(()) },
             }
         }
     }
@@ -163,7 +164,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if is_pipelined {
-        // One request a turn: other connections' turns come in between.
+        // One request per turn, so that other connections get their turns.
         tokio::task::yield_now().await;
     }
     let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
@@ -174,7 +175,7 @@ async fn answer(
     router.oneshot(request).await
 }
 
-/// How many connections may be open.
+/// The number of connections that may be open.
 struct Places {
     usual: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
@@ -203,7 +204,7 @@ enum Held {
 }
 
 impl Place {
-    /// The same, within the limit if there is room now.
+    /// Returns the same place, within the limit if there is room now.
     fn better(mut self) -> Self {
         let held = self.held.get_mut();
         if matches!(held, Held::Beyond(_))
@@ -218,11 +219,11 @@ impl Place {
         self.held.try_lock().is_ok_and(|held| matches!(*held, Held::Beyond(_)))
     }
 
-    /// Waits for a place within the limit; false if none came free in time.
+    /// Waits for a place within the limit; returns false if none became free in time.
     async fn take(&self) -> bool {
         let mut held = self.held.lock().await;
         if matches!(*held, Held::Beyond(_)) {
-            match tokio::time::timeout(BEYOND_TIMEOUT, Arc::clone(&self.usual).acquire_owned()).await {
+            match tokio::time::timeout(EXTRA_TIMEOUT, Arc::clone(&self.usual).acquire_owned()).await {
                 Ok(Ok(permit)) => *held = Held::Usual(permit),
                 _ => return false,
             }
@@ -231,7 +232,7 @@ impl Place {
     }
 }
 
-/// The addresses that have connections.
+/// The addresses with open connections.
 #[derive(Default)]
 struct Peers {
     known: HashMap<IpAddr, Peer>,
@@ -267,9 +268,9 @@ impl Failures {
         }
     }
 
-    /// Counts a failure; true if it is to be logged.
+    /// Counts a failure; returns true if it must be logged.
     fn is_due(&mut self, now: Instant) -> bool {
-        if self.logged.is_some_and(|at| now < at + BETWEEN_LINES) {
+        if self.logged.is_some_and(|at| now < at + LINE_INTERVAL) {
             self.since_logged += 1;
             return false;
         }

@@ -1,8 +1,8 @@
-//! HTTP in (stage 1): requests become authenticated, capped bytes of a known source, and senders get their answer.
+//! HTTP in (stage 1): requests become authenticated, limited bytes of a known source, and senders get their answer.
 //!
-//! Public door: [`router`] over a [`Receiver`], and [`listen::serve`]. What a request brings runs through decode,
-//! mapping and accoil here, and is answered only after the outbox has it on disk. Nothing is read beyond its
-//! cap; secrets are compared in constant time and never repeated in an answer.
+//! The entry points are [`router`] over a [`Receiver`], and [`listen::serve`]. A request's body goes through decode,
+//! mapping and accoil here, and is answered only after the outbox has it on disk. Nothing is read beyond its limit.
+//! Secrets are compared in constant time and never repeated in an answer.
 
 mod amplitude;
 mod answer;
@@ -57,26 +57,26 @@ use crate::outbox::{NoRoom, Outbox};
 use crate::pipeline::Sources;
 use crate::reasons::Reason;
 
-/// What the routes share. Clones are the same receiver.
+/// The state that the routes share. Clones are the same receiver.
 #[derive(Clone)]
 pub struct Receiver(Arc<Shared>);
 
 struct Shared {
-    /// Exchanged as one when mappings are read again; a request keeps those it began with.
+    /// Replaced as a whole when mappings are reloaded; a request keeps the sources that it began with.
     sources: ArcSwap<Sources>,
-    /// Held while mappings are read again: one at a time.
+    /// Held while mappings are reloaded, one reload at a time.
     reading: Mutex<()>,
     outbox: Outbox,
     facts: Facts,
     event_ids: EventIds,
     limits: Limits,
-    /// For a body to arrive.
+    /// The time for a body to arrive.
     timeout: Duration,
     memory: Memory,
-    /// Where senders reach the relay, if the configuration says so.
+    /// The address where senders reach the relay, if it is configured.
     public_url: Option<String>,
     stopping: AtomicBool,
-    /// Of every destination, for `/readyz`.
+    /// The status of every destination, for `/readyz`.
     destinations: Vec<watch::Receiver<Status>>,
     traffic: Traffic,
 }
@@ -108,7 +108,7 @@ impl Receiver {
         }))
     }
 
-    /// How each destination is doing, in the configuration's order.
+    /// Returns the status of each destination, in the configuration's order.
     pub fn destinations(&self) -> Vec<Status> {
         self.0.destinations.iter().map(|status| status.borrow().clone()).collect()
     }
@@ -117,17 +117,17 @@ impl Receiver {
         &self.0.outbox
     }
 
-    /// What was received since the start, and who was turned away.
+    /// Returns what was received since the start, and which requests were turned away.
     pub fn facts(&self) -> &Facts {
         &self.0.facts
     }
 
-    /// What request bodies and long heads share.
+    /// Returns the memory that request bodies and long heads share.
     pub fn memory(&self) -> Memory {
         self.0.memory.clone()
     }
 
-    /// What has passed the public listener since the start.
+    /// Returns the counters of the public listener since the start.
     pub fn traffic(&self) -> &Traffic {
         &self.0.traffic
     }
@@ -136,26 +136,26 @@ impl Receiver {
         &self.0.limits
     }
 
-    /// The sources and destinations in force.
+    /// Returns the sources and destinations in force.
     pub fn sources(&self) -> Arc<Sources> {
         self.0.sources.load_full()
     }
 
-    /// Reads the mapping files of every destination again: all are in force from the next request on, or, with
-    /// any fault in any of them, none. Reads files: not for a thread that serves.
-    pub fn read_mappings_again(&self) -> Result<Arc<Sources>, Vec<Fault>> {
+    /// Reloads the mapping files of every destination. They are in force from the next request on; with a fault in
+    /// any of them, none is. Reads files, so it must not run on a thread that serves.
+    pub fn reload_mappings(&self) -> Result<Arc<Sources>, Vec<Fault>> {
         let _one_at_a_time = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let sources = Arc::new(self.0.sources.load().reload()?);
         self.0.sources.store(Arc::clone(&sources));
         Ok(sources)
     }
 
-    /// From now on `/readyz` says no, so that a load balancer sends nothing more.
+    /// From now on `/readyz` answers that the relay is not ready, so that a load balancer sends nothing more.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether events can be taken, or why not.
+    /// Returns whether events can be accepted, or why not.
     pub fn ready(&self) -> Result<(), NotReady> {
         if self.0.stopping.load(Ordering::Relaxed) {
             return Err(NotReady::Stopping);
@@ -167,7 +167,7 @@ impl Receiver {
     }
 }
 
-/// Why the relay takes no events.
+/// Why the relay accepts no events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     #[error("the relay is stopping")]
@@ -178,7 +178,7 @@ pub enum NotReady {
     NoRoom(#[from] NoRoom),
 }
 
-/// Every public route of `docs/http-api.md`, each with and without a trailing slash.
+/// Returns every public route of `docs/http-api.md`, each with and without a trailing slash.
 pub fn router(receiver: Receiver) -> Router {
     let routes = Router::new();
     let routes = both(routes, "/segment", segment::webhook);
@@ -201,7 +201,8 @@ pub fn router(receiver: Receiver) -> Router {
         .layer(middleware::from_fn_with_state(receiver, traffic::observe))
 }
 
-/// A host that was configured with a slash at its end gives `//v1/batch`: served like the path without.
+/// A host that was configured with a trailing slash produces `//v1/batch`, which is served like the path without the
+/// extra slash.
 async fn without_doubled_slashes(routes: Router, mut request: Request<Body>) -> Response {
     if request.uri().path().contains("//") {
         let mut path = request.uri().path().to_owned();
@@ -227,8 +228,9 @@ fn both<H: Handler<T, Receiver>, T: 'static>(
     routes.route(path, post(handler.clone())).route(&format!("{path}/"), post(handler))
 }
 
-/// Browsers preflight the Authorization header. `Retry-After` must be exposed, or a page's SDK cannot obey it, and
-/// `Relay-Event`, by which its owner finds the event. No cookies are involved, so any origin may post.
+/// Browsers send a preflight for the Authorization header. `Retry-After` must be exposed, or a page's SDK cannot obey
+/// it, and `Relay-Event` too, because a site's owner finds the event by it. No cookies are used, so any origin may
+/// post.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)

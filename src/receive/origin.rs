@@ -1,11 +1,13 @@
-//! Whether a request comes from a program of this machine, or from a web page of another site that a browser here shows.
+//! Checks whether a request comes from a program on this machine, or from a web page of another site in a browser on
+//! it.
 //!
-//! Such a page names itself in `Origin`; one whose host name was made to lead here, in `Host`.
+//! Such a page names itself in `Origin`. A page whose host name was made to point to this machine names that host in
+//! `Host`.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
-/// The host is this machine, and the page, if it is one, was loaded from this machine.
+/// Returns whether the host is this machine, and the page, if there is one, was loaded from this machine.
 pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     is_loopback(text(HOST).unwrap_or_default())
@@ -15,7 +17,7 @@ pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
         })
 }
 
-/// `localhost` or a loopback address, with or without a port.
+/// Returns true for `localhost` or a loopback address, with or without a port.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let Ok(uri) = host.parse::<Uri>() else { return false };
     let name = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -30,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_other_sites_are_told_from_programs_of_this_machine() {
+    fn pages_of_other_sites_are_distinguished_from_programs_of_this_machine() {
         for (host, origin, expected) in [
             ("127.0.0.1:8080", None, true),
             ("localhost", None, true),

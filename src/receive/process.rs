@@ -22,7 +22,7 @@ const MAX_REPORTED: usize = 20;
 /// The reject of an unreadable body keeps this much of it.
 const MAX_UNREADABLE: usize = 32 * 1024;
 
-/// What became of the events of a request.
+/// The results of a request's events.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) events: usize,
@@ -34,14 +34,14 @@ pub(super) struct Tally {
     pub(super) rejected: usize,
     /// The first rejects: the item's place in the body, and why.
     pub(super) reasons: Vec<(usize, Refusal)>,
-    /// The first skipped items and why.
+    /// The first skipped items, with the reasons.
     pub(super) skips: Vec<(usize, Reason)>,
     /// The first warnings: the item's place, the mapping, and what was left out or changed.
     pub(super) warnings: Vec<(usize, Arc<str>, String)>,
 }
 
 impl Tally {
-    /// Notes what the item at this place of the body became.
+    /// Adds the result of the item at this place of the body.
     fn note(&mut self, index: usize, plan: &Plan) {
         if let Some(why) = plan.skipped {
             self.skipped += 1;
@@ -101,8 +101,8 @@ impl ProcessError {
     }
 }
 
-/// Stores what a body contains. Returns after everything in it is on disk, rejects included. A body that cannot be read
-/// at all is kept as one reject.
+/// Stores the events of a body. Returns after everything is on disk, including rejects. A body that cannot be read at
+/// all is kept as one reject.
 pub(super) async fn process(
     receiver: &Receiver,
     source: &Arc<Source>,
@@ -112,7 +112,7 @@ pub(super) async fn process(
 ) -> Result<Tally, ProcessError> {
     let received_at = Utc::now();
     source.counts.bytes.fetch_add(text.bytes().len() as u64, Ordering::Relaxed);
-    let is_text_repaired = text.mended_from.is_some();
+    let is_text_repaired = text.first_invalid_utf8.is_some();
     let planned = if text.bytes().len() > LARGE_BODY {
         let (receiver, source, text) = (receiver.clone(), Arc::clone(source), text.clone());
         let plan = move || {
@@ -128,7 +128,7 @@ pub(super) async fn process(
     let (submission, mut tally) = match planned {
         Ok(planned) => planned,
         Err(error) => {
-            let why = match (error, text.mended_from) {
+            let why = match (error, text.first_invalid_utf8) {
                 (BodyError::Syntax(_), Some(at)) => Unreadable::NotUtf8 { at },
                 (error, _) => error.into(),
             };
@@ -154,7 +154,7 @@ pub(super) async fn process(
     Ok(tally)
 }
 
-/// What each item of the body becomes.
+/// Plans every item of the body.
 fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Submission, Tally), BodyError> {
     let items = pipeline.plan_body(text.as_str())?;
     let ids = receiver.0.event_ids.reserve(pipeline.received_at, items.len());
@@ -167,7 +167,7 @@ fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Su
     Ok((collector.finish(), tally))
 }
 
-/// The beginning of a body that cannot be read, as a reject, so that its owner can see it.
+/// Returns the beginning of an unreadable body as a reject, so that its owner can see it.
 fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, why: &Unreadable) -> Submission {
     let refusal =
         Refusal { mapping: Arc::from(""), field: String::new(), reason: why.to_string(), code: why.reason() };

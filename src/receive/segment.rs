@@ -46,7 +46,7 @@ pub(super) async fn track(
     call: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    // A path whose percent signs stand for no text is no route either.
+    // A path with invalid percent-encoding is not a route.
     let Some(form) = call.ok().and_then(|Path(call)| Form::of_tracking_path(&call)) else {
         return status::unknown_route(State(receiver), request).await;
     };
@@ -97,10 +97,10 @@ async fn take(
     let tally = process(door.receiver, source, form, limits, text).await?;
     let is_webhook = matches!(form, Form::SegmentWebhook);
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
-    Ok(answer::taken(audience, &tally, size))
+    Ok(answer::accepted(audience, &tally, size))
 }
 
-/// Requests of a source with a shared secret must carry its signature, whatever their route.
+/// Requests of a source with a shared secret must have its signature, on every route.
 fn is_signed(source: &Source, headers: &HeaderMap, text: &Text) -> bool {
     let Some(secret) = &source.shared_secret else { return true };
     match headers.get("x-signature") {
@@ -111,10 +111,10 @@ fn is_signed(source: &Source, headers: &HeaderMap, text: &Text) -> bool {
     }
 }
 
-/// `GET /v1/projects/{write_key}/settings`: what analytics.js and the mobile SDKs load first.
+/// `GET /v1/projects/{write_key}/settings`: the document that analytics.js and the mobile SDKs load first.
 ///
-/// `metrics.sampleRate` is 0, or the SDK would post its own metrics to Segment; no other integration is named, or it
-/// would load that one's code from Segment's CDN.
+/// `metrics.sampleRate` is 0, because otherwise the SDK would post its own metrics to Segment. No other integration
+/// is named, because the SDK would load its code from Segment's CDN.
 pub(super) async fn settings(
     State(receiver): State<Receiver>,
     write_key: Result<Path<String>, PathRejection>,
@@ -140,7 +140,7 @@ pub(super) async fn settings(
         "metrics": {"sampleRate": 0},
     });
     let mut response = answer::json(StatusCode::OK, &body);
-    // It depends on who asks: a cache that kept it could send one site's browsers to another host.
+    // The answer depends on the request: a cached copy could send one site's browsers to another host.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
         .headers_mut()
@@ -148,13 +148,13 @@ pub(super) async fn settings(
     response
 }
 
-/// Host, with the path below it if there is one, and scheme by which SDKs reach this relay: as configured, else as the
-/// nearest proxy or the client named it.
+/// Returns the host, with a path if there is one, and the scheme by which SDKs reach this relay: from the
+/// configuration, or else from the nearest proxy or the client.
 fn public_address<'h>(public_url: Option<&'h str>, headers: &'h HeaderMap) -> (&'h str, &'h str) {
     if let Some((scheme, rest)) = public_url.and_then(|url| url.split_once("://")) {
         return (rest, scheme);
     }
-    // Each proxy appends its own: the first is what the client asked for.
+    // Each proxy appends its own value, so the first is what the client asked for.
     let first = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok())?;
         value.split(',').map(str::trim).next().filter(|value| !value.is_empty())

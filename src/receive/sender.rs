@@ -1,6 +1,6 @@
-//! What is known of the sender of a refused request: its address, its program, its key's length, the beginning of its body.
+//! The sender of a refused request: its address, its program, its key's length, the beginning of its body.
 //!
-//! Gathered only for requests that are refused. Never keeps a whole key.
+//! Collected only for refused requests. A whole key is never kept.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::decode;
 use crate::facts::KeyHint;
 use crate::pipeline::Source;
 
-/// Bytes of the body that are searched for keys to hide; a record keeps fewer.
+/// The bytes of the body that are searched for keys to hide; a record keeps fewer.
 const SAMPLE: usize = 1024;
 const HIDDEN: &[u8] = b"[write key]";
 
@@ -25,16 +25,16 @@ const HIDDEN: &[u8] = b"[write key]";
 pub(super) struct Sender {
     pub(super) address: Option<IpAddr>,
     pub(super) agent: Option<HeaderValue>,
-    /// Of the body, as far as it is known.
+    /// The size of the body, as far as it is known.
     pub(super) bytes: u64,
-    /// The key that belongs to no source.
+    /// The key, which belongs to no source.
     pub(super) key: Option<KeyHint>,
     /// The beginning of the body, without keys.
     pub(super) body: Option<Bytes>,
 }
 
 impl Sender {
-    /// What the head of a request says.
+    /// Reads the head of a request.
     pub(super) fn of_head(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         Self {
@@ -45,7 +45,8 @@ impl Sender {
         }
     }
 
-    /// Adds the key that was tried, and the body. `source`: the one that the right key belongs to, if a key was right.
+    /// Adds the key that was tried, and the body. `source` is the one that the right key belongs to, if a key was
+    /// right.
     pub(super) fn with_body(
         mut self,
         headers: &HeaderMap,
@@ -68,7 +69,7 @@ impl Sender {
     }
 }
 
-/// The text without these keys. A key that the cut divides is hidden, too.
+/// Returns the text without these keys. A key that the cut divides is hidden too.
 fn hide<'k>(text: &[u8], keys: impl Iterator<Item = &'k str>) -> Bytes {
     let mut text = text.to_vec();
     for key in keys.filter(|key| !key.is_empty()) {

@@ -1,14 +1,15 @@
-//! `X-Signature` of Segment's webhook posts: lowercase hex HMAC-SHA1 (`docs/segment.md#webhook-signatures`).
+//! Verifies the `X-Signature` of Segment's webhook posts: lowercase hex HMAC-SHA1
+//! (`docs/segment.md#webhook-signatures`).
 //!
-//! Of the raw body; of the first array element's raw bytes, which is what Segment signs today; or of the event inside
-//! the Extensible Webhook's wrapping. A re-serialised body would never verify.
+//! It covers the raw body; or the raw bytes of the first array element, which is what Segment signs today; or the
+//! event inside the Extensible Webhook's wrapper. A body that was serialised again would never verify.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
 use crate::decode;
 
-/// Whether the signature is that of the body, by any of the schemes. Each comparison takes constant time.
+/// Returns whether the signature matches the body by any of the schemes. Each comparison takes constant time.
 pub(super) fn is_valid(secret: &str, body: &str, signature: &str) -> bool {
     let Some(signature) = from_hex(signature.trim()) else { return false };
     let first = decode::first_element(body);
@@ -16,7 +17,8 @@ pub(super) fn is_valid(secret: &str, body: &str, signature: &str) -> bool {
     candidates.into_iter().flatten().any(|text| is_signature_of(secret, text, &signature))
 }
 
-/// The event inside `{"json": …}`, if that is all there is: what stands beside it, or a second `json`, was not signed.
+/// Returns the event inside `{"json": …}` if there is nothing else: other members, or a second `json`, were not
+/// signed.
 fn wrapped(element: &str) -> Option<&str> {
     let inner = decode::unwrapped(element)?;
     let end = (inner.as_ptr().addr() + inner.len()).checked_sub(element.as_ptr().addr())?;
@@ -48,7 +50,7 @@ mod tests {
 
     const EVENT: &str = r#"{"type":"track","event":"Report Created","userId":"u1","properties":{"n":1.5}}"#;
 
-    /// The vectors of `docs/segment.md#webhook-signatures`.
+    /// The examples of `docs/segment.md#webhook-signatures`.
     #[test]
     fn the_known_vectors_verify_by_their_schemes() {
         let batch = format!("[{EVENT},{{\"type\":\"page\"}}]");

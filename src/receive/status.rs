@@ -1,4 +1,4 @@
-//! Health for load balancers and orchestrators, and the answers to requests that meet no route.
+//! Health for load balancers and orchestrators, and the answers to requests for unknown routes.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,19 +12,19 @@ use super::{NotReady, Receiver, answer, body};
 use crate::deliver::Status;
 use crate::reasons::Reason;
 
-/// The process answers.
+/// Answers that the process lives.
 pub(crate) async fn health() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// Whether events can be accepted, and nothing more: anybody may ask. A destination that takes no calls is no reason to
-/// turn senders away: its queue is kept.
+/// Answers whether events can be accepted, and nothing more, because anybody may ask. A destination that accepts no
+/// calls does not change the answer: its queue is kept, so senders need not go elsewhere.
 pub(super) async fn ready(State(receiver): State<Receiver>) -> Response {
     let (status, word) = readiness(receiver.ready());
     answer::json(status, &json!({"status": word}))
 }
 
-/// The same with each destination's state and reason, for operators.
+/// Answers the same with each destination's state and reason, for operators.
 pub(crate) async fn ready_in_detail(State(receiver): State<Receiver>) -> Response {
     let destinations: Vec<_> = receiver.destinations().iter().map(detail).collect();
     let ready = receiver.ready();
@@ -45,13 +45,13 @@ fn detail(status: &Status) -> Value {
 }
 
 pub(super) async fn unknown_route(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let error = "there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,\
+    let error = "there is no such route; events are accepted at POST /segment, /v1/{identify,track,page,screen,group,alias,\
                  batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify";
     refused(&receiver, request, StatusCode::NOT_FOUND, error, Reason::DoorRoute).await
 }
 
 pub(super) async fn wrong_method(State(receiver): State<Receiver>, request: Request<Body>) -> Response {
-    let error = "this route takes another method; events are sent by POST";
+    let error = "this route needs another method; send events by POST";
     refused(&receiver, request, StatusCode::METHOD_NOT_ALLOWED, error, Reason::DoorMethod).await
 }
 

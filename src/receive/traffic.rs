@@ -1,7 +1,8 @@
-//! What passes the public listener: each request counted by route and status, each refusal also by source and reason.
+//! The traffic of the public listener: counts each request by route and status, and each refusal by source and reason
+//! too.
 //!
-//! A refusal is logged, but at most once a minute for each source and reason, with how many were held back. All labels come
-//! from the configuration and from fixed lists, so that no sender can make the memory grow.
+//! A refusal is logged at most once a minute for each source and reason, with the number of refusals that were not
+//! logged. All labels come from the configuration and from fixed lists, so that no sender can make the memory grow.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +26,12 @@ use crate::facts::{Facts, TurnedAway};
 use crate::reasons::Reason;
 use crate::telemetry::Timings;
 
-/// One line in the log for each source and reason in this time.
+/// The log has one line for each source and reason in this time.
 const LOG_EVERY: Duration = Duration::from_secs(60);
-/// Where no source is known: no key was right.
+/// Used if no source is known because no key was right.
 const UNKNOWN: &str = "unknown";
 
-/// The routes by which requests are counted; the last one is any other path.
+/// The routes by which requests are counted; the last one is for any other path.
 const ROUTES: [&str; 18] = [
     "/segment",
     "/v1/identify",
@@ -51,7 +52,7 @@ const ROUTES: [&str; 18] = [
     "/readyz",
     "other",
 ];
-/// The statuses of answers; the last one is any other.
+/// The statuses of answers; the last one is for any other.
 const STATUSES: [&str; 14] =
     ["200", "400", "401", "403", "404", "405", "408", "413", "415", "429", "431", "500", "503", "other"];
 
@@ -59,7 +60,7 @@ const STATUSES: [&str; 14] =
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
-    /// None where no source is known.
+    /// `None` if no source is known.
     pub(super) source: Option<Arc<str>>,
     pub(super) sender: Sender,
 }
@@ -72,7 +73,7 @@ pub struct Traffic {
     log: Log,
 }
 
-/// Of one route.
+/// The counts of one route.
 #[derive(Debug, Default)]
 struct Counts {
     took: Timings,
@@ -116,12 +117,13 @@ pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, 
     response
 }
 
-/// What a request breaks of the rules by which servers agree where it begins and ends, and for whom it is.
+/// Returns what a request violates of the rules by which servers agree where a request begins and ends, and which
+/// host it is for.
 pub(crate) fn malformed(headers: &HeaderMap, version: Version) -> Option<&'static str> {
     match headers.get_all(HOST).iter().count() {
         0 if version >= Version::HTTP_11 => return Some("the Host header is missing; send it"),
         0 | 1 => {}
-        _ => return Some("the Host header is there more than once; send it once"),
+        _ => return Some("the Host header is repeated; send it once"),
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -133,7 +135,7 @@ pub(crate) fn malformed(headers: &HeaderMap, version: Version) -> Option<&'stati
     }
 }
 
-/// Marks a request on a connection for which there was no place.
+/// Marks a request on a connection that had no place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoPlace;
 
@@ -151,7 +153,7 @@ impl Traffic {
         }
     }
 
-    /// A request was refused: the one place that logs it, counts it and records it.
+    /// Only this function logs, counts and records a refused request.
     fn turned_away(&self, refusal: &Refusal, route: usize, code: u16, facts: &Facts) {
         let Refusal { reason, source, sender } = refusal;
         self.log.refused(source.as_ref(), *reason, route, code);
@@ -172,7 +174,7 @@ impl Traffic {
         });
     }
 
-    /// Counts a request whose head could not be read: hyper answers it by itself, with this status.
+    /// Counts a request whose head could not be read: hyper answers it itself, with this status.
     pub fn count_unreadable_head(&self, code: u16, facts: &Facts) {
         let other = ROUTES.len() - 1;
         if let Some(count) = self.routes.get(other).and_then(|counts| counts.statuses.get(status(code))) {
@@ -182,7 +184,7 @@ impl Traffic {
         self.turned_away(&refusal, other, code, facts);
     }
 
-    /// Route, status and count of all that occurred.
+    /// Returns route, status and count of all requests.
     pub fn requests(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         ROUTES.iter().zip(&self.routes).flat_map(|(route, counts)| {
             let statuses = STATUSES.iter().zip(&counts.statuses);
@@ -192,13 +194,13 @@ impl Traffic {
         })
     }
 
-    /// Route and time to the answer of all that occurred.
+    /// Returns each route with its times to the answer.
     pub fn timings(&self) -> impl Iterator<Item = (&'static str, &Timings)> {
         let all = ROUTES.iter().zip(&self.routes).map(|(route, counts)| (*route, &counts.took));
         all.filter(|(_, took)| took.count() > 0)
     }
 
-    /// Hands out source, route, status, reason and count of all that occurred.
+    /// Calls `each` with source, route, status, reason and count of all refusals.
     pub fn refused(&self, mut each: impl FnMut(&str, &str, &str, Reason, u64)) {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (key, count) in &refused {
@@ -209,7 +211,7 @@ impl Traffic {
         }
     }
 
-    /// Logs what was held back, once its minute is over, until it is stopped.
+    /// Logs the refusals that were held back, once their minute is over, until it is stopped.
     pub async fn log_held_back(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(LOG_EVERY)).await.is_some() {
             self.log.flush();
@@ -218,7 +220,7 @@ impl Traffic {
     }
 }
 
-/// When each source and reason was logged last.
+/// When each source and reason was last logged.
 #[derive(Debug, Default)]
 struct Log(Mutex<Lines>);
 
@@ -297,7 +299,7 @@ fn route(path: &str) -> usize {
     ROUTES.iter().position(|route| *route == name).unwrap_or(other)
 }
 
-/// The kind of senders that a route is for.
+/// Returns the kind of senders that a route is for.
 fn kind(route: usize) -> Option<SourceKind> {
     match *ROUTES.get(route)? {
         "/amplitude" | "/2/httpapi" | "/batch" | "/identify" | "/groupidentify" => {

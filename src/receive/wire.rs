@@ -1,8 +1,9 @@
-//! The bytes of one connection: a client that does not read its answers is given up, and heads of requests are checked.
+//! The bytes of one connection: disconnects a client that does not read its answers, and checks the heads of
+//! requests.
 //!
-//! While an answer cannot be written nothing more is read, so that nobody can pipeline requests without reading. In a head
-//! each line ends with CR and LF: a bare LF, which two servers may read differently, is made unreadable for the parser,
-//! which then answers 400. A long head takes room from the memory of all bodies.
+//! While an answer cannot be written, nothing more is read, so that nobody can pipeline requests without reading.
+//! Each line of a head must end with CR and LF. A bare LF, which two servers may read differently, is made unreadable
+//! for the parser, which then answers 400. A long head takes memory from that of all bodies.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use tokio::time::Sleep;
 use super::body::HeadRoom;
 use super::heads::Heads;
 
-/// For the client to take an answer that does not fit into the system's buffers.
+/// The time for the client to read an answer that does not fit into the system's buffers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection's stream.
@@ -31,12 +32,12 @@ pub(super) struct Wire {
     state: Arc<State>,
 }
 
-/// What the connection's task wants to know of its client.
+/// What the connection's task must know about its client.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// It does not take its answer.
+    /// True if it does not read its answer.
     pub(super) is_blocked: AtomicBool,
-    /// It sends requests without waiting for answers.
+    /// True if it sends requests without waiting for answers.
     pub(super) is_pipelined: AtomicBool,
 }
 
@@ -49,7 +50,7 @@ impl Wire {
         Arc::clone(&self.state)
     }
 
-    /// What came of a write of this many bytes.
+    /// Handles the result of a write of this many bytes.
     fn wrote(
         &mut self,
         context: &mut Context<'_>,
@@ -62,7 +63,7 @@ impl Wire {
                     self.state.is_blocked.store(false, Ordering::Relaxed);
                 }
             }
-            // Progress, however slow, does not end the time.
+            // Progress, however slow, does not stop the timer.
             Poll::Ready(_) => {}
             Poll::Pending => {
                 ready!(self.poll_blocked(context))?;
@@ -71,7 +72,7 @@ impl Wire {
         outcome
     }
 
-    /// Fails when the client has not read for too long.
+    /// Fails if the client has not read for too long.
     fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &self.state;
         let timer = self.blocked.get_or_insert_with(|| {
@@ -89,7 +90,7 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.blocked.is_some() {
-            // Woken by the stream when it can be written, or by the timer.
+            // The stream wakes it when it can be written, or the timer does.
             return self.poll_blocked(context);
         }
         let before = buffer.filled().len();

@@ -79,7 +79,7 @@ impl Reloaded {
 /// Reads the mapping files of every destination again, all or nothing, and logs what came of it.
 pub fn reload(receiver: &Receiver) -> Result<Reloaded, Vec<Fault>> {
     let sources =
-        receiver.read_mappings_again().inspect_err(|faults| telemetry::mappings_not_reloaded(faults))?;
+        receiver.reload_mappings().inspect_err(|faults| telemetry::mappings_not_reloaded(faults))?;
     let reloaded = Reloaded::of(&sources);
     telemetry::mappings_reloaded(reloaded.mappings, &reloaded.warnings);
     Ok(reloaded)

@@ -69,7 +69,7 @@ const TABLE: &[Row] = &[
         "an answer that is not HTTP",
         &[Close("SSH-2.0-nothing\r\n\r\n")],
         (3, 0, 4, 1),
-        "what came back is not HTTP",
+        "the answer is not HTTP",
     ),
     row(
         "200 with an error in its body",

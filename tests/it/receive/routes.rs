@@ -214,14 +214,14 @@ async fn health_unknown_routes_and_wrong_methods() {
     insta::assert_snapshot!(text, @r#"
     GET /healthz: 200 {"status":"ok"}
     GET /readyz: 200 {"status":"ready"}
-    POST /healthz: 405 allow: GET,HEAD {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
-    GET /segment: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
-    PUT /v1/track: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
-    DELETE /2/httpapi: 405 allow: POST {"code":405,"error":"this route takes another method; events are sent by POST","reason":"door.method","success":false}
+    POST /healthz: 405 allow: GET,HEAD {"code":405,"error":"this route needs another method; send events by POST","reason":"door.method","success":false}
+    GET /segment: 405 allow: POST {"code":405,"error":"this route needs another method; send events by POST","reason":"door.method","success":false}
+    PUT /v1/track: 405 allow: POST {"code":405,"error":"this route needs another method; send events by POST","reason":"door.method","success":false}
+    DELETE /2/httpapi: 405 allow: POST {"code":405,"error":"this route needs another method; send events by POST","reason":"door.method","success":false}
     POST /: 400 {"code":400,"error":"Invalid API key: web-key","reason":"door.key"}
-    GET /v2/track: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
-    POST /v1/trak: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
-    POST /v1/: 404 {"code":404,"error":"there is no such route; events are taken at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    GET /v2/track: 404 {"code":404,"error":"there is no such route; events are accepted at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    POST /v1/trak: 404 {"code":404,"error":"there is no such route; events are accepted at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
+    POST /v1/: 404 {"code":404,"error":"there is no such route; events are accepted at POST /segment, /v1/{identify,track,page,screen,group,alias,batch,import}, /amplitude, /2/httpapi, /batch, /identify and /groupidentify","reason":"door.route","success":false}
     POST /segment//: 200 {"accepted":0,"duplicates":0,"rejected":0,"skipped":0,"success":true}
     "#);
     let json = ("content-type", "application/json");
