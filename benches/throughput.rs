@@ -1,7 +1,8 @@
 //! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
 //! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16]`. The load, the
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1]`.
+//! Without `--history` each round measures a relay with a history and one without, in turn. The load, the
 //! destination and the relay share the machine: compare ratios of one run only. The relay uses both presets, keeps each user's
 //! calls in order, and syncs before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
@@ -35,11 +36,13 @@ struct Args {
     batch: usize,
     connections: usize,
     rounds: usize,
+    /// 0: off, 1: on, 2: both in turn.
+    history: usize,
 }
 
 fn main() {
     let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let mut args = Args { events: 200_000, batch: 0, connections: 16, rounds: 3 };
+    let mut args = Args { events: 200_000, batch: 0, connections: 16, rounds: 3, history: 2 };
     while let (Some(name), Some(value)) = (given.next(), given.next()) {
         let value = value.parse().unwrap();
         match name.as_str() {
@@ -47,27 +50,35 @@ fn main() {
             "--batch" => args.batch = value,
             "--connections" => args.connections = value,
             "--rounds" => args.rounds = value,
+            "--history" => args.history = value,
             _ => panic!("unknown option {name}"),
         }
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
     println!(
-        "{:>6} {:>12} {:>14} {:>12} {:>12} {:>10}",
-        "batch", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
+        "{:>6} {:>8} {:>12} {:>14} {:>12} {:>12} {:>10}",
+        "batch", "history", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
     );
+    let histories = match args.history {
+        0 => vec![false],
+        1 => vec![true],
+        _ => vec![true, false],
+    };
     for _ in 0..args.rounds {
         for batch in &batches {
-            runtime.block_on(round(&args, *batch));
+            for has_history in &histories {
+                runtime.block_on(round(&args, *batch, *has_history));
+            }
         }
     }
 }
 
-async fn round(args: &Args, batch: usize) {
+async fn round(args: &Args, batch: usize, has_history: bool) {
     let delivered = Arc::new(AtomicUsize::new(0));
     let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (mut relay, port) = start(folder.path(), sink.local_addr().unwrap().port());
+    let (mut relay, port) = start(folder.path(), sink.local_addr().unwrap().port(), has_history);
     let serving = tokio::spawn(serve(sink, Arc::clone(&delivered)));
     ready(port).await;
 
@@ -82,7 +93,8 @@ async fn round(args: &Args, batch: usize) {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     let spent = self::cpu(&relay) - cpu;
     println!(
-        "{batch:>6} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
+        "{batch:>6} {:>8} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
+        if has_history { "on" } else { "off" },
         args.events as f64 / seconds,
         spent * 1e6 / args.events as f64,
         at(0.5),
@@ -94,12 +106,13 @@ async fn round(args: &Args, batch: usize) {
     serving.abort();
 }
 
-fn start(folder: &std::path::Path, sink: u16) -> (Child, u16) {
+fn start(folder: &std::path::Path, sink: u16, has_history: bool) -> (Child, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let history = if has_history { "" } else { "[history]\nurl = \"off\"\n" };
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n[[sources]]\nname = \"web\"\nkind = \"segment\"\nwrite_key = \"key\"\n\
          [[destinations]]\nname = \"accoil\"\napi_key = \"key\"\nbase_url = \"http://127.0.0.1:{sink}\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n"
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n{history}"
     );
     std::fs::write(folder.join("accoil-relay.toml"), config).unwrap();
     let relay = Command::new(env!("CARGO_BIN_EXE_accoil-relay"))

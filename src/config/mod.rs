@@ -11,6 +11,7 @@ mod duration;
 mod environment;
 mod file;
 mod first;
+mod history;
 mod outbox;
 mod overlay;
 mod reader;
@@ -30,6 +31,7 @@ pub use destination::{Destination, MrrUnit};
 pub(crate) use duration::parse as parse_duration;
 pub use environment::Environment;
 pub use first::first_file;
+pub use history::{History, HistoryFile, Payloads, Privacy};
 pub use outbox::{Deliver, Outbox};
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
@@ -59,6 +61,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     pub outbox: Outbox,
     pub deliver: Deliver,
+    pub history: History,
+    pub privacy: Privacy,
     pub accounts: Option<Accounts>,
     pub vitally: Option<Vitally>,
     pub vitally_to_accoil: VitallyToAccoil,
@@ -110,6 +114,19 @@ impl Config {
         Err(Faults::new(broken.into_iter().map(|rule| rule.fault(Place::Unknown)).collect()))
     }
 
+    /// Where the history is kept; none if it is off.
+    pub fn history_path(&self) -> Option<PathBuf> {
+        match &self.history.file {
+            HistoryFile::Off => None,
+            HistoryFile::At(path) => Some(path.clone()),
+            HistoryFile::BesideOutbox => {
+                let mut path = self.outbox.path.as_os_str().to_owned();
+                path.push(".history");
+                Some(path.into())
+            }
+        }
+    }
+
     /// `None` only if there is a fault.
     fn read(root: &mut Section<'_, '_>) -> Option<Self> {
         let server = root.section("server", Server::read);
@@ -119,6 +136,8 @@ impl Config {
         let destinations = root.sections("destinations", Destination::read);
         let outbox = root.section("outbox", Outbox::read);
         let deliver = root.section("deliver", Deliver::read);
+        let history = root.section("history", History::read);
+        let privacy = root.section("privacy", Privacy::read);
         let accounts = root.section("accounts", Accounts::read);
         let vitally = root.section("vitally", Vitally::read);
         let vitally_to_accoil = root.section("vitally_to_accoil", VitallyToAccoil::read);
@@ -136,6 +155,8 @@ impl Config {
             destinations,
             outbox: outbox?,
             deliver: deliver?,
+            history: history?,
+            privacy: privacy?,
             accounts,
             vitally,
             vitally_to_accoil: vitally_to_accoil?,

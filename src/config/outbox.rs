@@ -63,7 +63,8 @@ impl Deliver {
     }
 }
 
-fn sqlite_path(node: &Node) -> Reading<PathBuf> {
+/// The path of `sqlite:PATH`.
+pub(super) fn sqlite_path(node: &Node) -> Reading<PathBuf> {
     let url = value::text(node)?;
     if url.starts_with("nats://") || url.starts_with("tls://") {
         return Err(Problem::new(

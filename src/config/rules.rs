@@ -40,6 +40,7 @@ pub(super) fn broken_rules(config: &Config) -> Vec<BrokenRule> {
     listeners_are_protected(config, &mut broken);
     limits_are_ordered(config, &mut broken);
     schedules_have_both_systems(config, &mut broken);
+    history_has_its_own_file(config, &mut broken);
     broken
 }
 
@@ -87,6 +88,17 @@ fn destinations_exist(config: &Config, broken: &mut Vec<BrokenRule>) {
                 broken.push(BrokenRule::new(&[&path], message, "list it once: it gets each event once"));
             }
         }
+    }
+}
+
+/// The history is another database than the outbox.
+fn history_has_its_own_file(config: &Config, broken: &mut Vec<BrokenRule>) {
+    if config.history_path().is_some_and(|path| path == config.outbox.path) {
+        broken.push(BrokenRule::new(
+            &["history.url", "outbox.url"],
+            "[history] and [outbox] name the same file",
+            "give the history a file of its own, or leave its url out: it is then kept beside the outbox",
+        ));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use secrecy::SecretString;
 
-use super::{Config, Destination, Limits, Outbox, Source, destination, duration, server, source};
+use super::{Config, Destination, Limits, Outbox, Source, destination, duration, history, server, source};
 
 /// Printed in place of a secret.
 pub(super) const HIDDEN: &str = "[hidden]";
@@ -35,6 +35,7 @@ pub fn show(config: &Config) -> String {
     page.duration("retry_max", config.deliver.retry_max);
     page.duration("retry_max_age", config.deliver.retry_max_age);
     page.number("retry_max_attempts", config.deliver.retry_max_attempts);
+    history(&mut page, config);
     if let Some(accounts) = &config.accounts {
         page.heading("[accounts]");
         page.secret("token", Some(&accounts.token));
@@ -94,6 +95,22 @@ fn outbox(page: &mut Page, outbox: &Outbox) {
     page.size("max_dead_letter_bytes", outbox.max_dead_letter_bytes);
     page.duration("keep_rejects", outbox.keep_rejects);
     page.size("max_reject_bytes", outbox.max_reject_bytes);
+}
+
+fn history(page: &mut Page, config: &Config) {
+    page.heading("[history]");
+    let url =
+        config.history_path().map_or_else(|| "off".to_owned(), |path| format!("sqlite:{}", path.display()));
+    page.text("url", &url);
+    let section = &config.history;
+    page.duration("keep", section.keep);
+    page.size("max_bytes", section.max_bytes);
+    page.size("payload_rate", section.payload_rate);
+    page.text("payloads", word(&history::PAYLOADS, &section.payloads));
+    section.archive.iter().for_each(|folder| page.text("archive", &folder.display().to_string()));
+    page.heading("[privacy]");
+    page.list("redact", &config.privacy.redact);
+    page.pair("hash_users", config.privacy.hash_users);
 }
 
 fn source(page: &mut Page, source: &Source) {

@@ -101,7 +101,7 @@ pub struct DoorGroup {
 pub struct Door(Mutex<BTreeMap<DoorKey, DoorGroup>>);
 
 impl Door {
-    pub(super) fn add(&self, request: &TurnedAway<'_>) {
+    pub(super) fn add(&self, request: &TurnedAway<'_>, keeps_body: bool) {
         let mut key = DoorKey {
             kind: request.kind,
             source: request.source.clone(),
@@ -117,6 +117,7 @@ impl Door {
             bytes: request.bytes,
             body: request
                 .body
+                .filter(|_| keeps_body)
                 .map(|body| String::from_utf8_lossy(body.get(..MAX_BODY_BYTES).unwrap_or(body)).into_owned()),
         };
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,10 +179,10 @@ mod tests {
         let door = Door::default();
         let body = Bytes::from(vec![b'x'; 1000]);
         for _ in 0..5 {
-            door.add(&turned_away(Some("wk_123456789"), Some(&body)));
+            door.add(&turned_away(Some("wk_123456789"), Some(&body)), true);
         }
-        door.add(&turned_away(Some("secret-key"), None));
-        door.add(&turned_away(None, None));
+        door.add(&turned_away(Some("secret-key"), None), true);
+        door.add(&turned_away(None, None), true);
         let groups = door.groups();
         let shown: Vec<_> = groups.iter().map(|(key, group)| (key.key.clone(), group.count)).collect();
         let hint = |length, begins: &str| Some(KeyHint { length, begins: begins.to_owned() });
@@ -196,7 +197,7 @@ mod tests {
         let door = Door::default();
         for length in 1..1000 {
             let key = "k".repeat(length);
-            door.add(&turned_away(Some(&key), None));
+            door.add(&turned_away(Some(&key), None), true);
         }
         let groups = door.groups();
         assert_eq!(groups.len(), MAX_GROUPS_WITH_KEY + 1);

@@ -6,16 +6,18 @@ use std::time::Instant;
 use super::block::Payload;
 use super::budget::Budget;
 use super::fields::{self, Fields};
-use super::line::{Call, Line, Refusal, Shape};
+use super::line::{Line, Refusal};
 use super::options::Payloads;
+use super::parts::Parts;
 use super::redact::{Found, Redactor};
 use super::running::{BLOCK_BYTES, Held, Running};
+use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::facts::{Accepted, Passed, Received, Reject, Submission};
 
-/// What is left out of a line beyond this many bytes.
-const MOST_WARNINGS: usize = 512;
+/// Bytes of a refusal's text that are kept.
+const MOST_REASON: usize = 512;
 const MOST_REFUSALS: usize = 20;
 
 /// How posts become lines.
@@ -101,53 +103,47 @@ impl Intake {
         let fields = Fields::of(&original, post.form);
         let refusals = reject.as_ref().map(refusals).unwrap_or_default();
         let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
-        let skipped = passed.as_ref().map_or_else(String::new, |event| event.reason.code().to_owned());
+        let skipped = passed.as_ref().map_or("", |event| event.reason.code());
         let told_id = accepted.as_ref().and_then(|event| event.message_id.as_deref());
         let told_id = told_id.or(passed.as_ref().and_then(|event| event.message_id.as_deref()));
         let message_id = match &*fields.message_id {
             "" => fields::cut(told_id.unwrap_or_default(), fields::MOST_BYTES).to_owned(),
             id => id.to_owned(),
         };
-        let requests = accepted.map(|event| event.requests).unwrap_or_default();
+        let mut requests = accepted.map(|event| event.requests).unwrap_or_default();
         // The event's own call is the last one; those before it are implied.
-        let mut user = match requests.last() {
-            Some(request) => fields::cut(&request.user, fields::MOST_BYTES).to_owned(),
-            None => fields.user.clone().into_owned(),
-        };
-        let mut bodies = Vec::with_capacity(requests.len());
-        let mut calls = Vec::with_capacity(requests.len());
-        for request in requests {
-            calls.push(Call {
-                destination: request.destination,
-                mapping: request.mapping,
-                action: request.action.to_owned(),
-                path: request.path.to_owned(),
-                warnings: fields::cut(&request.warnings, MOST_WARNINGS).to_owned(),
-                is_derived: !request.fingerprints.is_empty(),
-            });
-            bodies.push(text(request.body));
-        }
-        let mut shape = Shape {
-            source: Arc::clone(&post.source),
-            form: Arc::clone(&post.form_name),
-            kind: fields.kind.into_owned(),
-            name: fields.name.into_owned(),
+        let user = requests.last().map(|request| fields::cut(&request.user, fields::MOST_BYTES));
+        let mut user = user.unwrap_or(&fields.user).to_owned();
+        let is_kept = self.is_kept(&original, &requests, post);
+        let bodies = requests.iter_mut().map(|request| std::mem::take(&mut request.body));
+        // Most events of a flood are beyond the budget: nothing is copied of them.
+        let bodies: Vec<Box<str>> =
+            if is_kept || !self.redactor.is_off() { bodies.map(text).collect() } else { Vec::new() };
+        let found = self.found(&original, &bodies, envelope.as_deref());
+        let name = found.hidden_in(&fields.name);
+        let parts = Parts {
+            source: &post.source,
+            form: &post.form_name,
+            kind: &fields.kind,
+            name: name.as_deref().unwrap_or(&fields.name),
             mappings: post.mappings,
             skipped,
-            refusals,
-            calls,
+            refusals: &refusals,
+            requests: &requests,
         };
+        let shape = into.shape(&parts);
         let mut group = fields.group.into_owned();
         let mut message_id = message_id;
-        let found = self.found(&original, &bodies, envelope.as_deref());
-        for text in [&mut shape.name, &mut message_id, &mut group] {
-            found.hidden_in(text).into_iter().for_each(|hidden| *text = hidden);
+        for text in [&mut message_id, &mut group] {
+            if let Some(hidden) = found.hidden_in(text) {
+                *text = hidden;
+            }
         }
         // A user id that is to be hidden, an address mostly, can still be searched by.
         if !user.is_empty() && (self.hash_users || found.is_value(&user)) {
             user = super::hashed(&self.user_key, &user);
         }
-        let payload = self.payload(&original, envelope, bodies, post);
+        let payload = is_kept.then(|| self.payload(&original, envelope, bodies));
         let line = Line {
             id,
             received_at: post.received_at,
@@ -157,7 +153,7 @@ impl Intake {
             is_duplicate,
             is_replay: post.is_replay,
             has_payload: payload.is_some(),
-            shape: into.shape(shape),
+            shape,
             attempts: Vec::new(),
         };
         Held { line, payload, found, since: post.now }
@@ -173,28 +169,23 @@ impl Intake {
         self.redactor.find(bodies.chain([&*original]).chain(envelope))
     }
 
-    /// None where the event is beyond the budget.
-    fn payload(
-        &mut self,
-        original: &[u8],
-        envelope: Option<Arc<str>>,
-        bodies: Vec<Box<str>>,
-        post: &Post,
-    ) -> Option<Payload> {
+    /// Whether the payload is kept, within the budget.
+    fn is_kept(&mut self, original: &[u8], requests: &[Request], post: &Post) -> bool {
         if self.payloads == Payloads::None || !post.has_payloads || original.is_empty() {
-            return None;
+            return false;
         }
-        let size = original.len() + bodies.iter().map(|body| body.len()).sum::<usize>();
-        if size > BLOCK_BYTES || !self.budget.allow(size, post.now) {
-            return None;
-        }
+        let size = original.len() + requests.iter().map(|request| request.body.len()).sum::<usize>();
+        size <= BLOCK_BYTES && self.budget.allow(size, post.now)
+    }
+
+    fn payload(&self, original: &[u8], envelope: Option<Arc<str>>, bodies: Vec<Box<str>>) -> Payload {
         // Copied: it is a part of a body that is as large as the whole post.
         let original = String::from_utf8_lossy(original).into();
         let mut payload = Payload { original, envelope, bodies };
         if self.payloads == Payloads::Redacted {
             self.redactor.hide(&mut payload);
         }
-        Some(payload)
+        payload
     }
 }
 
@@ -210,7 +201,7 @@ fn refusals(reject: &Reject) -> Vec<Refusal> {
     let mut refusals: Vec<Refusal> = serde_json::from_str(&reject.reasons).unwrap_or_default();
     refusals.truncate(MOST_REFUSALS);
     for refusal in &mut refusals {
-        refusal.reason = fields::cut(&refusal.reason, MOST_WARNINGS).to_owned();
+        refusal.reason = fields::cut(&refusal.reason, MOST_REASON).to_owned();
         refusal.field = fields::cut(&refusal.field, fields::MOST_BYTES).to_owned();
     }
     refusals

@@ -18,6 +18,7 @@ mod intake;
 mod line;
 mod live;
 mod options;
+mod parts;
 mod reader;
 mod recorder;
 mod redact;
@@ -26,7 +27,6 @@ mod series;
 mod store;
 
 use std::hash::Hasher as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -124,13 +124,6 @@ fn hashed(key: &[u8; 16], user: &str) -> String {
     let mut hasher = SipHasher13::new_with_key(key);
     hasher.write(user.as_bytes());
     format!("#{:012x}", hasher.finish128().as_u128() >> 80)
-}
-
-/// Where the history of an outbox is unless the configuration says otherwise: beside it.
-pub fn beside(outbox: &std::path::Path) -> PathBuf {
-    let mut path = outbox.as_os_str().to_owned();
-    path.push(".history");
-    PathBuf::from(path)
 }
 
 #[cfg(test)]

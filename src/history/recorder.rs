@@ -3,7 +3,7 @@
 //! Nobody waits for it. What it cannot write, because the disk is full above all, is left out and counted; it tries again
 //! every few seconds and goes on when it can.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::State;
+use super::archive::{self, Addition, Before};
 use super::block::{self, Head};
 use super::intake::Intake;
 use super::live::Viewers;
@@ -19,7 +21,6 @@ use super::reader::Step;
 use super::running::{Full, Running};
 use super::series::{self, Counters, Sample, Series, Slot};
 use super::store::{self, Part, Store, Written};
-use super::{State, archive};
 use crate::facts::{DoorGroup, DoorKey, Fact, Inbox, LeftOut};
 
 /// Between two looks into the inbox while something comes: so that nobody who sends has to wake this thread.
@@ -43,6 +44,8 @@ const HOURS_KEPT: i64 = 400 * 24 * 3_600_000;
 /// Blocks that are removed for their age at a time.
 const MOST_REMOVED: usize = 64;
 const DOOR: &str = "door";
+/// Under which name it is kept how long the archive's files were before the last block was appended.
+const ARCHIVING: &str = "archiving";
 
 /// What readers share with the thread.
 #[derive(Debug)]
@@ -182,6 +185,13 @@ impl Recorder {
             if let Some(slot) = slot {
                 self.shared.series().restore(step, slot);
             }
+        }
+        let before = store::state(&store.connection, ARCHIVING).ok().flatten().unwrap_or_default();
+        if let (Some(folder), Ok(before)) = (&self.archive, serde_json::from_slice::<Before>(&before))
+            && store.oldest().ok().flatten().is_some_and(|oldest| oldest.id <= before.block)
+        {
+            // The relay was killed before the block had left: it is appended again.
+            before.restore(folder);
         }
         let door = store::state(&store.connection, DOOR).ok().flatten().unwrap_or_default();
         // Groups of another version may have another form; they are only counts.
@@ -334,21 +344,14 @@ impl Recorder {
     /// Archives a block, if there is an archive, and removes it.
     fn remove(&mut self, head: &Head) -> rusqlite::Result<()> {
         let Some(store) = &mut self.store else { return Ok(()) };
-        if let Some(folder) = &self.archive {
-            let lines = store::part(&store.connection, head.id, Part::Lines)?;
-            let payloads = store::part(&store.connection, head.id, Part::Payloads)?;
-            let unpacked = lines.and_then(|lines| archive::unpack(&lines, &payloads?));
-            let written = match unpacked {
-                Ok(block) => archive::append(folder, &block).map_err(|error| error.to_string()),
-                Err(unreadable) => Err(unreadable.to_string()),
-            };
-            if let Err(error) = written {
-                tracing::warn!(
-                    error.message = error,
-                    events = head.events,
-                    "a part of the history left without being archived; check the folder history.archive"
-                );
-            }
+        if let Some(folder) = &self.archive
+            && let Err(error) = archive_block(store, folder, head)?
+        {
+            tracing::warn!(
+                error.message = error,
+                events = head.events,
+                "a part of the history left without being archived; check the folder history.archive"
+            );
         }
         store.remove(head.id)
     }
@@ -486,6 +489,22 @@ impl Recorder {
             store.close();
         }
     }
+}
+
+/// Appends a block to the archive. The inner error is about the archive or the block, the outer one about the history's file.
+fn archive_block(store: &Store, folder: &Path, head: &Head) -> rusqlite::Result<Result<(), String>> {
+    let lines = store::part(&store.connection, head.id, Part::Lines)?;
+    let payloads = store::part(&store.connection, head.id, Part::Payloads)?;
+    let block = match lines.and_then(|lines| archive::unpack(&lines, &payloads?)) {
+        Ok(block) => block,
+        Err(unreadable) => return Ok(Err(unreadable.to_string())),
+    };
+    let addition = match Addition::new(folder, head.id, &block) {
+        Ok(addition) => addition,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    store.set_state(ARCHIVING, &serde_json::to_vec(&addition.before).unwrap_or_default())?;
+    Ok(addition.append(folder).map_err(|error| error.to_string()))
 }
 
 /// What a look into the inbox gave.

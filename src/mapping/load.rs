@@ -8,6 +8,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::document::Document;
 use super::entry::Entry;
 use super::file;
@@ -31,6 +33,14 @@ const VITALLY: &str = include_str!("../../mappings/vitally.toml");
 /// The largest size of a mapping file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// A preset or file of mappings, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// `preset segment`, or the path.
+    pub file: String,
+    pub text: String,
+}
+
 /// One destination's mappings, in the order of the configuration.
 #[derive(Default)]
 pub struct Mappings {
@@ -40,6 +50,7 @@ pub struct Mappings {
     /// The presets and files that they came from, to load them again.
     listed: Vec<Located>,
     directory: PathBuf,
+    files: Vec<SourceFile>,
 }
 
 impl Mappings {
@@ -58,6 +69,24 @@ impl Mappings {
         let mut loading = Loading::default();
         loading.toml("mapping vitally", VITALLY);
         loading.conclude()
+    }
+
+    /// Compiles presets and files that [`Self::files`] returned earlier.
+    pub fn of_files(files: Vec<SourceFile>) -> Result<Mappings, Vec<Fault>> {
+        let mut loading = Loading::default();
+        for SourceFile { file, text } in files {
+            if Path::new(&file).extension().is_some_and(|end| end == "json") {
+                loading.json(&file, &text);
+            } else {
+                loading.toml(&file, &text);
+            }
+        }
+        loading.conclude()
+    }
+
+    /// The presets and files as they were read.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
     }
 
     /// Loads the same presets and files again, in their present state.
@@ -107,14 +136,19 @@ pub(super) struct Loading {
     names: HashSet<Arc<str>>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
-    /// Adds a mapping and compares it with those before it.
+    files: Vec<SourceFile>,
+    /// Mappings read so far, those with faults included.
     seen: usize,
 }
 
 impl Loading {
     fn conclude(self) -> Result<Mappings, Vec<Fault>> {
-        let Self { mappings: list, faults, warnings, .. } = self;
-        if faults.is_empty() { Ok(Mappings { list, warnings, ..Mappings::default() }) } else { Err(faults) }
+        let Self { mappings: list, faults, warnings, files, .. } = self;
+        if faults.is_empty() {
+            Ok(Mappings { list, warnings, files, ..Mappings::default() })
+        } else {
+            Err(faults)
+        }
     }
 
     fn source(&mut self, listed: &Located, relative_to: &Path) {
@@ -145,11 +179,13 @@ impl Loading {
     }
 
     fn toml(&mut self, file: &str, text: &str) {
+        self.files.push(SourceFile { file: file.to_owned(), text: text.to_owned() });
         let source = SourceText::new(file, text);
         self.document(Document::from_toml(&source));
     }
 
     fn json(&mut self, file: &str, text: &str) {
+        self.files.push(SourceFile { file: file.to_owned(), text: text.to_owned() });
         let source = SourceText::new(file, text);
         self.document(Document::from_json(&source));
     }

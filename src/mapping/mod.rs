@@ -30,7 +30,7 @@ pub use accoil_mapping::{directive, trigger};
 pub use action::Action;
 pub use explain::Explanation;
 pub use field::Field;
-pub use load::{MAX_MAPPINGS, Mappings, PRESETS};
+pub use load::{MAX_MAPPINGS, Mappings, PRESETS, SourceFile};
 pub use payload::Payload;
 pub use schema::schema;
 

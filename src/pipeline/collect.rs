@@ -40,7 +40,7 @@ impl<'a> Collector<'a> {
                 rejects: Vec::new(),
                 passed: Vec::new(),
                 envelope: None,
-                mappings: 0,
+                mappings: source.mappings_version,
             },
         }
     }
@@ -71,8 +71,12 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Returns everything that was added.
-    pub fn finish(self) -> Submission {
+    /// Returns everything that was added; if `is_recorded`, with what the body says about all its events, for the history.
+    pub fn finish(mut self, is_recorded: bool) -> Submission {
+        if is_recorded {
+            let envelope = self.envelope.get_or_init(|| self.shared.to_json().map(Arc::from));
+            self.submission.envelope.clone_from(envelope);
+        }
         self.submission
     }
 }
@@ -92,7 +96,7 @@ pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal
         rejects: vec![Reject { event, original, envelope: None, reasons, code, refused_by: Vec::new() }],
         passed: Vec::new(),
         envelope: None,
-        mappings: 0,
+        mappings: source.mappings_version,
     }
 }
 

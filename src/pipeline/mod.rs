@@ -4,12 +4,14 @@
 //! same calls. [`Collector`] turns the results into what the outbox stores. Does no I/O and counts nothing.
 
 mod collect;
+mod document;
 mod original;
 mod source;
 
 use chrono::{DateTime, Utc};
 
 pub use collect::{Collector, unreadable};
+pub use document::DocumentError;
 pub use source::{Source, Sources};
 
 use crate::accoil::{self, Plan};

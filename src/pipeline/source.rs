@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::document::{self, DocumentError};
 use crate::accoil::Destination;
 use crate::decode::SourceSettings;
 use crate::event::SourceKind;
-use crate::facts::SourceCounts;
+use crate::facts::{Mappings, SourceCounts};
 use crate::fault::Fault;
 
 /// One configured source.
@@ -30,22 +32,41 @@ pub struct Source {
     pub deduplication_window: Duration,
     /// The counters of its events since the start.
     pub counts: Arc<SourceCounts>,
+    /// Which version of the mappings its destinations have; [`Sources::new`] sets it.
+    pub mappings_version: u64,
 }
 
 /// All sources and all destinations, each in the order of the configuration.
 pub struct Sources {
-    sources: Vec<Arc<Source>>,
+    /// In the order of the configuration.
+    all: Vec<Arc<Source>>,
     destinations: Vec<Arc<Destination>>,
+    /// The destinations' mappings as one text.
+    document: Arc<str>,
+    /// Of that text.
+    version: u64,
 }
 
 impl Sources {
     /// `destinations` are those of the sources, and any that no source sends to.
     pub fn new(sources: impl Iterator<Item = Source>, destinations: Vec<Arc<Destination>>) -> Self {
-        Self { sources: sources.map(Arc::new).collect(), destinations }
+        let (document, version) = document::write(&destinations);
+        let all = sources.map(|source| Arc::new(Source { mappings_version: version, ..source })).collect();
+        Self { all, destinations, document, version }
+    }
+
+    /// The mappings in force, for the history: from its document the same mappings can be compiled again.
+    pub fn to_fact(&self, at: DateTime<Utc>) -> Mappings {
+        Mappings { version: self.version, at, document: Arc::clone(&self.document) }
+    }
+
+    /// The same sources with the mappings of a document that [`Self::to_fact`] gave earlier.
+    pub fn with_mappings_of(&self, document: &str) -> Result<Self, DocumentError> {
+        Ok(self.with_destinations(document::read(document)?))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
-        self.sources.iter()
+        self.all.iter()
     }
 
     pub fn destinations(&self) -> &[Arc<Destination>] {
@@ -65,18 +86,22 @@ impl Sources {
         if !faults.is_empty() {
             return Err(faults);
         }
+        Ok(self.with_destinations(destinations))
+    }
+
+    /// The same sources, each with the destinations of the same names.
+    fn with_destinations(&self, destinations: Vec<Arc<Destination>>) -> Self {
         let of = |source: &Source| {
             let named = |name: &str| destinations.iter().find(|destination| *destination.name == *name);
             source.destinations.iter().filter_map(|old| named(&old.name)).cloned().collect()
         };
-        let sources =
-            self.sources.iter().map(|source| Source { destinations: of(source), ..Source::clone(source) });
-        Ok(Self::new(sources.collect::<Vec<_>>().into_iter(), destinations))
+        let all = self.all.iter().map(|source| Source { destinations: of(source), ..Source::clone(source) });
+        Self::new(all.collect::<Vec<_>>().into_iter(), destinations)
     }
 
     /// Returns the source with this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
-        self.sources.iter().find(|source| &*source.name == name)
+        self.all.iter().find(|source| &*source.name == name)
     }
 
     /// Returns the source of this kind that has one of the keys, which are tried in order.
@@ -90,13 +115,13 @@ impl Sources {
 
     /// Returns the source of this kind without a key. It owns every key that is no other source's.
     pub fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
-        self.sources.iter().find(|source| source.kind == kind && source.write_key.is_none())
+        self.all.iter().find(|source| source.kind == kind && source.write_key.is_none())
     }
 
     /// Compares every key in constant time, so that the answer's time reveals nothing about them.
     fn of_key(&self, kind: SourceKind, key: &str) -> Option<&Arc<Source>> {
         let mut found = None;
-        for source in self.sources.iter().filter(|source| source.kind == kind) {
+        for source in self.all.iter().filter(|source| source.kind == kind) {
             let own =
                 source.write_key.as_ref().map(|own| own.expose_secret().as_bytes().ct_eq(key.as_bytes()));
             if own.is_some_and(bool::from) {

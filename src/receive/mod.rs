@@ -32,6 +32,7 @@ use axum::handler::Handler;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use chrono::Utc;
 use http::header::RETRY_AFTER;
 use http::{Request, StatusCode};
 use tokio::sync::watch;
@@ -147,6 +148,7 @@ impl Receiver {
         let _one_at_a_time = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let sources = Arc::new(self.0.sources.load().reload()?);
         self.0.sources.store(Arc::clone(&sources));
+        self.0.facts.mappings(sources.to_fact(Utc::now()));
         Ok(sources)
     }
 

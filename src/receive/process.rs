@@ -164,7 +164,7 @@ fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Su
         tally.note(index, &planned.plan);
         collector.add(event, planned);
     }
-    Ok((collector.finish(), tally))
+    Ok((collector.finish(receiver.facts().is_on()), tally))
 }
 
 /// Returns the beginning of an unreadable body as a reject, so that its owner can see it.

@@ -238,7 +238,7 @@ fn submission(
         rejects,
         passed: Vec::new(),
         envelope: None,
-        mappings: 0,
+        mappings: source.mappings_version,
     }
 }
 

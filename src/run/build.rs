@@ -118,6 +118,7 @@ fn default_source(kind: SourceKind, destinations: &[Arc<Destination>]) -> Source
         }),
         deduplication_window: std::time::Duration::ZERO,
         counts: Arc::default(),
+        mappings_version: 0,
     }
 }
 
@@ -136,6 +137,7 @@ fn source(section: &config::Source, destinations: &[Arc<Destination>]) -> Source
         settings: source_settings(section),
         deduplication_window: section.deduplication_window,
         counts: Arc::default(),
+        mappings_version: 0,
     }
 }
 

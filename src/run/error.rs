@@ -6,6 +6,7 @@ use crate::accounts::ClientError;
 use crate::accounts::sync::StateError;
 use crate::deliver::EndpointError;
 use crate::fault::Faults;
+use crate::history;
 use crate::outbox::{OpenError, ReadError};
 
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Outbox(#[from] OpenError),
+    #[error(transparent)]
+    History(#[from] history::OpenError),
     #[error("[{section}]: {source}")]
     Api { section: &'static str, source: ClientError },
     #[error("destination {name}: {source}")]

@@ -1,13 +1,14 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind the listeners, open the outbox, start deliveries, then the admin API, then receive. Stop: report not
+//! Start: bind the listeners, open the outbox, start deliveries, open the history, then the admin API, then receive. Stop: report not
 //! ready, accept no more connections, let running requests and the syncs finish, start no more calls and wait for the
-//! answers to those in flight, close the outbox, and last the admin API, so that an operator can watch. Whatever is
+//! answers to those in flight, close the outbox, and last the admin API, so that an operator can watch, and the history. Whatever is
 //! not done by the deadline stays in the outbox until the next start.
 
 mod build;
 mod descriptors;
 mod error;
+mod recording;
 mod syncing;
 
 use std::io::ErrorKind;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{accoil_client, destinations, endpoint, outbox_options, source_called, sources};
 pub use error::StartError;
+pub use recording::redactor;
 pub use syncing::{StandaloneSync, running_relay_admin_address};
 
 use descriptors::Connections;
@@ -32,6 +34,7 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{Control, Target};
 use crate::facts::Facts;
+use crate::history::Reader;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
 use crate::receive::{self, Memory, Receiver};
@@ -50,6 +53,8 @@ const COUNT_LIMIT: Duration = Duration::from_secs(1);
 /// The time for running admin requests to finish after everything else has stopped.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The time for the history to write what it has after everything else has stopped.
+const RECORDING_TIME: Duration = Duration::from_millis(500);
 /// How often the outbox removes expired rows.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -67,11 +72,14 @@ pub struct Relay {
     pub syncs: Syncs,
     /// Replays and purges.
     pub jobs: Jobs,
+    /// What became of every event.
+    pub history: Reader,
     receiver: Receiver,
     administering: Tasks,
     receiving: Tasks,
     delivering: Tasks,
     syncing: Tasks,
+    recording: Tasks,
     broken: CancellationToken,
     shutdown_timeout: Duration,
 }
@@ -87,13 +95,14 @@ impl Relay {
         let (listener, address) = bind("server.listen", config.server.listen)?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen)?;
         let options = build::outbox_options(config);
-        let facts = Facts::off();
+        let (facts, inbox) = recording::channel(config);
         let outbox = open(options, facts.clone()).await?;
         let syncs = syncing::setup(config).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
         let broken = CancellationToken::new();
-        let [receiving, delivering, syncing, administering] = [(); 4].map(|()| Tasks::new(&broken));
+        let [receiving, delivering, syncing, administering, recording] =
+            [(); 5].map(|()| Tasks::new(&broken));
         delivering.spawn(
             "count of calls without a destination",
             count_orphaned_calls(outbox.clone(), names, delivering.stop_signal()),
@@ -115,6 +124,8 @@ impl Relay {
             public_url,
             statuses.clone(),
         );
+        recording::mark_start(&facts, &receiver);
+        let history = recording::start(config, inbox, receiver.clone(), &recording).await?;
         let syncs = Syncs::new(syncs, syncing.clone());
         syncs.run_on_schedule();
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
@@ -128,8 +139,8 @@ impl Relay {
             syncs: syncs.clone(),
             jobs: jobs.clone(),
             controls,
-            history: crate::history::Reader::off(),
-            redactor: crate::history::Redactor::default(),
+            history: history.clone(),
+            redactor: redactor(config),
             started: SystemTime::now(),
         });
         let router = admin::router(admin);
@@ -150,13 +161,7 @@ impl Relay {
             "public listener",
             receive::listen::serve(listener, router, senders, memory, count, receiving.clone()),
         );
-        for destination in &destinations {
-            telemetry::mapping_warnings(&destination.mappings.warnings);
-        }
-        if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
-            tracing::warn!(error.message = %error, "commands cannot find this relay: its lock file cannot be written");
-        }
-        log_start(config, &destinations, address, admin_address);
+        announce(config, &destinations, address, admin_address);
         let shutdown_timeout = config.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -166,11 +171,13 @@ impl Relay {
             destinations: statuses,
             syncs,
             jobs,
+            history,
             receiver,
             administering,
             receiving,
             delivering,
             syncing,
+            recording,
             broken,
             shutdown_timeout,
         })
@@ -198,21 +205,35 @@ impl Relay {
         let most = left().saturating_sub(self.shutdown_timeout / 3);
         // A sync finishes the calls that it has begun and leaves the rest to its next run.
         let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
-        let delivered = self.delivering.stop(left()).await;
+        let delivered = self.delivering.stop(left().saturating_sub(RECORDING_TIME)).await;
         let waiting = tokio::time::timeout(left().min(COUNT_LIMIT), count_waiting(&self.outbox)).await;
         self.outbox.close().await;
-        self.administering.stop(left().min(ADMIN_STOP_TIMEOUT)).await;
+        recording::mark_stop(&self.facts);
+        let (_, recorded) = tokio::join!(
+            self.administering.stop(left().min(ADMIN_STOP_TIMEOUT)),
+            self.recording.stop(left().max(RECORDING_TIME)),
+        );
+        if !recorded {
+            tracing::warn!("the history could not be written in time: its last seconds are missing");
+        }
         telemetry::stopped(received && delivered, waiting.ok().flatten());
         received && delivered
     }
 }
 
-fn log_start(
+/// Logs what started, and tells commands where it is.
+fn announce(
     config: &Config,
     destinations: &[Arc<Destination>],
     address: SocketAddr,
     admin_address: SocketAddr,
 ) {
+    for destination in destinations {
+        telemetry::mapping_warnings(&destination.mappings.warnings);
+    }
+    if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
+        tracing::warn!(error.message = %error, "commands cannot find this relay: its lock file cannot be written");
+    }
     telemetry::started(address, admin_address, &config.outbox.path);
     config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
     for (section, destination) in config.destinations.iter().zip(destinations) {

@@ -20,6 +20,7 @@ mod facts;
 mod faults;
 mod field_cases;
 mod fuzz_corpus;
+mod history;
 mod http;
 mod map;
 mod metrics;

@@ -78,7 +78,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     let lines = DEFAULTS.lines().filter(excluded).map(|line| line.trim_start_matches('#'));
     let text = lines.collect::<Vec<_>>().join("\n");
     let names = ["RELAY_ADMIN_TOKEN", "WEB_WRITE_KEY", "WEB_SECRET", "PRODUCT_WRITE_KEY", "ACCOIL_API_KEY"];
-    let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET"];
+    let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET", "RELAY_VIEWER_TOKEN"];
     let variables: Vec<_> = names.into_iter().chain(more).map(|name| (name, "secret")).collect();
     let mut examples = load(&text, &variables).unwrap();
     // The example of a rate is an example: there is none by default.
@@ -206,7 +206,7 @@ fn variables_that_set_nothing_are_told() {
     environment variable ACCOIL_RELAY_SERVER__LISTEN__PORT: unknown environment variable: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVER__LISTN: unknown key "listn" in [server]: did you mean ACCOIL_RELAY_SERVER__LISTEN?
     environment variable ACCOIL_RELAY_SERVR__LISTEN: unknown section [servr]: did you mean ACCOIL_RELAY_SERVER__…?
-    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, accounts, vitally, vitally_to_accoil, accoil_to_vitally, log
+    environment variable ACCOIL_RELAY___: unknown section []: the sections are server, limits, admin, sources, destinations, outbox, deliver, history, privacy, accounts, vitally, vitally_to_accoil, accoil_to_vitally, log
     "#);
 }
 

@@ -53,6 +53,8 @@ pub struct Facts {
     to: Option<(mpsc::Sender<Fact>, Arc<Level>)>,
     counts: Arc<Counts>,
     door: Arc<Door>,
+    /// Nothing of the body of a request that was turned away is kept.
+    without_bodies: bool,
 }
 
 impl Facts {
@@ -66,7 +68,13 @@ impl Facts {
         let level = Arc::new(Level::default());
         let door = Arc::new(Door::default());
         let inbox = Inbox { facts, level: Arc::clone(&level), door: Arc::clone(&door) };
-        (Self { to: Some((sender, level)), counts: Arc::default(), door }, inbox)
+        (Self { to: Some((sender, level)), door, ..Self::default() }, inbox)
+    }
+
+    /// The same, but without the bodies of requests that are turned away: nobody knows what is in them.
+    #[must_use]
+    pub fn without_bodies(self) -> Self {
+        Self { without_bodies: true, ..self }
     }
 
     /// Whether anybody records what is sent: what is made for the history alone need not be made otherwise.
@@ -128,7 +136,7 @@ impl Facts {
 
     /// A request that was turned away at the door.
     pub fn turned_away(&self, turned_away: &TurnedAway<'_>) {
-        self.door.add(turned_away);
+        self.door.add(turned_away, !self.without_bodies);
     }
 
     /// What was received since the start.

@@ -2,7 +2,7 @@
 //!
 //! A file an hour, `events-2026-11-26T14.ndjson.zst`: a frame a block, a line an event whose payload was kept.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -37,49 +37,100 @@ pub struct Archived {
     pub original: String,
 }
 
-/// Appends the events of a block to the file of its hour. The data is on disk when it returns.
-pub(super) fn append(folder: &Path, block: &Unpacked) -> io::Result<()> {
-    let mut text = Vec::new();
-    let mut began = None;
-    for (index, payload) in &block.payloads {
-        let Some(line) = block.lines.get(*index).filter(|line| !line.is_replay) else { continue };
-        began = began.or(Some(line.received_at));
-        let archived = Archived {
-            id: line.id,
-            at: time(line.received_at),
-            source: Arc::clone(&line.shape.source),
-            form: Arc::clone(&line.shape.form),
-            envelope: payload.envelope.as_deref().map(str::to_owned),
-            original: payload.original.to_string(),
-        };
-        serde_json::to_writer(&mut text, &archived)?;
-        text.push(b'\n');
-    }
-    let Some(began) = began else { return Ok(()) };
-    std::fs::create_dir_all(folder)?;
-    let name = time(began).format("events-%Y-%m-%dT%H.ndjson.zst").to_string();
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(name))?;
-    file.write_all(&zstd::bulk::compress(&text, LEVEL)?)?;
-    file.sync_data()
+/// What a block adds to the archive, and how to take it back.
+pub(super) struct Addition {
+    /// The text of each file, by the file's name.
+    texts: BTreeMap<String, Vec<u8>>,
+    pub(super) before: Before,
 }
 
-/// The archived events of this time, in the order of the files; each once, however often it was written.
+/// How long the files were before a block was appended to them. Kept until the block has left the history: a crash in between
+/// would leave its events twice, or a part of them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub(super) block: i64,
+    lengths: Vec<(String, u64)>,
+}
+
+impl Addition {
+    /// Each event belongs to the file of its hour. Replays are no events of their own.
+    pub(super) fn new(folder: &Path, id: i64, block: &Unpacked) -> io::Result<Self> {
+        let mut texts = BTreeMap::<String, Vec<u8>>::new();
+        for (index, payload) in &block.payloads {
+            let Some(line) = block.lines.get(*index).filter(|line| !line.is_replay) else { continue };
+            let archived = Archived {
+                id: line.id,
+                at: time(line.received_at),
+                source: Arc::clone(&line.shape.source),
+                form: Arc::clone(&line.shape.form),
+                envelope: payload.envelope.as_deref().map(str::to_owned),
+                original: payload.original.to_string(),
+            };
+            let text =
+                texts.entry(archived.at.format("events-%Y-%m-%dT%H.ndjson.zst").to_string()).or_default();
+            serde_json::to_writer(&mut *text, &archived)?;
+            text.push(b'\n');
+        }
+        let length = |name: &String| {
+            let length = std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+            (name.clone(), length)
+        };
+        let lengths = texts.keys().map(length).collect();
+        Ok(Self { texts, before: Before { block: id, lengths } })
+    }
+
+    /// The data is on disk when it returns; of a failure nothing is left.
+    pub(super) fn append(&self, folder: &Path) -> io::Result<()> {
+        let append = |(name, text): (&String, &Vec<u8>)| {
+            std::fs::create_dir_all(folder)?;
+            let packed = zstd::bulk::compress(text, LEVEL)?;
+            let mut file =
+                OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(name))?;
+            file.write_all(&packed)?;
+            file.sync_data()
+        };
+        self.texts.iter().try_for_each(append).inspect_err(|_| self.before.restore(folder))
+    }
+}
+
+impl Before {
+    /// Cuts the files to what they were.
+    pub(super) fn restore(&self, folder: &Path) {
+        for (name, length) in &self.lengths {
+            let path = folder.join(name);
+            let file = OpenOptions::new().write(true).open(&path);
+            let cut = file.and_then(|file| match file.metadata()?.len() {
+                longer if longer > *length => file.set_len(*length),
+                _ => Ok(()),
+            });
+            match cut {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => tracing::warn!(
+                    error.message = %error,
+                    file = %path.display(),
+                    "a file of the archive may end with a broken part; zstd reads it up to there"
+                ),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The archived events of this time, in the order of the files.
 pub fn read(folder: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> io::Result<Events> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let hour = name.strip_prefix(BEGIN).and_then(|name| name.strip_suffix(END));
-        // A file begins with a block's first event, and a block takes a minute at most.
         if let Some(hour) = hour.and_then(hour_of)
             && hour < to
-            && hour + chrono::Duration::minutes(90) > from
+            && hour + chrono::Duration::hours(1) > from
         {
             files.push(path);
         }
     }
     files.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(Events { files, open: None, from, to, seen: HashSet::new() })
+    Ok(Events { files, open: None, from, to })
 }
 
 fn hour_of(name: &str) -> Option<DateTime<Utc>> {
@@ -94,8 +145,6 @@ pub struct Events {
     open: Option<(PathBuf, BufReader<zstd::Decoder<'static, BufReader<File>>>)>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    /// Of the file that is open.
-    seen: HashSet<EventId>,
 }
 
 /// A file of an archive cannot be read to its end, or has a line that is no event; the files after it can be.
@@ -113,7 +162,6 @@ impl Iterator for Events {
         loop {
             let Some((path, reader)) = &mut self.open else {
                 let path = self.files.pop()?;
-                self.seen.clear();
                 match File::open(&path).and_then(zstd::Decoder::new) {
                     Ok(decoder) => self.open = Some((path, BufReader::new(decoder))),
                     Err(source) => return Some(Err(ArchiveError { path, source })),
@@ -131,7 +179,7 @@ impl Iterator for Events {
                 Err(error) => Err(error),
             };
             match archived {
-                Ok(event) if (self.from..self.to).contains(&event.at) && self.seen.insert(event.id) => {
+                Ok(event) if (self.from..self.to).contains(&event.at) => {
                     return Some(Ok(event));
                 }
                 Ok(_) => {}

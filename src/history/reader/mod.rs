@@ -123,8 +123,8 @@ impl Reader {
         let connection = inner.connect()?;
         let mut state = State::default();
         store::each_head(&connection, i64::MAX, |head| -> Result<bool, ReadError> {
-            let since = super::line::time(head.from);
-            state.since = Some(state.since.map_or(since, |before| before.min(since)));
+            // The oldest block is the last; a replay in a later one has the time of its first receipt.
+            state.since = Some(super::line::time(head.from));
             let (events, payloads) = (u64::from(head.events), u64::from(head.payloads));
             state.newest = state.newest.or(Some((head.id, events, payloads)));
             state.events += events;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{Late, Payload};
 use super::line::{Attempt, Ending, Line, Shape};
+use super::parts::Parts;
 use super::redact::{Found, HIDDEN};
 use crate::event_id::EventId;
 use crate::facts::Outcomes;
@@ -71,7 +72,8 @@ pub(super) struct Running {
     places: HashMap<EventId, i64>,
     bytes: usize,
     opened: Instant,
-    shapes: HashSet<Arc<Shape>>,
+    /// By the hash of their parts; of two with one hash only the later one is kept.
+    shapes: HashMap<u64, Arc<Shape>>,
     endings: HashSet<Arc<Ending>>,
     /// Lines to which an attempt was added, by their number, until somebody takes them.
     pub(super) changed: Vec<i64>,
@@ -91,7 +93,7 @@ impl Running {
             places: HashMap::new(),
             bytes: 0,
             opened: Instant::now(),
-            shapes: HashSet::new(),
+            shapes: HashMap::new(),
             endings: HashSet::new(),
             changed: Vec::new(),
             is_changed: false,
@@ -100,17 +102,19 @@ impl Running {
     }
 
     /// The one instance of a shape.
-    pub(super) fn shape(&mut self, shape: Shape) -> Arc<Shape> {
-        if let Some(known) = self.shapes.get(&shape) {
+    pub(super) fn shape(&mut self, parts: &Parts<'_>) -> Arc<Shape> {
+        let hash = parts.hash();
+        if let Some(known) = self.shapes.get(&hash).filter(|known| parts.make(known)) {
             return Arc::clone(known);
         }
+        let shape = parts.to_shape();
         if self.shapes.len() >= MOST_WORDS {
             self.shapes.clear();
         }
         let texts: usize = shape.refusals.iter().map(|one| one.reason.len() + one.field.len()).sum();
         self.bytes += 128 + shape.name.len() + shape.calls.len() * 64 + texts;
         let shape = Arc::new(shape);
-        self.shapes.insert(Arc::clone(&shape));
+        self.shapes.insert(hash, Arc::clone(&shape));
         shape
     }
 

@@ -35,6 +35,11 @@ impl Sample {
         self.counts.insert(name.join("/"), value);
     }
 
+    /// Adds to a count, where several counters are one here.
+    pub fn add(&mut self, name: &[&str], more: u64) {
+        *self.counts.entry(name.join("/")).or_default() += more;
+    }
+
     pub fn level(&mut self, name: &[&str], value: u64) {
         self.levels.insert(name.join("/"), value);
     }

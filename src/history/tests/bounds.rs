@@ -100,3 +100,31 @@ async fn payloads_beyond_the_rate_are_left_out_and_counted() {
     assert_eq!(state.events, 1000);
     assert!((10..500).contains(&state.payloads), "{}", state.payloads);
 }
+
+/// Killed after a block was appended to the archive, in part or as a whole, and before it had left the history.
+#[tokio::test]
+async fn a_kill_while_a_block_leaves_neither_doubles_nor_breaks_the_archive() {
+    let mut history = History::start(|_| {});
+    let old = EventId(((Utc::now().timestamp_millis() - 8 * 24 * 3_600_000).cast_unsigned()) << 22);
+    let mut submission = Submission { accepted: vec![accepted(old, "u1", "m1")], ..post() };
+    submission.received_at = old.time();
+    history.facts.received(of(submission));
+    history.line(old, Status::Accepted);
+    history.stop().await;
+
+    let archive = tempfile::tempdir().unwrap();
+    let name = old.time().format("events-%Y-%m-%dT%H.ndjson.zst").to_string();
+    std::fs::write(archive.path().join(&name), b"the half of a frame").unwrap();
+    let connection = rusqlite::Connection::open(history.path()).unwrap();
+    let block: i64 = connection.query_row("SELECT min(id) FROM blocks", [], |row| row.get(0)).unwrap();
+    let before = serde_json::json!({"block": block, "lengths": [[name, 0]]}).to_string().into_bytes();
+    connection.execute("INSERT INTO state VALUES ('archiving', ?1)", [before]).unwrap();
+    drop(connection);
+    history.options.archive = Some(archive.path().to_owned());
+    let history = history.again().await;
+    wait_for(|| history.reader.event(old, Show::Whole).unwrap().is_none().then_some(()));
+    let (from, to) = (old.time() - Duration::from_secs(1), old.time() + Duration::from_secs(1));
+    let archived: Vec<_> =
+        archive::read(archive.path(), from, to).unwrap().map(|event| event.unwrap().id).collect();
+    assert_eq!(archived, [old]);
+}

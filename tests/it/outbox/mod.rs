@@ -4,7 +4,7 @@ mod clock;
 mod damage;
 mod kept;
 mod model;
-mod room;
+pub(crate) mod room;
 mod rows;
 
 use std::path::Path;

@@ -1,0 +1,49 @@
+//! An event is explained by the mappings that it met, after they have changed.
+
+use accoil_relay::decode::{Form, Limits};
+use accoil_relay::pipeline::Pipeline;
+
+use super::*;
+
+#[tokio::test]
+async fn an_event_is_explained_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    let preset = accoil_relay::mapping::PRESETS[0].1;
+    std::fs::write(&file, preset).unwrap();
+    let toml = USUAL.replace("base_url", &format!("mappings = [\"{}\"]\nbase_url", file.display()));
+    let relay = TestRelay::start(&toml).await;
+    let reader = relay.relay.history.clone();
+    let body = track("u1", "m1");
+    let id = post(&relay, &body).await;
+    let event = recorded(&reader, id, Status::Delivered).await;
+    let version = line(&event).shape.mappings;
+    assert_ne!(version, 0);
+
+    // From now on nothing matches.
+    std::fs::write(&file, preset.replace(r#"type = "track""#, r#"type = "track" and event = "Never""#))
+        .unwrap();
+    relay.relay.reload().await;
+    let later = post(&relay, &track("u1", "m2")).await;
+    let event = recorded(&reader, later, Status::Skipped).await;
+    assert_ne!(line(&event).shape.mappings, version);
+    let known =
+        until("both versions", || reader.versions().ok().filter(|versions| versions.len() == 2)).await;
+    assert!(known.iter().any(|known| known.version == version));
+
+    let document = reader.mappings(version).unwrap().unwrap();
+    let destinations = accoil_relay::run::destinations(&relay.config).unwrap();
+    let now = accoil_relay::run::sources(&relay.config, &destinations, relay.relay.facts.counts());
+    let then = now.with_mappings_of(&document).unwrap();
+    let requests = |sources: &accoil_relay::pipeline::Sources| {
+        let limits = Limits { event_bytes: 1 << 20, events: 1, depth: 64 };
+        let received_at = chrono::Utc::now();
+        let source = sources.named("web").unwrap();
+        let form = Form::SegmentBatch;
+        let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
+        pipeline.plan_item(&body, None).plan.requests.len()
+    };
+    assert_eq!((requests(&then), requests(&now)), (1, 0));
+    assert!(now.with_mappings_of("{}").is_err());
+    relay.stop().await;
+}
