@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { onPage, withoutViolations } from "./browser.mjs";
 
-const PAGES = ["/setup", "/mappings", "/destinations/accoil", "/failures/door", "/accounts", "/syncs", "/settings", "/api", "/destinations/none"];
+const PAGES = ["/", "/events", "/failures", "/failures/replays", "/tester", "/events/0000000000000", "/setup", "/mappings", "/destinations/accoil", "/failures/door", "/accounts", "/syncs", "/settings", "/api", "/destinations/none"];
 
 async function turnSomethingAway({ relay }) {
   await fetch(`${relay}/v1/track`, { method: "POST", headers: { authorization: "Bearer wk_wrong-key-of-some-length" }, body: "{}" });

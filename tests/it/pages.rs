@@ -131,6 +131,19 @@ async fn log_in_pauses_after_five_wrong_tokens() {
     assert!(answer.text().contains("Try again in"), "{}", answer.text());
 }
 
+/// The mapping that a browser fixes.
+const TRACK: &str = r#"
+[[mappings]]
+name = "Track Calls"
+action = "track"
+trigger = 'type = "track"'
+
+[mappings.fields]
+event = { "@path" = "$.event" }
+userId = { "@path" = "$.userId" }
+timestamp = { "@path" = "$.timestamp" }
+"#;
+
 /// `tests/browser/run.mjs`: what only a browser can tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_finds_no_fault_on_any_page() {
@@ -141,13 +154,18 @@ async fn a_browser_finds_no_fault_on_any_page() {
     );
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(Options::default()).await;
-    let relay = Process::start(data.path(), USUAL, &served.url).await;
+    let mappings = data.path().join("mine.toml");
+    std::fs::write(&mappings, TRACK).unwrap();
+    let config = format!("{USUAL}mappings = [\"mine.toml\"]\n");
+    let relay = Process::start(data.path(), &config, &served.url).await;
     let mut run = Command::new("node");
     run.current_dir(folder)
         .arg("run.mjs")
         .args(["--admin", &relay.admin_url("")])
         .args(["--relay", &relay.url("")])
-        .args(["--sandbox", &served.url]);
+        .args(["--sandbox", &served.url])
+        .arg("--mappings")
+        .arg(&mappings);
     let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
     let found = String::from_utf8_lossy(&output.stdout);
     println!("{found}");

@@ -15,6 +15,7 @@ pub mod history;
 pub mod live;
 pub mod mappings;
 pub mod overview;
+pub mod replays;
 pub mod shared;
 pub mod syncs;
 pub mod test;
@@ -56,6 +57,12 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(users::find))
         .routes(routes!(failures::list))
         .routes(routes!(failures::show))
+        .routes(routes!(replays::list, replays::start))
+        .routes(routes!(replays::show))
+        .routes(routes!(replays::pause))
+        .routes(routes!(replays::resume))
+        .routes(routes!(replays::cancel))
+        .routes(routes!(replays::purge))
         .routes(routes!(destinations::list))
         .routes(routes!(destinations::pause))
         .routes(routes!(destinations::resume))

@@ -33,7 +33,7 @@ export function localTimes(root) {
   for (const time of all("time[datetime]", root)) {
     const at = new Date(time.getAttribute("datetime") ?? "");
     if (Number.isNaN(at.getTime())) continue;
-    time.textContent = shown(at, time.dataset.style ?? "");
+    time.textContent = shown(at, time.dataset.show ?? "");
     time.title = `${whole.format(at)} · ${at.toISOString()}`;
   }
 }
@@ -191,7 +191,7 @@ document.addEventListener("click", (event) => {
   }
 });
 setInterval(() => {
-  for (const time of all("time[data-style=ago]")) localTimes(/** @type {ParentNode} */ (time.parentNode));
+  for (const time of all("time[data-show=ago]")) localTimes(/** @type {ParentNode} */ (time.parentNode));
 }, 10_000);
 const opened = new URLSearchParams(location.search).get("open");
 if (opened && one("#panel")) openPanel(`/events/${encodeURIComponent(opened)}`);

@@ -9,6 +9,11 @@ use serde_json::Value;
 pub(super) struct Markup(String);
 
 impl Markup {
+    /// A chart of [`super::chart`].
+    pub(super) const fn chart(svg: String) -> Self {
+        Self(svg)
+    }
+
     /// A JSON value, pretty-printed: keys, texts and numbers in elements of their own.
     pub(super) fn json(value: &Value) -> Self {
         let mut html = String::new();

@@ -5,16 +5,24 @@
 
 mod accounts;
 mod assets;
+#[expect(clippy::cast_precision_loss, reason = "positions in a picture")]
+mod chart;
 mod destination;
 mod door;
+mod event;
+mod events;
+mod explained;
+mod failures;
 mod login;
 mod mappings;
 mod markup;
+mod overview;
 mod reference;
 pub(super) mod session;
 mod settings;
 mod setup;
 mod shell;
+mod tester;
 pub(super) mod visitor;
 mod words;
 
@@ -49,6 +57,16 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
     let visited = Router::new()
         .route("/destinations/{name}", get(destination::show).post(destination::change))
+        .route("/", get(overview::show))
+        .route("/find", get(events::find))
+        .route("/events", get(events::show))
+        .route("/events/{id}", get(event::show).post(event::change))
+        .route("/e/{id}", get(events::short))
+        .route("/failures", get(failures::show))
+        .route("/failures/replays", get(failures::jobs))
+        .route("/failures/replays/{id}", get(failures::job).post(failures::change_job))
+        .route("/failures/{key}", get(failures::group).post(failures::act))
+        .route("/tester", get(tester::show).post(tester::run))
         .route("/failures/door", get(door::show))
         .route("/accounts", get(accounts::show))
         .route("/syncs", get(accounts::syncs))

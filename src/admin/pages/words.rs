@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::admin::api::events::EventLine;
+
 /// `48,210`
 #[expect(clippy::cast_precision_loss, reason = "a number for a person")]
 pub(super) fn count(number: impl Borrow<u64>) -> String {
@@ -30,6 +32,11 @@ pub(super) fn number(value: f64) -> String {
 /// The same, for sizes in memory.
 pub(super) fn size(number: impl Borrow<usize>) -> String {
     count(*number.borrow() as u64)
+}
+
+/// `3.1 MB`
+pub(super) fn bytes(number: impl Borrow<u64>) -> String {
+    indicatif::DecimalBytes(*number.borrow()).to_string()
 }
 
 /// For `<time datetime>`: scripts show it in local time.
@@ -60,6 +67,15 @@ pub(super) fn span(length: Duration) -> String {
         .map(|(number, unit)| format!("{number} {unit}"))
         .collect();
     shown.join(" ")
+}
+
+/// What a list calls an event without a name.
+pub(super) fn title(line: &EventLine) -> &str {
+    match (line.name.as_str(), line.kind.as_str()) {
+        ("", "") => "unreadable",
+        ("", kind) => kind,
+        (name, _) => name,
+    }
 }
 
 /// With a capital letter.

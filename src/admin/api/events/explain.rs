@@ -71,7 +71,7 @@ pub(in crate::admin::api) struct Received<'r> {
     pub(in crate::admin::api) envelope: Option<&'r str>,
 }
 
-pub(super) async fn view(
+pub async fn view(
     admin: &Admin,
     access: Access,
     id: &str,

@@ -1,0 +1,180 @@
+//! `/events/ID`: the verdict on one event, its way through the stages, what was received beside what was mapped and sent.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::explained::{Explained, as_events};
+use super::markup::Markup;
+use super::shell::Shell;
+use super::visitor::Form;
+use super::{assets, done, page, words};
+use crate::admin::Admin;
+use crate::admin::api::events::explain::{self, ExplainQuery};
+use crate::admin::api::events::{self, EventView};
+use crate::admin::api::waiting;
+use crate::admin::error::ApiError;
+use crate::outbox::WaitingFilter;
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    shell: Shell,
+    event: EventView,
+    /// `then` or `now`.
+    mappings: &'static str,
+    explained: Result<Explanation, ApiError>,
+    original: Option<Markup>,
+    envelope: Option<Markup>,
+    /// One for each call, where it is kept.
+    bodies: Vec<Option<Markup>>,
+}
+
+struct Explanation {
+    matched: Vec<Explained>,
+    others: Vec<Explained>,
+    events: Vec<Markup>,
+}
+
+/// An id that nobody knows.
+#[derive(Template)]
+#[template(path = "not_here.html")]
+struct NotHerePage {
+    shell: Shell,
+    error: ApiError,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct View {
+    #[serde(default)]
+    mappings: String,
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    Query(view): Query<View>,
+    shell: Shell,
+) -> Response {
+    let shell = shell.at("/events");
+    let event = match events::one_view(&admin, shell.access, &id).await {
+        Ok(event) => event,
+        Err(error) if error.code == "not_here" => {
+            return page(StatusCode::NOT_FOUND, &NotHerePage { shell, error });
+        }
+        Err(error) => return shell.error(error),
+    };
+    let (mappings, explained) = explain(&admin, &shell, &id, &view.mappings).await;
+    let page_of_event = EventPage {
+        shell,
+        mappings,
+        explained,
+        original: event.original.as_ref().map(Markup::json),
+        envelope: event.envelope.as_ref().map(Markup::json),
+        bodies: event.calls.iter().map(|call| call.body.as_ref().map(Markup::json)).collect(),
+        event,
+    };
+    page(StatusCode::OK, &page_of_event)
+}
+
+/// By the mappings of then, if they are kept and nobody asked for those in force now.
+async fn explain(
+    admin: &Admin,
+    shell: &Shell,
+    id: &str,
+    asked: &str,
+) -> (&'static str, Result<Explanation, ApiError>) {
+    let ask = async |mappings: &str| {
+        let query = ExplainQuery { mappings: Some(mappings.to_owned()) };
+        explain::view(admin, shell.access, id, &query).await.map(|view| {
+            let (matched, others) = Explained::of(&view);
+            Explanation { matched, others, events: as_events(&view) }
+        })
+    };
+    if asked != "now" {
+        let then = ask("then").await;
+        if then.is_ok() || asked == "then" {
+            return ("then", then);
+        }
+    }
+    ("now", ask("now").await)
+}
+
+/// The page's buttons.
+pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, form: Form) -> Response {
+    let back = format!("/events/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
+    let result = match form.get("do") {
+        "retry" => retry(&admin, id).await,
+        _ => Err(ApiError::invalid("the form has no known button")),
+    };
+    done(&back, result)
+}
+
+async fn retry(admin: &Admin, event: String) -> Result<String, ApiError> {
+    let filter = WaitingFilter { event: Some(event), ..WaitingFilter::default() };
+    let view = waiting::retry_view(admin, &filter).await?;
+    Ok(if view.users == 0 {
+        "No call of this event waits any more."
+    } else {
+        "Its waiting calls are tried now."
+    }
+    .to_owned())
+}
+
+impl EventPage {
+    fn title(&self) -> &str {
+        words::title(&self.event.line)
+    }
+
+    /// What happened, in a few words.
+    fn verdict(&self) -> String {
+        match &self.event.reason {
+            Some(reason) => words::capitalized(&reason.title),
+            None => words::capitalized(&self.event.line.status),
+        }
+    }
+
+    fn tone(&self) -> &'static str {
+        words::tone(&self.event.line.status)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
+    fn body(&self, index: &usize) -> Option<&Markup> {
+        self.bodies.get(*index).and_then(Option::as_ref)
+    }
+
+    /// The draft that the tester begins with.
+    fn refusing_mapping(&self) -> String {
+        let refusal = self.event.refusals.iter().find(|refusal| !refusal.mapping.is_empty());
+        refusal.map(|refusal| refusal.mapping.clone()).unwrap_or_default()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.event.line.status == "waiting"
+    }
+}
+
+impl NotHerePage {
+    /// Groups of requests that were turned away: title, route, count, what to do.
+    fn groups(&self) -> Vec<(String, String, u64, String)> {
+        let groups = self.error.more.get("turned_away_groups").and_then(|groups| groups.as_array());
+        let text = |group: &serde_json::Value, key: &str| group[key].as_str().unwrap_or_default().to_owned();
+        let group = |group: &serde_json::Value| {
+            let count = group["count"].as_u64().unwrap_or_default();
+            (words::capitalized(&text(group, "title")), text(group, "route"), count, text(group, "to_do"))
+        };
+        groups.into_iter().flatten().map(group).collect()
+    }
+
+    /// The sources, and when each was last heard.
+    fn sources(&self) -> Vec<(String, Option<chrono::DateTime<chrono::Utc>>)> {
+        let sources = self.error.more.get("sources").and_then(|sources| sources.as_array());
+        let source = |source: &serde_json::Value| {
+            let heard = source["last_heard"].as_str().and_then(|at| at.parse().ok());
+            (source["name"].as_str().unwrap_or_default().to_owned(), heard)
+        };
+        sources.into_iter().flatten().map(source).collect()
+    }
+}
