@@ -76,7 +76,7 @@ async fn record(folder: &Path, events: u64, payload_rate: u64) -> Duration {
     let reader = history::start(options, inbox, Box::new(|_| {}), &tasks).unwrap();
     let (thread, before) = thread_time();
     let mut spent = Duration::ZERO;
-    for first in (0..events).step_by(BATCH as usize) {
+    for first in (0..events).step_by(usize::try_from(BATCH).unwrap_or(usize::MAX)) {
         send(&facts, first);
         if first % AHEAD == 0 {
             while reader.state().unwrap().events + AHEAD < first {
@@ -92,7 +92,7 @@ async fn record(folder: &Path, events: u64, payload_rate: u64) -> Duration {
     assert_eq!(facts.left_out(), LeftOut::default());
     assert!(tasks.stop(Duration::from_secs(60)).await);
     println!("  RSS {} MB", memory() >> 20);
-    spent - before
+    spent.saturating_sub(before)
 }
 
 fn at(number: u64) -> DateTime<Utc> {
