@@ -1,6 +1,6 @@
 //! The one builder of `reqwest` clients, for every HTTP call but deliveries: Accoil's read API, Vitally, commands.
 //!
-//! TLS is rustls with ring and the system's certificates. Proxies come from the environment. Redirects are never
+//! TLS is rustls with ring and the system's certificates. Only the proxies of the configuration's environment are used. Redirects are never
 //! followed, because the other host may not be entitled to the body or the key. Answers are read up to a limit.
 
 use std::error::Error as _;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
 use reqwest::{ClientBuilder, Response};
+
+use crate::proxies::{Proxies, ProxyError};
 
 /// The time for resolving the name, connecting and TLS, unless a caller sets another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +23,8 @@ pub enum BuildError {
     Tls(#[from] rustls::Error),
     #[error("the HTTP client could not be set up: {}", root_cause(.0))]
     Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 /// Why the body of an answer could not be read.
@@ -48,10 +52,15 @@ pub fn tls_config_with(roots: rustls::RootCertStore) -> Result<rustls::ClientCon
         .with_no_client_auth())
 }
 
-/// Returns a builder with the settings that all clients share.
-pub fn builder() -> Result<ClientBuilder, BuildError> {
+/// Returns a builder with the settings that all clients share. It uses these proxies and no others.
+pub fn builder(proxies: &Proxies) -> Result<ClientBuilder, BuildError> {
     let tls = tls_config_with(system_roots())?;
-    Ok(reqwest::Client::builder()
+    let builder = reqwest::Client::builder().no_proxy();
+    let builder = match proxies.for_reqwest()? {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    Ok(builder
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)

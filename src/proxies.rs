@@ -1,7 +1,6 @@
-//! The proxies that the environment names, for deliveries. [`crate::http_client`] lets reqwest read the same
-//! variables.
+//! The proxies that the environment names, for every HTTP call that the relay makes.
 //!
-//! Passwords in proxy addresses never reach a message.
+//! Read with the configuration, from the same environment. Passwords in proxy addresses never reach a message.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
@@ -45,12 +44,29 @@ impl Proxies {
         }
     }
 
+    /// The same choice for a client of reqwest; none if no proxy is named.
+    pub fn for_reqwest(&self) -> Result<Option<reqwest::Proxy>, ProxyError> {
+        let mut named = self.http.iter().chain(&self.https).peekable();
+        if named.peek().is_none() {
+            return Ok(None);
+        }
+        named.try_for_each(Proxy::check)?;
+        let proxies = self.clone();
+        Ok(Some(reqwest::Proxy::custom(move |url| {
+            let intercepted = proxies.intercept(&url.as_str().parse().ok()?).ok()?;
+            intercepted.and(proxies.of_scheme(url.scheme())).map(|proxy| proxy.address.clone())
+        })))
+    }
+
     /// Returns the proxy for this URL, if there is one.
     pub fn intercept(&self, url: &http::Uri) -> Result<Option<Intercept>, ProxyError> {
-        let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
-        let Some(proxy) = proxy else { return Ok(None) };
+        let Some(proxy) = self.of_scheme(url.scheme_str().unwrap_or_default()) else { return Ok(None) };
         proxy.check()?;
         Ok(Matcher::builder().all(&*proxy.address).no(&*self.no).build().intercept(url))
+    }
+
+    fn of_scheme(&self, scheme: &str) -> Option<&Proxy> {
+        if scheme == "https" { self.https.as_ref() } else { self.http.as_ref() }
     }
 }
 

@@ -15,6 +15,7 @@ use super::pace::{self, Pace};
 use crate::deliver;
 pub(super) use crate::deliver::Answer;
 use crate::http_client::{self, BodyError, BuildError, root_cause};
+use crate::proxies::Proxies;
 
 /// Enough for a page of a hundred accounts with large traits.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -178,6 +179,7 @@ impl Caller {
         authorization: &str,
         pace: Pace,
         settings: CallSettings,
+        proxies: &Proxies,
     ) -> Result<Self, ClientError> {
         let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         if !Url::parse(base_url).is_ok_and(|url| is_http(&url)) {
@@ -187,7 +189,7 @@ impl Caller {
             HeaderValue::from_str(authorization).map_err(|_| ClientError::Authorization)?;
         authorization.set_sensitive(true);
         let json = HeaderValue::from_static("application/json");
-        let client = http_client::builder()?
+        let client = http_client::builder(proxies)?
             .default_headers([(AUTHORIZATION, authorization), (CONTENT_TYPE, json)].into_iter().collect())
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)

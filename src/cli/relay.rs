@@ -16,6 +16,7 @@ use crate::config::{Config, Environment};
 use crate::http_client;
 use crate::outbox::{OpenError, Outbox};
 use crate::plain::plain;
+use crate::proxies::Proxies;
 use crate::run;
 
 /// Enough for a page of waiting calls or dead letters with their payloads.
@@ -87,7 +88,7 @@ impl Remote {
             Err(_) => std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from),
         };
         let base = url.trim_end_matches('/').to_owned();
-        Ok(RelayApi { base, token, client: http_client::builder()?.build()? })
+        Ok(RelayApi { base, token, client: http_client::builder(&environment.proxies())?.build()? })
     }
 }
 
@@ -124,7 +125,7 @@ impl RelayApi {
 
     /// A relay on this machine.
     pub(super) fn at(address: SocketAddr, token: Option<SecretString>) -> anyhow::Result<Self> {
-        let client = http_client::builder()?.no_proxy().build()?;
+        let client = http_client::builder(&Proxies::default())?.build()?;
         Ok(Self { base: format!("http://{address}"), token, client })
     }
 

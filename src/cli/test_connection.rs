@@ -16,6 +16,7 @@ use crate::config::{Config, Destination, Vitally};
 use crate::deliver::{self, Answer, Verdict, judge};
 use crate::event::Dialect;
 use crate::http_client;
+use crate::proxies::Proxies;
 use crate::run;
 
 /// Time limit of a read with all its retries, and the longest wait between two attempts.
@@ -39,7 +40,12 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         sound &= print_outcome(&mut out, "[accounts]", &section.base_url, read_accounts(config).await)?;
     }
     if let Some(section) = &config.vitally {
-        sound &= print_outcome(&mut out, "[vitally]", &section.base_url, list_vitally(section).await)?;
+        sound &= print_outcome(
+            &mut out,
+            "[vitally]",
+            &section.base_url,
+            list_vitally(section, &config.proxies).await,
+        )?;
     }
     if !config.destinations.is_empty() {
         super::print_message(
@@ -81,8 +87,9 @@ async fn read_accounts(config: &Config) -> Result<String, String> {
 }
 
 /// Lists one account: the cheapest call that needs the secret.
-async fn list_vitally(vitally: &Vitally) -> Result<String, String> {
-    let client = Client::new(&vitally.base_url, &vitally.secret).map_err(|error| error.to_string())?;
+async fn list_vitally(vitally: &Vitally, proxies: &Proxies) -> Result<String, String> {
+    let client =
+        Client::new(&vitally.base_url, &vitally.secret, proxies).map_err(|error| error.to_string())?;
     let listing = Listing { limit: 1, ..Listing::sweep() };
     match tokio::time::timeout(READ_TIMEOUT, client.list(&listing)).await {
         Ok(Ok(_)) => Ok("GET /resources/accounts: reachable, and the secret is accepted".to_owned()),
@@ -112,7 +119,8 @@ async fn post(config: &Config, destination: &Destination, path: &str) -> anyhow:
     for name in [HOST, PROXY_AUTHORIZATION] {
         headers.remove(name);
     }
-    let client = http_client::builder()?.connect_timeout(destination.connect_timeout).build()?;
+    let client =
+        http_client::builder(&config.proxies)?.connect_timeout(destination.connect_timeout).build()?;
     let request = client.post(format!("{}{path}", destination.base_url)).headers(headers).body("{}");
     let response = request.send().await.map_err(|error| anyhow::anyhow!(http_client::root_cause(&error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

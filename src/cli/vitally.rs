@@ -148,7 +148,7 @@ pub async fn run(what: Vitally, file: Option<&Path>) -> anyhow::Result<ExitCode>
 
 fn client(config: &Config) -> anyhow::Result<Client> {
     let vitally = config.vitally.as_ref().ok_or(MissingSection::VITALLY)?;
-    Ok(Client::new(&vitally.base_url, &vitally.secret)?)
+    Ok(Client::new(&vitally.base_url, &vitally.secret, &config.proxies)?)
 }
 
 /// A valid command line.

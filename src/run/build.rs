@@ -52,14 +52,15 @@ pub(super) const fn money(unit: MrrUnit) -> Money {
 
 /// Builds the client of `[vitally]`.
 pub(super) fn vitally(config: &Config) -> Result<Option<vitally::Client>, StartError> {
-    let client = config.vitally.as_ref().map(|one| vitally::Client::new(&one.base_url, &one.secret));
+    let client =
+        config.vitally.as_ref().map(|one| vitally::Client::new(&one.base_url, &one.secret, &config.proxies));
     client.transpose().map_err(|source| StartError::Api { section: "vitally", source })
 }
 
 /// Builds the client of `[accounts]`.
 pub fn accoil_client(config: &Config) -> Result<Option<Client>, StartError> {
     let Some(section) = &config.accounts else { return Ok(None) };
-    Client::new(&section.base_url, &section.token, &section.workspace_id)
+    Client::new(&section.base_url, &section.token, &section.workspace_id, &config.proxies)
         .map(Some)
         .map_err(|source| StartError::Api { section: "accounts", source })
 }

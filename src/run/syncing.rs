@@ -93,7 +93,8 @@ fn recipient(section: &config::Destination, config: &Config) -> Result<Recipient
         max_retries: retry.retry_max_attempts.saturating_sub(1),
         max_retry_time: retry.retry_max_age.min(MAX_RETRY_TIME),
     };
-    Recipient::new(Arc::new(destination), &section.base_url, &authorization, section.rate, settings)
+    let (url, rate) = (&section.base_url, section.rate);
+    Recipient::new(Arc::new(destination), url, &authorization, rate, settings, &config.proxies)
         .map_err(|source| StartError::Recipient { name: section.name.clone(), source })
 }
 

@@ -134,6 +134,7 @@ mod tests {
     use super::super::error::Refusal;
     use super::super::query::Lookup;
     use super::*;
+    use crate::proxies::Proxies;
 
     /// A cache whose reads the test counts and lets end.
     struct Counted {
@@ -144,7 +145,8 @@ mod tests {
 
     impl Counted {
         fn new(permits: usize) -> Arc<Self> {
-            let client = Client::new("http://127.0.0.1:1", &SecretString::from("accoil_t"), "123").unwrap();
+            let token = SecretString::from("accoil_t");
+            let client = Client::new("http://127.0.0.1:1", &token, "123", &Proxies::default()).unwrap();
             let permits = Semaphore::new(permits);
             Arc::new(Self { cache: Cache::new(Arc::new(client)), reads: AtomicUsize::new(0), permits })
         }

@@ -13,6 +13,7 @@ use crate::accounts::answer;
 use crate::accounts::http::{self, Answer, Call, CallSettings, Caller, ClientError};
 use crate::accounts::pace::Pace;
 use crate::json;
+use crate::proxies::Proxies;
 
 /// Accoil's read API with one workspace's token. Shared behind an `Arc`.
 #[derive(Debug)]
@@ -33,10 +34,16 @@ pub struct Found {
 
 impl Client {
     /// `workspace_id` is the default for queries without one.
-    pub fn new(base_url: &str, token: &SecretString, workspace_id: &str) -> Result<Self, ClientError> {
+    pub fn new(
+        base_url: &str,
+        token: &SecretString,
+        workspace_id: &str,
+        proxies: &Proxies,
+    ) -> Result<Self, ClientError> {
         let authorization = format!("Bearer {}", token.expose_secret());
         // Accoil publishes no rate limit.
-        let caller = Caller::new(base_url, &authorization, Pace::default(), CallSettings::default())?;
+        let caller =
+            Caller::new(base_url, &authorization, Pace::default(), CallSettings::default(), proxies)?;
         Ok(Self { caller, token: token.clone(), workspace_id: workspace_id.to_owned() })
     }
 

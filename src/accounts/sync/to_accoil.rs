@@ -22,6 +22,7 @@ use crate::accounts::vitally::Account;
 use crate::deliver::{Verdict, classify, is_web_page};
 use crate::event::{Decoded, Event, SourceKind};
 use crate::json;
+use crate::proxies::Proxies;
 
 /// The name under which the hash of a group call is recorded.
 const CONTENT: &str = "group";
@@ -45,9 +46,10 @@ impl Recipient {
         authorization: &str,
         rate: Option<u32>,
         settings: CallSettings,
+        proxies: &Proxies,
     ) -> Result<Self, ClientError> {
         let pace = rate.map_or_else(Pace::default, Pace::per_second);
-        let caller = Caller::new(base_url, authorization, pace, settings)?;
+        let caller = Caller::new(base_url, authorization, pace, settings, proxies)?;
         Ok(Self { destination, concurrency: settings.concurrency, caller })
     }
 

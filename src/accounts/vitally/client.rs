@@ -20,6 +20,7 @@ use crate::accounts::answer;
 use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
 use crate::accounts::pace::Pace;
 use crate::json;
+use crate::proxies::Proxies;
 
 /// The documented calls per minute, used until an answer states another limit.
 const LIMIT: u32 = 1000;
@@ -38,10 +39,10 @@ pub struct Client {
 
 impl Client {
     /// `base_url` ends before `/resources`. `secret` is the Secret Token or the whole Basic Auth Header.
-    pub fn new(base_url: &str, secret: &SecretString) -> Result<Self, ClientError> {
+    pub fn new(base_url: &str, secret: &SecretString, proxies: &Proxies) -> Result<Self, ClientError> {
         let mut authorization = authorization(secret.expose_secret());
         let pace = Pace::below(LIMIT, WINDOW);
-        let caller = Caller::new(base_url, &authorization, pace, CallSettings::default())?;
+        let caller = Caller::new(base_url, &authorization, pace, CallSettings::default(), proxies)?;
         let secrets = [secret.clone(), authorization.split_off(BASIC.len()).into()];
         Ok(Self { caller, secrets })
     }
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_secret_is_never_shown() {
-        let client = Client::new("http://127.0.0.1:1", &"secret_key".into()).unwrap();
+        let client = Client::new("http://127.0.0.1:1", &"secret_key".into(), &Proxies::default()).unwrap();
         assert!(!format!("{client:?}").contains("secret_key"));
         assert_eq!(
             client.hide("no secret_key, no Basic c2VjcmV0X2tleTo="),

@@ -11,6 +11,7 @@ use super::show::Show;
 use crate::accounts::sync::{Direction, Report};
 use crate::http_client;
 use crate::plain::plain;
+use crate::proxies::Proxies;
 
 /// The longest line: a summary lists every account that was skipped or failed.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -28,7 +29,7 @@ pub(super) async fn run(
     show: &mut Show,
 ) -> anyhow::Result<()> {
     // The relay is on this machine.
-    let client = http_client::builder()?.no_proxy().build()?;
+    let client = http_client::builder(&Proxies::default())?.build()?;
     let url = format!("http://{admin}/api/sync/{}?dry_run={dry_run}", direction.name());
     let mut request = client.post(url);
     if let Some(token) = token {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use accoil_relay::accounts::HttpError;
 use accoil_relay::accounts::accoil::{Client, GetError, Query};
+use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::Fault;
 use secrecy::SecretString;
 use serde_json::json;
@@ -33,6 +34,20 @@ async fn every_documented_lookup_finds_the_account() {
     }
     assert!(matches!(client.get(&Query::default()).await, Err(GetError::MissingLookup)));
     assert_eq!(sandbox.sandbox.accounts().reads(), 8, "without a lookup no call is made");
+}
+
+/// The proxies of the configuration's environment are used, whatever the process's own environment names.
+#[tokio::test]
+async fn a_named_proxy_is_used() {
+    let sandbox = served().await;
+    // As a proxy the sandbox gets the whole URL, of which it reads the path.
+    let proxy = sandbox.url.as_str();
+    let proxies = Proxies::read(|name| (name == "HTTP_PROXY").then_some(proxy));
+    let client = Client::new("http://accoil.invalid", &SecretString::from(TOKEN), "13", &proxies).unwrap();
+    assert_eq!(client.get(&by_id("456")).await.unwrap().account.id.as_deref(), Some("456"));
+    let wrong = Proxies::read(|name| (name == "HTTP_PROXY").then_some("ftp://proxy"));
+    let wrong = Client::new("http://accoil.invalid", &SecretString::from(TOKEN), "13", &wrong);
+    assert!(wrong.is_err_and(|error| error.to_string().contains("HTTP_PROXY")));
 }
 
 /// Every documented field with its type. The body is what was sent, on one line.
@@ -139,7 +154,7 @@ async fn every_documented_error_has_a_type_and_says_what_to_do() {
     insta::assert_snapshot!(bad_request, @r#"Accoil rejected the request (400, missing_lookup_parameter, At least one lookup parameter is required, {"available_parameters":["id","match_type/match_value pairs"]}): check workspace_id, match_type and expand"#);
 
     let ingestion_key = SecretString::from("stg_the-key-events-are-sent-with");
-    let wrong = Client::new(&sandbox.url, &ingestion_key, "13").unwrap();
+    let wrong = Client::new(&sandbox.url, &ingestion_key, "13", &Proxies::default()).unwrap();
     let unauthorized = wrong.get(&by_id("456")).await.unwrap_err();
     assert!(
         matches!(&unauthorized, GetError::Unauthorized { refusal, .. } if refusal.code == "unauthorized")
@@ -165,7 +180,7 @@ async fn every_documented_error_has_a_type_and_says_what_to_do() {
     // A client that may wait does so, as long as Accoil asks.
     let fault = Fault { retry_after: Some("0".to_owned()), ..answering(429, "") };
     sandbox.sandbox.faults().add(fault).unwrap();
-    let patient = Client::new(&sandbox.url, &SecretString::from(TOKEN), "13").unwrap();
+    let patient = Client::new(&sandbox.url, &SecretString::from(TOKEN), "13", &Proxies::default()).unwrap();
     assert!(patient.get(&by_id("456")).await.is_ok());
 }
 

@@ -7,6 +7,7 @@ mod command;
 use std::time::Duration;
 
 use accoil_relay::accounts::accoil::{Client, Found, GetError, Lookup, Query};
+use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::{Fault, Options};
 use secrecy::SecretString;
 
@@ -23,7 +24,9 @@ async fn served() -> Served {
 
 /// Returns a client that does not retry, so that each test sees the first answer.
 fn client(url: &str) -> Client {
-    Client::new(url, &SecretString::from(TOKEN), "13").unwrap().with_max_wait(Duration::ZERO)
+    Client::new(url, &SecretString::from(TOKEN), "13", &Proxies::default())
+        .unwrap()
+        .with_max_wait(Duration::ZERO)
 }
 
 fn by_id(id: &str) -> Query {

@@ -1,6 +1,7 @@
 //! The exact requests to Vitally (`docs/vitally.md#accounts`).
 
 use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort, Status, VitallyError};
+use accoil_relay::proxies::Proxies;
 use serde_json::{Map, Value, json};
 
 use super::canned::{Canned, TOKEN, said};
@@ -155,7 +156,7 @@ async fn both_forms_of_the_secret_are_sent_as_one() {
     // The base64 of `sk_live_hush:`.
     let header = "Basic c2tfbGl2ZV9odXNoOg==";
     for secret in [TOKEN, header] {
-        Client::new(&vitally.url, &secret.into()).unwrap().get("e1").await.unwrap();
+        Client::new(&vitally.url, &secret.into(), &Proxies::default()).unwrap().get("e1").await.unwrap();
     }
     assert_eq!(vitally.authorizations(), [header; 2]);
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use accoil_relay::accounts::vitally::Client;
+use accoil_relay::proxies::Proxies;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
@@ -67,7 +68,7 @@ impl Canned {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(&self.url, &TOKEN.into()).unwrap()
+        Client::new(&self.url, &TOKEN.into(), &Proxies::default()).unwrap()
     }
 
     /// Returns the method and target of every request so far.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort, Status, VitallyError};
+use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use crate::sandbox::Served;
 
 async fn served(options: Options) -> (Served, Client) {
     let served = Served::start(options).await;
-    let client = Client::new(&served.url, &"sk_live_1".into()).unwrap();
+    let client = Client::new(&served.url, &"sk_live_1".into(), &Proxies::default()).unwrap();
     (served, client)
 }
 
@@ -148,7 +149,7 @@ async fn a_write_whose_answer_is_lost_is_made_once() {
 #[tokio::test]
 async fn a_token_of_accoils_is_refused() {
     let (served, _) = served(Options::default()).await;
-    let client = Client::new(&served.url, &"accoil_1".into()).unwrap();
+    let client = Client::new(&served.url, &"accoil_1".into(), &Proxies::default()).unwrap();
     assert!(client.list(&Listing::sweep()).await.unwrap_err().is_refused_secret());
 }
 
