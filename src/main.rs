@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("cannot start threads")),
     };
-    runtime.block_on(cli::run(cli)).unwrap_or_else(|error| fail(&error))
+    let code = runtime.block_on(cli::run(cli)).unwrap_or_else(|error| fail(&error));
+    // A thread may be blocked in a name look-up or on a file. The process ends without it.
+    runtime.shutdown_background();
+    code
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

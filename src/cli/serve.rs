@@ -1,9 +1,17 @@
 //! `serve`: runs the relay until SIGTERM or Ctrl-C. A second signal ends it at once. SIGHUP reloads the mappings.
+//!
+//! The process ends within `server.shutdown_timeout` of the first signal, even if threads of the relay are blocked.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, iterator, low_level};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::outbox;
@@ -22,30 +30,61 @@ pub struct ServeArgs {
 
 pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log);
-    if args.recover_outbox {
-        recover(config).await?;
-    }
-    let mut signals = Signals::new()?;
+    let stop = stop_signal(config.server.shutdown_timeout)?;
     // From here on SIGHUP does not end the process, also while the relay starts or stops.
     let mut hangup = listen(SignalKind::hangup())?;
     // Beyond a limit on the size of files (ulimit -f) a write then fails, and the relay says so; by default it would die.
     let _file_too_large = listen(SignalKind::from_raw(SIGXFSZ))?;
-    let relay = Relay::start(config).await?;
-    let broken = loop {
-        tokio::select! {
-            () = signals.next() => break false,
-            () = relay.broken() => break true,
-            _ = hangup.recv() => relay.reload().await,
+    if args.recover_outbox {
+        // Not interrupted by the first signal: the copy would stay incomplete.
+        recover(config).await?;
+    }
+    let relay = tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            tracing::info!("stopped before the start was complete; nothing was accepted");
+            return Ok(ExitCode::SUCCESS);
+        }
+        relay = Relay::start(config) => relay?,
+    };
+    // Beside the signals: a mapping file may take long to read.
+    let reload = async {
+        loop {
+            hangup.recv().await;
+            relay.reload().await;
         }
     };
-    tokio::select! {
-        _ = relay.stop() => {}
-        () = signals.next() => {
-            tracing::warn!("second signal: stopping at once; calls in flight are repeated after the next start");
-        }
-    }
+    let broken = tokio::select! {
+        () = stop.cancelled() => false,
+        () = relay.broken() => true,
+        () = reload => false,
+    };
+    relay.stop().await;
     // Work that is unfinished at the deadline is stored, so this is not a failure.
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A token that the first SIGTERM or Ctrl-C cancels. The second one ends the process in the signal handler, and the
+/// thread ends it after `timeout`: both work even if every other thread is blocked.
+fn stop_signal(timeout: Duration) -> anyhow::Result<CancellationToken> {
+    const CANNOT: &str = "cannot listen for signals";
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag unset.
+        flag::register_conditional_shutdown(signal, 0, Arc::clone(&is_stopping)).context(CANNOT)?;
+        flag::register(signal, Arc::clone(&is_stopping)).context(CANNOT)?;
+    }
+    let mut signals = iterator::Signals::new([SIGTERM, SIGINT]).context(CANNOT)?;
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    let wait = move || {
+        signals.forever().next();
+        cancelled.cancel();
+        std::thread::sleep(timeout);
+        low_level::exit(0);
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context(CANNOT)?;
+    Ok(stop)
 }
 
 async fn recover(config: &Config) -> anyhow::Result<()> {
@@ -64,7 +103,7 @@ async fn recover(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SIGTERM and Ctrl-C, as one.
+/// SIGTERM and Ctrl-C, for commands that end by themselves.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,

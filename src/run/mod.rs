@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{accoil_client, destinations, endpoint, outbox_options, source_called, sources};
@@ -49,12 +50,13 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// The longest time that Accoil's pause may delay an admin answer.
 const MAX_ADMIN_WAIT: Duration = Duration::from_secs(3);
 /// The longest time for counting the waiting calls at the stop, because a long backlog is not worth the wait.
-const COUNT_LIMIT: Duration = Duration::from_secs(1);
+const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for running admin requests to finish after everything else has stopped.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// The time for the history to write what it has after everything else has stopped.
 const RECORDING_TIME: Duration = Duration::from_millis(500);
+/// At the end of the time to stop, for closing the outbox, so that it records the calls that were delivered.
+const CLOSE_RESERVE: Duration = Duration::from_secs(2);
 /// How often the outbox removes expired rows.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -112,7 +114,7 @@ impl Relay {
         let statuses: Vec<_> =
             targets.into_iter().map(|target| deliver::start(&delivering, &outbox, &facts, target)).collect();
         let sources = sources(config, &destinations, facts.counts());
-        let timeout = config.server.request_timeout;
+        let request_timeout = config.server.request_timeout;
         let public_url = config.server.public_url.clone();
         let limits = config.limits.clone();
         let receiver = Receiver::new(
@@ -120,7 +122,7 @@ impl Relay {
             outbox.clone(),
             facts.clone(),
             limits,
-            timeout,
+            request_timeout,
             public_url,
             statuses.clone(),
         );
@@ -196,18 +198,20 @@ impl Relay {
         self.broken.cancelled().await;
     }
 
-    /// Stops in order. Returns true if everything was done by the deadline.
+    /// Stops in order, within `server.shutdown_timeout`. Returns true if all work ended by itself.
     pub async fn stop(self) -> bool {
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let reserve = CLOSE_RESERVE.min(self.shutdown_timeout / 4);
+        // A part of the reserve is for the end of the process.
+        let deadline = Instant::now() + self.shutdown_timeout - reserve / 4;
         let left = || deadline.saturating_duration_since(Instant::now());
         self.receiver.stop();
         // A slow sender must not use up the time of the calls in flight.
         let most = left().saturating_sub(self.shutdown_timeout / 3);
         // A sync finishes the calls that it has begun and leaves the rest to its next run.
         let (received, _) = tokio::join!(self.receiving.stop(most), self.syncing.stop(most));
-        let delivered = self.delivering.stop(left().saturating_sub(RECORDING_TIME)).await;
-        let waiting = tokio::time::timeout(left().min(COUNT_LIMIT), count_waiting(&self.outbox)).await;
-        self.outbox.close().await;
+        let delivered = self.delivering.stop(left().saturating_sub(reserve)).await;
+        let waiting = timeout(COUNT_TIMEOUT.min(left() / 2), count_waiting(&self.outbox)).await;
+        let closed = timeout(left(), self.outbox.close()).await.is_ok();
         recording::mark_stop(&self.facts);
         let (_, recorded) = tokio::join!(
             self.administering.stop(left().min(ADMIN_STOP_TIMEOUT)),
@@ -216,8 +220,9 @@ impl Relay {
         if !recorded {
             tracing::warn!("the history could not be written in time: its last seconds are missing");
         }
-        telemetry::stopped(received && delivered, waiting.ok().flatten());
-        received && delivered
+        let is_complete = received && delivered && closed;
+        telemetry::stopped(is_complete, waiting.ok().flatten());
+        is_complete
     }
 }
 

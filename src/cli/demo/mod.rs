@@ -19,6 +19,7 @@ use crate::accounts::sync::{Direction, Report, Syncs};
 use crate::config::{Accounts, Config, Environment, Vitally};
 use crate::event::SourceKind;
 use crate::http_client;
+use crate::proxies::Proxies;
 use crate::run::Relay;
 use crate::sandbox::{Options, Received, Sandbox};
 use crate::tasks::Tasks;
@@ -46,7 +47,10 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (sandbox, sandbox_address) = start_sandbox(&tasks).await?;
     let config = config(&folder, sandbox_address).await?;
     telemetry::init(&config.log);
-    let relay = Relay::start(&config).await?;
+    let relay = tokio::select! {
+        relay = Relay::start(&config) => relay?,
+        () = signals.next() => bail!("interrupted before the relay had started"),
+    };
 
     let outcome = tokio::select! {
         sent = send_samples(&config, relay.address, &sandbox) => sent,
@@ -61,7 +65,10 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if !args.once {
         signals.next().await;
     }
-    relay.stop().await;
+    tokio::select! {
+        _ = relay.stop() => {}
+        () = signals.next() => {}
+    }
     tasks.stop(STOP_TIMEOUT).await;
     Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -130,7 +137,7 @@ async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
 /// Sends one sample after another and shows its calls. Returns true if every call arrived.
 async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
     // The relay is on this machine, so no proxy is used.
-    let client = http_client::builder()?.no_proxy().timeout(ARRIVAL_TIMEOUT).build()?;
+    let client = http_client::builder(&Proxies::default())?.timeout(ARRIVAL_TIMEOUT).build()?;
     let mappers = [Mapper::of(config, "segment")?, Mapper::of(config, "amplitude")?];
     let [segment, amplitude] = &mappers;
     let (mut arrived, mut seen) = (true, 0);
