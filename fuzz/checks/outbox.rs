@@ -157,8 +157,13 @@ impl Sample {
             let mut take = |index: usize| Box::new(jobs.remove(index));
             let (parked, dead, delivered) = (take(0), take(1), take(2));
             let at = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
-            let attempts =
-                vec![Attempt { at, status: Some(503), reason: "busy".to_owned(), took_ms: Some(1) }];
+            let attempts = vec![Attempt {
+                at,
+                status: Some(503),
+                reason: "busy".to_owned(),
+                took_ms: Some(1),
+                running: None,
+            }];
             door.outbox.settle(vec![
                 Settlement::Parked { job: parked, attempts: attempts.clone(), next_attempt_at: Some(at) },
                 Settlement::Dead { job: dead, attempts, reason: Reason::DeadRefused },

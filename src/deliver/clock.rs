@@ -1,24 +1,37 @@
-//! Wall time without jumps: read once, then continued by the monotonic clock.
+//! Wall time and running time, read once, then continued by the monotonic clock.
 //!
-//! Ages and stored times use it, so that a corrected clock neither stalls retries nor ends them early.
+//! Stored times are wall times of this clock: a correction of the system's clock does not change a wait. Ages of calls
+//! are differences of running time, which moves only while the relay runs.
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::outbox::Outbox;
+
 #[derive(Debug)]
 pub(super) struct Clock {
     wall: DateTime<Utc>,
+    running: DateTime<Utc>,
     read_at: Instant,
 }
 
 impl Clock {
-    pub(super) fn read() -> Self {
-        Self { wall: Utc::now(), read_at: Instant::now() }
+    pub(super) fn read(outbox: &Outbox) -> Self {
+        Self { wall: Utc::now(), running: outbox.running_time(), read_at: Instant::now() }
     }
 
-    /// Returns the wall time of a moment.
+    /// The wall time of a moment since the reading.
     pub(super) fn wall(&self, moment: Instant) -> DateTime<Utc> {
+        self.later(self.wall, moment)
+    }
+
+    /// The running time of a moment since the reading.
+    pub(super) fn running(&self, moment: Instant) -> DateTime<Utc> {
+        self.later(self.running, moment)
+    }
+
+    fn later(&self, time: DateTime<Utc>, moment: Instant) -> DateTime<Utc> {
         let since = chrono::Duration::from_std(moment - self.read_at).unwrap_or_default();
-        self.wall.checked_add_signed(since).unwrap_or(self.wall)
+        time.checked_add_signed(since).unwrap_or(time)
     }
 }

@@ -1,31 +1,33 @@
-//! Decides when a failed call is retried, as pure data: exponential with full jitter, limited by age and count.
+//! When a failed call is tried again: exponential with full jitter, ended by age and count. Pure functions.
+//!
+//! An age is a difference of running times, so neither a stop of the relay nor a change of the clock makes a call older.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::classify::was_about_place;
-use crate::outbox::Attempt;
+use crate::outbox::{Attempt, Retry};
 
 /// A destination's retry settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// The longest wait before the second attempt; the limit doubles with each further one.
+    /// The first retry waits at most this long. The limit doubles with each further retry.
     pub initial: Duration,
-    /// The longest wait before any attempt, unless the destination asks for more.
+    /// The highest limit of a wait, unless the destination asks for a longer one.
     pub longest: Duration,
-    /// If the first attempt of a call is this long ago, it becomes a dead letter at its next failure.
+    /// A call that fails this long after its first attempt becomes a dead letter.
     pub most_age: Duration,
     pub most_attempts: u32,
 }
 
 impl Schedule {
-    /// Returns how long to wait for the next attempt, or `None` if there must be no more.
+    /// The wait before the next attempt; `None` if there is no next attempt.
     ///
-    /// `attempts` are those made; the last one has just failed. Answers about the place do not count against the
-    /// call: they are not counted, and its age starts again after the last of them, or at `excused_until`, when the
-    /// destination last stopped refusing all calls. `random` is in `0.0..1.0`. The wait that the destination `asked`
-    /// for is kept as far as the age allows.
+    /// `attempts` are those made, the last one just now, at the running time `now`. Answers about the place are not the
+    /// call's fault: they do not count, and its age begins after the last of them, or at `excused_until`, when the
+    /// destination last began to accept calls again. `random` is in `0.0..1.0`. A wait that the destination `asked` for
+    /// is kept, up to the age.
     pub fn next(
         &self,
         now: DateTime<Utc>,
@@ -36,7 +38,9 @@ impl Schedule {
     ) -> Option<Duration> {
         let is_counted = |attempt: &&Attempt| !was_about_place(attempt.status);
         let made = u32::try_from(attempts.iter().filter(is_counted).count()).unwrap_or(u32::MAX);
-        let first = attempts.iter().rev().take_while(is_counted).last().map_or(now, |attempt| attempt.at);
+        let counted = attempts.iter().rev().take_while(is_counted);
+        // Attempts of earlier versions have no running time: the age begins at the first that has one.
+        let first = counted.filter_map(|attempt| attempt.running).last().unwrap_or(now);
         let first = excused_until.map_or(first, |excused| first.max(excused));
         let age = (now - first).to_std().unwrap_or_default();
         let left = self.most_age.checked_sub(age)?;
@@ -48,11 +52,12 @@ impl Schedule {
         Some(jittered.max(asked.unwrap_or_default()).min(left))
     }
 
-    /// Returns how long to wait for a stored time. A time that no attempt can have set was stored before the clock
-    /// was set back, and is not waited for.
-    pub fn resume(&self, now: DateTime<Utc>, next_attempt_at: Option<DateTime<Utc>>) -> Duration {
-        let wait = next_attempt_at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
-        if wait > self.most_age { Duration::ZERO } else { wait }
+    /// The wait for a stored retry after a restart, at the wall time `now`. It is never longer than the whole wait was:
+    /// the clock may have been set back since.
+    pub fn resume(&self, now: DateTime<Utc>, retry: Option<Retry>) -> Duration {
+        let Some(Retry { at, wait }) = retry else { return Duration::ZERO };
+        let left = (at - now).to_std().unwrap_or_default();
+        left.min(wait.unwrap_or(self.longest))
     }
 }
 
@@ -85,6 +90,7 @@ mod tests {
             status: Some(status),
             reason: String::new(),
             took_ms: None,
+            running: Some(at(second)),
         };
         made.iter().map(attempt).collect()
     }
@@ -124,21 +130,37 @@ mod tests {
         assert_eq!(wait(86_390, &[(0, 429), (86_390, 429)], Some(3_600), 0.5), Some(10));
     }
 
+    /// A retry waits no longer after a restart than it would have without one, whatever the clock did meanwhile.
     #[test]
-    fn clock_jumps_neither_stall_nor_end_retries() {
-        let hour = 3_600;
-        for (name, stored, now, expected) in [
-            ("nothing stored", None, 0, 0),
-            ("due", Some(-5), 0, 0),
-            ("ahead", Some(600), 0, 600),
-            ("clock set back by an hour", Some(600), -hour, u64::try_from(hour).unwrap() + 600),
-            ("clock set back by a year", Some(600), -365 * 24 * hour, 0),
-            ("clock set forward by a year", Some(600), 365 * 24 * hour, 0),
+    fn a_changed_clock_lengthens_no_wait() {
+        let (hour, year) = (3_600, 365 * 86_400);
+        for (name, retry_at, whole, now, expected) in [
+            ("due", -5, Some(2), 0, 0),
+            ("ahead", 600, Some(900), 0, 600),
+            ("set back by an hour", 2, Some(2), -hour, 2),
+            ("set back by a year", 2, Some(2), -year, 2),
+            ("set back, after a long pause that was asked for", 7_200, Some(7_200), -year, 7_200),
+            ("set back, no attempt stored", 2, None, -year, 600),
+            ("set forward by a year", 600, Some(600), year, 0),
         ] {
-            let wait = SCHEDULE.resume(at(now), stored.map(at));
-            assert_eq!(wait.as_secs(), expected, "{name}");
+            let retry = Retry { at: at(retry_at), wait: whole.map(Duration::from_secs) };
+            assert_eq!(SCHEDULE.resume(at(now), Some(retry)).as_secs(), expected, "{name}");
         }
-        // An attempt in the future has no age.
-        assert_eq!(wait(0, &[(hour, 503)], None, 1.0), Some(1));
+        assert_eq!(SCHEDULE.resume(at(0), None), Duration::ZERO, "nothing stored");
+    }
+
+    /// Only running time makes a call older: the wall times of its attempts may lie anywhere.
+    #[test]
+    fn a_changed_clock_ends_no_retries() {
+        let year = chrono::Duration::days(365);
+        for change in [-year, chrono::Duration::zero(), year] {
+            let mut made = attempts(&[(0, 503), (60, 503)]);
+            made.iter_mut().for_each(|attempt| attempt.at += change);
+            let next = SCHEDULE.next(at(60), &made, None, None, 1.0);
+            assert_eq!(next, Some(Duration::from_secs(2)), "{change}");
+            made.iter_mut().for_each(|attempt| attempt.running = None);
+            let next = SCHEDULE.next(at(60), &made, None, None, 1.0);
+            assert_eq!(next, Some(Duration::from_secs(2)), "attempts of an earlier version");
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Now {
     pub(super) running: DateTime<Utc>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     base: DateTime<Utc>,
     started: Instant,

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::chunk::Chunk;
+use super::clock::Clock;
 use super::command::{Command, JobChange};
 use super::damage::{Damage, Stored};
 use super::jobs::JobStep;
@@ -17,7 +18,7 @@ use super::space::Space;
 use super::sqlite::{self, DeadLetter, Filter, From, Kind, OpenError, Parked, Store, StoredReject};
 use super::tail::{Next, Tail};
 use super::writer::{Shown, Writer};
-use super::{AcceptError, NoRoom, Options, Receipt, Replayed, Settlement, Submission, Usage};
+use super::{AcceptError, NoRoom, Options, Receipt, Replayed, Retry, Settlement, Submission, Usage};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 use crate::facts::{Facts, Received};
@@ -75,6 +76,7 @@ impl Outbox {
         report_damage(&store.connection, &damage, path).map_err(database)?;
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
+        let clock = Clock::new(sqlite::running_time(&store.connection).map_err(database)?);
         let shown = Arc::new(Shown {
             tail: Mutex::new(Tail::new(TAIL_BYTES, last)),
             latest: watch::Sender::new(last),
@@ -84,6 +86,7 @@ impl Outbox {
             commits: Timings::default(),
             due: broadcast::Sender::new(DUE_CAPACITY),
             background: Background::default(),
+            clock,
         });
         let writer = Writer::new(store, options, Arc::clone(&shown), facts.clone()).map_err(database)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -299,11 +302,13 @@ impl Outbox {
         parked.await.map_err(|_| ReadError::Closed)
     }
 
-    /// Returns the users with parked requests, and when the first request of each is due.
-    pub async fn parked_users(
-        &self,
-        destination: &str,
-    ) -> Result<Vec<(String, Option<DateTime<Utc>>)>, ReadError> {
+    /// The time by which calls become old: it moves only while the relay runs, whatever the wall clock does.
+    pub fn running_time(&self) -> DateTime<Utc> {
+        self.shown.clock.now().running
+    }
+
+    /// Users with parked calls, and when the first of these is tried again.
+    pub async fn parked_users(&self, destination: &str) -> Result<Vec<(String, Option<Retry>)>, ReadError> {
         let destination = destination.to_owned();
         self.read(move |reader| sqlite::parked_users(reader, &destination)).await
     }

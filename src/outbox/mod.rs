@@ -54,6 +54,8 @@ mod values;
 mod waiting;
 mod writer;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::accoil::Fingerprint;
@@ -103,7 +105,7 @@ pub struct Options {
     /// The largest number of ids remembered for de-duplication.
     pub deduplication_ids: usize,
     /// The longest de-duplication window of any source.
-    pub longest_window: std::time::Duration,
+    pub longest_window: Duration,
     /// The most bytes that may wait for delivery.
     pub max_bytes: u64,
     /// The bytes that must stay free on the disk. Unused pages of the file itself count as free.
@@ -144,7 +146,7 @@ pub struct Usage {
 /// their limit are removed. Dead letters over theirs stop acceptance, because they were accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    pub age: std::time::Duration,
+    pub age: Duration,
     pub bytes: u64,
 }
 
@@ -190,6 +192,17 @@ pub struct Attempt {
     /// The duration of the call in milliseconds; `None` in attempts of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub took_ms: Option<u32>,
+    /// The outbox's running time at `at`, by which a call becomes old; none in attempts of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub running: Option<DateTime<Utc>>,
+}
+
+/// When a parked call is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    pub at: DateTime<Utc>,
+    /// The time between the last attempt and `at`, if there was an attempt.
+    pub wait: Option<Duration>,
 }
 
 /// How a request leaves the place where it is stored.

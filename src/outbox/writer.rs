@@ -49,6 +49,7 @@ pub(super) struct Shown {
     /// Users whose parked calls were made due: destination and user.
     pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
     pub(super) background: Background,
+    pub(super) clock: Clock,
 }
 
 pub(super) struct Writer {
@@ -77,7 +78,7 @@ impl Writer {
         facts: Facts,
     ) -> rusqlite::Result<Self> {
         let connection = &store.connection;
-        let clock = Clock::new(sqlite::running_time(connection)?);
+        let clock = shown.clock;
         let now = clock.now().running;
         let mut recent = Recent::new(options.deduplication_ids, options.longest_window, now);
         let horizon = recent.horizon(now);

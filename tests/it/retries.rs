@@ -7,7 +7,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
-use crate::relay::{PATIENCE, Process, USUAL};
+use crate::relay::{TEST_TIMEOUT, Process, USUAL};
 use crate::sandbox::Served;
 
 const TRACK: &str = r#"{"type":"track","userId":"u1","event":"Report Created"}"#;
@@ -20,7 +20,7 @@ fn query(folder: &Path, sql: &str) -> i64 {
 async fn until(folder: &Path, sql: &str) {
     let start = Instant::now();
     while query(folder, sql) == 0 {
-        assert!(start.elapsed() < PATIENCE, "{sql}");
+        assert!(start.elapsed() < TEST_TIMEOUT, "{sql}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
@@ -59,7 +59,7 @@ async fn a_clock_set_back_by_an_hour_does_not_delay_a_retry() {
     let (directory, served) = stopped_with_stored_times_moved(3_600).await;
     served.sandbox.faults().clear();
     let process = Process::start(directory.path(), USUAL, &served.url).await;
-    assert!(served.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await, "{}", process.log());
     process.kill();
 }
 
@@ -72,7 +72,7 @@ async fn a_long_stop_ends_no_retries() {
     let more = format!("SELECT count(*) FROM parked WHERE json_array_length(attempts) > {before}");
     until(directory.path(), &more).await;
     served.sandbox.faults().clear();
-    assert!(served.sandbox.wait_for(1, PATIENCE).await, "{}", process.log());
+    assert!(served.sandbox.wait_for(1, TEST_TIMEOUT).await, "{}", process.log());
     assert_eq!(query(directory.path(), "SELECT count(*) FROM dead_letters"), 0);
     process.kill();
 }

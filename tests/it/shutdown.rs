@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
-use crate::relay::{PATIENCE, Process, USUAL, command, surroundings};
+use crate::relay::{TEST_TIMEOUT, Process, USUAL, command, surroundings};
 use crate::sandbox::Served;
 
 const TRACK: &str =
@@ -35,7 +35,7 @@ async fn when_opened(pipe: &Path) -> File {
         if let Ok(file) = File::options().write(true).custom_flags(nonblock).open(pipe) {
             return file;
         }
-        assert!(start.elapsed() < PATIENCE, "no process opens {}", pipe.display());
+        assert!(start.elapsed() < TEST_TIMEOUT, "no process opens {}", pipe.display());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -50,7 +50,7 @@ async fn ended(mut child: Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TEST_TIMEOUT {
             child.kill().unwrap();
             panic!("it does not end");
         }
@@ -90,7 +90,7 @@ async fn a_pipe_as_mapping_file_is_a_fault() {
     process.signal("HUP");
     let start = Instant::now();
     while !process.log().contains("it is not a regular file") {
-        assert!(start.elapsed() < PATIENCE, "{}", process.log());
+        assert!(start.elapsed() < TEST_TIMEOUT, "{}", process.log());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(process.post("/segment", &[KEY], TRACK).await.status, 200);

@@ -54,7 +54,7 @@ pub struct AttemptView {
 
 impl From<&Attempt> for AttemptView {
     fn from(attempt: &Attempt) -> Self {
-        let Attempt { at, status, reason, took_ms } = attempt;
+        let Attempt { at, status, reason, took_ms, running: _ } = attempt;
         Self { at: *at, status: *status, reason: reason.clone(), took_ms: *took_ms }
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct Dispatcher {
     /// Users with parked requests. Their later requests are parked behind these.
     waiting: Waiting,
     failing: Failing,
-    /// When the destination last stopped refusing every call. Failures before that do not count against a call.
+    /// The running time at which the destination last began to accept calls again. Failures before it do not count.
     excused_until: Option<DateTime<Utc>>,
     last_delivered: Delivered,
     limits: Limits,
@@ -107,6 +107,7 @@ impl Dispatcher {
         answers: mpsc::UnboundedReceiver<Done>,
         shown: watch::Sender<Status>,
     ) -> Self {
+        let clock = Clock::read(&outbox);
         let status = shown.borrow().clone();
         let latest = outbox.latest();
         let found = *latest.borrow();
@@ -128,7 +129,7 @@ impl Dispatcher {
             failing: Failing::default(),
             excused_until: None,
             last_delivered: Delivered::new(MAX_LAST_DELIVERED),
-            clock: Clock::read(),
+            clock,
             in_flight: 0,
             settlements: Vec::new(),
             facts,
@@ -219,8 +220,8 @@ impl Dispatcher {
         });
         let (users, last_delivered, last) = (users.await, last_delivered.await, last.await);
         let now = Instant::now();
-        for (user, at) in users {
-            let wait = self.target.schedule.resume(self.clock.wall(now), at);
+        for (user, retry) in users {
+            let wait = self.target.schedule.resume(self.clock.wall(now), retry);
             self.waiting.due_at(&user, now + wait);
         }
         for (fingerprint, at) in last_delivered {

@@ -30,7 +30,7 @@ impl Dispatcher {
             let was_refused = self.limits.state().is_refusal();
             if self.limits.update(&done.outcome, done.call.began, self.in_flight, now) {
                 if was_refused && self.limits.state() == State::Ok {
-                    self.excused_until = Some(self.clock.wall(now));
+                    self.excused_until = Some(self.clock.running(now));
                 }
                 self.report_state(&done.outcome, now);
             }
@@ -57,9 +57,9 @@ impl Dispatcher {
     fn record_failure(&mut self, verdict: Verdict, mut work: Work, tried: &Tried<'_>, now: Instant) {
         if self.waiting.len() == 0 {
             // No stored time depends on the old reading.
-            self.clock = Clock::read();
+            self.clock = Clock::read(&self.outbox);
         }
-        let (at, outcome) = (self.clock.wall(now), tried.result);
+        let (at, running, outcome) = (self.clock.wall(now), self.clock.running(now), tried.result);
         let status = outcome.as_ref().ok().map(|answer| answer.status);
         self.status.last_error = Some(reason::short(outcome).into());
         let was_refused = work.attempts.iter().any(|attempt| was_about_place(attempt.status));
@@ -68,7 +68,8 @@ impl Dispatcher {
             work.attempts.retain(|attempt| !was_about_place(attempt.status));
         }
         let took_ms = u32::try_from(tried.took.as_millis()).unwrap_or(u32::MAX);
-        work.attempts.push(Attempt { at, status, reason: reason::whole(outcome), took_ms: Some(took_ms) });
+        let (reason, took_ms, running_at) = (reason::whole(outcome), Some(took_ms), Some(running));
+        work.attempts.push(Attempt { at, status, reason, took_ms, running: running_at });
         let asked = outcome.as_ref().ok().and_then(retry_after);
         let wait = match verdict {
             Verdict::Delivered | Verdict::Permanent => None,
@@ -79,7 +80,7 @@ impl Dispatcher {
             }
             Verdict::Retry => {
                 let random = schedule::random();
-                self.target.schedule.next(at, &work.attempts, self.excused_until, asked, random)
+                self.target.schedule.next(running, &work.attempts, self.excused_until, asked, random)
             }
         };
         if let Some(wait) = wait {

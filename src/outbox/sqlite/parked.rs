@@ -11,7 +11,7 @@ use super::super::Lane;
 use super::super::chunk::Job;
 use super::super::frame::Text;
 use super::super::waiting::{CallId, WaitingFilter};
-use super::super::{Amount, Attempt, Place};
+use super::super::{Amount, Attempt, Place, Retry};
 use super::checksum::{self, is_sound};
 use super::columns;
 use super::last_delivered;
@@ -208,16 +208,25 @@ pub(in super::super) fn last_parked_chunk(connection: &Connection, destination: 
     connection.query_row(newest, [destination], |row| row.get(0))
 }
 
-/// Returns the users with parked requests, each with the time of the next attempt of the first one.
+/// The users with parked calls, each with the next attempt of its first call.
 pub(in super::super) fn parked_users(
     connection: &Connection,
     destination: &str,
-) -> Result<Vec<(String, Option<DateTime<Utc>>)>> {
+) -> Result<Vec<(String, Option<Retry>)>> {
+    // SQLite takes the attempts from the row that has the maximum.
+    let users = "SELECT user, max(next_attempt_at),
+                 CASE WHEN json_valid(attempts) THEN json_extract(attempts, '$[#-1].at') END
+                 FROM parked WHERE destination = ?1 GROUP BY user";
     connection
-        .prepare("SELECT user, max(next_attempt_at) FROM parked WHERE destination = ?1 GROUP BY user")?
+        .prepare(users)?
         .query_map([destination], |row| {
             let at = columns::optional_integer(row, 1)?;
-            Ok((columns::text(row, 0)?, at.and_then(DateTime::from_timestamp_millis)))
+            let last = columns::optional_text(row, 2)?.and_then(|last| last.parse::<DateTime<Utc>>().ok());
+            let retry = at.and_then(DateTime::from_timestamp_millis).map(|at| {
+                let wait = last.map(|last| (at - last).to_std().unwrap_or_default());
+                Retry { at, wait }
+            });
+            Ok((columns::text(row, 0)?, retry))
         })?
         .collect()
 }

@@ -118,6 +118,7 @@ pub(crate) fn attempt(reason: &str) -> Attempt {
         status: Some(400),
         reason: reason.to_owned(),
         took_ms: None,
+        running: None,
     }
 }
 
