@@ -98,7 +98,7 @@ enum Command {
     /// Show what a reason code means and what to do
     Explain(explain::ExplainArgs),
     /// Exit 0 if the relay on this machine accepts events; for containers
-    Healthcheck,
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the command-line completions for a shell
     Completions {
         #[arg(value_enum)]
@@ -149,7 +149,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "accoil-relay", &mut io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Healthcheck => healthcheck::run(&load(file)?).await,
+        Command::Healthcheck(args) => healthcheck::run(&args, file).await,
     }
 }
 

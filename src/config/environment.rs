@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::value::{Problem, Reading};
+use crate::proxies::Proxies;
 
 /// Environment variables, and the directory to search for `accoil-relay.toml`. Empty: the current directory.
 #[derive(Clone)]
@@ -37,6 +38,11 @@ impl Environment {
             .iter()
             .any(|name| self.get(name).is_some())
             || self.directory.join(super::file::FILE).exists()
+    }
+
+    /// The proxies that the variables name.
+    pub fn proxies(&self) -> Proxies {
+        Proxies::read(|name| self.get(name))
     }
 
     /// An empty variable counts as not set: compose files and unit files cannot leave a variable out.

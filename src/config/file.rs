@@ -25,10 +25,7 @@ pub(super) fn overlay_file(
     file: Option<&Path>,
     environment: &Environment,
 ) -> Result<SourceText, Fault> {
-    let named =
-        file.map(Path::to_owned).or_else(|| environment.get("ACCOIL_RELAY_CONFIG").map(PathBuf::from));
-    let usual = environment.directory().join(FILE);
-    if let Some(file) = named.or_else(|| usual.exists().then_some(usual)) {
+    if let Some(file) = path(file, environment) {
         let source = SourceText::new(&file, read(&file)?);
         let table = source.parse_toml()?;
         tree::overlay(tree, tree::read_table(table.into_inner(), &Origin::File));
@@ -37,6 +34,19 @@ pub(super) fn overlay_file(
     let defaults = overlay::without_file(environment).ok_or_else(no_configuration)?;
     tree::overlay(tree, defaults);
     Ok(SourceText::new(environment.directory().join(FILE), ""))
+}
+
+/// The file that is named, or else the usual one if it exists.
+fn path(file: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    let named =
+        file.map(Path::to_owned).or_else(|| environment.get("ACCOIL_RELAY_CONFIG").map(PathBuf::from));
+    let usual = environment.directory().join(FILE);
+    named.or_else(|| usual.exists().then_some(usual))
+}
+
+/// The text of the configuration file; empty if it cannot be read.
+pub(super) fn text(file: Option<&Path>, environment: &Environment) -> String {
+    path(file, environment).and_then(|file| read(&file).ok()).unwrap_or_default()
 }
 
 fn read(file: &Path) -> Result<String, Fault> {

@@ -15,6 +15,7 @@ mod history;
 mod outbox;
 mod overlay;
 mod reader;
+mod relay_place;
 mod rules;
 mod section;
 mod server;
@@ -33,6 +34,7 @@ pub use environment::Environment;
 pub use first::first_file;
 pub use history::{History, HistoryFile, Payloads, Privacy};
 pub use outbox::{Deliver, Outbox};
+pub use relay_place::RelayPlace;
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
 pub use source::{Anonymous, Source, Unsigned};
@@ -99,7 +101,7 @@ impl Config {
         let mut reader = Reader::new(environment, source);
         let mut config = Section::root(&mut reader, tree, Self::read);
         if let Some(config) = &mut config {
-            config.proxies = Proxies::read(|name| environment.get(name));
+            config.proxies = environment.proxies();
         }
         let faults = reader.finish(config.as_ref(), unknown);
         (config, faults)

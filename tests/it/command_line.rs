@@ -7,7 +7,7 @@ use std::process::Output;
 use accoil_relay::sandbox::{Fault, Options};
 use tempfile::tempdir;
 
-use crate::relay::{TEST_TIMEOUT, TestRelay, command};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
 use crate::sandbox::Served;
 
 /// Names and values of environment variables.
@@ -48,7 +48,7 @@ async fn each_kind_of_failure_has_its_exit_code() {
         (&["config", "show"], &[KEY], 0, "[server]"),
         (&["check"], &[KEY], 0, "Track Calls"),
         (&["map", "--source", "segment"], &[], 0, ""),
-        (&["healthcheck"], &[KEY, closed], 1, "no relay answers at 127.0.0.1:1"),
+        (&["healthcheck"], &[KEY, closed], 1, "no relay answers at http://127.0.0.1:1"),
         (&[], &[], 2, "Usage:"),
         (&["sreve"], &[], 2, "serve"),
         (&["serve", "--frce"], &[], 2, "--frce"),
@@ -157,6 +157,25 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 0);
     relay.stop().await;
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 1);
+}
+
+/// The file was changed while the relay runs. The relay is found all the same: by the lock file of its outbox.
+#[tokio::test]
+async fn healthcheck_is_not_misled_by_a_faulty_file() {
+    let (folder, served) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let relay = Process::start(folder.path(), USUAL, &served.url).await;
+    let environment = [("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1")];
+    for text in ["[[sources]\nname = ", "[outbox]\nsurl = 3\n", "[deliver]\nretry_max = \"soon\"\n"] {
+        std::fs::write(folder.path().join("accoil-relay.toml"), text).unwrap();
+        assert_eq!(run(folder.path(), &environment, &["check"]).await.code, 78, "{text}");
+        let answer = run(folder.path(), &environment, &["healthcheck"]).await;
+        assert_eq!((answer.code, &*answer.err), (0, ""), "{text}");
+    }
+    let url = relay.url("");
+    assert_eq!(run(folder.path(), &environment, &["healthcheck", "--url", &url]).await.code, 0);
+    relay.kill();
+    let answer = run(folder.path(), &environment, &["healthcheck"]).await;
+    assert_eq!(answer.code, 1, "the lock file still names the killed relay: {}", answer.err);
 }
 
 /// Works even if the usual ports are in use, and removes its files.

@@ -1,0 +1,80 @@
+//! Where the relay of a configuration can be asked: two keys, read even if the rest of the file is wrong.
+//!
+//! For `healthcheck`. An operator who edits the file of a running relay must not make it unhealthy by a typing error.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::outbox::sqlite_path;
+use super::tree::{self, Node, Origin, Table, Value};
+use super::{DEFAULTS, Environment, file};
+
+/// Where the relay can be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RelayPlace {
+    /// The outbox, whose lock file names the admin listener.
+    pub outbox: PathBuf,
+    /// The public listener.
+    pub listen: SocketAddr,
+}
+
+impl RelayPlace {
+    /// Reads the environment, the file and the defaults. Skips each value that cannot be read. `None` if nothing can be.
+    pub fn find(file: Option<&Path>, environment: &Environment) -> Option<Self> {
+        let text = file::text(file, environment);
+        let (table, _faults) = DeTable::parse_recoverable(&text);
+        let file = tree::read_table(table.into_inner(), &Origin::File);
+        let defaults = tree::embedded(DEFAULTS);
+        let values = |section: &str, key: &str| {
+            let variable = format!("ACCOIL_RELAY_{section}__{key}").to_uppercase();
+            let of_environment = environment.get(&variable).map(str::to_owned);
+            let of_file = value(&file, section, key).and_then(|value| expand(value, environment));
+            let default = value(&defaults, section, key).map(str::to_owned);
+            [of_environment, of_file, default].into_iter().flatten()
+        };
+        let outbox = values("outbox", "url").find_map(|url| sqlite_path(&node(url)).ok())?;
+        let listen = values("server", "listen").find_map(|address| address.parse().ok())?;
+        Some(Self { outbox, listen })
+    }
+}
+
+fn value<'t>(tree: &'t Table, section: &str, key: &str) -> Option<&'t str> {
+    let Value::Table(section) = &tree.get(section)?.value else { return None };
+    let Value::Text(text) = &section.get(key)?.value else { return None };
+    Some(text)
+}
+
+fn expand(text: &str, environment: &Environment) -> Option<String> {
+    environment.expand(text, &mut BTreeSet::new()).ok()
+}
+
+fn node(text: String) -> Node {
+    Node { key: Origin::Embedded, origin: Origin::Embedded, value: Value::Text(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_found_in_a_faulty_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, variables, outbox, listen) in [
+            ("", &[][..], "relay.db", "127.0.0.1:8080"),
+            ("[outbox]\nurl = 'sqlite:/a/b.db'\nsurl = 1\n[servers]", &[], "/a/b.db", "127.0.0.1:8080"),
+            ("[[sources]\nname = \n[server]\nlisten = '0.0.0.0:9'\n", &[], "relay.db", "0.0.0.0:9"),
+            ("[outbox]\nurl = 'sqlite:${P}'\n", &[("P", "/p.db")], "/p.db", "127.0.0.1:8080"),
+            ("[outbox]\nurl = 'sqlite:${Q}'\n[server]\nlisten = 'here'", &[], "relay.db", "127.0.0.1:8080"),
+            ("server = 3", &[("ACCOIL_RELAY_SERVER__LISTEN", "[::1]:7")], "relay.db", "[::1]:7"),
+            ("\u{0}", &[("ACCOIL_RELAY_OUTBOX__URL", "sqlite:e.db")], "e.db", "127.0.0.1:8080"),
+        ] {
+            std::fs::write(folder.path().join(file::FILE), text).unwrap();
+            let environment = Environment::new(folder.path(), variables.iter().copied());
+            let found = RelayPlace::find(None, &environment).unwrap();
+            assert_eq!((found.outbox.to_str(), &*found.listen.to_string()), (Some(outbox), listen), "{text}");
+        }
+    }
+}
