@@ -25,14 +25,14 @@ impl RelayPlace {
     /// Reads the environment, the file and the defaults. Skips each value that cannot be read. `None` if nothing can be.
     pub fn find(file: Option<&Path>, environment: &Environment) -> Option<Self> {
         let text = file::text(file, environment);
-        let (table, _faults) = DeTable::parse_recoverable(&text);
-        let file = tree::read_table(table.into_inner(), &Origin::File);
+        let file = parse(&text);
         let defaults = tree::embedded(DEFAULTS);
         let values = |section: &str, key: &str| {
             let variable = format!("ACCOIL_RELAY_{section}__{key}").to_uppercase();
             let of_environment = environment.get(&variable).map(str::to_owned);
-            let of_file = value(&file, section, key).and_then(|value| expand(value, environment));
-            let default = value(&defaults, section, key).map(str::to_owned);
+            let written = value(&file, section, key).or_else(|| line_value(&text, section, key));
+            let of_file = written.and_then(|value| environment.expand(&value, &mut BTreeSet::new()).ok());
+            let default = value(&defaults, section, key);
             [of_environment, of_file, default].into_iter().flatten()
         };
         let outbox = values("outbox", "url").find_map(|url| sqlite_path(&node(url)).ok())?;
@@ -41,14 +41,27 @@ impl RelayPlace {
     }
 }
 
-fn value<'t>(tree: &'t Table, section: &str, key: &str) -> Option<&'t str> {
-    let Value::Table(section) = &tree.get(section)?.value else { return None };
-    let Value::Text(text) = &section.get(key)?.value else { return None };
-    Some(text)
+/// What is TOML in the text.
+fn parse(text: &str) -> Table {
+    let (table, _faults) = DeTable::parse_recoverable(text);
+    tree::read_table(table.into_inner(), &Origin::File)
 }
 
-fn expand(text: &str, environment: &Environment) -> Option<String> {
-    environment.expand(text, &mut BTreeSet::new()).ok()
+fn value(tree: &Table, section: &str, key: &str) -> Option<String> {
+    let Value::Table(section) = &tree.get(section)?.value else { return None };
+    text_value(section, key)
+}
+
+fn text_value(table: &Table, key: &str) -> Option<String> {
+    let Value::Text(text) = &table.get(key)?.value else { return None };
+    Some(text.clone())
+}
+
+/// The value in a line of the section. The parser may give up everything behind a broken line.
+fn line_value(text: &str, section: &str, key: &str) -> Option<String> {
+    let header = format!("[{section}]");
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with(&header)).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).find_map(|line| text_value(&parse(line), key))
 }
 
 fn node(text: String) -> Node {

@@ -7,7 +7,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
-use crate::relay::{TEST_TIMEOUT, Process, USUAL};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL};
 use crate::sandbox::Served;
 
 const TRACK: &str = r#"{"type":"track","userId":"u1","event":"Report Created"}"#;

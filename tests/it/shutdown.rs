@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
-use crate::relay::{TEST_TIMEOUT, Process, USUAL, command, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, surroundings};
 use crate::sandbox::Served;
 
 const TRACK: &str =
