@@ -155,10 +155,14 @@ mod tests {
         let year = chrono::Duration::days(365);
         for change in [-year, chrono::Duration::zero(), year] {
             let mut made = attempts(&[(0, 503), (60, 503)]);
-            made.iter_mut().for_each(|attempt| attempt.at += change);
+            for attempt in &mut made {
+                attempt.at += change;
+            }
             let next = SCHEDULE.next(at(60), &made, None, None, 1.0);
             assert_eq!(next, Some(Duration::from_secs(2)), "{change}");
-            made.iter_mut().for_each(|attempt| attempt.running = None);
+            for attempt in &mut made {
+                attempt.running = None;
+            }
             let next = SCHEDULE.next(at(60), &made, None, None, 1.0);
             assert_eq!(next, Some(Duration::from_secs(2)), "attempts of an earlier version");
         }

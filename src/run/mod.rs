@@ -202,7 +202,7 @@ impl Relay {
     pub async fn stop(self) -> bool {
         let reserve = CLOSE_RESERVE.min(self.shutdown_timeout / 4);
         // A part of the reserve is for the end of the process.
-        let deadline = Instant::now() + self.shutdown_timeout - reserve / 4;
+        let deadline = Instant::now() + self.shutdown_timeout.saturating_sub(reserve / 4);
         let left = || deadline.saturating_duration_since(Instant::now());
         self.receiver.stop();
         // A slow sender must not use up the time of the calls in flight.
