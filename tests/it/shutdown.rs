@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
-use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, surroundings};
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::Served;
 
 const TRACK: &str =
@@ -99,7 +99,7 @@ async fn a_pipe_as_mapping_file_is_a_fault() {
     let check = command()
         .arg("check")
         .current_dir(&directory)
-        .envs(surroundings(directory.path(), "http://h"))
+        .envs(test_variables(directory.path(), "http://h"))
         .output();
     let check = check.unwrap();
     let shown = String::from_utf8_lossy(&check.stderr) + String::from_utf8_lossy(&check.stdout);
@@ -135,7 +135,7 @@ async fn a_signal_ends_a_start() {
     let child = command()
         .arg("serve")
         .current_dir(&directory)
-        .envs(surroundings(directory.path(), &sandbox.url))
+        .envs(test_variables(directory.path(), &sandbox.url))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -157,7 +157,7 @@ async fn a_blocked_log_does_not_hold_the_exit() {
     let mut child = command()
         .arg("serve")
         .current_dir(&directory)
-        .envs(surroundings(directory.path(), &sandbox.url))
+        .envs(test_variables(directory.path(), &sandbox.url))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
