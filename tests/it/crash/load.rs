@@ -10,6 +10,7 @@ use std::time::Duration;
 use accoil_relay::sandbox::Fault;
 use http::Method;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,7 @@ pub(crate) fn batch(sender: usize, number: usize) -> String {
 pub(crate) struct Load {
     url: Arc<Mutex<String>>,
     stop: CancellationToken,
+    is_paused: watch::Sender<bool>,
     senders: JoinSet<()>,
     acknowledged: Arc<Mutex<Acknowledged>>,
 }
@@ -93,19 +95,16 @@ impl Load {
     /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has come.
     pub(crate) fn start(url: String, on_answer: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         let on_answer = Arc::new(on_answer);
-        let load = Self {
-            url: Arc::new(Mutex::new(url)),
-            stop: CancellationToken::new(),
-            senders: JoinSet::new(),
-            acknowledged: Arc::default(),
-        };
-        let Self { url, stop, mut senders, acknowledged } = load;
+        let (url, acknowledged) = (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(Acknowledged::new())));
+        let (stop, is_paused) = (CancellationToken::new(), watch::Sender::new(false));
+        let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
             let (url, stop, on_answer) = (Arc::clone(&url), stop.clone(), Arc::clone(&on_answer));
-            let acknowledged = Arc::clone(&acknowledged);
+            let (acknowledged, mut is_paused) = (Arc::clone(&acknowledged), is_paused.subscribe());
             senders.spawn(async move {
                 for number in 0.. {
-                    if stop.is_cancelled() {
+                    let may_go_on = is_paused.wait_for(|is_paused| !is_paused).await.is_ok();
+                    if stop.is_cancelled() || !may_go_on {
                         return;
                     }
                     post(&url, sender, number).await;
@@ -114,7 +113,12 @@ impl Load {
                 }
             });
         }
-        Self { url, stop, senders, acknowledged }
+        Self { url, stop, is_paused, senders, acknowledged }
+    }
+
+    /// A sender that is paused sends no further batch.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.is_paused.send_replace(is_paused);
     }
 
     pub(crate) fn turn_to(&self, url: String) {
@@ -129,6 +133,7 @@ impl Load {
     /// Ends when each sender has had the answer to its last batch.
     pub(crate) async fn finish(self) -> Acknowledged {
         self.stop.cancel();
+        self.pause(false);
         tokio::time::timeout(TEST_TIMEOUT, self.senders.join_all()).await.unwrap();
         std::mem::take(&mut *self.acknowledged.lock().unwrap())
     }

@@ -71,15 +71,19 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The same, once no call waits any more.
+    /// The same, once no call waits any more; gives up when fewer and fewer should wait and do not.
     pub(crate) async fn settled(folder: &Path) -> Self {
-        let start = Instant::now();
+        let (mut fewest, mut progress) = (usize::MAX, Instant::now());
         loop {
+            let start = Instant::now();
             let kept = Self::read(folder).unwrap();
-            if kept.waiting.is_empty() || start.elapsed() > TEST_TIMEOUT {
+            if kept.waiting.len() < fewest {
+                (fewest, progress) = (kept.waiting.len(), Instant::now());
+            }
+            if kept.waiting.is_empty() || progress.elapsed() > TEST_TIMEOUT {
                 return kept;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20) + start.elapsed()).await;
         }
     }
 }
@@ -108,41 +112,25 @@ pub(crate) fn judge(acknowledged: &Acknowledged, calls: &[(usize, Event)], kept:
             Err(fault) => verdict.faults.push(format!("{event} in run {run}: {fault}")),
         }
     }
-    let arrived: HashSet<&Event> = calls.iter().map(|(_, event)| event).collect();
-    let wanted = load::events(acknowledged, load::delivered);
-    verdict.acknowledged = wanted.len();
-    verdict.faults.extend(
-        wanted
-            .iter()
-            .filter(|event| !arrived.contains(event))
-            .map(|event| format!("{event} was acknowledged and never arrived")),
-    );
-
-    let dead = count(&kept.dead_letters);
-    let wanted = load::events(acknowledged, load::dead);
-    (verdict.dead_letters, verdict.acknowledged) = (dead.len(), verdict.acknowledged + wanted.len());
-    verdict.faults.extend(
-        wanted
-            .iter()
-            .filter(|event| !dead.contains_key(event))
-            .map(|event| format!("{event} was acknowledged and is no dead letter")),
-    );
-    verdict.faults.extend(
-        dead.iter()
-            .filter(|(_, times)| **times > 1)
-            .map(|(event, times)| format!("{event} is a dead letter {times} times")),
-    );
-
+    if !kept.waiting.is_empty() {
+        verdict.faults.push(format!("{} calls still wait", kept.waiting.len()));
+    }
+    let arrived: HashMap<&Event, usize> = calls.iter().map(|(_, event)| (event, 1)).collect();
+    let (dead, rejects) = (count(&kept.dead_letters), count(&kept.rejects));
+    (verdict.dead_letters, verdict.rejects) = (dead.len(), rejects.len());
+    for (wanted, found, what) in [
+        (load::events(acknowledged, load::delivered), &arrived, "never arrived"),
+        (load::events(acknowledged, load::dead), &dead, "is no dead letter"),
+        (load::events(acknowledged, load::rejected), &rejects, "is no reject"),
+    ] {
+        verdict.acknowledged += wanted.len();
+        let missing =
+            wanted.iter().filter(|event| !found.contains_key(event) && !kept.waiting.contains(event));
+        verdict.faults.extend(missing.map(|event| format!("{event} was acknowledged and {what}")));
+    }
     // A reject is not de-duplicated: a batch that was sent again brings it again.
-    let rejects = count(&kept.rejects);
-    let wanted = load::events(acknowledged, load::rejected);
-    (verdict.rejects, verdict.acknowledged) = (rejects.len(), verdict.acknowledged + wanted.len());
-    verdict.faults.extend(
-        wanted
-            .iter()
-            .filter(|event| !rejects.contains_key(event))
-            .map(|event| format!("{event} was acknowledged and is no reject")),
-    );
+    let twice = dead.iter().filter(|(_, times)| **times > 1);
+    verdict.faults.extend(twice.map(|(event, times)| format!("{event} is a dead letter {times} times")));
     verdict
 }
 
