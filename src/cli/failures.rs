@@ -97,5 +97,7 @@ async fn one(key: &str, json: bool, relay: &RelayApi) -> anyhow::Result<ExitCode
         writeln!(out, "{}", super::events::format::line(event))?;
     }
     out.flush()?;
+    let key = group["key"].as_str().unwrap_or_default();
+    print_message(&format!("send them again with `accoil-relay replay --group {key}`"));
     Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,7 @@ pub mod failures;
 pub mod healthcheck;
 pub mod map;
 mod relay;
+pub mod replay;
 pub mod sandbox;
 pub mod serve;
 pub mod sync;
@@ -78,6 +79,8 @@ enum Command {
     Waiting(waiting::Waiting),
     /// Show what could not be delivered or mapped, by reason
     Failures(failures::FailuresArgs),
+    /// Send failures again as a job of the running relay; try it dry, follow, pause or resume it
+    Replay(replay::ReplayArgs),
     /// List, show, export, replay or purge what could not be delivered or mapped
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
@@ -134,6 +137,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::Waiting(what) => waiting::run(what, &load(file)?).await,
         Command::Failures(args) => failures::run(&args, file).await,
+        Command::Replay(args) => replay::run(&args, file).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,
         Command::Accounts(what) => accounts::run(what, &load(file)?).await,
         Command::Vitally(what) => vitally::run(what, file).await,

@@ -3,6 +3,7 @@
 mod destinations;
 mod document;
 mod failures;
+mod outcomes;
 mod tokens;
 
 use http::Method;

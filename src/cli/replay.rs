@@ -1,0 +1,274 @@
+//! `replay`: failures are sent again, or removed, as a job of the running relay: tried dry, followed, paused, resumed.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::error::UsageError;
+use super::relay::{RelayApi, Remote};
+use super::{print_message, table};
+use crate::plain::plain;
+
+/// Between two looks at a job.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ReplayArgs {
+    #[command(subcommand)]
+    what: Option<Replay>,
+    #[command(flatten)]
+    start: StartArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Replay {
+    /// All jobs, the newest first
+    List(ListArgs),
+    /// One job; with --follow until it ends
+    Show(JobArgs),
+    /// Stop a job until it is resumed, restarts included
+    Pause(JobArgs),
+    /// Go on with a job
+    Resume(JobArgs),
+    /// End a job; what it did stays done
+    Cancel(JobArgs),
+}
+
+/// What to send again, and how.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
+struct StartArgs {
+    /// Rejects: events that no mapping could take
+    #[arg(long, group = "selection")]
+    rejects: bool,
+    /// Dead letters: calls that Accoil refused for good
+    #[arg(long, group = "selection")]
+    dead_letters: bool,
+    /// A group, by the key that `accoil-relay failures` shows
+    #[arg(long, value_name = "KEY", group = "selection")]
+    group: Option<String>,
+    /// Only these numbers, separated by commas
+    #[arg(long = "id", value_name = "NUMBER", value_delimiter = ',')]
+    ids: Vec<i64>,
+    /// Only this user
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Only this event, by its id or name
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+    /// Only with this part in the reason
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only of this destination
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+    /// Send dead letters as they were, instead of through the mappings in force
+    #[arg(long)]
+    as_sent: bool,
+    /// Only calls of these mappings, separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    mappings: Vec<String>,
+    /// Events a second
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<u32>,
+    /// Only show what would happen
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    detach: bool,
+    /// Print JSON objects
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct JobArgs {
+    /// The job's number
+    #[arg(value_name = "JOB")]
+    id: i64,
+    /// Wait for its end
+    #[arg(long)]
+    follow: bool,
+    /// Print JSON objects
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub async fn run(args: &ReplayArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let (job, what) = match &args.what {
+        None => return start(&args.start, file).await,
+        Some(Replay::List(args)) => return list(args, file).await,
+        Some(Replay::Show(args)) => (args, None),
+        Some(Replay::Pause(args)) => (args, Some("pause")),
+        Some(Replay::Resume(args)) => (args, Some("resume")),
+        Some(Replay::Cancel(args)) => (args, Some("cancel")),
+    };
+    let relay = job.remote.connect(file)?;
+    let path = format!("/api/replays/{}", job.id);
+    let answer = match what {
+        Some(what) => relay.post(&format!("{path}/{what}"), &json!({})).await?,
+        None => relay.fetch(&path).await?,
+    };
+    if job.follow {
+        return follow(&relay, answer, job.json).await;
+    }
+    show(&answer, job.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(args: &StartArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let relay = args.remote.connect(file)?;
+    let select = select(args, &relay).await?;
+    let how = if args.as_sent { "as_sent" } else { "mappings" };
+    let mut request =
+        json!({"select": select, "how": how, "mappings": args.mappings, "rate": args.rate, "dry_run": true});
+    let dry: Value = relay.post("/api/replays", &request).await?;
+    if args.dry_run {
+        show_dry(&dry, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if dry["expect"] == 0 {
+        print_message("nothing is selected: nothing to send again");
+        return Ok(ExitCode::SUCCESS);
+    }
+    request["dry_run"] = false.into();
+    request["expect"] = dry["expect"].clone();
+    request["up_to"] = dry["up_to"].clone();
+    let job: Value = relay.post("/api/replays", &request).await?;
+    if args.detach {
+        show(&job, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    follow(&relay, job, args.json).await
+}
+
+async fn select(args: &StartArgs, relay: &RelayApi) -> anyhow::Result<Value> {
+    let mut select = match &args.group {
+        Some(key) => {
+            let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+            relay.fetch(&format!("/api/failures/{key}")).await?["select"].take()
+        }
+        None if args.dead_letters => json!({"kind": "dead-letter", "filter": {}}),
+        None if args.rejects => json!({"kind": "reject", "filter": {}}),
+        None => {
+            let advice = "say what to send again: --rejects, --dead-letters, or --group KEY of `accoil-relay failures`";
+            return Err(UsageError(advice.to_owned()).into());
+        }
+    };
+    for (name, value) in [
+        ("user", &args.user),
+        ("event", &args.event),
+        ("reason", &args.reason),
+        ("destination", &args.destination),
+    ] {
+        if let Some(value) = value {
+            select["filter"][name] = value.clone().into();
+        }
+    }
+    if !args.ids.is_empty() {
+        select["ids"] = args.ids.clone().into();
+    }
+    Ok(select)
+}
+
+async fn list(args: &ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let answer = args.remote.connect(file)?.fetch("/api/replays").await?;
+    let jobs = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut out = io::stdout().lock();
+    if args.json {
+        jobs.iter().try_for_each(|job| writeln!(out, "{job}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let header = ["JOB", "KIND", "STATE", "DONE", "OF", "STILL REFUSED", "STARTED", "NOTE"];
+    let row = |job: &Value| {
+        let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| job[key].to_string();
+        let (id, done, of, failed) = (number("id"), number("done"), number("expect"), number("failed"));
+        [id, text("kind"), text("state"), done, of, failed, text("at"), text("note")]
+    };
+    let rows: Vec<_> = jobs.iter().map(row).collect();
+    table::write(&mut out, header, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a job whenever it has got further, until it ends. Ctrl-C leaves it running.
+async fn follow(relay: &RelayApi, mut job: Value, json: bool) -> anyhow::Result<ExitCode> {
+    loop {
+        show(&job, json)?;
+        match job["state"].as_str() {
+            Some("running") => {}
+            Some("done") => {
+                let is_whole = job["failed"] == 0;
+                return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            _ => return Ok(ExitCode::FAILURE),
+        }
+        let before = job.clone();
+        while job == before {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            job = relay.fetch(&format!("/api/replays/{}", before["id"])).await?;
+        }
+    }
+}
+
+fn show(job: &Value, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        return writeln!(out, "{job}");
+    }
+    let text = |key: &str| plain(job[key].as_str().unwrap_or_default(), 300);
+    let refused =
+        if job["failed"] == 0 { String::new() } else { format!(", {} still refused", job["failed"]) };
+    let note = if text("note").is_empty() { String::new() } else { format!(": {}", text("note")) };
+    writeln!(
+        out,
+        "{} {} is {}: {} of {} done{refused}{note}",
+        text("kind"),
+        job["id"],
+        text("state"),
+        job["done"],
+        job["expect"]
+    )
+}
+
+fn show_dry(dry: &Value, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        return writeln!(out, "{dry}");
+    }
+    writeln!(
+        out,
+        "{} selected: {} would be sent as they were, {} differently, {} would still be refused, {} have lost their source or mapping",
+        dry["expect"], dry["same"], dry["different"], dry["refused"], dry["gone"]
+    )?;
+    for example in dry["examples"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "\n  {} (event {})",
+            example["id"],
+            plain(example["event"].as_str().unwrap_or_default(), 20)
+        )?;
+        writeln!(out, "    before: {}", plain(&example["before"].to_string(), 1000))?;
+        writeln!(out, "    now:    {}", plain(&example["after"].to_string(), 1000))?;
+    }
+    Ok(())
+}
