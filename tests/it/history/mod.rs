@@ -11,11 +11,11 @@ use accoil_relay::event_id::EventId;
 use accoil_relay::history::{Event, Filter, Line, Reader, Redactor, Show, Status};
 
 use crate::http::Answer;
-use crate::relay::{PATIENCE, TestRelay, USUAL};
+use crate::relay::{TEST_TIMEOUT, TestRelay, USUAL};
 
 /// Asks until there is an answer; only a guard against waiting for ever.
 async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         if let Some(found) = ask() {
             return found;
