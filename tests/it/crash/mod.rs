@@ -3,8 +3,6 @@
 pub(crate) mod load;
 pub(crate) mod oracle;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use accoil_relay::sandbox::{Fault, Options};
@@ -15,6 +13,7 @@ use tempfile::TempDir;
 use self::load::{Load, SENDERS, USERS, configuration};
 use self::oracle::{Event, Kept, Verdict};
 use crate::http::send;
+use crate::power::recording::{compile, recorded};
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::Served;
 
@@ -193,26 +192,33 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
     assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("relay.db.corrupt-")));
 }
 
-/// To SQLite a file that cannot grow is a failed disk, not a full one.
 #[tokio::test]
 async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(everything()).await;
-    // Nothing is delivered before the end, so that the file must grow.
+    let library = compile(folder.path());
+    let broken = folder.path().join("broken");
+    let mut serve = recorded(&library, &folder.path().canonicalize().unwrap(), &folder.path().join("record"));
+    serve.env("RECORDER_FAIL", &broken);
+    // Nothing is delivered before the disk breaks.
     let away = configuration().replace("${SANDBOX}", "http://127.0.0.1:9");
-    let relay = Process::start_as(limited(), folder.path(), &away, &served.url).await;
+    let relay = Process::start_as(serve, folder.path(), &away, &served.url).await;
     let mut acknowledged = 0;
     let refused = loop {
         let event = json!({
             "userId": "0-0", "event": acknowledged.to_string(), "writeKey": "web-key",
-            "properties": {"filler": "x".repeat(20_000)}, "timestamp": "2026-01-02T03:04:05Z",
+            "timestamp": "2026-01-02T03:04:05Z",
         });
         let answer = relay.post("/v1/track", &[], event.to_string()).await;
         if answer.status != 200 {
             break answer;
         }
         acknowledged += 1;
-        assert!(acknowledged < 1000);
+        match acknowledged {
+            ..10 => {}
+            10 => std::fs::write(&broken, "").unwrap(),
+            _ => panic!("an event was accepted that cannot be stored"),
+        }
     };
     assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (503, Some("door.failed")));
     assert!(!refused.header("retry-after").is_empty());
@@ -223,12 +229,4 @@ async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_i
     assert!(served.sandbox.wait_for(acknowledged, TEST_TIMEOUT).await);
     // The refused event may have reached the disk all the same.
     assert!(served.sandbox.total() <= acknowledged + 1);
-}
-
-/// `serve` whose files can have a megabyte at most.
-fn limited() -> Command {
-    let mut shell = Command::new("sh");
-    shell.env_clear().args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" serve"]);
-    shell.arg(Path::new(env!("CARGO_BIN_EXE_accoil-relay")));
-    shell
 }

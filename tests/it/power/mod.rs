@@ -5,7 +5,7 @@
 
 mod disk;
 mod record;
-mod recording;
+pub(crate) mod recording;
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -5,6 +5,8 @@
  * that after SIGKILL the record is never behind the files. The shared memory file (-shm) is left out: SQLite maps
  * it, and builds it anew at the start.
  *
+ * Once the file RECORDER_FAIL exists, the disk is broken: writes and syncs fail.
+ *
  * A sync does not reach the machine's disk. It takes two milliseconds, in which an answer that was sent too early
  * reaches its client. */
 
@@ -39,6 +41,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* An entry and its change are one step. */
 static pthread_mutex_t step = PTHREAD_MUTEX_INITIALIZER;
 static const char *folder;
+static const char *broken;
 static int record_file = -1;
 /* By descriptor: the file's name in the folder, "." for the folder itself, NULL for anything else. */
 static const char *names[FILES];
@@ -54,6 +57,7 @@ static void set_up(void) {
     real_unlink = dlsym(RTLD_NEXT, "unlink");
     real_rename = dlsym(RTLD_NEXT, "rename");
     folder = getenv("RECORDER_FOLDER");
+    broken = getenv("RECORDER_FAIL");
     const char *log = getenv("RECORDER_LOG");
     if (folder != NULL && log != NULL)
         record_file = real_open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -130,7 +134,14 @@ int close(int descriptor) {
     return real_close(descriptor);
 }
 
+static int is_broken(void) {
+    if (broken == NULL || access(broken, F_OK) != 0) return 0;
+    errno = EIO;
+    return 1;
+}
+
 static ssize_t write_recorded(int descriptor, const char *name, const void *bytes, size_t length, off64_t offset) {
+    if (is_broken()) return -1;
     record("write", name, offset, bytes, (long long)length);
     ssize_t written = real_pwrite(descriptor, bytes, length, offset);
     if (written != (ssize_t)length) fail("a write was not whole");
@@ -143,7 +154,7 @@ ssize_t write(int descriptor, const void *bytes, size_t length) {
     pthread_mutex_lock(&step);
     off64_t offset = lseek64(descriptor, 0, SEEK_CUR);
     ssize_t written = write_recorded(descriptor, name, bytes, length, offset);
-    lseek64(descriptor, offset + written, SEEK_SET);
+    if (written > 0) lseek64(descriptor, offset + written, SEEK_SET);
     pthread_mutex_unlock(&step);
     return written;
 }
@@ -177,6 +188,7 @@ int ftruncate(int descriptor, off_t length) {
 
 /* Other threads go on meanwhile: what they write after "sync" is not covered by it. */
 static int sync_recorded(const char *name) {
+    if (is_broken()) return -1;
     pthread_mutex_lock(&step);
     record("sync", name, 0, NULL, 0);
     pthread_mutex_unlock(&step);

@@ -59,9 +59,7 @@ impl Recording {
 
         let (mut load, mut marks) = (None, Vec::new());
         for (run, record) in records.iter().enumerate() {
-            let mut serve = command();
-            serve.arg("serve").env("LD_PRELOAD", &library);
-            serve.env("RECORDER_FOLDER", &outbox).env("RECORDER_LOG", record);
+            let serve = recorded(&library, &outbox, record);
             let mut relay = Process::start_as(serve, &outbox, &configuration(), &served.url).await;
             let load = load.get_or_insert_with(|| {
                 let (answers, records) = (Arc::clone(&answers), records.clone());
@@ -207,7 +205,16 @@ impl Sampler {
     }
 }
 
-fn compile(folder: &Path) -> PathBuf {
+/// `serve` with the recorder: of an outbox's folder, into a record.
+pub(crate) fn recorded(library: &Path, outbox: &Path, record: &Path) -> Command {
+    let mut serve = command();
+    serve.arg("serve").env("LD_PRELOAD", library);
+    serve.env("RECORDER_FOLDER", outbox).env("RECORDER_LOG", record);
+    serve
+}
+
+/// Builds the recorder in a folder.
+pub(crate) fn compile(folder: &Path) -> PathBuf {
     let library = folder.join("recorder.so");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/power/recorder.c");
