@@ -3,8 +3,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For the outbox's files, the listeners, the runtime, the log and name look-ups.
-const BASE: usize = 32;
+/// For the files of the outbox and the history, the listeners, the runtime, the log and name look-ups.
+const BASE: usize = 44;
 /// If the limit is low, destinations get fewer connections before senders get fewer than this.
 const MIN_SENDERS: usize = 16;
 

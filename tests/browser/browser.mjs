@@ -19,7 +19,7 @@ export async function onPage(browser, options, check) {
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => {
-    const isMissing = message.text().startsWith("Failed to load resource") && message.text().includes("404");
+    const isMissing = message.text().startsWith("Failed to load resource");
     if (message.type() === "error" && !isMissing) faults.push(message.text());
   });
   page.on("pageerror", (error) => faults.push(error.message));

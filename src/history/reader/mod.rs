@@ -104,7 +104,8 @@ impl Reader {
             let recording = inner.recording.as_ref().ok_or(ReadError::Off)?;
             return Ok(recording.series().recent(from, to));
         }
-        let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
+        // With the slot in which the time begins.
+        let (from, to) = (super::series::begin(from.timestamp_millis(), step), to.timestamp_millis());
         let rows = store::series_rows(&inner.connect()?, step.milliseconds(), from, to)?;
         Ok(rows.iter().filter_map(|(at, body)| Slot::unpack(*at, body)).collect())
     }

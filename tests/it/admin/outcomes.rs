@@ -106,7 +106,7 @@ async fn events_show_says_what_happened_why_and_what_to_do() {
     assert!(said.contains("reached this relay") && said.contains("door.key"), "{said}");
     let output = run(folder, url, &["events", "show", "6h1gq1xcc0000", "--json"]).await;
     let missing: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&missing["code"], &missing["turned_away"]), (&json!("not_here"), &json!(1)), "{missing:#}");
+    assert_eq!((&missing["code"], &missing["turned_away"]), (&json!("not_here"), &json!(2)), "{missing:#}");
 
     let sent = run(folder, url, &["test", "--user", "tester", "--dry-run"]).await;
     let dry: Value = serde_json::from_slice(&sent.stdout).unwrap();

@@ -27,7 +27,8 @@ pub(crate) const USERS: usize = 5;
 pub(crate) fn configuration() -> String {
     format!(
         "{USUAL}concurrency = 8\n[server]\nshutdown_timeout = \"20s\"\n\
-         [deliver]\nretry_initial = \"20ms\"\nretry_max = \"100ms\"\n"
+         [deliver]\nretry_initial = \"20ms\"\nretry_max = \"100ms\"\n\
+         [history]\nurl = \"off\"\n"
     )
 }
 
