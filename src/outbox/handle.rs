@@ -313,6 +313,12 @@ impl Outbox {
         self.read(move |reader| sqlite::parked_users(reader, &destination)).await
     }
 
+    /// How many requests of a destination are parked in the background.
+    pub async fn parked_in_background(&self, destination: &str) -> Result<u64, ReadError> {
+        let destination = destination.to_owned();
+        self.read(move |reader| sqlite::parked_in_background(reader, &destination)).await
+    }
+
     /// Returns the newest chunk that a parked request came from. Chunks up to it may contain earlier requests of the
     /// same users, which must be loaded before the parked ones are sent.
     pub async fn last_parked_chunk(&self, destination: &str) -> Result<Option<i64>, ReadError> {

@@ -4,7 +4,7 @@
 //! is ready, and its producer waits here while a destination has [`ROOM`] of them pending: the rest of a million old events
 //! stays where it is and delays nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,7 +20,7 @@ pub enum Lane {
     Background,
 }
 
-/// The number of pending background calls of each destination.
+/// The number of pending background calls of each destination that has a dispatcher.
 #[derive(Debug, Default)]
 pub struct Background {
     pending: Mutex<HashMap<String, usize>>,
@@ -33,9 +33,16 @@ impl Background {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).get(destination).copied().unwrap_or(0)
     }
 
+    /// From now on the calls of this destination count: it has a dispatcher, which settles them.
+    pub(crate) fn register(&self, destination: &str) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(destination.to_owned(), 0);
+    }
+
     pub(crate) fn add(&self, destination: &str, calls: usize) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        *pending.entry(destination.to_owned()).or_default() += calls;
+        if let Some(pending) = pending.get_mut(destination) {
+            *pending += calls;
+        }
     }
 
     /// A call was delivered or became a dead letter.
@@ -49,12 +56,11 @@ impl Background {
         }
     }
 
-    /// Returns when every destination has room for more.
-    pub async fn room(&self) {
+    /// Returns when each of these destinations has room for more.
+    pub async fn room(&self, destinations: &HashSet<String>) {
         loop {
             let freed = self.freed.notified();
-            if self.pending.lock().unwrap_or_else(PoisonError::into_inner).values().all(|calls| *calls < ROOM)
-            {
+            if destinations.iter().all(|destination| self.pending(destination) < ROOM) {
                 return;
             }
             freed.await;

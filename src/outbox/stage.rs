@@ -436,7 +436,7 @@ fn fields(letter: &DeadLetter) -> Fields<'_> {
         action: &letter.action,
         warnings: &letter.warnings,
         fingerprints: &letter.fingerprints,
-        number: None,
+        number: Some(letter.number),
         lane: Lane::Background,
     }
 }

@@ -263,7 +263,6 @@ impl Inner {
         let Some(order) = Order::of(&job).filter(|_| job.state == JobState::Running) else {
             return Ok(Next::End);
         };
-        self.outbox.background().room().await;
         let most = (order.rate / STEPS_PER_SECOND).clamp(1, MAX_STEP);
         let Some((found, cursor)) = self.page(&order, job.cursor, most as usize).await? else {
             let step = JobStep { job: id, cursor: job.cursor, is_last: true, ..JobStep::default() };
@@ -271,25 +270,28 @@ impl Inner {
             tracing::info!(job.id = id, done = job.done, refused = job.failed, "a job is done");
             return Ok(Next::End);
         };
+        let maker = self.maker(&order);
+        if job.kind != PURGE {
+            self.outbox.background().room(&maker.destinations(&found)).await;
+        }
         let wait =
             Duration::from_secs(1) * u32::try_from(found.len()).unwrap_or(MAX_STEP) / order.rate.max(1);
         let mut step = JobStep { job: id, cursor, ..JobStep::default() };
         if job.kind == PURGE {
             step.purged = found.iter().map(Found::number).collect();
         } else {
-            self.fill(&mut step, &order, found);
+            fill(&mut step, &maker, &found);
         }
         Ok(if self.outbox.advance_job(step).await? { Next::Step(wait) } else { Next::End })
     }
+}
 
-    fn fill(&self, step: &mut JobStep, order: &Order, found: Vec<Found>) {
-        let maker = self.maker(order);
-        for found in found {
-            match maker.make(&found) {
-                Made::AsSent => step.dead_letters.push(found.number()),
-                Made::New { submission, .. } => step.made.push((Some(found.number()), *submission)),
-                Made::Refused(_) | Made::Gone(_) => step.failed += 1,
-            }
+fn fill(step: &mut JobStep, maker: &Maker, found: &[Found]) {
+    for found in found {
+        match maker.make(found) {
+            Made::AsSent => step.dead_letters.push(found.number()),
+            Made::New { submission, .. } => step.made.push((Some(found.number()), *submission)),
+            Made::Refused(_) | Made::Gone(_) => step.failed += 1,
         }
     }
 }

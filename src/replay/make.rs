@@ -110,10 +110,32 @@ impl Maker {
             return Made::Refused(super::damaged());
         }
         match (found, self.how) {
-            (Found::DeadLetter(_), How::AsSent) => Made::AsSent,
+            (Found::DeadLetter(letter), How::AsSent) if self.has_destination(&letter.destination) => {
+                Made::AsSent
+            }
+            (Found::DeadLetter(_), How::AsSent) => {
+                Made::Gone("its destination is no longer configured".to_owned())
+            }
             (Found::DeadLetter(letter), How::Mappings) => self.make_letter(letter),
             (Found::Reject(reject), _) => self.make_reject(reject),
         }
+    }
+
+    fn has_destination(&self, name: &str) -> bool {
+        self.sources.destinations().iter().any(|destination| *destination.name == *name)
+    }
+
+    /// The destinations that may get calls of these events.
+    pub(super) fn destinations(&self, found: &[Found]) -> HashSet<String> {
+        let of = |found: &Found| match found {
+            Found::DeadLetter(letter) => vec![letter.destination.clone()],
+            Found::Reject(reject) => {
+                let source = self.sources.named(&reject.source);
+                let destinations = source.map(|source| &source.destinations[..]).unwrap_or_default();
+                destinations.iter().map(|destination| destination.name.to_string()).collect()
+            }
+        };
+        found.iter().flat_map(of).collect()
     }
 
     fn make_letter(&self, letter: &DeadLetter) -> Made {

@@ -111,6 +111,7 @@ impl Dispatcher {
         let status = shown.borrow().clone();
         let latest = outbox.latest();
         let found = *latest.borrow();
+        outbox.background().register(&target.name);
         Self {
             latest,
             found,
@@ -218,7 +219,13 @@ impl Dispatcher {
             let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
             async move { outbox.last_parked_chunk(&name).await }
         });
+        let background = retry_read(|| {
+            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
+            async move { outbox.parked_in_background(&name).await }
+        });
         let (users, last_delivered, last) = (users.await, last_delivered.await, last.await);
+        let background = usize::try_from(background.await).unwrap_or(usize::MAX);
+        self.outbox.background().add(name, background);
         let now = Instant::now();
         for (user, retry) in users {
             let wait = self.target.schedule.resume(self.clock.wall(now), retry);

@@ -34,6 +34,8 @@ pub struct DeadLetter {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub event: EventId,
+    /// Which of the event's requests it is, from 0; `u8::MAX` if that is not known.
+    pub number: u8,
     /// The event's name; empty if it has none.
     pub name: String,
     /// The event's `messageId` or `insert_id`; empty if it has none.
@@ -166,7 +168,7 @@ pub(in super::super) enum From {
 
 const DEAD_LETTER: &str =
     "id, at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event, name,
-     message_id, code";
+     message_id, code, number";
 const REJECT: &str = "id, at, source, form, original, reasons, event, name, user, message_id, code, envelope";
 
 /// The number after the highest that either kind ever had.
@@ -271,7 +273,8 @@ fn read_dead_letter(row: &Row<'_>) -> Result<DeadLetter> {
         name: text(14)?,
         message_id: text(15)?,
         code: text(16)?,
-        is_damaged: !columns::is_sound(row, 17)?,
+        number: u8::try_from(columns::integer(row, 17)?).unwrap_or(u8::MAX),
+        is_damaged: !columns::is_sound(row, 18)?,
     })
 }
 
@@ -308,7 +311,7 @@ pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<
 }
 
 static INSERT_DEAD_LETTER: LazyLock<String> =
-    LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at"));
+    LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at, number"));
 static INSERT_REJECT: LazyLock<String> =
     LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at"));
 
@@ -351,6 +354,7 @@ pub(in super::super) fn insert_dead_letter(
         ":message_id": labels.message_id,
         ":code": reason.code(),
         ":kept_at": now.running.timestamp_millis(),
+        ":number": job.request,
     })?;
     let bytes = job.body.len() + job.original.len() + attempts.len();
     Ok((connection.last_insert_rowid(), bytes as u64))

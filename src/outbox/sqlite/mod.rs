@@ -46,7 +46,7 @@ pub(super) use last_delivered::{last_delivered, record_delivered};
 pub use parked::Parked;
 pub(super) use parked::{
     damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
-    parked_destinations, parked_page, parked_users, unpark,
+    parked_destinations, parked_in_background, parked_page, parked_users, unpark,
 };
 pub(super) use state::{keep_value, values};
 

@@ -31,13 +31,13 @@ pub struct Parked {
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT id, destination, user, chunk, place, next_attempt_at, attempts, source, mapping, action, path, body,
-         original, warnings, said, event, {} FROM parked",
+         original, warnings, said, event, {}, number, lane FROM parked",
         is_sound(checksum::PARKED)
     )
 });
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns = format!("{}, next_attempt_at, attempts", checksum::PARKED);
+    let columns = format!("{}, next_attempt_at, attempts, number, lane", checksum::PARKED);
     format!(
         "INSERT INTO parked ({columns}, checksum) VALUES (:{}, {})",
         columns.replace(", ", ", :"),
@@ -76,6 +76,8 @@ pub(in super::super) fn park(
         ":event": job.event.0.cast_signed(),
         ":next_attempt_at": next_attempt_at,
         ":attempts": super::to_json(attempts),
+        ":number": job.request,
+        ":lane": u8::from(job.lane == Lane::Background),
     })?;
     Ok(())
 }
@@ -110,6 +112,12 @@ pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<B
         .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
         .query_map([], |row| Ok((columns::text(row, 0)?, super::unsigned(row, 1)?)))?
         .collect()
+}
+
+/// How many requests of a destination are parked in the background.
+pub(in super::super) fn parked_in_background(connection: &Connection, destination: &str) -> Result<u64> {
+    let query = "SELECT count(*) FROM parked WHERE destination = ?1 AND lane = 1";
+    connection.query_row(query, [destination], |row| super::unsigned(row, 0))
 }
 
 /// Returns one user's first parked requests for a destination, in order: at most `most` that can be sent. Calls
@@ -238,8 +246,8 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
     let index = u32::try_from(columns::integer(row, 4)?).unwrap_or(0);
     Ok(Parked {
         job: Job {
-            request: u8::MAX,
-            lane: Lane::Live,
+            request: u8::try_from(columns::integer(row, 17)?).unwrap_or(u8::MAX),
+            lane: if columns::integer(row, 18)? == 1 { Lane::Background } else { Lane::Live },
             place: Place::Parked { row: row.get(0)?, chunk: columns::integer(row, 3)?, index },
             event: columns::event(row, 15)?,
             destination: text(1)?,

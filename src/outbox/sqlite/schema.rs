@@ -37,7 +37,7 @@ CREATE TABLE rejects (
     original BLOB NOT NULL, reasons TEXT NOT NULL
 ) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-", IDS, CHECKSUMS, JOBS];
+", IDS, CHECKSUMS, JOBS, LANES];
 
 /// Event ids, labels to search by, and one number space for dead letters and rejects: rejects of an older file get numbers
 /// above all of its dead letters. `kept_at` is running time (see `outbox::clock`), by which rows become old. Rows of
@@ -105,6 +105,13 @@ CREATE TABLE jobs (
     failed INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL,
     note TEXT NOT NULL DEFAULT ''
 ) STRICT;
+";
+
+/// Which of its event's requests a call is (255: unknown), and 1 for a call in the background.
+const LANES: &str = "
+ALTER TABLE parked ADD COLUMN number INTEGER NOT NULL DEFAULT 255;
+ALTER TABLE parked ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN number INTEGER NOT NULL DEFAULT 255;
 ";
 
 /// The version that this program writes.
