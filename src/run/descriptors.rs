@@ -67,11 +67,11 @@ mod tests {
         for (limit, senders, deliveries, admin) in [
             (None, 4096, 64, 64),
             (Some(1_000_000), 4096, 64, 64),
-            (Some(4096), 3936, 64, 64),
-            (Some(1024), 864, 64, 64),
-            (Some(256), 140, 56, 28),
-            (Some(100), 43, 17, 8),
-            (Some(40), 5, 2, 1),
+            (Some(4096), 3924, 64, 64),
+            (Some(1024), 852, 64, 64),
+            (Some(256), 133, 53, 26),
+            (Some(100), 35, 14, 7),
+            (Some(40), 1, 1, 1),
             (Some(10), 1, 1, 1),
         ] {
             let expected = Connections { senders, deliveries, admin };
