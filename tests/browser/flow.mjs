@@ -20,7 +20,11 @@ async function post(relay, event) {
   return answer.json();
 }
 
-const delivered = async ({ sandbox }) => (await (await fetch(`${sandbox}/received`)).json()).filter((call) => call.body.event === "Report Created");
+async function delivered({ sandbox }) {
+  const answer = await (await fetch(`${sandbox}/received`)).json();
+  const calls = Array.isArray(answer) ? answer : Object.values(answer).find(Array.isArray);
+  return calls.filter((call) => call.body.event === "Report Created");
+}
 
 export async function a_failing_event_is_found_fixed_and_replayed(browser, urls) {
   await onPage(browser, {}, async (page) => {
