@@ -45,5 +45,12 @@ async fn an_event_is_explained_as_it_was() {
     };
     assert_eq!((requests(&then), requests(&now)), (1, 0));
     assert!(now.with_mappings_of("{}").is_err());
+
+    // The API explains the first event by both.
+    for (mappings, calls) in [("then", 1), ("now", 0)] {
+        let path = format!("/api/events/{id}/explain?mappings={mappings}");
+        let explained = crate::admin::get(&relay, &path).await.json();
+        assert_eq!(explained["requests"].as_array().map(Vec::len), Some(calls), "{mappings}: {explained:#}");
+    }
     relay.stop().await;
 }

@@ -15,7 +15,7 @@ use crate::admin::guard::Access;
 use crate::decode::{self, Form};
 use crate::event::Decoded;
 use crate::event_id::EventId;
-use crate::history::Show;
+use crate::history::{self, Show};
 use crate::pipeline::{Pipeline, Source, Sources};
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -88,10 +88,11 @@ pub async fn view(
     if !known.is_known() {
         return Err(missing::error(admin, id).await);
     }
-    let Some(kept) = kept(&known) else {
+    let Some(kept) = kept(admin, &known) else {
         return Err(ApiError::not_found("what this event held is not kept, so that it cannot be explained"));
     };
-    let sources = if is_then { sources_of_then()? } else { admin.receiver().sources() };
+    let sources =
+        if is_then { sources_of_then(admin, kept.version).await? } else { admin.receiver().sources() };
     let Some(source) = sources.named(&kept.source) else {
         let error = format!(
             "the source {:?} is no longer configured, so that the event cannot be read again",
@@ -117,12 +118,15 @@ pub async fn view(
 struct Kept {
     source: String,
     form: String,
+    /// Of the mappings that it met; 0 if nobody knows.
+    version: u64,
     received_at: DateTime<Utc>,
     original: String,
     envelope: Option<String>,
 }
 
-fn kept(known: &Known) -> Option<Kept> {
+/// Without the values that `[privacy]` hides.
+fn kept(admin: &Admin, known: &Known) -> Option<Kept> {
     let recorded = known.history.iter().flat_map(|event| &event.records);
     let recorded = recorded.filter_map(|record| {
         let payload = record.payload.as_ref()?;
@@ -130,6 +134,7 @@ fn kept(known: &Known) -> Option<Kept> {
         Some(Kept {
             source: shape.source.to_string(),
             form: shape.form.to_string(),
+            version: shape.mappings,
             received_at: record.line.at(),
             original: payload.original.to_string(),
             envelope: payload.envelope.as_deref().map(ToOwned::to_owned),
@@ -137,12 +142,19 @@ fn kept(known: &Known) -> Option<Kept> {
     });
     let reject = || {
         let reject = known.rejects.first()?;
+        let mut payload = history::Payload {
+            original: String::from_utf8_lossy(&reject.original).into(),
+            envelope: reject.envelope.as_deref().map(Arc::from),
+            bodies: Vec::new(),
+        };
+        admin.redactor().hide(&mut payload);
         Some(Kept {
             source: reject.source.clone(),
             form: reject.form.clone(),
+            version: 0,
             received_at: reject.at,
-            original: String::from_utf8_lossy(&reject.original).into_owned(),
-            envelope: reject.envelope.clone(),
+            original: payload.original.into(),
+            envelope: payload.envelope.as_deref().map(ToOwned::to_owned),
         })
     };
     let mut recorded = recorded;
@@ -150,10 +162,21 @@ fn kept(known: &Known) -> Option<Kept> {
 }
 
 /// The sources with the mappings of this version.
-fn sources_of_then() -> Result<Arc<Sources>, ApiError> {
-    Err(ApiError::not_found(
-        "the mappings of then are not kept; ask with mappings=now for what those in force make of the event",
-    ))
+async fn sources_of_then(admin: &Admin, version: u64) -> Result<Arc<Sources>, ApiError> {
+    let unknown = || {
+        ApiError::not_found(
+            "the mappings that the event met are not kept; ask with mappings=now for what those in force make of it",
+        )
+    };
+    let reader = admin.history().clone();
+    let document = tokio::task::spawn_blocking(move || reader.mappings(version)).await;
+    let document =
+        document.map_err(|_| ApiError::failed())?.map_err(|error| super::history_failed(&error))?;
+    let sources = admin.receiver().sources().with_mappings_of(&document.ok_or_else(unknown)?);
+    sources.map(Arc::new).map_err(|error| {
+        let error = format!("this version cannot read the mappings that the event met: {error}");
+        ApiError::conflict("old_mappings", error)
+    })
 }
 
 /// What the source's mappings make of what was received.
