@@ -16,7 +16,7 @@ use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::request::{Named, NoParameters, Parameters};
-use crate::outbox::{Amount, Archive, Group, Kind};
+use crate::outbox::{Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;
 
 /// Groups of one answer, the largest ones.
@@ -189,15 +189,23 @@ pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiEr
         return Err(ApiError::not_found(error));
     };
     let (kind, filter) = (group.kind, group.filter());
+    let redactor = admin.redactor().clone();
     let members = read(admin, move |archive| {
         Ok(match kind {
             Kind::Reject => {
                 let rejects = archive.newest_rejects(&filter, i64::MAX, MOST_COUNTED)?;
-                rejects.iter().map(|reject| (reject.at, EventLine::of_reject(reject))).collect::<Vec<_>>()
+                let line = |reject: &StoredReject| {
+                    EventLine::of_reject(reject).without_hidden(&redactor, &[&reject.original])
+                };
+                rejects.iter().map(|reject| (reject.at, line(reject))).collect::<Vec<_>>()
             }
             Kind::DeadLetter => {
                 let letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_COUNTED)?;
-                letters.iter().map(|letter| (letter.at, EventLine::of_dead_letter(letter))).collect()
+                let line = |letter: &DeadLetter| {
+                    let texts: [&[u8]; 2] = [&letter.original, &letter.body];
+                    EventLine::of_dead_letter(letter).without_hidden(&redactor, &texts)
+                };
+                letters.iter().map(|letter| (letter.at, line(letter))).collect()
             }
         })
     })

@@ -14,6 +14,7 @@ use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::request::{Named, NoParameters, Parameters, Payload};
+use crate::history::HIDDEN;
 use crate::outbox::Job;
 use crate::replay::{DryRun, How, JobError, Order, Select};
 
@@ -181,8 +182,29 @@ pub async fn dry_view(admin: &Admin, request: ReplayRequest) -> Result<DryRunVie
     };
     let DryRun { same, different, refused, gone, examples } =
         admin.jobs().dry_run(&order(request, expect, up_to)).await?;
-    let examples = examples.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
+    let mut examples: Vec<Value> =
+        examples.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
+    if !admin.redactor().is_off() {
+        examples.iter_mut().for_each(hide_bodies);
+    }
     Ok(DryRunView { expect, up_to, same, different, refused, gone, examples })
+}
+
+/// A body may hold a value at another path than the event, and the event itself is not at hand here.
+fn hide_bodies(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                if key == "body" {
+                    *member = HIDDEN.into();
+                } else {
+                    hide_bodies(member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_bodies),
+        _ => {}
+    }
 }
 
 pub async fn start_view(admin: &Admin, request: ReplayRequest) -> Result<JobView, ApiError> {

@@ -13,6 +13,7 @@ use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters, Payload};
 use crate::deliver::Status;
+use crate::history::Redactor;
 use crate::outbox::{CallId, GoneError, NoCallId, WaitingCall, WaitingFilter, WaitingFor};
 
 /// Calls of one answer unless the request says fewer.
@@ -106,8 +107,17 @@ pub struct GoneView {
 }
 
 impl WaitingCallView {
-    pub fn new(call: &WaitingCall, with_payload: bool) -> Self {
+    /// `redactor` hides the values that `[privacy]` names.
+    pub fn new(call: &WaitingCall, with_payload: bool, redactor: &Redactor) -> Self {
         let WaitingCall { id, labels, job, waiting_for, behind, attempts, next_attempt_at } = call;
+        let texts = [&job.body, &job.original].map(|bytes| String::from_utf8_lossy(bytes));
+        let values = redactor.find(texts.iter().map(|text| &**text));
+        let hidden = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            redactor
+                .hidden(&text, &values)
+                .map_or_else(|| payload(bytes), |hidden| payload(hidden.as_bytes()))
+        };
         Self {
             id: id.to_string(),
             event_id: job.event.to_string(),
@@ -128,11 +138,18 @@ impl WaitingCallView {
             }
             .to_owned(),
             behind: behind.map(|(id, event)| BehindView { id: id.to_string(), event_id: event.to_string() }),
-            attempts: attempts.iter().map(AttemptView::from).collect(),
+            attempts: attempts
+                .iter()
+                .map(AttemptView::from)
+                .map(|attempt| AttemptView {
+                    reason: values.hidden_in(&attempt.reason).unwrap_or(attempt.reason),
+                    ..attempt
+                })
+                .collect(),
             next_attempt_at: *next_attempt_at,
             warnings: with_payload.then(|| job.warnings.as_str().to_owned()),
-            body: with_payload.then(|| payload(&job.body)),
-            original: with_payload.then(|| payload(&job.original)),
+            body: with_payload.then(|| hidden(&job.body)),
+            original: with_payload.then(|| hidden(&job.original)),
         }
     }
 }
@@ -149,7 +166,11 @@ pub async fn view(admin: &Admin, access: Access, query: WaitingQuery) -> Result<
     let most = query.most.unwrap_or(MOST).min(MOST);
     let page = admin.outbox().waiting(filter, query.after, most).await?;
     Ok(WaitingView {
-        calls: page.calls.iter().map(|call| WaitingCallView::new(call, query.payload)).collect(),
+        calls: page
+            .calls
+            .iter()
+            .map(|call| WaitingCallView::new(call, query.payload, admin.redactor()))
+            .collect(),
         next: page.next.map(|next| next.to_string()),
         destinations: states(admin),
     })

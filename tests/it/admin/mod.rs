@@ -4,6 +4,7 @@ mod destinations;
 mod document;
 mod failures;
 mod outcomes;
+mod privacy;
 mod tokens;
 
 use http::Method;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::history::{Attempt, Line, Outcome, Status};
+use crate::history::{Attempt, Line, Outcome, Redactor, Status};
 use crate::outbox::{DeadLetter, StoredReject, WaitingCall, WaitingFor};
 use crate::plain::one_line;
 use crate::reasons::Reason;
@@ -206,6 +206,22 @@ impl EventLine {
             is_replay: false,
             has_payload: true,
         }
+    }
+
+    /// Hides the values that `[privacy]` names, which are at their paths in these JSON texts.
+    pub(in crate::admin::api) fn without_hidden(mut self, redactor: &Redactor, texts: &[&[u8]]) -> Self {
+        if redactor.is_off() {
+            return self;
+        }
+        let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
+        let values = redactor.find(texts.iter().map(|text| &**text));
+        let Self { name, user, message_id, group, outcome, .. } = &mut self;
+        for text in [name, user, message_id, group, outcome] {
+            if let Some(hidden) = values.hidden_in(text) {
+                *text = hidden;
+            }
+        }
+        self
     }
 
     pub(in crate::admin::api) fn of_reject(reject: &StoredReject) -> Self {

@@ -27,7 +27,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{Named, NoParameters, Parameters};
 use crate::event_id::EventId;
 use crate::history::{self, Cursor, Show};
-use crate::outbox::{Archive, CallId, Filter, WaitingFilter};
+use crate::outbox::{Archive, CallId, DeadLetter, Filter, StoredReject, WaitingCall, WaitingFilter};
 use known::Known;
 use query::Where;
 
@@ -84,7 +84,11 @@ async fn waiting(
     most: usize,
 ) -> Result<EventsView, ApiError> {
     let page = admin.outbox().waiting(filter, after, most).await?;
-    let mut events: Vec<EventLine> = page.calls.iter().map(EventLine::of_waiting).collect();
+    let line = |call: &WaitingCall| {
+        let texts: [&[u8]; 2] = [&call.job.original, &call.job.body];
+        EventLine::of_waiting(call).without_hidden(admin.redactor(), &texts)
+    };
+    let mut events: Vec<EventLine> = page.calls.iter().map(line).collect();
     events.dedup_by(|next, earlier| next.id == earlier.id);
     Ok(EventsView { next: page.next.map(|next| next.to_string()), ..from_outbox(admin, events) })
 }
@@ -96,17 +100,23 @@ async fn kept(
     before: i64,
     most: usize,
 ) -> Result<EventsView, ApiError> {
-    let path = admin.config().outbox.path.clone();
+    let (path, redactor) = (admin.config().outbox.path.clone(), admin.redactor().clone());
     let read = move || -> Result<Vec<(i64, EventLine)>, ApiError> {
         let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
         let mut found = Vec::new();
         if kinds.dead_letters {
             let letters = archive.newest_dead_letters(&filter, before, most)?;
-            found.extend(letters.iter().map(|letter| (letter.id, EventLine::of_dead_letter(letter))));
+            let line = |letter: &DeadLetter| {
+                EventLine::of_dead_letter(letter).without_hidden(&redactor, &[&letter.original, &letter.body])
+            };
+            found.extend(letters.iter().map(|letter| (letter.id, line(letter))));
         }
         if kinds.rejects {
             let rejects = archive.newest_rejects(&filter, before, most)?;
-            found.extend(rejects.iter().map(|reject| (reject.id, EventLine::of_reject(reject))));
+            let line = |reject: &StoredReject| {
+                EventLine::of_reject(reject).without_hidden(&redactor, &[&reject.original])
+            };
+            found.extend(rejects.iter().map(|reject| (reject.id, line(reject))));
         }
         found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         found.truncate(most);

@@ -316,8 +316,13 @@ fn add_payload(admin: &Admin, event: &mut EventView, known: &Known) {
     let redactor = admin.redactor();
     let bodies: Vec<String> =
         event.calls.iter().filter_map(|call| call.body.as_ref()).map(Value::to_string).collect();
-    let texts = bodies.iter().map(String::as_str).chain([original.as_str()]).chain(envelope.as_deref());
-    let values = redactor.find(texts);
+    // The history hides its copy already, so the values are found in the outbox's copies.
+    let stored = known.waiting.iter().flat_map(|call| [text(&call.job.original), text(&call.job.body)]);
+    let stored = stored.chain(known.letters.iter().map(|letter| text(&letter.original)));
+    let stored: Vec<String> =
+        stored.chain(known.rejects.iter().map(|reject| text(&reject.original))).collect();
+    let texts = bodies.iter().chain(&stored).map(String::as_str).chain([original.as_str()]);
+    let values = redactor.find(texts.chain(envelope.as_deref()));
     let shown =
         |text: &str| redactor.hidden(text, &values).map_or_else(|| json(text), |hidden| json(&hidden));
     event.original = Some(shown(&original));
