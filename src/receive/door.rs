@@ -20,6 +20,7 @@ use super::sender::Sender;
 use crate::decode;
 use crate::event::SourceKind;
 use crate::pipeline::Source;
+use crate::plain::is_terminal_control;
 
 /// A refusal repeats at most this many characters of a wrong key to its sender.
 const MAX_REPEATED_KEY: usize = 100;
@@ -104,7 +105,7 @@ impl Door<'_> {
         // The key in the body is the one that the SDK was given.
         let in_headers = || credentials::header_keys(&self.parts.headers).next();
         body_key.map(Cow::Borrowed).or_else(in_headers).map_or(Refused::Key, |key| Refused::ApiKey {
-            sent: key.chars().take(MAX_REPEATED_KEY).filter(|char| !char.is_control()).collect(),
+            sent: key.chars().take(MAX_REPEATED_KEY).filter(|sign| !is_terminal_control(*sign)).collect(),
         })
     }
 }

@@ -1,3 +1,5 @@
+//! The channel's bounds: what is left out first when the history thread does not keep up.
+
 use std::time::Duration;
 
 use chrono::Utc;
