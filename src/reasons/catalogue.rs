@@ -71,8 +71,8 @@ catalogue! {
         "One address used more than its share of the memory for request bodies. It was asked to try again.",
         "Find out what sends from this address. Behind a proxy, all senders share its address: raise limits.buffered_bytes.";
     DoorFull: Door, "door.full", "no room",
-        "The outbox has reached its size limit, or the disk is nearly full. Senders were asked to try again.",
-        "Free disk space or raise outbox.max_bytes, and find out which destination is not accepting calls.";
+        "The waiting calls or the dead letters have reached their size limit, or the disk is nearly full. Senders were asked to try again.",
+        "Find out which destination is not accepting calls, and replay or purge dead letters. Or free disk space, or raise outbox.max_bytes.";
     DoorFailed: Door, "door.failed", "storage failed",
         "The outbox could not write to the disk and is closed until the relay is restarted.",
         "Check the disk, then restart the relay. The error is in the log.";
@@ -162,7 +162,7 @@ catalogue! {
         "Fix the sender. The answer names the line and column.";
     Rejected: Reject, "reject.other", "cannot be delivered",
         "The event cannot be delivered as it is.",
-        "See the reason in the reject.";
+        "Read the reasons of the reject: `accoil-relay dead-letters show NUMBER`.";
 
     WaitBehind: Wait, "wait.behind", "behind another call",
         "An earlier call of the same user waits for its retry, and a user's calls are sent in order.",
@@ -177,7 +177,7 @@ catalogue! {
         "Accoil answered 429, or asked for a pause with Retry-After.",
         "Nothing: the relay waits as long as Accoil asked. Set rate on the destination if it happens often.";
     WaitServer: Wait, "wait.5xx", "Accoil answers with an error",
-        "Accoil answered with a temporary error: 408, 409, 423 or 5xx.",
+        "Accoil answered with a temporary error: 408, 409, 423, 424, 425 or 5xx.",
         "Nothing: the relay retries the call.";
     WaitTimeout: Wait, "wait.timeout", "no answer in time",
         "Accoil did not answer within request_timeout.",
@@ -195,12 +195,12 @@ catalogue! {
         "The connection ended before the answer was complete, or the answer was not HTTP.",
         "Nothing, if it is rare.";
     WaitPaused: Wait, "wait.paused", "paused",
-        "The destination was paused by an operator.",
-        "Resume it.";
+        "An operator paused the destination. Its calls are kept.",
+        "Resume it: `accoil-relay destinations resume NAME`.";
 
     WaitDamaged: Wait, "wait.damaged", "damaged on the disk",
         "The bytes of a stored call, dead letter or reject changed on the disk after they were written. It is kept and never sent.",
-        "Check the disk. Send the event again from its source, then purge what is left of it.";
+        "Check the disk. Send the event again from its source, then purge the damaged row.";
 
     DeadRefused: Dead, "dead.refused", "Accoil refused the call",
         "Accoil answered that this call is wrong. The same call can never succeed.",
