@@ -1,9 +1,9 @@
 //! The composition root: builds the stages from the configuration, starts them, and stops them in order.
 //!
-//! Start: bind the listeners, open the outbox, start deliveries, open the history, then the admin API, then receive. Stop: report not
-//! ready, accept no more connections, let running requests and the syncs finish, start no more calls and wait for the
-//! answers to those in flight, close the outbox, and last the admin API, so that an operator can watch, and the history. Whatever is
-//! not done by the deadline stays in the outbox until the next start.
+//! Start: bind the listeners, open the outbox, start deliveries, open the history, start the admin API, then receive. Stop:
+//! report not ready, accept no more connections, let running requests and the syncs finish, start no more calls and wait for
+//! the answers to those in flight, close the outbox, then the admin API (so that an operator can watch the stop), then the
+//! history. Events that are not delivered by the deadline stay in the outbox until the next start.
 
 mod build;
 mod descriptors;
@@ -55,7 +55,7 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for the history to write what it has after everything else has stopped.
 const RECORDING_TIME: Duration = Duration::from_millis(500);
-/// At the end of the time to stop, for closing the outbox, so that it records the calls that were delivered.
+/// The part of the stopping time that is reserved for closing the outbox, so that it records the calls that were delivered.
 const CLOSE_RESERVE: Duration = Duration::from_secs(2);
 /// How often the outbox removes expired rows.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
@@ -67,14 +67,14 @@ pub struct Relay {
     /// The actual address of the admin listener.
     pub admin_address: SocketAddr,
     pub outbox: Outbox,
-    /// What was received since the start, and which requests were turned away.
+    /// The counters of received events, and the refused requests, since the start.
     pub facts: Facts,
     /// The status of each destination, in the configuration's order.
     pub destinations: Vec<watch::Receiver<deliver::Status>>,
     pub syncs: Syncs,
     /// Replays and purges.
     pub jobs: Jobs,
-    /// What became of every event.
+    /// The history: what became of every event.
     pub history: Reader,
     receiver: Receiver,
     administering: Tasks,
@@ -87,7 +87,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts everything. What the last run left in the outbox is delivered first.
+    /// Starts everything. Calls that the last run left in the outbox are delivered first.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let destinations = destinations(config)?;
         let mut targets = build::targets(config)?;
@@ -226,7 +226,7 @@ impl Relay {
     }
 }
 
-/// Logs what started, and tells commands where it is.
+/// Logs what started, and writes into the lock file where commands find this relay.
 fn announce(
     config: &Config,
     destinations: &[Arc<Destination>],
@@ -246,14 +246,14 @@ fn announce(
     }
 }
 
-/// Replays and purges; those that the last run left go on.
+/// Creates the jobs for replays and purges, and resumes those that the last run left.
 fn start_jobs(outbox: &Outbox, receiver: &Receiver, config: &Config, tasks: &Tasks) -> Jobs {
     let current = receiver.clone();
     let jobs = Jobs::new(outbox.clone(), move || current.sources(), config.limits.clone(), tasks.clone());
     let left = jobs.clone();
     tasks.spawn("jobs of the last run", async move {
         if let Err(error) = left.resume_all().await {
-            tracing::error!(error.message = %error, "the jobs of the last run could not be read; restart to go on with them");
+            tracing::error!(error.message = %error, "the jobs of the last run could not be read; restart the relay to resume them");
         }
     });
     jobs
@@ -330,7 +330,7 @@ async fn keep_house(outbox: Outbox, stop: CancellationToken) {
     }
 }
 
-/// Destinations that an operator has paused stay paused. Returns what steers each.
+/// Pauses the destinations that an operator had paused before the restart. Returns the control of each destination.
 async fn restore_pauses(outbox: &Outbox, targets: &mut [Target]) -> Result<Vec<Control>, StartError> {
     let pauses = deliver::kept_pauses(outbox).await.map_err(StartError::Pauses)?;
     for target in &mut *targets {
@@ -387,7 +387,7 @@ mod tests {
                 code: crate::reasons::Reason::Rejected,
                 refused_by: Vec::new(),
             }],
-            passed: Vec::new(),
+            skipped: Vec::new(),
             envelope: None,
             mappings: 0,
         };

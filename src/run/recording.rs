@@ -12,7 +12,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Process;
 use chrono::Utc;
 
-/// The way from the stages to the history, and its end if a history is kept.
+/// Returns the sending side of the facts, and the receiving side if a history is kept.
 pub(super) fn channel(config: &Config) -> (Facts, Option<Inbox>) {
     let (facts, inbox) = match config.history_path() {
         Some(_) => {
@@ -21,17 +21,17 @@ pub(super) fn channel(config: &Config) -> (Facts, Option<Inbox>) {
         }
         None => (Facts::off(), None),
     };
-    // Nobody knows what is in the body of a request that was turned away.
+    // A refused body was not decoded, so its hidden values cannot be found.
     let facts = if config.privacy.redact.is_empty() { facts } else { facts.without_bodies() };
     (facts, inbox)
 }
 
-/// What `[privacy]` hides.
+/// Returns the redactor of the paths that `[privacy]` hides.
 pub fn redactor(config: &Config) -> Redactor {
     Redactor::new(config.privacy.redact.iter().map(String::as_str))
 }
 
-/// Opens the history and starts its thread. A relay whose history cannot be opened because of its disk runs without one.
+/// Opens the history and starts its thread. If the disk refuses the file, the relay runs without a history.
 pub(super) async fn start(
     config: &Config,
     inbox: Option<Inbox>,
@@ -40,7 +40,7 @@ pub(super) async fn start(
 ) -> Result<Reader, StartError> {
     let (Some(inbox), Some(options)) = (inbox, options(config)) else { return Ok(Reader::off()) };
     let (path, tasks) = (options.path.clone(), tasks.clone());
-    // Opening may check the whole file: not on a thread that serves.
+    // Opening may check the whole file, so it must not block a thread that serves.
     let open = move || history::start(options, inbox, counters(receiver), &tasks);
     match tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Stopped)? {
         Ok(reader) => Ok(reader),
@@ -58,7 +58,7 @@ pub(super) async fn start(
     }
 }
 
-/// An error with its causes.
+/// Returns an error's text with those of its causes.
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
