@@ -96,7 +96,7 @@ impl Mappings {
         Self::load(&self.listed, &self.directory)
     }
 
-    /// What has been loaded so far.
+    /// The mappings loaded so far, and the faults found in them.
     pub fn with_draft(&self, draft: &str) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(draft).is_ok();
@@ -255,7 +255,7 @@ impl Loading {
     }
 }
 
-/// Reads a regular file. The open never blocks, whatever the path leads to: a pipe without a writer would block for ever.
+/// Reads a regular file. Opening never blocks: a plain open of a pipe without a writer would block for ever.
 fn text_of(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let nonblock = OFlags::NONBLOCK.bits().cast_signed();

@@ -103,7 +103,7 @@ impl Ledger {
         if self.keep > 0 {
             self.keep(accepted, call());
         }
-        // Counted after it is in the list, so that whoever waits for the count finds it there.
+        // Counted after it is in the list: a test that waits for the count then finds the request there.
         if accepted {
             self.total.send_modify(|total| *total += 1);
         }

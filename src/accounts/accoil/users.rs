@@ -1,7 +1,7 @@
 //! `GET /v2/users`: one user by an id, to see whether Accoil has it.
 //!
-//! Accoil documents that a lookup gives none or one, in the form of the list, and not how the list is wrapped: any list in the
-//! answer is read.
+//! Accoil documents that a lookup returns a list with one user or none, but not how the list is wrapped. The relay therefore
+//! reads any list in the answer.
 
 use form_urlencoded::Serializer;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::client::Client;
 use super::error::GetError;
 use crate::accounts::http::Call;
 
-/// By what a user is looked up.
+/// The kind of value by which a user is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserKey {
     /// The `userId` of the events.
@@ -21,7 +21,7 @@ pub enum UserKey {
 impl UserKey {
     pub const ALL: [Self; 2] = [Self::TrackingId, Self::Email];
 
-    /// As Accoil names it.
+    /// Accoil's name for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TrackingId => "tracking_id",

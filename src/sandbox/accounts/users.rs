@@ -1,4 +1,4 @@
-//! One request for a user, `GET /v2/users`: the stand-in has those that its received calls named (`docs/accoil-api.md`).
+//! One request for a user, `GET /v2/users`: the sandbox knows the users of the calls that it received (`docs/accoil-api.md`).
 //!
 //! How Accoil wraps the list is not documented; here it is `{"users": […]}`.
 
