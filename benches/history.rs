@@ -153,7 +153,7 @@ fn send(facts: &Facts, first: u64) {
         deduplication_window: Duration::ZERO,
         accepted,
         rejects: Vec::new(),
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: 1,
     };

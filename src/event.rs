@@ -1,7 +1,7 @@
 //! The types that every stage shares: the kind of sender, the kind of event, and the event itself.
 //!
-//! An [`Event`] has the shape of Segment's spec, whoever sent it. `decode` makes it, and the later stages only read
-//! it. It borrows from the request's bytes and never outlives them.
+//! An [`Event`] has the shape of Segment's spec, whichever sender it came from. `decode` makes it, and the later stages only
+//! read it. It borrows from the request's bytes and never outlives them.
 
 use chrono::{DateTime, Utc};
 

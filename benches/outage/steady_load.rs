@@ -184,7 +184,7 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
         deduplication_window: Duration::ZERO,
         accepted: accepted.collect(),
         rejects: Vec::new(),
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: 0,
     }

@@ -57,7 +57,7 @@ fn process(page: &mut Page, receiver: &Receiver, started: std::time::SystemTime)
         page.real(metrics::CPU, &[], cpu.as_secs_f64());
         page.whole(metrics::MEMORY, &[], memory);
         page.whole(metrics::FILES, &[], files);
-        page.whole(metrics::MOST_FILES, &[], most_files);
+        page.whole(metrics::MAX_FILES, &[], most_files);
     }
 }
 
@@ -115,7 +115,7 @@ async fn outbox(page: &mut Page, outbox: &Outbox) {
         page.whole(metrics::KEPT_BYTES, &[kind], kept.bytes);
     }
     let (most_waiting, least_disk) = outbox.limits();
-    page.whole(metrics::MOST_WAITING, &[], most_waiting);
+    page.whole(metrics::MAX_WAITING, &[], most_waiting);
     page.whole(metrics::LEAST_DISK, &[], least_disk);
     let handle = outbox.clone();
     // A disk may keep the thread waiting.

@@ -223,7 +223,7 @@ impl World {
             deduplication_window: Duration::ZERO,
             accepted,
             rejects: Vec::new(),
-            passed: Vec::new(),
+            skipped: Vec::new(),
             envelope: None,
             mappings: 0,
         }

@@ -1,6 +1,6 @@
 //! Counts received events for the metrics: by source and outcome, by reason, and by mapping.
 //!
-//! Names come from the configuration, which bounds the memory. Adding to a counter takes no lock that anybody holds for long.
+//! Names come from the configuration, which bounds the memory. Adding to a counter never waits for a lock that is held long.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,11 +95,11 @@ impl Counts {
 
 impl SourceCounts {
     fn received(&self, submission: &Submission, duplicates: &[u32]) {
-        let Submission { accepted, rejects, passed, .. } = submission;
+        let Submission { accepted, rejects, skipped, .. } = submission;
         for (counter, more) in [
             (&self.accepted, accepted.len() - duplicates.len()),
             (&self.duplicates, duplicates.len()),
-            (&self.skipped, passed.len()),
+            (&self.skipped, skipped.len()),
             (&self.rejected, rejects.len()),
         ] {
             if more > 0 {
@@ -111,7 +111,7 @@ impl SourceCounts {
         }
         let warned = new_events(accepted, duplicates).flat_map(|event| &event.warned);
         let rejected = rejects.iter().map(|reject| &reject.code);
-        let skipped = passed.iter().map(|event| &event.reason);
+        let skipped = skipped.iter().map(|event| &event.reason);
         for reason in warned.chain(rejected).chain(skipped) {
             self.reasons.add(*reason, 1);
         }

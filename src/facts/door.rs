@@ -1,4 +1,4 @@
-//! Requests that were turned away, in groups: what a support engineer needs to find the sender.
+//! Refused requests, in groups: what a support engineer needs to find the sender.
 //!
 //! At most 256 groups, each with its count, its first and last time and its last three samples. A whole key is never
 //! kept.
@@ -25,9 +25,9 @@ const MAX_BODY_BYTES: usize = 256;
 const MIN_SHOWN_KEY: usize = 12;
 const SHOWN_OF_KEY: usize = 3;
 
-/// A request that was turned away.
+/// A refused request.
 #[derive(Debug)]
-pub struct TurnedAway<'r> {
+pub struct RefusedRequest<'r> {
     /// `None` if the path belongs to no kind.
     pub kind: Option<SourceKind>,
     /// `None` if the source is unknown.
@@ -96,12 +96,12 @@ pub struct DoorGroup {
     pub samples: Vec<Sample>,
 }
 
-/// The groups of this run and, where there is a history, of those before it.
+/// The groups of this run and, if there is a history, of the runs before it.
 #[derive(Debug, Default)]
 pub struct Door(Mutex<BTreeMap<DoorKey, DoorGroup>>);
 
 impl Door {
-    pub(super) fn add(&self, request: &TurnedAway<'_>, keeps_body: bool) {
+    pub(super) fn add(&self, request: &RefusedRequest<'_>, keeps_body: bool) {
         let mut key = DoorKey {
             kind: request.kind,
             source: request.source.clone(),
@@ -158,8 +158,8 @@ impl Door {
 mod tests {
     use super::*;
 
-    fn turned_away<'r>(key: Option<&'r str>, body: Option<&'r Bytes>) -> TurnedAway<'r> {
-        TurnedAway {
+    fn refused_request<'r>(key: Option<&'r str>, body: Option<&'r Bytes>) -> RefusedRequest<'r> {
+        RefusedRequest {
             kind: Some(SourceKind::Segment),
             source: None,
             route: "/v1/batch",
@@ -179,10 +179,10 @@ mod tests {
         let door = Door::default();
         let body = Bytes::from(vec![b'x'; 1000]);
         for _ in 0..5 {
-            door.add(&turned_away(Some("wk_123456789"), Some(&body)), true);
+            door.add(&refused_request(Some("wk_123456789"), Some(&body)), true);
         }
-        door.add(&turned_away(Some("secret-key"), None), true);
-        door.add(&turned_away(None, None), true);
+        door.add(&refused_request(Some("secret-key"), None), true);
+        door.add(&refused_request(None, None), true);
         let groups = door.groups();
         let shown: Vec<_> = groups.iter().map(|(key, group)| (key.key.clone(), group.count)).collect();
         let hint = |length, begins: &str| Some(KeyHint { length, begins: begins.to_owned() });
@@ -197,7 +197,7 @@ mod tests {
         let door = Door::default();
         for length in 1..1000 {
             let key = "k".repeat(length);
-            door.add(&turned_away(Some(&key), None), true);
+            door.add(&refused_request(Some(&key), None), true);
         }
         let groups = door.groups();
         assert_eq!(groups.len(), MAX_GROUPS_WITH_KEY + 1);

@@ -1,8 +1,8 @@
-//! The facts about events: what a post contained, how each call ended, which requests were turned away.
+//! The facts about events: what a post contained, how each call ended, which requests were refused.
 //!
-//! A stage emits each fact once: the outbox after a commit, the dispatcher when it settles a call, the door when it refuses.
-//! [`Facts`] gives them to their consumers: the metrics' counters, the log and the history. It never waits and never fails:
-//! what finds no room on the way to the history is left out and counted.
+//! Each fact is emitted once: by the outbox after a commit, by the dispatcher when it settles a call, by receive when it
+//! refuses a request. [`Facts`] passes them to the metrics' counters, the log and the history. It never waits and never
+//! fails: if the history has no room for a fact, the fact is left out and counted.
 
 mod channel;
 mod counts;
@@ -22,7 +22,7 @@ use crate::reasons::Reason;
 
 pub use channel::{Fact, Facts, Inbox, LeftOut};
 pub use counts::{Counts, SourceCounts};
-pub use door::{Door, DoorGroup, DoorKey, KeyHint, Sample, TurnedAway};
+pub use door::{Door, DoorGroup, DoorKey, KeyHint, RefusedRequest, Sample};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug, Clone)]
@@ -30,72 +30,72 @@ pub struct Accepted {
     pub event: EventId,
     /// The item as the sender wrote it.
     pub original: Bytes,
-    /// For de-duplication; `None` when the sender gave none.
+    /// For de-duplication; `None` if the sender gave none.
     pub message_id: Option<String>,
     pub requests: Vec<Request>,
-    /// What was left out, replaced or converted in the requests; mostly empty.
+    /// What was left out, replaced or converted in the requests; usually empty.
     pub warned: Vec<Reason>,
 }
 
-/// An event, or one mapping's view of it, that cannot be delivered as things are.
+/// An event that could not be read, or that one or more mappings refused.
 #[derive(Debug, Clone)]
 pub struct Reject {
     pub event: EventId,
     pub original: Bytes,
-    /// What its batch said about all its events, as `decode::Shared::to_json` gives it.
+    /// The members of its batch that apply to all events, as `decode::Shared::to_json` returned them.
     pub envelope: Option<Arc<str>>,
     /// JSON: `[{"mapping","field","reason","code"}]`.
     pub reasons: String,
-    /// The code of the first of the reasons.
+    /// The code of the first reason.
     pub code: Reason,
     /// The destinations and mappings that refused it; empty if the event could not be read.
     pub refused_by: Vec<(Arc<str>, Arc<str>)>,
 }
 
-/// A skipped event: nothing of it is sent or stored, but the history keeps it.
+/// A skipped event. It is not sent, and only the history records it.
 #[derive(Debug, Clone)]
-pub struct Passed {
+pub struct Skipped {
     pub event: EventId,
     pub original: Bytes,
     pub message_id: Option<String>,
     pub reason: Reason,
 }
 
-/// All that one post brought, stored together or not at all.
+/// The requests and rejects of one post. The outbox stores all of it or nothing.
 #[derive(Debug)]
 pub struct Submission {
     /// The source's name in the configuration.
     pub source: Arc<str>,
-    /// In which form its items came, so that an event can be read again.
+    /// The form of its items, which is needed to read an event again.
     pub form: Form,
     pub received_at: DateTime<Utc>,
-    /// How long the source remembers its ids; zero: not at all.
+    /// How long the source remembers its message ids; zero: not at all.
     pub deduplication_window: Duration,
     pub accepted: Vec<Accepted>,
     pub rejects: Vec<Reject>,
     /// Only for the history: the outbox stores none of these.
-    pub passed: Vec<Passed>,
-    /// Only for the history: what the post said about all its events, as `decode::Shared::to_json` gives it.
+    pub skipped: Vec<Skipped>,
+    /// Only for the history: the members of the post that apply to all events, as `decode::Shared::to_json` returned them.
     pub envelope: Option<Arc<str>>,
-    /// Only for the history: the [`Mappings::version`] that was in force; 0 if nobody knows.
+    /// Only for the history: the [`Mappings::version`] that was in force; 0 if it is unknown.
     pub mappings: u64,
 }
 
 impl Submission {
-    /// Bytes it holds in memory.
+    /// Returns its size in memory, in bytes.
     pub fn size(&self) -> usize {
         let accepted = self.accepted.iter().map(|event| {
             let bodies: usize = event.requests.iter().map(|request| request.body.len() + 128).sum();
             event.original.len() + bodies
         });
         let rejects = self.rejects.iter().map(|reject| reject.original.len() + 256);
-        let passed = self.passed.iter().map(|event| event.original.len() + 96);
-        accepted.chain(rejects).chain(passed).sum()
+        let skipped = self.skipped.iter().map(|event| event.original.len() + 96);
+        accepted.chain(rejects).chain(skipped).sum()
     }
 
-    /// Events in it; one that is accepted in part and rejected in part may count twice.
+    /// Returns the number of events. An event that some mappings accepted and others rejected counts twice.
     pub fn events(&self) -> usize {
-        self.accepted.len() + self.rejects.len() + self.passed.len()
+        self.accepted.len() + self.rejects.len() + self.skipped.len()
     }
 }
 
@@ -103,9 +103,9 @@ impl Submission {
 #[derive(Debug)]
 pub struct Received {
     pub submission: Submission,
-    /// Which of `submission.accepted` had been accepted before, by their index, in order.
+    /// The indexes in `submission.accepted` of the events that had been accepted before, in order.
     pub duplicates: Vec<u32>,
-    /// Whether it was made of a reject or of a kept event instead of a post.
+    /// True if it was made from a reject or a past event, not from a post.
     pub is_replay: bool,
 }
 
@@ -113,19 +113,19 @@ pub struct Received {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub event: EventId,
-    /// Which of the event's requests it was, from 0; [`Self::UNKNOWN_REQUEST`] if nobody knows.
+    /// The index of the request among those of its event, from 0; [`Self::UNKNOWN_REQUEST`] if it is unknown.
     pub request: u8,
-    /// 1 for the first; 0 if no call was made.
+    /// The number of the attempt, from 1; 0 if no call was made.
     pub attempt: u8,
     pub verdict: Verdict,
-    /// Why it was not delivered; none for a delivered call.
+    /// Why the call was not delivered; `None` for a delivered call.
     pub reason: Option<Reason>,
-    /// The HTTP status; 0 when no answer came.
+    /// The HTTP status; 0 if there was no answer.
     pub status: u16,
     /// How long the call took, in microseconds.
     pub took_us: u32,
     pub at: DateTime<Utc>,
-    /// The beginning of the answer's body, or how the call failed; mostly short.
+    /// The beginning of the answer's body, or how the call failed; usually short.
     pub text: Bytes,
 }
 
@@ -133,15 +133,15 @@ impl Outcome {
     pub const UNKNOWN_REQUEST: u8 = u8::MAX;
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     Delivered,
-    /// Not sent: the destination was told the same before.
+    /// Not sent, because the destination has the same content already (a derived call).
     Held,
     /// It failed and waits for its next attempt.
     Waits,
-    /// It waits behind an earlier call of its user.
+    /// Not sent yet, because an earlier call of its user waits.
     Behind,
     /// It became a dead letter.
     Dead,
@@ -154,23 +154,23 @@ pub struct Outcomes {
     pub outcomes: Vec<Outcome>,
 }
 
-/// A version of the effective mappings of all destinations, told when they are read.
+/// A version of the mappings of all destinations, emitted when the relay has read them.
 #[derive(Debug, Clone)]
 pub struct Mappings {
     /// A hash of the document; never 0.
     pub version: u64,
-    /// From when on it was in force.
+    /// The time from which it was in force.
     pub at: DateTime<Utc>,
-    /// From it the same mappings can be compiled again.
+    /// A text from which the same mappings can be compiled again.
     pub document: Arc<str>,
 }
 
-/// A change of state that charts show as a tick.
+/// A change of state, which charts show as a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub at: DateTime<Utc>,
     /// A word such as `start`, `stop`, `mappings`, `destination`, `pause`, `config`.
     pub kind: &'static str,
-    /// What changed, for people; nothing personal.
+    /// What changed, as text for a person. It contains no personal value.
     pub text: String,
 }

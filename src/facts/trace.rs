@@ -6,7 +6,7 @@ pub(super) fn received(received: &Received) {
     if !tracing::enabled!(tracing::Level::TRACE) {
         return;
     }
-    let Submission { source, accepted, rejects, passed, .. } = &received.submission;
+    let Submission { source, accepted, rejects, skipped, .. } = &received.submission;
     for event in accepted {
         for request in &event.requests {
             tracing::trace!(
@@ -30,7 +30,7 @@ pub(super) fn received(received: &Received) {
             "rejected an event"
         );
     }
-    for event in passed {
+    for event in skipped {
         tracing::trace!(
             source.name = &**source,
             event.id = %event.event,

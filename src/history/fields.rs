@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use crate::decode::Form;
 
 /// A field is cut to this many bytes.
-pub(super) const MOST_BYTES: usize = 256;
+pub(super) const MAX_BYTES: usize = 256;
 
 /// Empty where the event does not have it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -134,11 +134,11 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(cut(text, MOST_BYTES)))
+        Ok(Cow::Borrowed(cut(text, MAX_BYTES)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(cut(text, MOST_BYTES).to_owned()))
+        Ok(Cow::Owned(cut(text, MAX_BYTES).to_owned()))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {

@@ -14,11 +14,11 @@ use super::running::{BLOCK_BYTES, Held, Running};
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Passed, Received, Reject, Submission};
+use crate::facts::{Accepted, Received, Reject, Skipped, Submission};
 
 /// Bytes of a refusal's text that are kept.
-const MOST_REASON: usize = 512;
-const MOST_REFUSALS: usize = 20;
+const MAX_REASON: usize = 512;
+const MAX_REFUSALS: usize = 20;
 
 /// How posts become lines.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Known {
     accepted: Option<Accepted>,
     is_duplicate: bool,
     reject: Option<Reject>,
-    passed: Option<Passed>,
+    skipped: Option<Skipped>,
 }
 
 /// What the events of a post share.
@@ -58,7 +58,7 @@ impl Intake {
     /// Adds the lines of a post. Returns how many.
     pub(super) fn take(&mut self, received: Received, has_payloads: bool, now: Instant, into: &mut Running) {
         let Received { submission, duplicates, is_replay } = received;
-        let Submission { source, form, received_at, accepted, rejects, passed, envelope, mappings, .. } =
+        let Submission { source, form, received_at, accepted, rejects, skipped, envelope, mappings, .. } =
             submission;
         let post = Post {
             source,
@@ -75,12 +75,12 @@ impl Intake {
         let mut duplicates = duplicates.into_iter().peekable();
         let mut accepted = (0_u32..).zip(accepted).peekable();
         let mut rejects = rejects.into_iter().peekable();
-        let mut passed = passed.into_iter().peekable();
+        let mut skipped = skipped.into_iter().peekable();
         loop {
             let next = [
                 accepted.peek().map(|(_, event)| event.event),
                 rejects.peek().map(|reject| reject.event),
-                passed.peek().map(|event| event.event),
+                skipped.peek().map(|event| event.event),
             ];
             let Some(id) = next.into_iter().flatten().min() else { break };
             let mut known = Known::default();
@@ -89,30 +89,31 @@ impl Intake {
                 known.accepted = Some(event);
             }
             known.reject = rejects.next_if(|reject| reject.event == id);
-            known.passed = passed.next_if(|event| event.event == id);
+            known.skipped = skipped.next_if(|event| event.event == id);
             let held = self.held(id, known, &post, into);
             into.push(held);
         }
     }
 
     fn held(&mut self, id: EventId, known: Known, post: &Post, into: &mut Running) -> Held {
-        let Known { accepted, is_duplicate, reject, passed } = known;
+        let Known { accepted, is_duplicate, reject, skipped } = known;
         let original = accepted.as_ref().map(|event| &event.original);
         let original = original.or(reject.as_ref().map(|reject| &reject.original));
-        let original = original.or(passed.as_ref().map(|event| &event.original)).cloned().unwrap_or_default();
+        let original =
+            original.or(skipped.as_ref().map(|event| &event.original)).cloned().unwrap_or_default();
         let fields = Fields::of(&original, post.form);
         let refusals = reject.as_ref().map(refusals).unwrap_or_default();
         let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
-        let skipped = passed.as_ref().map_or("", |event| event.reason.code());
-        let told_id = accepted.as_ref().and_then(|event| event.message_id.as_deref());
-        let told_id = told_id.or(passed.as_ref().and_then(|event| event.message_id.as_deref()));
+        let skip_code = skipped.as_ref().map_or("", |event| event.reason.code());
+        let sender_id = accepted.as_ref().and_then(|event| event.message_id.as_deref());
+        let sender_id = sender_id.or(skipped.as_ref().and_then(|event| event.message_id.as_deref()));
         let message_id = match &*fields.message_id {
-            "" => fields::cut(told_id.unwrap_or_default(), fields::MOST_BYTES).to_owned(),
+            "" => fields::cut(sender_id.unwrap_or_default(), fields::MAX_BYTES).to_owned(),
             id => id.to_owned(),
         };
         let mut requests = accepted.map(|event| event.requests).unwrap_or_default();
         // The event's own call is the last one; those before it are implied.
-        let user = requests.last().map(|request| fields::cut(&request.user, fields::MOST_BYTES));
+        let user = requests.last().map(|request| fields::cut(&request.user, fields::MAX_BYTES));
         let mut user = user.unwrap_or(&fields.user).to_owned();
         let is_kept = self.is_kept(&original, &requests, post);
         let bodies = requests.iter_mut().map(|request| std::mem::take(&mut request.body));
@@ -127,7 +128,7 @@ impl Intake {
             kind: &fields.kind,
             name: name.as_deref().unwrap_or(&fields.name),
             mappings: post.mappings,
-            skipped,
+            skipped: skip_code,
             refusals: &refusals,
             requests: &requests,
         };
@@ -199,10 +200,10 @@ fn text(body: Vec<u8>) -> Box<str> {
 /// As the reject keeps them.
 fn refusals(reject: &Reject) -> Vec<Refusal> {
     let mut refusals: Vec<Refusal> = serde_json::from_str(&reject.reasons).unwrap_or_default();
-    refusals.truncate(MOST_REFUSALS);
+    refusals.truncate(MAX_REFUSALS);
     for refusal in &mut refusals {
-        refusal.reason = fields::cut(&refusal.reason, MOST_REASON).to_owned();
-        refusal.field = fields::cut(&refusal.field, fields::MOST_BYTES).to_owned();
+        refusal.reason = fields::cut(&refusal.reason, MAX_REASON).to_owned();
+        refusal.field = fields::cut(&refusal.field, fields::MAX_BYTES).to_owned();
     }
     refusals
 }

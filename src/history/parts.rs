@@ -8,7 +8,7 @@ use super::line::{Call, Refusal, Shape};
 use crate::accoil::Request;
 
 /// Bytes of a call's warnings that are kept.
-const MOST_WARNINGS: usize = 512;
+const MAX_WARNINGS: usize = 512;
 
 /// What makes a [`Shape`].
 pub(super) struct Parts<'p> {
@@ -78,7 +78,7 @@ impl Parts<'_> {
 }
 
 fn warnings(request: &Request) -> &str {
-    fields::cut(&request.warnings, MOST_WARNINGS)
+    fields::cut(&request.warnings, MAX_WARNINGS)
 }
 
 /// Only calls that another event implies have fingerprints.

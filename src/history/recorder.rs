@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// The longest sleep while nothing comes.
 const IDLE: Duration = Duration::from_millis(250);
 /// Facts that are taken at a time, before somebody else may look.
-const MOST_FACTS: usize = 512;
+const MAX_FACTS: usize = 512;
 /// So much is lost at most when the process is killed.
 const SAVE: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ const JUMP: i64 = 600_000;
 const MINUTES_KEPT: i64 = 7 * 24 * 3_600_000;
 const HOURS_KEPT: i64 = 400 * 24 * 3_600_000;
 /// Blocks that are removed for their age at a time.
-const MOST_REMOVED: usize = 64;
+const MAX_REMOVED: usize = 64;
 const DOOR: &str = "door";
 /// Under which name it is kept how long the archive's files were before the last block was appended.
 const ARCHIVING: &str = "archiving";
@@ -228,7 +228,7 @@ impl Recorder {
             let now = Instant::now();
             let mut running = shared.running();
             let mut next = Some(fact);
-            for _ in 0..MOST_FACTS {
+            for _ in 0..MAX_FACTS {
                 let Some(fact) = next.take() else { break };
                 match fact {
                     Fact::Received { received, has_payloads, .. } => {
@@ -389,7 +389,7 @@ impl Recorder {
         }
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
         let block = self.shared.running().block;
-        for _ in 0..MOST_REMOVED {
+        for _ in 0..MAX_REMOVED {
             let oldest = self.store.as_ref().map_or(Ok(None), Store::oldest)?;
             let Some(oldest) = oldest.filter(|head| head.id < block && head.to < wall.saturating_sub(keep))
             else {

@@ -14,7 +14,7 @@ pub const HIDDEN: &str = "[redacted]";
 const HIDDEN_TEXT: &str = "[redacted: not readable as JSON]";
 /// A shorter value is hidden at its path only: it occurs in other words by chance.
 const LEAST_VALUE: usize = 4;
-const MOST_DEPTH: usize = 120;
+const MAX_DEPTH: usize = 120;
 /// Places under which senders write the same member: in the Segment spec, in Amplitude's events, in calls.
 const TRAITS: [&str; 6] = [
     "traits",
@@ -65,7 +65,7 @@ impl Redactor {
             return found;
         }
         for text in texts.filter(|text| self.may_occur(text)) {
-            if let Ok(mut value) = Value::parse_within(text, MOST_DEPTH) {
+            if let Ok(mut value) = Value::parse_within(text, MAX_DEPTH) {
                 self.hide_paths(&mut value, &mut found);
             }
         }
@@ -114,7 +114,7 @@ impl Redactor {
         if self.is_off() || text.is_empty() {
             return None;
         }
-        let Ok(mut value) = Value::parse_within(text, MOST_DEPTH) else {
+        let Ok(mut value) = Value::parse_within(text, MAX_DEPTH) else {
             return Some(HIDDEN_TEXT.to_owned());
         };
         let mut again = Found::default();

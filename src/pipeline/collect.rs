@@ -10,7 +10,7 @@ use super::{Pipeline, Planned, PlannedItems};
 use crate::accoil::{Plan, Refusal};
 use crate::decode::Shared;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Passed, Reject, Submission};
+use crate::facts::{Accepted, Reject, Skipped, Submission};
 
 /// A submission that is being filled.
 pub struct Collector<'a> {
@@ -38,7 +38,7 @@ impl<'a> Collector<'a> {
                 deduplication_window: source.deduplication_window,
                 accepted: Vec::with_capacity(items.len()),
                 rejects: Vec::new(),
-                passed: Vec::new(),
+                skipped: Vec::new(),
                 envelope: None,
                 mappings: source.mappings_version,
             },
@@ -50,7 +50,7 @@ impl<'a> Collector<'a> {
         let original = self.keys.remove(share(self.body, item.original));
         if let Some(reason) = plan.skipped {
             let message_id = item.message_id;
-            self.submission.passed.push(Passed { event, original, message_id, reason });
+            self.submission.skipped.push(Skipped { event, original, message_id, reason });
             return;
         }
         if let Some(first) = plan.rejected.first() {
@@ -71,7 +71,8 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Returns everything that was added; if `is_recorded`, with what the body says about all its events, for the history.
+    /// Returns everything that was added. If `is_recorded`, adds the members of the body that apply to all events, for the
+    /// history.
     pub fn finish(mut self, is_recorded: bool) -> Submission {
         if is_recorded {
             let envelope = self.envelope.get_or_init(|| self.shared.to_json().map(Arc::from));
@@ -81,7 +82,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// A body that cannot be read at all becomes a submission with one reject, which keeps the beginning of the body.
+/// Returns a submission with one reject, for a body that cannot be read at all. The reject keeps the beginning of the body.
 pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal: Refusal) -> Submission {
     let source = pipeline.source;
     let original = KeyRemover::new(source.write_key.as_ref(), body).remove(body.clone());
@@ -94,7 +95,7 @@ pub fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, refusal
         deduplication_window: source.deduplication_window,
         accepted: Vec::new(),
         rejects: vec![Reject { event, original, envelope: None, reasons, code, refused_by: Vec::new() }],
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: source.mappings_version,
     }

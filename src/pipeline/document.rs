@@ -1,6 +1,6 @@
-//! The destinations with their mappings as one text, from which the same mappings can be compiled again.
+//! The document of the destinations with their mappings: one text, from which the same mappings can be compiled again.
 //!
-//! The history keeps each version of it, so that an event can be explained by the mappings that it met.
+//! The history keeps each version of it, so that an event can be explained by the mappings that were in force when it came.
 
 use std::hash::Hasher as _;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::event::Dialect;
 use crate::fault::Faults;
 use crate::mapping::{Mappings, SourceFile};
 
-/// What is kept.
+/// The document.
 #[derive(Serialize, Deserialize)]
 struct Document {
     destinations: Vec<Kept>,
@@ -29,7 +29,7 @@ struct Kept {
     mappings: Vec<SourceFile>,
 }
 
-/// A document from which no mappings can be compiled.
+/// Why no mappings can be compiled from a document.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     #[error("it is not a document of mappings: {0}")]
@@ -38,7 +38,7 @@ pub enum DocumentError {
     Mappings { name: String, faults: Faults },
 }
 
-/// The document of these destinations, and its version: a hash of it, never 0.
+/// Returns the document of these destinations, and its version: a hash of the document, never 0.
 pub(super) fn write(destinations: &[Arc<Destination>]) -> (Arc<str>, u64) {
     let kept = |destination: &Arc<Destination>| Kept {
         name: destination.name.to_string(),
@@ -49,14 +49,14 @@ pub(super) fn write(destinations: &[Arc<Destination>]) -> (Arc<str>, u64) {
         mappings: destination.mappings.files().to_vec(),
     };
     let document = Document { destinations: destinations.iter().map(kept).collect() };
-    // Texts and lists of texts: it cannot fail.
+    // This cannot fail, because all values are text.
     let text = serde_json::to_string(&document).unwrap_or_default();
     let mut hasher = SipHasher13::new();
     hasher.write(text.as_bytes());
     (text.into(), hasher.finish().max(1))
 }
 
-/// The destinations of a document.
+/// Returns the destinations of a document.
 pub(super) fn read(document: &str) -> Result<Vec<Arc<Destination>>, DocumentError> {
     let document: Document = serde_json::from_str(document)?;
     let destination = |kept: Kept| {

@@ -1,7 +1,7 @@
 //! Decode, match, map, validate and encode as one function: stages 2 to 4 of an event.
 //!
-//! Receive, replay, `map`, the benchmark and whatever else makes calls of events use this function, so that all of them make the
-//! same calls. [`Collector`] turns the results into what the outbox stores. Does no I/O and counts nothing.
+//! Everything that turns events into calls uses it (receive, replay, `map`, the benchmark), so that all of them make the same
+//! calls. [`Collector`] turns the results into a submission for the outbox. Does no I/O and counts nothing.
 
 mod collect;
 mod document;

@@ -30,9 +30,9 @@ pub struct Source {
     pub settings: SourceSettings,
     /// How long an event's id is remembered; zero disables de-duplication.
     pub deduplication_window: Duration,
-    /// The counters of its events since the start.
+    /// The counters of the source's events since the start.
     pub counts: Arc<SourceCounts>,
-    /// Which version of the mappings its destinations have; [`Sources::new`] sets it.
+    /// The version of its destinations' mappings; [`Sources::new`] sets it.
     pub mappings_version: u64,
 }
 
@@ -55,12 +55,12 @@ impl Sources {
         Self { all, destinations, document, version }
     }
 
-    /// The mappings in force, for the history: from its document the same mappings can be compiled again.
+    /// Returns the mappings in force, for the history. From the document in it the same mappings can be compiled again.
     pub fn to_fact(&self, at: DateTime<Utc>) -> Mappings {
         Mappings { version: self.version, at, document: Arc::clone(&self.document) }
     }
 
-    /// The same sources with the mappings of a document that [`Self::to_fact`] gave earlier.
+    /// Returns the same sources with the mappings of a document that [`Self::to_fact`] returned earlier.
     pub fn with_mappings_of(&self, document: &str) -> Result<Self, DocumentError> {
         Ok(self.with_destinations(document::read(document)?))
     }
@@ -89,7 +89,7 @@ impl Sources {
         Ok(self.with_destinations(destinations))
     }
 
-    /// The same sources, each with the destinations of the same names.
+    /// Returns the same sources, each with the given destinations of the same names.
     fn with_destinations(&self, destinations: Vec<Arc<Destination>>) -> Self {
         let of = |source: &Source| {
             let named = |name: &str| destinations.iter().find(|destination| *destination.name == *name);
@@ -113,7 +113,7 @@ impl Sources {
         keys.find_map(|key| self.of_key(kind, &key))
     }
 
-    /// Returns the source of this kind without a key. It owns every key that is no other source's.
+    /// Returns the source of this kind without a key. It owns every key that belongs to no other source.
     pub fn open(&self, kind: SourceKind) -> Option<&Arc<Source>> {
         self.all.iter().find(|source| source.kind == kind && source.write_key.is_none())
     }

@@ -118,7 +118,7 @@ impl Receiver {
         &self.0.outbox
     }
 
-    /// Returns what was received since the start, and which requests were turned away.
+    /// Returns the counters of received events, and the refused requests, since the start.
     pub fn facts(&self) -> &Facts {
         &self.0.facts
     }

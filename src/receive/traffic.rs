@@ -22,7 +22,7 @@ use super::Receiver;
 use super::answer::{Audience, Refused};
 use super::sender::Sender;
 use crate::event::SourceKind;
-use crate::facts::{Facts, TurnedAway};
+use crate::facts::{Facts, RefusedRequest};
 use crate::reasons::Reason;
 use crate::telemetry::Timings;
 
@@ -149,17 +149,17 @@ impl Traffic {
             }
         }
         if let Some(refusal) = response.extensions().get::<Refusal>() {
-            self.turned_away(refusal, route, response.status().as_u16(), facts);
+            self.refused_request(refusal, route, response.status().as_u16(), facts);
         }
     }
 
     /// Only this function logs, counts and records a refused request.
-    fn turned_away(&self, refusal: &Refusal, route: usize, code: u16, facts: &Facts) {
+    fn refused_request(&self, refusal: &Refusal, route: usize, code: u16, facts: &Facts) {
         let Refusal { reason, source, sender } = refusal;
         self.log.refused(source.as_ref(), *reason, route, code);
         let key = RefusedKey { source: source.clone(), route, status: status(code), reason: *reason };
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
-        facts.turned_away(&TurnedAway {
+        facts.refused_request(&RefusedRequest {
             kind: kind(route),
             source: source.clone(),
             route: ROUTES.get(route).copied().unwrap_or_default(),
@@ -181,7 +181,7 @@ impl Traffic {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let refusal = Refusal { reason: Reason::DoorRequest, source: None, sender: Sender::default() };
-        self.turned_away(&refusal, other, code, facts);
+        self.refused_request(&refusal, other, code, facts);
     }
 
     /// Returns route, status and count of all requests.

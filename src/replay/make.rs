@@ -258,7 +258,7 @@ fn submission(
         deduplication_window: source.deduplication_window,
         accepted,
         rejects,
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: source.mappings_version,
     }

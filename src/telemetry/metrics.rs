@@ -55,7 +55,7 @@ metrics! {
     CPU: Counter, "process_cpu_seconds_total", [], "Processor time that the relay used.";
     MEMORY: Gauge, "process_resident_memory_bytes", [], "Memory that the relay holds.";
     FILES: Gauge, "process_open_fds", [], "File descriptors that are open.";
-    MOST_FILES: Gauge, "process_max_fds", [], "File descriptors that may be open.";
+    MAX_FILES: Gauge, "process_max_fds", [], "File descriptors that may be open.";
     STARTED: Gauge, "process_start_time_seconds", [], "When the relay started, in Unix time.";
     READY: Gauge, "ready", [], "1 while events are accepted, else 0.";
 
@@ -69,7 +69,7 @@ metrics! {
     MAPPING_REJECTS: Counter, "mapping_rejected_total", ["destination", "mapping"], "Events that a mapping rejected.";
 
     WAITING: Gauge, "outbox_waiting_bytes", [], "Bytes on disk that wait to be delivered.";
-    MOST_WAITING: Gauge, "outbox_max_bytes", [], "Bytes that may wait; beyond them senders are answered 503.";
+    MAX_WAITING: Gauge, "outbox_max_bytes", [], "Bytes that may wait; beyond them senders are answered 503.";
     WAITING_CALLS: Gauge, "outbox_waiting_calls", [], "Calls on disk that wait to be delivered.";
     OLDEST: Gauge, "outbox_oldest_waiting_seconds", [], "Age of the oldest call that waits; 0 when none does.";
     DISK: Gauge, "outbox_disk_free_bytes", [], "Bytes that are free on the disk of the outbox.";

@@ -1,7 +1,7 @@
-//! The channel from the stages to the history thread: bounded by what it holds, and it never waits.
+//! The channel from the stages to the history thread. It is bounded by bytes, and sending never waits.
 //!
 //! When it is nearly full, posts are sent without their payloads; when it is full, they are left out. Both are counted.
-//! The receiving side looks into it now and then instead of being woken, so that sending costs no system call.
+//! The history thread polls the channel instead of being woken, so that sending costs no system call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Counts, Door, Mappings, Mark, Outcomes, Received, TurnedAway, trace};
+use super::{Counts, Door, Mappings, Mark, Outcomes, Received, RefusedRequest, trace};
 
-/// Posts may hold this much; the last quarter is for posts without payloads.
-const MOST_BYTES: usize = 16 << 20;
-const MOST_BYTES_WITH_PAYLOADS: usize = MOST_BYTES / 4 * 3;
-const MOST_OUTCOMES: usize = 64 << 10;
-/// What an event without its payload holds.
+/// The bytes of all posts in the channel. The last quarter is for posts without payloads.
+const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES_WITH_PAYLOADS: usize = MAX_BYTES / 4 * 3;
+const MAX_OUTCOMES: usize = 64 << 10;
+/// The bytes that an event without its payload counts as.
 const LINE_BYTES: usize = 256;
 
-/// One thing that was told.
+/// One message to the history.
 #[derive(Debug)]
 pub enum Fact {
     Received { received: Received, bytes: usize, has_payloads: bool },
@@ -28,12 +28,12 @@ pub enum Fact {
     Mark(Mark),
 }
 
-/// What found no room, since the start.
+/// The number of facts that found no room in the channel since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LeftOut {
-    /// Events whose line is kept, but not what they held.
+    /// Events that are recorded without their payload.
     pub payloads: u64,
-    /// Events of which nothing is recorded.
+    /// Events that are not recorded at all.
     pub events: u64,
     pub outcomes: u64,
 }
@@ -53,12 +53,12 @@ pub struct Facts {
     to: Option<(mpsc::Sender<Fact>, Arc<Level>)>,
     counts: Arc<Counts>,
     door: Arc<Door>,
-    /// Nothing of the body of a request that was turned away is kept.
+    /// True if nothing of a refused request's body may be kept.
     without_bodies: bool,
 }
 
 impl Facts {
-    /// Without a history: counters and the log are the only consumers.
+    /// Returns facts without a history: only the counters and the log consume them.
     pub fn off() -> Self {
         Self::default()
     }
@@ -71,18 +71,18 @@ impl Facts {
         (Self { to: Some((sender, level)), door, ..Self::default() }, inbox)
     }
 
-    /// The same, but without the bodies of requests that are turned away: nobody knows what is in them.
+    /// Returns the same facts without the bodies of refused requests: an unread body may hold values that must be hidden.
     #[must_use]
     pub fn without_bodies(self) -> Self {
         Self { without_bodies: true, ..self }
     }
 
-    /// Whether anybody records what is sent: what is made for the history alone need not be made otherwise.
+    /// Returns whether a history records the facts. If not, callers need not make what only the history uses.
     pub const fn is_on(&self) -> bool {
         self.to.is_some()
     }
 
-    /// A post, after its commit.
+    /// Emits a post, after its commit.
     pub fn received(&self, mut received: Received) {
         self.counts.received(&received);
         trace::received(&received);
@@ -90,10 +90,10 @@ impl Facts {
         let events = received.submission.events();
         let mut bytes = received.submission.size() + events * LINE_BYTES;
         let before = level.bytes.load(Ordering::Relaxed);
-        let has_payloads = before + bytes <= MOST_BYTES_WITH_PAYLOADS;
+        let has_payloads = before + bytes <= MAX_BYTES_WITH_PAYLOADS;
         if !has_payloads {
             bytes = events * LINE_BYTES;
-            if before + bytes > MOST_BYTES {
+            if before + bytes > MAX_BYTES {
                 level.events_left_out.fetch_add(events as u64, Ordering::Relaxed);
                 return;
             }
@@ -101,18 +101,18 @@ impl Facts {
             level.payloads_left_out.fetch_add(events as u64, Ordering::Relaxed);
         }
         level.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // The history thread has ended when this fails: the relay stops, or runs on without it.
+        // This fails only if the history thread has ended: the relay is stopping, or runs without a history.
         let _ = sender.send(Fact::Received { received, bytes, has_payloads });
     }
 
-    /// What became of the calls of one turn of a destination.
+    /// Emits the outcomes of calls, collected in one turn of a destination.
     pub fn outcomes(&self, outcomes: Outcomes) {
         let Some((sender, level)) = &self.to else { return };
         let count = outcomes.outcomes.len();
         if count == 0 {
             return;
         }
-        if level.outcomes.load(Ordering::Relaxed) + count > MOST_OUTCOMES {
+        if level.outcomes.load(Ordering::Relaxed) + count > MAX_OUTCOMES {
             level.outcomes_left_out.fetch_add(count as u64, Ordering::Relaxed);
             return;
         }
@@ -120,31 +120,31 @@ impl Facts {
         let _ = sender.send(Fact::Outcomes(outcomes));
     }
 
-    /// The mappings in force from now on.
+    /// Emits the mappings that are in force from now on.
     pub fn mappings(&self, mappings: Mappings) {
         if let Some((sender, _)) = &self.to {
             let _ = sender.send(Fact::Mappings(mappings));
         }
     }
 
-    /// A change of state; rare.
+    /// Emits a change of state; rare.
     pub fn mark(&self, mark: Mark) {
         if let Some((sender, _)) = &self.to {
             let _ = sender.send(Fact::Mark(mark));
         }
     }
 
-    /// A request that was turned away at the door.
-    pub fn turned_away(&self, turned_away: &TurnedAway<'_>) {
-        self.door.add(turned_away, !self.without_bodies);
+    /// Emits a refused request.
+    pub fn refused_request(&self, request: &RefusedRequest<'_>) {
+        self.door.add(request, !self.without_bodies);
     }
 
-    /// What was received since the start.
+    /// Returns the counters of received events since the start.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The requests that were turned away, in groups.
+    /// Returns the refused requests, in groups.
     pub fn door(&self) -> &Door {
         &self.door
     }
@@ -164,7 +164,7 @@ impl Level {
     }
 }
 
-/// Without what it holds: what is left makes a line.
+/// Removes the payloads; the rest is enough for a line.
 fn strip(received: &mut Received) {
     let submission = &mut received.submission;
     for event in &mut submission.accepted {
@@ -172,10 +172,10 @@ fn strip(received: &mut Received) {
         event.requests.iter_mut().for_each(|request| request.body = Vec::new());
     }
     submission.rejects.iter_mut().for_each(|reject| reject.original = Bytes::new());
-    submission.passed.iter_mut().for_each(|event| event.original = Bytes::new());
+    submission.skipped.iter_mut().for_each(|event| event.original = Bytes::new());
 }
 
-/// The receiving side; for the history thread alone.
+/// The receiving side. Only the history thread uses it.
 #[derive(Debug)]
 pub struct Inbox {
     facts: mpsc::Receiver<Fact>,
@@ -184,7 +184,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// What has come, or, if nothing has, what comes first within this time.
+    /// Returns the next fact. If there is none, waits for it, but not longer than `within`.
     pub fn take(&self, within: Duration) -> Result<Fact, mpsc::RecvTimeoutError> {
         let fact = match self.facts.try_recv() {
             Ok(fact) => fact,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::super::{Outcome, Passed, Submission, Verdict};
+use super::super::{Outcome, Skipped, Submission, Verdict};
 use super::*;
 use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
 fn post(bytes: usize) -> Received {
-    let passed = Passed {
+    let skipped = Skipped {
         event: EventId(1),
         original: Bytes::from(vec![b'x'; bytes]),
         message_id: None,
@@ -24,7 +24,7 @@ fn post(bytes: usize) -> Received {
         deduplication_window: Duration::ZERO,
         accepted: Vec::new(),
         rejects: Vec::new(),
-        passed: vec![passed],
+        skipped: vec![skipped],
         envelope: None,
         mappings: 0,
     };
@@ -61,11 +61,11 @@ fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     let mut held = 0;
     while let Ok(fact) = inbox.take(Duration::ZERO) {
         let Fact::Received { received, has_payloads, .. } = fact else { panic!("{fact:?}") };
-        let is_empty = received.submission.passed[0].original.is_empty();
+        let is_empty = received.submission.skipped[0].original.is_empty();
         assert_eq!(has_payloads, !is_empty);
         held += received.submission.size();
     }
-    assert!(held <= MOST_BYTES, "{held}");
+    assert!(held <= MAX_BYTES, "{held}");
     facts.received(post(1 << 20));
     assert_eq!(facts.left_out(), left_out, "there is room again");
 }

@@ -15,7 +15,7 @@ use crate::event_id::EventId;
 /// The highest level that costs about a microsecond an event.
 const LEVEL: i32 = 1;
 /// No part is larger before it is packed; a larger one was written by something else.
-const MOST_UNPACKED: usize = 16 << 20;
+const MAX_UNPACKED: usize = 16 << 20;
 
 /// What a payload is kept as: everything from which its line can be explained.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -359,7 +359,7 @@ fn pack(part: &[u8]) -> Vec<u8> {
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    zstd::bulk::decompress(packed, MOST_UNPACKED).map_err(|_| Unreadable)
+    zstd::bulk::decompress(packed, MAX_UNPACKED).map_err(|_| Unreadable)
 }
 
 /// What a block can be found by without unpacking it.

@@ -12,15 +12,15 @@ use super::reader::{Compiled, Filter};
 use super::redact::Redactor;
 
 /// At most so many watch at a time.
-const MOST_VIEWERS: usize = 16;
+const MAX_VIEWERS: usize = 16;
 /// Lines a second that a viewer gets.
-const MOST_LINES: u64 = 20;
+const MAX_LINES: u64 = 20;
 /// What a viewer may leave unread: lines and ticks.
-const MOST_UNREAD: usize = 64;
+const MAX_UNREAD: usize = 64;
 
 /// There are as many viewers as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MOST_VIEWERS} live views are open, which is the most; close one and try again")]
+#[error("{MAX_VIEWERS} live views are open, which is the most; close one and try again")]
 pub struct TooMany;
 
 /// What a viewer gets.
@@ -68,10 +68,10 @@ impl Viewers {
     pub(super) fn subscribe(&self, filter: Filter, hashed: impl Fn(&str) -> String) -> Result<Live, TooMany> {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         viewers.retain(|viewer| !viewer.sender.is_closed());
-        if viewers.len() >= MOST_VIEWERS {
+        if viewers.len() >= MAX_VIEWERS {
             return Err(TooMany);
         }
-        let (sender, receiver) = mpsc::channel(MOST_UNREAD);
+        let (sender, receiver) = mpsc::channel(MAX_UNREAD);
         viewers.push(Viewer { filter: Compiled::new(filter, hashed), sender, tick: Tick::default() });
         Ok(Live(receiver))
     }
@@ -91,7 +91,7 @@ impl Viewers {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for viewer in viewers.iter_mut().filter(|viewer| viewer.concerns(line, payload, redactor)) {
             viewer.tick.matched += 1;
-            if viewer.tick.shown < MOST_LINES
+            if viewer.tick.shown < MAX_LINES
                 && viewer.sender.try_send(Seen::Line(Box::new(line.clone()))).is_ok()
             {
                 viewer.tick.shown += 1;
@@ -107,7 +107,7 @@ impl Viewers {
             if viewer.sender.try_send(Seen::Tick(viewer.tick)).is_ok() {
                 viewer.tick = Tick::default();
             } else {
-                viewer.tick.shown = MOST_LINES.min(viewer.tick.shown);
+                viewer.tick.shown = MAX_LINES.min(viewer.tick.shown);
             }
         }
         viewers.retain(|viewer| !viewer.sender.is_closed());

@@ -10,7 +10,7 @@ use crate::history::line::Line;
 use crate::history::store::{self, Part};
 
 /// Copies of an event that are looked for.
-const MOST_COPIES: usize = 50;
+const MAX_COPIES: usize = 50;
 
 /// Whether what `[privacy] redact` names may be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>),
         source: Some(line.shape.source.to_string()),
         ..Filter::default()
     };
-    let others = search::search(inner, &filter, None, MOST_COPIES)?.lines;
+    let others = search::search(inner, &filter, None, MAX_COPIES)?.lines;
     let first = others.iter().find(|other| !other.is_duplicate && other.id < line.id);
     let first = first.filter(|_| line.is_duplicate).map(|first| first.id);
     let copies = others.iter().filter(|other| other.is_duplicate && other.id > line.id && !line.is_duplicate);

@@ -188,7 +188,7 @@ fn status_bit(status: Status) -> u64 {
 
 /// As it is kept.
 fn cut(id: &str) -> String {
-    crate::history::fields::cut(id, crate::history::fields::MOST_BYTES).to_owned()
+    crate::history::fields::cut(id, crate::history::fields::MAX_BYTES).to_owned()
 }
 
 impl Filter {

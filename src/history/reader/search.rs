@@ -15,8 +15,8 @@ use crate::history::line::{Line, time};
 use crate::history::store::{self, Part};
 
 /// A search stops after so many unpacked bytes, or so long.
-const MOST_BYTES: usize = 256 << 20;
-const MOST_TIME: Duration = Duration::from_millis(500);
+const MAX_BYTES: usize = 256 << 20;
+const MAX_TIME: Duration = Duration::from_millis(500);
 
 /// Where a page ended: the next one begins below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +116,7 @@ impl Search<'_> {
         if head.first >= self.before {
             return Ok(true);
         }
-        if self.bytes > MOST_BYTES || self.began.elapsed() > MOST_TIME {
+        if self.bytes > MAX_BYTES || self.began.elapsed() > MAX_TIME {
             self.page.is_cut = true;
             self.page.next = Some(Cursor(head.first + i64::from(head.events)));
             self.page.searched_to = Some(time(head.to));

@@ -23,15 +23,15 @@ const BLOCK_AGE: Duration = Duration::from_secs(60);
 /// So long a line waits for its outcome.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// With more than this in memory, lines no longer wait.
-const MOST_BYTES: usize = 6 << 20;
-const MOST_EVENTS: usize = 32 << 10;
+const MAX_BYTES: usize = 6 << 20;
+const MAX_EVENTS: usize = 32 << 10;
 /// A line in memory and packed, without its texts.
 const LINE_BYTES: usize = 48;
 const ATTEMPT_BYTES: usize = 12;
 /// Shapes and endings are forgotten beyond this number: they would be kept for ever otherwise.
-const MOST_WORDS: usize = 8192;
+const MAX_WORDS: usize = 8192;
 /// An answer is cut to this many bytes.
-const MOST_TEXT: usize = 512;
+const MAX_TEXT: usize = 512;
 
 /// An event in memory.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Running {
             return Arc::clone(known);
         }
         let shape = parts.to_shape();
-        if self.shapes.len() >= MOST_WORDS {
+        if self.shapes.len() >= MAX_WORDS {
             self.shapes.clear();
         }
         let texts: usize = shape.refusals.iter().map(|one| one.reason.len() + one.field.len()).sum();
@@ -136,7 +136,7 @@ impl Running {
         let destination = outcomes.destination;
         for outcome in outcomes.outcomes {
             let text = String::from_utf8_lossy(&outcome.text);
-            let text = super::fields::cut(&text, MOST_TEXT);
+            let text = super::fields::cut(&text, MAX_TEXT);
             let place = self.places.get(&outcome.event).copied();
             let held = place.and_then(|place| usize::try_from(place - self.first).ok());
             let held = held.and_then(|index| self.held.get(index));
@@ -167,7 +167,7 @@ impl Running {
         if let Some(known) = self.endings.get(&ending) {
             return Arc::clone(known);
         }
-        if self.endings.len() >= MOST_WORDS {
+        if self.endings.len() >= MAX_WORDS {
             self.endings.clear();
         }
         self.bytes += 32 + ending.text.len();
@@ -196,7 +196,7 @@ impl Running {
 
     /// The next block, if it is full or old enough; to be called until there is none. `all`: the rest, whatever it is.
     pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<Full> {
-        let is_crowded = self.bytes > MOST_BYTES || self.held.len() > MOST_EVENTS;
+        let is_crowded = self.bytes > MAX_BYTES || self.held.len() > MAX_EVENTS;
         let is_old = now.duration_since(self.opened) >= BLOCK_AGE;
         let is_full = self.bytes >= BLOCK_BYTES || self.held.len() >= BLOCK_EVENTS;
         if self.held.is_empty() && self.late.is_empty() || !(all || is_full || is_old) {

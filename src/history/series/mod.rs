@@ -15,7 +15,7 @@ pub use slot::{Slot, Times};
 use super::reader::Step;
 
 /// An hour of ten seconds each.
-const MOST_RECENT: usize = 360;
+const MAX_RECENT: usize = 360;
 
 /// Reads the counters of the relay.
 pub type Counters = Box<dyn Fn(&mut Sample) + Send>;
@@ -89,7 +89,7 @@ impl Series {
             Some(slot) if slot.at == at => slot.add(&new),
             _ => self.recent.push_back(Slot { at, ..new }),
         }
-        if self.recent.len() > MOST_RECENT {
+        if self.recent.len() > MAX_RECENT {
             self.recent.pop_front();
         }
         changed

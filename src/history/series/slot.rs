@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::telemetry::Timings;
 
 /// More than a slot of a hundred sources has.
-const MOST_UNPACKED: usize = 4 << 20;
+const MAX_UNPACKED: usize = 4 << 20;
 const LEVEL: i32 = 3;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Slot {
 
     /// None for a body that is not as it was written.
     pub(in crate::history) fn unpack(at: i64, body: &[u8]) -> Option<Self> {
-        let plain = zstd::bulk::decompress(body, MOST_UNPACKED).ok()?;
+        let plain = zstd::bulk::decompress(body, MAX_UNPACKED).ok()?;
         postcard::from_bytes(&plain).ok().filter(|slot: &Self| slot.at == at)
     }
 }

@@ -6,7 +6,7 @@ use super::Store;
 use crate::history::block::{Head, Unreadable};
 
 /// Free space that is given back to the disk at a time, in pages.
-const MOST_GIVEN_BACK: u32 = 4096;
+const MAX_GIVEN_BACK: u32 = 4096;
 
 /// Which part of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl Store {
     pub(in crate::history) fn shrink(&self) -> Result<()> {
         let [pages, _, size] = self.pages()?;
         if pages * size > self.max_bytes {
-            let sql = format!("PRAGMA incremental_vacuum({MOST_GIVEN_BACK})");
+            let sql = format!("PRAGMA incremental_vacuum({MAX_GIVEN_BACK})");
             self.connection.execute_batch(&sql)?;
         }
         Ok(())

@@ -6,8 +6,8 @@ use super::Store;
 use crate::facts;
 
 /// Versions of the mappings that are kept.
-const MOST_VERSIONS: u32 = 200;
-const MOST_MARKS: u32 = 100_000;
+const MAX_VERSIONS: u32 = 200;
+const MAX_MARKS: u32 = 100_000;
 
 /// A version of the effective mappings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Store {
         let at = mappings.at.timestamp_millis();
         statement.execute(params![mappings.version.cast_signed(), at, &*mappings.document])?;
         let sql = format!(
-            "DELETE FROM mappings WHERE version NOT IN (SELECT version FROM mappings ORDER BY at DESC LIMIT {MOST_VERSIONS})"
+            "DELETE FROM mappings WHERE version NOT IN (SELECT version FROM mappings ORDER BY at DESC LIMIT {MAX_VERSIONS})"
         );
         self.connection.execute_batch(&sql)
     }
@@ -90,7 +90,7 @@ impl Store {
         let mut statement =
             self.connection.prepare_cached("INSERT INTO marks (at, kind, text) VALUES (?1, ?2, ?3)")?;
         statement.execute(params![mark.at.timestamp_millis(), mark.kind, mark.text])?;
-        let sql = format!("DELETE FROM marks WHERE id <= (SELECT max(id) FROM marks) - {MOST_MARKS}");
+        let sql = format!("DELETE FROM marks WHERE id <= (SELECT max(id) FROM marks) - {MAX_MARKS}");
         self.connection.execute_batch(&sql)
     }
 

@@ -72,7 +72,7 @@ async fn every_outcome_is_found_in_memory_and_in_the_file() {
             accepted(open, "u7", "m7"),
         ],
         rejects: vec![reject(rejected), refused_in_part],
-        passed: vec![passed(skipped)],
+        skipped: vec![skipped_event(skipped)],
         ..post()
     };
     history.facts.received(Received { submission, duplicates: vec![4], is_replay: false });

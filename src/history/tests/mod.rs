@@ -18,7 +18,7 @@ use super::*;
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Facts, Outcome, Outcomes, Passed, Received, Reject, Submission, Verdict};
+use crate::facts::{Accepted, Facts, Outcome, Outcomes, Received, Reject, Skipped, Submission, Verdict};
 use crate::reasons::Reason;
 
 /// A history that is recorded, as the relay does it.
@@ -117,7 +117,7 @@ fn post() -> Submission {
         deduplication_window: Duration::ZERO,
         accepted: Vec::new(),
         rejects: Vec::new(),
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: 5,
     }
@@ -162,9 +162,9 @@ fn reject(event: EventId) -> Reject {
     }
 }
 
-fn passed(event: EventId) -> Passed {
+fn skipped_event(event: EventId) -> Skipped {
     let original = Bytes::from_static(br#"{"type":"alias","userId":"u9"}"#);
-    Passed { event, original, message_id: None, reason: Reason::SkipAlias }
+    Skipped { event, original, message_id: None, reason: Reason::SkipAlias }
 }
 
 fn of(submission: Submission) -> Received {

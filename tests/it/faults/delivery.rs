@@ -63,7 +63,7 @@ impl Delivery {
             deduplication_window: Duration::ZERO,
             accepted: accepted.collect(),
             rejects: Vec::new(),
-            passed: Vec::new(),
+            skipped: Vec::new(),
             envelope: None,
             mappings: 0,
         };

@@ -66,7 +66,7 @@ pub(crate) fn submission(accepted: Vec<Accepted>, rejects: Vec<Reject>) -> Submi
         deduplication_window: LONG,
         accepted,
         rejects,
-        passed: Vec::new(),
+        skipped: Vec::new(),
         envelope: None,
         mappings: 0,
     }
