@@ -9,9 +9,12 @@ use crate::json::Value;
 use crate::reasons::Reason;
 
 /// The family of senders that a source accepts (`kind` of a source in the configuration).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
+    #[default]
     Segment,
     Amplitude,
 }

@@ -96,8 +96,11 @@ impl SourceText {
         Self { file: file.into(), text, lines }
     }
 
-    /// The place of a byte.
+    /// The place of a byte. A text without a file has no places.
     pub fn place(&self, byte: usize) -> Place {
+        if self.file.as_os_str().is_empty() {
+            return Place::Unknown;
+        }
         let line = self.lines.partition_point(|start| *start <= byte).max(1);
         let start = self.lines.get(line - 1).copied().unwrap_or_default();
         let before = self.text.get(start..byte).unwrap_or_default();

@@ -22,6 +22,7 @@
 
 pub use accoil_mapping::{json, times};
 
+mod document;
 pub mod event;
 pub mod event_id;
 pub mod fault;

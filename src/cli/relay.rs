@@ -78,7 +78,7 @@ impl Remote {
             return RelayApi::find(&config)?.with_context(|| {
                 format!(
                     "no relay is running with the outbox {}: start it with `accoil-relay serve`, or name another with --url",
-                    config.outbox.path.display()
+                    config.outbox.url.path.display()
                 )
             });
         };

@@ -1,77 +1,67 @@
-//! The APIs that accounts are read from: Accoil's read API in `[accounts]`, Vitally in `[vitally]`.
+//! The APIs that accounts are read from: Accoil's read API and Vitally.
 
 use secrecy::SecretString;
 
 use super::section::Section;
-use super::value;
+use super::table::section;
+use super::value::{self, Word};
 
 /// The host of EU workspaces, which has no subdomains (`docs/vitally.md#hosts`).
 const VITALLY_EU: &str = "https://rest.vitally-eu.io";
 
-/// `[accounts]`: Accoil's read API. Its token differs from the key that events are sent with.
-#[derive(Debug, Clone)]
-pub struct Accounts {
-    pub token: SecretString,
-    pub workspace_id: String,
-    /// Without a slash at the end.
-    pub base_url: String,
+section! {
+    /// Accoil's read API. Its token differs from the key for sending.
+    Optional [accounts] pub struct Accounts {
+        /// The API token (`accoil_…`).
+        token: SecretString = required_secret("${ACCOIL_API_TOKEN}"), value::accoil_token;
+        /// The workspace id, from the address of Accoil's app.
+        workspace_id: String = required("123"), value::text;
+        /// The address of the read API.
+        base_url: String = default("https://api.accoil.com"), value::base_url;
+    }
 }
 
-/// `[vitally]`
-#[derive(Debug, Clone)]
-pub struct Vitally {
-    pub secret: SecretString,
-    /// The address before `/resources`: from `base_url`, or else `subdomain`, or else `region`.
-    pub base_url: String,
+section! {
+    /// Vitally's REST API. It needs one of `subdomain`, `region` and `base_url`.
+    Optional [vitally] pub struct Vitally (check_address) {
+        /// The Secret Token, or the whole Basic Auth Header.
+        secret: SecretString = required_secret("${VITALLY_SECRET}"), value::vitally_secret;
+        /// The first part of the address of the login page, for US workspaces.
+        subdomain: Option<String> = optional("acme", "none"), value::label;
+        /// `"eu"` instead of a subdomain, or `"us"`.
+        region: Option<Region> = optional("us", "none"), value::choice;
+        /// The address before `/resources`; it overrides the other two.
+        base_url: String = otherwise(
+            "https://acme.rest.vitally.io", "from `subdomain` or `region`", vitally_url(subdomain.as_deref())
+        ), value::vitally_url;
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Region {
+pub enum Region {
     Us,
     Eu,
 }
 
-impl Accounts {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            token: section.require_secret("token", "token_file", value::accoil_token),
-            workspace_id: section.require("workspace_id", value::text),
-            base_url: section
-                .get("base_url", value::base_url)
-                .unwrap_or_else(|| "https://api.accoil.com".to_owned()),
-        }
-    }
+impl Word for Region {
+    const WORDS: &'static [(&'static str, Self)] = &[("us", Self::Us), ("eu", Self::Eu)];
 }
 
-impl Vitally {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            secret: section.require_secret("secret", "secret_file", value::vitally_secret),
-            base_url: vitally_url(section),
-        }
-    }
-}
-
-fn vitally_url(section: &mut Section<'_, '_>) -> String {
-    let given = section.has("base_url") || section.has("subdomain");
-    let has_region = section.has("region");
-    let region = section.get("region", value::choice(&[("us", Region::Us), ("eu", Region::Eu)]));
+fn check_address(section: &mut Section<'_, '_>) {
+    let region = section.peek("region", value::choice);
     if region == Some(Region::Eu) {
-        section.refuse(
-            &["subdomain"],
-            "is given beside region = \"eu\", whose host has none",
-            "leave one of the two out",
-        );
-    } else if !given && (!has_region || region == Some(Region::Us)) {
+        let advice = "leave one of the two out";
+        section.refuse("subdomain", "is given beside region = \"eu\", whose host has none", advice);
+    } else if !section.has("base_url")
+        && !section.has("subdomain")
+        && (!section.has("region") || region == Some(Region::Us))
+    {
         let advice =
             "add subdomain = \"NAME\", the first part of the address you log in at, or region = \"eu\"";
         section.missing("subdomain", advice.to_owned());
     }
-    // A copied address may end in /resources.
-    let base_url = section.get("base_url", value::base_url);
-    let base_url = base_url.map(|url| url.strip_suffix("/resources").map_or(url.clone(), str::to_owned));
-    let subdomain = section.get("subdomain", value::label);
-    base_url
-        .or_else(|| subdomain.map(|subdomain| format!("https://{subdomain}.rest.vitally.io")))
-        .unwrap_or_else(|| VITALLY_EU.to_owned())
+}
+
+fn vitally_url(subdomain: Option<&str>) -> String {
+    subdomain.map_or_else(|| VITALLY_EU.to_owned(), |name| format!("https://{name}.rest.vitally.io"))
 }

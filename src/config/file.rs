@@ -5,8 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::overlay;
-use super::tree::{self, Origin, Table};
+use super::overlay::WITHOUT_FILE;
 use super::value::{Problem, Reading};
 use crate::fault::{Fault, Place, SourceText};
 
@@ -19,21 +18,13 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Keys and tokens are short; a larger file is the wrong file.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// Overlays the tree with the file or, if there is none, with the configuration from the environment.
-pub(super) fn overlay_file(
-    tree: &mut Table,
-    file: Option<&Path>,
-    environment: &Environment,
-) -> Result<SourceText, Fault> {
+/// The text of the configuration file. Without one, the text for a relay that is configured by the environment.
+pub(super) fn source(file: Option<&Path>, environment: &Environment) -> Result<SourceText, Fault> {
     if let Some(file) = path(file, environment) {
-        let source = SourceText::new(&file, read(&file)?);
-        let table = source.parse_toml()?;
-        tree::overlay(tree, tree::read_table(table.into_inner(), &Origin::File));
-        return Ok(source);
+        return Ok(SourceText::new(&file, read(&file)?));
     }
-    let defaults = overlay::without_file(environment).ok_or_else(no_configuration)?;
-    tree::overlay(tree, defaults);
-    Ok(SourceText::new(environment.directory().join(FILE), ""))
+    let key = environment.get("ACCOIL_API_KEY").or(environment.get("ACCOIL_API_KEY_FILE"));
+    key.map(|_| SourceText::new("", WITHOUT_FILE)).ok_or_else(no_configuration)
 }
 
 /// The file that is named, or else the usual one if it exists.

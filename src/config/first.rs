@@ -1,6 +1,6 @@
-//! `config init`: writes a first configuration, made from `default.toml`.
+//! `config init`: the text of a first configuration, with every key as a comment.
 
-use super::DEFAULTS;
+use super::reference;
 
 /// One source and one destination. Every other key follows, commented out, with its meaning and default.
 const START: &str = r#"# A configuration of accoil-relay to start from. Secrets come from the environment: WEB_WRITE_KEY is the write key
@@ -15,6 +15,12 @@ write_key = "${WEB_WRITE_KEY}"
 name = "accoil"
 api_key = "${ACCOIL_API_KEY}"
 
+# A second source, for Amplitude:
+#[[sources]]
+#name = "product"
+#kind = "amplitude"
+#write_key = "${PRODUCT_WRITE_KEY}"
+
 # Below is every key with its default, for reference. Remove the # of a line to set its key.
 
 "#;
@@ -25,6 +31,6 @@ pub fn first_file() -> String {
         line if line.starts_with('#') => line.to_owned(),
         line => format!("#{line}"),
     };
-    let reference: Vec<String> = DEFAULTS.lines().map(comment).collect();
+    let reference: Vec<String> = reference::defaults().lines().map(comment).collect();
     format!("{START}{}\n", reference.join("\n"))
 }

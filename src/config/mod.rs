@@ -1,9 +1,9 @@
 //! The configuration: one struct per section, read once at start.
 //!
 //! It has four layers, the first wins: flags (the caller changes the [`Config`] and calls [`Config::check`]), environment
-//! variables (`ACCOIL_RELAY_SERVER__LISTEN`), the file, and the embedded `default.toml`, which also documents every key.
-//! `${NAME}` in the file's strings is replaced by an environment variable. All faults are reported together, each with its
-//! place and advice. A secret never appears in a message or a log.
+//! variables (`ACCOIL_RELAY_SERVER__LISTEN`), the file, and the defaults of the table (`table.rs`). `${NAME}` in the file's
+//! strings is replaced by an environment variable. All faults are reported together, each with its place and advice. A
+//! secret never appears in a message or a log.
 
 mod accounts;
 mod destination;
@@ -15,6 +15,7 @@ mod history;
 mod outbox;
 mod overlay;
 mod reader;
+mod reference;
 mod relay_place;
 mod rules;
 mod section;
@@ -22,7 +23,7 @@ mod server;
 mod show;
 mod source;
 mod sync;
-mod tree;
+mod table;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -32,8 +33,8 @@ pub use destination::{Destination, MrrUnit};
 pub(crate) use duration::parse as parse_duration;
 pub use environment::Environment;
 pub use first::first_file;
-pub use history::{History, HistoryFile, Payloads, Privacy};
-pub use outbox::{Deliver, Outbox};
+pub use history::{History, HistoryUrl, Payloads, Privacy};
+pub use outbox::{Deliver, Outbox, OutboxUrl};
 pub use relay_place::RelayPlace;
 pub use server::{Admin, Limits, Log, LogFormat, Server};
 pub use show::show;
@@ -41,13 +42,29 @@ pub use source::{Anonymous, Source, Unsigned};
 pub use sync::{AccoilToVitally, VitallyToAccoil};
 
 use reader::Reader;
-use section::Section;
+use table::{Keys as _, Table};
 
-use crate::fault::{Fault, Faults, Place};
+use crate::document::Document;
+use crate::fault::{Fault, Faults, Place, SourceText};
 use crate::proxies::Proxies;
 
-/// The lowest layer: every key with its unit, meaning and default.
-const DEFAULTS: &str = include_str!("default.toml");
+/// Every section, in the order in which it is documented.
+const SECTIONS: &[&Table] = &[
+    Server::TABLE,
+    Limits::TABLE,
+    Admin::TABLE,
+    Source::TABLE,
+    Destination::TABLE,
+    Outbox::TABLE,
+    Deliver::TABLE,
+    History::TABLE,
+    Privacy::TABLE,
+    Accounts::TABLE,
+    Vitally::TABLE,
+    VitallyToAccoil::TABLE,
+    AccoilToVitally::TABLE,
+    Log::TABLE,
+];
 
 /// The whole configuration. [`Config::load`] returns it only if every rule of [`Config::check`] holds.
 #[derive(Debug, Clone)]
@@ -87,19 +104,26 @@ impl Config {
     /// Like [`Self::load`], but returns the configuration together with its faults, with placeholders for unreadable values.
     /// Only for `check`: such a configuration must never run.
     pub fn inspect(file: Option<&Path>, environment: &Environment) -> (Option<Self>, Vec<Fault>) {
-        let mut tree = tree::embedded(DEFAULTS);
-        let source = match file::overlay_file(&mut tree, file, environment) {
-            Ok(source) => source,
+        let opened = file::source(file, environment);
+        let parsed = opened.as_ref().map_err(Fault::clone).and_then(Document::from_toml);
+        let mut document = match parsed {
+            Ok(document) => document,
             Err(fault) => {
                 // One of the unknown variables may be a misspelt ACCOIL_RELAY_CONFIG.
-                let unknown =
-                    overlay::overlay_variables(&mut tree, environment).into_iter().map(|(_, fault)| fault);
+                let nothing = SourceText::default();
+                let unknown = Document::from_toml(&nothing)
+                    .map(|mut empty| overlay::overlay_variables(&mut empty, environment, true));
+                let unknown = unknown.into_iter().flatten().map(|(_, fault)| fault);
                 return (None, [fault].into_iter().chain(unknown).collect());
             }
         };
-        let unknown = overlay::overlay_variables(&mut tree, environment);
-        let mut reader = Reader::new(environment, source);
-        let mut config = Section::root(&mut reader, tree, Self::read);
+        let path = opened.as_ref().map_or(Path::new(""), |source| source.file.as_path());
+        let has_file = !path.as_os_str().is_empty();
+        let directory = if has_file { path.parent().unwrap_or(path) } else { environment.directory() };
+        let unknown = overlay::overlay_variables(&mut document, environment, has_file);
+        reader::always().for_each(|section| document.ensure_object(section));
+        let mut reader = Reader::new(environment, directory, document.root());
+        let mut config = Self::read(&mut reader);
         if let Some(config) = &mut config {
             config.proxies = environment.proxies();
         }
@@ -118,11 +142,11 @@ impl Config {
 
     /// Where the history is kept; none if it is off.
     pub fn history_path(&self) -> Option<PathBuf> {
-        match &self.history.file {
-            HistoryFile::Off => None,
-            HistoryFile::At(path) => Some(path.clone()),
-            HistoryFile::BesideOutbox => {
-                let mut path = self.outbox.path.as_os_str().to_owned();
+        match &self.history.url {
+            Some(HistoryUrl::Off) => None,
+            Some(HistoryUrl::At(path)) => Some(path.clone()),
+            None => {
+                let mut path = self.outbox.url.path.as_os_str().to_owned();
                 path.push(".history");
                 Some(path.into())
             }
@@ -130,26 +154,19 @@ impl Config {
     }
 
     /// `None` only if there is a fault.
-    fn read(root: &mut Section<'_, '_>) -> Option<Self> {
-        let server = root.section("server", Server::read);
-        let limits = root.section("limits", Limits::read);
-        let admin = root.section("admin", Admin::read);
-        let mut sources = root.sections("sources", Source::read);
-        let destinations = root.sections("destinations", Destination::read);
-        let outbox = root.section("outbox", Outbox::read);
-        let deliver = root.section("deliver", Deliver::read);
-        let history = root.section("history", History::read);
-        let privacy = root.section("privacy", Privacy::read);
-        let accounts = root.section("accounts", Accounts::read);
-        let vitally = root.section("vitally", Vitally::read);
-        let vitally_to_accoil = root.section("vitally_to_accoil", VitallyToAccoil::read);
-        let accoil_to_vitally = root.section("accoil_to_vitally", AccoilToVitally::read);
-        let log = root.section("log", Log::read);
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (server, limits, admin) = (reader.one(), reader.one(), reader.one());
+        let mut sources: Vec<Source> = reader.list();
+        let destinations: Vec<Destination> = reader.list();
+        let (outbox, deliver) = (reader.one(), reader.one());
+        let (history, privacy) = (reader.one(), reader.one());
+        let (accounts, vitally) = (reader.one(), reader.one());
+        let (vitally_to_accoil, accoil_to_vitally, log) = (reader.one(), reader.one(), reader.one());
         for source in sources.iter_mut().filter(|source| source.destinations.is_empty()) {
             source.destinations = destinations.iter().map(|destination| destination.name.clone()).collect();
         }
         Some(Self {
-            directory: root.directory().to_owned(),
+            directory: reader.directory.to_owned(),
             server: server?,
             limits: limits?,
             admin: admin?,

@@ -1,71 +1,69 @@
-//! Where calls are stored and when they are retried: `[outbox]` and `[deliver]`.
+//! Where calls are stored and when they are retried.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::section::Section;
-use super::tree::Node;
+use super::show::Show;
+use super::table::section;
 use super::value::{self, Problem, Reading};
+use crate::document::Node;
 
-/// `[outbox]`
+section! {
+    /// The calls that are accepted and not yet delivered.
+    Always [outbox] pub struct Outbox {
+        /// `sqlite:` and the path of a file.
+        url: OutboxUrl = default("sqlite:relay.db"), outbox_url;
+        /// Event ids that all sources together remember; the oldest are dropped first. 0 disables de-duplication.
+        deduplication_ids: usize = default(1000000), value::integer(0..=100_000_000);
+        /// The most bytes that may wait for delivery; beyond it senders get 503 and send again. 10 GiB.
+        max_bytes: u64 = default(10737418240), value::size;
+        /// Bytes that must stay free on the disk, or senders get 503. Free space inside the file counts as free. 256 MiB.
+        min_free_disk: u64 = default(268435456), value::size_or_zero;
+        /// How long dead letters (calls that Accoil refused for good) are kept, counted while the relay runs.
+        keep_dead_letters: Duration = default("30d"), value::duration;
+        /// The most bytes of dead letters; beyond it senders get 503 until some are replayed or purged. 1 GiB.
+        max_dead_letter_bytes: u64 = default(1073741824), value::size;
+        /// How long rejects (events that could not be mapped) are kept, counted while the relay runs.
+        keep_rejects: Duration = default("30d"), value::duration;
+        /// The most bytes of rejects; beyond it the oldest are removed. 256 MiB.
+        max_reject_bytes: u64 = default(268435456), value::size;
+    }
+}
+
+section! {
+    /// When a failed call is retried, and when retries end.
+    Always [deliver] pub struct Deliver {
+        /// The longest wait before the first retry. The limit doubles with each retry.
+        retry_initial: Duration = default("1s"), value::duration;
+        /// The longest wait between two attempts, unless Accoil asks for more (`Retry-After`).
+        retry_max: Duration = default("10m"), value::duration;
+        /// The time since the first attempt after which a failing call becomes a dead letter. Time in which Accoil refused
+        /// the key does not count.
+        retry_max_age: Duration = default("24h"), value::duration;
+        /// The number of attempts after which a failing call becomes a dead letter.
+        retry_max_attempts: usize = default(60), value::integer(1..=100_000);
+    }
+}
+
+/// `sqlite:PATH`
 #[derive(Debug, Clone)]
-pub struct Outbox {
-    /// The SQLite file of `url = "sqlite:PATH"`; relative to the current directory.
+pub struct OutboxUrl {
+    /// Relative to the current directory.
     pub path: PathBuf,
-    /// Event ids that all sources together keep in memory; the oldest are dropped first. 0 disables de-duplication.
-    pub deduplication_ids: usize,
-    /// The most bytes that may wait for delivery, and the bytes that must stay free on the disk. Beyond either limit the relay
-    /// answers 503.
-    pub max_bytes: u64,
-    pub min_free_disk: u64,
-    /// How long dead letters and rejects are kept, and how many bytes of them; the oldest are dropped first.
-    pub keep_dead_letters: Duration,
-    pub max_dead_letter_bytes: u64,
-    pub keep_rejects: Duration,
-    pub max_reject_bytes: u64,
 }
 
-/// `[deliver]`: when a failed call is retried, and when retries end.
-#[derive(Debug, Clone)]
-pub struct Deliver {
-    /// The longest wait before the first retry. The limit doubles with each retry.
-    pub retry_initial: Duration,
-    /// The longest wait between two attempts.
-    pub retry_max: Duration,
-    /// The time since the first attempt after which a failing call becomes a dead letter.
-    pub retry_max_age: Duration,
-    pub retry_max_attempts: usize,
-}
-
-impl Outbox {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            path: section.require("url", sqlite_path),
-            deduplication_ids: section.require("deduplication_ids", value::integer(0..=100_000_000)),
-            max_bytes: section.require("max_bytes", value::size),
-            min_free_disk: section.require("min_free_disk", value::size_or_zero),
-            keep_dead_letters: section.require("keep_dead_letters", value::duration),
-            max_dead_letter_bytes: section.require("max_dead_letter_bytes", value::size),
-            keep_rejects: section.require("keep_rejects", value::duration),
-            max_reject_bytes: section.require("max_reject_bytes", value::size),
-        }
+impl Show for OutboxUrl {
+    fn show(&self) -> Option<toml::Value> {
+        format!("sqlite:{}", self.path.display()).show()
     }
 }
 
-impl Deliver {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            retry_initial: section.require("retry_initial", value::duration),
-            retry_max: section.require("retry_max", value::duration),
-            retry_max_age: section.require("retry_max_age", value::duration),
-            retry_max_attempts: section.require("retry_max_attempts", value::integer(1..=100_000)),
-        }
-    }
+fn outbox_url(node: &Node<'_>) -> Reading<OutboxUrl> {
+    sqlite_path(&value::text(node)?).map(|path| OutboxUrl { path })
 }
 
 /// The path of `sqlite:PATH`.
-pub(super) fn sqlite_path(node: &Node) -> Reading<PathBuf> {
-    let url = value::text(node)?;
+pub(super) fn sqlite_path(url: &str) -> Reading<PathBuf> {
     if url.starts_with("nats://") || url.starts_with("tls://") {
         return Err(Problem::new(
             "names a NATS server, which this version cannot use yet",

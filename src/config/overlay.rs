@@ -2,9 +2,10 @@
 //!
 //! Checks only the form of a variable's name. `section` finds the keys that do not exist.
 
-use super::DEFAULTS;
+use super::SECTIONS;
 use super::environment::Environment;
-use super::tree::{self, Node, Origin, Table, Value};
+use super::table::{Form, Table};
+use crate::document::{Document, Step};
 use crate::fault::{Fault, Place};
 use accoil_mapping::nearest;
 
@@ -15,16 +16,16 @@ const NOT_KEYS: [&str; 4] =
     ["ACCOIL_RELAY_CONFIG", "ACCOIL_RELAY_SEED", "ACCOIL_RELAY_WRITE_KEY", "ACCOIL_RELAY_WRITE_KEY_FILE"];
 
 /// The configuration of a relay without a file, except its keys.
-const WITHOUT_FILE: &str = include_str!("without-file.toml");
+pub(super) const WITHOUT_FILE: &str = include_str!("without-file.toml");
 
 /// Which keys the variables for a relay without a file set.
 const WITHOUT_FILE_KEYS: [(&str, &str); 6] = [
-    ("ACCOIL_API_KEY", "DESTINATIONS__0__API_KEY"),
-    ("ACCOIL_API_KEY_FILE", "DESTINATIONS__0__API_KEY_FILE"),
-    ("ACCOIL_RELAY_WRITE_KEY", "SOURCES__0__WRITE_KEY"),
-    ("ACCOIL_RELAY_WRITE_KEY", "SOURCES__1__WRITE_KEY"),
-    ("ACCOIL_RELAY_WRITE_KEY_FILE", "SOURCES__0__WRITE_KEY_FILE"),
-    ("ACCOIL_RELAY_WRITE_KEY_FILE", "SOURCES__1__WRITE_KEY_FILE"),
+    ("ACCOIL_API_KEY", "destinations__0__api_key"),
+    ("ACCOIL_API_KEY_FILE", "destinations__0__api_key_file"),
+    ("ACCOIL_RELAY_WRITE_KEY", "sources__0__write_key"),
+    ("ACCOIL_RELAY_WRITE_KEY", "sources__1__write_key"),
+    ("ACCOIL_RELAY_WRITE_KEY_FILE", "sources__0__write_key_file"),
+    ("ACCOIL_RELAY_WRITE_KEY_FILE", "sources__1__write_key_file"),
 ];
 
 /// The name of the variable that sets `key` of the section at `path`.
@@ -33,34 +34,44 @@ pub(super) fn variable(path: &str, key: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
 }
 
-/// The configuration of a relay without a file. `None` if no variable holds a key for Accoil.
-pub(super) fn without_file(environment: &Environment) -> Option<Table> {
-    environment.get("ACCOIL_API_KEY").or(environment.get("ACCOIL_API_KEY_FILE"))?;
-    let mut tree = tree::embedded(WITHOUT_FILE);
-    for (name, path) in WITHOUT_FILE_KEYS {
+/// Sets the variables in the document. Returns the name and fault of each variable that cannot be a key.
+pub(super) fn overlay_variables(
+    document: &mut Document<'_>,
+    environment: &Environment,
+    has_file: bool,
+) -> Vec<(String, Fault)> {
+    for (name, path) in WITHOUT_FILE_KEYS.into_iter().filter(|_| !has_file) {
         if let Some(value) = environment.get(name) {
-            set(&mut tree, &segments(path), &Origin::Variable(name.to_owned()), value);
+            document.set(&steps(path), name, value);
         }
     }
-    Some(tree)
-}
-
-/// Overlays the tree with the variables. Returns the name and fault of each variable that cannot be a key.
-pub(super) fn overlay_variables(tree: &mut Table, environment: &Environment) -> Vec<(String, Fault)> {
-    let mut layer: Vec<(Vec<Segment>, &str, &str)> = environment
+    let layer: Vec<(String, &str, &str)> = environment
         .with_prefix(PREFIX)
         .filter(|(name, rest, value)| !NOT_KEYS.contains(name) && !is_service_link(rest, value))
-        .map(|(name, rest, value)| (segments(rest), name, value))
+        .map(|(name, rest, value)| (rest.to_ascii_lowercase(), name, value))
         .collect();
+    let mut layer: Vec<(Vec<Step<'_>>, &str, &str)> =
+        layer.iter().map(|(rest, name, value)| (steps(rest), *name, *value)).collect();
     layer.sort();
     let mut unknown = Vec::new();
     for (path, name, value) in layer {
-        let origin = Origin::Variable(name.to_owned());
-        if path.len() < 2 || !set(tree, &path, &origin, value) {
+        if !can_be_key(&path) || !document.set(&path, name, value) {
             unknown.push((name.to_owned(), unknown_variable(name)));
         }
     }
     unknown
+}
+
+/// Whether the path has the form of a key: of a section, or of an entry of a list of sections.
+fn can_be_key(path: &[Step<'_>]) -> bool {
+    let is_list = |name: &str| {
+        SECTIONS.iter().find(|table| table.name == name).map(|table: &&Table| table.form == Form::List)
+    };
+    match path {
+        [Step::Key(section), Step::Key(_)] => is_list(section) != Some(true),
+        [Step::Key(section), Step::Index(_), Step::Key(_)] => is_list(section) != Some(false),
+        _ => false,
+    }
 }
 
 fn unknown_variable(name: &str) -> Fault {
@@ -92,62 +103,18 @@ fn meant(name: &str) -> Option<String> {
     known.iter().find(|(plain, meant)| plain == near && meant != name).map(|(_, meant)| meant.clone())
 }
 
-/// Section and key of every line of `default.toml`, in force or an example; an entry of a list has the index 0.
+/// Section and name of every key; an entry of a list has the index 0.
 fn documented_keys() -> Vec<(String, &'static str)> {
-    let (mut keys, mut section) = (Vec::new(), String::new());
-    for line in DEFAULTS.lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
-        if let Some(list) = line.strip_prefix("[[") {
-            section = format!("{}.0", list.trim_end_matches(']'));
-        } else if let Some(one) = line.strip_prefix('[') {
-            one.trim_end_matches(']').clone_into(&mut section);
-        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
-            keys.push((section.clone(), key));
-        }
-    }
-    keys
+    let keys = |table: &&'static Table| {
+        let name = if table.form == Form::List { format!("{}.0", table.name) } else { table.name.to_owned() };
+        table.names().map(move |key| (name.clone(), key)).collect::<Vec<_>>()
+    };
+    SECTIONS.iter().flat_map(keys).collect()
 }
 
-/// One part of a path. The order puts index 2 before index 10, so that lists are filled without a gap.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
-    Index(usize),
-    Key(String),
-}
-
-fn segments(path: &str) -> Vec<Segment> {
-    let segment =
-        |text: &str| text.parse().map_or_else(|_| Segment::Key(text.to_ascii_lowercase()), Segment::Index);
-    path.split("__").map(segment).collect()
-}
-
-/// Sets the value at `path`. Returns false if the path cannot be set: an index leaves a gap, or a value has no keys.
-fn set(table: &mut Table, path: &[Segment], origin: &Origin, value: &str) -> bool {
-    let new = |value| Node { key: origin.clone(), origin: origin.clone(), value };
-    match path {
-        [Segment::Key(key)] => {
-            table.insert(key.clone(), new(Value::Text(value.to_owned())));
-            true
-        }
-        [Segment::Key(section), Segment::Key(_)] => {
-            let node = table.entry(section.clone()).or_insert_with(|| new(Value::Table(Table::new())));
-            match &mut node.value {
-                Value::Table(inner) => set(inner, path.get(1..).unwrap_or_default(), origin, value),
-                _ => false,
-            }
-        }
-        [Segment::Key(sections), Segment::Index(index), Segment::Key(_)] => {
-            let node = table.entry(sections.clone()).or_insert_with(|| new(Value::List(Vec::new())));
-            let Value::List(items) = &mut node.value else { return false };
-            if *index == items.len() {
-                items.push(new(Value::Table(Table::new())));
-            }
-            match items.get_mut(*index).map(|item| &mut item.value) {
-                Some(Value::Table(inner)) => set(inner, path.get(2..).unwrap_or_default(), origin, value),
-                _ => false,
-            }
-        }
-        _ => false,
-    }
+/// The order of steps puts index 2 before index 10, so that lists are filled without a gap.
+fn steps(path: &str) -> Vec<Step<'_>> {
+    path.split("__").map(|part| part.parse().map_or(Step::Key(part), Step::Index)).collect()
 }
 
 /// Whether Kubernetes or Docker set the variable for a service named `accoil-relay` or `accoil-relay-…`.

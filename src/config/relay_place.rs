@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::outbox::sqlite_path;
-use super::tree::{self, Node, Origin, Table, Value};
-use super::{DEFAULTS, Environment, file};
+use super::table::Keys as _;
+use super::{Environment, Outbox, Server, file};
 
 /// Where the relay can be asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,47 +25,39 @@ impl RelayPlace {
     /// Reads the environment, the file and the defaults. Skips each value that cannot be read. `None` if nothing can be.
     pub fn find(file: Option<&Path>, environment: &Environment) -> Option<Self> {
         let text = file::text(file, environment);
-        let file = parse(&text);
-        let defaults = tree::embedded(DEFAULTS);
-        let values = |section: &str, key: &str| {
+        let (table, _faults) = DeTable::parse_recoverable(&text);
+        let values = |section: &str, key: &str, default: Option<&str>| {
             let variable = format!("ACCOIL_RELAY_{section}__{key}").to_uppercase();
             let of_environment = environment.get(&variable).map(str::to_owned);
-            let written = value(&file, section, key).or_else(|| line_value(&text, section, key));
+            let written =
+                value(table.get_ref(), section, key).or_else(|| value_in_lines(&text, section, key));
             let of_file = written.and_then(|value| environment.expand(&value, &mut BTreeSet::new()).ok());
-            let default = value(&defaults, section, key);
+            let default = default.map(|value| value.trim_matches('"').to_owned());
             [of_environment, of_file, default].into_iter().flatten()
         };
-        let outbox = values("outbox", "url").find_map(|url| sqlite_path(&node(url)).ok())?;
-        let listen = values("server", "listen").find_map(|address| address.parse().ok())?;
+        let (outbox, listen) = (Outbox::TABLE.default_of("url"), Server::TABLE.default_of("listen"));
+        let outbox = values("outbox", "url", outbox).find_map(|url| sqlite_path(&url).ok())?;
+        let listen = values("server", "listen", listen).find_map(|address| address.parse().ok())?;
         Some(Self { outbox, listen })
     }
 }
 
-/// What is TOML in the text.
-fn parse(text: &str) -> Table {
-    let (table, _faults) = DeTable::parse_recoverable(text);
-    tree::read_table(table.into_inner(), &Origin::File)
+fn value(table: &DeTable<'_>, section: &str, key: &str) -> Option<String> {
+    let DeValue::Table(section) = table.get(section)?.get_ref() else { return None };
+    text(section, key)
 }
 
-fn value(tree: &Table, section: &str, key: &str) -> Option<String> {
-    let Value::Table(section) = &tree.get(section)?.value else { return None };
-    text_value(section, key)
+fn text(table: &DeTable<'_>, key: &str) -> Option<String> {
+    table.get(key)?.get_ref().as_str().map(str::to_owned)
 }
 
-fn text_value(table: &Table, key: &str) -> Option<String> {
-    let Value::Text(text) = &table.get(key)?.value else { return None };
-    Some(text.clone())
-}
-
-/// The value in a line of the section. The parser may give up everything behind a broken line.
-fn line_value(text: &str, section: &str, key: &str) -> Option<String> {
+/// The value in a line of the section. The parser may skip everything behind a broken line.
+fn value_in_lines(file: &str, section: &str, key: &str) -> Option<String> {
     let header = format!("[{section}]");
-    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with(&header)).skip(1);
-    lines.take_while(|line| !line.starts_with('[')).find_map(|line| text_value(&parse(line), key))
-}
-
-fn node(text: String) -> Node {
-    Node { key: Origin::Embedded, origin: Origin::Embedded, value: Value::Text(text) }
+    let lines = file.lines().map(str::trim).skip_while(|line| !line.starts_with(&header)).skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| text(DeTable::parse_recoverable(line).0.get_ref(), key))
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn destinations_exist(config: &Config, broken: &mut Vec<BrokenRule>) {
 
 /// The history is another database than the outbox.
 fn history_has_its_own_file(config: &Config, broken: &mut Vec<BrokenRule>) {
-    if config.history_path().is_some_and(|path| path == config.outbox.path) {
+    if config.history_path().is_some_and(|path| path == config.outbox.url.path) {
         broken.push(BrokenRule::new(
             &["history.url", "outbox.url"],
             "[history] and [outbox] name the same file",

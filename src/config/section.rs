@@ -1,272 +1,200 @@
-//! Reads one section of the tree key by key, collects every fault, and reports the keys that no reader asked for.
+//! Reads one section key by key, as its table says, collects every fault, and reports unknown keys.
 //!
 //! An unreadable key gets a placeholder, so that reading continues to the next fault. `Config::load` never returns a
 //! configuration with a fault.
-
-use std::path::Path;
 
 use secrecy::SecretString;
 
 use super::file::read_secret;
 use super::overlay::variable;
 use super::reader::Reader;
-use super::tree::{Node, Origin, Table, Value};
+use super::table::{Key, Keys, Table};
 use super::value::{self, Problem, Reading};
-use crate::fault::Located;
+use crate::document::{Document, Node};
+use crate::event::SourceKind;
+use crate::fault::{MAX_FAULTS, Place, SourceText};
+use crate::json::Value;
 use accoil_mapping::nearest;
 
-/// One `[section]`, one of several `[[sections]]`, or the whole file.
-pub(super) struct Section<'r, 'e> {
-    reader: &'r mut Reader<'e>,
-    /// `sources.0`; empty for the whole file.
-    path: String,
-    /// As the file writes it, for messages: `[[sources]]`.
-    heading: String,
-    origin: Origin,
-    table: Table,
-    known: Vec<&'static str>,
+/// One `[section]`, or one of several `[[sections]]`.
+pub(super) struct Section<'r, 'd> {
+    reader: &'r mut Reader<'d>,
+    node: Node<'d>,
+    table: &'static Table,
+    /// For a source: the kind whose keys it may have.
+    pub(super) kind: Option<SourceKind>,
 }
 
-impl<'r, 'e> Section<'r, 'e> {
-    /// Reads the whole tree. Keys that `read` does not take are unknown.
-    pub(super) fn root<T>(
-        reader: &'r mut Reader<'e>,
-        table: Table,
-        read: impl FnOnce(&mut Section<'_, 'e>) -> T,
-    ) -> T {
-        let (path, heading) = (String::new(), String::new());
-        let mut root = Section { reader, path, heading, origin: Origin::Embedded, table, known: Vec::new() };
-        let result = read(&mut root);
-        root.refuse_unknown();
-        result
+impl<'d> Section<'_, 'd> {
+    pub(super) fn read<T: Keys>(reader: &mut Reader<'d>, node: Node<'d>) -> Option<T> {
+        let mut section = Section { reader, node, table: T::TABLE, kind: None };
+        let read = T::read(&mut section);
+        let names: Vec<&str> = T::TABLE.names().collect();
+        unknown_keys(section.reader, &section.node, Some(T::TABLE), &names);
+        read
     }
 
-    /// One `[key]`, if it is there.
-    pub(super) fn section<T>(
+    /// Reads a key whose default is in the table; the default is also the placeholder.
+    pub(super) fn default<T>(
         &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut Section<'_, 'e>) -> T,
+        key: &'static Key,
+        reading: impl Fn(&Node<'_>) -> Reading<T>,
     ) -> Option<T> {
-        let node = self.take(key)?;
-        let Value::Table(table) = node.value else {
-            let advice = format!("write [{key}], and its keys below it");
-            self.reader.fault(&node.key, format!("{key} must be one section"), advice);
-            return None;
-        };
-        Some(self.inner(self.path_of(key), format!("[{key}]"), node.key, table, read))
+        self.optional(key, &reading).or_else(|| {
+            let source = SourceText::new("", format!("{} = {}", key.name, key.value));
+            let document = Document::from_toml(&source).ok()?;
+            reading(&document.root().get(key.name)?).ok()
+        })
     }
 
-    /// Every `[[key]]`.
-    pub(super) fn sections<T>(
+    pub(super) fn optional<T>(
         &mut self,
-        key: &'static str,
-        read: impl Fn(&mut Section<'_, 'e>) -> T,
-    ) -> Vec<T> {
-        let Some(node) = self.take(key) else { return Vec::new() };
-        let Value::List(items) = node.value else {
-            self.not_a_list(key, &node.key);
-            return Vec::new();
-        };
-        let mut entries = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
-            if let Value::Table(table) = item.value {
-                let path = format!("{}.{index}", self.path_of(key));
-                entries.push(self.inner(path, format!("[[{key}]]"), item.key, table, &read));
-            } else {
-                self.not_a_list(key, &item.key);
-            }
+        key: &'static Key,
+        reading: impl Fn(&Node<'_>) -> Reading<T>,
+    ) -> Option<T> {
+        self.get(key, key.name, reading)
+    }
+
+    /// Reads a key that must be given. The placeholder is the type's default value.
+    pub(super) fn required<T: Default>(
+        &mut self,
+        key: &'static Key,
+        reading: impl Fn(&Node<'_>) -> Reading<T>,
+    ) -> T {
+        if !self.has(key.name) {
+            self.missing(key.name, format!("add {} = … to it", key.name));
         }
-        entries
+        self.optional(key, reading).unwrap_or_default()
     }
 
-    fn not_a_list(&mut self, key: &str, origin: &Origin) {
-        let advice = format!("write [[{key}]] above the keys of each");
-        self.reader.fault(origin, format!("{key} must be a list of sections"), advice);
-    }
-
-    fn inner<T>(
-        &mut self,
-        path: String,
-        heading: String,
-        origin: Origin,
-        table: Table,
-        read: impl FnOnce(&mut Section<'_, 'e>) -> T,
-    ) -> T {
-        self.reader.found(path.clone(), &origin);
-        let mut inner =
-            Section { reader: &mut *self.reader, path, heading, origin, table, known: Vec::new() };
-        let result = read(&mut inner);
-        inner.refuse_unknown();
-        result
-    }
-
-    /// Reads an optional key.
-    pub(super) fn get<T>(
-        &mut self,
-        key: &'static str,
-        reading: impl FnOnce(&Node) -> Reading<T>,
-    ) -> Option<T> {
-        let mut node = self.take(key)?;
-        let read = self.expand(&mut node).and_then(|()| reading(&node));
-        read.map_err(|problem| self.report(key, &node.origin, problem)).ok()
-    }
-
-    /// Reads a key that must be in the file or in the embedded defaults. `None` means that a fault was reported.
-    pub(super) fn get_required<T>(
-        &mut self,
-        key: &'static str,
-        reading: impl FnOnce(&Node) -> Reading<T>,
-    ) -> Option<T> {
-        if !self.has(key) {
-            self.missing(key, format!("add {key} = … to it"));
-        }
-        self.get(key, reading)
-    }
-
-    /// Like [`Self::get_required`], with the default value as the placeholder.
-    pub(super) fn require<T: Default>(
-        &mut self,
-        key: &'static str,
-        reading: impl FnOnce(&Node) -> Reading<T>,
-    ) -> T {
-        self.get_required(key, reading).unwrap_or_default()
-    }
-
-    /// Reads a list of texts, each with its place.
-    pub(super) fn located(&mut self, key: &'static str) -> Option<Vec<Located>> {
-        let texts = self.get(key, value::list)?;
-        let path = self.path_of(key);
-        let locate = |(index, text): (usize, String)| {
-            let origin = self.reader.origin_of(&format!("{path}.{index}"));
-            Located { text, place: self.reader.place(&origin) }
-        };
-        Some(texts.into_iter().enumerate().map(locate).collect())
-    }
-
-    /// Reads a secret, either from `key` or from the file that `file_key` names. Both together are a fault.
+    /// Reads a secret, from its key or from the file that its file key names. Both together are a fault.
     pub(super) fn secret(
         &mut self,
-        key: &'static str,
-        file_key: &'static str,
-        reading: impl Fn(&Node) -> Reading<SecretString>,
+        key: &'static Key,
+        reading: impl Fn(&Node<'_>) -> Reading<SecretString>,
     ) -> Option<SecretString> {
-        let both = self.has(key) && self.has(file_key);
-        let given = self.get(key, &reading);
-        let directory = self.directory().to_owned();
-        let read = self.get(file_key, |node| {
-            let text = read_secret(&directory.join(value::text(node)?))?;
-            reading(&Node { key: Origin::Embedded, origin: Origin::Embedded, value: Value::Text(text) })
+        let given = self.optional(key, &reading);
+        let Some(file_variant) = key.file_variant else { return given };
+        let directory = self.reader.directory;
+        let read = self.get(key, file_variant, |node| {
+            let text = Value::from(read_secret(&directory.join(value::text(node)?))?);
+            reading(&node.with_value(&text))
         });
-        if both {
-            let origin = self.reader.origin_of(&self.path_of(file_key));
-            self.report(
-                file_key,
-                &origin,
-                Problem::new(format!("is given beside {key}"), "keep one of the two"),
-            );
+        if self.has(key.name)
+            && let Some(node) = self.node.get(file_variant)
+        {
+            let problem = Problem::new(format!("is given beside {}", key.name), "keep one of the two");
+            self.report(file_variant, node.place(), problem);
         }
-        if self.reader.is_faulty(&self.path_of(file_key)) {
-            self.reader.mark_faulty(self.path_of(key));
+        if self.reader.is_faulty(&self.path_of(file_variant)) {
+            self.reader.mark_faulty(self.path_of(key.name));
         }
         given.or(read)
     }
 
-    /// Reads a secret that must be given, by `key` or by `file_key`.
-    pub(super) fn require_secret(
+    pub(super) fn required_secret(
         &mut self,
-        key: &'static str,
-        file_key: &'static str,
-        reading: impl Fn(&Node) -> Reading<SecretString>,
+        key: &'static Key,
+        reading: impl Fn(&Node<'_>) -> Reading<SecretString>,
     ) -> SecretString {
-        if !self.has(key) && !self.has(file_key) {
+        let (name, file_variant) = (key.name, key.file_variant.unwrap_or_default());
+        if !self.has(name) && !self.has(file_variant) {
             self.missing(
-                key,
-                format!("add {key} = \"${{NAME_OF_A_VARIABLE}}\" or {file_key} = \"PATH\" to it"),
+                name,
+                format!("add {name} = \"${{NAME_OF_A_VARIABLE}}\" or {file_variant} = \"PATH\" to it"),
             );
         }
-        self.secret(key, file_key, reading).unwrap_or_default()
+        self.secret(key, reading).unwrap_or_default()
     }
 
-    /// Reports each of the keys that is given although it has no meaning here.
-    pub(super) fn refuse(&mut self, keys: &[&'static str], what: &str, advice: &str) {
-        for key in keys {
-            if let Some(node) = self.take(key) {
-                self.report(key, &node.key, Problem::new(what, advice));
-            }
-        }
-    }
-
-    /// The directory that relative paths start from.
-    pub(super) fn directory(&self) -> &Path {
-        self.reader.directory()
+    /// The value of a key that is read, and its faults reported, later.
+    pub(super) fn peek<T>(&mut self, key: &str, reading: impl Fn(&Node<'_>) -> Reading<T>) -> Option<T> {
+        let node = self.node.get(key)?;
+        let value = self.reader.expand(&node).ok()?;
+        reading(&node.with_value(&value)).ok()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+        self.node.get(key).is_some()
     }
 
     /// Reports that a key is missing which the section needs.
     pub(super) fn missing(&mut self, key: &str, advice: String) {
-        let message = format!("{} has no {key}", self.heading);
         self.reader.mark_faulty(self.path_of(key));
-        self.reader.fault(&self.origin, message, advice);
+        let heading = self.table.heading();
+        self.reader.fault(self.node.place(), || format!("{heading} has no {key}"), advice);
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Node> {
-        self.known.push(key);
-        let node = self.table.remove(key)?;
-        let path = self.path_of(key);
-        if let Value::List(items) = &node.value {
-            for (index, item) in items.iter().enumerate() {
-                self.reader.found(format!("{path}.{index}"), &item.origin);
+    /// Reports a key that is given although it has no meaning here.
+    pub(super) fn refuse(&mut self, key: &str, what: &str, advice: &str) {
+        if let Some(node) = self.node.get(key) {
+            self.report(key, node.key_place(), Problem::new(what, advice));
+        }
+    }
+
+    fn get<T>(
+        &mut self,
+        key: &'static Key,
+        name: &str,
+        reading: impl Fn(&Node<'_>) -> Reading<T>,
+    ) -> Option<T> {
+        let node = self.node.get(name)?;
+        match (key.only, self.kind) {
+            (Some(SourceKind::Amplitude), Some(SourceKind::Segment)) => self.refuse(
+                name,
+                "is for Amplitude sources only",
+                "use a mapping's trigger and fields instead",
+            ),
+            (Some(SourceKind::Segment), Some(SourceKind::Amplitude)) => self.refuse(
+                name,
+                "is for Segment sources only",
+                "Amplitude does not sign requests; a source is recognised by its write_key",
+            ),
+            _ => {
+                let expanded = self.reader.expand(&node);
+                let read = expanded.and_then(|value| reading(&node.with_value(&value)));
+                return read.map_err(|problem| self.report(name, node.place(), problem)).ok();
             }
         }
-        self.reader.found(path, &node.origin);
-        Some(node)
+        None
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        format!("{}.{key}", self.node.path())
     }
 
-    fn report(&mut self, key: &str, origin: &Origin, problem: Problem) {
-        let within = if self.heading.is_empty() { String::new() } else { format!(" in {}", self.heading) };
+    fn report(&mut self, key: &str, place: Place, problem: Problem) {
         self.reader.mark_faulty(self.path_of(key));
-        self.reader.fault(origin, format!("{key}{within} {}", problem.what), problem.advice);
+        let heading = self.table.heading();
+        self.reader.fault(place, || format!("{key} in {heading} {}", problem.what), problem.advice);
     }
+}
 
-    /// Expands only the file's own strings. The value of a variable is used as it is.
-    fn expand(&mut self, node: &mut Node) -> Reading<()> {
-        match (&mut node.value, &node.origin) {
-            (Value::Text(text), Origin::File(_)) => {
-                *text = self.reader.expand(text)?;
-            }
-            (Value::List(items), _) => items.iter_mut().try_for_each(|item| self.expand(item))?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn refuse_unknown(self) {
-        for (key, node) in self.table {
-            let meant = nearest(&key, self.known.iter().copied());
-            let is_section = matches!(node.value, Value::Table(_) | Value::List(_));
-            let (message, all) = if !self.heading.is_empty() {
-                (format!("unknown key {key:?} in {}", self.heading), "its keys are")
-            } else if is_section {
-                (format!("unknown section [{}]", key.escape_debug()), "the sections are")
-            } else {
+/// Reports the members that are not among the names: keys of the section or, without one, sections.
+pub(super) fn unknown_keys(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    section: Option<&Table>,
+    names: &[&str],
+) {
+    for (key, node_of_key) in node.members().filter(|(key, _)| !names.contains(key)).take(MAX_FAULTS) {
+        let is_section = matches!(node_of_key.value, Value::Object(_) | Value::Array(_));
+        let (message, all) = match section {
+            Some(section) => (format!("unknown key {key:?} in {}", section.heading()), "its keys are"),
+            None if is_section => (format!("unknown section [{}]", key.escape_debug()), "the sections are"),
+            None => {
                 (format!("unknown key {key:?} above the first section"), "put it into one of the sections")
-            };
-            let advice = match (meant, &node.key) {
-                (Some(meant), Origin::Variable(_)) => {
-                    let rest = if is_section { "__…" } else { "" };
-                    format!("did you mean {}{rest}?", variable(&self.path, meant))
-                }
-                (Some(meant), _) => format!("did you mean {meant:?}?"),
-                (None, _) => format!("{all} {}", self.known.join(", ")),
-            };
-            self.reader.fault(&node.key, message, advice);
-        }
+            }
+        };
+        let place = node_of_key.key_place();
+        let advice = match (nearest(key, names.iter().copied()), &place) {
+            (Some(meant), Place::Variable(_)) => {
+                let rest = if is_section { "__…" } else { "" };
+                format!("did you mean {}{rest}?", variable(&node.path(), meant))
+            }
+            (Some(meant), _) => format!("did you mean {meant:?}?"),
+            (None, _) => format!("{all} {}", names.join(", ")),
+        };
+        reader.fault(place, || message, advice);
     }
 }

@@ -1,140 +1,104 @@
-//! The two listeners, the limits of requests, and the log: `[server]`, `[limits]`, `[admin]`, `[log]`.
+//! The two listeners, the limits of requests, and the log.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tracing::Level;
 
-use super::section::Section;
-use super::value;
+use super::table::section;
+use super::value::{self, Word};
 
 /// The nesting at which the JSON reader itself stops (`json::Value::parse_within`).
 const MAX_JSON_DEPTH: u32 = 120;
 
-/// The placeholder for an unreadable address.
-const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// `[server]`: the public listener.
-#[derive(Debug, Clone)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Time limit from a request's first byte to its answer.
-    pub request_timeout: Duration,
-    /// The longest time from the stop signal to the end of the process, even if calls are in flight.
-    pub shutdown_timeout: Duration,
-    /// The address of the relay in the settings document. `None`: the host of the request.
-    pub public_url: Option<String>,
-    /// The most open connections. Further ones wait.
-    pub max_connections: usize,
-    /// How long an idle connection is kept.
-    pub keep_alive: Duration,
+section! {
+    /// The public listener, to which senders post.
+    Always [server] pub struct Server {
+        /// IP address and port. `"0.0.0.0:8080"` listens on every interface; each source then needs a `write_key`.
+        listen: SocketAddr = default("127.0.0.1:8080"), value::address;
+        /// How long a request may take, from its first byte to its answer.
+        request_timeout: Duration = default("30s"), value::duration;
+        /// How long the relay may take to stop after the signal, even if calls are in flight. `"0s"`: it stops at once.
+        shutdown_timeout: Duration = default("25s"), value::duration_or_zero;
+        /// The address by which browsers and apps reach the relay; SDKs load it as their `apiHost`.
+        public_url: Option<String> = optional(
+            "https://relay.example.com", "from the request: `X-Forwarded-Host` and `X-Forwarded-Proto`, or else `Host`"
+        ), value::base_url;
+        /// Connections that are open at once; further ones wait. Fewer if the system's limit of open files is lower.
+        max_connections: usize = default(4096), value::integer(1..=1_000_000);
+        /// How long an idle connection is kept, and the most time for the head of a request. Longer than a load balancer in
+        /// front keeps its side (60 s with most): otherwise it sends a request on a connection that the relay just closes.
+        keep_alive: Duration = default("75s"), value::duration;
+    }
 }
 
-/// `[limits]`: the most that is read, measured on decompressed bytes.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Bytes of one event on the tracking API (`docs/segment.md#limits-of-the-tracking-api`).
-    pub tracking_event_bytes: usize,
-    /// Bytes of one body on the tracking API.
-    pub tracking_batch_bytes: usize,
-    pub tracking_batch_events: usize,
-    /// Bytes of one body on `POST /segment` and `POST /amplitude`.
-    pub webhook_bytes: usize,
-    pub webhook_events: usize,
-    /// Bytes of one body on Amplitude's HTTP V2, identify and group identify
-    /// (`docs/amplitude.md#ingestion-paths-bodies-limits`).
-    pub amplitude_bytes: usize,
-    /// Bytes of one body on Amplitude's batch upload.
-    pub amplitude_batch_bytes: usize,
-    pub amplitude_events: usize,
-    /// Levels of nesting.
-    pub json_depth: usize,
-    /// Bytes of all request bodies in memory together. Beyond it the relay answers 503.
-    pub buffered_bytes: usize,
+section! {
+    /// The most that is read of a request, after decompression. The answer to more is a clear 4xx.
+    Always [limits] pub struct Limits {
+        /// Segment's tracking API: bytes of one event.
+        tracking_event_bytes: usize = default(32768), value::bytes;
+        /// Segment's tracking API: bytes of one body.
+        tracking_batch_bytes: usize = default(1048576), value::bytes;
+        /// Segment's tracking API: events in one body.
+        tracking_batch_events: usize = default(2500), value::integer(1..=1_000_000);
+        /// `POST /segment` and `POST /amplitude`: bytes of one body.
+        webhook_bytes: usize = default(4194304), value::bytes;
+        /// `POST /segment` and `POST /amplitude`: events in one body.
+        webhook_events: usize = default(4000), value::integer(1..=1_000_000);
+        /// Amplitude's SDKs: bytes of one body, except on `/batch`.
+        amplitude_bytes: usize = default(1048576), value::bytes;
+        /// Amplitude's SDKs: bytes of one body on `/batch`.
+        amplitude_batch_bytes: usize = default(20971520), value::bytes;
+        /// Amplitude's SDKs: events in one body.
+        amplitude_events: usize = default(2000), value::integer(1..=1_000_000);
+        /// Levels of objects and arrays in each other; 120 at most.
+        json_depth: usize = default(64), value::integer(1..=MAX_JSON_DEPTH);
+        /// Bytes of all request bodies in memory together; beyond it senders get 503 and send again.
+        buffered_bytes: usize = default(268435456), value::bytes;
+    }
 }
 
-/// `[admin]`: the admin API and metrics, never on the public port.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    pub listen: SocketAddr,
-    /// Always set if `listen` is not loopback.
-    pub token: Option<SecretString>,
-    /// Only reads.
-    pub viewer_token: Option<SecretString>,
-    /// Whether the viewer token sees what events hold.
-    pub viewer_sees_payloads: bool,
+section! {
+    /// The admin listener: the dashboard, the API and `/metrics`. Never on the public port.
+    Always [admin] pub struct Admin {
+        /// IP address and port.
+        listen: SocketAddr = default("127.0.0.1:8081"), value::address;
+        /// The bearer token. Required unless the admin listener is on loopback.
+        token: Option<SecretString> = secret("${RELAY_ADMIN_TOKEN}"), value::token;
+        /// A second token, which only reads.
+        viewer_token: Option<SecretString> = secret("${RELAY_VIEWER_TOKEN}"), value::token;
+        /// Whether the viewer token sees the contents of events.
+        viewer_sees_payloads: bool = default(false), value::switch;
+    }
 }
 
-/// `[log]`
-#[derive(Debug, Clone)]
-pub struct Log {
-    pub format: LogFormat,
-    pub level: tracing::Level,
+section! {
+    /// The relay's own log, on standard error.
+    Always [log] pub struct Log {
+        /// `"text"` for people, `"json"` for collectors.
+        format: LogFormat = default("text"), value::choice;
+        /// `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`.
+        level: Level = default("info"), value::choice;
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    #[default]
     Text,
     Json,
 }
 
-pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-
-pub(super) const LEVELS: [(&str, tracing::Level); 5] = [
-    ("error", tracing::Level::ERROR),
-    ("warn", tracing::Level::WARN),
-    ("info", tracing::Level::INFO),
-    ("debug", tracing::Level::DEBUG),
-    ("trace", tracing::Level::TRACE),
-];
-
-impl Server {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            listen: section.get_required("listen", value::address).unwrap_or(NO_ADDRESS),
-            request_timeout: section.require("request_timeout", value::duration),
-            shutdown_timeout: section.require("shutdown_timeout", value::duration_or_zero),
-            public_url: section.get("public_url", value::base_url),
-            max_connections: section.require("max_connections", value::integer(1..=1_000_000)),
-            keep_alive: section.require("keep_alive", value::duration),
-        }
-    }
+impl Word for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
-impl Limits {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            tracking_event_bytes: section.require("tracking_event_bytes", value::bytes),
-            tracking_batch_bytes: section.require("tracking_batch_bytes", value::bytes),
-            tracking_batch_events: section.require("tracking_batch_events", value::integer(1..=1_000_000)),
-            webhook_bytes: section.require("webhook_bytes", value::bytes),
-            webhook_events: section.require("webhook_events", value::integer(1..=1_000_000)),
-            amplitude_bytes: section.require("amplitude_bytes", value::bytes),
-            amplitude_batch_bytes: section.require("amplitude_batch_bytes", value::bytes),
-            amplitude_events: section.require("amplitude_events", value::integer(1..=1_000_000)),
-            json_depth: section.require("json_depth", value::integer(1..=MAX_JSON_DEPTH)),
-            buffered_bytes: section.require("buffered_bytes", value::bytes),
-        }
-    }
-}
-
-impl Admin {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            listen: section.get_required("listen", value::address).unwrap_or(NO_ADDRESS),
-            token: section.secret("token", "token_file", value::token),
-            viewer_token: section.secret("viewer_token", "viewer_token_file", value::token),
-            viewer_sees_payloads: section.require("viewer_sees_payloads", value::switch),
-        }
-    }
-}
-
-impl Log {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            format: section.require("format", value::choice(&LOG_FORMATS)),
-            level: section.get_required("level", value::choice(&LEVELS)).unwrap_or(tracing::Level::INFO),
-        }
-    }
+impl Word for Level {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::ERROR),
+        ("warn", Self::WARN),
+        ("info", Self::INFO),
+        ("debug", Self::DEBUG),
+        ("trace", Self::TRACE),
+    ];
 }

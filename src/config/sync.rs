@@ -1,67 +1,43 @@
-//! `[vitally_to_accoil]` and `[accoil_to_vitally]`: what each sync copies, and when `serve` runs it.
+//! What each sync copies, and when `serve` runs it.
 
 use std::time::Duration;
 
-use super::destination::{MRR_UNITS, MrrUnit};
-use super::section::Section;
+use super::destination::MrrUnit;
+use super::table::section;
 use super::value;
 
-/// `[vitally_to_accoil]`
-#[derive(Debug, Clone)]
-pub struct VitallyToAccoil {
-    /// The time from the end of one run to the next. `None`: runs only by command.
-    pub every: Option<Duration>,
-    /// Names of destinations; empty means all.
-    pub destinations: Vec<String>,
-    /// The unit of Vitally's `mrr`. `None`: each destination's `mrr_unit`.
-    pub mrr_unit: Option<MrrUnit>,
-    /// The Vitally trait that holds the account's plan.
-    pub plan_trait: String,
-    /// The Vitally trait that holds the status of an account that has not churned.
-    pub status_trait: String,
-    /// The status of a churned account.
-    pub churned_status: String,
-    /// Further Vitally traits to copy, by their flat keys.
-    pub traits: Vec<String>,
-}
-
-/// `[accoil_to_vitally]`
-#[derive(Debug, Clone)]
-pub struct AccoilToVitally {
-    /// The time from the end of one run to the next. `None`: runs only by command.
-    pub every: Option<Duration>,
-    /// The trait by which Accoil looks up an account.
-    pub match_type: String,
-    /// Where a Vitally account holds the value to look up: `externalId`, `name`, or `traits.KEY`.
-    pub match_value: String,
-    /// The prefix of every trait that is written.
-    pub prefix: String,
-    /// Whether to write the text of the insights too.
-    pub insights: bool,
-}
-
-impl VitallyToAccoil {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            every: section.get("every", value::duration),
-            destinations: section.get("destinations", value::list).unwrap_or_default(),
-            mrr_unit: section.get("mrr_unit", value::choice(&MRR_UNITS)),
-            plan_trait: section.require("plan_trait", value::text),
-            status_trait: section.require("status_trait", value::text),
-            churned_status: section.require("churned_status", value::text),
-            traits: section.get("traits", value::list).unwrap_or_default(),
-        }
+section! {
+    /// `sync vitally-to-accoil`: Vitally's accounts become Accoil group calls.
+    Always [vitally_to_accoil] pub struct VitallyToAccoil {
+        /// The time from the end of one run to the next, if `serve` runs it.
+        every: Option<Duration> = optional("1h", "it runs only by command"), value::duration;
+        /// The names of the destinations that accounts go to.
+        destinations: Vec<String> = otherwise(["accoil"], "all", Vec::new()), value::list;
+        /// The unit of `mrr` in Vitally: `"cents"` or `"dollars"`.
+        mrr_unit: Option<MrrUnit> = optional("dollars", "`mrr_unit` of each destination"), value::choice;
+        /// The Vitally trait that holds the account's plan.
+        plan_trait: String = default("plan"), value::text;
+        /// The Vitally trait that holds the status of an account that has not churned.
+        status_trait: String = default("status"), value::text;
+        /// The status of an account that has churned.
+        churned_status: String = default("canceled"), value::text;
+        /// Further Vitally traits to copy, by their keys.
+        traits: Vec<String> = otherwise(["industry", "hspot.city"], "none", Vec::new()), value::list;
     }
 }
 
-impl AccoilToVitally {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            every: section.get("every", value::duration),
-            match_type: section.require("match_type", value::text),
-            match_value: section.require("match_value", value::member),
-            prefix: section.require("prefix", value::text),
-            insights: section.require("insights", value::switch),
-        }
+section! {
+    /// `sync accoil-to-vitally`: Accoil's scores become Vitally traits.
+    Always [accoil_to_vitally] pub struct AccoilToVitally {
+        /// The time from the end of one run to the next, if `serve` runs it.
+        every: Option<Duration> = optional("1h", "it runs only by command"), value::duration;
+        /// The trait by which Accoil finds an account.
+        match_type: String = default("tracking_id"), value::text;
+        /// Where the Vitally account holds the value of that trait: `"externalId"`, `"name"` or `"traits.KEY"`.
+        match_value: String = default("externalId"), value::member;
+        /// The beginning of the name of every trait that is written, as in `accoil_engagement_score`.
+        prefix: String = default("accoil_"), value::text;
+        /// Whether the text of Accoil's insights is written too.
+        insights: bool = default(false), value::switch;
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::duration;
-use super::tree::{Node, Origin, Value};
+use crate::document::Node;
+use crate::fault::{Located, Place};
+use crate::json::{Number, Value};
 use accoil_mapping::nearest;
 
 /// The beginning of Vitally's ready-made header.
@@ -31,22 +33,38 @@ impl Problem {
     }
 }
 
+/// A type whose values are words.
+pub(super) trait Word: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// The type of a value, for messages.
+fn kind(value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a section",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a fraction",
+        Value::Number(_) => "an integer",
+        Value::String(_) | Value::Null => "a string",
+    }
+}
+
 /// Text that is not empty.
-pub(super) fn text(node: &Node) -> Reading<String> {
-    match &node.value {
-        Value::Text(text) if text.is_empty() => {
-            Err(Problem::new("is empty", "give it a value, or leave the key out"))
-        }
-        Value::Text(text) => Ok(text.clone()),
-        other => {
-            Err(Problem::new(format!("must be a string, not {}", other.kind()), "put it in double quotes"))
+pub(super) fn text(node: &Node<'_>) -> Reading<String> {
+    match node.value.as_str() {
+        Some("") => Err(Problem::new("is empty", "give it a value, or leave the key out")),
+        Some(text) => Ok(text.to_owned()),
+        None => {
+            let what = format!("must be a string, not {}", kind(node.value));
+            Err(Problem::new(what, "put it in double quotes"))
         }
     }
 }
 
 /// Text that fulfils a condition.
 fn text_matching(
-    node: &Node,
+    node: &Node<'_>,
     holds: impl FnOnce(&str) -> bool,
     what: &'static str,
     advice: &'static str,
@@ -56,7 +74,7 @@ fn text_matching(
 }
 
 /// The name of a source or destination in logs, metrics and commands.
-pub(super) fn name(node: &Node) -> Reading<String> {
+pub(super) fn name(node: &Node<'_>) -> Reading<String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     text_matching(
         node,
@@ -67,7 +85,7 @@ pub(super) fn name(node: &Node) -> Reading<String> {
 }
 
 /// Where a Vitally account holds a value: an attribute, or a trait by its flat key.
-pub(super) fn member(node: &Node) -> Reading<String> {
+pub(super) fn member(node: &Node<'_>) -> Reading<String> {
     text_matching(
         node,
         |path| {
@@ -80,12 +98,12 @@ pub(super) fn member(node: &Node) -> Reading<String> {
 }
 
 /// A secret of any form.
-pub(super) fn secret(node: &Node) -> Reading<SecretString> {
+pub(super) fn secret(node: &Node<'_>) -> Reading<SecretString> {
     text(node).map(SecretString::from)
 }
 
 /// A secret that travels in an HTTP header.
-pub(super) fn token(node: &Node) -> Reading<SecretString> {
+pub(super) fn token(node: &Node<'_>) -> Reading<SecretString> {
     text_matching(
         node,
         |token| token.bytes().all(|byte| byte.is_ascii_graphic()),
@@ -96,7 +114,7 @@ pub(super) fn token(node: &Node) -> Reading<SecretString> {
 }
 
 /// The token of Accoil's read API.
-pub(super) fn accoil_token(node: &Node) -> Reading<SecretString> {
+pub(super) fn accoil_token(node: &Node<'_>) -> Reading<SecretString> {
     let text = text(node)?;
     if text.starts_with("sk_live_") || text.starts_with(BASIC) {
         return Err(Problem::new(
@@ -108,7 +126,7 @@ pub(super) fn accoil_token(node: &Node) -> Reading<SecretString> {
 }
 
 /// Vitally's secret in either form that Vitally shows: the token, or the whole header (`docs/vitally.md#the-secret`).
-pub(super) fn vitally_secret(node: &Node) -> Reading<SecretString> {
+pub(super) fn vitally_secret(node: &Node<'_>) -> Reading<SecretString> {
     let text = text(node)?;
     if text.starts_with("accoil_") {
         return Err(Problem::new(
@@ -127,31 +145,35 @@ pub(super) fn vitally_secret(node: &Node) -> Reading<SecretString> {
     Ok(text.into())
 }
 
-/// A whole number. Text is accepted too, because environment variables are always text.
-pub(super) fn integer(range: RangeInclusive<u32>) -> impl Fn(&Node) -> Reading<usize> {
+/// A number without a sign. Text is accepted too, because environment variables are always text.
+fn number(node: &Node<'_>) -> Option<u64> {
+    match node.value {
+        Value::Number(number) => Number::as_u64(number),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// A whole number.
+pub(super) fn integer<T: TryFrom<u32>>(range: RangeInclusive<u32>) -> impl Fn(&Node<'_>) -> Reading<T> {
     move |node| {
-        let number = match &node.value {
-            Value::Whole(number) => u32::try_from(*number).ok(),
-            Value::Text(text) => text.parse().ok(),
-            _ => None,
-        };
-        number
-            .filter(|number| range.contains(number))
-            .and_then(|number| usize::try_from(number).ok())
-            .ok_or_else(|| {
+        let number = number(node).and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok()).ok_or_else(
+            || {
                 let (least, most) = (range.start(), range.end());
                 Problem::new("is not a whole number in range", format!("use one from {least} to {most}"))
-            })
+            },
+        )
     }
 }
 
 /// A number of bytes, up to 4 GiB.
-pub(super) fn bytes(node: &Node) -> Reading<usize> {
+pub(super) fn bytes(node: &Node<'_>) -> Reading<usize> {
     integer(1..=u32::MAX)(node)
 }
 
 /// A number of bytes on a disk, at least 1.
-pub(super) fn size(node: &Node) -> Reading<u64> {
+pub(super) fn size(node: &Node<'_>) -> Reading<u64> {
     match size_or_zero(node)? {
         0 => Err(Problem::new("must be at least 1", "write a whole number of bytes")),
         bytes => Ok(bytes),
@@ -159,29 +181,26 @@ pub(super) fn size(node: &Node) -> Reading<u64> {
 }
 
 /// A number of bytes on a disk, or 0.
-pub(super) fn size_or_zero(node: &Node) -> Reading<u64> {
-    let number = match &node.value {
-        Value::Whole(number) => u64::try_from(*number).ok(),
-        Value::Text(text) => text.parse().ok().filter(|number| i64::try_from(*number).is_ok()),
-        _ => None,
-    };
-    number.ok_or_else(|| Problem::new("is not a whole number of bytes", "write one without quotes or unit"))
+pub(super) fn size_or_zero(node: &Node<'_>) -> Reading<u64> {
+    number(node)
+        .filter(|number| i64::try_from(*number).is_ok())
+        .ok_or_else(|| Problem::new("is not a whole number of bytes", "write one without quotes or unit"))
 }
 
-pub(super) fn switch(node: &Node) -> Reading<bool> {
-    match &node.value {
-        Value::Switch(switch) => Ok(*switch),
-        Value::Text(text) if text == "true" => Ok(true),
-        Value::Text(text) if text == "false" => Ok(false),
+pub(super) fn switch(node: &Node<'_>) -> Reading<bool> {
+    match node.value {
+        Value::Bool(switch) => Ok(*switch),
+        Value::String(text) if text == "true" => Ok(true),
+        Value::String(text) if text == "false" => Ok(false),
         other => Err(Problem::new(
-            format!("must be a boolean, not {}", other.kind()),
+            format!("must be a boolean, not {}", kind(other)),
             "write true or false, without quotes",
         )),
     }
 }
 
 /// A duration longer than zero.
-pub(super) fn duration(node: &Node) -> Reading<Duration> {
+pub(super) fn duration(node: &Node<'_>) -> Reading<Duration> {
     let duration = duration_or_zero(node)?;
     if duration.is_zero() {
         return Err(Problem::new("must be longer than 0", "write a duration such as \"30s\""));
@@ -190,7 +209,7 @@ pub(super) fn duration(node: &Node) -> Reading<Duration> {
 }
 
 /// A duration, or zero.
-pub(super) fn duration_or_zero(node: &Node) -> Reading<Duration> {
+pub(super) fn duration_or_zero(node: &Node<'_>) -> Reading<Duration> {
     let problem = || {
         Problem::new(
             "is not a duration",
@@ -198,14 +217,11 @@ pub(super) fn duration_or_zero(node: &Node) -> Reading<Duration> {
              (366d at most)",
         )
     };
-    match &node.value {
-        Value::Text(text) => duration::parse(text).ok_or_else(problem),
-        _ => Err(problem()),
-    }
+    node.value.as_str().and_then(duration::parse).ok_or_else(problem)
 }
 
 /// An address and a port to listen on.
-pub(super) fn address(node: &Node) -> Reading<SocketAddr> {
+pub(super) fn address(node: &Node<'_>) -> Reading<SocketAddr> {
     text(node)?.parse().map_err(|_| {
         Problem::new(
             "is not an IP address and a port",
@@ -215,30 +231,37 @@ pub(super) fn address(node: &Node) -> Reading<SocketAddr> {
 }
 
 /// One of several words.
-pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Node) -> Reading<T> {
-    move |node| {
-        let text = text(node)?;
-        words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
-            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            let advice = nearest(&text, words.iter().map(|(word, _)| *word))
-                .map_or_else(|| "choose one of them".to_owned(), |word| format!("did you mean {word:?}?"));
-            Problem::new(format!("must be {}", all.join(" or ")), advice)
-        })
-    }
+pub(super) fn choice<T: Word>(node: &Node<'_>) -> Reading<T> {
+    let text = text(node)?;
+    T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+        let all: Vec<_> = T::WORDS.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let advice = nearest(&text, T::WORDS.iter().map(|(word, _)| *word))
+            .map_or_else(|| "choose one of them".to_owned(), |word| format!("did you mean {word:?}?"));
+        Problem::new(format!("must be {}", all.join(" or ")), advice)
+    })
 }
 
 /// At least one string. An environment variable separates them with commas.
-pub(super) fn list(node: &Node) -> Reading<Vec<String>> {
-    let strings = match (&node.value, &node.origin) {
-        (Value::List(items), _) => items.iter().map(text).collect::<Reading<Vec<_>>>()?,
-        (Value::Text(text), Origin::Variable(_)) => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
-        }
+pub(super) fn list(node: &Node<'_>) -> Reading<Vec<String>> {
+    located(node).map(|items| items.into_iter().map(|item| item.text).collect())
+}
+
+/// The same, each with its place.
+pub(super) fn located(node: &Node<'_>) -> Reading<Vec<Located>> {
+    let strings = match (node.value, node.place()) {
+        (Value::Array(_), _) => node
+            .items()
+            .map(|item| Ok(Located { text: text(&item)?, place: item.place() }))
+            .collect::<Reading<Vec<_>>>()?,
+        (Value::String(text), place @ Place::Variable(_)) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| Located { text: item.to_owned(), place: place.clone() })
+            .collect(),
         (other, _) => {
-            return Err(Problem::new(
-                format!("must be a list of strings, not {}", other.kind()),
-                "write [\"one\", \"two\"]",
-            ));
+            let what = format!("must be a list of strings, not {}", kind(other));
+            return Err(Problem::new(what, "write [\"one\", \"two\"]"));
         }
     };
     if strings.is_empty() {
@@ -248,7 +271,7 @@ pub(super) fn list(node: &Node) -> Reading<Vec<String>> {
 }
 
 /// An `http://` or `https://` URL with a host and perhaps a path. The slash at its end is removed.
-pub(super) fn base_url(node: &Node) -> Reading<String> {
+pub(super) fn base_url(node: &Node<'_>) -> Reading<String> {
     let url = text(node)?;
     let usable = |uri: &http::Uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -266,8 +289,13 @@ pub(super) fn base_url(node: &Node) -> Reading<String> {
     ))
 }
 
+/// Vitally's base URL. A copied address may end in `/resources`.
+pub(super) fn vitally_url(node: &Node<'_>) -> Reading<String> {
+    base_url(node).map(|url| url.strip_suffix("/resources").map_or(url.clone(), str::to_owned))
+}
+
 /// One DNS label, converted to lower case. It becomes part of a host name, so nothing else is accepted.
-pub(super) fn label(node: &Node) -> Reading<String> {
+pub(super) fn label(node: &Node<'_>) -> Reading<String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let ends = |label: &str| label.starts_with('-') || label.ends_with('-');
     text_matching(

@@ -5,11 +5,11 @@
 //! ignored.
 
 use super::directive::{CompileError, Directive};
-use super::document::Node;
 use super::field::{Field, refusal};
 use super::load::{Loading, action_hint, did_you_mean};
 use super::trigger::Trigger;
 use super::{Action, Expression, Mapping, Origin, Slot, lint, spec};
+use crate::document::Node;
 use crate::event::SourceKind;
 use crate::json::Value;
 

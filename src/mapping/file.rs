@@ -4,9 +4,9 @@
 //! or an object with the list under `mappings`, `presets` or `subscriptions`, possibly inside `data` as in an answer
 //! of its API.
 
-use super::document::Node;
 use super::entry::{Entry, SEGMENT_KEYS};
 use super::load::{Loading, did_you_mean};
+use crate::document::Node;
 use crate::event::SourceKind;
 use crate::json::{Object, Value};
 

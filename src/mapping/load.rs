@@ -12,10 +12,10 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::document::Document;
 use super::entry::Entry;
 use super::file;
 use super::{Action, Mapping};
+use crate::document::Document;
 use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
 use accoil_mapping::nearest;
 

@@ -5,7 +5,6 @@
 //! nothing about Accoil's requests.
 
 mod action;
-mod document;
 mod entry;
 mod explain;
 mod field;
@@ -13,7 +12,6 @@ mod file;
 mod lint;
 mod load;
 mod payload;
-mod place;
 mod schema;
 mod spec;
 

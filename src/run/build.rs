@@ -200,7 +200,7 @@ pub fn endpoint(section: &config::Destination, proxies: &Proxies) -> Result<Endp
 pub fn outbox_options(config: &Config) -> outbox::Options {
     let section = &config.outbox;
     outbox::Options {
-        path: section.path.clone(),
+        path: section.url.path.clone(),
         deduplication_ids: section.deduplication_ids,
         longest_window: config
             .sources

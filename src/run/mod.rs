@@ -236,10 +236,10 @@ fn announce(
     for destination in destinations {
         telemetry::mapping_warnings(&destination.mappings.warnings);
     }
-    if let Err(error) = outbox::announce(&config.outbox.path, admin_address) {
+    if let Err(error) = outbox::announce(&config.outbox.url.path, admin_address) {
         tracing::warn!(error.message = %error, "commands cannot find this relay: its lock file cannot be written");
     }
-    telemetry::started(address, admin_address, &config.outbox.path);
+    telemetry::started(address, admin_address, &config.outbox.url.path);
     config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
     for (section, destination) in config.destinations.iter().zip(destinations) {
         telemetry::destination(section, destination.mappings.iter().len());

@@ -61,7 +61,7 @@ async fn state(config: &Config) -> Result<Option<SyncState>, StartError> {
     if config.vitally.is_none() {
         return Ok(None);
     }
-    let mut path = config.outbox.path.as_os_str().to_owned();
+    let mut path = config.outbox.url.path.as_os_str().to_owned();
     path.push(".accounts");
     let opening = tokio::task::spawn_blocking(move || SyncState::open(Path::new(&path)));
     Ok(Some(opening.await.map_err(|_| StartError::Stopped)??))
@@ -109,7 +109,7 @@ pub struct StandaloneSync {
 impl StandaloneSync {
     /// Fails with `OpenError::InUse` if a relay has the outbox.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let lock = outbox::lock(&config.outbox.path)?;
+        let lock = outbox::lock(&config.outbox.url.path)?;
         let setup = setup(config).await?;
         let broken = CancellationToken::new();
         let syncing = Tasks::new(&broken);
@@ -136,5 +136,5 @@ impl StandaloneSync {
 /// Returns the address of the admin API of the relay that has the outbox. `None` means that a command has it, or a
 /// relay that is still starting.
 pub fn running_relay_admin_address(config: &Config) -> Option<SocketAddr> {
-    outbox::owner(&config.outbox.path)
+    outbox::owner(&config.outbox.url.path)
 }

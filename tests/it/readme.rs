@@ -1,7 +1,7 @@
-//! The README and the pages beside it must be right: the tables name every key, default and command and no others,
+//! The README and the pages beside it must be right: the table of commands names each command and no others,
 //! every command line parses, and every example of a configuration is valid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 
 use accoil_relay::cli::Cli;
@@ -11,33 +11,14 @@ use clap::{Command, CommandFactory as _};
 const CONFIGURATION: &str = "docs/configuration.md";
 const OPERATIONS: &str = "docs/operations.md";
 const ACCOUNTS: &str = "docs/accounts.md";
-const DEFAULTS: &str = include_str!("../../src/config/default.toml");
-
-#[test]
-fn the_table_of_keys_is_that_of_the_defaults() {
-    let keys = keys();
-    let mut told = BTreeSet::new();
-    for row in table(CONFIGURATION, "| key | default | meaning |") {
-        let (names, defaults) = (quoted(&row[0]), quoted(&row[1]));
-        for (place, name) in names.iter().enumerate() {
-            assert!(told.insert(name.clone()), "{name} is documented twice");
-            let in_force = keys.get(name).unwrap_or_else(|| panic!("there is no key {name}"));
-            if let Some(default) = in_force {
-                assert_eq!(defaults.get(place), Some(default), "the default of {name}");
-            }
-        }
-    }
-    let untold: Vec<_> = keys.keys().filter(|key| !told.contains(*key)).collect();
-    assert!(untold.is_empty(), "the table in {CONFIGURATION} lacks {untold:?}");
-}
 
 #[test]
 fn the_table_of_commands_is_that_of_the_program() {
     let rows = table(OPERATIONS, "| command | does |");
-    let told: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let documented: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
     let mut all = BTreeSet::new();
     collect_commands(&Cli::command(), "", &mut all);
-    assert_eq!(told, all);
+    assert_eq!(documented, all);
 }
 
 #[test]
@@ -125,24 +106,6 @@ fn the_configuration_of_accounts_is_valid() {
             is_scheduled
         );
     }
-}
-
-/// Returns every key of default.toml as `section.key`, with its default if it has one.
-fn keys() -> BTreeMap<String, Option<String>> {
-    let mut keys = BTreeMap::new();
-    let mut section = "";
-    for line in DEFAULTS.lines() {
-        // A key that is commented out follows its comment sign without a space; a sentence has one.
-        let (line, in_force) = line.strip_prefix('#').map_or((line, true), |rest| (rest, false));
-        if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']);
-        } else if let Some((key, default)) = line.split_once(" = ")
-            && !key.contains(' ')
-        {
-            keys.insert(format!("{section}.{key}"), in_force.then(|| default.to_owned()));
-        }
-    }
-    keys
 }
 
 /// Returns the cells of the table's rows.

@@ -173,7 +173,7 @@ async fn read<T: Send + 'static>(
     admin: &Admin,
     query: impl FnOnce(&Archive) -> Result<T, crate::outbox::ReadError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let path = admin.config().outbox.path.clone();
+    let path = admin.config().outbox.url.path.clone();
     let read = move || -> Result<T, ApiError> {
         let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
         Ok(query(&archive)?)

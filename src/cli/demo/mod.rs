@@ -99,7 +99,7 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
     let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
     let mut config = Config::load(None, &environment)?;
     config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
-    config.outbox.path = folder.0.join("relay.db");
+    config.outbox.url.path = folder.0.join("relay.db");
     config.log.level = tracing::Level::WARN;
     let base_url = format!("http://{sandbox}");
     config.accounts = Some(Accounts {
@@ -107,7 +107,7 @@ async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> 
         workspace_id: "123".to_owned(),
         base_url: base_url.clone(),
     });
-    config.vitally = Some(Vitally { secret: "demo-secret".into(), base_url });
+    config.vitally = Some(Vitally { secret: "demo-secret".into(), subdomain: None, region: None, base_url });
     for destination in &mut config.destinations {
         destination.base_url = format!("http://{sandbox}");
     }

@@ -63,28 +63,62 @@ fn every_key_is_read_and_shown() {
     assert_eq!(show(&full()), fixture("full.shown"));
 }
 
+/// `default.toml` and `docs/configuration.md` are written from the table by `UPDATE_DOCS=1 cargo test --lib config`.
 #[test]
-fn every_key_is_documented_and_every_documented_key_exists() {
-    let keys = |text: &str| -> Vec<String> {
-        let key = |line: &str| Some(line.trim_start_matches('#').split_once(" = ")?.0.to_owned());
-        text.lines().filter(|line| !line.starts_with("# ")).filter_map(key).collect()
-    };
-    let documented = keys(DEFAULTS);
-    for key in keys(&show(&full())) {
-        assert!(documented.contains(&key), "{key} is not in default.toml");
+fn the_documents_follow_from_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (defaults, page) = (root.join("src/config/default.toml"), root.join("docs/configuration.md"));
+    let old_page = fs::read_to_string(&page).unwrap();
+    let (before, _) = old_page.split_once("## Every key\n").unwrap();
+    let new_page = format!("{before}## Every key\n{}", reference::page());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&defaults, reference::defaults()).unwrap();
+        fs::write(&page, &new_page).unwrap();
     }
-    // Every example in force at once, but for what excludes another.
-    let excluded = |line: &&str| !line.contains("_file = ") && !line.starts_with("# ");
-    let lines = DEFAULTS.lines().filter(excluded).map(|line| line.trim_start_matches('#'));
-    let text = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(fs::read_to_string(&defaults).unwrap(), reference::defaults());
+    assert_eq!(fs::read_to_string(&page).unwrap(), new_page);
+}
+
+/// The file with the example or the default of each key of the table.
+fn examples() -> String {
+    let mut text = String::new();
+    for table in SECTIONS {
+        let is_of = |key: &table::Key, kind: &str| {
+            key.only.is_none_or(|only| only.name() == kind)
+                && !(key.name == "name" && table.name == "sources")
+        };
+        let kinds: &[&str] = if table.name == "sources" { &["segment", "amplitude"] } else { &["segment"] };
+        for kind in kinds {
+            text.extend([&table.heading(), "\n"]);
+            if table.name == "sources" {
+                text.extend(["name = '", kind, "'\n"]);
+            }
+            for key in table.keys.iter().filter(|key| is_of(key, kind)) {
+                let value = if key.name == "kind" { format!("{kind:?}") } else { key.value.to_owned() };
+                // What each kind has by default, is below in the bare file.
+                let value = match (*kind, key.name) {
+                    ("amplitude", "anonymous") => "\"skip\"".to_owned(),
+                    ("amplitude", "deduplication_window") => "\"7d\"".to_owned(),
+                    ("amplitude", "write_key") => "\"${PRODUCT_WRITE_KEY}\"".to_owned(),
+                    _ => value,
+                };
+                text.extend([key.name, " = ", &value, "\n"]);
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn each_example_is_read_and_each_default_is_the_default() {
     let names = ["RELAY_ADMIN_TOKEN", "WEB_WRITE_KEY", "WEB_SECRET", "PRODUCT_WRITE_KEY", "ACCOIL_API_KEY"];
     let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET", "RELAY_VIEWER_TOKEN"];
     let variables: Vec<_> = names.into_iter().chain(more).map(|name| (name, "secret")).collect();
-    let mut examples = load(&text, &variables).unwrap();
+    let mut examples = load(&examples(), &variables).unwrap();
     // The example of a rate is an example: there is none by default.
     examples.destinations.iter_mut().for_each(|destination| destination.rate = None);
     // What the examples give as defaults of an entry are its defaults.
-    let bare = "[[sources]]\nname = 'web'\nkind = 'segment'\n[[sources]]\nname = 'product'\nkind = 'amplitude'\n\
+    let bare = "[[sources]]\nname = 'segment'\nkind = 'segment'\n[[sources]]\nname = 'amplitude'\nkind = 'amplitude'\n\
                 [[destinations]]\nname = 'accoil'\napi_key = 'secret'\n[accounts]\ntoken = 'a'\nworkspace_id = '123'\n";
     let bare = load(bare, &[]).unwrap();
     assert_eq!(format!("{:?}", examples.destinations), format!("{:?}", bare.destinations));
@@ -96,7 +130,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_place() {
+fn every_fault_is_reported_with_its_place() {
     let mut seen = 0;
     for entry in fs::read_dir(Path::new(FIXTURES).join("faults")).unwrap() {
         let path = entry.unwrap().path();

@@ -143,7 +143,7 @@ pub(in super::super) fn warn_of_readers(path: &Path) {
     let database = path.metadata().map_or(0, |metadata| metadata.mode());
     if database & 0o044 != 0 {
         tracing::warn!(
-            outbox.path = %path.display(),
+            outbox.url.path = %path.display(),
             "other users of this machine can read the outbox, which holds personal data: run chmod 600 on its files"
         );
     }

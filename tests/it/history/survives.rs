@@ -85,7 +85,7 @@ async fn without_a_history_everything_else_works() {
     post(&relay, &track("u1", "m1")).await;
     relay.calls(1).await;
     assert!(!relay.relay.history.is_on());
-    let mut beside = relay.config.outbox.path.clone().into_os_string();
+    let mut beside = relay.config.outbox.url.path.clone().into_os_string();
     beside.push(".history");
     assert!(!Path::new(&beside).exists());
     relay.stop().await;
@@ -98,7 +98,7 @@ async fn two_relays_do_not_share_a_history() {
     let url = format!("[history]\nurl = \"sqlite:{}\"\n", folder.path().join("shared.db").display());
     let relay = TestRelay::start(&with(&url)).await;
     let mut config = relay.config.clone();
-    config.outbox.path = folder.path().join("other.db");
+    config.outbox.url.path = folder.path().join("other.db");
     let Err(error) = accoil_relay::run::Relay::start(&config).await else { panic!("it started") };
     assert!(error.to_string().contains("another relay records into it"), "{error}");
     relay.stop().await;

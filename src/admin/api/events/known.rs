@@ -24,7 +24,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) async fn load(admin: &Admin, id: EventId, show: Show) -> Result<Self, ApiError> {
-        let (reader, path) = (admin.history().clone(), admin.config().outbox.path.clone());
+        let (reader, path) = (admin.history().clone(), admin.config().outbox.url.path.clone());
         // What was settled so far is to be seen.
         admin.outbox().flush().await?;
         tokio::task::spawn_blocking(move || read(&reader, &path, id, show))

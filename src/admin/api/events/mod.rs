@@ -100,7 +100,7 @@ async fn kept(
     before: i64,
     most: usize,
 ) -> Result<EventsView, ApiError> {
-    let (path, redactor) = (admin.config().outbox.path.clone(), admin.redactor().clone());
+    let (path, redactor) = (admin.config().outbox.url.path.clone(), admin.redactor().clone());
     let read = move || -> Result<Vec<(i64, EventLine)>, ApiError> {
         let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
         let mut found = Vec::new();

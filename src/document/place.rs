@@ -1,5 +1,5 @@
-//! Finds the place of a value and its key in a mapping file's text: for TOML from the parser's spans, for JSON by
-//! parsing the text again along the path. Used only to report faults.
+//! The places of a value and its key in the text: for TOML from the parser's spans, for JSON by reading the text again.
+//! Used only for faults.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,7 @@ use serde_json::value::RawValue;
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// One step down a document.
-#[derive(Clone, Copy)]
-pub(super) enum Step<'d> {
-    Key(&'d str),
-    Index(usize),
-}
+use super::Step;
 
 /// Byte offsets of a node: its key (or the node itself, in a list) and its value.
 pub(super) struct Offsets {
@@ -37,7 +32,8 @@ pub(super) fn offset_inside(text: &str, column: usize) -> usize {
     offset
 }
 
-pub(super) fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Offsets {
+/// `None`: there is no such value in the text.
+pub(super) fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Option<Offsets> {
     let start = root.span().start;
     let mut found = (Offsets { key: start, value: start }, root);
     for step in path {
@@ -51,10 +47,10 @@ pub(super) fn toml_offsets(root: &Spanned<DeValue<'_>>, path: &[Step<'_>]) -> Of
             }
             _ => None,
         };
-        let Some((key, value)) = next else { break };
+        let (key, value) = next?;
         found = (Offsets { key, value: value.span().start }, value);
     }
-    found.0
+    Some(found.0)
 }
 
 pub(super) fn json_offsets(text: &str, path: &[Step<'_>]) -> Option<Offsets> {
