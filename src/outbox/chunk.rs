@@ -68,6 +68,36 @@ impl Job {
 }
 
 impl Chunk {
+    /// Counts the requests in its bytes, which have a checksum. The number in its row has none: with a smaller number the
+    /// chunk would be deleted before its last call is sent.
+    pub(super) fn with_counted_requests(mut self) -> Self {
+        if self.is_sound
+            && let Some(requests) = self.count_requests()
+        {
+            self.requests = requests;
+        }
+        self
+    }
+
+    fn count_requests(&self) -> Option<u32> {
+        let mut reader = Reader(self.bytes.clone());
+        let mut requests = 0;
+        while !reader.is_empty() {
+            if self.layout == LAYOUT {
+                reader.event()?;
+            }
+            // The source and the event's text.
+            reader.skip()?;
+            reader.skip()?;
+            let count = reader.count()?;
+            for _ in 0..count {
+                reader.skip()?;
+            }
+            requests += u32::try_from(count).ok()?;
+        }
+        Some(requests)
+    }
+
     /// Returns the bytes that it holds in memory.
     pub fn size(&self) -> usize {
         self.bytes.len()

@@ -122,6 +122,11 @@ impl Reader {
         (self.0.len() >= length).then(|| self.0.split_to(length))
     }
 
+    pub(super) fn skip(&mut self) -> Option<()> {
+        let length = self.count()?;
+        (self.0.len() >= length).then(|| self.0.advance(length))
+    }
+
     pub(super) fn text(&mut self) -> Option<Text> {
         self.field().and_then(Text::new)
     }

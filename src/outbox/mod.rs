@@ -46,6 +46,7 @@ mod lane;
 mod owner;
 mod recent;
 mod recover;
+mod recovery_note;
 mod space;
 mod sqlite;
 mod stage;

@@ -34,7 +34,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    fn to_line(self) -> String {
+    pub(super) fn to_line(self) -> String {
         let Self { salts: [first, second], frames, chunk, reject } = self;
         let text =
             format!("log {first:08x} {second:08x} frames {frames:010} chunk {chunk:019} reject {reject:019}");
@@ -43,7 +43,7 @@ impl Mark {
     }
 
     /// Returns `None` for a line that is missing or incomplete.
-    fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let (text, checksum) = line.trim_end().rsplit_once(' ')?;
         let words: Vec<&str> = text.split(' ').collect();
         let ["log", first, second, "frames", frames, "chunk", chunk, "reject", reject] = words[..] else {

@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
+use super::owner::Mark;
+use super::recovery_note::Note;
 use super::sqlite::{self, Log, Missing, OpenError, Store};
 
 /// In the order of their importance.
@@ -29,7 +31,8 @@ pub struct Recovered {
     pub missing: Missing,
 }
 
-/// Recovers a damaged outbox; returns `None` if it is sound. A file of another program is refused.
+/// Recovers a damaged outbox; returns `None` if it is sound. A file of another program is refused. A recovery that was
+/// interrupted is done again from the files that it had moved aside.
 pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, OpenError> {
     let sound = Store::open(path).and_then(|mut store| {
         sqlite::check_whole(&store.connection, path)?;
@@ -44,9 +47,7 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let path = &sqlite::canonical(path);
     let file_failed = |source| OpenError::File { path: path.clone(), source };
     let lock = sqlite::lock(path)?;
-    let mark = lock.mark();
-    let aside = sqlite::beside(path, &format!(".corrupt-{}", now.format("%Y%m%dT%H%M%SZ")));
-    move_aside(path, &aside).map_err(file_failed)?;
+    let Note { aside, mark, .. } = set_aside(path, lock.mark(), now).map_err(file_failed)?;
     let mut store = Store::open_locked(path, lock.renew(path)?)?;
     let failed = |source| OpenError::Database { path: path.clone(), source };
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
@@ -63,7 +64,30 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
         skip_ids(&store.connection, mark.chunk).map_err(failed)?;
     }
     store.close();
+    Note::remove(path).map_err(file_failed)?;
     Ok(Some(recovered))
+}
+
+/// Moves the damaged outbox aside, or what an interrupted recovery left: then no file is in its place.
+fn set_aside(path: &Path, mark: Option<Mark>, now: DateTime<Utc>) -> std::io::Result<Note> {
+    let mut note = if let Some(note) = Note::read(path)? {
+        note
+    } else {
+        let note = Note { aside: free_name(path, now), is_moved: false, mark };
+        note.write(path)?;
+        note
+    };
+    if note.is_moved {
+        // What is there is the beginning of a new outbox, which is made again.
+        for ending in ["-wal", "-shm", ""] {
+            remove_if_there(&sqlite::beside(path, ending))?;
+        }
+    } else {
+        move_aside(path, &note.aside)?;
+        note.is_moved = true;
+        note.write(path)?;
+    }
+    Ok(note)
 }
 
 /// The damaged outbox, open for reading in one of the possible ways.
@@ -141,16 +165,32 @@ fn skip_ids(connection: &Connection, chunk: i64) -> rusqlite::Result<()> {
     connection.execute(update, [chunk]).map(drop)
 }
 
-/// The log moves with its file, under the name that SQLite expects. It moves after the file: a log without its file
-/// is refused at the next start, but a file without its log would look sound.
+/// Returns a name that no earlier recovery has used.
+fn free_name(path: &Path, now: DateTime<Utc>) -> PathBuf {
+    let name = format!(".corrupt-{}", now.format("%Y%m%dT%H%M%SZ"));
+    let numbered = (2..).map(|number| sqlite::beside(path, &format!("{name}-{number}")));
+    let mut names = std::iter::once(sqlite::beside(path, &name)).chain(numbered);
+    let is_free = |aside: &PathBuf| !aside.exists() && !sqlite::beside(aside, "-wal").exists();
+    names.find(is_free).unwrap_or_else(|| sqlite::beside(path, &name))
+}
+
+/// The log moves with its file, under the name that SQLite expects.
 fn move_aside(path: &Path, aside: &Path) -> std::io::Result<()> {
     for ending in ["", "-wal"] {
-        let from = sqlite::beside(path, ending);
-        if from.exists() {
-            std::fs::rename(from, sqlite::beside(aside, ending))?;
+        let (from, to) = (sqlite::beside(path, ending), sqlite::beside(aside, ending));
+        // A file that was moved before the interruption stays: the lock has made an empty one in its place.
+        if from.exists() && !to.exists() {
+            std::fs::rename(from, to)?;
         }
     }
-    match std::fs::remove_file(sqlite::beside(path, "-shm")) {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        remove_if_there(path)?;
+    }
+    remove_if_there(&sqlite::beside(path, "-shm"))
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -259,7 +259,8 @@ impl Writer {
                 Ok(freed.is_some())
             }
             Place::Chunk { chunk, index, of } => {
-                let is_new = self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index);
+                let is_new =
+                    self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index, of);
                 if is_new {
                     group.marked += 1;
                     self.usage.waiting.remove(Amount { rows: 1, bytes: 0 });

@@ -17,21 +17,28 @@ const IS_SOUND: &str = "progress.checksum = row_checksum(progress.chunk, progres
 #[derive(Debug, Clone)]
 pub(in super::super) struct Progress {
     pub(in super::super) settled: Vec<u8>,
+    /// How many requests the chunk has.
+    requests: u32,
     left: u32,
 }
 
 impl Progress {
     pub(in super::super) fn new(requests: u32) -> Self {
-        Self { settled: vec![0; requests.div_ceil(8) as usize], left: requests }
+        Self::restored(requests, Vec::new())
     }
 
-    fn restored(requests: u32, settled: Vec<u8>) -> Self {
+    fn restored(requests: u32, mut settled: Vec<u8>) -> Self {
         let done: u32 = settled.iter().map(|byte| byte.count_ones()).sum();
-        Self { settled, left: requests.saturating_sub(done) }
+        settled.resize(settled.len().max(requests.div_ceil(8) as usize), 0);
+        Self { settled, requests, left: requests.saturating_sub(done) }
     }
 
-    /// Marks one request as settled; returns false if it was settled before.
-    pub(in super::super) fn settle(&mut self, index: u32) -> bool {
+    /// Marks one request of a chunk that has `of` requests as settled; returns false if it was settled before.
+    pub(in super::super) fn settle(&mut self, index: u32, of: u32) -> bool {
+        if self.requests != of {
+            // The number in the row was damaged; this one comes from the chunk's bytes.
+            *self = Self::restored(of, std::mem::take(&mut self.settled));
+        }
         let bit = 1 << (index % 8);
         match self.settled.get_mut(index as usize / 8) {
             Some(byte) if *byte & bit == 0 => {
@@ -91,18 +98,19 @@ pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Pr
 /// Replaces progress that is damaged or was lost by what is known without it: that the calls that are parked have left their
 /// chunk. The others are made once more, rather than lost. Returns the chunks.
 pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i64>> {
-    let damaged: Vec<(i64, u32)> = connection
+    let damaged: Vec<i64> = connection
         .prepare(&format!(
-            "SELECT id, requests FROM chunks WHERE id IN (SELECT chunk FROM progress WHERE NOT ({IS_SOUND}))
+            "SELECT id FROM chunks WHERE id IN (SELECT chunk FROM progress WHERE NOT ({IS_SOUND}))
              OR (id IN (SELECT chunk FROM parked) AND id NOT IN (SELECT chunk FROM progress))"
         ))?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([], |row| row.get(0))?
         .collect::<Result<_>>()?;
-    for &(chunk, requests) in &damaged {
+    for &chunk in &damaged {
+        let requests = after(connection, chunk - 1)?.map_or(0, |chunk| chunk.requests);
         let mut progress = Progress::new(requests);
         let mut parked = connection.prepare("SELECT place FROM parked WHERE chunk = ?1")?;
         for place in parked.query_map([chunk], |row| columns::integer(row, 0))? {
-            progress.settle(u32::try_from(place?).unwrap_or(u32::MAX));
+            progress.settle(u32::try_from(place?).unwrap_or(u32::MAX), requests);
         }
         if progress.is_complete() {
             delete(connection, chunk)?;
@@ -110,7 +118,7 @@ pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i
             save_progress(connection, chunk, &progress)?;
         }
     }
-    Ok(damaged.into_iter().map(|(chunk, _)| chunk).collect())
+    Ok(damaged)
 }
 
 /// Returns the newest id ever given to a chunk, including settled ones.
@@ -141,14 +149,15 @@ pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option
         ))?
         .query_row([id], |row| {
             let bytes = Bytes::from(columns::bytes(row, 2)?);
-            Ok(Chunk {
+            let chunk = Chunk {
                 id: row.get(0)?,
                 requests: u32::try_from(columns::integer(row, 1)?).unwrap_or(0),
                 settled: columns::bytes(row, 3)?,
                 is_sound: columns::integer(row, 4)? == i64::from(crc32fast::hash(&bytes)),
                 layout: u8::try_from(columns::integer(row, 5)?).unwrap_or(0),
                 bytes,
-            })
+            };
+            Ok(chunk.with_counted_requests())
         })
         .optional()
 }

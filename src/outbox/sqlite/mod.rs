@@ -55,6 +55,7 @@ pub(super) use lock::{canonical, warn_of_readers};
 pub(super) use log::Log;
 
 use super::owner::Mark;
+use super::recovery_note::refuse_interrupted;
 use super::{Amount, Attempt};
 
 /// The size of the log, in pages, from which it is copied into the file: 32 MB. Usually a delivered chunk is deleted
@@ -137,7 +138,9 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_locked(path, lock(path)?)
+        let lock = lock(path)?;
+        refuse_interrupted(&canonical(path))?;
+        Self::open_locked(path, lock)
     }
 
     /// Opens the store for a caller that already holds the lock.
@@ -146,6 +149,7 @@ impl Store {
         let failed = |source| schema::failed(path, source);
         refuse_lost(path)?;
         refuse_damaged_log(path, lock.mark())?;
+        sync_log(path)?;
         let mut connection = Connection::open(path).map_err(failed)?;
         // Until everything is known to be in order, closing must not delete the log.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
@@ -198,6 +202,7 @@ impl Store {
 
 /// Opens a connection that only reads; it works beside a running relay.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    refuse_interrupted(&canonical(path))?;
     let failed = |source| schema::failed(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -232,6 +237,17 @@ fn refuse_damaged_log(path: &Path, mark: Option<Mark>) -> Result<(), OpenError> 
     match log.and_then(|log| log.fault(mark)) {
         Some(what) => Err(OpenError::Damaged { path: path.to_owned(), what }),
         None => Ok(()),
+    }
+}
+
+/// Syncs the log before anything builds on it: the last commit of a killed owner can be read, and may not be on the disk yet. A
+/// power cut could then lose it after its events were answered as duplicates.
+fn sync_log(path: &Path) -> Result<(), OpenError> {
+    match File::open(beside(path, "-wal")).and_then(|log| log.sync_data()) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::File { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
 }
 

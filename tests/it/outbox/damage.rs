@@ -17,7 +17,7 @@ fn refused(folder: &Path) -> String {
     error.to_string().replace(&folder.display().to_string(), "…")
 }
 
-fn recovered(folder: &Path) -> Recovered {
+pub(super) fn recovered(folder: &Path) -> Recovered {
     recover(&folder.join("relay.db"), Utc::now()).unwrap().expect("it is damaged")
 }
 
@@ -163,7 +163,7 @@ async fn zeroed_pages_cost_what_was_on_them() {
 
 /// What a kill leaves of an outbox into which ten events and a reject were stored, each by its own commit, and of which
 /// nothing was settled.
-async fn killed() -> TempDir {
+pub(super) async fn killed() -> TempDir {
     let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let outbox = open(folder.path());
     for number in 0..10 {
@@ -175,7 +175,7 @@ async fn killed() -> TempDir {
     copy
 }
 
-fn copy_outbox(from: &Path, to: &Path) {
+pub(super) fn copy_outbox(from: &Path, to: &Path) {
     for name in ["relay.db", "relay.db-wal", "relay.db.lock"] {
         let _ = fs::copy(from.join(name), to.join(name));
     }

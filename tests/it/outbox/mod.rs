@@ -2,6 +2,7 @@
 
 mod clock;
 mod damage;
+mod interrupted;
 mod kept;
 mod model;
 pub(crate) mod room;

@@ -144,6 +144,43 @@ async fn of_damaged_progress_nothing_is_lost_and_what_waits_is_not_repeated() {
     assert_eq!(outbox.damaged(Stored::Progress), 0, "it was repaired");
 }
 
+/// The number of a chunk's calls in its row is outside its checksum: it is counted again from the chunk's bytes.
+#[tokio::test]
+async fn a_wrong_number_of_calls_in_a_chunks_row_loses_none() {
+    for (wrong, is_begun) in [(0, false), (1, false), (1, true), (9, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = open(folder.path());
+        let events = ["1", "2", "3"].map(|body| super::event(None, vec![super::request("a", "u", body)]));
+        outbox.accept(submission(events.into(), Vec::new())).await.unwrap();
+        if is_begun {
+            outbox.settle(vec![super::delivered(jobs(&outbox, "a").await.0[0].place)]);
+            flush(&outbox).await;
+        }
+        outbox.close().await;
+        let change = format!("UPDATE chunks SET requests = {wrong}");
+        Connection::open(folder.path().join("relay.db")).unwrap().execute_batch(&change).unwrap();
+
+        let outbox = open(folder.path());
+        let mut left = jobs(&outbox, "a").await.0;
+        outbox.settle(vec![super::delivered(left.remove(0).place)]);
+        flush(&outbox).await;
+        outbox.close().await;
+        let outbox = open(folder.path());
+        let expected = if is_begun { &["3"][..] } else { &["2", "3"] };
+        assert_eq!(bodies(&jobs(&outbox, "a").await.0), expected, "{change}");
+        let left = jobs(&outbox, "a").await.0.into_iter().map(|job| super::delivered(job.place));
+        outbox.settle(left.collect());
+        flush(&outbox).await;
+        outbox.close().await;
+        let chunks = Connection::open(folder.path().join("relay.db")).unwrap().query_row(
+            "SELECT count(*) FROM chunks",
+            [],
+            |row| row.get::<_, i64>(0),
+        );
+        assert_eq!(chunks, Ok(0), "{change}: a chunk whose calls are all sent is deleted");
+    }
+}
+
 /// The log has the rows twice: as they were written, and damaged in a later version of their page.
 #[tokio::test]
 async fn recovery_keeps_the_good_copy_of_a_row() {
