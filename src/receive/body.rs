@@ -1,15 +1,10 @@
-//! Reads and decompresses a request's body within limits: its own size, the memory for all bodies, and a share for
-//! each address.
+//! Reads and decompresses a request's body within limits: its own size, and the memory for all bodies.
 //!
-//! Memory is taken as bytes arrive, never for what is only announced. A body without a right key in a header may
-//! belong to no source, so it gets memory from a small part. Slow work runs off the async workers, a few bodies at a
-//! time. Limits apply to decompressed bytes, so that a gzip bomb costs no more than its limit. Reading never waits
-//! for memory: the sender is asked to try again.
+//! Limits apply to decompressed bytes, so that a gzip bomb costs no more than its limit. Slow work runs off the async
+//! workers. Reading never waits for memory: the sender is asked to try again.
 
 use std::io::Read as _;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,15 +14,10 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::config::Limits;
+use super::memory::{Held, Memory, Peer, STEP};
 
-/// Memory for bodies is counted in units of this many bytes.
-const UNIT: usize = 1024;
-/// A body that arrives in pieces gets memory in steps of this size.
-const STEP: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// At most this much of a refused body is still received, and discarded.
 const MAX_DISCARDED: usize = 64 << 20;
@@ -38,16 +28,6 @@ pub(super) const SMALL_SEARCH: usize = 128 * 1024;
 /// The same limits for decompressed bodies, with a right key in a header and without.
 const SMALL_KEYED: usize = 256 * 1024;
 const SMALL_KEYLESS: usize = 64 * 1024;
-/// The part of all memory for bodies without a right key in a header: one over this number.
-const KEYLESS_PART: usize = 8;
-/// A head up to this size takes no memory, because each connection has a buffer of this size anyway.
-const LONG_HEAD: usize = 8 * 1024;
-/// The number of large bodies that are decompressed and searched at once: those with a right key in a header, and the
-/// others.
-const KEYED_AT_ONCE: usize = 4;
-const KEYLESS_AT_ONCE: usize = 1;
-/// The longest wait for a turn.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -66,175 +46,6 @@ pub(super) enum BodyError {
     Corrupt(#[source] std::io::Error),
     #[error("the body was cut off while it was read; send it again")]
     CutOff(#[source] axum::Error),
-}
-
-/// The memory that all bodies share, and the turns for slow work. Clones share the same memory.
-#[derive(Debug, Clone)]
-pub struct Memory(Arc<Budgets>);
-
-#[derive(Debug)]
-struct Budgets {
-    all: Budget,
-    keyless: Budget,
-    keyed_turns: Arc<Semaphore>,
-    keyless_turns: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Budget {
-    units: Arc<Semaphore>,
-    /// The most bytes that one address may use.
-    share: usize,
-}
-
-impl Budget {
-    /// An address may use half, and always enough for decompressing a body of the largest size.
-    fn new(bytes: usize, largest: usize) -> Self {
-        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(units)), share: (bytes / 2).max(largest.saturating_mul(2)) }
-    }
-
-    fn take(&self, units: u32) -> Result<OwnedSemaphorePermit, BodyError> {
-        Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)
-    }
-}
-
-impl Memory {
-    pub fn new(limits: &Limits) -> Self {
-        let routes = [limits.webhook_bytes, limits.amplitude_bytes, limits.amplitude_batch_bytes];
-        let largest = routes.into_iter().fold(limits.tracking_batch_bytes, usize::max);
-        let all = limits.buffered_bytes;
-        let keyless = (all / KEYLESS_PART).max(largest.saturating_mul(2)).min(all);
-        Self(Arc::new(Budgets {
-            all: Budget::new(all, largest),
-            keyless: Budget::new(keyless, largest),
-            keyed_turns: Arc::new(Semaphore::new(KEYED_AT_ONCE)),
-            keyless_turns: Arc::new(Semaphore::new(KEYLESS_AT_ONCE)),
-        }))
-    }
-
-    /// Runs work on a body; for a large body, off the async workers and a few at a time.
-    pub(super) async fn work<T: Send + 'static>(
-        &self,
-        is_large: bool,
-        is_keyed: bool,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, BodyError> {
-        if !is_large {
-            return Ok(work());
-        }
-        let turns = if is_keyed { &self.0.keyed_turns } else { &self.0.keyless_turns };
-        let turn = timeout(TURN_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(BodyError::NoRoom) };
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        done.await.map_err(|_| BodyError::NoRoom)
-    }
-}
-
-/// A sender's address, and how many bytes its bodies use. Clones share the same address.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Peer {
-    pub(super) address: Option<IpAddr>,
-    bytes: Arc<AtomicUsize>,
-}
-
-impl Peer {
-    pub(super) fn new(address: IpAddr) -> Self {
-        Self { address: Some(address), bytes: Arc::default() }
-    }
-
-    /// Returns whether a connection of this address is open.
-    pub(super) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.bytes) > 1
-    }
-}
-
-/// The memory for a long request head.
-#[derive(Debug)]
-pub(super) struct HeadRoom {
-    memory: Memory,
-    peer: Peer,
-    held: Option<Held>,
-}
-
-impl HeadRoom {
-    pub(super) const fn new(memory: Memory, peer: Peer) -> Self {
-        Self { memory, peer, held: None }
-    }
-
-    /// Takes memory for an unfinished head of this size, or returns some.
-    pub(super) fn hold(&mut self, head: usize) -> Result<(), BodyError> {
-        if head <= LONG_HEAD {
-            self.held = None;
-        } else if self.held.is_none() {
-            let mut held = Held::new(self.memory.clone(), self.peer.clone(), true);
-            held.take(STEP)?;
-            self.held = Some(held);
-        }
-        Ok(())
-    }
-}
-
-/// The memory that a body uses; released when this is dropped.
-#[derive(Debug)]
-struct Held {
-    memory: Memory,
-    peer: Peer,
-    is_keyed: bool,
-    bytes: usize,
-    all: Option<OwnedSemaphorePermit>,
-    keyless: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.peer.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Held {
-    const fn new(memory: Memory, peer: Peer, is_keyed: bool) -> Self {
-        Self { memory, peer, is_keyed, bytes: 0, all: None, keyless: None }
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let units = bytes.div_ceil(UNIT);
-        let bytes = units * UNIT;
-        let budgets = &self.memory.0;
-        let budget = if self.is_keyed { &budgets.all } else { &budgets.keyless };
-        let before = self.peer.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        if before + bytes > budget.share {
-            return Err(BodyError::NoShare);
-        }
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        merge(&mut self.all, budgets.all.take(units)?);
-        if !self.is_keyed {
-            merge(&mut self.keyless, budgets.keyless.take(units)?);
-        }
-        Ok(())
-    }
-
-    /// Takes the missing memory for a body that has `length` bytes now and may have `limit`.
-    fn grow(&mut self, length: usize, limit: usize) -> Result<(), BodyError> {
-        let Some(missing) = length.checked_sub(self.bytes).filter(|missing| *missing > 0) else {
-            return Ok(());
-        };
-        // Usually the first piece is the whole body; after it, memory grows in steps.
-        let step = if self.bytes == 0 { 0 } else { STEP.min(limit.saturating_sub(self.bytes)) };
-        self.take(missing.max(step))
-    }
-}
-
-fn merge(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
-    match held {
-        Some(held) => held.merge(more),
-        None => *held = Some(more),
-    }
 }
 
 /// A body's text and the memory that it uses.

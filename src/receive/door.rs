@@ -13,8 +13,9 @@ use http::request::Parts;
 
 use super::Receiver;
 use super::answer::{Audience, Refused};
-use super::body::{self, Peer, Reading, SMALL_SEARCH, Text};
+use super::body::{self, Reading, SMALL_SEARCH, Text};
 use super::credentials;
+use super::memory::Peer;
 use super::origin::is_of_this_machine;
 use super::sender::Sender;
 use crate::decode;

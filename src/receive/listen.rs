@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::body::{HeadRoom, Memory, Peer};
+use super::memory::{HeadRoom, Memory, Peer};
 use super::traffic::NoPlace;
 use super::wire::{State, Wire};
 use crate::tasks::Tasks;
@@ -37,6 +37,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_HEAD: usize = 32 * 1024;
 /// The connections that the system completes before they are accepted; it may allow fewer.
 const BACKLOG: u32 = 1024;
+/// The bytes of answers that the system holds for a client that does not read them (Linux doubles it). Without it, the
+/// system would hold megabytes for each, and the relay would answer thousands of requests that nobody reads.
+const SEND_BUFFER: u32 = 32 * 1024;
 /// The number of connections beyond the limit.
 const EXTRA_CONNECTIONS: usize = 32;
 /// On these connections, the time for a head to arrive, and for another connection to end.
@@ -58,6 +61,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for the last run's connections.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -77,6 +82,7 @@ pub async fn serve(
         usual: Arc::new(Semaphore::new(limits.connections)),
         beyond: Arc::new(Semaphore::new(EXTRA_CONNECTIONS)),
     };
+    let gate = Arc::new(Gate(Semaphore::new(1)));
     let mut peers = Peers::default();
     let mut failures = Failures::default();
     loop {
@@ -95,8 +101,13 @@ pub async fn serve(
         };
         let peer = peers.peer(address.ip());
         let wire = Wire::new(stream, HeadRoom::new(memory.clone(), peer.clone()));
-        let connection =
-            Connection { router: router.clone(), peer, place: Arc::new(place), state: wire.state() };
+        let connection = Connection {
+            router: router.clone(),
+            peer,
+            place: Arc::new(place),
+            gate: Arc::clone(&gate),
+            state: wire.state(),
+        };
         let serving = connection.serve(wire, limits.keep_alive, stop.clone());
         let on_unreadable_head = on_unreadable_head.clone();
         tasks.spawn("connection", async move {
@@ -122,17 +133,18 @@ struct Connection {
     router: Router,
     peer: Peer,
     place: Arc<Place>,
+    gate: Arc<Gate>,
     state: Arc<State>,
 }
 
 impl Connection {
     async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) -> hyper::Result<()> {
         let head_timeout = if self.place.is_beyond() { EXTRA_TIMEOUT.min(keep_alive) } else { keep_alive };
-        let Self { router, peer, place, state } = self;
+        let Self { router, peer, place, gate, state } = self;
         let seen = Arc::clone(&state);
         let service = service_fn(move |request| {
             let is_pipelined = seen.is_pipelined.load(Ordering::Relaxed);
-            answer(router.clone(), peer.clone(), Arc::clone(&place), is_pipelined, request)
+            answer(router.clone(), peer.clone(), Arc::clone(&place), Arc::clone(&gate), is_pipelined, request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -160,12 +172,12 @@ async fn answer(
     router: Router,
     peer: Peer,
     place: Arc<Place>,
+    gate: Arc<Gate>,
     is_pipelined: bool,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if is_pipelined {
-        // One request per turn, so that other connections get their turns.
-        tokio::task::yield_now().await;
+        gate.pass().await;
     }
     let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
     if !is_health && !place.take().await {
@@ -173,6 +185,18 @@ async fn answer(
     }
     request.extensions_mut().insert(peer);
     router.oneshot(request).await
+}
+
+/// Requests of clients that do not wait for their answers pass one at a time, and only after every task that could run
+/// has run. So a healthy sender never queues behind more than one or two of them, however many such clients there are.
+struct Gate(Semaphore);
+
+impl Gate {
+    async fn pass(&self) {
+        let turn = self.0.acquire().await;
+        tokio::task::yield_now().await;
+        drop(turn);
+    }
 }
 
 /// The number of connections that may be open.

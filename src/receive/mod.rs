@@ -12,6 +12,7 @@ mod door;
 mod form;
 mod heads;
 pub mod listen;
+mod memory;
 mod origin;
 mod process;
 mod segment;
@@ -19,6 +20,7 @@ mod sender;
 mod signature;
 mod status;
 mod traffic;
+mod turns;
 mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +43,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
-pub use body::Memory;
+pub use memory::Memory;
 pub(crate) use origin::is_loopback;
 use sender::Sender;
 pub(crate) use signature::sign;

@@ -11,8 +11,9 @@ use http::{Extensions, HeaderMap, HeaderValue};
 use memchr::memmem;
 use secrecy::ExposeSecret as _;
 
-use super::body::{Peer, SMALL_SEARCH};
+use super::body::SMALL_SEARCH;
 use super::credentials;
+use super::memory::Peer;
 use crate::decode;
 use crate::facts::KeyHint;
 use crate::pipeline::Source;

@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::body::HeadRoom;
 use super::heads::Heads;
+use super::memory::HeadRoom;
 
 /// The time for the client to read an answer that does not fit into the system's buffers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

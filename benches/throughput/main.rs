@@ -1,8 +1,9 @@
 //! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
 //! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1]`.
-//! Without `--history` each round measures a relay with a history and one without, in turn. The load, the
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--relay PROGRAM]`.
+//! Without `--history` each round measures a relay with a history and one without, in turn. Each `--relay` adds the
+//! program of another build, which is measured in turn with this one. The load, the
 //! destination and the relay share the machine: compare ratios of one run only. The relay uses both presets, keeps each user's
 //! calls in order, and syncs before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
@@ -15,21 +16,24 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "the load and the destination are not part of the relay")]
 
-use std::convert::Infallible;
-use std::process::{Child, Command, Stdio};
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::body::Incoming;
+use common::{ready, serve, start};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-const EVENT: &str = include_str!("track.json");
+const EVENT: &str = include_str!("../track.json");
 
 struct Args {
     events: usize,
@@ -38,12 +42,25 @@ struct Args {
     rounds: usize,
     /// 0: off, 1: on, 2: both in turn.
     history: usize,
+    /// This build's program first.
+    relays: Vec<PathBuf>,
 }
 
 fn main() {
     let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let mut args = Args { events: 200_000, batch: 0, connections: 16, rounds: 3, history: 2 };
+    let mut args = Args {
+        events: 200_000,
+        batch: 0,
+        connections: 16,
+        rounds: 3,
+        history: 2,
+        relays: vec![common::RELAY.into()],
+    };
     while let (Some(name), Some(value)) = (given.next(), given.next()) {
+        if name == "--relay" {
+            args.relays.push(value.into());
+            continue;
+        }
         let value = value.parse().unwrap();
         match name.as_str() {
             "--events" => args.events = value,
@@ -57,8 +74,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
     println!(
-        "{:>6} {:>8} {:>12} {:>14} {:>12} {:>12} {:>10}",
-        "batch", "history", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
+        "{:>6} {:>8} {:>8} {:>12} {:>14} {:>12} {:>12} {:>10}",
+        "build", "batch", "history", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
     );
     let histories = match args.history {
         0 => vec![false],
@@ -68,17 +85,20 @@ fn main() {
     for _ in 0..args.rounds {
         for batch in &batches {
             for has_history in &histories {
-                runtime.block_on(round(&args, *batch, *has_history));
+                for build in 0..args.relays.len() {
+                    runtime.block_on(round(&args, build, *batch, *has_history));
+                }
             }
         }
     }
 }
 
-async fn round(args: &Args, batch: usize, has_history: bool) {
+async fn round(args: &Args, build: usize, batch: usize, has_history: bool) {
     let delivered = Arc::new(AtomicUsize::new(0));
     let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (mut relay, port) = start(folder.path(), sink.local_addr().unwrap().port(), has_history);
+    let (mut relay, port) =
+        start(&args.relays[build], folder.path(), sink.local_addr().unwrap().port(), has_history);
     let serving = tokio::spawn(serve(sink, Arc::clone(&delivered)));
     ready(port).await;
 
@@ -93,7 +113,7 @@ async fn round(args: &Args, batch: usize, has_history: bool) {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     let spent = self::cpu(&relay) - cpu;
     println!(
-        "{batch:>6} {:>8} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
+        "{build:>6} {batch:>8} {:>8} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
         if has_history { "on" } else { "off" },
         args.events as f64 / seconds,
         spent * 1e6 / args.events as f64,
@@ -104,52 +124,6 @@ async fn round(args: &Args, batch: usize, has_history: bool) {
     relay.kill().unwrap();
     relay.wait().unwrap();
     serving.abort();
-}
-
-fn start(folder: &std::path::Path, sink: u16, has_history: bool) -> (Child, u16) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let history = if has_history { "" } else { "[history]\nurl = \"off\"\n" };
-    let config = format!(
-        "[server]\nlisten = \"127.0.0.1:{port}\"\n[[sources]]\nname = \"web\"\nkind = \"segment\"\nwrite_key = \"key\"\n\
-         [[destinations]]\nname = \"accoil\"\napi_key = \"key\"\nbase_url = \"http://127.0.0.1:{sink}\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n{history}"
-    );
-    std::fs::write(folder.join("accoil-relay.toml"), config).unwrap();
-    let relay = Command::new(env!("CARGO_BIN_EXE_accoil-relay"))
-        .arg("serve")
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    (relay, port)
-}
-
-async fn ready(port: u16) {
-    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// The destination: answers each call with 202 and counts it.
-async fn serve(listener: TcpListener, delivered: Arc<AtomicUsize>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let delivered = Arc::clone(&delivered);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let delivered = Arc::clone(&delivered);
-            async move {
-                request.into_body().collect().await.unwrap();
-                delivered.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, Infallible>(Response::builder().status(202).body(Empty::<Bytes>::new()).unwrap())
-            }
-        });
-        tokio::spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
 }
 
 /// Posts all events, each with its own message id. Returns the time to each answer.
