@@ -1,4 +1,4 @@
-//! Which users, message ids and groups a block may have: 10 bits a key, one wrong yes in a hundred.
+//! A Bloom filter over the users, message ids and groups of a block: 10 bits for each key, 1 % false positives.
 
 use std::hash::Hasher as _;
 
@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Group,
 }
 
-/// The hash of an id, the same in every file.
+/// Returns the hash of an id. It is the same in every file.
 pub(super) fn key(kind: Kind, id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u8(kind as u8);
@@ -23,7 +23,7 @@ pub(super) fn key(kind: Kind, id: &str) -> u64 {
     hasher.finish()
 }
 
-/// The filter over these keys; empty over none.
+/// Returns the filter over these keys; empty if there are none.
 pub(super) fn filter(keys: &[u64]) -> Vec<u8> {
     let mut bits = vec![0; (keys.len() * BITS_A_KEY).div_ceil(8)];
     for key in keys {
@@ -36,7 +36,7 @@ pub(super) fn filter(keys: &[u64]) -> Vec<u8> {
     bits
 }
 
-/// False only if the key is surely not in it.
+/// Returns false only if the key is certainly not in the filter.
 pub(super) fn may_have(bits: &[u8], key: u64) -> bool {
     !bits.is_empty()
         && places(key, bits.len())
@@ -45,7 +45,7 @@ pub(super) fn may_have(bits: &[u8], key: u64) -> bool {
 
 fn places(key: u64, bytes: usize) -> impl Iterator<Item = usize> {
     let bits = (bytes * 8).max(1) as u64;
-    // Odd, so that the probes differ.
+    // The step is odd, so that the probes differ.
     let step = key.rotate_left(32) | 1;
     (0..PROBES).map(move |probe| {
         let mixed = key.wrapping_add(probe.wrapping_mul(step));

@@ -1,12 +1,12 @@
-//! How many payloads are kept: so many bytes a second, and beyond them one event in so many.
+//! Limits the payloads that are kept to a number of bytes per second. Payloads beyond it are left out.
 
 use std::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Bytes a second.
+    /// Bytes per second.
     rate: f64,
-    /// Bytes that may be kept now: at most those of a second.
+    /// The bytes that may be kept now: at most the bytes of one second.
     left: f64,
     at: Instant,
 }
@@ -17,8 +17,8 @@ impl Budget {
         Self { rate: rate as f64, left: rate as f64, at: now }
     }
 
-    /// Whether an event of this size is kept. One that is larger than a second's bytes is kept when nothing else was
-    /// for a second, and then paid for later.
+    /// Returns whether the payload of an event of this size is kept. A payload that is larger than the bytes of one second is kept
+    /// if the budget is full; the budget is then negative until the time has made up for it.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
     pub(super) fn allow(&mut self, bytes: usize, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();

@@ -1,6 +1,6 @@
-//! What an event is called and whom it is about, read from the event as the sender wrote it.
+//! The fields by which an event is listed and searched (type, name, user, group, ids), read from the event as the sender wrote it.
 //!
-//! One pass that builds no values; on the history thread only. Never decides anything.
+//! It reads the text once and builds no values. Only the history thread uses it, and no decision depends on it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::decode::Form;
 /// A field is cut to this many bytes.
 pub(super) const MAX_BYTES: usize = 256;
 
-/// Empty where the event does not have it.
+/// A field is empty if the event does not have it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'e> {
     pub(super) kind: Cow<'e, str>,
@@ -23,7 +23,7 @@ pub(super) struct Fields<'e> {
 }
 
 impl<'e> Fields<'e> {
-    /// What is no JSON object has no fields.
+    /// Reads the fields. A text that is not a JSON object has none.
     pub(super) fn of(original: &'e [u8], form: Form) -> Self {
         let members = std::str::from_utf8(original).ok().and_then(|text| serde_json::from_str(text).ok());
         let mut members: Members<'e> = members.unwrap_or_default();
@@ -43,7 +43,7 @@ impl<'e> Fields<'e> {
     }
 }
 
-/// The type that a form implies.
+/// Returns the type that a form implies.
 fn kind_of(form: Form) -> &'static str {
     match form {
         Form::SegmentCall(_) => form.name().strip_prefix("segment ").unwrap_or_default(),
@@ -58,7 +58,7 @@ fn first<const N: usize>(texts: [Cow<'_, str>; N]) -> Cow<'_, str> {
     texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-/// At most so many bytes of a text, cut between characters.
+/// Returns at most this many bytes of a text, cut between characters.
 pub(super) fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// A text or a whole number as text, cut; anything else is empty.
+/// A text, or a whole number as text, cut to the limit; empty for anything else.
 struct Text<'e>(Cow<'e, str>);
 
 impl<'de: 'e, 'e> Deserialize<'de> for Text<'e> {
@@ -190,7 +190,7 @@ impl<'de: 'e, 'e> Deserialize<'de> for Groups<'e> {
     }
 }
 
-/// One text member of an object, or its first one; the first text of a list.
+/// Reads one text member of an object, or its first; of a list, the first text.
 struct MemberVisitor(Option<&'static str>);
 
 impl<'de> Visitor<'de> for MemberVisitor {
@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for MemberVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let first = access.next_element::<Text<'de>>()?.map(|text| text.0);
         while access.next_element::<IgnoredAny>()?.is_some() {}
-        // A list has no member of that name.
+        // A list has no member with a name.
         Ok(first.filter(|_| self.0.is_none()).unwrap_or_default())
     }
 

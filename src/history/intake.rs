@@ -1,4 +1,4 @@
-//! From what a post brought to lines in memory.
+//! Turns the events of a post into lines in memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,19 +20,19 @@ use crate::facts::{Accepted, Received, Reject, Skipped, Submission};
 const MAX_REASON: usize = 512;
 const MAX_REFUSALS: usize = 20;
 
-/// How posts become lines.
+/// How posts become lines: which payloads are kept and what is hidden.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) payloads: Payloads,
     pub(super) redactor: Redactor,
     /// The key by which user ids are hashed.
     pub(super) user_key: [u8; 16],
-    /// Whether lines hide all of them.
+    /// Whether lines show a hash instead of each user id.
     pub(super) hash_users: bool,
     pub(super) budget: Budget,
 }
 
-/// Everything that is known of one event of a post.
+/// What the post contains about one event.
 #[derive(Default)]
 struct Known {
     accepted: Option<Accepted>,
@@ -41,7 +41,7 @@ struct Known {
     skipped: Option<Skipped>,
 }
 
-/// What the events of a post share.
+/// The values that all events of a post share.
 struct Post {
     source: Arc<str>,
     form: Form,
@@ -55,7 +55,7 @@ struct Post {
 }
 
 impl Intake {
-    /// Adds the lines of a post. Returns how many.
+    /// Adds the lines of a post.
     pub(super) fn take(&mut self, received: Received, has_payloads: bool, now: Instant, into: &mut Running) {
         let Received { submission, duplicates, is_replay } = received;
         let Submission { source, form, received_at, accepted, rejects, skipped, envelope, mappings, .. } =
@@ -71,7 +71,7 @@ impl Intake {
             has_payloads,
             now,
         };
-        // Each list is in the order of the ids.
+        // Each list is sorted by event id.
         let mut duplicates = duplicates.into_iter().peekable();
         let mut accepted = (0_u32..).zip(accepted).peekable();
         let mut rejects = rejects.into_iter().peekable();
@@ -112,12 +112,12 @@ impl Intake {
             id => id.to_owned(),
         };
         let mut requests = accepted.map(|event| event.requests).unwrap_or_default();
-        // The event's own call is the last one; those before it are implied.
+        // The event's own call is the last one; those before it are derived.
         let user = requests.last().map(|request| fields::cut(&request.user, fields::MAX_BYTES));
         let mut user = user.unwrap_or(&fields.user).to_owned();
         let is_kept = self.is_kept(&original, &requests, post);
         let bodies = requests.iter_mut().map(|request| std::mem::take(&mut request.body));
-        // Most events of a flood are beyond the budget: nothing is copied of them.
+        // During a flood, most events are beyond the budget: nothing of them is copied.
         let bodies: Vec<Box<str>> =
             if is_kept || !self.redactor.is_off() { bodies.map(text).collect() } else { Vec::new() };
         let found = self.found(&original, &bodies, envelope.as_deref());
@@ -140,7 +140,7 @@ impl Intake {
                 *text = hidden;
             }
         }
-        // A user id that is to be hidden, an address mostly, can still be searched by.
+        // A hidden user id, usually an email address, can still be searched by its hash.
         if !user.is_empty() && (self.hash_users || found.is_value(&user)) {
             user = super::hashed(&self.user_key, &user);
         }
@@ -160,7 +160,7 @@ impl Intake {
         Held { line, payload, found, since: post.now }
     }
 
-    /// What must not be shown of the event.
+    /// Returns the values that must be hidden in the event.
     fn found(&self, original: &[u8], bodies: &[Box<str>], envelope: Option<&str>) -> Found {
         if self.redactor.is_off() {
             return Found::default();
@@ -170,7 +170,7 @@ impl Intake {
         self.redactor.find(bodies.chain([&*original]).chain(envelope))
     }
 
-    /// Whether the payload is kept, within the budget.
+    /// Returns whether the payload is kept, within the budget.
     fn is_kept(&mut self, original: &[u8], requests: &[Request], post: &Post) -> bool {
         if self.payloads == Payloads::None || !post.has_payloads || original.is_empty() {
             return false;
@@ -180,7 +180,7 @@ impl Intake {
     }
 
     fn payload(&self, original: &[u8], envelope: Option<Arc<str>>, bodies: Vec<Box<str>>) -> Payload {
-        // Copied: it is a part of a body that is as large as the whole post.
+        // Copied, because it is a part of a body that is as large as the whole post.
         let original = String::from_utf8_lossy(original).into();
         let mut payload = Payload { original, envelope, bodies };
         if self.payloads == Payloads::Redacted {
@@ -197,7 +197,7 @@ fn text(body: Vec<u8>) -> Box<str> {
     }
 }
 
-/// As the reject keeps them.
+/// Reads the refusals from the reasons that the reject stores.
 fn refusals(reject: &Reject) -> Vec<Refusal> {
     let mut refusals: Vec<Refusal> = serde_json::from_str(&reject.reasons).unwrap_or_default();
     refusals.truncate(MAX_REFUSALS);

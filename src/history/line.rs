@@ -1,6 +1,6 @@
-//! The line of an event: everything the history always keeps of it, without what it held.
+//! The line of an event: what the history keeps of every event, without its payload.
 //!
-//! What many events have in common (source, name, mappings, refusals) is their [`Shape`], kept once a block.
+//! The values that many events share (source, name, mappings, refusals) are their [`Shape`], which a block stores once.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use crate::event_id::EventId;
 use crate::facts::Verdict;
 use crate::reasons::Reason;
 
-/// What an event has in common with many others.
+/// The values that an event shares with many others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
     pub source: Arc<str>,
     /// The name of its `decode::Form`.
     pub form: Arc<str>,
-    /// `track`, `identify`, …; empty if nobody could read it.
+    /// `track`, `identify`, …; empty if the event could not be read.
     pub kind: String,
-    /// `Signed Up`; of calls without a name, the type.
+    /// The event's name, such as `Signed Up`; the type if it has no name.
     pub name: String,
-    /// The version of the mappings that it met; 0 if nobody knows.
+    /// The version of the mappings that were in force; 0 if it is unknown.
     pub mappings: u64,
-    /// The code of the reason why it was skipped; empty if it was not.
+    /// The reason code if the event was skipped; otherwise empty.
     pub skipped: String,
     pub refusals: Vec<Refusal>,
-    /// In the order in which they are to be sent.
+    /// In the order in which they must be sent.
     pub calls: Vec<Call>,
 }
 
-/// Why one mapping, or every one, refused the event.
+/// Why one mapping, or the relay itself, refused the event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Empty when the event could not be read at all.
+    /// Empty if the event could not be read at all.
     #[serde(default)]
     pub mapping: String,
     #[serde(default)]
@@ -51,18 +51,18 @@ pub struct Call {
     pub mapping: Arc<str>,
     pub action: String,
     pub path: String,
-    /// What was left out or converted, for people; empty mostly.
+    /// What was left out or converted, as text for a person; usually empty.
     pub warnings: String,
-    /// Implied by another event: sent only if its content is new.
+    /// True if another event implies the call. It is sent only if its content is new.
     pub is_derived: bool,
 }
 
 /// How one attempt of one call ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Which of the event's calls, from 0.
+    /// The index of the call among those of the event, from 0.
     pub call: u8,
-    /// 1 for the first; 0 if no call was made.
+    /// The number of the attempt, from 1; 0 if no call was made.
     pub number: u8,
     pub ending: Arc<Ending>,
     pub took_us: u32,
@@ -70,20 +70,20 @@ pub struct Attempt {
     pub at: i64,
 }
 
-/// What many attempts have in common.
+/// The values that many attempts share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ending {
     pub destination: Arc<str>,
     pub outcome: Outcome,
-    /// The code of the reason; empty for a delivered call.
+    /// The reason code; empty for a delivered call.
     pub reason: String,
-    /// The HTTP status; 0 when no answer came.
+    /// The HTTP status; 0 if there was no answer.
     pub status: u16,
     /// The beginning of the answer, or how the call failed.
     pub text: String,
 }
 
-/// [`Verdict`] as it is kept and shown.
+/// A [`Verdict`] in the form that is stored and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -95,7 +95,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether nothing more happens to the call by itself.
+    /// Returns whether the call is finished: nothing more happens to it without an operator.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Delivered | Self::Held | Self::Dead)
     }
@@ -113,20 +113,20 @@ impl From<Verdict> for Outcome {
     }
 }
 
-/// What became of an event, in one word.
+/// What became of an event, as one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Taken in; not every call has an outcome yet.
+    /// Accepted; at least one call has no outcome yet.
     Accepted,
     Delivered,
-    /// Nothing new to tell: every call was what had been delivered before.
+    /// Every call was left out, because its content had been delivered before.
     Held,
     /// A call waits for its next attempt, or behind another one.
     Waiting,
     /// A call became a dead letter.
     Dead,
-    /// Every mapping that matched refused it, or it could not be read.
+    /// Every mapping that matched refused it, or the relay could not read it.
     Rejected,
     Skipped,
     Duplicate,
@@ -162,21 +162,22 @@ impl Status {
     }
 }
 
-/// One event as the history shows it.
+/// The line of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub id: EventId,
-    /// When it was received, in milliseconds since 1970.
+    /// The time of receipt, in milliseconds since 1970.
     pub received_at: i64,
-    /// Whose calls stay in order: the user id, else the group id. With `hash_users` a hash of it. Empty if there is none.
+    /// The user id, else the group id: calls with the same value are made in order. With `hash_users` it is a hash. Empty if the
+    /// event has neither.
     pub user: String,
     pub message_id: String,
     pub group: String,
-    /// It had been accepted before under the same id.
+    /// True if an event with the same message id had been accepted before.
     pub is_duplicate: bool,
-    /// Made of a reject or a kept event instead of a post.
+    /// True if it was made from a reject or a past event, not from a post.
     pub is_replay: bool,
-    /// Whether what it held is kept, too.
+    /// Whether its payload is kept.
     pub has_payload: bool,
     pub shape: Arc<Shape>,
     /// In the order in which they ended.
@@ -188,7 +189,7 @@ impl Line {
         time(self.received_at)
     }
 
-    /// The last thing that is known of a call.
+    /// Returns the latest attempt of a call.
     pub fn last_attempt(&self, call: usize) -> Option<&Attempt> {
         self.attempts.iter().rev().find(|attempt| usize::from(attempt.call) == call)
     }
@@ -218,17 +219,17 @@ impl Line {
         }
     }
 
-    /// Whether some mapping refused it while others made calls of it.
+    /// Returns whether some mappings refused the event while others made calls of it.
     pub fn is_partly_rejected(&self) -> bool {
         !self.shape.calls.is_empty() && !self.shape.refusals.is_empty()
     }
 
-    /// Whether something was left out of a call, or replaced in it.
+    /// Returns whether anything was left out of a call or replaced in it.
     pub fn has_warnings(&self) -> bool {
         self.shape.calls.iter().any(|call| !call.warnings.is_empty())
     }
 
-    /// Every code of a reason in it: why it was skipped, refused, delayed or given up.
+    /// Returns every reason code in the line: of a skip, a refusal, a delay, a dead letter.
     pub fn codes(&self) -> impl Iterator<Item = &str> {
         let duplicate = self.is_duplicate.then(|| Reason::Duplicate.code());
         let refusals = self.shape.refusals.iter().map(|refusal| refusal.code.as_str());
@@ -241,14 +242,14 @@ impl Line {
             .filter(|code| !code.is_empty())
     }
 
-    /// Whether nothing more happens to it by itself.
+    /// Returns whether the event is finished: nothing more happens to it without an operator.
     pub(super) fn is_settled(&self) -> bool {
         self.is_duplicate
             || (0..self.shape.calls.len())
                 .all(|call| self.last_attempt(call).is_some_and(|attempt| attempt.ending.outcome.is_final()))
     }
 
-    /// Adds an attempt; one of an unknown call belongs to the first of its destination that is not settled.
+    /// Adds an attempt. If its call is unknown, it goes to the first unfinished call to the same destination.
     pub(super) fn add(&mut self, mut attempt: Attempt) {
         if usize::from(attempt.call) >= self.shape.calls.len() {
             let destination = &attempt.ending.destination;
@@ -264,7 +265,7 @@ impl Line {
     }
 }
 
-/// The moment, from milliseconds since 1970.
+/// Converts milliseconds since 1970.
 pub(super) fn time(milliseconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
-//! What became of every event: recorded beside the stream, found again by operators. Best effort, and bounded.
+//! The history: records what became of every event, and answers searches. Best effort, and bounded in size.
 //!
-//! The stages tell their facts through [`crate::facts`]; one thread records them: a line for every event, payloads as far as the
-//! budget goes, counts over time. It never delays an event, and without it no event is lost: failures are kept by the
-//! outbox. [`Reader`] answers questions from any thread.
+//! The stages emit their facts through [`crate::facts`]. One thread records them: a line for each event, payloads within a budget,
+//! counts over time. It never delays an event. Losing the history loses no event: the outbox keeps everything that must be
+//! delivered or repaired. A [`Reader`] answers questions on any thread.
 //!
 //! - `intake`, `running`: facts become lines in memory, until their outcome is known.
 //! - `block`, `bloom`, `store`: lines become packed blocks in a database file of their own.
-//! - `recorder`: the thread, and the bounds of the file.
-//! - `reader`, `live`, `series`, `archive`: what can be asked.
+//! - `recorder`: the thread; it keeps the file within its bounds.
+//! - `reader`, `live`, `series`, `archive`: searches, live views, charts, and the files for events that leave.
 
 pub mod archive;
 mod block;
@@ -45,7 +45,7 @@ pub use store::{OpenError, Version};
 use crate::facts::{Inbox, LeftOut};
 use crate::tasks::Tasks;
 
-/// Under which name the key is kept by which user ids are hashed.
+/// The name under which the key for hashing user ids is stored.
 const USER_KEY: &str = "user_key";
 
 /// A change of state.
@@ -56,32 +56,32 @@ pub struct Mark {
     pub text: String,
 }
 
-/// How far back the history goes, and what it could not record.
+/// How far back the history goes, and how much it could not record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct State {
     /// When the oldest event was received.
     pub since: Option<DateTime<Utc>>,
     pub events: u64,
-    /// Events whose payload is kept, too.
+    /// Events whose payload is kept.
     pub payloads: u64,
-    /// Of the file, its log included.
+    /// The size of the file with its log, in bytes.
     pub bytes: u64,
-    /// What the file may have; 0 if this process does not record.
+    /// The largest size that the file may have; 0 if this process does not record.
     pub max_bytes: u64,
-    /// Since the start: what came faster than it could be recorded.
+    /// Facts that came faster than they could be recorded, since the start.
     pub left_out: LeftOut,
-    /// Since the start: events that came while the file could not be written.
+    /// Events that came while the file could not be written, since the start.
     pub not_recorded: u64,
-    /// Why nothing is recorded at the moment.
+    /// Why nothing is recorded at the moment, if so.
     pub paused: Option<String>,
-    /// Live views.
+    /// The number of live views.
     pub viewers: usize,
-    /// Of the newest block in the file: its id, events and payloads.
+    /// The newest block in the file: its id, events and payloads.
     #[serde(skip)]
     newest: Option<(i64, u64, u64)>,
 }
 
-/// Opens the history and starts its thread. It ends when its group is stopped, after it has written what it was told.
+/// Opens the history and starts its thread. The thread ends when `tasks` is stopped, after it has written what it received.
 pub fn start(options: Options, inbox: Inbox, counters: Counters, tasks: &Tasks) -> Result<Reader, OpenError> {
     let Options { path, keep, max_bytes, payload_rate, payloads, archive, redactor, hash_users } = options;
     let store = store::Store::open(&path, max_bytes)?;
@@ -119,7 +119,7 @@ fn user_key(store: &store::Store) -> rusqlite::Result<[u8; 16]> {
     Ok(key)
 }
 
-/// A user id as lists show it when they hide it: `#` and twelve digits.
+/// Returns a user id in its hidden form: `#` and twelve hexadecimal digits.
 fn hashed(key: &[u8; 16], user: &str) -> String {
     let mut hasher = SipHasher13::new_with_key(key);
     hasher.write(user.as_bytes());

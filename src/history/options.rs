@@ -1,38 +1,38 @@
-//! How much is recorded, where, and for how long.
+//! The options of a history: how much it records, where, and for how long.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::redact::Redactor;
 
-/// How a history is opened.
+/// The options of a history.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The database file.
     pub path: PathBuf,
-    /// Blocks older than this leave.
+    /// Blocks older than this are removed.
     pub keep: Duration,
-    /// The file never has more than this and a twentieth of it, its log included.
+    /// The largest size of the file and its log. They may exceed it by a twentieth.
     pub max_bytes: u64,
-    /// Bytes a second of payloads that are kept; beyond them one event in so many.
+    /// The bytes per second of payloads that are kept; payloads beyond it are left out.
     pub payload_rate: u64,
     pub payloads: Payloads,
-    /// Where the blocks that leave are written to.
+    /// The folder to which blocks are written before they are removed.
     pub archive: Option<PathBuf>,
-    /// What is never shown of an event, and with [`Payloads::Redacted`] never written.
+    /// Hides values when an event is shown and, with [`Payloads::Redacted`], before it is written.
     pub redactor: Redactor,
-    /// Lines have a hash instead of the user id; a search by the id finds them all the same.
+    /// Whether lines have a hash instead of the user id. A search by the id still finds them.
     pub hash_users: bool,
 }
 
-/// What is kept of the events themselves.
+/// Which payloads are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Payloads {
-    /// As they came and as they were sent, so that they can be sent again. What is to be redacted is hidden when it is shown.
+    /// Whole, so that events can be sent again. Hidden values are hidden when an event is shown.
     #[default]
     Full,
-    /// Without what is to be redacted.
+    /// Without the hidden values.
     Redacted,
-    /// Nothing: lines only.
+    /// None: only lines.
     None,
 }

@@ -1,4 +1,4 @@
-//! A shape before it is one: compared with the known shapes first, so that an event like others before it copies nothing.
+//! The parts of a shape, borrowed. They are compared with the known shapes, so that a shape is built only if it is new.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use super::fields;
 use super::line::{Call, Refusal, Shape};
 use crate::accoil::Request;
 
-/// Bytes of a call's warnings that are kept.
+/// The bytes of a call's warnings that are kept.
 const MAX_WARNINGS: usize = 512;
 
-/// What makes a [`Shape`].
+/// The parts of a [`Shape`].
 pub(super) struct Parts<'p> {
     pub(super) source: &'p Arc<str>,
     pub(super) form: &'p Arc<str>,
@@ -23,7 +23,7 @@ pub(super) struct Parts<'p> {
 }
 
 impl Parts<'_> {
-    /// Equal parts have equal hashes.
+    /// Returns a hash; equal parts have equal hashes.
     pub(super) fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.source, self.kind, self.name, self.mappings, self.skipped).hash(&mut hasher);
@@ -34,7 +34,7 @@ impl Parts<'_> {
         hasher.finish()
     }
 
-    /// Whether they make this shape.
+    /// Returns whether these parts make this shape.
     pub(super) fn make(&self, shape: &Shape) -> bool {
         let is_call = |(call, request): (&Call, &Request)| {
             call.destination == request.destination
@@ -81,7 +81,7 @@ fn warnings(request: &Request) -> &str {
     fields::cut(&request.warnings, MAX_WARNINGS)
 }
 
-/// Only calls that another event implies have fingerprints.
+/// Only derived calls have fingerprints.
 const fn is_derived(request: &Request) -> bool {
     !request.fingerprints.is_empty()
 }

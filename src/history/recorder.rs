@@ -1,7 +1,7 @@
-//! The one thread that records: it takes what the stages told, writes blocks, and keeps the file within its bounds.
+//! The history thread: receives facts, writes blocks, and keeps the file within its bounds.
 //!
-//! Nobody waits for it. What it cannot write, because the disk is full above all, is left out and counted; it tries again
-//! every few seconds and goes on when it can.
+//! No stage waits for it. Facts that cannot be written, usually because the disk is full, are left out and counted. The thread
+//! tries again every few seconds and continues when it succeeds.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,41 +23,41 @@ use super::series::{self, Counters, Sample, Series, Slot};
 use super::store::{self, Part, Store, Written};
 use crate::facts::{DoorGroup, DoorKey, Fact, Inbox, LeftOut};
 
-/// Between two looks into the inbox while something comes: so that nobody who sends has to wake this thread.
+/// The pause between two polls of the inbox while facts come. Polling means that senders never have to wake this thread.
 const PAUSE: Duration = Duration::from_millis(25);
-/// The longest sleep while nothing comes.
+/// The longest sleep while no facts come.
 const IDLE: Duration = Duration::from_millis(250);
-/// Facts that are taken at a time, before somebody else may look.
+/// The facts that are handled before readers may look again.
 const MAX_FACTS: usize = 512;
-/// So much is lost at most when the process is killed.
+/// The interval of saving: a kill loses at most this much of the history.
 const SAVE: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(10);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-/// A viewer sees an event without its outcome after this.
+/// A viewer sees an event without its outcome after this time.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
-/// After a jump of the clock nothing is removed for its age for so long.
-const MISTRUST: Duration = Duration::from_secs(24 * 3600);
+/// After a jump of the clock, nothing is removed for its age during this time.
+const JUMP_PAUSE: Duration = Duration::from_secs(24 * 3600);
 const JUMP: i64 = 600_000;
 const MINUTES_KEPT: i64 = 7 * 24 * 3_600_000;
 const HOURS_KEPT: i64 = 400 * 24 * 3_600_000;
-/// Blocks that are removed for their age at a time.
+/// The most blocks that are removed for their age at a time.
 const MAX_REMOVED: usize = 64;
 const DOOR: &str = "door";
-/// Under which name it is kept how long the archive's files were before the last block was appended.
+/// The name under which the lengths of the archive's files before the last addition are stored.
 const ARCHIVING: &str = "archiving";
 
-/// What readers share with the thread.
+/// The state that readers share with the thread.
 #[derive(Debug)]
 pub(super) struct Shared {
     running: Mutex<Running>,
     series: Mutex<Series>,
-    /// Why nothing is recorded at the moment.
+    /// Why nothing is recorded at the moment, if so.
     paused: Mutex<Option<String>>,
     left_out: Mutex<LeftOut>,
-    /// Events that came while nothing could be written.
+    /// Events that came while the file could not be written.
     not_recorded: AtomicU64,
-    /// Events since the start.
+    /// Events received since the start.
     pub(super) received: AtomicU64,
     pub(super) live: Viewers,
     max_bytes: u64,
@@ -91,10 +91,10 @@ impl Shared {
         super::hashed(&self.user_key, user)
     }
 
-    /// Adds what only this process knows.
+    /// Adds the values that only this process knows.
     pub(super) fn complete(&self, state: &mut State) {
         let running = self.running();
-        // The running block may be in the file, too, as far as it was saved.
+        // A part of the running block may have been saved to the file.
         let saved = state.newest.as_ref().filter(|(block, ..)| *block >= running.block);
         let (events, payloads) = saved.map_or((0, 0), |(_, events, payloads)| (*events, *payloads));
         let kept = running.held.iter().filter(|held| held.payload.is_some()).count();
@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-/// When each of the regular things is due.
+/// The time of each regular task.
 struct Due {
     save: Instant,
     sample: Instant,
@@ -131,15 +131,15 @@ pub(super) struct Recorder {
     due: Due,
     /// A block that could not be written yet.
     stuck: Option<Written>,
-    /// The number of the first line that no viewer has seen.
+    /// The number of the first line that viewers have not seen.
     announced: i64,
     ticked: u64,
-    /// The wall clock, and when it was read; and until when it is not trusted.
+    /// The wall clock and the time of its reading, and the end of the time in which it is not trusted.
     clock: (DateTime<Utc>, Instant),
     mistrusted_until: Option<Instant>,
 }
 
-/// What a recorder needs.
+/// The parts of a recorder.
 pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
@@ -174,7 +174,7 @@ impl Recorder {
         recorder
     }
 
-    /// Takes over what an earlier run left: the slots that are being filled, and who was turned away.
+    /// Restores the state of an earlier run: the slots that are being filled, and the refused requests.
     fn restore(&self) {
         let Some(store) = &self.store else { return };
         let now = Utc::now().timestamp_millis();
@@ -190,16 +190,16 @@ impl Recorder {
         if let (Some(folder), Ok(before)) = (&self.archive, serde_json::from_slice::<Before>(&before))
             && store.oldest().ok().flatten().is_some_and(|oldest| oldest.id <= before.block)
         {
-            // The relay was killed before the block had left: it is appended again.
+            // The relay was killed between the addition to the archive and the removal of the block, which will be appended again.
             before.restore(folder);
         }
         let door = store::state(&store.connection, DOOR).ok().flatten().unwrap_or_default();
-        // Groups of another version may have another form; they are only counts.
+        // If another version wrote the groups in another form they are dropped; they are only counts.
         let groups: Vec<(DoorKey, DoorGroup)> = serde_json::from_slice(&door).unwrap_or_default();
         self.inbox.door().restore(groups);
     }
 
-    /// Records until it is stopped or every sender is gone; then writes what it has.
+    /// Records until the thread is stopped or every sender is gone, then writes what it has.
     pub(super) fn run(mut self, stop: &CancellationToken) {
         loop {
             let taken = self.take_facts();
@@ -208,7 +208,7 @@ impl Recorder {
             self.do_what_is_due(now);
             self.announce(now);
             match taken {
-                Taken::All => return self.finish(),
+                Taken::End => return self.finish(),
                 Taken::Nothing if stop.is_cancelled() => return self.finish(),
                 Taken::Nothing => {}
                 Taken::Some => std::thread::sleep(PAUSE),
@@ -220,7 +220,7 @@ impl Recorder {
         let mut first = match self.inbox.take(IDLE) {
             Ok(fact) => Some(fact),
             Err(RecvTimeoutError::Timeout) => return Taken::Nothing,
-            Err(RecvTimeoutError::Disconnected) => return Taken::All,
+            Err(RecvTimeoutError::Disconnected) => return Taken::End,
         };
         let shared = Arc::clone(&self.shared);
         let mut rare = Vec::new();
@@ -298,7 +298,7 @@ impl Recorder {
         }
     }
 
-    /// Writes what is in memory, so that a kill costs a few seconds and no more; or tries again to write at all.
+    /// Writes what is in memory, so that a kill loses only a few seconds. If an earlier write failed, tries it again.
     fn save(&mut self) {
         if let Some(stuck) = self.stuck.take() {
             self.write(stuck);
@@ -400,13 +400,13 @@ impl Recorder {
         Ok(())
     }
 
-    /// A clock that jumps ahead must not remove at once what was promised for a week.
+    /// Notes a jump of the clock: it must not remove at once what should be kept for a week.
     fn watch_clock(&mut self, now: Instant) {
         let (wall, at) = std::mem::replace(&mut self.clock, (Utc::now(), now));
         let ran = i64::try_from(now.duration_since(at).as_millis()).unwrap_or(i64::MAX);
         let jumped = (self.clock.0 - wall).num_milliseconds() - ran;
         if jumped.abs() > JUMP {
-            self.mistrusted_until = Some(now + MISTRUST);
+            self.mistrusted_until = Some(now + JUMP_PAUSE);
         }
     }
 
@@ -414,14 +414,14 @@ impl Recorder {
         self.shared.paused.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Nothing more is recorded until it can be written; a damaged file is replaced.
+    /// Pauses recording until the file can be written. A damaged file is replaced.
     fn failed(&mut self, error: &rusqlite::Error, written: Option<Written>) {
         if store::is_damaged(error)
             && let Some(damaged) = self.store.take()
         {
             match damaged.begin_anew(error) {
                 Ok(store) => {
-                    // Without it a search by user id finds nothing that is hashed; all else works.
+                    // Without this key a search by user id would not find hashed users; everything else works.
                     let _ = store.set_state(super::USER_KEY, &self.shared.user_key);
                     self.store = Some(store);
                     return written.into_iter().for_each(|written| self.write(written));
@@ -456,7 +456,7 @@ impl Recorder {
         }
     }
 
-    /// Shows viewers what is new, and again what has changed since they saw it.
+    /// Shows new lines to viewers, and shows changed lines again.
     fn announce(&mut self, now: Instant) {
         let mut running = self.shared.running();
         let end = running.first + i64::try_from(running.held.len()).unwrap_or(0);
@@ -507,12 +507,12 @@ fn archive_block(store: &Store, folder: &Path, head: &Head) -> rusqlite::Result<
     Ok(addition.append(folder).map_err(|error| error.to_string()))
 }
 
-/// What a look into the inbox gave.
+/// The result of polling the inbox.
 enum Taken {
     Nothing,
     Some,
-    /// There will be nothing any more.
-    All,
+    /// No more facts will come.
+    End,
 }
 
 fn pack(full: &Full) -> Written {

@@ -1,7 +1,7 @@
-//! Takes out of events what `[privacy] redact` names: by its path, and wherever else in the same event its value occurs.
+//! Hides values that `[privacy] redact` names: at their paths, and wherever else in the same event they occur.
 //!
-//! A value that a mapping moved to another place, or that an answer repeats, is hidden there, too. What cannot be read
-//! is hidden as a whole: nobody can say what is in it.
+//! So a value is also hidden where a mapping moved it or an answer repeats it. A text that cannot be read as JSON is hidden as a
+//! whole, because the relay cannot know what is in it.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use super::block::Payload;
 /// Shown in place of a value.
 pub const HIDDEN: &str = "[redacted]";
 const HIDDEN_TEXT: &str = "[redacted: not readable as JSON]";
-/// A shorter value is hidden at its path only: it occurs in other words by chance.
-const LEAST_VALUE: usize = 4;
+/// A shorter value is hidden at its path only, because it may occur elsewhere by chance.
+const MIN_VALUE: usize = 4;
 const MAX_DEPTH: usize = 120;
-/// Places under which senders write the same member: in the Segment spec, in Amplitude's events, in calls.
+/// The places where senders put the same member: in Segment's spec, in Amplitude's events, and in calls.
 const TRAITS: [&str; 6] = [
     "traits",
     "context.traits",
@@ -26,18 +26,18 @@ const TRAITS: [&str; 6] = [
 ];
 const PROPERTIES: [&str; 2] = ["properties", "event_properties"];
 
-/// The paths to hide. Without any, nothing costs anything.
+/// The paths to hide. Without paths, nothing is searched.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     paths: Vec<Vec<String>>,
 }
 
-/// The values that were hidden in one event.
+/// The values to hide in one event.
 #[derive(Debug, Default)]
 pub struct Found(Vec<String>);
 
 impl Redactor {
-    /// `*` in a path is any one key; lists are passed through.
+    /// `*` in a path stands for any one key; items of lists are searched without a key of their own.
     pub fn new<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
         let mut all = Vec::new();
         for path in paths {
@@ -58,7 +58,7 @@ impl Redactor {
         self.paths.is_empty()
     }
 
-    /// The values at the paths in these JSON texts.
+    /// Returns the values at the paths in these JSON texts.
     pub fn find<'t>(&self, texts: impl Iterator<Item = &'t str>) -> Found {
         let mut found = Found::default();
         if self.is_off() {
@@ -74,7 +74,7 @@ impl Redactor {
         found
     }
 
-    /// Hides everything in a payload; nothing changes in one that has none of it.
+    /// Hides all such values in a payload.
     pub fn hide(&self, payload: &mut Payload) {
         if self.is_off() {
             return;
@@ -96,7 +96,7 @@ impl Redactor {
         }
     }
 
-    /// Whether a payload has this text, and not only where it is hidden.
+    /// Returns whether a payload contains this text outside of hidden values.
     pub(super) fn shows(&self, payload: &Payload, text: &str) -> bool {
         let has_text = |payload: &Payload| {
             payload.original.contains(text) || payload.bodies.iter().any(|body| body.contains(text))
@@ -109,7 +109,7 @@ impl Redactor {
         has_text(&payload)
     }
 
-    /// The JSON text without what is to be hidden; none if it has nothing of it.
+    /// Returns the JSON text with its values hidden; `None` if there is nothing to hide in it.
     pub fn hidden(&self, text: &str, found: &Found) -> Option<String> {
         if self.is_off() || text.is_empty() {
             return None;
@@ -127,7 +127,7 @@ impl Redactor {
         })
     }
 
-    /// False only if no path can lead to a value in the text.
+    /// Returns false only if no path can lead to a value in the text.
     fn may_occur(&self, text: &str) -> bool {
         // A key may be written with escapes.
         text.contains("\\u")
@@ -141,7 +141,7 @@ impl Redactor {
         for path in &self.paths {
             hide_path(value, path, found);
         }
-        // An Extensible Webhook's wrapper.
+        // The event in an Extensible Webhook's wrapper.
         if let Value::Object(object) = value
             && let Some(inner) = object.get_mut("json")
         {
@@ -181,15 +181,15 @@ impl Found {
         self.0.is_empty()
     }
 
-    /// Whether a text is one of the values.
+    /// Returns whether a text is one of the values.
     pub fn is_value(&self, text: &str) -> bool {
         self.0.iter().any(|value| value == text)
     }
 
-    /// A text without the values; none if it has none of them.
+    /// Returns a text with the values hidden; `None` if it contains none of them.
     pub fn hidden_in(&self, text: &str) -> Option<String> {
         let mut hidden = Cow::Borrowed(text);
-        for value in self.0.iter().filter(|value| value.len() >= LEAST_VALUE) {
+        for value in self.0.iter().filter(|value| value.len() >= MIN_VALUE) {
             if hidden.contains(value.as_str()) {
                 hidden = Cow::Owned(hidden.replace(value.as_str(), HIDDEN));
             }
@@ -222,7 +222,7 @@ impl Found {
             },
             Value::Number(number) => {
                 let text = number.to_string();
-                let is_value = text.len() >= LEAST_VALUE && self.is_value(&text);
+                let is_value = text.len() >= MIN_VALUE && self.is_value(&text);
                 if is_value {
                     *value = Value::String(Cow::Borrowed(HIDDEN));
                 }

@@ -1,6 +1,7 @@
-//! Blocks that leave the history, as files that `import`, replay and `zstd -dc | jq` read.
+//! The archive: events that leave the history, in files that `import`, replay and `zstd -dc | jq` read.
 //!
-//! A file an hour, `events-2026-11-26T14.ndjson.zst`: a frame a block, a line an event whose payload was kept.
+//! One file for each hour of receipt, `events-2026-11-26T14.ndjson.zst`: one zstd frame for each block, one line for each event
+//! whose payload was kept.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -24,28 +25,29 @@ const END: &str = ".ndjson.zst";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
     pub id: EventId,
-    /// When it was received.
+    /// The time of receipt.
     pub at: DateTime<Utc>,
     pub source: Arc<str>,
     /// The name of its `decode::Form`.
     pub form: Arc<str>,
-    /// What its batch said about all its events, if it said something.
+    /// The members of its batch that apply to all events, if there were any.
     #[serde(with = "embedded", default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,
-    /// The event as the sender wrote it: JSON, or a text if it is none.
+    /// The event as the sender wrote it: JSON, or a string if it is not JSON.
     #[serde(with = "embedded_text")]
     pub original: String,
 }
 
-/// What a block adds to the archive, and how to take it back.
+/// The text that a block adds to the archive, and the data to undo the addition.
 pub(super) struct Addition {
     /// The text of each file, by the file's name.
     texts: BTreeMap<String, Vec<u8>>,
     pub(super) before: Before,
 }
 
-/// How long the files were before a block was appended to them. Kept until the block has left the history: a crash in between
-/// would leave its events twice, or a part of them.
+/// The length of each file before a block was appended. It is stored until the block is removed from the history. If the relay
+/// is killed in between, the next start cuts the files to these lengths; otherwise the archive would have the events twice, or
+/// a part of them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Before {
     pub(super) block: i64,
@@ -53,7 +55,7 @@ pub(super) struct Before {
 }
 
 impl Addition {
-    /// Each event belongs to the file of its hour. Replays are no events of their own.
+    /// Sorts the events into the files of their hours. Replays are not archived, because their events are already.
     pub(super) fn new(folder: &Path, id: i64, block: &Unpacked) -> io::Result<Self> {
         let mut texts = BTreeMap::<String, Vec<u8>>::new();
         for (index, payload) in &block.payloads {
@@ -79,7 +81,7 @@ impl Addition {
         Ok(Self { texts, before: Before { block: id, lengths } })
     }
 
-    /// The data is on disk when it returns; of a failure nothing is left.
+    /// Appends and syncs the files. After an error nothing of the addition is left.
     pub(super) fn append(&self, folder: &Path) -> io::Result<()> {
         let append = |(name, text): (&String, &Vec<u8>)| {
             std::fs::create_dir_all(folder)?;
@@ -94,7 +96,7 @@ impl Addition {
 }
 
 impl Before {
-    /// Cuts the files to what they were.
+    /// Cuts the files to their former lengths.
     pub(super) fn restore(&self, folder: &Path) {
         for (name, length) in &self.lengths {
             let path = folder.join(name);
@@ -115,7 +117,7 @@ impl Before {
     }
 }
 
-/// The archived events of this time, in the order of the files.
+/// Returns the archived events of this time, in the order of the files.
 pub fn read(folder: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> io::Result<Events> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -140,14 +142,14 @@ fn hour_of(name: &str) -> Option<DateTime<Utc>> {
 
 /// Reads an archive line by line.
 pub struct Events {
-    /// Those still to be read, the newest first.
+    /// The files that are still to be read, the newest first.
     files: Vec<PathBuf>,
     open: Option<(PathBuf, BufReader<zstd::Decoder<'static, BufReader<File>>>)>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
 
-/// A file of an archive cannot be read to its end, or has a line that is no event; the files after it can be.
+/// Why an archive could not be read completely. The files after the broken place can still be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}; the events before this place were read", path.display())]
 pub struct ArchiveError {
@@ -193,10 +195,10 @@ impl Iterator for Events {
     }
 }
 
-/// A block that is read to be archived.
+/// A block that was read in order to archive it.
 pub(super) struct Unpacked {
     lines: Vec<Line>,
-    /// With the index of their line.
+    /// The payloads, each with the index of its line.
     payloads: Vec<(usize, Payload)>,
 }
 
@@ -208,7 +210,7 @@ pub(super) fn unpack(lines: &[u8], payloads: &[u8]) -> Result<Unpacked, Unreadab
     Ok(Unpacked { lines, payloads: super::block::Payloads::unpack(payloads)?.all()? })
 }
 
-/// JSON text as a part of the line, not as a string in it.
+/// Writes JSON text as a part of the line, not as a string in it.
 mod embedded {
     use serde::de::Deserialize as _;
     use serde::{Deserializer, Serialize as _, Serializer};
@@ -227,7 +229,7 @@ mod embedded {
     }
 }
 
-/// The same; what is no JSON, or has line breaks outside of strings, stays a string.
+/// The same, but a text that is not JSON, or has line breaks outside of strings, stays a string.
 mod embedded_text {
     use serde::de::Deserialize as _;
     use serde::{Deserializer, Serialize as _, Serializer};

@@ -1,7 +1,7 @@
-//! The block: some thousand events as three packed parts of at most a mebibyte each, and what to find them by.
+//! A block: up to some thousand events, packed into three parts, and a head by which a search selects blocks.
 //!
-//! Lines, late attempts and payloads are parts of their own, so that a search unpacks only what it needs. Each part is
-//! one zstd frame. Never trusts what it reads: a part that is not as it was written is an error, not a wrong answer.
+//! Lines, late attempts and payloads are separate parts, so that a search unpacks only what it needs. Each part is one zstd
+//! frame. Data from the file is never trusted: a damaged part gives an error, never a wrong answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::bloom::{self, Kind};
 use super::line::{Attempt, Ending, Line, Outcome, Shape};
 use crate::event_id::EventId;
 
-/// The highest level that costs about a microsecond an event.
+/// The highest level that costs about a microsecond for each event.
 const LEVEL: i32 = 1;
-/// No part is larger before it is packed; a larger one was written by something else.
+/// A part is never larger than this when unpacked; a larger one was not written by the relay.
 const MAX_UNPACKED: usize = 16 << 20;
 
-/// What a payload is kept as: everything from which its line can be explained.
+/// An event's payload: everything that is needed to explain its line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Payload {
     /// The event as the sender wrote it.
     pub original: Box<str>,
-    /// What its batch said about all its events, as `decode::Shared::to_json` gives it.
+    /// The members of its batch that apply to all events, as `decode::Shared::to_json` returned them.
     pub envelope: Option<Arc<str>>,
     /// The body of each call, in the order of the line's calls.
     pub bodies: Vec<Box<str>>,
@@ -42,7 +42,7 @@ pub(super) struct Late {
     pub(super) attempt: Attempt,
 }
 
-/// A part does not unpack to what a block has.
+/// A part cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 #[error("a part of a block of the history cannot be read")]
 pub(super) struct Unreadable;
@@ -53,7 +53,7 @@ impl From<postcard::Error> for Unreadable {
     }
 }
 
-/// What many lines of a block have in common.
+/// The values that many lines of a block share.
 #[derive(Serialize, Deserialize)]
 struct Common {
     lines: u32,
@@ -63,9 +63,9 @@ struct Common {
 
 #[derive(Serialize, Deserialize)]
 struct PackedLine<'a> {
-    /// Less the id of the line before.
+    /// The difference to the id of the line before.
     id: i64,
-    /// Less the time that the id tells.
+    /// The difference to the time that the id contains.
     received_at: i64,
     shape: u32,
     flags: u8,
@@ -82,7 +82,7 @@ struct PackedAttempt {
     number: u8,
     ending: u32,
     took_us: u32,
-    /// Less the time of receipt.
+    /// The difference to the time of receipt.
     at: i64,
 }
 
@@ -100,7 +100,7 @@ struct PackedPayload<'a> {
     bodies: Vec<&'a str>,
 }
 
-/// Lines, packed.
+/// Packs lines.
 pub(super) fn pack_lines<'l>(lines: impl ExactSizeIterator<Item = &'l Line>) -> Vec<u8> {
     let mut shapes = Numbers::default();
     let mut endings = Numbers::default();
@@ -137,7 +137,7 @@ pub(super) fn pack_lines<'l>(lines: impl ExactSizeIterator<Item = &'l Line>) -> 
     pack(&part)
 }
 
-/// A line whose strings are still those of the unpacked part.
+/// A line whose strings are borrowed from the unpacked part.
 pub(super) struct Unpacked<'b> {
     pub(super) shape: u32,
     pub(super) user: &'b str,
@@ -150,7 +150,7 @@ pub(super) struct Unpacked<'b> {
 /// The lines of a block, in the order in which they were received.
 pub(super) struct Lines {
     part: Vec<u8>,
-    /// Where the lines begin in it.
+    /// The offset in `part` at which the lines begin.
     begin: usize,
     count: usize,
     pub(super) shapes: Vec<Arc<Shape>>,
@@ -167,12 +167,12 @@ impl Lines {
         Ok(Self { begin, count: common.lines as usize, part, shapes, endings })
     }
 
-    /// Bytes that were unpacked.
+    /// Returns the number of unpacked bytes.
     pub(super) fn size(&self) -> usize {
         self.part.len()
     }
 
-    /// Hands out each line with its index; the strings are borrowed.
+    /// Calls `each` with every line and its index; the strings are borrowed.
     pub(super) fn each<'b>(&'b self, mut each: impl FnMut(usize, Unpacked<'b>)) -> Result<(), Unreadable> {
         let mut rest = self.part.get(self.begin..).unwrap_or_default();
         let mut before = 0_i64;
@@ -188,7 +188,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The line as it is shown.
+    /// Returns the line with its attempts and its own strings.
     pub(super) fn whole(&self, unpacked: Unpacked<'_>) -> Result<Line, Unreadable> {
         let Unpacked { packed, id, .. } = unpacked;
         let received_at = id.time().timestamp_millis().wrapping_add(packed.received_at);
@@ -227,7 +227,7 @@ impl Unpacked<'_> {
     }
 }
 
-/// Late attempts, packed; nothing of none.
+/// Packs late attempts; returns nothing if there are none.
 pub(super) fn pack_late(late: &[Late]) -> Vec<u8> {
     if late.is_empty() {
         return Vec::new();
@@ -244,7 +244,7 @@ pub(super) fn unpack_late(packed: &[u8]) -> Result<Vec<Late>, Unreadable> {
     Ok(postcard::from_bytes(&unpack(packed)?)?)
 }
 
-/// Payloads with the index of their line, packed; nothing of none.
+/// Packs payloads, each with the index of its line; returns nothing if there are none.
 pub(super) fn pack_payloads<'p>(payloads: impl Iterator<Item = (usize, &'p Payload)>) -> Vec<u8> {
     let mut part = Vec::new();
     for (line, payload) in payloads {
@@ -274,7 +274,7 @@ impl Payloads {
         self.part.len()
     }
 
-    /// Hands out every text of every payload, with the index of its line.
+    /// Calls `each` with every text of every payload and the index of its line.
     pub(super) fn each_text(&self, mut each: impl FnMut(usize, &str)) -> Result<(), Unreadable> {
         self.each(|packed| {
             let texts = packed.bodies.iter().copied().chain([packed.original]);
@@ -282,7 +282,7 @@ impl Payloads {
         })
     }
 
-    /// The payload of this line.
+    /// Returns the payload of this line.
     pub(super) fn of(&self, line: usize) -> Result<Option<Payload>, Unreadable> {
         let mut found = None;
         self.each(|packed| {
@@ -293,7 +293,7 @@ impl Payloads {
         Ok(found)
     }
 
-    /// All payloads, with the index of their line.
+    /// Returns all payloads, each with the index of its line.
     pub(super) fn all(&self) -> Result<Vec<(usize, Payload)>, Unreadable> {
         let mut all = Vec::new();
         self.each(|packed| all.push((packed.line as usize, owned(packed))))?;
@@ -319,7 +319,7 @@ fn owned(packed: &PackedPayload<'_>) -> Payload {
     }
 }
 
-/// Numbers for what repeats, in the order in which it was first seen.
+/// Numbers values in the order in which they were first seen.
 struct Numbers<T> {
     by_address: HashMap<usize, u32>,
     all: Vec<Arc<T>>,
@@ -332,7 +332,7 @@ impl<T> Default for Numbers<T> {
 }
 
 impl<T: Clone> Numbers<T> {
-    /// Equal ones that are not the same are kept twice, which is only a little longer.
+    /// Compares by address. Equal values at two addresses are kept twice, which costs only a little space.
     fn number(&mut self, one: &Arc<T>) -> u32 {
         let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         *self.by_address.entry(Arc::as_ptr(one).addr()).or_insert_with(|| {
@@ -347,14 +347,14 @@ impl<T: Clone> Numbers<T> {
 }
 
 fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    // Into memory, and nothing of it lacks a length: it cannot fail.
+    // This cannot fail: it writes to memory, and every sequence has a known length.
     if let Ok(longer) = postcard::to_extend(value, std::mem::take(out)) {
         *out = longer;
     }
 }
 
 fn pack(part: &[u8]) -> Vec<u8> {
-    // Into memory: it cannot fail.
+    // This cannot fail: it writes to memory.
     zstd::bulk::compress(part, LEVEL).unwrap_or_default()
 }
 
@@ -362,27 +362,27 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
     zstd::bulk::decompress(packed, MAX_UNPACKED).map_err(|_| Unreadable)
 }
 
-/// What a block can be found by without unpacking it.
+/// The summary of a block, by which a search decides whether to unpack it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) id: i64,
-    /// The number of its first line, over all blocks.
+    /// The number of its first line, counted over all blocks.
     pub(super) first: i64,
     pub(super) events: u32,
     pub(super) payloads: u32,
-    /// When its events were received, the least and the most, in milliseconds.
+    /// The earliest and the latest time of receipt, in milliseconds.
     pub(super) from: i64,
     pub(super) to: i64,
     pub(super) least_event: u64,
     pub(super) most_event: u64,
-    /// Of its late attempts; 0 and 0 if it has none.
+    /// The lowest and the highest event id of its late attempts; both 0 if it has none.
     pub(super) least_late: u64,
     pub(super) most_late: u64,
     pub(super) mask: u64,
 }
 
 impl Head {
-    /// What can be told of these lines and late attempts.
+    /// Computes the head of a block with these lines and late attempts.
     pub(super) fn of<'l>(
         id: i64,
         first: i64,
@@ -410,7 +410,7 @@ impl Head {
             if line.is_duplicate {
                 head.mask |= word("status", "duplicate");
             }
-            // Neighbours often have the same.
+            // Neighbouring lines often share a shape.
             if !last.is_some_and(|last| Arc::ptr_eq(last, &line.shape)) {
                 head.mask |= mask(&line.shape);
                 last = Some(&line.shape);
@@ -424,7 +424,7 @@ impl Head {
     }
 }
 
-/// The bits of a shape: of its source, its destinations, its type, and what its line alone decides.
+/// Returns the bits of a shape: of its source, destinations and type, and of each status that does not depend on attempts.
 fn mask(shape: &Shape) -> u64 {
     let mut mask = word("source", &shape.source) | word("type", &shape.kind);
     for call in &shape.calls {
@@ -439,19 +439,19 @@ fn mask(shape: &Shape) -> u64 {
     mask
 }
 
-/// The bit of a word.
+/// Returns the bit of a word.
 pub(super) fn word(kind: &str, word: &str) -> u64 {
     let key = bloom::key(Kind::Group, &format!("{kind}:{word}"));
     1 << (key % 64)
 }
 
-/// The keys by which a line is found.
+/// Returns the keys by which a line is found.
 pub(super) fn keys(line: &Line) -> impl Iterator<Item = u64> {
     let keys = [(Kind::User, &line.user), (Kind::MessageId, &line.message_id), (Kind::Group, &line.group)];
     keys.into_iter().filter(|(_, id)| !id.is_empty()).map(|(kind, id)| bloom::key(kind, id))
 }
 
 impl Outcome {
-    /// The status that its block cannot tell from its lines alone, for a late attempt may change it.
+    /// The status of every line with calls: its final status may still change by a late attempt, so the head does not have it.
     pub(super) const CALLED: &'static str = "called";
 }

@@ -1,6 +1,6 @@
-//! Watching events as they come: each viewer gets what its filter holds for, twenty lines a second at most.
+//! Live views: each viewer gets the events that match its filter, at most twenty lines a second.
 //!
-//! A viewer that is slow or leaves costs nothing: its lines are left out, and it is told how many.
+//! A slow viewer costs nothing: lines that it does not read are left out, and a tick reports how many.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,43 +11,43 @@ use super::line::Line;
 use super::reader::{Compiled, Filter};
 use super::redact::Redactor;
 
-/// At most so many watch at a time.
+/// The most live views at a time.
 const MAX_VIEWERS: usize = 16;
-/// Lines a second that a viewer gets.
+/// The most lines per second for a viewer.
 const MAX_LINES: u64 = 20;
-/// What a viewer may leave unread: lines and ticks.
+/// The lines and ticks that a viewer may leave unread.
 const MAX_UNREAD: usize = 64;
 
-/// There are as many viewers as there may be.
+/// The number of live views has reached its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{MAX_VIEWERS} live views are open, which is the most; close one and try again")]
 pub struct TooMany;
 
-/// What a viewer gets.
+/// A message to a viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// An event that is new, or of which more is known now: it has the id of the earlier line then.
+    /// An event that is new, or that has changed since it was shown. A changed event has the same id as before.
     Line(Box<Line>),
     Tick(Tick),
 }
 
-/// What was seen in about a second.
+/// The counts of about one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tick {
-    /// Events received, whatever the filter.
+    /// All events received, whether they match the filter or not.
     pub received: u64,
-    /// Lines for which the filter holds.
+    /// Lines that match the filter.
     pub matched: u64,
-    /// Lines that were sent; the others were left out.
+    /// Lines that were sent; the other matches were left out.
     pub shown: u64,
 }
 
-/// A live view. Leaving it is dropping it.
+/// A live view. Dropping it closes it.
 #[derive(Debug)]
 pub struct Live(mpsc::Receiver<Seen>);
 
 impl Live {
-    /// None when the relay stops.
+    /// Returns `None` when the relay stops.
     pub async fn next(&mut self) -> Option<Seen> {
         self.0.recv().await
     }
@@ -86,7 +86,7 @@ impl Viewers {
         viewers.len()
     }
 
-    /// Shows an event to whom it concerns.
+    /// Sends an event to the viewers whose filter it matches.
     pub(super) fn show(&self, line: &Line, payload: Option<&Payload>, redactor: &Redactor) {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for viewer in viewers.iter_mut().filter(|viewer| viewer.concerns(line, payload, redactor)) {
@@ -99,7 +99,7 @@ impl Viewers {
         }
     }
 
-    /// Once a second. A viewer that has not read its last ticks gets this one's counts with the next.
+    /// Sends the counts of the last second. If a viewer's buffer is full, its counts are added to those of its next tick.
     pub(super) fn tick(&self, received: u64) {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for viewer in viewers.iter_mut() {
@@ -120,7 +120,7 @@ impl Viewer {
             return false;
         }
         let Some(text) = self.filter.filter.text.as_deref() else { return true };
-        // What is hidden is not found either.
+        // Hidden values must not be found either.
         self.filter.has_text(line) || payload.is_some_and(|payload| redactor.shows(payload, text))
     }
 }

@@ -1,4 +1,4 @@
-//! Which events are asked for: everything that is set must hold.
+//! The filter of a search: every condition that is set must hold.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::history::block::{Unpacked, word};
 use crate::history::bloom::{self, Kind};
 use crate::history::line::{Line, Outcome, Shape, Status};
 
-/// What must hold for an event. The default holds for every event.
+/// The conditions on an event. The default matches every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// One of these; empty: any.
+    /// One of these statuses; empty: any.
     pub statuses: Vec<Status>,
     pub source: Option<String>,
-    /// A call goes there.
+    /// A destination of one of its calls.
     pub destination: Option<String>,
     /// `track`, `identify`, …
     pub kind: Option<String>,
@@ -22,13 +22,13 @@ pub struct Filter {
     pub user: Option<String>,
     pub message_id: Option<String>,
     pub group: Option<String>,
-    /// The mapping made a call of it or refused it.
+    /// A mapping that made a call of it or refused it.
     pub mapping: Option<String>,
-    /// A part of what was wrong: `userId`, `is missing`.
+    /// A part of a reason's text: `userId`, `is missing`.
     pub reason: Option<String>,
-    /// The code of a reason: `reject.missing`.
+    /// A reason code: `reject.missing`.
     pub code: Option<String>,
-    /// A part of the event, of a call's body, or of an answer, exactly as it is written there.
+    /// A part of the event, of a call's body or of an answer, exactly as it is written there.
     pub text: Option<String>,
     /// Received at this time or later.
     pub from: Option<DateTime<Utc>>,
@@ -38,24 +38,24 @@ pub struct Filter {
     pub any: Option<String>,
 }
 
-/// A filter made ready to be held against lines.
+/// A filter, prepared for comparing many lines.
 #[derive(Debug)]
 pub(in crate::history) struct Compiled {
     pub(in crate::history) filter: Filter,
     from: i64,
     to: i64,
-    /// The user id as lines have it: as it is, and as a hash.
+    /// The user id in both forms that lines have: as it is, and as a hash.
     users: Vec<String>,
     any: Vec<String>,
-    /// Bits that a block has if it may have such an event: all of these, and one of those.
+    /// The bits of a block that may have such an event: all of the first, and one of the second.
     all_bits: u64,
     some_bits: u64,
-    /// A block has one key of each list.
+    /// A block must have one key of each list.
     keys: Vec<Vec<u64>>,
 }
 
 impl Compiled {
-    /// `hashed`: a user id as it is in lines that hide it.
+    /// `hashed` returns a user id in its hidden form.
     pub(in crate::history) fn new(filter: Filter, hashed: impl Fn(&str) -> String) -> Self {
         let both = |id: &String| vec![cut(id), hashed(&cut(id))];
         let users = filter.user.as_ref().map(both).unwrap_or_default();
@@ -88,24 +88,25 @@ impl Compiled {
         }
     }
 
-    /// Whether a block of this time and with these bits may have such an event.
+    /// Returns whether a block of this time and with these bits may have such an event.
     pub(in crate::history) fn may_have(&self, from: i64, to: i64, mask: u64) -> bool {
         let has_bits = mask & self.all_bits == self.all_bits;
         let has_some = self.some_bits == 0 || mask & self.some_bits != 0;
         from < self.to && to >= self.from && has_bits && has_some
     }
 
-    /// Whether blocks can be passed over by their ids.
+    /// Returns whether blocks can be skipped by their ids.
     pub(in crate::history) fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// Whether the ids of a block may be those of such an event. An event id is in no filter: it is found by its time.
+    /// Returns whether a block with these Bloom bits may have such an event. An event id is not in the Bloom filter: it contains
+    /// its time.
     pub(in crate::history) fn may_be_in(&self, bits: &[u8]) -> bool {
         self.keys.iter().all(|keys| keys.iter().any(|key| bloom::may_have(bits, *key)))
     }
 
-    /// What can be told of a line from its shape alone.
+    /// Compares what the shape decides.
     pub(in crate::history) fn fits_shape(&self, shape: &Shape) -> bool {
         let filter = &self.filter;
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
@@ -122,7 +123,7 @@ impl Compiled {
             && filter.mapping.as_ref().is_none_or(is_mapped_by)
     }
 
-    /// What can be told of a line without making it whole.
+    /// Compares the ids and the time, without unpacking the attempts.
     pub(in crate::history) fn fits_ids(&self, line: &Unpacked<'_>) -> bool {
         self.fits(line.received_at(), line.user, line.message_id, line.group, || line.id().to_string())
     }
@@ -140,7 +141,7 @@ impl Compiled {
                 || self.any.first().is_some_and(|wanted| wanted.eq_ignore_ascii_case(&id())))
     }
 
-    /// What needs the whole line, late attempts included, but not its payload.
+    /// Compares what needs the whole line with its late attempts, but not the payload.
     pub(in crate::history) fn fits_line(&self, line: &Line) -> bool {
         let filter = &self.filter;
         (filter.statuses.is_empty() || filter.statuses.contains(&line.status()))
@@ -148,14 +149,14 @@ impl Compiled {
             && filter.reason.as_ref().is_none_or(|part| has_reason(line, part))
     }
 
-    /// All but the text, of a line in memory.
+    /// Compares everything except the text with a line in memory.
     pub(in crate::history) fn fits_whole(&self, line: &Line) -> bool {
         self.fits_shape(&line.shape)
             && self.fits(line.received_at, &line.user, &line.message_id, &line.group, || line.id.to_string())
             && self.fits_line(line)
     }
 
-    /// Whether the line itself has the text that is searched for.
+    /// Returns whether the line itself contains the text.
     pub(in crate::history) fn has_text(&self, line: &Line) -> bool {
         let Some(text) = self.filter.text.as_deref() else { return true };
         let shape = &line.shape;
@@ -176,7 +177,7 @@ fn has_reason(line: &Line, part: &str) -> bool {
     refused || line.attempts.iter().any(|attempt| attempt.ending.text.contains(part))
 }
 
-/// The bit that a block with an event of this status has.
+/// Returns the bit that a block has if it has an event of this status.
 fn status_bit(status: Status) -> u64 {
     match status {
         Status::Rejected | Status::Skipped | Status::Duplicate => word("status", status.name()),
@@ -186,13 +187,13 @@ fn status_bit(status: Status) -> u64 {
     }
 }
 
-/// As it is kept.
+/// Cuts a text to the length at which it is stored.
 fn cut(id: &str) -> String {
     crate::history::fields::cut(id, crate::history::fields::MAX_BYTES).to_owned()
 }
 
 impl Filter {
-    /// The keys of a query with their values, as they stand in an address.
+    /// Returns the filter as the query of an address: keys with their values.
     pub fn to_query(&self) -> BTreeMap<&'static str, String> {
         let mut query = BTreeMap::new();
         let texts = [

@@ -1,4 +1,4 @@
-//! Attempts that ended after the line of their event was written: looked up when a line is shown.
+//! Late attempts: those that ended after the line of their event was written. They are joined when a line is shown.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,10 +11,10 @@ use crate::history::block::{self, Head, Late};
 use crate::history::line::{Attempt, Line};
 use crate::history::store::{self, Part};
 
-/// The late attempts of the blocks that were passed so far.
+/// The late attempts of the blocks that the search has seen.
 #[derive(Default)]
 pub(super) struct LateAttempts {
-    /// Not yet read: the block, and the least and the most of its events.
+    /// Blocks that are not read yet, each with the lowest and the highest event id of its late attempts.
     unread: Vec<(i64, u64, u64)>,
     read: HashMap<u64, Vec<Attempt>>,
 }
@@ -35,7 +35,7 @@ impl LateAttempts {
         }
     }
 
-    /// Completes a line. A part that is not as it was written is passed over; returns how many were.
+    /// Completes a line. Skips damaged parts and returns how many there were.
     pub(super) fn complete(&mut self, line: &mut Line, connection: &Connection) -> Result<u32, ReadError> {
         let unreadable = self.read_for(line.id, connection)?;
         if let Some(attempts) = self.read.get(&line.id.0) {

@@ -1,7 +1,7 @@
-//! The newest events, in memory: lines that still wait for their outcome, and what becomes the next block.
+//! The newest events, in memory: lines that wait for their outcome and will be the next block.
 //!
-//! Lines are kept here for up to five seconds, so that the usual outcome is a part of them when they are written; an attempt that
-//! ends later becomes a record of its own, which is joined when it is read. Never larger than some megabytes.
+//! A line stays here for up to five seconds, so that it usually has its outcome when it is written. An attempt that ends later is
+//! a record of its own, which readers join to its line. The memory is bounded to some megabytes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use super::redact::{Found, HIDDEN};
 use crate::event_id::EventId;
 use crate::facts::Outcomes;
 
-/// Bytes of a block before it is packed.
+/// The bytes of a block before it is packed.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
-/// Events of a block at most.
+/// The most events of a block.
 const BLOCK_EVENTS: usize = 16 << 10;
 /// A block is closed after this time even if it is small.
 const BLOCK_AGE: Duration = Duration::from_secs(60);
-/// So long a line waits for its outcome.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a line waits for its outcome.
+const OUTCOME_WAIT: Duration = Duration::from_secs(5);
 /// With more than this in memory, lines no longer wait.
 const MAX_BYTES: usize = 6 << 20;
 const MAX_EVENTS: usize = 32 << 10;
-/// A line in memory and packed, without its texts.
+/// The size that a line counts for, without its texts.
 const LINE_BYTES: usize = 48;
 const ATTEMPT_BYTES: usize = 12;
-/// Shapes and endings are forgotten beyond this number: they would be kept for ever otherwise.
+/// The known shapes and endings are cleared at this number, so that they do not use memory without bound.
 const MAX_WORDS: usize = 8192;
 /// An answer is cut to this many bytes.
 const MAX_TEXT: usize = 512;
@@ -38,7 +38,7 @@ const MAX_TEXT: usize = 512;
 pub(super) struct Held {
     pub(super) line: Line,
     pub(super) payload: Option<Payload>,
-    /// What must not be shown of it.
+    /// The values to hide in it.
     pub(super) found: Found,
     pub(super) since: Instant,
 }
@@ -51,7 +51,7 @@ impl Held {
     }
 }
 
-/// What is to be written as one block.
+/// A block that is complete and can be written.
 #[derive(Debug, Default)]
 pub(super) struct Full {
     pub(super) id: i64,
@@ -62,24 +62,24 @@ pub(super) struct Full {
 
 #[derive(Debug)]
 pub(super) struct Running {
-    /// The id that its block will have.
+    /// The id that the next block will have.
     pub(super) block: i64,
-    /// The number of the first line in it, over all blocks.
+    /// The number of its first line, counted over all blocks.
     pub(super) first: i64,
     pub(super) held: VecDeque<Held>,
     pub(super) late: Vec<Late>,
-    /// Where the newest line of an event is, as its number over all blocks.
+    /// The place of each event's newest line, as its number over all blocks.
     places: HashMap<EventId, i64>,
     bytes: usize,
     opened: Instant,
-    /// By the hash of their parts; of two with one hash only the later one is kept.
+    /// By the hash of their parts. If two shapes have the same hash, only the later one is kept.
     shapes: HashMap<u64, Arc<Shape>>,
     endings: HashSet<Arc<Ending>>,
-    /// Lines to which an attempt was added, by their number, until somebody takes them.
+    /// The numbers of the lines to which attempts were added, for the live views.
     pub(super) changed: Vec<i64>,
-    /// Whether something came since it was saved.
+    /// Whether anything was added since the last save.
     is_changed: bool,
-    /// Texts of attempts that end later may hold what is to be redacted, and nobody knows it any more.
+    /// Whether to hide the texts of late attempts: they may contain values to hide, which are no longer in memory.
     hides_late_texts: bool,
 }
 
@@ -101,7 +101,7 @@ impl Running {
         }
     }
 
-    /// The one instance of a shape.
+    /// Returns the shared instance of a shape.
     pub(super) fn shape(&mut self, parts: &Parts<'_>) -> Arc<Shape> {
         let hash = parts.hash();
         if let Some(known) = self.shapes.get(&hash).filter(|known| parts.make(known)) {
@@ -131,7 +131,7 @@ impl Running {
         self.is_changed = true;
     }
 
-    /// Adds what became of calls to their lines, or else keeps it as late attempts. Returns the events that changed.
+    /// Adds outcomes to the lines of their events; an outcome whose line was written becomes a late attempt.
     pub(super) fn outcomes(&mut self, outcomes: Outcomes, now: Instant) {
         let destination = outcomes.destination;
         for outcome in outcomes.outcomes {
@@ -194,7 +194,8 @@ impl Running {
         self.late.push(Late { event: event.0, attempt });
     }
 
-    /// The next block, if it is full or old enough; to be called until there is none. `all`: the rest, whatever it is.
+    /// Returns the next block if it is full or old enough. Call it until it returns `None`. With `all` it returns everything that is
+    /// left.
     pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<Full> {
         let is_crowded = self.bytes > MAX_BYTES || self.held.len() > MAX_EVENTS;
         let is_old = now.duration_since(self.opened) >= BLOCK_AGE;
@@ -205,7 +206,7 @@ impl Running {
         let may_wait = !all && !is_crowded;
         let (mut bytes, mut count) = (self.late.len() * LINE_BYTES, 0);
         for held in &self.held {
-            let is_ready = held.line.is_settled() || now.duration_since(held.since) >= PATIENCE;
+            let is_ready = held.line.is_settled() || now.duration_since(held.since) >= OUTCOME_WAIT;
             let size = held.size() + held.line.attempts.len() * ATTEMPT_BYTES;
             if (may_wait && !is_ready) || count == BLOCK_EVENTS || (count > 0 && bytes + size > BLOCK_BYTES) {
                 break;
@@ -213,7 +214,7 @@ impl Running {
             bytes += size;
             count += 1;
         }
-        // What is not ready keeps the rest back only as long as there is room.
+        // A line that is not ready may keep back the lines after it only while there is room.
         let is_worth_it = all || is_crowded || is_old || bytes >= BLOCK_BYTES / 2 || count == BLOCK_EVENTS;
         if !is_worth_it || (count == 0 && self.late.is_empty()) {
             return None;
@@ -237,7 +238,7 @@ impl Running {
         full
     }
 
-    /// Whether something came since the last call.
+    /// Returns whether anything was added since the last call.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }

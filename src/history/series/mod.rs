@@ -1,7 +1,7 @@
-//! Counts over time: what the relay's counters said, every ten seconds, by slot.
+//! Counts over time: reads the relay's counters every ten seconds and adds the differences to slots.
 //!
-//! Slots of ten seconds are in memory for an hour; of a minute for a week, of an hour for 400 days in the file. The counters
-//! are those of `/metrics`, so that a chart and Prometheus never differ, and an event costs nothing more.
+//! Slots of ten seconds are in memory for an hour. Slots of a minute are in the file for a week, slots of an hour for 400 days.
+//! The counters are those of `/metrics`, so that a chart and Prometheus never differ, and they cost nothing for each event.
 
 mod slot;
 
@@ -14,18 +14,18 @@ pub use slot::{Slot, Times};
 
 use super::reader::Step;
 
-/// An hour of ten seconds each.
+/// One hour of slots of ten seconds.
 const MAX_RECENT: usize = 360;
 
 /// Reads the counters of the relay.
 pub type Counters = Box<dyn Fn(&mut Sample) + Send>;
 
-/// What the counters said at one moment. Names have parts between slashes, such as `events/web/accepted`.
+/// The values of the counters at one moment. A name has parts separated by slashes, such as `accepted/web`.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
-    /// What only grows.
+    /// Counters, which only grow.
     counts: BTreeMap<String, u64>,
-    /// What goes up and down.
+    /// Levels, which go up and down.
     levels: BTreeMap<String, u64>,
     times: BTreeMap<String, Times>,
 }
@@ -35,7 +35,7 @@ impl Sample {
         self.counts.insert(name.join("/"), value);
     }
 
-    /// Adds to a count, where several counters are one here.
+    /// Adds to a count; for counts that are the sum of several counters.
     pub fn add(&mut self, name: &[&str], more: u64) {
         *self.counts.entry(name.join("/")).or_default() += more;
     }
@@ -60,7 +60,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Goes on with slots of an earlier run.
+    /// Continues a slot of an earlier run.
     pub(super) fn restore(&mut self, step: Step, slot: Slot) {
         match step {
             Step::TenSeconds => {}
@@ -69,7 +69,7 @@ impl Series {
         }
     }
 
-    /// Adds what happened since the sample before. Returns the slots that changed, with their step.
+    /// Adds the differences to the sample before. Returns the changed slots with their steps.
     pub(super) fn add(&mut self, now: DateTime<Utc>, sample: Sample) -> Vec<(Step, Slot)> {
         let new = self.since(&sample);
         self.last = sample;
@@ -95,7 +95,7 @@ impl Series {
         changed
     }
 
-    /// The slots of ten seconds in this time.
+    /// Returns the slots of ten seconds in this time.
     pub(super) fn recent(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Slot> {
         let time = from.timestamp_millis()..to.timestamp_millis();
         self.recent.iter().filter(|slot| time.contains(&slot.at)).cloned().collect()
@@ -105,7 +105,7 @@ impl Series {
         let mut slot = Slot::default();
         for (name, value) in &sample.counts {
             let before = self.last.counts.get(name).copied().unwrap_or(0);
-            // A counter that became less began anew.
+            // A counter that is lower than before has started again from 0.
             let more = value.checked_sub(before).unwrap_or(*value);
             if more > 0 {
                 slot.counts.insert(name_of(&mut self.names, name), more);
@@ -124,7 +124,7 @@ impl Series {
     }
 }
 
-/// One text for all slots.
+/// Returns the name; all slots share its text.
 fn name_of(names: &mut HashMap<String, Arc<str>>, name: &str) -> Arc<str> {
     if let Some(known) = names.get(name) {
         return Arc::clone(known);
@@ -134,7 +134,7 @@ fn name_of(names: &mut HashMap<String, Arc<str>>, name: &str) -> Arc<str> {
     shared
 }
 
-/// When the slot of this moment began.
+/// Returns the beginning of the slot that contains this moment.
 pub(super) fn begin(at: i64, step: Step) -> i64 {
     at - at.rem_euclid(step.milliseconds())
 }

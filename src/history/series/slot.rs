@@ -1,4 +1,4 @@
-//! One slot of time: what was counted in it, how high each level was at its end, how long things took.
+//! One slot of time: its counts, each level at its end, and the distribution of durations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Timings;
 
-/// More than a slot of a hundred sources has.
+/// The largest size of an unpacked slot; a slot of a hundred sources is smaller.
 const MAX_UNPACKED: usize = 4 << 20;
 const LEVEL: i32 = 3;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// When it began, in milliseconds since 1970.
+    /// The time at which it begins, in milliseconds since 1970.
     pub at: i64,
     pub counts: BTreeMap<Arc<str>, u64>,
     pub levels: BTreeMap<Arc<str>, u64>,
     pub times: BTreeMap<Arc<str>, Times>,
 }
 
-/// Durations by size: the buckets of `/metrics`, 1, 2, 5 from half a millisecond to 5,000 seconds, and beyond.
+/// A histogram of durations with the buckets of `/metrics`: 1, 2, 5 from half a millisecond to 5,000 seconds, and one beyond.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     pub micros: u64,
@@ -39,7 +39,7 @@ impl Times {
         self.buckets.iter().sum()
     }
 
-    /// The upper bound in seconds of the bucket in which this share of the durations ends; none without any.
+    /// Returns the upper bound, in seconds, of the bucket at this share of the durations; `None` if there are no durations.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
         let wanted = self.count() as f64 * share;
@@ -90,7 +90,7 @@ impl Slot {
         zstd::bulk::compress(&plain, LEVEL).unwrap_or_default()
     }
 
-    /// None for a body that is not as it was written.
+    /// Returns `None` if the body is damaged.
     pub(in crate::history) fn unpack(at: i64, body: &[u8]) -> Option<Self> {
         let plain = zstd::bulk::decompress(body, MAX_UNPACKED).ok()?;
         postcard::from_bytes(&plain).ok().filter(|slot: &Self| slot.at == at)

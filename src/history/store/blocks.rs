@@ -1,14 +1,14 @@
-//! Blocks in the database: written, found, and removed from the oldest on.
+//! The blocks in the database: writes them, finds them, and removes the oldest.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use super::Store;
 use crate::history::block::{Head, Unreadable};
 
-/// Free space that is given back to the disk at a time, in pages.
+/// The pages of free space that are returned to the disk at a time.
 const MAX_GIVEN_BACK: u32 = 4096;
 
-/// Which part of a block.
+/// The parts of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::history) enum Part {
     Lines,
@@ -24,7 +24,7 @@ impl Part {
     }
 }
 
-/// A block as it is written.
+/// A block, packed and ready to be written.
 #[derive(Debug, Default)]
 pub(in crate::history) struct Written {
     pub(in crate::history) head: Head,
@@ -66,7 +66,7 @@ pub(in crate::history) fn newest(connection: &Connection) -> Result<Option<Head>
     connection.query_row(&sql, [], head).optional()
 }
 
-/// Hands out the blocks below this id, the newest first, until `each` says false.
+/// Calls `each` with the blocks below this id, the newest first, until it returns false.
 pub(in crate::history) fn each_head<E: From<rusqlite::Error>>(
     connection: &Connection,
     below: i64,
@@ -83,7 +83,7 @@ pub(in crate::history) fn each_head<E: From<rusqlite::Error>>(
     Ok(())
 }
 
-/// A part as it was written; an empty one if it has nothing.
+/// Returns a part; an empty one if the block has none.
 pub(in crate::history) fn part(
     connection: &Connection,
     block: i64,
@@ -96,13 +96,13 @@ pub(in crate::history) fn part(
         Ok((checksum, body)) if checksum == crc32fast::hash(&body) => Ok(Ok(body)),
         Ok(_) => Ok(Err(Unreadable)),
         Err(rusqlite::Error::QueryReturnedNoRows) => Ok(Ok(Vec::new())),
-        // The pages of this part; others may be whole.
+        // A page of this part is damaged; other parts may be readable.
         Err(error) if super::is_damaged(&error) => Ok(Err(Unreadable)),
         Err(error) => Err(error),
     }
 }
 
-/// The bits by which a block may be passed over; none if they are not as they were written.
+/// Returns the bits of the Bloom filter; `None` if they are damaged.
 pub(in crate::history) fn bloom(connection: &Connection, block: i64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT checksum, bits FROM blooms WHERE block = ?1")?;
     let row: Option<(u32, Vec<u8>)> =
@@ -150,7 +150,7 @@ impl Store {
         transaction.commit()
     }
 
-    /// The oldest block.
+    /// Returns the oldest block.
     pub(in crate::history) fn oldest(&self) -> Result<Option<Head>> {
         let sql = format!("SELECT {COLUMNS} FROM blocks ORDER BY id LIMIT 1");
         self.connection.query_row(&sql, [], head).optional()
@@ -165,20 +165,20 @@ impl Store {
         transaction.commit()
     }
 
-    /// Whether so many bytes more would be too much.
+    /// Returns whether the file would exceed its size with this many more bytes.
     pub(in crate::history) fn is_over(&self, more: u64) -> Result<bool> {
-        // The rest is for the log.
+        // The rest is reserved for the log.
         let most = self.max_bytes - self.max_bytes / 16;
         Ok(self.used()? + more + more / 64 + 64 * super::PAGE_BYTES > most)
     }
 
-    /// Bytes of the file that hold something.
+    /// Returns the bytes of the file that are in use.
     pub(in crate::history) fn used(&self) -> Result<u64> {
         let [pages, free, size] = self.pages()?;
         Ok(pages.saturating_sub(free) * size)
     }
 
-    /// Gives a file that is larger than it may be back to the disk, some megabytes at a time.
+    /// If the file is larger than allowed, returns free space to the disk, some megabytes at a time.
     pub(in crate::history) fn shrink(&self) -> Result<()> {
         let [pages, _, size] = self.pages()?;
         if pages * size > self.max_bytes {

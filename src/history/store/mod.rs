@@ -1,7 +1,7 @@
-//! The history's database file: opened, checked, and moved aside if it is damaged.
+//! The history's database file: opens it, checks it, and moves it aside if it is damaged.
 //!
-//! WAL with `synchronous=NORMAL`: a power cut may cost the last seconds of the history, never the file. Nothing here is
-//! needed to deliver an event. Never opens a file of another program, and never two relays on one file.
+//! It uses WAL with `synchronous=NORMAL`: a power failure may cost the last seconds of the history, never the whole file. No
+//! delivery depends on it. Never opens the file of another program, and never lets two relays write one file.
 
 mod blocks;
 mod rest;
@@ -17,7 +17,7 @@ pub(super) use blocks::{Part, Written, bloom, each_head, newest, part};
 pub use rest::Version;
 pub(super) use rest::{mappings, marks, series_rows, state, versions};
 
-/// "ACRH": says that a database file is a history of ours.
+/// "ACRH": identifies the database file as a history.
 const APPLICATION_ID: i32 = 0x4143_5248;
 const VERSION: i32 = 1;
 const SCHEMA: &str = "
@@ -35,15 +35,15 @@ CREATE TABLE series (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 ";
-/// Files up to this size are checked whole at the start.
+/// Files up to this size are checked completely at the start.
 const CHECKED_BYTES: u64 = 64 << 20;
-/// The log is copied into the file when it has this much, or a sixty-fourth of what the file may have.
+/// The log is copied into the file when it has this size, or a sixty-fourth of the file's largest size.
 const LOG_BYTES: u64 = 16 << 20;
 const PAGE_BYTES: u64 = 4096;
-/// Memory for pages of the file, in KiB.
+/// The memory for pages of the file, in KiB.
 const CACHE: i32 = -2048;
-/// For a reader or a person's `sqlite3` that holds a lock on the file.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long to wait for a reader, or a person's `sqlite3`, that holds a lock on the file.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Why a history could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,18 +67,18 @@ pub enum OpenError {
     Thread { path: PathBuf, source: std::io::Error },
 }
 
-/// The writing connection.
+/// The connection that writes.
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) connection: Connection,
     path: PathBuf,
     max_bytes: u64,
-    /// Held for the life of the store.
+    /// Held as long as the store is open.
     lock: File,
 }
 
 impl Store {
-    /// A damaged file is moved aside, with a warning, and a new one is begun.
+    /// Opens the file. A damaged file is moved aside with a warning, and a new one is created.
     pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let connection = match open_file(path, max_bytes) {
@@ -92,7 +92,7 @@ impl Store {
         Ok(Self { connection, path: path.to_owned(), max_bytes, lock })
     }
 
-    /// Moves the file aside, because it turned out to be damaged, and begins a new one.
+    /// Moves the file aside, because it turned out to be damaged, and creates a new one.
     pub(super) fn begin_anew(self, error: &rusqlite::Error) -> Result<Self, OpenError> {
         let Self { connection, path, max_bytes, lock } = self;
         drop(connection);
@@ -101,7 +101,7 @@ impl Store {
         Ok(Self { connection, path, max_bytes, lock })
     }
 
-    /// Leaves a file that is whole by itself.
+    /// Copies the log into the file, so that the file is complete without it.
     pub(super) fn close(self) {
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     }
@@ -117,7 +117,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// To create a file, or open it as it is, for this user alone.
+/// Options to create a file, or open an existing one, for this user alone.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -125,7 +125,7 @@ fn private() -> OpenOptions {
 }
 
 fn open_file(path: &Path, max_bytes: u64) -> Result<Connection, OpenError> {
-    // SQLite gives its log the mode of the file.
+    // SQLite gives its log the permissions of the file.
     drop(private().open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
@@ -147,7 +147,7 @@ fn open_file(path: &Path, max_bytes: u64) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// A connection that only reads; works beside a running relay.
+/// Opens a connection that only reads; it works beside a running relay.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::Missing { path: path.to_owned() });
@@ -161,12 +161,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
     let connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 
-/// Refuses a file that is not ours or is from a later version; tells whether it is new.
+/// Refuses a file that is not a history or was written by a later version. Returns whether it is new.
 fn check(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
@@ -182,7 +182,7 @@ fn check(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// Small files as a whole, of large ones what finds everything else.
+/// Checks a small file completely; of a large file it reads the tables that are needed to find everything else.
 fn check_whole(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if size <= CHECKED_BYTES {
@@ -195,12 +195,12 @@ fn check_whole(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     connection.query_row("SELECT sum(events) FROM blocks", [], |_| Ok(()))
 }
 
-/// Whether it says that the file itself is not what was written.
+/// Returns whether the error means that the file itself is damaged.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// The file and its log get names with the time, so that a person can look at them.
+/// Renames the file and its log, with the time in their names, so that a person can look at them.
 fn move_aside(path: &Path, error: &rusqlite::Error) -> std::io::Result<()> {
     let suffix = Utc::now().format(".damaged-%Y-%m-%dT%H%M%S").to_string();
     let aside = beside(path, &suffix);
@@ -219,7 +219,7 @@ fn move_aside(path: &Path, error: &rusqlite::Error) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The file whose name is this one's with an ending.
+/// Returns the path of the file with an ending added to its name.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);

@@ -1,23 +1,23 @@
-//! What is in the file beside blocks: versions of the mappings, marks, series, and some values.
+//! The other tables of the file: versions of the mappings, marks, series, and named values.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::Store;
 use crate::facts;
 
-/// Versions of the mappings that are kept.
+/// The number of versions of the mappings that are kept.
 const MAX_VERSIONS: u32 = 200;
 const MAX_MARKS: u32 = 100_000;
 
-/// A version of the effective mappings.
+/// A version of the mappings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     pub version: u64,
-    /// From when on it was in force, in milliseconds since 1970.
+    /// The time from which it was in force, in milliseconds since 1970.
     pub at: i64,
 }
 
-/// Every version that is known, the newest first.
+/// Returns every known version, the newest first.
 pub(in crate::history) fn versions(connection: &Connection) -> Result<Vec<Version>> {
     let mut statement = connection.prepare_cached("SELECT version, at FROM mappings ORDER BY at DESC")?;
     let rows = statement.query_map([], |row| {
@@ -26,13 +26,13 @@ pub(in crate::history) fn versions(connection: &Connection) -> Result<Vec<Versio
     rows.collect()
 }
 
-/// The document of a version.
+/// Returns the document of a version.
 pub(in crate::history) fn mappings(connection: &Connection, version: u64) -> Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT document FROM mappings WHERE version = ?1")?;
     statement.query_row([version.cast_signed()], |row| row.get(0)).optional()
 }
 
-/// Time, kind and text of the marks in this time, the oldest first.
+/// Returns time, kind and text of the marks in this time, the oldest first.
 pub(in crate::history) fn marks(
     connection: &Connection,
     from: i64,
@@ -50,7 +50,7 @@ pub(in crate::history) fn marks(
     Ok(marks)
 }
 
-/// Time and body of the slots of a step in this time, the oldest first.
+/// Returns time and body of the slots of this step in this time, the oldest first.
 pub(in crate::history) fn series_rows(
     connection: &Connection,
     step: i64,
@@ -63,7 +63,7 @@ pub(in crate::history) fn series_rows(
     rows.collect()
 }
 
-/// A value that is kept under a name.
+/// Returns the value that is stored under this name.
 pub(in crate::history) fn state(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT value FROM state WHERE name = ?1")?;
     statement.query_row([name], |row| row.get(0)).optional()
@@ -94,7 +94,7 @@ impl Store {
         self.connection.execute_batch(&sql)
     }
 
-    /// Writes slots: step, time, body.
+    /// Writes slots: step, time and body.
     pub(in crate::history) fn write_series(&mut self, rows: &[(i64, i64, Vec<u8>)]) -> Result<()> {
         let transaction = self.connection.transaction()?;
         for (step, at, body) in rows {
