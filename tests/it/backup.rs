@@ -1,5 +1,5 @@
-//! `backup` through the real binary: a backup is made while a relay runs, and a relay on the copy delivers what
-//! waited.
+//! `backup` through the real binary: a backup is made while a relay runs, and a relay on the copy delivers the calls that
+//! were waiting.
 
 use std::os::unix::fs::PermissionsExt as _;
 

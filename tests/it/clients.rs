@@ -37,9 +37,9 @@ async fn every_sdk_delivers_each_of_its_calls_once() {
         .args(["--relay", &test.url("")])
         .args(["--sandbox", test.sandbox_url()]);
     let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    println!("{printed}");
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     test.stop().await;
 }
 

@@ -14,13 +14,13 @@ use crate::sandbox::Served;
 pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
 
 /// The exit code, stdout and stderr of a command that has ended.
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]) -> Said {
+pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]) -> CommandOutput {
     let mut command = command();
     command.args(args).current_dir(folder).envs(environment.iter().copied());
     command.stdin(std::process::Stdio::null());
@@ -28,7 +28,7 @@ pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]
     let Output { status, stdout, stderr } =
         tokio::time::timeout(TEST_TIMEOUT, ended).await.expect("it ends by itself").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    CommandOutput { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }
 
 const KEY: (&str, &str) = ("ACCOIL_API_KEY", "ingest-key-7531");
@@ -65,14 +65,15 @@ async fn each_kind_of_failure_has_its_exit_code() {
         (&["config", "show"], &[KEY, WRITE_KEY, OPEN], 0, "[server]"),
     ];
     for (args, environment, code, text) in cases {
-        let said = run(folder.path(), environment, args).await;
-        let case = format!("{args:?} {environment:?}: {}\nout: {}\nerr: {}", said.code, said.out, said.err);
-        assert_eq!(said.code, code, "{case}");
-        let place = if code == 0 || args == ["check"] { &said.out } else { &said.err };
+        let output = run(folder.path(), environment, args).await;
+        let case =
+            format!("{args:?} {environment:?}: {}\nout: {}\nerr: {}", output.code, output.out, output.err);
+        assert_eq!(output.code, code, "{case}");
+        let place = if code == 0 || args == ["check"] { &output.out } else { &output.err };
         assert!(place.contains(text), "{case}");
-        assert!(code == 0 || args == ["check"] || said.out.is_empty(), "stdout is data: {case}");
-        assert!(!said.out.contains("7531") && !said.err.contains("7531"), "{case}");
-        assert!(!said.out.contains("8642") && !said.err.contains("8642"), "{case}");
+        assert!(code == 0 || args == ["check"] || output.out.is_empty(), "stdout is data: {case}");
+        assert!(!output.out.contains("7531") && !output.err.contains("7531"), "{case}");
+        assert!(!output.out.contains("8642") && !output.err.contains("8642"), "{case}");
     }
 }
 
@@ -84,14 +85,14 @@ async fn config_show_hides_every_secret() {
                 [[destinations]]\nname = 'accoil'\napi_key_file = 'key'\n[vitally]\nsecret = 's3cret-d'\nsubdomain = 'acme'\n";
     std::fs::write(folder.path().join("accoil-relay.toml"), file).unwrap();
     std::fs::write(folder.path().join("key"), "s3cret-e\n").unwrap();
-    let said = run(folder.path(), &[("SHARED", "s3cret-c")], &["config", "show"]).await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    assert!(!said.out.contains("s3cret"), "{}", said.out);
-    assert_eq!(said.out.matches("[hidden]").count(), 5, "{}", said.out);
+    let output = run(folder.path(), &[("SHARED", "s3cret-c")], &["config", "show"]).await;
+    assert_eq!((output.code, output.err.as_str()), (0, ""));
+    assert!(!output.out.contains("s3cret"), "{}", output.out);
+    assert_eq!(output.out.matches("[hidden]").count(), 5, "{}", output.out);
     // The output is a valid configuration again.
-    std::fs::write(folder.path().join("shown.toml"), &said.out).unwrap();
+    std::fs::write(folder.path().join("shown.toml"), &output.out).unwrap();
     let again = run(folder.path(), &[], &["config", "show", "--config", "shown.toml"]).await;
-    assert_eq!((again.code, again.out), (0, said.out), "{}", again.err);
+    assert_eq!((again.code, again.out), (0, output.out), "{}", again.err);
 }
 
 /// Reports all faults of the configuration and of the mapping files at once, each with its place.
@@ -103,9 +104,9 @@ async fn check_prints_every_fault_before_the_mappings() {
     std::fs::write(folder.path().join("relay.toml"), file).unwrap();
     let mine = "[[mappings]]\nname = 'Mine'\ntrigger = 'type = '\naction = 'trak'\n";
     std::fs::write(folder.path().join("mine.toml"), mine).unwrap();
-    let said = run(folder.path(), &[], &["check", "--config", "relay.toml"]).await;
-    assert_eq!(said.code, 78);
-    insta::assert_snapshot!(said.out, @r#"
+    let output = run(folder.path(), &[], &["check", "--config", "relay.toml"]).await;
+    assert_eq!(output.code, 78);
+    insta::assert_snapshot!(output.out, @r#"
     relay.toml:2:10: listen in [server] is not an IP address and a port: write "127.0.0.1:8080" for this machine only, "0.0.0.0:8080" or "[::]:8080" for every interface
     relay.toml:7:1: unknown key "mapings" in [[destinations]]: did you mean "mappings"?
     mine.toml:3:19: trigger: the trigger ends too early: a value: a text in double quotes, a number, true, false or null is missing
@@ -122,26 +123,26 @@ async fn test_connection_asks_each_destination() {
                 [[destinations]]\nname = 'as-segment'\napi_key = 'k'\napi = 'segment'\nbase_url = '${SANDBOX}'\n";
     std::fs::write(folder.path().join("accoil-relay.toml"), file).unwrap();
     let url = ("SANDBOX", sandbox.url.as_str());
-    let said = run(folder.path(), &[url], &["test-connection"]).await;
-    assert_eq!(said.code, 0, "{}", said.out);
+    let output = run(folder.path(), &[url], &["test-connection"]).await;
+    assert_eq!(output.code, 0, "{}", output.out);
     let paths: Vec<_> = sandbox.sandbox.received().into_iter().map(|call| call.path).collect();
     assert_eq!(paths, ["/v2/identify", "/segment"]);
 
     for status in [401, 503, 404] {
         let fault = Fault { status: Some(status), path: Some("/segment".to_owned()), ..Fault::default() };
         sandbox.sandbox.faults().add(fault).unwrap();
-        let said = run(folder.path(), &[url], &["test-connection"]).await;
-        assert_eq!(said.code, 1, "{}", said.out);
+        let output = run(folder.path(), &[url], &["test-connection"]).await;
+        assert_eq!(output.code, 1, "{}", output.out);
         assert!(
-            said.out.contains("ok  documented") && said.out.contains("FAILED  as-segment"),
+            output.out.contains("ok  documented") && output.out.contains("FAILED  as-segment"),
             "{}",
-            said.out
+            output.out
         );
-        assert!(said.out.contains(&status.to_string()), "{}", said.out);
+        assert!(output.out.contains(&status.to_string()), "{}", output.out);
     }
-    let said = run(folder.path(), &[("SANDBOX", "http://127.0.0.1:1")], &["test-connection"]).await;
-    assert_eq!(said.code, 1, "{}", said.out);
-    assert_eq!(said.out.matches("FAILED").count(), 2, "{}", said.out);
+    let output = run(folder.path(), &[("SANDBOX", "http://127.0.0.1:1")], &["test-connection"]).await;
+    assert_eq!(output.code, 1, "{}", output.out);
+    assert_eq!(output.out.matches("FAILED").count(), 2, "{}", output.out);
 }
 
 #[tokio::test]
@@ -149,8 +150,8 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     let (folder, relay) = (tempdir().unwrap(), TestRelay::usual().await);
     let address = relay.relay.address.to_string();
     let environment = [KEY, ("ACCOIL_RELAY_SERVER__LISTEN", address.as_str())];
-    let said = run(folder.path(), &environment, &["healthcheck"]).await;
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = run(folder.path(), &environment, &["healthcheck"]).await;
+    assert_eq!(output.code, 0, "{}", output.err);
     // If the relay listens on every address, the command asks it on loopback.
     let everywhere = format!("0.0.0.0:{}", relay.relay.address.port());
     let environment = [KEY, WRITE_KEY, ("ACCOIL_RELAY_SERVER__LISTEN", everywhere.as_str())];
@@ -159,7 +160,7 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
     assert_eq!(run(folder.path(), &environment, &["healthcheck"]).await.code, 1);
 }
 
-/// The file was changed while the relay runs. The relay is found all the same: by the lock file of its outbox.
+/// The file was changed while the relay runs. The command still finds the relay, by the lock file of its outbox.
 #[tokio::test]
 async fn healthcheck_is_not_misled_by_a_faulty_file() {
     let (folder, served) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -183,8 +184,8 @@ async fn healthcheck_is_not_misled_by_a_faulty_file() {
 async fn demo_once_shows_the_samples_and_their_calls() {
     let folder = tempdir().unwrap();
     let temporary = folder.path().to_str().unwrap();
-    let said = run(folder.path(), &[("TMPDIR", temporary)], &["demo", "--once"]).await;
-    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let output = run(folder.path(), &[("TMPDIR", temporary)], &["demo", "--once"]).await;
+    assert_eq!(output.code, 0, "{}\n{}", output.out, output.err);
     for text in [
         "/v2/track",
         "/v2/identify",
@@ -195,7 +196,7 @@ async fn demo_once_shows_the_samples_and_their_calls() {
         "sync accoil-to-vitally",
         "Every call arrived",
     ] {
-        assert!(said.out.contains(text), "{text}: {}", said.out);
+        assert!(output.out.contains(text), "{text}: {}", output.out);
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -222,8 +223,8 @@ async fn config_init_writes_a_file_that_runs() {
 async fn completions_name_the_commands() {
     let folder = tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
-        let said = run(folder.path(), &[], &["completions", shell]).await;
-        assert!(said.code == 0 && said.out.contains("dead-letters"), "{shell}: {}", said.err);
+        let output = run(folder.path(), &[], &["completions", shell]).await;
+        assert!(output.code == 0 && output.out.contains("dead-letters"), "{shell}: {}", output.err);
     }
 }
 

@@ -128,14 +128,14 @@ fn map_explains_what_matched_and_what_each_field_became() {
     let explained = |event: &str| {
         let answers = answers(&["--config", &config, "map", "--source", "segment", "--explain"], event);
         let answer: Value = serde_json::from_str(&answers.concat()).unwrap();
-        let mut told = String::new();
+        let mut shown = String::new();
         for mapping in answer["explain"][0]["mappings"].as_array().unwrap() {
             let mut mapping = mapping.clone();
             let fields = mapping.as_object_mut().unwrap().remove("fields").unwrap_or_default();
-            writeln!(told, "{mapping}").unwrap();
-            fields.as_array().into_iter().flatten().for_each(|field| writeln!(told, "  {field}").unwrap());
+            writeln!(shown, "{mapping}").unwrap();
+            fields.as_array().into_iter().flatten().for_each(|field| writeln!(shown, "  {field}").unwrap());
         }
-        told + &json!([answer["requests"], answer["rejected"], answer["skipped"]]).to_string()
+        shown + &json!([answer["requests"], answer["rejected"], answer["skipped"]]).to_string()
     };
     insta::assert_snapshot!(explained(
         r#"{"type":"track","event":"Order Completed","userId":7,"timestamp":"2026-01-02T03:04:05Z",
@@ -262,8 +262,7 @@ fn mappings_pasted_from_segment_give_the_same_requests() {
     }
 }
 
-/// `map` reads files, stdin, lines and pretty-printed events. A source is chosen by name or by kind, and never at
-/// random among several.
+/// `map` reads files, stdin, lines and pretty-printed events. A source is chosen by name, or by kind if only one has that kind.
 #[test]
 fn map_takes_files_pretty_printed_events_and_a_sources_name() {
     let folder = tempdir().unwrap();
@@ -299,7 +298,7 @@ fn map_takes_files_pretty_printed_events_and_a_sources_name() {
         run(&["amplitude"], r#"{"event_type":"E","user_id":"u"}"#)[0]["requests"].as_array().unwrap().len(),
         2
     );
-    for (source, told) in [
+    for (source, shown) in [
         ("segment", "2 sources are of this kind; name one of them: web, app"),
         ("wbe", "the sources are web, app"),
     ] {
@@ -307,6 +306,6 @@ fn map_takes_files_pretty_printed_events_and_a_sources_name() {
             command().args(["--config", &config, "map", "--source", source, &pretty]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(shown), "{error}");
     }
 }

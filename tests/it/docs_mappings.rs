@@ -1,12 +1,12 @@
 //! Every fenced example of docs/mappings.md and docs/mappings-reference.md is run. Its tag says how:
 //!
 //! `json mapping`, `json event`, `json output`: what the mapping makes of the event, as `eval mapping` does;
-//! `fql trigger` with `json matches` and `json misses`: events that it takes and that it does not;
+//! `fql trigger` with `json matches` and `json misses`: events that match it and events that do not;
 //! `toml file`, `json file`: a mapping file, in force until the next heading; else the presets are;
 //! `toml wrong` with `text faults`: one that does not load, and why;
-//! `json received` with `json answer` (`strict`) or `json explain`: an event and what `map` says to it;
+//! `json received` with `json answer` (`strict`) or `json explain`: an event and the output of `map` for it;
 //! `console`: after `$` a command, below it what it prints;
-//! `toml configuration`: a configuration file, which has to be valid.
+//! `toml configuration`: a configuration file, which must be valid.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -131,11 +131,11 @@ impl Page {
     /// Loads a mapping file; warnings count as faults.
     fn load(&self, name: &str, text: &str) -> Result<(), String> {
         std::fs::write(self.folder.path().join(name), text).unwrap();
-        let told = |faults: &[Fault]| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+        let listed = |faults: &[Fault]| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
         match Mappings::load(&[Located::unplaced(name)], self.folder.path()) {
             Ok(mappings) if mappings.warnings.is_empty() => Ok(()),
-            Ok(mappings) => Err(told(&mappings.warnings)),
-            Err(faults) => Err(told(&faults)),
+            Ok(mappings) => Err(listed(&mappings.warnings)),
+            Err(faults) => Err(listed(&faults)),
         }
     }
 
@@ -161,10 +161,10 @@ fn compact(text: &str) -> String {
 fn console(text: &str) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_accoil-relay")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let mut said = String::new();
+    let mut printed = String::new();
     for command in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
         let run = Command::new("sh").args(["-c", command]).env("PATH", &path).output().unwrap();
-        write!(said, "$ {command}\n{}", String::from_utf8(run.stdout).unwrap()).unwrap();
+        write!(printed, "$ {command}\n{}", String::from_utf8(run.stdout).unwrap()).unwrap();
     }
-    said
+    printed
 }

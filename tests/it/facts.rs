@@ -20,7 +20,7 @@ fn received(inbox: &Inbox) -> Option<Received> {
     }
 }
 
-/// The duplicates are named, a post without anything to store is a fact, too, and all of it is counted.
+/// Every post is one fact after its commit, also if it has duplicates or nothing to store, and every event in it is counted.
 #[tokio::test]
 async fn each_post_is_a_fact_once_after_its_commit() {
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,7 @@ async fn each_post_is_a_fact_once_after_its_commit() {
     outbox.close().await;
 }
 
-/// A group has what finds the sender, and no key and no value of an event beyond the beginning of the body.
+/// A group has what is needed to find the sender. It has no key, and nothing of an event except the beginning of the body.
 #[tokio::test]
 async fn refused_requests_are_grouped_with_what_finds_their_sender() {
     let relay = TestRelay::usual().await;

@@ -1,4 +1,4 @@
-//! Accoil is down for seconds at 1,000 events a second: all events arrive, once and in order, and memory stays flat.
+//! Accoil is down for some seconds at 1,000 events a second: all events arrive, once and in order, and memory stays flat.
 //! The long form is `cargo bench --bench outage`.
 
 #[path = "../../benches/outage/steady_load.rs"]

@@ -1,4 +1,4 @@
-//! The dashboard as a browser's requests meet it: log-in, form tokens, the policy, and a real browser with axe-core.
+//! The dashboard over HTTP (log-in, form tokens, the content security policy), and in a real browser with axe-core.
 
 use std::process::Command;
 
@@ -131,7 +131,7 @@ async fn log_in_pauses_after_five_wrong_tokens() {
     assert!(answer.text().contains("Try again in"), "{}", answer.text());
 }
 
-/// The mapping that a browser fixes.
+/// The mapping that the browser test fixes.
 const TRACK: &str = r#"
 [[mappings]]
 name = "Track Calls"
@@ -144,7 +144,7 @@ userId = { "@path" = "$.userId" }
 timestamp = { "@path" = "$.timestamp" }
 "#;
 
-/// `tests/browser/run.mjs`: what only a browser can tell.
+/// Runs `tests/browser/run.mjs`, for everything that only a browser can show.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_finds_no_fault_on_any_page() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");

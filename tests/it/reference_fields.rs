@@ -31,11 +31,11 @@ fn the_field_table_agrees_with_segment() {
             (Some(output), _) if output.get("v").is_none() => json!("absent"),
             (Some(_), value) => value.clone(),
         };
-        let said = match case["strict"].as_str() {
+        let result = match case["strict"].as_str() {
             Some(text) if text.starts_with("must be") => json!("must be"),
             _ => case["strict"].clone(),
         };
-        assert!(same(&said, &theirs), "{case}\nSegment: {answer}");
+        assert!(same(&result, &theirs), "{case}\nSegment: {answer}");
     }
 }
 

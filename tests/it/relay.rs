@@ -1,7 +1,7 @@
 //! A whole relay for tests with a sandbox to deliver to: in this process ([`TestRelay`]) or in a child ([`Process`]).
 //!
-//! Both read a configuration as an operator would write it, in a folder of their own and on free ports. `${SANDBOX}`
-//! in it is the sandbox's URL. Nothing here waits for a fixed time only.
+//! Both read a configuration as an operator would write it, in a folder of their own and on free ports. `${SANDBOX}` in it is the
+//! sandbox's URL. Nothing here waits for a fixed time only.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

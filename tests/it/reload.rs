@@ -68,8 +68,8 @@ async fn a_bad_file_changes_nothing_and_valid_files_are_used() {
     std::fs::write(folder.path().join("two.toml"), "[[mappings]]\nname = 'x'\naction = 'trak'\n").unwrap();
     let answer = reload().await;
     assert_eq!(answer.status, 400);
-    let told = answer.text().replace(folder.path().to_str().unwrap(), "FOLDER");
-    insta::assert_snapshot!(told, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; the mappings before them stay in force; fix them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
+    let shown = answer.text().replace(folder.path().to_str().unwrap(), "FOLDER");
+    insta::assert_snapshot!(shown, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; the mappings before them stay in force; fix them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
     relay.post("/segment", &[KEY], track("u2")).await;
     let calls = relay.calls(4).await;
     assert!(calls.iter().all(|call| event_name(call) == "Before"));

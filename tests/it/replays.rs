@@ -1,4 +1,4 @@
-//! Replay jobs: tried dry, followed, paused, cancelled, and never repeated by a restart or a kill.
+//! Replay jobs: tried in a dry run, followed, paused, cancelled, and never repeated by a restart or a kill.
 
 use std::collections::HashMap;
 use std::fs;
@@ -97,7 +97,7 @@ async fn rejects_are_tried_dry_and_then_replayed_by_the_mappings_in_force() {
     );
     assert_eq!((relay.rejects().await.len(), relay.sandbox.total()), (6, 0), "a dry run changes nothing");
 
-    // What came after the count is not the job's, and a count that is no longer true is no job.
+    // Rejects that came after the count do not belong to the job, and an order with a wrong count is refused.
     assert_eq!(relay.post("/v1/track", &[KEY], track("")).await.json()["rejected"], 1);
     let wrong = order(all.clone(), How::Mappings, Counted { count: 5, ..counted });
     let conflict = jobs.replay(&wrong, "test").await.unwrap_err();
@@ -174,7 +174,7 @@ async fn dead_letters_go_as_they_were_or_by_the_mappings_in_force() {
     relay.stop().await;
 }
 
-/// Of a job of one event a second: what a pause, a restart and a cancel leave.
+/// A job of one event a second is paused, restarted and cancelled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_paused_goes_on_after_a_restart_and_is_cancelled() {
     let relay = TestRelay::usual().await;
@@ -205,7 +205,7 @@ async fn a_job_is_paused_goes_on_after_a_restart_and_is_cancelled() {
     relay.stop().await;
 }
 
-/// Each dead letter is sent again once; only calls in flight at a kill may be made twice.
+/// Each dead letter is sent again once. Only calls in flight at a kill may be made twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
     const LETTERS: u64 = 3000;

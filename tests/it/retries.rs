@@ -25,8 +25,8 @@ async fn until(folder: &Path, sql: &str) {
     }
 }
 
-/// A stopped relay with a call that waits two seconds for its retry. Then the stored times are moved, as if the clock had
-/// been changed by as much the other way.
+/// Returns a stopped relay with a call that waits two seconds for its retry, after moving the stored times, as if the clock had
+/// been changed the other way.
 async fn stopped_with_stored_times_moved(seconds: i64) -> (TempDir, Served) {
     let (directory, served) = (tempdir().unwrap(), Served::start(Options::default()).await);
     let retry_after = Some("2".to_owned());
@@ -63,7 +63,7 @@ async fn a_clock_set_back_by_an_hour_does_not_delay_a_retry() {
     process.kill();
 }
 
-/// Stopped for a month, or the clock set forward: the call fails once more and is still retried.
+/// After a month without the relay, or with the clock set forward, the call fails once more and is still retried.
 #[tokio::test]
 async fn a_long_stop_ends_no_retries() {
     let (directory, served) = stopped_with_stored_times_moved(-30 * 86_400).await;

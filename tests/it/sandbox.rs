@@ -1,4 +1,4 @@
-//! The stand-in for Accoil through a real listener: every route and answer, faults, bounded memory.
+//! The sandbox's Accoil through a real listener: every route and answer, faults, bounded memory.
 
 use std::time::Duration;
 
@@ -388,7 +388,7 @@ async fn a_delay_holds_back_only_the_answer() {
     sandbox.sandbox.faults().add(minutes).unwrap();
     tokio::select! {
         status = sandbox.track("a") => panic!("answered immediately with {status}"),
-        heard = sandbox.sandbox.wait_for(1, Duration::from_secs(30)) => assert!(heard),
+        arrived = sandbox.sandbox.wait_for(1, Duration::from_secs(30)) => assert!(arrived),
     }
     sandbox.sandbox.faults().add(Fault { delay_ms: Some(1), ..Fault::default() }).unwrap();
     assert_eq!(sandbox.track("a").await, 202);

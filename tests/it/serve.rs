@@ -1,4 +1,4 @@
-//! `serve` as a process: what remains after a kill and after a stop.
+//! `serve` as a process: what is left after a kill and after a stop.
 
 use accoil_relay::sandbox::{Fault, Options};
 use http::Method;
@@ -14,8 +14,7 @@ const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
-/// 200 means that the event is on disk: the sandbox refuses the call until the process is dead, and gets it after the
-/// next start.
+/// 200 means that the event is on disk: the sandbox refuses the call until the process is dead, and gets it after the next start.
 #[tokio::test]
 async fn a_kill_after_the_answer_loses_nothing() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -46,9 +45,9 @@ async fn a_stop_lets_a_request_in_flight_finish() {
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     let go_ahead = b"HTTP/1.1 100 Continue\r\n\r\n";
-    let mut said = vec![0; go_ahead.len()];
-    slow.read_exact(&mut said).await.unwrap();
-    assert_eq!(said, go_ahead);
+    let mut received = vec![0; go_ahead.len()];
+    slow.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, go_ahead);
 
     process.terminate();
     let unready = async {
@@ -71,8 +70,8 @@ async fn a_stop_lets_a_request_in_flight_finish() {
     process.kill();
 }
 
-/// The start logs each source with the addresses to paste, and each destination with its mappings. The end logs what
-/// waits.
+/// At the start the log names each source with the addresses to paste, and each destination with its mappings. At the end it
+/// counts the waiting calls.
 #[tokio::test]
 async fn the_log_names_the_addresses_and_what_waits_at_the_end() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);

@@ -1,4 +1,4 @@
-//! How `serve` ends: in time whatever blocks, at once on a second signal, also while it starts.
+//! How `serve` ends: in time whatever blocks, immediately on a second signal, also during the start.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -22,12 +22,12 @@ const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
-/// A pipe that nobody writes to: opening or reading it blocks for ever.
+/// Creates a pipe that nobody writes to: opening or reading it blocks for ever.
 fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
-/// The writing end of a pipe, as soon as a process has begun to open it for reading.
+/// Returns the writing end of a pipe as soon as a process has begun to open it for reading.
 async fn when_opened(pipe: &Path) -> File {
     let start = Instant::now();
     loop {
@@ -75,7 +75,7 @@ async fn a_hanging_name_look_up_does_not_hold_the_exit() {
     assert!(log.contains("1 call waits in the outbox"), "{log}");
 }
 
-/// A reload reports the pipe and the relay runs on, with the mappings that it had. `check` reports it too.
+/// A reload reports the pipe, and the relay continues with its mappings. `check` reports it too.
 #[tokio::test]
 async fn a_pipe_as_mapping_file_is_a_fault() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -123,7 +123,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
-/// Another process holds SQLite's lock on the outbox, so that the start waits.
+/// Another process holds SQLite's lock on the outbox, so the start waits.
 #[tokio::test]
 async fn a_signal_ends_a_start() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
@@ -147,7 +147,7 @@ async fn a_signal_ends_a_start() {
     assert_eq!(ended(child).await.code(), Some(0));
 }
 
-/// The log is a pipe that nobody reads any more: in the end each thread blocks when it writes a line.
+/// The log is a pipe that nobody reads: in the end each thread blocks when it writes a line.
 #[tokio::test]
 async fn a_blocked_log_does_not_hold_the_exit() {
     let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);

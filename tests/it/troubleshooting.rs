@@ -118,7 +118,7 @@ async fn every_command_of_the_document_gives_its_result() {
         shell.envs(test_variables(folder, url));
         let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{filled}: {output:?}");
-        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        let printed = [text(&output.stdout), text(&output.stderr)].concat();
         for (part, expected) in [
             ("list --event", "EVENT-ID"),
             ("waiting list --user ada", "answered 500"),
@@ -137,7 +137,7 @@ async fn every_command_of_the_document_gives_its_result() {
             ("waiting move", "1 calls moved"),
         ] {
             let is_meant = command.contains(part) && part != "--message-id";
-            assert!(!is_meant || said.contains(expected), "{filled}: {expected} is not in {said}");
+            assert!(!is_meant || printed.contains(expected), "{filled}: {expected} is not in {printed}");
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tempfile::tempdir;
 
 use super::{SECTION, answering, by, client, served};
-use crate::command_line::{Said, run};
+use crate::command_line::{CommandOutput, run};
 
-async fn get(folder: &Path, sandbox: &str, args: &[&str]) -> Said {
+async fn get(folder: &Path, sandbox: &str, args: &[&str]) -> CommandOutput {
     let args: Vec<&str> = ["accounts", "get"].iter().chain(args).copied().collect();
     run(folder, &[("SANDBOX", sandbox)], &args).await
 }
@@ -18,17 +18,17 @@ async fn accounts_get_prints_json_or_a_card() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);
     std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
     let techcorp = ["--match-type", "domain", "--match-value", "techcorp.com"];
-    let said = get(folder.path(), &sandbox.url, &techcorp).await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let output = get(folder.path(), &sandbox.url, &techcorp).await;
+    assert_eq!((output.code, output.err.as_str()), (0, ""));
     let sent = client(&sandbox.url).get(&by("domain", "techcorp.com")).await.unwrap();
-    assert_eq!(said.out, sent.with_age(Duration::ZERO) + "\n");
-    let said = get(folder.path(), &sandbox.url, &["--id", "456", "--workspace-id", "99"]).await;
-    assert!(said.out.contains("workspace_id=99"), "{}", said.out);
+    assert_eq!(output.out, sent.with_age(Duration::ZERO) + "\n");
+    let output = get(folder.path(), &sandbox.url, &["--id", "456", "--workspace-id", "99"]).await;
+    assert!(output.out.contains("workspace_id=99"), "{}", output.out);
 
     let pretty = [&techcorp[..], &["--expand", "traits,insights", "--pretty"]].concat();
-    let said = get(folder.path(), &sandbox.url, &pretty).await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    insta::assert_snapshot!(said.out, @"
+    let output = get(folder.path(), &sandbox.url, &pretty).await;
+    assert_eq!((output.code, output.err.as_str()), (0, ""));
+    insta::assert_snapshot!(output.out, @"
     TechCorp Solutions
     Domain                techcorp.com
     Accoil id             456
@@ -84,13 +84,18 @@ async fn accounts_get_reports_every_error() {
     std::fs::write(folder.path().join("other.toml"), "[[destinations]]\nname = 'a'\napi_key = 'k'\n")
         .unwrap();
     for (args, code, text) in cases {
-        let said = get(folder.path(), &sandbox.url, args).await;
-        assert_eq!(said.code, code, "{args:?}: {}", said.err);
-        assert!(said.err.contains(text) && said.out.is_empty(), "{args:?}: {} {}", said.err, said.out);
-        assert!(!said.err.contains("7531"), "{args:?}: {}", said.err);
+        let output = get(folder.path(), &sandbox.url, args).await;
+        assert_eq!(output.code, code, "{args:?}: {}", output.err);
+        assert!(
+            output.err.contains(text) && output.out.is_empty(),
+            "{args:?}: {} {}",
+            output.err,
+            output.out
+        );
+        assert!(!output.err.contains("7531"), "{args:?}: {}", output.err);
     }
-    let said = get(folder.path(), "http://127.0.0.1:1", &["--id", "456"]).await;
-    assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
+    let output = get(folder.path(), "http://127.0.0.1:1", &["--id", "456"]).await;
+    assert!(output.code == 1 && output.err.contains("could not connect"), "{}", output.err);
 }
 
 /// Accoil is reached through the proxy that the environment names, here the sandbox itself.
@@ -99,11 +104,11 @@ async fn accounts_get_goes_through_a_proxy() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);
     std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
     let environment = [("SANDBOX", "http://accoil.invalid"), ("http_proxy", sandbox.url.as_str())];
-    let said = run(folder.path(), &environment, &["accounts", "get", "--id", "456"]).await;
-    assert!(said.code == 0 && said.out.contains("TechCorp"), "{}", said.err);
+    let output = run(folder.path(), &environment, &["accounts", "get", "--id", "456"]).await;
+    assert!(output.code == 0 && output.out.contains("TechCorp"), "{}", output.err);
     assert_eq!(sandbox.sandbox.accounts().reads(), 1);
-    let said = run(folder.path(), &environment[..1], &["accounts", "get", "--id", "456"]).await;
-    assert!(said.code == 1 && said.err.contains("could not connect"), "{}", said.err);
+    let output = run(folder.path(), &environment[..1], &["accounts", "get", "--id", "456"]).await;
+    assert!(output.code == 1 && output.err.contains("could not connect"), "{}", output.err);
 }
 
 #[tokio::test]
@@ -111,20 +116,20 @@ async fn test_connection_checks_the_token() {
     let (folder, sandbox) = (tempdir().unwrap(), served().await);
     std::fs::write(folder.path().join("accoil-relay.toml"), SECTION).unwrap();
     let test = async || run(folder.path(), &[("SANDBOX", &sandbox.url)], &["test-connection"]).await;
-    let said = test().await;
-    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    let output = test().await;
+    assert_eq!((output.code, output.err.as_str()), (0, ""), "{}", output.out);
     assert!(
-        said.out.starts_with("ok  [accounts]  http://") && said.out.contains("the token is accepted"),
+        output.out.starts_with("ok  [accounts]  http://") && output.out.contains("the token is accepted"),
         "{}",
-        said.out
+        output.out
     );
     let refused =
         r#"{"error":{"message":"Invalid or expired token","status":"unauthorized","code":"unauthorized"}}"#;
     sandbox.sandbox.faults().add(answering(401, refused)).unwrap();
-    let said = test().await;
+    let output = test().await;
     assert!(
-        said.code == 1 && said.out.contains("FAILED") && said.out.contains("refuses the API token"),
+        output.code == 1 && output.out.contains("FAILED") && output.out.contains("refuses the API token"),
         "{}",
-        said.out
+        output.out
     );
 }

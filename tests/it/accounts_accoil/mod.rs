@@ -1,4 +1,4 @@
-//! Accoil's accounts are read: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
+//! Accoil's accounts: the client against the sandbox, `accounts get`, and `GET /api/accounts`.
 
 mod admin;
 mod client;

@@ -82,7 +82,7 @@ async fn a_key_is_confirmed_by_a_user_that_accoil_has() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_explained() {
+async fn an_impossible_request_is_explained() {
     let relay = TestRelay::usual().await;
     let answer = post(&relay, "/api/destinations/acoil/pause", "").await;
     assert_eq!(answer.status, 404);

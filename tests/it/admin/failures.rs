@@ -1,4 +1,4 @@
-//! Failures in groups, replayed as jobs: counted first, tried dry, and gone from their group when they are sent.
+//! Failures in groups, replayed as jobs: counted, tried in a dry run, and gone from their group after they are sent.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn track(number: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_group_is_found_tried_dry_and_replayed_through_mended_mappings() {
+async fn a_group_is_found_tried_dry_and_replayed_through_fixed_mappings() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tracks.toml");
     std::fs::write(&file, mapping("$.userId")).unwrap();

@@ -25,7 +25,7 @@ pub(crate) async fn post(relay: &TestRelay, path: &str, body: &str) -> Answer {
     send(Method::POST, &url(relay, path), &[], body.to_owned()).await
 }
 
-/// Asks until it is so.
+/// Repeats the request until the condition holds.
 pub(crate) async fn until(relay: &TestRelay, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     loop {

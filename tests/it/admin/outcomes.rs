@@ -15,7 +15,7 @@ fn track(user: &str, event: &str) -> String {
         .to_string()
 }
 
-/// Shows the event until it has this status.
+/// Shows the event after it has this status.
 async fn shown(folder: &std::path::Path, url: &str, id: &str, status: &str) -> Value {
     let deadline = std::time::Instant::now() + TEST_TIMEOUT;
     loop {
@@ -98,12 +98,12 @@ async fn events_show_says_what_happened_why_and_what_to_do() {
         text(&failures.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(groups.len(), 4, "{groups:#?}");
 
-    // A wrong key leaves no event: what is known instead leads to it.
+    // A request with a wrong key leaves no event, but the answer tells of the refused requests.
     assert_eq!(relay.post("/segment", &[("x-api-key", "wrong")], track("ada", "E")).await.status, 401);
     let output = run(folder, url, &["events", "show", "6h1gq1xcc0000"]).await;
-    let said = text(&output.stderr);
+    let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains("reached this relay") && said.contains("door.key"), "{said}");
+    assert!(error.contains("reached this relay") && error.contains("door.key"), "{error}");
     let output = run(folder, url, &["events", "show", "6h1gq1xcc0000", "--json"]).await;
     let missing: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&missing["code"], &missing["turned_away"]), (&json!("not_here"), &json!(2)), "{missing:#}");

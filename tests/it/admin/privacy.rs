@@ -1,4 +1,4 @@
-//! A value that `[privacy] redact` names is in no answer of the API and on no page, whoever keeps the event.
+//! A value that `[privacy] redact` names is in no answer of the API and on no page, wherever the event is stored.
 
 use accoil_relay::sandbox::Fault;
 use http::Method;
@@ -14,7 +14,7 @@ const VALUE: &str = "hush-hush-1842";
 async fn a_hidden_value_is_shown_nowhere() {
     let toml = format!("{USUAL}[privacy]\nredact = [\"properties.secret\", \"traits.email\"]\n");
     let relay = TestRelay::start(&toml).await;
-    // The reason of a dead letter is also the key of its group, so there the answer is without the value.
+    // The reason of a dead letter is also the key of its group, so the answer here does not contain the value.
     for (user, status, answer) in
         [("dead", 422, "no".to_owned()), ("waiting", 503, format!("no {VALUE} here"))]
     {

@@ -1,4 +1,4 @@
-//! The viewer token reads everything but what events hold, and changes nothing.
+//! The viewer token reads everything except the events' values, and changes nothing.
 
 use http::Method;
 

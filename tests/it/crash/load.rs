@@ -1,7 +1,7 @@
-//! Senders that post batches to whatever relay is up, each waiting for its 200 before it goes on.
+//! Senders that post batches to the running relay. Each waits for its 200 before it continues.
 //!
-//! Most events are delivered. Every third batch has one that Accoil refuses, which becomes a dead letter, and every third
-//! one without a user, which becomes a reject. Every second batch is large.
+//! Most events are delivered. Every third batch has an event that Accoil refuses, which becomes a dead letter, and every third
+//! has one without a user, which becomes a reject. Every second batch is large.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,10 +20,10 @@ use crate::relay::{TEST_TIMEOUT, USUAL};
 use crate::sandbox::Served;
 
 pub(crate) const SENDERS: usize = 6;
-/// Of one sender, each in every batch.
+/// The users of one sender; each batch has an event of every one.
 pub(crate) const USERS: usize = 5;
 
-/// Retries come soon, so that a run has many.
+/// Retries come soon, so that a run has many of them.
 pub(crate) fn configuration() -> String {
     format!(
         "{USUAL}concurrency = 8\n[server]\nshutdown_timeout = \"20s\"\n\
@@ -32,7 +32,7 @@ pub(crate) fn configuration() -> String {
     )
 }
 
-/// The events of a batch whose calls arrive, in order.
+/// The events of a batch whose calls arrive, in their order.
 pub(crate) fn delivered(sender: usize, number: usize) -> impl Iterator<Item = Event> {
     (0..USERS).map(move |user| Event { user: format!("{sender}-{user}"), number })
 }
@@ -83,7 +83,7 @@ pub(crate) fn batch(sender: usize, number: usize) -> String {
     json!({"batch": events, "writeKey": "web-key"}).to_string()
 }
 
-/// The senders, at work until they are stopped.
+/// The senders. They run until they are stopped.
 pub(crate) struct Load {
     url: Arc<Mutex<String>>,
     stop: CancellationToken,
@@ -93,7 +93,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has come.
+    /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has arrived.
     pub(crate) fn start(url: String, on_answer: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         let on_answer = Arc::new(on_answer);
         let (url, acknowledged) = (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(Acknowledged::new())));
@@ -126,12 +126,12 @@ impl Load {
         *self.url.lock().unwrap() = url;
     }
 
-    /// Batches answered with 200 so far, of all senders.
+    /// Returns the number of batches answered with 200 so far, of all senders.
     pub(crate) fn batches(&self) -> usize {
         self.acknowledged.lock().unwrap().values().sum()
     }
 
-    /// Ends when each sender has had the answer to its last batch.
+    /// Returns when each sender has the answer to its last batch.
     pub(crate) async fn finish(self) -> Acknowledged {
         self.stop.cancel();
         self.pause(false);
@@ -140,7 +140,7 @@ impl Load {
     }
 }
 
-/// A batch that was not answered 200 is sent again as it is, with the same ids, as SDKs do.
+/// Posts a batch. If the answer is not 200, the batch is sent again with the same ids, as SDKs do.
 async fn post(url: &Mutex<String>, sender: usize, number: usize) {
     let batch = batch(sender, number);
     loop {
@@ -152,7 +152,7 @@ async fn post(url: &Mutex<String>, sender: usize, number: usize) {
     }
 }
 
-/// Of all senders, the events of batches that were answered.
+/// Returns the events of all answered batches, of all senders.
 pub(crate) fn events<I: IntoIterator<Item = Event>>(
     acknowledged: &BTreeMap<usize, usize>,
     of_batch: impl Fn(usize, usize) -> I,

@@ -1,4 +1,4 @@
-//! A real relay under load is killed again and again, then the oracle: an answer of 200 is an obligation.
+//! A real relay under load is killed many times. Then the oracle checks that every event that was answered with 200 is there.
 
 pub(crate) mod load;
 pub(crate) mod oracle;
@@ -20,7 +20,7 @@ use crate::sandbox::Served;
 /// `KILLS` in the environment sets another number.
 const KILLS: usize = 25;
 
-/// Calls that may wait while the senders go on.
+/// With more waiting calls than this, the senders pause.
 const MANY: u64 = 2000;
 
 pub(crate) fn number_from_environment(name: &str, usual: usize) -> usize {
@@ -31,7 +31,7 @@ pub(crate) fn everything() -> Options {
     Options { keep: usize::MAX, ..Options::default() }
 }
 
-/// The next number of a fixed sequence: the kills are the same each time.
+/// Returns the next number of a fixed sequence, so that the kills are the same each time.
 fn next(state: &mut u64, below: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -45,7 +45,7 @@ struct Trial {
     served: Served,
     relay: Process,
     load: Load,
-    /// At the end of each run of the relay: how many calls had arrived.
+    /// The number of calls that had arrived at the end of each run of the relay.
     marks: Vec<u64>,
 }
 
@@ -59,16 +59,16 @@ impl Trial {
         Self { folder, served, relay, load, marks: Vec::new() }
     }
 
-    /// Starts the relay anew after it has ended.
+    /// Starts the relay again after it has ended.
     async fn restart(&mut self) {
-        // Calls that are still on their way belong to the run that has ended.
+        // Calls that are still on their way belong to the run that ended.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.marks.push(self.served.sandbox.total());
         self.relay = Process::start(self.folder.path(), &configuration(), &self.served.url).await;
         self.load.turn_to(self.relay.url("/v1/batch"));
     }
 
-    /// Adds faults once there are none. Fewer in a row than the number after which the relay pauses its deliveries.
+    /// Adds faults if there are none, fewer in a row than would make the relay pause its deliveries.
     fn add_faults(&self, random: &mut u64) {
         if self.served.sandbox.faults().list().len() > SENDERS {
             return;
@@ -81,13 +81,13 @@ impl Trial {
         }
     }
 
-    /// Pauses the load while many calls wait: a test on a slow machine does not end with all of them.
+    /// Pauses the load while many calls wait, so that a test on a slow machine does not end with all of them.
     fn hold_back(&self) {
         let sent = (self.load.batches() * USERS) as u64;
         self.load.pause(sent > self.served.sandbox.total() + MANY);
     }
 
-    /// Ends the load, waits until nothing waits any more, and judges.
+    /// Ends the load, waits until no call waits, and judges.
     async fn verdict(self) -> Verdict {
         let acknowledged = self.load.finish().await;
         let kept = Kept::settled(self.folder.path()).await;
@@ -227,6 +227,6 @@ async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_i
 
     let _relay = Process::start(folder.path(), &configuration(), &served.url).await;
     assert!(served.sandbox.wait_for(acknowledged, TEST_TIMEOUT).await);
-    // The refused event may have reached the disk all the same.
+    // The refused event may have reached the disk nevertheless.
     assert!(served.sandbox.total() <= acknowledged + 1);
 }

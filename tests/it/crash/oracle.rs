@@ -1,5 +1,5 @@
-//! What must hold after any crash. An answer of 200 is an obligation: each event of the batch is delivered, or kept as a
-//! dead letter or a reject. Each user's calls come in order, and only calls whose outcome was not stored come again.
+//! What must hold after any crash. Each event of a batch that was answered with 200 is delivered, or kept as a dead letter
+//! or a reject. Each user's calls arrive in order. Only calls whose outcome was not stored are made again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -12,10 +12,10 @@ use accoil_relay::sandbox::Received;
 use super::load;
 use crate::relay::TEST_TIMEOUT;
 
-/// Dead letters and rejects that are read: more than any run makes.
+/// The most dead letters and rejects that are read; no run makes more.
 const MOST: usize = 10_000_000;
 
-/// Batches by sender: the first so many of each were answered 200.
+/// By sender, the number of batches that were answered with 200.
 pub(crate) type Acknowledged = BTreeMap<usize, usize>;
 
 /// An event of the load; its text is its message id.
@@ -43,7 +43,7 @@ impl Event {
     }
 }
 
-/// What an outbox holds beside the calls that arrived.
+/// The content of an outbox that did not arrive as calls.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) waiting: HashSet<Event>,
@@ -52,7 +52,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Reads the outbox in a folder, also beside a relay.
+    /// Reads the outbox in a folder, also while a relay uses it.
     pub(crate) fn read(folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let archive = Archive::open(&folder.join("relay.db"))?;
         let mut kept = Self::default();
@@ -71,7 +71,7 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The same, once no call waits any more; gives up when fewer and fewer should wait and do not.
+    /// Reads it after no call waits any more. Fails if the number of waiting calls stops falling.
     pub(crate) async fn settled(folder: &Path) -> Self {
         let (mut fewest, mut progress) = (usize::MAX, Instant::now());
         loop {
@@ -88,7 +88,7 @@ impl Kept {
     }
 }
 
-/// What was found.
+/// The result of the oracle.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     /// Events that were acknowledged.
@@ -96,13 +96,13 @@ pub(crate) struct Verdict {
     pub(crate) arrived: usize,
     pub(crate) dead_letters: usize,
     pub(crate) rejects: usize,
-    /// Calls that came again in a later run.
+    /// Calls that arrived again in a later run.
     pub(crate) repeated: usize,
-    /// What must not be, in words.
+    /// Every violation, in words.
     pub(crate) faults: Vec<String>,
 }
 
-/// Calls in the order in which they arrived, each with the number of the relay's run that made it.
+/// Judges the calls in the order in which they arrived, each with the number of the relay's run that made it.
 pub(crate) fn judge(acknowledged: &Acknowledged, calls: &[(usize, Event)], kept: &Kept) -> Verdict {
     let mut users: HashMap<&str, User> = HashMap::new();
     let mut verdict = Verdict { arrived: calls.len(), ..Verdict::default() };
@@ -128,7 +128,7 @@ pub(crate) fn judge(acknowledged: &Acknowledged, calls: &[(usize, Event)], kept:
             wanted.iter().filter(|event| !found.contains_key(event) && !kept.waiting.contains(event));
         verdict.faults.extend(missing.map(|event| format!("{event} was acknowledged and {what}")));
     }
-    // A reject is not de-duplicated: a batch that was sent again brings it again.
+    // A reject is not de-duplicated, so a batch that was sent again makes it again.
     let twice = dead.iter().filter(|(_, times)| **times > 1);
     verdict.faults.extend(twice.map(|(event, times)| format!("{event} is a dead letter {times} times")));
     verdict
@@ -148,13 +148,13 @@ struct User {
     /// In the order of their first arrival.
     numbers: Vec<usize>,
     run: usize,
-    /// In `numbers`: where the next call of this run belongs, once the run has made one.
+    /// The index in `numbers` of the call that this run must make next, once the run has made one.
     next: Option<usize>,
 }
 
 impl User {
-    /// Whether the call came before, or why it may not come now. A run begins with any call that came before, for its
-    /// outcome may not have been stored; those after it had no outcome then, either, and come again, too.
+    /// Adds a call. Returns whether it is a repeat, or why it must not arrive now. A run may begin with any earlier call, because
+    /// its outcome may not have been stored. The calls after it had no outcome either, so they must be repeated too.
     fn take(&mut self, run: usize, number: usize) -> Result<bool, String> {
         if run != self.run {
             (self.run, self.next) = (run, None);
@@ -192,7 +192,7 @@ fn the_oracle_finds_what_must_not_be() {
         &[(0, 1), (0, 0)][..],
         &[(0, 0), (0, 0)],
         &[(0, 0), (1, 2), (1, 1)],
-        // 1 was delivered and not stored, so 2 was not either.
+        // 1 was delivered but not stored, so 2 was not stored either.
         &[(0, 0), (0, 1), (0, 2), (1, 1), (1, 3)],
         &[(0, 0), (0, 2), (1, 1)],
     ] {
@@ -200,7 +200,7 @@ fn the_oracle_finds_what_must_not_be() {
     }
     let acknowledged = BTreeMap::from([(0, 2)]);
     let verdict = judge(&acknowledged, &calls(&[(0, 0)]), &Kept::default());
-    // Ten calls less one, a dead letter and a reject.
+    // Ten calls minus one, a dead letter and a reject.
     assert_eq!((verdict.acknowledged, verdict.faults.len()), (12, 11), "{verdict:?}");
     let event = dead_twice();
     let kept = Kept { dead_letters: vec![event.clone(), event], ..Kept::default() };

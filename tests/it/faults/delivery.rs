@@ -1,4 +1,4 @@
-//! Delivery to one destination, outbox and all, with time limits short enough for a test.
+//! Delivery to one destination, with its outbox and with time limits short enough for a test.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Delivery {
         Self::within(Duration::from_millis(300), Endpoint::new(base_url).unwrap())
     }
 
-    /// With this limit for connecting and for each call.
+    /// With this time limit for connecting and for each call.
     pub(super) fn within(limit: Duration, endpoint: Endpoint) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(&Options {
@@ -70,7 +70,7 @@ impl Delivery {
         self.outbox.accept(submission).await.unwrap();
     }
 
-    /// The status once this holds of it.
+    /// Returns the status as soon as the condition holds for it.
     pub(super) async fn until(&mut self, holds: impl FnMut(&Status) -> bool) -> Status {
         let reached = tokio::time::timeout(TEST_TIMEOUT, self.status.wait_for(holds)).await;
         let reached = reached.map(|status| status.unwrap().clone());

@@ -23,25 +23,25 @@ use stand_in::{OK, StandIn};
 
 const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
 
-/// What three calls of three users meet, one script a row; after its acts everything is well.
+/// A row of the table: three calls of three users meet these acts in turn; after the last act every call succeeds.
 struct Row {
     cause: &'static str,
-    /// Connections reset before anything is read.
+    /// Connections that are reset before anything is read.
     resets: usize,
     acts: &'static [Act],
-    /// Delivered, dead letters, attempts made, calls that came again after they may have been acted on.
+    /// Delivered, dead letters, attempts, and calls that arrived again after the destination may have acted on them.
     expected: (u64, u64, u64, usize),
-    /// What the relay tells of the last failure has this in it.
-    told: &'static str,
+    /// A part of the last error that the relay reports.
+    error: &'static str,
 }
 
 const fn row(
     cause: &'static str,
     acts: &'static [Act],
     expected: (u64, u64, u64, usize),
-    told: &'static str,
+    error: &'static str,
 ) -> Row {
-    Row { cause, resets: 0, acts, expected, told }
+    Row { cause, resets: 0, acts, expected, error }
 }
 
 const TABLE: &[Row] = &[
@@ -140,11 +140,11 @@ async fn every_cause_has_the_promised_outcome() {
     let mut table =
         String::from("cause | delivered | dead letters | attempts | duplicates | the relay tells\n");
     let mut wrong = Vec::new();
-    for (_, row, (found, told)) in runs {
+    for (_, row, (found, error)) in runs {
         let (delivered, dead, attempts, duplicates) = found;
-        let line = format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {told}\n", row.cause);
+        let line = format!("{} | {delivered} | {dead} | {attempts} | {duplicates} | {error}\n", row.cause);
         table.push_str(&line);
-        if found != row.expected || !told.contains(row.told) {
+        if found != row.expected || !error.contains(row.error) {
             wrong.push(row.cause);
         }
     }
@@ -157,7 +157,7 @@ async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
     let stand_in =
         StandIn::start("127.0.0.1:0", row.resets, move |_| acts.next().copied().unwrap_or(Answer(OK))).await;
     let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
-    // One by one, so that a connection is used again where it can be.
+    // One after another, so that a connection can be used again.
     for number in 1..=3_u64 {
         delivery.accept([(format!("u{number}"), number.to_string())]).await;
         delivery.until(|status| status.delivered + status.dead == number).await;
@@ -165,28 +165,28 @@ async fn run(row: &'static Row) -> ((u64, u64, u64, usize), String) {
     let status = delivery.until(|status| status.in_flight == 0).await;
     delivery.stop().await;
     let attempts = status.delivered + status.dead + status.retried;
-    let told = status.last_error.as_deref().unwrap_or_default().to_owned();
-    ((status.delivered, status.dead, attempts, stand_in.duplicates()), told)
+    let error = status.last_error.as_deref().unwrap_or_default().to_owned();
+    ((status.delivered, status.dead, attempts, stand_in.duplicates()), error)
 }
 
-/// Nobody is there, the name leads nowhere, or what is there speaks no TLS: calls wait, and go once it is mended.
+/// A closed port, a name that does not resolve, a server without TLS: calls wait, and are delivered after the fault is fixed.
 #[tokio::test]
-async fn what_cannot_be_reached_is_waited_for() {
+async fn calls_wait_while_a_destination_cannot_be_reached() {
     let stand_in = StandIn::start("127.0.0.1:0", 0, |_| Answer(OK)).await;
     let plain = stand_in.address.clone();
     let (unused, (signed_by_itself, _tls)) = (free_address().await, tls::start().await);
-    for (url, told) in [
+    for (url, error) in [
         (format!("http://{unused}"), "could not connect"),
         (format!("https://{plain}"), "TLS failed"),
         (format!("https://{signed_by_itself}"), "TLS failed"),
-        // Some resolvers take their time to say so.
+        // Some resolvers are slow to report this.
         ("http://nowhere.invalid".to_owned(), ""),
     ] {
         let mut delivery = Delivery::start(&url);
         delivery.accept([("u1".to_owned(), "1".to_owned())]).await;
         let status = delivery.until(|status| status.retried >= 2).await;
         let last = status.last_error.as_deref().unwrap_or_default();
-        assert!(status.dead == 0 && last.starts_with(told), "{url}: {status:?}");
+        assert!(status.dead == 0 && last.starts_with(error), "{url}: {status:?}");
         if url.ends_with(&unused) {
             let _there = StandIn::start(&unused, 0, |_| Answer(OK)).await;
             delivery.until(|status| status.delivered == 1).await;
@@ -201,9 +201,9 @@ async fn free_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// Both forms of `Retry-After`, of a second each, hold back every caller of that destination.
+/// `Retry-After` in both forms, of one second each, delays every call to that destination.
 #[tokio::test]
-async fn a_pause_that_is_asked_for_is_kept() {
+async fn a_requested_pause_is_kept() {
     for too_many in [
         "HTTP/1.1 429 Slow Down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 429 Slow Down\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\nRetry-After: Tue, 14 Nov 2023 22:13:21 GMT\r\n\
@@ -224,11 +224,11 @@ async fn a_pause_that_is_asked_for_is_kept() {
     }
 }
 
-/// A refused key: nothing becomes a dead letter, few calls are made, and all of it arrives once it is mended.
+/// A refused key makes no dead letter and few calls, and every call is delivered after the key is fixed.
 #[tokio::test]
 async fn a_refused_key_is_waited_for() {
-    let mended = Arc::new(AtomicBool::new(false));
-    let key = Arc::clone(&mended);
+    let fixed = Arc::new(AtomicBool::new(false));
+    let key = Arc::clone(&fixed);
     let stand_in = StandIn::start("127.0.0.1:0", 0, move |_| {
         let refused = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
         Answer(if key.load(Ordering::Relaxed) { OK } else { refused })
@@ -241,13 +241,14 @@ async fn a_refused_key_is_waited_for() {
     assert_eq!(status.reason(), Some("answered 401"));
     let probes = stand_in.calls().len();
     assert!(probes < 20, "{probes} calls with a refused key");
-    mended.store(true, Ordering::Relaxed);
+    fixed.store(true, Ordering::Relaxed);
     let status = delivery.until(|status| status.delivered == 100).await;
     assert_eq!((status.state, status.dead, stand_in.duplicates()), (State::Ok, 0, 0));
     delivery.stop().await;
 }
 
-/// `/readyz` and the metrics tell of it, without a word of what the destination wrote, and goes on saying that events are taken.
+/// `/readyz` of the public listener stays 200 and names no destination; the metrics show the state, and nothing that the
+/// destination answered.
 #[tokio::test]
 async fn a_refused_key_is_shown() {
     let relay = TestRelay::usual().await;
@@ -269,7 +270,7 @@ async fn a_refused_key_is_shown() {
     relay.stop().await;
 }
 
-/// One user's fifty calls, every other one refused at first, arrive in order; nobody else waits for them.
+/// One user's fifty calls, many of them refused at first, arrive in order and delay no other user.
 #[tokio::test]
 async fn one_users_retries_keep_their_order_and_hold_up_nobody() {
     let (mut refusals, mut others) = (HashMap::new(), 0);
@@ -280,7 +281,7 @@ async fn one_users_retries_keep_their_order_and_hold_up_nobody() {
         };
         let refused = refusals.entry(number).or_insert(0);
         *refused += 1;
-        // The first waits for all the others: if they waited for it, nothing would ever arrive.
+        // The first call succeeds only after all the others: if they waited for it, nothing would ever arrive.
         let unlucky = if number == 0 { others < 200 } else { *refused <= number * 7 % 3 };
         Answer(if unlucky { UNAVAILABLE } else { OK })
     });
@@ -297,7 +298,7 @@ async fn one_users_retries_keep_their_order_and_hold_up_nobody() {
     delivery.stop().await;
 }
 
-/// A server with a certificate that nobody vouches for.
+/// A server whose certificate no authority signed.
 mod tls {
     use std::sync::Arc;
 
@@ -324,7 +325,7 @@ mod tls {
         let address = listener.local_addr().unwrap().to_string();
         let mut greetings = JoinSet::new();
         greetings.spawn(async move {
-            // One after another: each ends with the client's refusal.
+            // One connection after another: each ends with the client's refusal.
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = acceptor.accept(stream).await;
             }

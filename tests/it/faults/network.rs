@@ -1,4 +1,4 @@
-//! The way to a destination: a name with a dead address, proxies of the environment, an address where no Accoil is.
+//! The way to a destination: a name with a dead address, the proxies of the environment, an address where Accoil is not.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::stand_in::{OK, StandIn};
 use crate::http::send;
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, command};
 
-/// Known to no resolver but the test's and to the proxy.
+/// Only the test's resolver and the proxy know this name.
 const NAME: &str = "in.accoil.test";
 const LIMIT: Duration = Duration::from_secs(10);
 const TRACK: &str = r#"{"type":"track","userId":"u1","event":"Report Created","messageId":"m1"}"#;
@@ -34,7 +34,7 @@ fn one_call() -> [(String, String); 1] {
     [("u1".to_owned(), "1".to_owned())]
 }
 
-/// An address that never answers: its queue of new connections is full.
+/// An address that never answers, because its queue of new connections is full.
 struct BlackHole {
     _listener: TcpListener,
     _queue: JoinSet<()>,
@@ -52,7 +52,7 @@ impl BlackHole {
                 std::future::pending::<()>().await;
             });
         }
-        // The queue is full when one more does not get through.
+        // The queue is full when another connection does not get through.
         let full = async {
             while tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await.is_ok()
             {
@@ -70,9 +70,9 @@ fn resolver(addresses: Vec<SocketAddr>) -> Resolver {
     }))
 }
 
-/// Two addresses of one family, the first of them dead or refusing: the call goes to the second soon, at its first attempt.
+/// Two addresses of one family, the first of them dead or refusing: the first attempt reaches the second one soon.
 #[tokio::test]
-async fn a_dead_first_address_is_passed_by() {
+async fn a_dead_first_address_is_skipped() {
     let stand_in = StandIn::start("127.0.0.1:0", 0, |_| Answer(OK)).await;
     let there: SocketAddr = stand_in.address.parse().unwrap();
     let dead = SocketAddr::new(Ipv4Addr::new(127, 0, 0, 77).into(), there.port());
@@ -92,7 +92,7 @@ async fn a_dead_first_address_is_passed_by() {
     }
 }
 
-/// A proxy for CONNECT and for whole URLs that wants credentials, `user:pass`.
+/// A proxy for CONNECT and for whole URLs that requires the credentials `user:pass`.
 struct Proxy {
     address: String,
     /// The request lines that came with the right credentials.
@@ -101,7 +101,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// CONNECT leads to this address, whatever is asked for.
+    /// Every CONNECT leads to this address.
     async fn start(leads_to: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -140,7 +140,7 @@ async fn proxy(mut stream: TcpStream, leads_to: String, seen: Arc<Mutex<Vec<Stri
     }
 }
 
-/// The head of the next request, whose body is read too; `None` at the end.
+/// Reads the next request with its body and returns its head; `None` at the end.
 async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -164,7 +164,7 @@ fn proxies(variables: &[(&str, String)]) -> Proxies {
     })
 }
 
-/// An http destination: the proxy is given the whole URL; credentials that it refuses are waited for; `NO_PROXY` goes straight.
+/// An http destination: the proxy gets the whole URL; if it refuses the credentials, calls wait; `NO_PROXY` bypasses it.
 #[tokio::test]
 async fn an_http_destination_is_called_through_the_proxy() {
     let stand_in = StandIn::start("127.0.0.1:0", 0, |_| Answer(OK)).await;
@@ -201,7 +201,7 @@ async fn an_http_destination_is_called_through_the_proxy() {
     assert_eq!((proxy.seen().len(), stand_in.calls().len()), (20, 1), "the last call went straight");
 }
 
-/// A server for `NAME` with TLS; its certificate is written into the folder.
+/// A server for `NAME` with TLS. It writes its certificate into the folder.
 async fn secure_server(folder: &Path, seen: Arc<Mutex<Vec<String>>>) -> (String, JoinSet<()>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([NAME.to_owned()]).unwrap();
     let pem = BASE64_STANDARD.encode(cert.der());
@@ -235,7 +235,7 @@ async fn answer_all(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: &Mute
     }
 }
 
-/// The whole relay as a process: events and `test-connection` go to an https destination through CONNECT with credentials.
+/// The whole relay as a process: events and `test-connection` reach an https destination through CONNECT with credentials.
 #[tokio::test]
 async fn an_https_destination_is_called_through_a_tunnel() {
     let (directory, seen) = (tempfile::tempdir().unwrap(), Arc::<Mutex<Vec<String>>>::default());
@@ -266,12 +266,12 @@ async fn an_https_destination_is_called_through_a_tunnel() {
     let mut test = command();
     test.arg("test-connection").current_dir(directory.path()).envs(environment);
     let output = tokio::task::spawn_blocking(move || test.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("answered 202"), "{said}{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("answered 202"), "{printed}{output:?}");
     assert_eq!(proxy.seen().len(), 2, "test-connection takes the same way");
 }
 
-/// 2,000 calls to an address that answers 404: a handful of tries, no dead letter; when it ends, all arrive in order.
+/// 2,000 calls to an address that answers 404 cost a few attempts and make no dead letter. Later all arrive in order.
 #[tokio::test]
 async fn a_wrong_address_costs_a_handful_of_tries_and_loses_nothing() {
     let right = Arc::new(AtomicBool::new(false));
@@ -283,7 +283,7 @@ async fn a_wrong_address_costs_a_handful_of_tries_and_loses_nothing() {
     let stand_in = stand_in.await;
     let mut delivery = Delivery::start(&format!("http://{}", stand_in.address));
     delivery.accept((0..2_000).map(|number| (format!("u{}", number % 40), format!("{number:04}")))).await;
-    // Two at the start, then one after each pause.
+    // Two attempts at the start, then one after each pause.
     let status = delivery.until(|status| status.retried >= 6).await;
     assert_eq!((status.state, status.reason(), status.dead), (State::CallsRefused, Some("answered 404"), 0));
     assert!(stand_in.calls().len() <= 8, "{} tries", stand_in.calls().len());
@@ -303,7 +303,7 @@ async fn a_wrong_address_costs_a_handful_of_tries_and_loses_nothing() {
     delivery.stop().await;
 }
 
-/// The operator sees why, and where a redirect points, without its secrets.
+/// The operator sees the reason, and where a redirect points, but not its secrets.
 #[tokio::test]
 async fn where_a_redirect_points_is_shown() {
     let stand_in = StandIn::start("127.0.0.1:0", 0, |_| {

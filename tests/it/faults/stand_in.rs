@@ -1,7 +1,7 @@
-//! A destination that misbehaves, down to the bytes and the packets: raw TCP, no HTTP library between.
+//! A destination that misbehaves, down to the bytes and the packets. It uses raw TCP, without an HTTP library.
 //!
-//! A script says what each call meets. Counts which calls came whole, and which came again after one that
-//! may have been acted on: those are the duplicates that a lost answer causes.
+//! A script names the act for each call. The stand-in counts the calls that arrived completely, and those that arrived again
+//! after it may have acted on them: the duplicates that a lost answer causes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,20 +13,20 @@ use tokio::task::JoinSet;
 
 pub(super) const OK: &str = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 
-/// What a call meets.
+/// What happens to a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Act {
-    /// These bytes, and the connection is kept.
+    /// Sends these bytes and keeps the connection.
     Answer(&'static str),
-    /// These bytes, then nothing more, for ever.
+    /// Sends these bytes, then nothing more.
     Stall(&'static str),
-    /// These bytes, then the end of what is sent; reading goes on.
+    /// Sends these bytes, then closes the sending side; it continues to read.
     HalfClose(&'static str),
-    /// These bytes, then the connection is closed.
+    /// Sends these bytes, then closes the connection.
     Close(&'static str),
-    /// These bytes, then those again and again, for ever.
+    /// Sends these bytes again and again, without end.
     Endless(&'static str, &'static str),
-    /// The connection is reset when the call has been read.
+    /// Resets the connection after it has read the call.
     Reset,
 }
 
@@ -40,14 +40,14 @@ pub(super) struct StandIn {
 
 #[derive(Default)]
 struct Seen {
-    /// Bodies of the calls that came whole, in order.
+    /// The bodies of the calls that arrived completely, in order.
     calls: Vec<String>,
-    /// By body: calls that may have been acted on.
+    /// By body: the number of calls on which it may have acted.
     acted_on: HashMap<String, usize>,
 }
 
 impl StandIn {
-    /// Resets so many connections before anything was read; then calls meet what the script says of their body.
+    /// Resets this many connections before anything was read. After that, `script` returns the act for a call's body.
     pub(super) async fn start(
         address: &str,
         resets: usize,
@@ -65,7 +65,7 @@ impl StandIn {
         self.seen.lock().unwrap().calls.clone()
     }
 
-    /// Calls that came once more than they had to.
+    /// Returns the number of calls that arrived again although it may have acted on them.
     pub(super) fn duplicates(&self) -> usize {
         self.seen.lock().unwrap().acted_on.values().map(|times| times - 1).sum()
     }
@@ -89,7 +89,7 @@ async fn accept(
     }
 }
 
-/// What is dropped next is reset instead of closed.
+/// Makes the next drop of this stream a reset instead of a close.
 fn reset(stream: &TcpStream) {
     stream.set_zero_linger().unwrap();
 }
@@ -113,7 +113,7 @@ fn note(seen: &mut Seen, body: String, act: Act) {
     seen.calls.push(body);
 }
 
-/// `None` if the connection is over.
+/// Returns `None` if the connection is over.
 async fn perform(stream: &mut TcpStream, act: Act) -> Option<()> {
     match act {
         Act::Answer(text) => stream.write_all(text.as_bytes()).await.ok(),
@@ -149,14 +149,14 @@ async fn until_closed(stream: &mut TcpStream) -> Option<()> {
     None
 }
 
-/// The body of the next call; `None` when the connection ends before a whole one.
+/// Returns the body of the next call; `None` if the connection ends before it is complete.
 async fn read_call(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
         if bytes.first() == Some(&0x16) {
-            // A TLS greeting: what plain servers answer to it.
+            // A TLS greeting, answered as plain servers do.
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.ok()?;
-            // Lets the answer be read before the connection goes.
+            // Gives the client time to read the answer before the connection closes.
             tokio::time::sleep(Duration::from_millis(50)).await;
             return None;
         }

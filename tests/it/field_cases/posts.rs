@@ -1,4 +1,4 @@
-//! The files that are posted through a real listener, and the calls that must arrive at Accoil.
+//! The files that are posted to a real listener, and the calls that must arrive at Accoil.
 
 use accoil_relay::decode::{self, Anonymous, Context, Form, Limits, SourceSettings};
 use accoil_relay::event::Decoded;

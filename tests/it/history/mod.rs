@@ -1,4 +1,4 @@
-//! The history through a real relay: what it records, and that nothing that happens to it reaches the senders.
+//! The history in a real relay: what it records, and that no failure of it affects the senders.
 
 mod outcomes;
 mod survives;
@@ -13,7 +13,7 @@ use accoil_relay::history::{Event, Filter, Line, Reader, Redactor, Show, Status}
 use crate::http::Answer;
 use crate::relay::{TEST_TIMEOUT, TestRelay, USUAL};
 
-/// Asks until there is an answer; only a guard against waiting for ever.
+/// Repeats until there is an answer. The time limit only keeps the test from waiting without end.
 async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
@@ -25,7 +25,7 @@ async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The event once it has this status.
+/// Returns the event after it has this status.
 async fn recorded(reader: &Reader, id: EventId, status: Status) -> Event {
     until(&format!("{id} is not {status:?}"), || {
         let event = reader.event(id, Show::Whole).ok().flatten()?;
@@ -38,7 +38,7 @@ fn line(event: &Event) -> &Line {
     &event.records[0].line
 }
 
-/// The id by which the sender can ask for its event.
+/// The id by which the sender's own event is found.
 fn id_of(answer: &Answer) -> EventId {
     answer.header("relay-event").parse().unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }

@@ -1,4 +1,4 @@
-//! Every outcome of an event is recorded, with its reason, and found by each of its ids.
+//! Every outcome of an event is recorded, with its reason, and found by each of the event's ids.
 
 use accoil_relay::history::Outcome;
 use accoil_relay::sandbox::Fault;
@@ -28,7 +28,7 @@ async fn every_outcome_is_recorded_and_found() {
     let warned = r#"{"type":"identify","userId":"warned","messageId":"m-warned","writeKey":"web-key",
         "traits":{"email":5,"createdAt":"no time"}}"#;
     let warned = id_of(&relay.post("/v1/identify", &[], warned).await);
-    // The calls that fail again and again come last: they can pause the destination for everybody.
+    // The calls that keep failing come last, because they can pause the destination for every user.
     for id in [delivered, retried, warned] {
         recorded(&reader, id, Status::Delivered).await;
     }
@@ -84,7 +84,7 @@ async fn every_outcome_is_recorded_and_found() {
     let unread = reader.search(&by(|filter| filter.code = text("unreadable")), None, 10).unwrap();
     assert_eq!(unread.lines.len(), 1);
 
-    // The same after a restart, and what waits goes on.
+    // The same after a restart. The waiting calls continue.
     relay.sandbox.faults().clear();
     let relay = relay.restart().await;
     let reader = relay.relay.history.clone();
@@ -100,7 +100,7 @@ async fn every_outcome_is_recorded_and_found() {
     relay.stop().await;
 }
 
-/// What a batch says about all its events is kept with each.
+/// The members of a batch that apply to all events are kept with each event.
 #[tokio::test]
 async fn the_envelope_of_a_batch_is_kept() {
     let relay = TestRelay::usual().await;
@@ -117,7 +117,7 @@ async fn the_envelope_of_a_batch_is_kept() {
     relay.stop().await;
 }
 
-/// Charts count what `/metrics` counts, and changes of state are marked.
+/// Charts have the counts of `/metrics`, and changes of state are marked.
 #[tokio::test]
 async fn counts_and_changes_of_state_are_kept_over_time() {
     let relay = TestRelay::usual().await;

@@ -1,4 +1,4 @@
-//! An event is explained by the mappings that it met, after they have changed.
+//! An event is explained by the mappings that were in force when it came, after they have changed.
 
 use accoil_relay::decode::{Form, Limits};
 use accoil_relay::pipeline::Pipeline;
@@ -20,7 +20,7 @@ async fn an_event_is_explained_as_it_was() {
     let version = line(&event).shape.mappings;
     assert_ne!(version, 0);
 
-    // From now on nothing matches.
+    // From now on no mapping matches.
     std::fs::write(&file, preset.replace(r#"type = "track""#, r#"type = "track" and event = "Never""#))
         .unwrap();
     relay.relay.reload().await;
@@ -46,7 +46,7 @@ async fn an_event_is_explained_as_it_was() {
     assert_eq!((requests(&then), requests(&now)), (1, 0));
     assert!(now.with_mappings_of("{}").is_err());
 
-    // The API explains the first event by both.
+    // The API explains the first event by both versions.
     for (mappings, calls) in [("then", 1), ("now", 0)] {
         let path = format!("/api/events/{id}/explain?mappings={mappings}");
         let explained = crate::admin::get(&relay, &path).await.json();

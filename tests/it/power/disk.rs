@@ -1,8 +1,8 @@
-//! What a disk may hold after a power cut, worked out from a record of writes and syncs.
+//! The possible contents of a disk after a power cut, computed from a record of writes and syncs.
 //!
-//! A file has the content of its last sync, and later changes. The disk may have kept any part of those: each sector of 512
-//! bytes is as it was at some moment since the sync, and so is the file's size. Names are as they were at the folder's last
-//! sync, or at some moment since.
+//! A file has the content of its last sync. Of later changes the disk may have kept any part: each sector of 512 bytes has the
+//! content of some moment since the sync, and so has the file's size. The names in a folder are those of the folder's last sync,
+//! or of some moment since.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,12 +12,12 @@ use super::record::{Change, Entry};
 
 const SECTOR: usize = 512;
 
-/// A file's content, whatever its name.
+/// A file's content, independent of its name.
 #[derive(Debug, Default)]
 struct Content {
     synced: Vec<u8>,
     pending: Vec<Change>,
-    /// Changes that the sync under way covers.
+    /// The changes that the running sync covers.
     syncing: Option<usize>,
 }
 
@@ -27,7 +27,7 @@ enum NameChange {
     Remove(String),
 }
 
-/// Whether a sync does what it promises. A disk that ignores it shows that the test can fail.
+/// Whether a sync does what it promises. With a disk that ignores it, the test must fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syncs {
     Kept,
@@ -40,7 +40,7 @@ pub(super) struct Disk<'r> {
     bytes: &'r [u8],
     syncs: Syncs,
     contents: Vec<Content>,
-    /// As a process sees them.
+    /// The files as a process sees them.
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
     pending_names: Vec<NameChange>,
@@ -48,7 +48,7 @@ pub(super) struct Disk<'r> {
 }
 
 impl<'r> Disk<'r> {
-    /// `bytes`: of the record, in which the entries' writes are.
+    /// `bytes` is the record, which contains the written bytes.
     pub(super) fn new(bytes: &'r [u8], syncs: Syncs) -> Self {
         Self {
             bytes,
@@ -107,7 +107,7 @@ impl<'r> Disk<'r> {
         &mut self.contents[index]
     }
 
-    /// Writes what is left after a power cut at this moment into a folder.
+    /// Writes the content that is left after a power cut at this moment into a folder.
     pub(super) fn write_image(&self, folder: &Path, survivors: Survivors) {
         let mut names = self.synced_names.clone();
         let kept = survivors.kept(0, 0, self.pending_names.len());
@@ -119,7 +119,7 @@ impl<'r> Disk<'r> {
                 .unwrap();
         }
         if survivors.toss(1) {
-            // SQLite's shared memory is written to disk at any time: nothing may depend on its content.
+            // SQLite's shared memory may be written to disk at any time, so nothing may depend on its content.
             std::fs::write(folder.join("relay.db-shm"), vec![0xA5; 32 << 10]).unwrap();
         }
     }
@@ -158,7 +158,7 @@ impl Change {
         }
     }
 
-    /// The bytes of the file that it changes.
+    /// Returns the range of bytes that the change affects.
     fn range(&self, end: usize) -> Range<usize> {
         match self {
             Self::Write { offset, bytes } => *offset..offset + bytes.len(),
@@ -177,7 +177,7 @@ impl Content {
         let lengths: Vec<usize> = std::iter::once(self.synced.len()).chain(lengths).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut image = self.synced.clone();
-        // A sector that the file gained may hold anything until its bytes are written.
+        // A new sector of a file may have any content until its bytes are written.
         image.resize(longest, if survivors.toss(2) { 0xA5 } else { 0 });
         for (index, change) in self.pending.iter().enumerate() {
             let changed = change.range(longest);
@@ -201,17 +201,17 @@ impl Content {
     }
 }
 
-/// Which changes survive that were not synced.
+/// Which of the changes that were not synced survive.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Survivors {
     None,
     All,
-    /// Chosen by this seed, in another way for each file.
+    /// A random choice from this seed, different for each file.
     Random(u64),
 }
 
 impl Survivors {
-    /// How many of a file's changes, from the first on, a sector keeps.
+    /// Returns how many of a file's changes, counted from the first, a sector keeps.
     fn kept(self, file: usize, sector: usize, changes: usize) -> usize {
         let seed = match self {
             Self::None => return 0,
@@ -223,7 +223,7 @@ impl Survivors {
         match mix(seed ^ mix(file)) % 5 {
             0 => 0,
             1 => changes,
-            // Each sector keeps all or nothing; each sector keeps some; all sectors keep as many.
+            // Three ways: each sector keeps all or none; each sector keeps some; all sectors keep the same number.
             2 => below(mix(seed ^ mix(file) ^ mix(sector ^ 7)), 1) * changes,
             3 => below(mix(seed ^ mix(file) ^ mix(sector ^ 7)), changes),
             _ => below(mix(seed ^ mix(file ^ 3)), changes),
@@ -235,7 +235,7 @@ impl Survivors {
     }
 }
 
-/// A number that looks random and follows from another (splitmix64).
+/// Returns a number that looks random and depends only on another (splitmix64).
 pub(super) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,7 +1,7 @@
-//! The power is cut at a random moment of a relay's life, and a relay starts on what the disk may hold then.
+//! The power is cut at a random moment of a relay's life, and a relay starts on what the disk may contain then.
 //!
-//! `recorder.c` records what a relay under load does to its outbox's files, `disk.rs` works out what is left of them. The
-//! oracle is that of the kill test, and one thing more: a call whose outcome had been synced is not made again.
+//! `recorder.c` records what a relay under load does to its outbox's files. `disk.rs` computes what is left of them. The oracle
+//! is that of the kill test, with one more rule: a call whose outcome had been synced is not made again.
 
 mod disk;
 mod record;
@@ -26,24 +26,24 @@ use crate::sandbox::Served;
 
 /// `POWER_CUTS` in the environment sets another number.
 const CUTS: usize = 100;
-/// Every 20th cut is checked with a relay process, the others with a relay in this process: that is faster.
+/// Every 20th cut is checked with a relay process, the others with a relay in this process, which is faster.
 const PROCESS_EVERY: usize = 20;
 
-/// Made once, for every test here.
+/// Made once for all tests of this file.
 async fn recording() -> &'static Recording {
     static RECORDING: OnceCell<Recording> = OnceCell::const_new();
     RECORDING.get_or_init(Recording::make).await
 }
 
-/// When the power is cut, and which changes survive.
+/// The moment at which the power is cut, and which changes survive.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    /// How many entries of the record happened before.
+    /// The number of entries of the record that happened before.
     entries: usize,
     survivors: Survivors,
 }
 
-/// Cuts in order, as many in each run of the recorded process, and half of them during a sync.
+/// Returns the cuts in order: the same number in each run of the recorded process, half of them during a sync.
 fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = (0..count)
         .map(|number| {
@@ -67,11 +67,11 @@ fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
     cuts
 }
 
-/// What a relay made of one image.
+/// The result of starting a relay on one image.
 #[derive(Default)]
 struct Outcome {
     verdict: Verdict,
-    /// Calls made again although their outcome had been synced.
+    /// Calls that were made again although their outcome had been synced.
     made_again: Vec<String>,
 }
 
@@ -81,14 +81,14 @@ impl Outcome {
     }
 }
 
-/// A relay in either form.
+/// A relay, as a process or in this process.
 enum AnyRelay {
     Process(Box<Process>),
     Here(Box<Relay>),
 }
 
 impl AnyRelay {
-    /// Starts on the files in a folder; the error is the relay's own.
+    /// Starts on the files in a folder. The error is the relay's own.
     async fn start(folder: &Path, sandbox: &str, as_process: bool) -> Result<Self, String> {
         if as_process {
             return Ok(Self::Process(Box::new(Process::start(folder, &configuration(), sandbox).await)));
@@ -121,7 +121,7 @@ impl AnyRelay {
     }
 }
 
-/// Starts a relay on an image. Each sender goes on with the batch that was not answered.
+/// Starts a relay on an image. Each sender continues with the batch that was not answered.
 async fn check(
     recording: &Recording,
     disk: &Disk<'_>,
@@ -133,7 +133,7 @@ async fn check(
     let (surely, perhaps) = recording.arrived(moment);
     let [image, synced] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     disk.write_image(image.path(), cut.survivors);
-    // The calls that wait according to what was synced: only these may be made again.
+    // The calls that wait according to what was synced. Only these may be made again.
     let waiting = if acknowledged.is_empty() {
         HashSet::new()
     } else {
@@ -152,7 +152,7 @@ async fn check(
     }
     let kept = Kept::settled(image.path()).await;
     let calls: Vec<Event> = served.sandbox.received().iter().map(Event::of_call).collect();
-    // Ids of accepted events are remembered after any crash.
+    // The ids of accepted events are remembered after any crash.
     for (sender, batches) in &sent {
         relay.post(load::batch(*sender, batches - 1)).await;
     }
@@ -197,7 +197,7 @@ async fn power_cuts_under_load_lose_nothing() {
     );
 }
 
-/// Counts the cuts that find a fault where there is one, and all cuts.
+/// Counts the cuts at which the oracle finds a fault, and all cuts.
 async fn failures(
     syncs: Syncs,
     answered: impl Fn(&Recording, usize) -> Acknowledged,
@@ -230,11 +230,11 @@ async fn a_disk_that_ignores_syncs_fails_the_test() {
     assert!(checked > 6 && failed > checked / 2, "{failed} of {checked} cuts");
 }
 
-/// Proves that the test can fail for a relay that answers when a commit is written and not yet synced.
+/// Proves that the test can fail for a relay that answers after a commit is written and before it is synced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_before_the_sync_fails_the_test() {
     let early = |recording: &Recording, entries: usize| {
-        // What will be answered once the sync under way has ended, and the next one, is taken as answered now.
+        // Batches that are answered after the running sync and the next one count as answered now.
         let rest = &recording.entries[entries..];
         let mut synced = rest.iter().filter(|entry| matches!(entry.change, Change::Synced));
         recording.acknowledged(synced.nth(1).map_or(usize::MAX, |entry| entry.end))

@@ -5,10 +5,10 @@ use std::ops::Range;
 /// One call that changed a file, or a step of a sync.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Of the file in the outbox's folder; `.` is the folder itself.
+    /// The name of the file in the outbox's folder; `.` is the folder itself.
     pub(super) name: String,
     pub(super) change: Change,
-    /// Where the next entry begins.
+    /// The offset at which the next entry begins.
     pub(super) end: usize,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Entry {
 pub(super) enum Change {
     Create,
     Remove,
-    /// `bytes`: where they are in the record.
+    /// `bytes` is their range in the record.
     Write {
         offset: usize,
         bytes: Range<usize>,
@@ -31,7 +31,7 @@ pub(super) enum Change {
     End,
 }
 
-/// Entries from a place on. The last one may have been cut off by a kill; its change was not made then.
+/// Reads the entries from an offset on. The last one may be cut off by a kill; its change was not made then.
 pub(super) fn parse(record: &[u8], from: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut at = from;

@@ -1,4 +1,4 @@
-//! One relay's life under load, recorded: several runs of the process on one outbox, ended by SIGTERM or SIGKILL.
+//! One relay's life under load, recorded: several runs of the process on one outbox, each ended by SIGTERM or SIGKILL.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -16,28 +16,28 @@ use crate::crash::oracle::{Acknowledged, Event};
 use crate::relay::{Process, command};
 use crate::sandbox::Served;
 
-/// Batches that each run is sent; in the first one, after its log was copied into the database and begun anew.
+/// The number of batches in each run. In the first run they are sent after its log was copied into the database.
 const FEW: usize = 100;
-/// Accoil fails and is slow while fewer calls than this wait: some always do, and never so many that a check takes long.
+/// Accoil fails and is slow while fewer calls than this wait. So some calls always wait, but few enough for a quick check.
 const BACKLOG: u64 = 100;
-/// Only a guard: a relay that stores nothing fails the test instead of stopping it.
+/// A safety limit: a relay that stores nothing fails the test instead of stopping it.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// All that is known of the recorded time. A moment is a length of the record.
+/// Everything that is known of the recorded time. A moment is a length of the record.
 #[derive(Default)]
 pub(super) struct Recording {
     pub(super) bytes: Vec<u8>,
     pub(super) entries: Vec<Entry>,
-    /// Where the record of each run of the process ends.
+    /// The length of the record at the end of each run of the process.
     pub(super) runs: Vec<usize>,
-    /// When each 200 had come: sender, batch, moment.
+    /// The moment of each 200: sender, batch, moment.
     pub(super) answers: Vec<(usize, usize, usize)>,
-    /// The calls that Accoil took, in order, each with the run that made it.
+    /// The calls that Accoil accepted, in order, each with the run that made it.
     pub(super) calls: Vec<(usize, Event)>,
     samples: Vec<Sample>,
 }
 
-/// Calls that had arrived before and after a moment was read.
+/// The calls that had arrived before and after a moment was read.
 struct Sample {
     before: usize,
     moment: usize,
@@ -47,7 +47,7 @@ struct Sample {
 impl Recording {
     pub(super) async fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // As SQLite names its files.
+        // The names that SQLite uses.
         let outbox = folder.path().canonicalize().unwrap().join("outbox");
         std::fs::create_dir(&outbox).unwrap();
         let library = compile(folder.path());
@@ -71,7 +71,7 @@ impl Recording {
             load.turn_to(relay.url("/v1/batch"));
             let log = (run == 0).then(|| log_salts(&outbox));
             send_a_few(load, &relay, &served, || log.is_none_or(|log| log != log_salts(&outbox))).await;
-            // The second run is killed; the third then begins with its log.
+            // The second run is killed, so the third starts with its log.
             relay.signal(if run == 1 { "KILL" } else { "TERM" });
             relay.wait().await;
             // Calls that are still on their way belong to this run.
@@ -103,7 +103,7 @@ impl Recording {
         recording
     }
 
-    /// The record has every change: made again, they give the files that the relay left.
+    /// Checks that the record is complete: the recorded changes produce the files that the relay left.
     fn is_whole(&self, outbox: &Path) {
         let mut disk = super::disk::Disk::new(&self.bytes, super::disk::Syncs::Kept);
         self.entries.iter().for_each(|entry| disk.apply(entry));
@@ -121,7 +121,7 @@ impl Recording {
         assert!(begun > 1, "the log was not copied into the database in the first run");
     }
 
-    /// Batches that were answered by this moment.
+    /// Returns the batches that were answered by this moment.
     pub(super) fn acknowledged(&self, moment: usize) -> Acknowledged {
         let mut acknowledged = Acknowledged::new();
         for (sender, batch, _) in self.answers.iter().filter(|(_, _, answered)| *answered <= moment) {
@@ -130,7 +130,7 @@ impl Recording {
         acknowledged
     }
 
-    /// How many calls had surely arrived at this moment, and how many may have.
+    /// Returns how many calls had certainly arrived at this moment, and how many may have.
     pub(super) fn arrived(&self, moment: usize) -> (usize, usize) {
         let later = self.samples.partition_point(|sample| sample.moment <= moment);
         let surely = later.checked_sub(1).map_or(0, |last| self.samples[last].before);
@@ -140,7 +140,7 @@ impl Recording {
     }
 }
 
-/// Lets the load go on until this holds and a few batches more were sent. Some calls wait all the time.
+/// Lets the load run until the condition holds and a few more batches were sent. Some calls always wait.
 async fn send_a_few(load: &Load, relay: &Process, served: &Served, may_end: impl Fn() -> bool) {
     let (start, mut sent) = (Instant::now(), load.batches());
     while load.batches() < sent + FEW {
@@ -160,7 +160,7 @@ async fn send_a_few(load: &Load, relay: &Process, served: &Served, may_end: impl
     }
 }
 
-/// The numbers that the log has until it is begun anew.
+/// Returns the salts in the header of the log, which change when the log starts again.
 fn log_salts(outbox: &Path) -> Option<[u8; 8]> {
     let log = std::fs::File::open(outbox.join("relay.db-wal")).ok()?;
     let mut salts = [0; 8];
@@ -168,13 +168,13 @@ fn log_salts(outbox: &Path) -> Option<[u8; 8]> {
     Some(salts)
 }
 
-/// The length of the record so far.
+/// Returns the length of the record so far.
 fn moment(records: &[PathBuf]) -> usize {
     let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
     usize::try_from(records.iter().map(length).sum::<u64>()).unwrap()
 }
 
-/// Notes all the time how many calls have arrived.
+/// Records continuously how many calls have arrived.
 struct Sampler {
     is_over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Vec<Sample>>,
@@ -205,7 +205,7 @@ impl Sampler {
     }
 }
 
-/// `serve` with the recorder: of an outbox's folder, into a record.
+/// Returns a command for `serve` under the recorder, for an outbox's folder and a record.
 pub(crate) fn recorded(library: &Path, outbox: &Path, record: &Path) -> Command {
     let mut serve = command();
     serve.arg("serve").env("LD_PRELOAD", library);

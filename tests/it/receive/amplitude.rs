@@ -1,4 +1,4 @@
-//! The whole way of an Amplitude event with groups: its primary group, and what it implies, told once.
+//! An Amplitude event with groups, from post to calls: its primary group, and its derived calls, which are sent once.
 
 use std::fmt::Write as _;
 
@@ -9,17 +9,17 @@ use crate::relay::TestRelay;
 
 const WITH_GROUPS: &str = include_str!("../../fixtures/events/amplitude-stream/groups-of-two-types.json");
 
-/// The same event happening again: with an id of its own.
+/// Returns the same event with another id.
 fn again(insert_id: &str) -> Value {
     let mut event: Value = serde_json::from_str(WITH_GROUPS).unwrap();
     event["$insert_id"] = json!(insert_id);
     event
 }
 
-/// The group by id as text, `100000` before `55` and `9`; the group and identify calls only when they say
-/// something new, restarts included.
+/// The primary group is the first by id as text: `100000` before `55` and `9`. The derived group and identify calls are sent only
+/// if their content is new, also after a restart.
 #[tokio::test]
-async fn the_primary_group_is_told_once() {
+async fn the_primary_group_is_sent_once() {
     let relay = TestRelay::usual().await;
     let post = async |relay: &TestRelay, event: Value, count| {
         exchange(relay, "/amplitude", &[AMPLITUDE], event.to_string(), count).await

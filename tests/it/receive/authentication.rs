@@ -1,4 +1,4 @@
-//! Where senders put their write key, and what a wrong one hears.
+//! Where senders put their write key, and what the answer to a wrong one is.
 
 use std::fmt::Write as _;
 
@@ -55,8 +55,8 @@ fn accepted(answer: &Answer) -> i64 {
     answer.json()["accepted"].as_i64().unwrap()
 }
 
-/// No key, an unknown key, and the key of a source of the other kind: the relay takes and keeps nothing. Amplitude's
-/// senders get their own key back, by which their SDKs know the refusal.
+/// No key, an unknown key, and the key of a source of the other kind: the relay accepts and keeps nothing. Amplitude's senders get
+/// their own key back, by which their SDKs recognise the refusal.
 #[tokio::test]
 async fn a_wrong_key_is_refused_on_every_route() {
     let relay = TestRelay::usual().await;
@@ -108,8 +108,8 @@ async fn a_wrong_key_is_refused_on_every_route() {
     relay.stop().await;
 }
 
-/// On loopback a source may be without a key: then any key, and none, is its own; a source with that very key
-/// comes first.
+/// On loopback a source may have no key. Then any key belongs to it, and a request without one too; but a source with that very
+/// key comes first.
 #[tokio::test]
 async fn a_source_without_a_key_takes_any() {
     let open = "[[sources]]\nname = 'open'\nkind = 'segment'\n\

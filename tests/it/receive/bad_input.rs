@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{AMPLITUDE, ROUTES, SEGMENT, exchange, shown};
 use crate::relay::TestRelay;
 
-/// Bodies of which nothing can be read, on any route.
+/// Bodies that cannot be read at all, for any route.
 fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("empty", Vec::new()),
@@ -23,9 +23,9 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The exact words for each kind of route; what was sent is kept, its beginning at least.
+/// The exact texts of the answer on each kind of route. The beginning of the body is kept as a reject.
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_with_the_place_and_kept() {
+async fn an_unreadable_body_is_refused_with_the_place_and_kept() {
     let relay = TestRelay::usual().await;
     let mut text = String::new();
     let (mut rejects, mut kept) = (Vec::new(), Vec::new());
@@ -83,7 +83,7 @@ async fn what_cannot_be_read_is_refused_with_the_place_and_kept() {
 }
 
 #[tokio::test]
-async fn no_route_fails_on_what_cannot_be_read() {
+async fn no_route_fails_on_an_unreadable_body() {
     let relay = TestRelay::usual().await;
     for (path, key, good) in ROUTES {
         for (name, body) in unreadable() {
@@ -98,7 +98,7 @@ async fn no_route_fails_on_what_cannot_be_read() {
 
 const GOOD: &str = r#"{"type":"track","userId":"u1","event":"Good","timestamp":"2026-01-02T03:04:05Z"}"#;
 
-/// Items that are refused one by one, with the reason that the sender and the owner are told.
+/// Items that are refused one by one, with the reason that the answer and the reject give.
 fn bad_items() -> Vec<Vec<u8>> {
     let deep = format!(
         r#"{{"type":"track","properties":{}{}}}"#,
@@ -131,7 +131,7 @@ fn list(items: &[Vec<u8>]) -> Vec<u8> {
     list
 }
 
-/// Each refused item is kept as it came, with its reasons; the good ones on both sides are delivered.
+/// Each refused item is kept as it was sent, with its reasons; the good items on both sides are delivered.
 #[tokio::test]
 async fn a_bad_item_never_costs_its_neighbours() {
     let relay = TestRelay::usual().await;
@@ -209,8 +209,8 @@ async fn a_bad_item_never_costs_its_neighbours_of_amplitude() {
     relay.stop().await;
 }
 
-/// What is odd but can be read: the last of two keys counts, a number is an id, large numbers keep their digits, a
-/// byte order mark is no part of the text.
+/// Odd input that can be read: the last of two equal keys counts, a number is an id, large numbers keep their digits, and a byte
+/// order mark is not part of the text.
 #[tokio::test]
 async fn odd_input_is_read_as_it_is_meant() {
     let relay = TestRelay::usual().await;
@@ -265,9 +265,9 @@ async fn odd_input_is_read_as_it_is_meant() {
     relay.stop().await;
 }
 
-/// When the outbox cannot store, the sender hears so and when to come again; nothing is half taken.
+/// If the outbox cannot store, senders get 503 with `Retry-After`, and nothing of a post is stored.
 #[tokio::test]
-async fn a_closed_outbox_asks_senders_to_come_again() {
+async fn a_closed_outbox_asks_senders_to_retry() {
     let relay = TestRelay::usual().await;
     relay.relay.outbox.close().await;
     let mut text = String::new();

@@ -6,7 +6,7 @@ use super::{SEGMENT, TRACK};
 use crate::http::{Answer, send};
 use crate::relay::TestRelay;
 
-/// Status and every header that speaks of origins.
+/// The status and every header about origins.
 fn cors(answer: &Answer) -> String {
     let mut lines = vec![answer.status.as_u16().to_string()];
     for (name, value) in &answer.headers {
@@ -48,7 +48,7 @@ async fn a_preflight_allows_the_authorization_header() {
     relay.stop().await;
 }
 
-/// Refusals too: a script that may not read them would retry for ever.
+/// This includes refusals: a script that may not read them would retry without end.
 #[tokio::test]
 async fn answers_may_be_read_by_scripts_retry_after_included() {
     let relay = TestRelay::usual().await;

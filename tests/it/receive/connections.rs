@@ -1,4 +1,4 @@
-//! Connections of senders: how long idle ones are kept, and what is left for others when there are many.
+//! Connections of senders: how long idle ones are kept, and what remains for others if there are many.
 
 use std::process::Command;
 
@@ -56,7 +56,7 @@ async fn idle(process: &Process, count: usize) -> Vec<TcpStream> {
     idle
 }
 
-/// The soft limit is raised: 150 idle senders keep nobody out.
+/// The soft limit is raised, so 150 idle senders do not keep others out.
 #[tokio::test]
 async fn a_low_soft_limit_of_open_files_is_raised() {
     let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
@@ -67,7 +67,7 @@ async fn a_low_soft_limit_of_open_files_is_raised() {
     assert!(!process.log().contains("could not be accepted"), "{}", process.log());
 }
 
-/// The hard limit is low as well: further senders wait, but what is accepted is delivered and the admin listener answers.
+/// The hard limit is low too: further senders wait, but accepted events are delivered and the admin listener answers.
 #[tokio::test]
 async fn a_low_hard_limit_leaves_room_for_delivery_and_the_operator() {
     let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);

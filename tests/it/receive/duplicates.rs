@@ -19,7 +19,7 @@ fn counts(answer: &Answer) -> [i64; 3] {
 }
 
 #[tokio::test]
-async fn a_repeat_is_taken_and_not_sent_restarts_included() {
+async fn a_duplicate_is_accepted_and_not_sent_also_after_a_restart() {
     let mut relay = TestRelay::usual().await;
     for (first, expected) in [(true, [2, 1, 0]), (false, [0, 3, 0])] {
         let body = format!("[{},{},{}]", track("a"), track("b"), track("a"));
@@ -37,9 +37,9 @@ async fn a_repeat_is_taken_and_not_sent_restarts_included() {
     relay.stop().await;
 }
 
-/// An id is remembered from its first accepted copy on: a reject's does not count.
+/// An id is remembered from its first accepted copy on. The id of a reject is not remembered.
 #[tokio::test]
-async fn a_mended_event_may_come_under_the_id_of_its_reject() {
+async fn a_fixed_event_may_come_under_the_id_of_its_reject() {
     let relay = TestRelay::usual().await;
     let broken = track("a").replace(r#""event":"E","#, "");
     assert_eq!(counts(&relay.post("/v1/track", &[SEGMENT], broken.clone()).await), [0, 0, 1]);

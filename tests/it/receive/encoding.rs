@@ -1,4 +1,4 @@
-//! Bodies as they are on the wire: compressed, in chunks, under any content type.
+//! Bodies on the wire: compressed, in chunks, with any content type.
 
 use std::io::Write as _;
 
@@ -39,7 +39,7 @@ async fn compressed_bodies_are_the_same_on_every_route() {
     relay.stop().await;
 }
 
-/// Segment's SDKs post JSON as text so that browsers skip the preflight; others forget the header or say a charset.
+/// Segment's SDKs post JSON as text so that browsers skip the preflight; others omit the header or add a charset.
 #[tokio::test]
 async fn json_is_json_under_any_content_type() {
     let relay = TestRelay::usual().await;
@@ -77,7 +77,7 @@ async fn a_body_in_chunks_needs_no_length() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decompressed_is_refused() {
+async fn a_body_that_cannot_be_decompressed_is_refused() {
     let relay = TestRelay::usual().await;
     let whole = gzip(TRACK.as_bytes());
     let mut flipped = whole.clone();

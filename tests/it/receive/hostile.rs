@@ -1,4 +1,4 @@
-//! Hostile clients and odd requests: what they cost, and that healthy senders go on.
+//! Hostile clients and odd requests: what they cost, and that other senders are not affected.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ async fn connect(relay: &TestRelay, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// A large Content-Length and one byte, without a key: no room is taken for what is only announced.
+/// A large Content-Length and one byte, without a key: the relay reserves no memory for bytes that are only announced.
 #[tokio::test]
 async fn announced_bytes_take_no_room() {
     let relay = TestRelay::usual().await;
@@ -43,7 +43,7 @@ async fn announced_bytes_take_no_room() {
     relay.stop().await;
 }
 
-/// Bodies that come without a right key have a small part of the memory: filled, it leaves the rest to those with a key.
+/// Bodies without a right key have a small part of the memory. When it is full, senders with a key still have the rest.
 #[tokio::test]
 async fn bodies_without_a_key_have_a_budget_of_their_own() {
     let limits = "[limits]\ntracking_batch_bytes = 100000\nwebhook_bytes = 100000\namplitude_bytes = 100000\n\
@@ -56,7 +56,7 @@ async fn bodies_without_a_key_have_a_budget_of_their_own() {
     for _ in 0..12 {
         held.push(connect(&relay, begun.as_bytes()).await);
     }
-    // Enough of them have come when one of no key is turned away.
+    // Enough of them have arrived when one of them is refused.
     let keyless = format!(r#"{{"writeKey":"web-key",{}{}"#, &TRACK[1..], " ".repeat(90_000));
     let refused = loop {
         let answer = relay.post("/segment", &[], keyless.clone()).await;
@@ -71,7 +71,7 @@ async fn bodies_without_a_key_have_a_budget_of_their_own() {
     relay.stop().await;
 }
 
-/// A key inside a large compressed body is found all the same.
+/// A key inside a large compressed body is found.
 #[tokio::test]
 async fn a_large_compressed_body_is_read_with_its_key_inside() {
     let relay = TestRelay::usual().await;
@@ -83,10 +83,10 @@ async fn a_large_compressed_body_is_read_with_its_key_inside() {
     relay.stop().await;
 }
 
-/// All connections are taken by clients that say nothing or never read: health is answered, others wait for a place, and
-/// the relay stops in time.
+/// Clients that send nothing or read nothing hold all connections: health checks are answered, other senders wait, and the relay
+/// stops in time.
 #[tokio::test]
-async fn idle_and_deaf_clients_leave_room_for_health_checks() {
+async fn idle_clients_and_clients_that_never_read_leave_room_for_health_checks() {
     let relay =
         TestRelay::start(&format!("[server]\nmax_connections = 4\nshutdown_timeout = \"9s\"\n{USUAL}")).await;
     let mut idle = vec![connect(&relay, b"").await, connect(&relay, b"POST").await];
@@ -132,7 +132,7 @@ async fn a_head_beyond_32_kib_is_refused() {
     relay.stop().await;
 }
 
-/// On which servers may disagree: 400, on both listeners.
+/// Requests that servers may interpret differently get 400, on both listeners.
 #[tokio::test]
 async fn requests_that_break_the_rules_of_http_are_400() {
     let relay = TestRelay::usual().await;
@@ -155,7 +155,7 @@ async fn requests_that_break_the_rules_of_http_are_400() {
     relay.stop().await;
 }
 
-/// A page of another site, and one whose host name was made to lead here, post nothing to a source without a key.
+/// A page of another site, and a page whose host name was made to lead here, cannot post to a source without a key.
 #[tokio::test]
 async fn a_source_without_a_key_takes_nothing_of_other_sites() {
     let relay = TestRelay::start(OPEN).await;
@@ -175,7 +175,7 @@ async fn a_source_without_a_key_takes_nothing_of_other_sites() {
     relay.stop().await;
 }
 
-/// The settings are about who asks: the first proxy's names, or the configured address, and no cache keeps them.
+/// The settings depend on the request: they name the first proxy's host or the configured address, and no cache may keep them.
 #[tokio::test]
 async fn the_settings_name_the_address_by_which_they_were_asked_for() {
     let url = "[server]\npublic_url = \"https://relay.example.com/in\"\n";
@@ -206,7 +206,7 @@ async fn an_odd_path_of_the_admin_api_is_answered_in_json() {
     relay.stop().await;
 }
 
-/// What is kept of an event has no write key in it, whether it can be read or not.
+/// No stored event contains the write key, whether it can be read or not.
 #[tokio::test]
 async fn the_write_key_is_not_kept() {
     let relay = TestRelay::start(&USUAL.replace("web-key", "a-long-web-key")).await;
@@ -223,8 +223,8 @@ async fn the_write_key_is_not_kept() {
     relay.stop().await;
 }
 
-/// Six senders of bodies that become 20 MB, without a key, and a hundred clients that never read: a healthy sender goes on.
-/// Prints how much slower: `cargo test --test it healthy_sender -- --nocapture`.
+/// Six senders post bodies that become 20 MB, without a key, and a hundred clients never read. The test measures a normal sender:
+/// `cargo test --test it healthy_sender -- --nocapture` prints how much slower it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_sender_goes_on_beside_hostile_ones() {
     let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
@@ -254,7 +254,7 @@ async fn a_healthy_sender_goes_on_beside_hostile_ones() {
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(relay.address()).unwrap();
             stream.set_nonblocking(true).unwrap();
-            // As much as the system takes.
+            // As much as the system accepts.
             let _ = stream.write(many.as_bytes());
             stream
         })
@@ -276,7 +276,7 @@ async fn a_healthy_sender_goes_on_beside_hostile_ones() {
     relay.kill();
 }
 
-/// The time of half and of 99 in a hundred of a healthy sender's posts, each of which is accepted.
+/// Returns the median and the 99th percentile of the times of a normal sender's posts, all of which are accepted.
 async fn percentiles(relay: &Process) -> (Duration, Duration) {
     let mut took = Vec::new();
     for _ in 0..500 {

@@ -1,4 +1,4 @@
-//! The most that is read, on each kind of route: at the limit all is well, one more is refused, memory is bounded.
+//! The limits on each kind of route: a body at the limit is accepted, one byte more is refused, and memory is bounded.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,12 +14,12 @@ use super::{AMPLITUDE, ROUTES, SEGMENT, TRACK, raw, shown};
 use crate::relay::{Process, TestRelay, USUAL};
 use crate::sandbox::Served;
 
-/// The text, made longer by spaces at its end, which are part of a body like everything else.
+/// Returns the text with spaces added at its end, which count as a part of the body.
 fn padded(text: &str, bytes: usize) -> String {
     format!("{text}{}", " ".repeat(bytes - text.len()))
 }
 
-/// The default caps of the bodies, in bytes, by route.
+/// The default limit of a body in bytes, by route.
 const CAPS: [(&str, (&str, &str), &str, usize); 6] = [
     ("/segment", SEGMENT, TRACK, 4 * 1024 * 1024),
     ("/v1/track", SEGMENT, TRACK, 32 * 1024),
@@ -29,8 +29,8 @@ const CAPS: [(&str, (&str, &str), &str, usize); 6] = [
     ("/batch", AMPLITUDE, r#"{"events":[]}"#, 20 * 1024 * 1024),
 ];
 
-/// Announced by Content-Length, found out while reading, or while decompressing: the answer is the same, and it
-/// reaches a sender that writes its whole body first.
+/// The size may be announced by Content-Length, or found while reading or decompressing. The answer is the same, and it reaches
+/// a sender that writes its whole body first.
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let relay = TestRelay::usual().await;
@@ -39,7 +39,7 @@ async fn a_body_over_the_limit_is_refused() {
         let whole = relay.post(path, &[key], padded(body, cap)).await;
         assert_eq!(whole.status, 200, "{path}: {whole:?}");
         let refused = relay.post(path, &[key], padded(body, cap + 1)).await;
-        let (over, told) = (shown(&refused), refused.text());
+        let (over, refusal) = (shown(&refused), refused.text());
         let compressed = gzip(padded(body, cap + 1).as_bytes());
         let answer = relay.post(path, &[key, ("content-encoding", "gzip")], compressed).await;
         assert_eq!(shown(&answer), over, "{path}");
@@ -51,8 +51,8 @@ async fn a_body_over_the_limit_is_refused() {
             raw(&relay, format!("{head}{:x}\r\n{}\r\n0\r\n\r\n", cap + 1, padded(body, cap + 1))).await;
         let head = head.replace("Transfer-Encoding: chunked", &format!("Content-Length: {}", 2 * cap));
         let announced = raw(&relay, format!("{head}{}", padded(body, 2 * cap))).await;
-        assert!(chunked.ends_with(told), "{path}: {chunked}");
-        assert!(announced.ends_with(told), "{path}: {announced}");
+        assert!(chunked.ends_with(refusal), "{path}: {chunked}");
+        assert!(announced.ends_with(refusal), "{path}: {announced}");
         writeln!(text, "{path}: {over}").unwrap();
     }
     insta::assert_snapshot!(text, @r#"
@@ -66,7 +66,7 @@ async fn a_body_over_the_limit_is_refused() {
     relay.stop().await;
 }
 
-/// Only what is too large is refused: its neighbours in the batch are delivered.
+/// Only the event that is too large is refused; its neighbours in the batch are delivered.
 #[tokio::test]
 async fn an_event_over_its_limit_is_a_reject() {
     let relay = TestRelay::usual().await;
@@ -102,7 +102,7 @@ async fn too_many_events_are_refused() {
     relay.stop().await;
 }
 
-/// All bodies together may hold so much; whoever comes after that is asked to come again, whatever it sends.
+/// All bodies together have a limit. Beyond it every sender gets 503 with `Retry-After`.
 #[tokio::test]
 async fn no_room_for_a_body_is_a_503_with_retry_after() {
     let relay = TestRelay::start(&format!(
@@ -113,7 +113,7 @@ async fn no_room_for_a_body_is_a_503_with_retry_after() {
     let mut slow = TcpStream::connect(relay.relay.address).await.unwrap();
     let head = "POST /segment HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nContent-Length: 2000\r\n\r\n";
     slow.write_all(format!("{head}{}", " ".repeat(1999)).as_bytes()).await.unwrap();
-    // Until what has come of it was read.
+    // Until the part that has arrived was read.
     while relay.post("/v1/track", &[SEGMENT], TRACK).await.status == 200 {}
 
     insta::assert_snapshot!(shown(&relay.post("/v1/track", &[SEGMENT], TRACK).await), @r#"503 retry-after: 5 {"code":"door.busy","error":"too many large requests at once; try again in a moment","success":false}"#);
@@ -125,7 +125,7 @@ async fn no_room_for_a_body_is_a_503_with_retry_after() {
     relay.stop().await;
 }
 
-/// 300 MB of spaces in 300 KB, to every route: refused at the limit, and the process never holds what even one has.
+/// 300 MB of spaces in 300 KB, posted to every route: refused at the limit, and the process never holds even one of them.
 #[tokio::test]
 async fn a_gzip_bomb_costs_its_limit_and_no_more() {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -1,4 +1,4 @@
-//! The public door, through a real listener: what each sender posts, hears, and becomes at Accoil.
+//! The public listener: what each sender posts, the answer that it gets, and the calls that arrive at Accoil.
 
 mod amplitude;
 mod authentication;
@@ -31,7 +31,7 @@ const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
 const EVENT: &str = r#"{"user_id":"u1","event_type":"Report Created","time":1767323045000}"#;
 
-/// The routes that take events, each with a body and its key's header.
+/// The routes that accept events, each with a body and the header of its key.
 const ROUTES: [(&str, (&str, &str), &str); 13] = [
     ("/segment", SEGMENT, TRACK),
     (
@@ -76,7 +76,7 @@ const ROUTES: [(&str, (&str, &str), &str); 13] = [
     ),
 ];
 
-/// The parts of an answer that are promised: status, headers, body; times made the same.
+/// Returns the promised parts of an answer: status, headers, body, with fixed times.
 fn shown(answer: &Answer) -> String {
     let mut text = answer.status.as_u16().to_string();
     for name in ["retry-after", "allow"] {
@@ -88,7 +88,7 @@ fn shown(answer: &Answer) -> String {
     assert_eq!(answer.header("access-control-allow-origin"), "*", "{answer:?}");
     let mut body = answer.json();
     assert!(body.is_object(), "{answer:?}");
-    // They differ from run to run.
+    // These differ from run to run.
     if let Some(ids) = body.as_object_mut().unwrap().remove("ids") {
         assert!(ids.as_array().unwrap().iter().all(|id| id.as_str().unwrap().len() == 13), "{ids}");
     }
@@ -96,7 +96,7 @@ fn shown(answer: &Answer) -> String {
         assert!(time.is_i64());
         *time = "TIME".into();
     }
-    // Segment's SDKs read the one or the other.
+    // Segment's SDKs read one of these two.
     if let Some(message) = body.as_object_mut().unwrap().remove("message") {
         assert_eq!(message, body["error"]);
     }
@@ -104,8 +104,8 @@ fn shown(answer: &Answer) -> String {
     text
 }
 
-/// Posts, and shows the answer and then the calls that came of it, of which there must be so many: each user's in
-/// order, one user after the other, since between users there is no order.
+/// Posts, and returns the answer and then the calls, of which there must be this number. They are sorted by user; each user's
+/// calls keep their order.
 async fn exchange(
     relay: &TestRelay,
     path: &str,
@@ -128,7 +128,7 @@ fn json(value: &accoil_relay::json::Value<'_>) -> String {
     value.to_string()
 }
 
-/// Sends bytes as they are and reads until the relay closes: for what no HTTP client would send.
+/// Sends bytes and reads until the relay closes the connection, for requests that no HTTP client would send.
 async fn raw(relay: &TestRelay, request: impl AsRef<[u8]>) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(relay.relay.address).await.unwrap();

@@ -1,12 +1,12 @@
-//! HTTP as odd senders speak it: old versions, missing and contradicting headers, bodies that never come.
+//! HTTP as odd senders use it: old versions, missing and contradicting headers, bodies that never arrive.
 
 use std::fmt::Write as _;
 
 use super::{TRACK, raw};
 use crate::relay::{TestRelay, USUAL};
 
-/// The status line's code and, if there is one, the body's `code` or `reason`.
-fn told(answer: &str) -> String {
+/// Returns the status and, if there is one, the body's `code` or `reason`.
+fn summary(answer: &str) -> String {
     let status = answer.split(' ').nth(1).unwrap_or("closed without an answer");
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
@@ -64,7 +64,7 @@ async fn odd_requests_are_answered() {
     ];
     let mut text = String::new();
     for (name, request) in cases {
-        writeln!(text, "{name}: {}", told(&raw(&relay, request).await)).unwrap();
+        writeln!(text, "{name}: {}", summary(&raw(&relay, request).await)).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
     HTTP/1.0: 200 "-"
@@ -82,7 +82,7 @@ async fn odd_requests_are_answered() {
     relay.stop().await;
 }
 
-/// What stands behind a request on the same connection is a request of its own, and is answered in turn.
+/// The bytes after a request on the same connection are the next request, which is answered next.
 #[tokio::test]
 async fn requests_on_one_connection_are_answered_in_turn() {
     let relay = TestRelay::usual().await;
@@ -98,7 +98,7 @@ async fn requests_on_one_connection_are_answered_in_turn() {
     relay.stop().await;
 }
 
-/// Whatever the path: percent signs that stand for no text, and a large body that nobody asked for.
+/// Paths with percent signs that encode no text, and a large body for a route that expects none.
 #[tokio::test]
 async fn odd_paths_are_answered_in_json() {
     let relay = TestRelay::usual().await;
@@ -109,7 +109,7 @@ async fn odd_paths_are_answered_in_json() {
             let body = "x".repeat(length);
             let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
             let answer = raw(&relay, format!("{head}Content-Length: {length}\r\n\r\n{body}")).await;
-            writeln!(text, "{method} {path}: {}", told(&answer)).unwrap();
+            writeln!(text, "{method} {path}: {}", summary(&answer)).unwrap();
         }
     }
     insta::assert_snapshot!(text, @r#"
@@ -131,13 +131,13 @@ async fn odd_paths_are_answered_in_json() {
     relay.stop().await;
 }
 
-/// A body that never comes is waited for so long and no longer.
+/// The relay waits for a body that never arrives no longer than the time limit.
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let relay = TestRelay::start(&format!("[server]\nrequest_timeout = \"50ms\"\n{USUAL}")).await;
     let head = "POST /v1/track HTTP/1.1\r\nHost: h\r\nX-Api-Key: web-key\r\nContent-Length: 100\r\n\r\n{";
     let answer = raw(&relay, head).await;
-    assert_eq!(told(&answer), "408 \"door.timeout\"", "{answer}");
+    assert_eq!(summary(&answer), "408 \"door.timeout\"", "{answer}");
     assert!(relay.rejects().await.is_empty());
     relay.stop().await;
 }

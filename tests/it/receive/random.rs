@@ -1,4 +1,4 @@
-//! Whatever bytes come, on whatever route: an answer that is a JSON object, and never the relay's own failure.
+//! Any bytes on any route get an answer that is a JSON object, and never an internal error of the relay.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::ROUTES;
 use crate::relay::TestRelay;
 
-/// A good body with a few bytes overwritten and its end cut off: close enough to JSON to go deep.
+/// Returns a good body with a few bytes overwritten and its end cut off: similar enough to JSON to reach the inner code.
 fn damaged() -> impl Strategy<Value = (usize, Vec<u8>)> {
     (
         0..ROUTES.len(),

@@ -1,4 +1,4 @@
-//! Nothing is refused, skipped or changed without a trace: each is counted, logged in bounds, and named in the answer.
+//! Each refusal, skip and change is counted, logged (within a limit), and named in the answer.
 
 use accoil_relay::sandbox::Options;
 use http::Method;
@@ -11,7 +11,7 @@ use crate::http::send;
 use crate::relay::{Process, TestRelay, USUAL};
 use crate::sandbox::Served;
 
-/// The samples of `/metrics` whose line contains this.
+/// Returns the samples of `/metrics` whose line contains this text.
 async fn samples(admin: &str, part: &str) -> Vec<String> {
     let answer = send(Method::GET, &format!("http://{admin}/metrics"), &[], "").await;
     let lines = answer.text().lines().filter(|line| !line.starts_with('#') && line.contains(part));
@@ -23,7 +23,7 @@ fn lines_about(log: &str, code: &str) -> Vec<Value> {
     lines.filter(|line| line["reason.code"] == code).collect()
 }
 
-/// Posted once: one log line and one count. Ten thousand times: a few log lines.
+/// One post gives one log line and one count. Ten thousand posts give a few log lines.
 #[tokio::test]
 async fn a_wrong_key_is_counted_each_time_and_logged_once_a_minute() {
     let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
@@ -69,7 +69,7 @@ async fn a_wrong_key_is_counted_each_time_and_logged_once_a_minute() {
     assert_eq!(held + logged, 10_001, "what was held back is logged in the end: {lines:?}");
 }
 
-/// By source where its key was right, by route, by status, by reason.
+/// By source if the key was right, by route, by status, by reason.
 #[tokio::test]
 async fn each_kind_of_refusal_is_counted_by_its_reason() {
     let relay = TestRelay::start(
@@ -93,7 +93,7 @@ async fn each_kind_of_refusal_is_counted_by_its_reason() {
             "{path}"
         );
     }
-    // Heads that no route sees: hyper answers them.
+    // Requests whose head no route sees, because hyper answers them.
     for head in
         ["POST /segment\r\n\r\n".to_owned(), format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000))]
     {
@@ -127,7 +127,7 @@ async fn each_kind_of_refusal_is_counted_by_its_reason() {
     relay.stop().await;
 }
 
-/// Skips, warnings and rejects: counted by source and reason, and named in the answer.
+/// Skips, warnings and rejects are counted by source and reason, and named in the answer.
 #[tokio::test]
 async fn each_skip_warning_and_reject_is_named_in_the_answer_and_counted() {
     let relay = TestRelay::usual().await;
@@ -164,9 +164,9 @@ async fn each_skip_warning_and_reject_is_named_in_the_answer_and_counted() {
     relay.stop().await;
 }
 
-/// The public listener tells anybody only whether it is ready; the admin listener says how each destination does.
+/// The public listener only says whether the relay is ready; the admin listener shows the state of each destination.
 #[tokio::test]
-async fn readiness_is_told_without_detail_in_public() {
+async fn public_readiness_has_no_detail() {
     let relay = TestRelay::usual().await;
     let public = send(Method::GET, &relay.url("/readyz"), &[], "").await;
     assert_eq!((public.status.as_u16(), public.text()), (200, r#"{"status":"ready"}"#));
@@ -175,7 +175,7 @@ async fn readiness_is_told_without_detail_in_public() {
     relay.stop().await;
 }
 
-/// `debug` has a line a request, `trace` one for each event and what its mappings made; neither has a value of an event.
+/// `debug` has a line for each request, `trace` a line for each event with its calls. Neither contains a value of an event.
 #[tokio::test]
 async fn the_finer_log_levels_follow_a_request() {
     let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);

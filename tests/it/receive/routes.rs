@@ -1,4 +1,4 @@
-//! Every route that takes events, and the others: answer and calls.
+//! Every public route: its answer, and the calls that arrive.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::{AMPLITUDE, ROUTES, SEGMENT, exchange, shown};
 use crate::http::send;
 use crate::relay::TestRelay;
 
-/// With a trailing slash as well: that post's calls are the same, so only its answer is compared.
+/// Also with a trailing slash: the calls of that post are the same, so only its answer is compared.
 #[tokio::test]
 async fn every_route_answers_its_sender_and_makes_its_calls() {
     let relay = TestRelay::usual().await;
@@ -85,7 +85,7 @@ async fn the_browser_s_letters_and_import_are_the_same_calls() {
     relay.stop().await;
 }
 
-/// The kinds of webhook bodies: one event, an array, wrapped, none at all.
+/// The kinds of webhook bodies: one event, an array, wrapped events, and an empty object.
 #[tokio::test]
 async fn webhooks_post_one_event_or_many() {
     let relay = TestRelay::usual().await;
@@ -117,9 +117,9 @@ async fn webhooks_post_one_event_or_many() {
     relay.stop().await;
 }
 
-/// A webhook is told what can never be delivered; what can be is taken, whatever stands beside it.
+/// A webhook whose events can never be delivered gets the reasons. If one event can be delivered, the answer is 200.
 #[tokio::test]
-async fn a_webhook_hears_why_nothing_can_be_delivered() {
+async fn a_webhook_gets_the_reasons_if_nothing_can_be_delivered() {
     let relay = TestRelay::usual().await;
     let nameless = r#"{"type":"track","userId":"u1","timestamp":"2026-01-02T03:04:05Z"}"#;
     let good = r#"{"type":"track","userId":"u1","event":"E","timestamp":"2026-01-02T03:04:05Z"}"#;
@@ -143,7 +143,7 @@ async fn a_webhook_hears_why_nothing_can_be_delivered() {
     relay.stop().await;
 }
 
-/// `/identify` and `/groupidentify` by form, by query and as JSON, text or object.
+/// `/identify` and `/groupidentify` as a form, as a query and as JSON, text or object.
 #[tokio::test]
 async fn identifications_come_in_every_form() {
     let relay = TestRelay::usual().await;

@@ -43,7 +43,7 @@ async fn each_scheme_is_taken() {
         let answered = exchange(&relay, "/segment", &headers, body, count).await;
         assert!(answered.starts_with("200 "), "{case}: {answered}");
     }
-    // Of the bytes that were sent, but after decompression: senders sign what they write.
+    // Of the bytes before compression: senders sign what they write.
     let signature = sign("abc123", TRACK);
     let headers = [SEGMENT, ("x-signature", signature.as_str()), ("content-encoding", "gzip")];
     assert_eq!(relay.post("/segment", &headers, gzip(TRACK.as_bytes())).await.status, 200);
@@ -72,7 +72,7 @@ async fn anything_else_is_refused_and_nothing_kept() {
     relay.stop().await;
 }
 
-/// What stands beside a signed event in its wrapping, and a second one, was not signed; nor is the outer event.
+/// Members beside a signed event in its wrapper, a second event and the outer event were not signed, so they are not accepted.
 #[tokio::test]
 async fn only_what_was_signed_is_an_event() {
     let relay = TestRelay::start(SIGNED).await;
@@ -93,7 +93,7 @@ async fn only_what_was_signed_is_an_event() {
     relay.stop().await;
 }
 
-/// The write key alone is enough on no route, unless the source says so; a wrong signature never is.
+/// The write key alone is enough on no route unless the source allows it; a wrong signature is never accepted.
 #[tokio::test]
 async fn every_route_of_a_source_with_a_secret_needs_the_signature() {
     let batch = format!(r#"{{"batch":[{TRACK}]}}"#);

@@ -1,4 +1,4 @@
-//! What the real SDKs put on the wire (`tests/clients` captured it), posted as it stands.
+//! What the real SDKs send (captured by `tests/clients`), posted unchanged.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::relay::TestRelay;
 
 const CAPTURED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wire");
 
-/// With how many calls each makes, by file name.
+/// The captured files, with the number of calls that each makes.
 const FILES: [(&str, u64); 10] = [
     ("amplitude-browser", 4),
     ("amplitude-node", 4),
@@ -24,7 +24,7 @@ const FILES: [(&str, u64); 10] = [
     ("segment-node-v3", 5),
 ];
 
-/// Their clocks were right when they were captured, so the corrected times depend on today: left out.
+/// Removes the times. The clocks were right when the posts were captured, so the corrected times depend on today.
 fn without_times(text: &str) -> String {
     let mut parts = text.split("\"timestamp\":\"");
     let mut shown = parts.next().unwrap().to_owned();

@@ -43,7 +43,7 @@ fn hand_written_cases_give_their_result_and_segments() {
 
 #[test]
 fn random_mappings_give_what_segment_gives() {
-    // The seed is fixed unless one is given: a test that fails only on some days does not help.
+    // The seed is fixed unless one is given, because a test that fails only on some days does not help.
     let seed = number("ACCOIL_RELAY_SEED").unwrap_or(20_261_121);
     let count = number("ACCOIL_RELAY_CASES").unwrap_or(20_000);
     println!("ACCOIL_RELAY_SEED={seed}");

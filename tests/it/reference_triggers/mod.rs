@@ -37,9 +37,9 @@ fn hand_written_cases_give_their_result() {
             let theirs = theirs(&answer);
             // Segment's result is written down only if it differs.
             let (matches, segment) = (case.get("matches"), case.get("segment").or(case.get("matches")));
-            let as_said = ours.as_ref().ok().copied() == bool(matches) && theirs == bool(segment);
+            let as_expected = ours.as_ref().ok().copied() == bool(matches) && theirs == bool(segment);
             let warned = bool(matches) == bool(segment) || bool(matches).is_none() || differs(case);
-            (!as_said || !warned).then(|| report(case, &ours, &answer))
+            (!as_expected || !warned).then(|| report(case, &ours, &answer))
         })
         .collect();
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));

@@ -1,4 +1,4 @@
-//! The stand-in for Accoil's `GET /v1/accounts`: each documented parameter and each documented body.
+//! The sandbox's `GET /v1/accounts`: each documented parameter and each documented body.
 
 use http::Method;
 use serde_json::{Value, json};

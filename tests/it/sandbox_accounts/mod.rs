@@ -155,8 +155,9 @@ async fn the_command_serves_the_number_of_companies_in_its_flag() {
     let mut sandbox = command();
     sandbox.args(["sandbox", "--listen", "127.0.0.1:0", "--accounts", "20"]).stderr(Stdio::piped());
     let mut child = sandbox.spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let url = said.find_map(|line| Some(line[line.find("http://")?..line.find("/resources/")?].to_owned()));
+    let mut printed = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let url =
+        printed.find_map(|line| Some(line[line.find("http://")?..line.find("/resources/")?].to_owned()));
     let url = format!("{}/resources/accounts?status=activeOrChurned", url.unwrap_or_default());
     let answer = try_send(Method::GET, &url, &[("authorization", SECRET)], "").await;
     child.kill().unwrap();

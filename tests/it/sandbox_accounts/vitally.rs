@@ -1,4 +1,4 @@
-//! The stand-in for Vitally's accounts: each documented route, parameter, attribute and header.
+//! The sandbox's Vitally accounts: each documented route, parameter, attribute and header.
 
 use std::time::Duration;
 

@@ -43,13 +43,13 @@ async fn a_bad_list_ends_the_run_before_anything_is_written() {
         (answer(LIST, 302, "", 1), "302"),
     ];
     let place = Place::usual().await;
-    for (fault, said) in cases {
+    for (fault, reason) in cases {
         for direction in [TO_ACCOIL, TO_VITALLY] {
             place.fault(fault.clone());
             let run = place.sync(&[direction]).await;
             let ended = run.summary()["ended"].as_str().unwrap_or_default();
-            assert!(run.code == Some(1) && ended.contains(said), "{direction} {fault:?}: {run:#?}");
-            assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(said), "{run:#?}");
+            assert!(run.code == Some(1) && ended.contains(reason), "{direction} {fault:?}: {run:#?}");
+            assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(reason), "{run:#?}");
             assert!(place.sandbox().faults().list().is_empty(), "{direction} {fault:?}: one try");
         }
     }
@@ -61,7 +61,7 @@ async fn a_bad_list_ends_the_run_before_anything_is_written() {
 async fn a_wrong_token_ends_the_run_and_is_named() {
     let place = Place::usual().await;
     // A key that is wrong but has the right form; a wrong form is a fault of the configuration.
-    for (fault, said) in [
+    for (fault, reason) in [
         (
             answer(LOOK_UP, 401, r#"{"error":{"message":"Invalid","code":"unauthorized"}}"#, 50),
             "accounts.token",
@@ -71,7 +71,7 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
         place.fault(fault.clone());
         let run = place.sync(&[TO_VITALLY]).await;
         let ended = run.summary()["ended"].as_str().unwrap_or_default();
-        assert!(run.code == Some(1) && ended.contains(said), "{fault:?}: {run:#?}");
+        assert!(run.code == Some(1) && ended.contains(reason), "{fault:?}: {run:#?}");
         let left: u64 = place.sandbox().faults().list().iter().map(|fault| fault.times).sum();
         assert!(left == 0 || left >= 50 - 5, "only a few calls at once: {left}");
         place.sandbox().faults().clear();
@@ -81,7 +81,7 @@ async fn a_wrong_token_ends_the_run_and_is_named() {
     assert_eq!(counts(&rest)[0] + written, 10);
 }
 
-/// Nobody waits for an hour: the run ends at once and says when to try again.
+/// The relay does not wait for an hour: the run ends at once and reports when to try again.
 #[tokio::test]
 async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
     let place = Place::usual().await;
@@ -93,7 +93,7 @@ async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
         let run = place.sync(&[TO_VITALLY]).await;
         let ended = run.summary()["ended"].as_str().unwrap_or_default();
         assert!(run.code == Some(1) && ended.starts_with(who), "{path}: {run:#?}");
-        // A later request is told how much of the hour is left.
+        // A later request reports how much of the hour is left.
         assert!(ended.contains("again in 3600 s") || ended.contains("again in 359"), "{path}: {run:#?}");
         assert!(run.stderr.contains("ENDED EARLY") && run.stderr.contains(ended), "{run:#?}");
         assert!(place.sandbox().faults().list().is_empty(), "{path}: it was asked");
@@ -107,7 +107,7 @@ async fn a_wait_of_an_hour_ends_the_run_and_is_reported() {
 async fn a_failing_account_does_not_affect_the_others() {
     let place = Place::usual().await;
     let write = place.path("ext-12345");
-    for (fault, said) in [
+    for (fault, reason) in [
         (answer(LOOK_UP, 501, "{}", 1), "501"),
         (answer(LOOK_UP, 200, HTML, 1), "not with JSON"),
         (answer(LOOK_UP, 404, HTML, 1), "not with JSON"),
@@ -132,7 +132,7 @@ async fn a_failing_account_does_not_affect_the_others() {
         let run = place.sync(&[TO_VITALLY]).await;
         let failed = reasons(run.summary(), "failed");
         assert_eq!((run.code, failed.len()), (Some(1), 1), "{fault:?}: {run:#?}");
-        assert!(failed[0].1.contains(said) && run.stderr.contains(said), "{fault:?}: {run:#?}");
+        assert!(failed[0].1.contains(reason) && run.stderr.contains(reason), "{fault:?}: {run:#?}");
         assert!(run.stderr.contains("FAILED"), "{run:#?}");
         // The account that failed may be the one that Accoil does not know.
         let written = run.summary()["written"].as_u64().unwrap();

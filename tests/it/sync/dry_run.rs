@@ -1,4 +1,4 @@
-//! A dry run prints exactly what the real run then does, and does nothing itself. What is printed, and where.
+//! A dry run prints exactly the calls that a real run makes, and makes none itself.
 
 use serde_json::{Value, json};
 
@@ -30,8 +30,8 @@ async fn a_dry_run_prints_the_calls_of_the_real_run_and_makes_none() {
     assert!(place.sandbox().vitally().remove(account["id"].as_str().unwrap()));
     account["id"] = json!("a/b%🏢");
     assert!(place.sandbox().vitally().set(account));
-    let said = [place.sync(&[TO_ACCOIL, "--dry-run"]).await, place.sync(&[TO_VITALLY, "--dry-run"]).await];
-    for (run, expected) in said.iter().zip([[11, 0, 0, 0, 1, 0], [10, 0, 0, 1, 1, 0]]) {
+    let dry = [place.sync(&[TO_ACCOIL, "--dry-run"]).await, place.sync(&[TO_VITALLY, "--dry-run"]).await];
+    for (run, expected) in dry.iter().zip([[11, 0, 0, 0, 1, 0], [10, 0, 0, 1, 1, 0]]) {
         assert_eq!((run.code, counts(run.summary())), (Some(0), expected), "{run:#?}");
         assert_eq!(run.summary()["dry_run"], true);
         assert!(run.stderr.contains("to be written"), "{run:#?}");
@@ -40,8 +40,8 @@ async fn a_dry_run_prints_the_calls_of_the_real_run_and_makes_none() {
 
     // The dry run leaves no trace that a real run would take for its own: everything is still to be written.
     let real = [place.sync(&[TO_ACCOIL]).await, place.sync(&[TO_VITALLY]).await];
-    assert_eq!(counts(real[0].summary()), counts(said[0].summary()));
-    assert_eq!(counts(real[1].summary()), counts(said[1].summary()));
+    assert_eq!(counts(real[0].summary()), counts(dry[0].summary()));
+    assert_eq!(counts(real[1].summary()), counts(dry[1].summary()));
     assert!(real.iter().all(|run| run.changes().is_empty()), "only a dry run prints them");
     let mut groups: Vec<_> = place
         .groups()
@@ -50,7 +50,7 @@ async fn a_dry_run_prints_the_calls_of_the_real_run_and_makes_none() {
         .map(|body| call(&json!("POST"), &json!("/v2/group"), body))
         .collect();
     groups.sort_unstable();
-    assert_eq!(calls(&said[0]), groups);
+    assert_eq!(calls(&dry[0]), groups);
     let path = |id: &str| if id == "a/b%🏢" { "a%2Fb%25%F0%9F%8F%A2".to_owned() } else { id.to_owned() };
     let mut writes: Vec<_> = place
         .writes()
@@ -59,7 +59,7 @@ async fn a_dry_run_prints_the_calls_of_the_real_run_and_makes_none() {
         .map(|(id, body)| call(&json!("PUT"), &json!(format!("/resources/accounts/{id}")), body))
         .collect();
     writes.sort_unstable();
-    assert_eq!(calls(&said[1]), writes);
+    assert_eq!(calls(&dry[1]), writes);
 
     // A dry run prints the old value of what changes, and nothing for what does not.
     place.change_accoil("ext-12345", |account| account["metrics"]["raw_score"] = json!(1));

@@ -39,8 +39,8 @@ async fn a_vitally_account_becomes_the_right_group_or_is_skipped() {
     for case in &cases {
         let key = case["sent_as"].as_str().or(case["vitally"]["externalId"].as_str()).unwrap_or_default();
         let named = if key.trim().is_empty() { case["vitally"]["name"].as_str().unwrap() } else { key };
-        let told = |list: &[(&str, &str)], said: &str| {
-            list.iter().any(|(name, reason)| *name == named && reason.contains(said))
+        let has = |list: &[(&str, &str)], text: &str| {
+            list.iter().any(|(name, reason)| *name == named && reason.contains(text))
         };
         match (case["sent"].as_object(), case["skipped"].as_str()) {
             (Some(sent), None) => {
@@ -48,7 +48,7 @@ async fn a_vitally_account_becomes_the_right_group_or_is_skipped() {
                 assert_eq!(calls.len(), 1, "{case}: {calls:?}");
                 assert_eq!(calls[0]["traits"], json!(sent), "{case}");
             }
-            (None, Some(why)) => assert!(told(&skipped, why), "{case}: {skipped:?}"),
+            (None, Some(why)) => assert!(has(&skipped, why), "{case}: {skipped:?}"),
             _ => panic!("the case says either: {case}"),
         }
         let warning = case["warning"].as_str();
@@ -57,7 +57,7 @@ async fn a_vitally_account_becomes_the_right_group_or_is_skipped() {
             warnings.iter().any(|(name, _)| *name == named),
             "{case}: {warnings:?}"
         );
-        assert!(warning.is_none_or(|said| told(&warnings, said)), "{case}: {warnings:?}");
+        assert!(warning.is_none_or(|reason| has(&warnings, reason)), "{case}: {warnings:?}");
     }
     assert_eq!(groups.len(), 0, "nothing else was sent: {groups:?}");
     assert_eq!(place.synced(&[TO_ACCOIL]).await["written"], 0, "and it is not sent again");
@@ -91,12 +91,12 @@ async fn an_accoil_account_becomes_the_right_traits_or_nothing() {
     let mut writes = place.writes();
     for (number, case) in cases.iter().enumerate() {
         let external = external(case, number);
-        let told = |list: &[(&str, &str)], said: Option<&str>| {
+        let has = |list: &[(&str, &str)], reason: Option<&str>| {
             let mut of_it = list.iter().filter(|(name, _)| *name == external).peekable();
-            said.map_or(of_it.peek().is_none(), |said| of_it.any(|(_, reason)| reason.contains(said)))
+            reason.map_or(of_it.peek().is_none(), |text| of_it.any(|(_, reason)| reason.contains(text)))
         };
-        assert!(told(&skipped, case["skipped"].as_str()), "{case}: {skipped:?}");
-        assert!(told(&warnings, case["warning"].as_str()), "{case}: {warnings:?}");
+        assert!(has(&skipped, case["skipped"].as_str()), "{case}: {skipped:?}");
+        assert!(has(&warnings, case["warning"].as_str()), "{case}: {warnings:?}");
         let is_unknown = unknown.iter().any(|one| one["external_id"] == *external);
         assert_eq!(is_unknown, case["unknown"] == true, "{case}: {unknown:?}");
         let written = writes.remove(&id(case, number)).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Vitally's limit: calls are spread below it, and a 429 pauses every call, whatever a write costs and whoever else
-//! calls.
+//! Vitally's limit: calls are spread below it, and a 429 pauses every call, whatever a write costs and whichever other client
+//! uses the limit.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ async fn no_window_exceeds_the_limit_and_nothing_is_refused() {
     }
 }
 
-/// Another integration uses more than half of the limit without any regard for it, and still gets what it asks for.
+/// Another integration uses more than half of the limit without limiting itself, and still gets its share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_client_slows_the_run_down_and_does_not_break_it() {
     let (place, start) = (limited(ACCOUNTS / 2, 1).await, Instant::now());
@@ -63,13 +63,13 @@ async fn another_client_slows_the_run_down_and_does_not_break_it() {
     assert!(place.writes().values().all(|writes| writes.len() == 1));
 }
 
-/// Four calls write at once and one is asked to wait: none calls before that time has passed.
+/// Four calls write at once, and one of them gets a 429: none is made before the pause ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_429_pauses_every_call() {
     let vitally_limit = (1_000_000, Duration::from_secs(60));
     let options = Options { accounts: ACCOUNTS, vitally_limit, ..Options::default() };
     let place = Place::new(options, BOTH).await;
-    // Neither the first nor the last account to be written.
+    // Neither the first nor the last account that is written.
     let id = place.vitally("company-0200")["id"].as_str().unwrap().to_owned();
     place.fault(Fault {
         path: Some(format!("/resources/accounts/{id}")),

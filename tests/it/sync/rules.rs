@@ -53,9 +53,9 @@ traits = ["industry", "hspot.city", "not there"]
 async fn mrr_is_sent_with_a_warning_unless_its_unit_is_configured() {
     for (stated, warnings) in [("", 1), ("[vitally_to_accoil]\nmrr_unit = \"dollars\"\n", 0)] {
         let run = place(stated).await.sync(&[TO_ACCOIL]).await;
-        let told = super::reasons(run.summary(), "warnings");
-        assert_eq!((run.code, told.len()), (Some(0), warnings), "{stated}: {run:#?}");
-        assert!(told.iter().all(|(_, why)| why.contains("mrr_unit in [vitally_to_accoil]")), "{told:?}");
+        let warned = super::reasons(run.summary(), "warnings");
+        assert_eq!((run.code, warned.len()), (Some(0), warnings), "{stated}: {run:#?}");
+        assert!(warned.iter().all(|(_, why)| why.contains("mrr_unit in [vitally_to_accoil]")), "{warned:?}");
         assert_eq!(run.stderr.contains("mrr_unit"), warnings == 1, "{run:#?}");
     }
 }
@@ -94,7 +94,7 @@ insights = true
 #[tokio::test]
 async fn a_configuration_that_cannot_work_is_refused_before_any_call() {
     let vitally = &BOTH[BOTH.find("[vitally]").unwrap()..];
-    for (toml, direction, code, said) in [
+    for (toml, direction, code, reason) in [
         (BOTH.replace(vitally, "[vitally_to_accoil]\nevery = \"1h\""), TO_ACCOIL, 78, "[vitally]"),
         (BOTH.replace(vitally, "[accoil_to_vitally]\nevery = \"1h\""), TO_VITALLY, 78, "[vitally]"),
         (format!("{BOTH}[accoil_to_vitally]\nevery = \"0s\""), TO_VITALLY, 78, "every"),
@@ -115,7 +115,7 @@ async fn a_configuration_that_cannot_work_is_refused_before_any_call() {
         let place = Place::new(Options::default(), &toml).await;
         let run = place.sync(&[direction]).await;
         assert_eq!((run.code, run.lines.len()), (Some(code), 0), "{toml}: {run:#?}");
-        assert!(run.stderr.contains(said), "{toml}: {run:#?}");
+        assert!(run.stderr.contains(reason), "{toml}: {run:#?}");
         assert_eq!(
             (place.sandbox().vitally().max_units_in_window(), place.sandbox().accounts().reads()),
             (0, 0)

@@ -4,7 +4,7 @@ use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort
 use accoil_relay::proxies::Proxies;
 use serde_json::{Map, Value, json};
 
-use super::canned::{Canned, TOKEN, said};
+use super::canned::{Canned, TOKEN, reply};
 
 const ACCOUNT: &str =
     r#"{"id":"v1","externalId":"e1","name":"Big Corp","zz":1.5,"traits":{"hspot.city":"Bern"}}"#;
@@ -16,7 +16,7 @@ fn map(value: Value) -> Map<String, Value> {
 
 #[tokio::test]
 async fn list_accounts_by_status_limit_from_and_sort_by() {
-    let vitally = Canned::start((0..4).map(|_| said(200, LAST))).await;
+    let vitally = Canned::start((0..4).map(|_| reply(200, LAST))).await;
     let client = vitally.client();
     for (status, sort, limit, from) in [
         (Status::Active, Sort::UpdatedAt, 10, Some("c29tZWJhc2U2NA==")),
@@ -40,7 +40,7 @@ async fn list_accounts_by_status_limit_from_and_sort_by() {
 
 #[tokio::test]
 async fn list_accounts_of_an_organization() {
-    let vitally = Canned::start([said(200, LAST)]).await;
+    let vitally = Canned::start([reply(200, LAST)]).await;
     let listing = Listing {
         organization: Some("org/1".to_owned()),
         limit: 10,
@@ -54,7 +54,8 @@ async fn list_accounts_of_an_organization() {
 
 #[tokio::test]
 async fn all_pages_follow_next_with_the_same_parameters() {
-    let page = |id: u32, next: &str| said(200, format!(r#"{{"results":[{{"id":"{id}"}},7],"next":{next}}}"#));
+    let page =
+        |id: u32, next: &str| reply(200, format!(r#"{{"results":[{{"id":"{id}"}},7],"next":{next}}}"#));
     let vitally = Canned::start([page(1, r#""a=""#), page(2, r#""b""#), page(3, "null")]).await;
     let client = vitally.client();
     let mut pages = Pages::new(&client, Listing { status: Status::Churned, ..Listing::sweep() });
@@ -72,7 +73,7 @@ async fn all_pages_follow_next_with_the_same_parameters() {
 #[tokio::test]
 async fn get_an_account_by_either_id_and_its_health_scores() {
     let scores = "{\n \"overall\": 7.5, \"b\": [ ], \"a\": null }";
-    let vitally = Canned::start([said(200, ACCOUNT), said(200, ACCOUNT), said(200, scores)]).await;
+    let vitally = Canned::start([reply(200, ACCOUNT), reply(200, ACCOUNT), reply(200, scores)]).await;
     let client = vitally.client();
     let found = client.get("b7e1f3a0-1111-4222-8333-444455556666").await.unwrap();
     assert_eq!(found.body, ACCOUNT, "as it was sent, with unknown fields and in order");
@@ -91,8 +92,8 @@ async fn get_an_account_by_either_id_and_its_health_scores() {
 
 #[tokio::test]
 async fn create_an_account_with_every_member_of_the_body() {
-    let none = || said(404, r#"{"error":"no"}"#);
-    let vitally = Canned::start([none(), said(200, ACCOUNT), none(), said(201, ACCOUNT)]).await;
+    let none = || reply(404, r#"{"error":"no"}"#);
+    let vitally = Canned::start([none(), reply(200, ACCOUNT), none(), reply(201, ACCOUNT)]).await;
     let client = vitally.client();
     let least = New { external_id: "account-101".into(), name: "Big Corp".into(), ..New::default() };
     assert_eq!(client.create(&least).await.unwrap().account.id.as_deref(), Some("v1"));
@@ -109,7 +110,7 @@ async fn create_an_account_with_every_member_of_the_body() {
 
 #[tokio::test]
 async fn update_sends_only_what_changes_and_null_where_something_goes() {
-    let vitally = Canned::start((0..5).map(|_| said(200, ACCOUNT))).await;
+    let vitally = Canned::start((0..5).map(|_| reply(200, ACCOUNT))).await;
     let client = vitally.client();
     let traits = map(json!({"existingTrait": "new value", "newTrait": 100, "gone": null, "a.b": true}));
     for (changes, body) in [
@@ -131,8 +132,8 @@ async fn update_sends_only_what_changes_and_null_where_something_goes() {
 /// The answer to a write is not documented: if it is not an account, the client reads the account.
 #[tokio::test]
 async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
-    for silent in [said(204, ""), said(200, r#"{"success":true}"#)] {
-        let vitally = Canned::start([silent, said(200, ACCOUNT)]).await;
+    for silent in [reply(204, ""), reply(200, r#"{"success":true}"#)] {
+        let vitally = Canned::start([silent, reply(200, ACCOUNT)]).await;
         let changes = Changes { name: Some("n".into()), ..Changes::default() };
         assert_eq!(vitally.client().update("e1", &changes).await.unwrap().body, ACCOUNT);
         assert_eq!(vitally.asked(), ["PUT /resources/accounts/e1", "GET /resources/accounts/e1"]);
@@ -141,7 +142,7 @@ async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
 
 #[tokio::test]
 async fn delete_an_account_with_any_2xx() {
-    let vitally = Canned::start([said(200, r#"{"id":"v1"}"#), said(204, ""), said(404, "{}")]).await;
+    let vitally = Canned::start([reply(200, r#"{"id":"v1"}"#), reply(204, ""), reply(404, "{}")]).await;
     let client = vitally.client();
     client.delete("e1").await.unwrap();
     client.delete("e 2").await.unwrap();
@@ -152,7 +153,7 @@ async fn delete_an_account_with_any_2xx() {
 
 #[tokio::test]
 async fn both_forms_of_the_secret_are_sent_as_one() {
-    let vitally = Canned::start([said(200, ACCOUNT), said(200, ACCOUNT)]).await;
+    let vitally = Canned::start([reply(200, ACCOUNT), reply(200, ACCOUNT)]).await;
     // The base64 of `sk_live_hush:`.
     let header = "Basic c2tfbGl2ZV9odXNoOg==";
     for secret in [TOKEN, header] {

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 pub(crate) const TOKEN: &str = "sk_live_hush";
 
 /// Status, headers and body of one answer.
-pub(crate) type Said = (u16, Vec<(&'static str, &'static str)>, String);
+pub(crate) type Reply = (u16, Vec<(&'static str, &'static str)>, String);
 
-pub(crate) fn said(status: u16, body: impl Into<String>) -> Said {
+pub(crate) fn reply(status: u16, body: impl Into<String>) -> Reply {
     (status, vec![("content-type", "application/json")], body.into())
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Canned {
 
 #[derive(Default)]
 struct State {
-    answers: Mutex<VecDeque<Said>>,
+    answers: Mutex<VecDeque<Reply>>,
     /// Method and target, authorization, body.
     asked: Mutex<Vec<(String, String, String)>>,
 }
@@ -41,7 +41,7 @@ impl State {
         self.asked.lock().unwrap().push(asked);
         let next = self.answers.lock().unwrap().pop_front();
         let (status, headers, body) =
-            next.unwrap_or_else(|| said(418, r#"{"error":"nothing is left to say"}"#));
+            next.unwrap_or_else(|| reply(418, r#"{"error":"nothing is left to say"}"#));
         let mut response = (axum::http::StatusCode::from_u16(status).unwrap(), body).into_response();
         for (name, value) in headers {
             response.headers_mut().insert(name, value.parse().unwrap());
@@ -51,7 +51,7 @@ impl State {
 }
 
 impl Canned {
-    pub(crate) async fn start(answers: impl IntoIterator<Item = Said>) -> Self {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Reply>) -> Self {
         let state =
             Arc::new(State { answers: Mutex::new(answers.into_iter().collect()), ..State::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
 
-use super::canned::{Canned, Said, TOKEN, said};
+use super::canned::{Canned, Reply, TOKEN, reply};
 use crate::relay::command;
 
 const ACCOUNT: &str = r#"{"id":"v1","zz":[1,2],"externalId":"e1","name":"Big 🏢","traits":{}}"#;
@@ -38,7 +38,7 @@ async fn run(folder: &Path, args: &[&str], input: &str) -> Outcome {
 
 /// Runs `vitally accounts` against a server with these answers. Returns the outcome, and the server with its
 /// requests.
-async fn accounts(answers: Vec<Said>, args: &[&str], input: &str) -> (Outcome, Canned) {
+async fn accounts(answers: Vec<Reply>, args: &[&str], input: &str) -> (Outcome, Canned) {
     let vitally = Canned::start(answers).await;
     let args = [&["vitally", "accounts"], args].concat();
     let outcome = run(folder(&vitally.url).path(), &args, input).await;
@@ -48,7 +48,7 @@ async fn accounts(answers: Vec<Said>, args: &[&str], input: &str) -> (Outcome, C
 
 #[tokio::test]
 async fn a_list_prints_one_line_per_account() {
-    let page = |next: &str| said(200, format!("{{\"results\": [\n {ACCOUNT} , 7],\n\"next\": {next}}}"));
+    let page = |next: &str| reply(200, format!("{{\"results\": [\n {ACCOUNT} , 7],\n\"next\": {next}}}"));
     let ((code, out, err), vitally) = accounts(vec![page("\"a\""), page("null")], &["list"], "").await;
     assert_eq!((code, out), (0, format!("{ACCOUNT}\n{ACCOUNT}\n")), "{err}");
     assert_eq!(err.matches("because they are not accounts: 1").count(), 2, "{err}");
@@ -71,11 +71,11 @@ async fn a_list_prints_one_line_per_account() {
 
 #[tokio::test]
 async fn an_account_is_created_read_changed_and_deleted() {
-    let (none, found) = (|| said(404, "{}"), || said(200, ACCOUNT));
+    let (none, found) = (|| reply(404, "{}"), || reply(200, ACCOUNT));
     let line = format!("{ACCOUNT}\n");
     let ((code, out, _), _) = accounts(vec![found()], &["get", "e/1"], "").await;
     assert_eq!((code, &out), (0, &line));
-    let ((code, out, _), _) = accounts(vec![said(200, "{\"a\" : 1}")], &["health", "e1"], "").await;
+    let ((code, out, _), _) = accounts(vec![reply(200, "{\"a\" : 1}")], &["health", "e1"], "").await;
     assert_eq!((code, out.as_str()), (0, "{\"a\":1}\n"));
 
     let args = ["create", "--external-id", "e1", "--name", "n", "--organization", "o", "--traits", "-"];
@@ -93,7 +93,7 @@ async fn an_account_is_created_read_changed_and_deleted() {
     assert_eq!((code, &out), (0, &line), "{err}");
     assert_eq!(vitally.body(), serde_json::json!({"accountOwnerId": null}));
 
-    let ((code, out, err), vitally) = accounts(vec![said(204, "")], &["delete", "e1", "--yes"], "").await;
+    let ((code, out, err), vitally) = accounts(vec![reply(204, "")], &["delete", "e1", "--yes"], "").await;
     assert_eq!((code, out.as_str(), err.as_str()), (0, "", "deleted\n"));
     assert_eq!(vitally.asked(), ["DELETE /resources/accounts/e1"]);
 }
@@ -101,10 +101,10 @@ async fn an_account_is_created_read_changed_and_deleted() {
 #[tokio::test]
 async fn a_failure_exits_1_and_says_why() {
     for (answers, args, why) in [
-        (vec![said(404, "{}")], &["get", "e1"][..], "with this id"),
-        (vec![said(401, r#"{"error":"no"}"#)], &["list"], "Settings > Integrations > Vitally REST API"),
-        (vec![said(200, "<html>sign in")], &["list"], "not with JSON"),
-        (vec![said(200, ACCOUNT)], &["create", "--external-id", "e1", "--name", "n"], "exists already"),
+        (vec![reply(404, "{}")], &["get", "e1"][..], "with this id"),
+        (vec![reply(401, r#"{"error":"no"}"#)], &["list"], "Settings > Integrations > Vitally REST API"),
+        (vec![reply(200, "<html>sign in")], &["list"], "not with JSON"),
+        (vec![reply(200, ACCOUNT)], &["create", "--external-id", "e1", "--name", "n"], "exists already"),
         (vec![], &["get", ".."], "one or two dots"),
     ] {
         let ((code, out, err), _) = accounts(answers, args, "").await;
@@ -152,7 +152,7 @@ async fn a_missing_section_is_a_fault_of_the_configuration() {
 async fn test_connection_tries_vitallys_secret() {
     let page = r#"{"results":[],"next":null}"#;
     for (answer, code, word) in
-        [(said(200, page), 0, "ok  [vitally]"), (said(401, "{}"), 1, "FAILED  [vitally]")]
+        [(reply(200, page), 0, "ok  [vitally]"), (reply(401, "{}"), 1, "FAILED  [vitally]")]
     {
         let vitally = Canned::start([answer]).await;
         let (ended, out, err) = run(folder(&vitally.url).path(), &["test-connection"], "").await;

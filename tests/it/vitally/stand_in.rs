@@ -1,5 +1,5 @@
-//! The client against the sandbox's Vitally: writes are stored, a lost answer leads to a second look, and the rate
-//! limit is never exceeded.
+//! The client against the sandbox's Vitally: writes are stored, after a lost answer the client looks for the account, and the
+//! rate limit is never exceeded.
 
 use std::sync::Arc;
 use std::time::Duration;

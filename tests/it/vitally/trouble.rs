@@ -1,4 +1,4 @@
-//! Wrong answers from Vitally, or from whatever is at its address: a clear error, and a retry where that is safe.
+//! Wrong answers from Vitally or from another server at its address: a clear error, and a retry where that is safe.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use accoil_relay::accounts::HttpError;
 use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
 
-use super::canned::{Canned, Said, TOKEN, said};
+use super::canned::{Canned, Reply, TOKEN, reply};
 
 const ACCOUNT: &str =
     r#"{"id":"v1","externalId":"e1","usersCount":"12","mrr":"100.50","traits":{"a.b":"1"}}"#;
@@ -17,13 +17,13 @@ fn new() -> New {
     New { external_id: "e1".into(), name: "n".into(), ..New::default() }
 }
 
-async fn get(answers: impl IntoIterator<Item = Said>) -> Result<(), VitallyError> {
+async fn get(answers: impl IntoIterator<Item = Reply>) -> Result<(), VitallyError> {
     Canned::start(answers).await.client().get("e1").await.map(|_| ())
 }
 
 #[tokio::test]
 async fn each_error_says_what_to_do_and_never_shows_the_secret() {
-    let mut told = String::new();
+    let mut errors = String::new();
     for (status, body, is_system_failure) in [
         (400, r#"{"error":"limit must be a number"}"#, false),
         (401, r#"{"error":"Authorization header not present."}"#, true),
@@ -39,13 +39,13 @@ async fn each_error_says_what_to_do_and_never_shows_the_secret() {
         (200, r#"{"error":"sorry"}"#, false),
         (200, "", true),
     ] {
-        let error = get([said(status, body)]).await.unwrap_err();
+        let error = get([reply(status, body)]).await.unwrap_err();
         assert_eq!(error.is_refused_secret(), status == 401, "{error:?}");
         assert_eq!(error.is_system_failure(), is_system_failure, "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
-        writeln!(told, "{error}").unwrap();
+        writeln!(errors, "{error}").unwrap();
     }
-    insta::assert_snapshot!(told, @"
+    insta::assert_snapshot!(errors, @"
     Vitally rejected the request (400, limit must be a number): correct it
     Vitally refuses the secret (401, Authorization header not present.): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
     Vitally refuses the secret (403, no access with (the secret)): copy the Secret Token or the Basic Auth Header from Vitally under Settings > Integrations > Vitally REST API and set it as vitally.secret; the Analytics API has another token, which does not work here. Check vitally.subdomain or region too
@@ -65,8 +65,9 @@ async fn each_error_says_what_to_do_and_never_shows_the_secret() {
 
 #[tokio::test]
 async fn endless_lists_are_stopped() {
-    let page = |id: u32, next: &str| said(200, format!(r#"{{"results":[{{"id":"{id}"}}],"next":"{next}"}}"#));
-    let empty = || said(200, r#"{"results":[],"next":"c"}"#);
+    let page =
+        |id: u32, next: &str| reply(200, format!(r#"{{"results":[{{"id":"{id}"}}],"next":"{next}"}}"#));
+    let empty = || reply(200, r#"{"results":[],"next":"c"}"#);
     for (answers, from, good) in [
         (vec![page(1, "a"), page(2, "a")], None, 1),
         (vec![page(1, "a"), page(2, "b"), page(3, "a")], None, 2),
@@ -90,7 +91,7 @@ async fn endless_lists_are_stopped() {
 
 #[tokio::test]
 async fn numbers_as_text_are_read_and_shown_unchanged() {
-    let vitally = Canned::start([said(200, ACCOUNT)]).await;
+    let vitally = Canned::start([reply(200, ACCOUNT)]).await;
     let found = vitally.client().get("e1").await.unwrap();
     assert_eq!(found.account.users_count, Some(12.into()));
     assert_eq!(found.account.mrr, Some("100.50".into()));
@@ -100,7 +101,7 @@ async fn numbers_as_text_are_read_and_shown_unchanged() {
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_not_read() {
     let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(17 << 20));
-    let error = get([said(200, large)]).await.unwrap_err();
+    let error = get([reply(200, large)]).await.unwrap_err();
     assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
 }
 
@@ -108,8 +109,8 @@ async fn an_answer_that_is_too_large_is_not_read() {
 /// too large is an error.
 #[tokio::test]
 async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
-    let large = || said(200, "x".repeat(17 << 20));
-    let page = |next: &str| said(200, format!(r#"{{"results":[{{"id":"1"}}],"next":{next}}}"#));
+    let large = || reply(200, "x".repeat(17 << 20));
+    let page = |next: &str| reply(200, format!(r#"{{"results":[{{"id":"1"}}],"next":{next}}}"#));
     let vitally = Canned::start([page(r#""a""#), large(), page(r#""b""#), large(), large()]).await;
     let client = vitally.client();
     let mut pages = Pages::new(&client, Listing { limit: 5, ..Listing::sweep() });
@@ -130,7 +131,7 @@ async fn a_429_is_retried() {
         (vec![("ratelimit-reset", "1")], 1_000),
         (vec![], 200),
     ] {
-        let vitally = Canned::start([(429, headers, String::new()), said(200, ACCOUNT)]).await;
+        let vitally = Canned::start([(429, headers, String::new()), reply(200, ACCOUNT)]).await;
         let start = Instant::now();
         vitally.client().get("e1").await.unwrap();
         assert!(start.elapsed() >= Duration::from_millis(least), "{:?}", start.elapsed());
@@ -141,16 +142,16 @@ async fn a_429_is_retried() {
 /// GET, PUT and DELETE may be carried out twice. A POST that was refused with 429 was not carried out.
 #[tokio::test]
 async fn temporary_failures_are_retried() {
-    let busy = || said(503, "");
-    let vitally = Canned::start([busy(), said(200, ACCOUNT), busy(), said(200, ACCOUNT)]).await;
+    let busy = || reply(503, "");
+    let vitally = Canned::start([busy(), reply(200, ACCOUNT), busy(), reply(200, ACCOUNT)]).await;
     let client = vitally.client();
     client.get("e1").await.unwrap();
     client.update("e1", &Changes { name: Some("n".into()), ..Changes::default() }).await.unwrap();
     // If the answer to a DELETE is lost, a later 404 means that it succeeded.
-    let vitally = Canned::start([busy(), said(404, "{}")]).await;
+    let vitally = Canned::start([busy(), reply(404, "{}")]).await;
     vitally.client().delete("e1").await.unwrap();
     assert_eq!(vitally.asked(), ["DELETE /resources/accounts/e1"; 2]);
-    let vitally = Canned::start([said(404, "{}"), said(429, ""), said(200, ACCOUNT)]).await;
+    let vitally = Canned::start([reply(404, "{}"), reply(429, ""), reply(200, ACCOUNT)]).await;
     vitally.client().create(&new()).await.unwrap();
     assert_eq!(vitally.asked().len(), 3);
 }
@@ -158,22 +159,27 @@ async fn temporary_failures_are_retried() {
 /// After a create with an unknown outcome, the client looks for the account before it creates it again.
 #[tokio::test]
 async fn a_create_is_never_repeated_without_a_look() {
-    let (none, found) = (|| said(404, "{}"), || said(200, ACCOUNT));
+    let (none, found) = (|| reply(404, "{}"), || reply(200, ACCOUNT));
     let (look, post) = ("GET /resources/accounts/e1", "POST /resources/accounts");
     for (name, answers, asked, is_created) in [
-        ("carried out", vec![none(), said(500, ""), found()], vec![look, post, look], true),
-        ("not carried out", vec![none(), said(502, ""), none(), found()], vec![look, post, look, post], true),
+        ("carried out", vec![none(), reply(500, ""), found()], vec![look, post, look], true),
+        (
+            "not carried out",
+            vec![none(), reply(502, ""), none(), found()],
+            vec![look, post, look, post],
+            true,
+        ),
         (
             "carried out late",
-            vec![none(), said(500, ""), none(), said(409, "{}"), found()],
+            vec![none(), reply(500, ""), none(), reply(409, "{}"), found()],
             vec![look, post, look, post, look],
             true,
         ),
         ("there before", vec![found()], vec![look], false),
-        ("there meanwhile", vec![none(), said(400, "{}"), found()], vec![look, post, look], false),
-        ("a bad request", vec![none(), said(400, "{}"), none()], vec![look, post, look], false),
-        ("refused", vec![none(), said(401, "{}")], vec![look, post], false),
-        ("a page for people", vec![none(), said(200, HTML)], vec![look, post], false),
+        ("there meanwhile", vec![none(), reply(400, "{}"), found()], vec![look, post, look], false),
+        ("a bad request", vec![none(), reply(400, "{}"), none()], vec![look, post, look], false),
+        ("refused", vec![none(), reply(401, "{}")], vec![look, post], false),
+        ("a page for people", vec![none(), reply(200, HTML)], vec![look, post], false),
     ] {
         let vitally = Canned::start(answers).await;
         let created = vitally.client().create(&new()).await;
