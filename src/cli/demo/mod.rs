@@ -1,7 +1,10 @@
-//! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs; then keeps running for real senders.
+//! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs. Then it goes on sending events, so
+//! that every page of the dashboard has something to show, until Ctrl-C.
 
 mod samples;
 mod show;
+mod story;
+mod traffic;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -61,8 +64,12 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             synced = sync_accounts(&relay.syncs) => synced?,
             () = signals.next() => bail!("interrupted before the accounts were synced"),
         };
-    show::next_steps(relay.address, sandbox_address, arrived)?;
+    show::next_steps(relay.address, relay.admin_address, sandbox_address, arrived)?;
     if !args.once {
+        let client = client()?;
+        let (address, stop) = (relay.address, tasks.stop_signal());
+        tasks.spawn("demo events", async move { traffic::run(&client, address, &sandbox, &stop).await });
+        show::runs_on()?;
         signals.next().await;
     }
     tokio::select! {
@@ -119,25 +126,19 @@ async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
     let mut sound = true;
     for direction in [Direction::VitallyToAccoil, Direction::AccoilToVitally] {
         let mut reports = syncs.start(direction, false)?;
-        let mut first = None;
         while let Some(report) = reports.recv().await {
-            match report {
-                Report::Change(change) if first.is_none() => first = Some(change),
-                Report::Summary(summary) => {
-                    sound &= summary.is_success();
-                    show::sync(&summary, first.as_ref())?;
-                }
-                _ => {}
+            if let Report::Summary(summary) = report {
+                sound &= summary.is_success();
+                show::sync(&summary)?;
             }
         }
     }
     Ok(sound)
 }
 
-/// Sends one sample after another and shows its calls. Returns true if every call arrived.
+/// Sends one sample after another and shows what each became. Returns true if every call arrived.
 async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
-    // The relay is on this machine, so no proxy is used.
-    let client = http_client::builder(&Proxies::default())?.timeout(ARRIVAL_TIMEOUT).build()?;
+    let client = client()?;
     let mappers = [Mapper::of(config, "segment")?, Mapper::of(config, "amplitude")?];
     let [segment, amplitude] = &mappers;
     let (mut arrived, mut seen) = (true, 0);
@@ -155,6 +156,11 @@ async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> 
         arrived &= complete && sample.is_answered_by(status) && calls.len() == expected;
     }
     Ok(arrived)
+}
+
+/// The relay is on this machine, so no proxy is used.
+fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(http_client::builder(&Proxies::default())?.timeout(ARRIVAL_TIMEOUT).build()?)
 }
 
 /// The calls that arrived at the sandbox since the last sample.

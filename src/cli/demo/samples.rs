@@ -9,6 +9,7 @@ use crate::event::SourceKind;
 /// An event as its sender posts it.
 #[derive(Debug)]
 pub(super) struct Sample {
+    pub(super) sender: String,
     pub(super) title: String,
     pub(super) kind: SourceKind,
     pub(super) path: String,
@@ -27,6 +28,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
+    sender: String,
     title: String,
     kind: String,
     path: String,
@@ -46,6 +48,7 @@ impl From<Row> for Sample {
     fn from(row: Row) -> Self {
         let kind = if row.kind == "amplitude" { SourceKind::Amplitude } else { SourceKind::Segment };
         Self {
+            sender: row.sender,
             title: row.title,
             kind,
             path: row.path,

@@ -1,71 +1,95 @@
-//! Prints the demo's results: each sample, its answer and its calls.
+//! Prints the demo's results: one line for each sample, one for each sync, and the addresses to go on with.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
+use serde_json::Value;
+
 use super::samples::Sample;
-use crate::accounts::sync::{Change, Direction, Summary};
+use crate::accounts::sync::{Direction, Summary};
+use crate::plain::one_line;
 use crate::sandbox::Received;
 
 pub(super) fn head() -> io::Result<()> {
-    writeln!(io::stdout(), "Sample events, and the calls that each became at the stand-in Accoil:\n")
+    writeln!(
+        io::stdout(),
+        "\nThe demo runs the relay, and stand-ins for Accoil and Vitally. Nothing leaves this machine.\n"
+    )
 }
 
-pub(super) fn sample(sample: &Sample, status: u16, body: &[u8], calls: &[Received]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", sample.title)?;
-    writeln!(out, "  in   POST {}", sample.path)?;
-    writeln!(out, "       {}", sample.body)?;
-    writeln!(out, "  answer {} {}", status, String::from_utf8_lossy(body))?;
-    for call in calls {
-        writeln!(out, "  out  POST {}", call.path)?;
-        writeln!(out, "       {}", call.body)?;
-    }
-    if calls.is_empty() {
-        writeln!(out, "  out  nothing")?;
-    }
-    writeln!(out)
-}
-
-/// Prints the result of a sync and its first call.
-pub(super) fn sync(summary: &Summary, first: Option<&Change>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let title = match summary.direction {
-        Direction::VitallyToAccoil => "Vitally's accounts at Accoil",
-        Direction::AccoilToVitally => "Accoil's scores at Vitally",
+/// An event, the relay's answer, and the calls that the event became.
+pub(super) fn sample(sample: &Sample, status: u16, answer: &[u8], calls: &[Received]) -> io::Result<()> {
+    let became = match calls {
+        [] if status == 200 => "nothing: it is skipped and counted".to_owned(),
+        [] => format!("refused: {}", refusal(answer)),
+        calls => calls.iter().map(call).collect::<Vec<_>>().join(", "),
     };
-    writeln!(out, "{title}: sync {}", summary.direction.name())?;
-    if let Some(first) = first {
-        writeln!(out, "  out  {} {}", first.method, first.path)?;
-        writeln!(out, "       {}", first.body)?;
-    }
-    for (count, what) in [
-        (summary.written, "accounts written"),
-        (summary.unknown.len(), "unknown to Accoil"),
-        (summary.skipped.len(), "without an externalId, skipped"),
-        (summary.failed.len(), "FAILED"),
-    ] {
-        if count > 0 {
-            writeln!(out, "  {count:>4} {what}")?;
-        }
-    }
-    summary.ended.iter().try_for_each(|why| writeln!(out, "  ENDED EARLY  {why}"))?;
-    writeln!(out)
+    let Sample { sender, title, .. } = sample;
+    writeln!(io::stdout(), "  {sender:<17} {title:<31} {status}  {became}")
 }
 
-pub(super) fn next_steps(relay: SocketAddr, sandbox: SocketAddr, arrived: bool) -> io::Result<()> {
+/// `POST /v2/track "Report Created"`
+fn call(call: &Received) -> String {
+    match call.body.get("event").and_then(|event| event.as_str()) {
+        Some(event) => format!("{} \"{}\"", call.path, one_line(event)),
+        None => call.path.clone(),
+    }
+}
+
+/// The reason in the relay's answer.
+fn refusal(answer: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let text = |value: &Value| value.as_str().map(one_line);
+    let reasons = ["errors", "rejected", "reasons"].iter().find_map(|key| answer[key].as_array()?.first());
+    let field = reasons.and_then(|reason| text(&reason["field"]));
+    let reason = reasons.and_then(|reason| text(&reason["reason"])).or_else(|| text(&answer["error"]));
+    [field, reason].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// The result of a sync.
+pub(super) fn sync(summary: &Summary) -> io::Result<()> {
+    let (from, to) = match summary.direction {
+        Direction::VitallyToAccoil => ("Vitally's accounts", "to Accoil"),
+        Direction::AccoilToVitally => ("Accoil's scores", "to Vitally"),
+    };
+    let counts = [
+        (summary.written, "written"),
+        (summary.unknown.len(), "unknown to Accoil"),
+        (summary.skipped.len(), "without an externalId"),
+        (summary.failed.len(), "FAILED"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts = counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ");
+    writeln!(io::stdout(), "  {from:<17} {to:<31}      {counts}")?;
+    summary.ended.iter().try_for_each(|why| writeln!(io::stdout(), "  ENDED EARLY: {why}"))
+}
+
+/// Whether all went well, and where to go on.
+pub(super) fn next_steps(
+    relay: SocketAddr,
+    dashboard: SocketAddr,
+    sandbox: SocketAddr,
+    arrived: bool,
+) -> io::Result<()> {
     let verdict = if arrived {
         "Every call arrived as expected."
     } else {
-        "NOT every call arrived as expected: see above and the log."
+        "NOT every call arrived as expected: compare the lines above with the log."
     };
     writeln!(
         io::stdout(),
-        "{verdict}\n\n\
-         Send your own events (the demo accepts any write key):\n\
-         \x20 curl -d '{{\"type\":\"track\",\"event\":\"Hello\",\"userId\":\"me\"}}' http://{relay}/segment\n\
-         Show what the stand-ins for Accoil and Vitally received:\n\
-         \x20 curl http://{sandbox}/received\n\
-         \x20 curl http://{sandbox}/vitally/writes"
+        "\n{verdict}\n\n\
+         \x20 Dashboard    http://{dashboard}\n\
+         \x20 Received     http://{sandbox}/received\n\
+         \x20 Send one     curl -d '{{\"type\":\"track\",\"event\":\"Hello\",\"userId\":\"me\"}}' http://{relay}/segment\n"
+    )
+}
+
+/// The last line while events go on.
+pub(super) fn runs_on() -> io::Result<()> {
+    writeln!(
+        io::stdout(),
+        "The demo goes on sending events, some of them faulty, so that every page has something to show.\n\
+         Ctrl-C ends it and removes its files."
     )
 }
