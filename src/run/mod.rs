@@ -134,8 +134,11 @@ impl Relay {
         administering
             .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
         let jobs = start_jobs(&outbox, &receiver, config, &syncing);
+        // With port 0 the system chose one: pages and the API name the real address.
+        let mut config_in_force = config.clone();
+        (config_in_force.server.listen, config_in_force.admin.listen) = (address, admin_address);
         let admin = Admin::new(admin::Parts {
-            config: config.clone(),
+            config: config_in_force,
             receiver: receiver.clone(),
             accounts,
             syncs: syncs.clone(),

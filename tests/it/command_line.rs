@@ -187,17 +187,19 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     let output = run(folder.path(), &[("TMPDIR", temporary)], &["demo", "--once"]).await;
     assert_eq!(output.code, 0, "{}\n{}", output.out, output.err);
     for text in [
-        "/v2/track",
-        "/v2/identify",
-        "/v2/group",
-        "POST /segment",
-        "POST /amplitude",
-        "sync vitally-to-accoil",
-        "sync accoil-to-vitally",
+        "Ada signs in                    200  /v2/identify\n",
+        "/v2/track \"Viewed Pricing Page\"",
+        "/v2/identify, /v2/group, /v2/track \"Song Played\"",
+        "400  refused: userId ",
+        "nothing: it is skipped",
+        "Vitally's accounts to Accoil",
+        "Accoil's scores   to Vitally",
         "Every call arrived",
+        "Dashboard    http://127.0.0.1:",
     ] {
         assert!(output.out.contains(text), "{text}: {}", output.out);
     }
+    assert!(said.out.lines().count() <= 24, "short: {}", said.out);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

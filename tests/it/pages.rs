@@ -131,42 +131,17 @@ async fn log_in_pauses_after_five_wrong_tokens() {
     assert!(answer.text().contains("Try again in"), "{}", answer.text());
 }
 
-/// The mapping that the browser test fixes.
-const TRACK: &str = r#"
-[[mappings]]
-name = "Track Calls"
-action = "track"
-trigger = 'type = "track"'
-
-[mappings.fields]
-event = { "@path" = "$.event" }
-userId = { "@path" = "$.userId" }
-timestamp = { "@path" = "$.timestamp" }
-"#;
-
-/// Runs `tests/browser/run.mjs`, for everything that only a browser can show.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_finds_no_fault_on_any_page() {
+/// Runs `tests/browser/run.mjs`, for everything that only a browser can show. Each of its tests starts relays of its own.
+#[test]
+fn a_browser_finds_no_fault_on_any_page() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
     assert!(
         std::path::Path::new(folder).join("node_modules").exists(),
         "the browser tests are not installed: run tests/run, or tests/install.sh once"
     );
-    let data = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
-    let mappings = data.path().join("mine.toml");
-    std::fs::write(&mappings, TRACK).unwrap();
-    let config = format!("{USUAL}mappings = [\"mine.toml\"]\n");
-    let relay = Process::start(data.path(), &config, &served.url).await;
     let mut run = Command::new("node");
-    run.current_dir(folder)
-        .arg("run.mjs")
-        .args(["--admin", &relay.admin_url("")])
-        .args(["--relay", &relay.url("")])
-        .args(["--sandbox", &served.url])
-        .arg("--mappings")
-        .arg(&mappings);
-    let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+    run.current_dir(folder).args(["run.mjs", "--binary", env!("CARGO_BIN_EXE_accoil-relay")]);
+    let output = run.output().unwrap();
     let found = String::from_utf8_lossy(&output.stdout);
     println!("{found}");
     assert!(output.status.success(), "{found}\n{}", String::from_utf8_lossy(&output.stderr));

@@ -171,7 +171,7 @@ async fn attention(
     found.extend(destinations.iter().filter_map(stopped));
     for group in failures.groups.iter().take(MOST_NAMED) {
         let to_do = group.reason.as_ref().map(|reason| reason.to_do.as_str()).unwrap_or_default();
-        let text = format!("{} times: {}.", group.count, group.title);
+        let text = format!("{}.", group.title);
         found.push(AttentionView {
             count: Some(group.count),
             since: Some(group.first),
@@ -179,8 +179,8 @@ async fn attention(
         });
     }
     for group in door::view(admin, Access::Viewer { sees_payloads: false }).groups.iter().take(MOST_NAMED) {
-        let text =
-            format!("{} requests at {} were turned away: {}.", group.count, group.route, group.reason.title);
+        let route = if group.route == "other" { "an unknown path" } else { group.route.as_str() };
+        let text = format!("Requests at {route} were turned away: {}.", group.reason.title);
         found.push(AttentionView {
             count: Some(group.count),
             since: Some(group.first),

@@ -40,7 +40,7 @@ export function localTimes(root) {
 
 // Copying.
 /** @param {string} text @param {HTMLElement} button */
-async function copy(text, button) {
+export async function copy(text, button) {
   const before = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
@@ -134,7 +134,7 @@ const keys = {
   o: () => /** @type {HTMLAnchorElement | null} */ (one("tr[aria-selected=true] .row-link"))?.click(),
   p: () => one("#pause")?.click(),
   f: () => one(".filters select, .filters input")?.focus(),
-  r: () => one("[data-key=replay] summary, [data-key=replay]")?.click(),
+  r: () => one("[data-key=replay] summary")?.click(),
   y: () => one("[data-key=copy]")?.click(),
   t: () => one("[data-key=theme]")?.click(),
   ".": () => one("[data-key=newest]")?.click(),
@@ -175,6 +175,13 @@ export function ready(root) {
   for (const select of all("select[data-submit]", root)) {
     select.addEventListener("change", () => /** @type {HTMLSelectElement} */ (select).form?.requestSubmit());
   }
+}
+
+// Without a choice the theme is the system's, which only the browser knows.
+const theme = /** @type {HTMLButtonElement | null} */ (one("[data-key=theme]"));
+if (theme && !document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) {
+  theme.value = "light";
+  theme.textContent = "light theme";
 }
 
 ready(document);

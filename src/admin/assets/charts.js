@@ -1,6 +1,7 @@
-// Charts: a cross-hair with the values of the slot under it, and a range chosen by dragging. The charts themselves are
-// SVG from the relay; their values are in the table below each chart.
+// The overview. Charts: a cross-hair with the values of the slot under it, and a range chosen by dragging. The charts
+// themselves are SVG from the relay; their values are in the table below each chart. Live: the page is loaded again.
 // @ts-check
+import { ready } from "./app.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 
@@ -70,4 +71,39 @@ function enliven(chart) {
   });
 }
 
-for (const chart of document.querySelectorAll("svg.chart")) enliven(/** @type {SVGSVGElement} */ (chart));
+const enlivenAll = () => {
+  for (const chart of document.querySelectorAll("svg.chart")) enliven(/** @type {SVGSVGElement} */ (chart));
+};
+enlivenAll();
+
+const main = /** @type {HTMLElement} */ (document.querySelector("main"));
+const button = /** @type {HTMLButtonElement} */ (document.querySelector("#live"));
+let isLive = true;
+
+/** Nothing changes under a pointer, a focus or an open table. */
+const isInUse = () =>
+  document.hidden || main.contains(document.activeElement) || main.querySelector("details[open], svg.chart:hover") !== null;
+
+function refresh() {
+  if (!isLive || isInUse()) return;
+  // A document that the browser itself parsed: allowed under Trusted Types, where text as HTML is not.
+  const request = new XMLHttpRequest();
+  request.responseType = "document";
+  request.open("GET", location.href);
+  request.onload = () => {
+    const fresh = request.responseXML?.querySelector("main");
+    if (!isLive || isInUse() || request.status !== 200 || !fresh) return;
+    main.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
+    ready(main);
+    enlivenAll();
+  };
+  request.send();
+}
+
+button.hidden = false;
+button.addEventListener("click", () => {
+  isLive = !isLive;
+  button.setAttribute("aria-pressed", String(isLive));
+  refresh();
+});
+setInterval(refresh, Number(button.dataset.refresh ?? 5) * 1000);

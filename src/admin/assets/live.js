@@ -13,6 +13,7 @@ const address = button.dataset.live ?? "/api/live";
 let source = null;
 let isPaused = false;
 let isHovered = false;
+let wasLost = false;
 /** @type {any[]} */
 let held = [];
 
@@ -47,6 +48,16 @@ function flush() {
   while (body.children.length > MAX_ROWS) body.lastElementChild?.remove();
 }
 
+/** What came while the connection was lost. */
+async function catchUp() {
+  const answer = await fetch(address.replace("/api/live", "/api/events"));
+  if (!answer.ok) return;
+  const { events } = await answer.json();
+  const isNew = (/** @type {any} */ line) => !body.querySelector(`a[href="/events/${CSS.escape(line.id)}"]`);
+  held.push(...events.filter(isNew).reverse());
+  flush();
+}
+
 /** @param {string} text */
 const say = (text) => (state.textContent = text);
 
@@ -54,6 +65,10 @@ function open() {
   if (source || isPaused || document.hidden) return;
   const url = new URL(address, location.href);
   source = new EventSource(url);
+  source.onopen = () => {
+    if (wasLost) void catchUp();
+    wasLost = false;
+  };
   source.addEventListener("line", (event) => {
     held.push(JSON.parse(event.data));
     if (held.length > MAX_ROWS) held.shift();
@@ -64,6 +79,7 @@ function open() {
     say(shown < matched ? `live: ${received} a second; ${matched} fit the filters, ${shown} of them are shown` : `live: ${received} a second`);
   });
   source.onerror = () => {
+    wasLost = true;
     // A 503 (16 views are open already) closes the source for good; a lost connection is opened again by the browser.
     if (source?.readyState === EventSource.CLOSED) {
       say("Not live: too many views are open, or the relay stopped. The list stays as it is.");

@@ -1,5 +1,6 @@
 // The tester: Ctrl-Enter tries the event, Tab indents, and the place of a fault is selected in its field.
 // @ts-check
+import { copy } from "./app.js";
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector("#tester"));
 
@@ -21,6 +22,13 @@ form.addEventListener("keydown", (event) => {
 for (const fault of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-fault]"))) {
   const field = /** @type {HTMLTextAreaElement | null} */ (form.querySelector(`[name="${fault.dataset.fault}"]`));
   if (field) select(field, Number(fault.dataset.line ?? 1), Number(fault.dataset.column ?? 1));
+}
+for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-copy-field]"))) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const field = /** @type {HTMLTextAreaElement | null} */ (form.querySelector(`[name="${button.dataset.copyField}"]`));
+    void copy(field?.value ?? "", button);
+  });
 }
 for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-download]"))) {
   button.hidden = false;

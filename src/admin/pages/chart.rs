@@ -12,6 +12,8 @@ const LEFT: f64 = 40.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 20.0;
 const GRID_LINES: u32 = 4;
+/// A sparkline has room for at least this many slots: one alone would be a block.
+const LEAST_SLOTS: usize = 12;
 /// About this many times are written below a chart.
 const TIME_LABELS: usize = 6;
 
@@ -98,7 +100,7 @@ pub(super) fn lines(frame: &Frame<'_>, lines: &[(&str, Vec<Option<f64>>)]) -> St
 /// A row of small bars without axes.
 pub(super) fn sparkline(class: &str, label: &str, values: &[u64]) -> String {
     let most = values.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let step = 88.0 / values.len().max(1) as f64;
+    let step = 88.0 / values.len().max(LEAST_SLOTS) as f64;
     let mut svg =
         format!(r#"<svg class="spark" viewBox="0 0 88 20" role="img" aria-label="{}">"#, escape(label));
     for (slot, value) in values.iter().enumerate() {

@@ -2,20 +2,24 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::explained::{Explained, as_events};
+use super::login::with_cookie;
 use super::markup::Markup;
-use super::shell::Shell;
+use super::shell::{Message, Shell};
 use super::visitor::Form;
 use super::{assets, done, page, words};
 use crate::admin::Admin;
 use crate::admin::api::events::explain::{self, ExplainQuery};
 use crate::admin::api::events::{self, EventView};
+use crate::admin::api::users::{self, UserQuery};
 use crate::admin::api::waiting;
 use crate::admin::error::ApiError;
+use crate::admin::guard::Access;
+use crate::event::SourceKind;
 use crate::outbox::WaitingFilter;
 
 #[derive(Template)]
@@ -30,11 +34,15 @@ struct EventPage {
     envelope: Option<Markup>,
     /// One for each call, where it is kept.
     bodies: Vec<Option<Markup>>,
+    /// Whether Accoil can be asked for the event's user.
+    can_verify: bool,
 }
 
 struct Explanation {
     matched: Vec<Explained>,
     others: Vec<Explained>,
+    /// Mappings for the other kind of source.
+    elsewhere: usize,
     events: Vec<Markup>,
 }
 
@@ -67,11 +75,25 @@ pub(super) async fn show(
         Err(error) => return shell.error(error),
     };
     let (mappings, explained) = explain(&admin, &shell, &id, &view.mappings).await;
+    // Segment's events are mapped as they come, so that a mapping's paths are theirs.
+    let is_segment = admin
+        .receiver()
+        .sources()
+        .named(&event.line.source)
+        .is_some_and(|one| one.kind == SourceKind::Segment);
+    let faulty = explained.as_ref().ok().filter(|_| is_segment);
+    let faulty: Vec<String> =
+        faulty.into_iter().flat_map(|one| &one.matched).flat_map(Explained::faulty_paths).collect();
+    let was_delivered = event.calls.iter().any(|call| call.status == "delivered");
     let page_of_event = EventPage {
+        can_verify: was_delivered
+            && !event.line.user.is_empty()
+            && shell.can_change()
+            && admin.accounts().is_some(),
         shell,
         mappings,
         explained,
-        original: event.original.as_ref().map(Markup::json),
+        original: event.original.as_ref().map(|original| Markup::marked(original, &faulty)),
         envelope: event.envelope.as_ref().map(Markup::json),
         bodies: event.calls.iter().map(|call| call.body.as_ref().map(Markup::json)).collect(),
         event,
@@ -89,8 +111,10 @@ async fn explain(
     let ask = async |mappings: &str| {
         let query = ExplainQuery { mappings: Some(mappings.to_owned()) };
         explain::view(admin, shell.access, id, &query).await.map(|view| {
-            let (matched, others) = Explained::of(&view);
-            Explanation { matched, others, events: as_events(&view) }
+            let (matched, mut others) = Explained::of(&view);
+            let all = others.len();
+            others.retain(|other| !other.is_of_other_sources());
+            Explanation { matched, elsewhere: all - others.len(), others, events: as_events(&view) }
         })
     };
     if asked != "now" {
@@ -107,9 +131,30 @@ pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, f
     let back = format!("/events/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
     let result = match form.get("do") {
         "retry" => retry(&admin, id).await,
+        "verify" => match verify(&admin, &id).await {
+            Ok((tone, text)) => {
+                return with_cookie(Redirect::to(&back).into_response(), &Message::cookie(tone, &text));
+            }
+            Err(error) => Err(error),
+        },
         _ => Err(ApiError::invalid("the form has no known button")),
     };
     done(&back, result)
+}
+
+/// Asks Accoil for the event's user: an answer of 202 alone proves nothing, because a wrong key gets it too.
+async fn verify(admin: &Admin, id: &str) -> Result<(&'static str, String), ApiError> {
+    let user = events::one_view(admin, Access::Full, id).await?.line.user;
+    let query = UserQuery { match_type: None, match_value: Some(user.clone()) };
+    let view = users::view(admin, query).await?;
+    Ok(if view.is_known {
+        ("ok", format!("Accoil has {user}. The calls have arrived, and the key is right."))
+    } else {
+        let text = format!(
+            "Accoil does not have {user}. If it took the call minutes ago, compare the destination's key with Accoil's settings: a wrong key is answered with 202 too."
+        );
+        ("wait", text)
+    })
 }
 
 async fn retry(admin: &Admin, event: String) -> Result<String, ApiError> {

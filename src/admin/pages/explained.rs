@@ -16,6 +16,7 @@ pub(super) struct Explained {
     pub(super) destination: String,
     pub(super) mapping: String,
     pub(super) trigger: String,
+    action: String,
     pub(super) matched: bool,
     pub(super) unmatched: Vec<String>,
     pub(super) fields: Vec<ExplainedField>,
@@ -40,6 +41,66 @@ impl Explained {
         let all = all.filter_map(|mapping| Self::deserialize(mapping).ok());
         all.partition(|mapping| mapping.matched)
     }
+
+    /// Whether it takes only events of the other kind of source: nobody expects it to match.
+    pub(super) fn is_of_other_sources(&self) -> bool {
+        self.unmatched.first().is_some_and(|reason| reason.starts_with("it is for "))
+    }
+
+    /// The paths whose values the mapping could not use.
+    pub(super) fn faulty_paths(&self) -> impl Iterator<Item = String> {
+        let faulty = self.fields.iter().filter(|field| ["fail", "wait"].contains(&field.tone()));
+        faulty.map(ExplainedField::says).filter(|says| says.starts_with("$."))
+    }
+
+    /// The mapping as a file has it, to change it in the tester.
+    pub(super) fn draft(&self) -> String {
+        let mut text = format!(
+            "[[mappings]]\nname = {}\naction = {}\ntrigger = {}\n\n[mappings.fields]\n",
+            quoted(&self.mapping),
+            quoted(&self.action),
+            literal(&self.trigger)
+        );
+        for field in self.fields.iter().filter(|field| !field.from.is_null()) {
+            text.extend([&field.field, " = ", &toml(&field.from), "\n"]);
+        }
+        text
+    }
+}
+
+/// A value as TOML on one line.
+fn toml(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(key, value)| format!("{} = {}", key_of(key), toml(value)));
+            format!("{{ {} }}", list(members.collect()))
+        }
+        Value::Array(items) => format!("[{}]", list(items.iter().map(toml).collect())),
+        Value::String(text) => quoted(text),
+        other => other.to_string(),
+    }
+}
+
+/// A key, quoted only if it must be.
+fn key_of(key: &str) -> String {
+    let is_bare = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == '-';
+    if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { quoted(key) }
+}
+
+/// JSON's escapes are TOML's, too.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Without escapes where possible: triggers are full of quotes.
+fn literal(text: &str) -> String {
+    if text.contains(|sign: char| sign == '\'' || sign.is_control()) {
+        quoted(text)
+    } else {
+        format!("'{text}'")
+    }
 }
 
 impl ExplainedField {
@@ -61,6 +122,15 @@ impl ExplainedField {
     /// What goes on, where it is not what was given.
     pub(super) fn sends(&self) -> String {
         if self.sent.is_null() { String::new() } else { shown(&self.sent) }
+    }
+
+    /// The outcome in a word.
+    pub(super) fn result(&self) -> &str {
+        match self.outcome.as_str() {
+            "mended" => "converted",
+            "omitted" => "left out",
+            other => other,
+        }
     }
 
     pub(super) fn tone(&self) -> &'static str {
@@ -88,5 +158,37 @@ fn shown(value: &Value) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_draft_is_the_mapping_as_a_file_has_it() {
+        let explained = Explained {
+            mapping: "Track \"all\"".to_owned(),
+            trigger: "type = \"track\"".to_owned(),
+            action: "track".to_owned(),
+            fields: vec![
+                ExplainedField {
+                    field: "userId".to_owned(),
+                    from: json!({"@if": {"exists": {"@path": "$.a"}, "then": [1, true, "x\ny"], "else": null}}),
+                    ..ExplainedField::default()
+                },
+                ExplainedField { field: "event".to_owned(), ..ExplainedField::default() },
+            ],
+            ..Explained::default()
+        };
+        let draft = explained.draft();
+        assert_eq!(
+            draft,
+            "[[mappings]]\nname = \"Track \\\"all\\\"\"\naction = \"track\"\ntrigger = 'type = \"track\"'\n\n[mappings.fields]\n\
+             userId = { \"@if\" = { exists = { \"@path\" = \"$.a\" }, then = [1, true, \"x\\ny\"] } }\n"
+        );
+        assert!(draft.parse::<::toml::Table>().is_ok());
     }
 }

@@ -202,6 +202,17 @@ impl JobsPage {
 }
 
 impl GroupPage {
+    /// Short, for the head: the whole sentence is below it.
+    fn title(&self) -> String {
+        let group = &self.view.group;
+        let reason = group.reason.as_ref().map_or(group.title.as_str(), |reason| reason.title.as_str());
+        let whose = if group.mapping.is_empty() { "" } else { group.mapping.as_str() };
+        let field = if group.field.is_empty() { String::new() } else { format!(" ({})", group.field) };
+        let separator = if whose.is_empty() { "" } else { ": " };
+        let reason = if whose.is_empty() { words::capitalized(reason) } else { reason.to_owned() };
+        format!("{whose}{separator}{reason}{field}")
+    }
+
     /// A member to look at, or to fix in the tester.
     fn first(&self) -> &str {
         self.view.events.first().map_or("", |event| &event.id)

@@ -16,8 +16,32 @@ impl Markup {
 
     /// A JSON value, pretty-printed: keys, texts and numbers in elements of their own.
     pub(super) fn json(value: &Value) -> Self {
+        Self::marked(value, &[])
+    }
+
+    /// The same, with marks at these paths, such as `$.properties.id`: at the value, or where it is missing.
+    pub(super) fn marked(value: &Value, paths: &[String]) -> Self {
+        let paths: Vec<&str> = paths.iter().filter_map(|path| path.strip_prefix("$.")).collect();
         let mut html = String::new();
-        write(value, 0, &mut html);
+        write(value, 0, &paths, &mut html);
+        Self(html)
+    }
+
+    /// A sentence in which what stands between backticks is code.
+    pub(super) fn text(text: impl AsRef<str>) -> Self {
+        let mut html = String::new();
+        let mut parts = text.as_ref().split('`').peekable();
+        let mut is_code = false;
+        while let Some(part) = parts.next() {
+            // A backtick without its second one stays.
+            let [before, after] = match (is_code, parts.peek()) {
+                (false, _) => ["", ""],
+                (true, Some(_)) => ["<code>", "</code>"],
+                (true, None) => ["`", ""],
+            };
+            html.extend([before, &escape(part), after]);
+            is_code = !is_code;
+        }
         Self(html)
     }
 }
@@ -39,15 +63,30 @@ pub(super) fn escape(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-fn write(value: &Value, depth: usize, html: &mut String) {
+/// `marks` are the paths to mark below this value.
+fn write(value: &Value, depth: usize, marks: &[&str], html: &mut String) {
     match value {
-        Value::Object(members) if !members.is_empty() => {
+        Value::Object(members) if !members.is_empty() || marks.iter().any(|mark| !mark.contains('.')) => {
             html.push('{');
             for (at, (key, value)) in members.iter().enumerate() {
                 next_line(at, depth + 1, html);
                 element("i", key, html);
                 html.push_str(": ");
-                write(value, depth + 1, html);
+                let below: Vec<&str> = marks
+                    .iter()
+                    .filter_map(|mark| mark.strip_prefix(key.as_str())?.strip_prefix('.'))
+                    .collect();
+                let is_marked = marks.contains(&key.as_str());
+                html.push_str(if is_marked { "<mark>" } else { "" });
+                write(value, depth + 1, &below, html);
+                html.push_str(if is_marked { "</mark>" } else { "" });
+            }
+            for missing in marks.iter().filter(|mark| !mark.contains('.') && !members.contains_key(**mark)) {
+                html.push('\n');
+                html.push_str(&"  ".repeat(depth + 1));
+                let name = Value::from(*missing).to_string();
+                // Writing to a String cannot fail.
+                let _ = write!(html, "<mark>no {}</mark>", escape(&visible(&name)));
             }
             last_line(depth, html);
             html.push('}');
@@ -56,7 +95,7 @@ fn write(value: &Value, depth: usize, html: &mut String) {
             html.push('[');
             for (at, item) in items.iter().enumerate() {
                 next_line(at, depth + 1, html);
-                write(item, depth + 1, html);
+                write(item, depth + 1, &[], html);
             }
             last_line(depth, html);
             html.push(']');
@@ -112,6 +151,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn marks_show_a_wrong_value_or_where_one_is_missing() {
+        let value = json!({"a": {"b": 1}, "c": {}});
+        let paths = ["$.a.b", "$.a.<x>", "$.d"].map(str::to_owned);
+        assert_eq!(
+            Markup::marked(&value, &paths).to_string(),
+            "{\n  <i>&quot;a&quot;</i>: {\n    <i>&quot;b&quot;</i>: <mark><b>1</b></mark>\n    \
+             <mark>no &quot;&lt;x&gt;&quot;</mark>\n  },\n  <i>&quot;c&quot;</i>: {}\n  <mark>no &quot;d&quot;</mark>\n}"
+        );
+    }
+
+    #[test]
+    fn backticks_become_code_and_the_rest_is_escaped() {
+        for (text, html) in [
+            ("`$.a` is <b>", "<code>$.a</code> is &lt;b&gt;"),
+            ("a `<i>` b", "a <code>&lt;i&gt;</code> b"),
+            ("one ` only", "one ` only"),
+            ("", ""),
+        ] {
+            assert_eq!(Markup::text(text).to_string(), html);
+        }
+    }
 
     #[test]
     fn json_is_pretty_and_every_text_in_it_is_escaped() {

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use http::StatusCode;
 
 use super::chart::{self, Frame, Size};
@@ -14,13 +14,21 @@ use crate::admin::Admin;
 use crate::admin::api::history::{self, SeriesQuery, SeriesView, SlotView};
 use crate::admin::api::overview::{self, AttentionView, OverviewView};
 use crate::admin::error::ApiError;
+use crate::admin::moment::Moment;
 use crate::admin::request::Parameters;
 
 /// Bars of a chart; more slots are added together.
-const MAX_BARS: usize = 96;
+const MAX_BARS: i64 = 96;
 /// Ranges that the page offers, and their words.
-const RANGES: [(&str, &str); 4] =
-    [("-1h", "Last hour"), ("-24h", "Last 24 hours"), ("-7d", "Last 7 days"), ("-30d", "Last 30 days")];
+const RANGES: [(&str, &str); 5] = [
+    ("-15m", "Last 15 minutes"),
+    ("-1h", "Last hour"),
+    ("-24h", "Last 24 hours"),
+    ("-7d", "Last 7 days"),
+    ("-30d", "Last 30 days"),
+];
+/// The shortest time that charts show: with less they would be a few wide bars.
+const LEAST_SHOWN: Duration = Duration::minutes(5);
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -34,6 +42,8 @@ struct OverviewPage {
 struct Charts {
     events: Chart,
     times: Chart,
+    /// In how many milliseconds 95 of 100 calls were answered lately; empty without calls.
+    p95: String,
 }
 
 /// A picture, and the same as a table.
@@ -52,16 +62,30 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
     };
     let mut pairs = form_urlencoded::parse(raw.as_bytes());
     let from = pairs.find(|(key, _)| key == "from").map(|(_, value)| value.into_owned());
-    let from = from.filter(|from| !from.is_empty()).unwrap_or_else(|| "-1h".to_owned());
-    if query.from.is_none() {
-        query.from = from.parse().ok();
-    }
     let view = match overview::view(&admin).await {
         Ok(view) => view,
         Err(error) => return shell.error(error),
     };
-    let charts = history::series_view(&admin, &query).await.map(|series| Charts::of(&series));
+    let known = view.history.since.map_or_else(Duration::zero, |since| view.at - since);
+    let from = from.filter(|from| !from.is_empty()).unwrap_or_else(|| usual_range(known).to_owned());
+    let to = query.to.map_or(view.at, |to| to.0);
+    let mut begin = from.parse::<Moment>().map_or(to, |from| from.0);
+    if RANGES.iter().any(|(value, _)| *value == from) {
+        // The time before the first event would be an empty part of every chart.
+        begin = begin.max(to - known.max(LEAST_SHOWN));
+    }
+    if query.to.is_none() && query.step.is_none() && to - begin <= Duration::minutes(61) {
+        query.step = Some("10s".to_owned());
+    }
+    query.from = Some(Moment(begin));
+    query.to = Some(Moment(to));
+    let charts = history::series_view(&admin, &query).await.map(|series| Charts::of(&series, begin, to));
     page(StatusCode::OK, &OverviewPage { shell, view, from, charts })
+}
+
+/// The shortest range that has everything of this age.
+fn usual_range(known: Duration) -> &'static str {
+    if known <= Duration::minutes(15) { "-15m" } else { "-1h" }
 }
 
 /// The layers of the bars: what counters begin with, class, word.
@@ -73,18 +97,42 @@ const LAYERS: [(&[&str], &str, &str); 4] = [
 ];
 
 impl Charts {
-    fn of(series: &SeriesView) -> Self {
-        let bars = series.slots.len().div_ceil(MAX_BARS).max(1);
-        let slots: Vec<&[SlotView]> = series.slots.chunks(bars).collect();
+    fn of(series: &SeriesView, from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        let slots = slots(series, from, to);
         let times: Vec<String> = slots.iter().map(|slot| label(slot, series.step)).collect();
         let marks = marks(series, &slots);
-        Self { events: events(&slots, &times, &marks), times: call_times(&slots, &times) }
+        let (call_times, p95) = call_times(&slots, &times);
+        Self { events: events(&slots, &times, &marks), times: call_times, p95 }
     }
 }
 
-fn events(slots: &[&[SlotView]], times: &[String], marks: &[(usize, String)]) -> Chart {
-    let sum = |slot: &[SlotView], names: &[&str]| {
-        let counts = slot.iter().flat_map(|slot| &slot.counts);
+/// What one bar shows.
+struct Slot<'s> {
+    at: DateTime<Utc>,
+    parts: &'s [SlotView],
+}
+
+/// Bars of equal length over the whole time. The series has no slots where nothing happened.
+fn slots(series: &SeriesView, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Slot<'_>> {
+    let step = series.step.max(1);
+    let (first, last) = (from.timestamp().div_euclid(step), to.timestamp().div_euclid(step));
+    let width = ((last - first + MAX_BARS) / MAX_BARS).max(1) * step;
+    let mut rest = series.slots.as_slice();
+    let mut slots = Vec::new();
+    let mut at = first * step;
+    while at <= last * step {
+        let count = rest.iter().take_while(|slot| slot.at.timestamp() < at + width).count();
+        let (parts, others) = rest.split_at(count);
+        slots.push(Slot { at: DateTime::from_timestamp(at, 0).unwrap_or_default(), parts });
+        rest = others;
+        at += width;
+    }
+    slots
+}
+
+fn events(slots: &[Slot<'_>], times: &[String], marks: &[(usize, String)]) -> Chart {
+    let sum = |slot: &Slot<'_>, names: &[&str]| {
+        let counts = slot.parts.iter().flat_map(|slot| &slot.counts);
         let counts = counts.filter(|(name, _)| names.contains(&name.split('/').next().unwrap_or_default()));
         counts.map(|(_, count)| count).sum::<u64>()
     };
@@ -99,7 +147,7 @@ fn events(slots: &[&[SlotView]], times: &[String], marks: &[(usize, String)]) ->
         Frame { size: Size { width: 880, height: 180 }, label: &label, times, marks, zoom: Some("/events") };
     let rows = slots.iter().enumerate().map(|(at, slot)| {
         let cells = layers.iter().map(|(_, values)| words::count(values.get(at).copied().unwrap_or(0)));
-        (begin(slot), cells.collect())
+        (slot.at, cells.collect())
     });
     Chart {
         svg: Markup::chart(chart::bars(&frame, &layers)),
@@ -108,9 +156,9 @@ fn events(slots: &[&[SlotView]], times: &[String], marks: &[(usize, String)]) ->
     }
 }
 
-fn call_times(slots: &[&[SlotView]], times: &[String]) -> Chart {
-    let of = |slot: &[SlotView], p95: bool| {
-        let times = slot.iter().flat_map(|slot| &slot.times);
+fn call_times(slots: &[Slot<'_>], times: &[String]) -> (Chart, String) {
+    let of = |slot: &Slot<'_>, p95: bool| {
+        let times = slot.parts.iter().flat_map(|slot| &slot.times);
         let times = times.filter(|(name, _)| name.starts_with("call"));
         let seconds = times.filter_map(|(_, times)| if p95 { times.p95 } else { times.median });
         // An infinite bound would leave no room for the others.
@@ -118,45 +166,45 @@ fn call_times(slots: &[&[SlotView]], times: &[String]) -> Chart {
     };
     let half: Vec<Option<f64>> = slots.iter().map(|slot| of(slot, false)).collect();
     let p95: Vec<Option<f64>> = slots.iter().map(|slot| of(slot, true)).collect();
-    let last = p95
-        .iter()
-        .flatten()
-        .next_back()
-        .map_or_else(|| "none yet".to_owned(), |last| format!("{last:.0} ms"));
-    let label = format!("Time of a call in milliseconds; 95 of 100 calls took at most, at the end: {last}.");
+    let last = p95.iter().flatten().next_back().map_or_else(String::new, |last| format!("{last:.0} ms"));
+    let label = match last.as_str() {
+        "" => "Time of a call: no call yet.".to_owned(),
+        last => format!("Time of a call in milliseconds. Of 100 calls, 95 took {last} or less at the end."),
+    };
     let frame =
         Frame { size: Size { width: 420, height: 180 }, label: &label, times, marks: &[], zoom: None };
     let text = |value: Option<&Option<f64>>| {
         value.copied().flatten().map_or_else(String::new, |value| format!("{value:.1} ms"))
     };
     let rows =
-        slots.iter().enumerate().map(|(at, slot)| (begin(slot), vec![text(half.get(at)), text(p95.get(at))]));
+        slots.iter().enumerate().map(|(at, slot)| (slot.at, vec![text(half.get(at)), text(p95.get(at))]));
     let rows = rows.collect();
-    Chart {
+    let chart = Chart {
         svg: Markup::chart(chart::lines(&frame, &[("l50", half.clone()), ("l95", p95.clone())])),
         heads: vec!["half", "95 %"],
         rows,
-    }
+    };
+    (chart, last)
 }
 
 /// The marks at the slots in which they lie.
-fn marks(series: &SeriesView, slots: &[&[SlotView]]) -> Vec<(usize, String)> {
-    let place = |at: DateTime<Utc>| slots.iter().rposition(|slot| begin(slot) <= at);
+fn marks(series: &SeriesView, slots: &[Slot<'_>]) -> Vec<(usize, String)> {
+    let place = |at: DateTime<Utc>| slots.iter().rposition(|slot| slot.at <= at);
     series.marks.iter().filter_map(|mark| Some((place(mark.at)?, mark.text.clone()))).collect()
 }
 
-fn begin(slot: &[SlotView]) -> DateTime<Utc> {
-    slot.first().map(|slot| slot.at).unwrap_or_default()
-}
-
-fn label(slot: &[SlotView], step: i64) -> String {
+fn label(slot: &Slot<'_>, step: i64) -> String {
     let format = if step >= 3600 { "%-d %b %H:%M" } else { "%H:%M" };
-    begin(slot).format(format).to_string()
+    slot.at.format(format).to_string()
 }
 
-#[expect(clippy::unused_self, reason = "templates call methods of their page")]
+#[expect(
+    clippy::unused_self,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "templates call methods of their page, with references"
+)]
 impl OverviewPage {
-    fn ranges(&self) -> [(&'static str, &'static str); 4] {
+    fn ranges(&self) -> [(&'static str, &'static str); 5] {
         RANGES
     }
 
@@ -179,6 +227,39 @@ impl OverviewPage {
             "key" | "mappings" => "skip",
             _ => "wait",
         }
+    }
+
+    /// What the button of an item leads to.
+    fn deed(&self, item: &AttentionView) -> &'static str {
+        match item.kind.as_str() {
+            "destination" => "Show calls",
+            "failures" => "Show events",
+            "turned_away" => "Show requests",
+            "sync" => "Show syncs",
+            "mappings" => "Show mappings",
+            "key" => "Show destination",
+            _ => "Show settings",
+        }
+    }
+
+    /// What an item is, in the words of the strip.
+    fn kind(&self, item: &AttentionView) -> String {
+        let kind = match item.kind.as_str() {
+            "failures" => "failed",
+            "turned_away" => "turned away",
+            other => other,
+        };
+        item.count.map_or_else(|| kind.to_owned(), |count| format!("{} {kind}", words::count(count)))
+    }
+
+    /// `10.6 %`: of all received events.
+    fn share(&self, count: &u64) -> String {
+        words::share(*count, self.view.counts.received)
+    }
+
+    /// `p95 92 ms a call`
+    fn p95(&self) -> &str {
+        self.charts.as_ref().map_or("", |charts| charts.p95.as_str())
     }
 
     fn is_range(&self, value: &str) -> bool {

@@ -13,10 +13,12 @@ use super::shell::Shell;
 use super::visitor::Form;
 use super::{assets, page, words};
 use crate::admin::Admin;
+use crate::admin::api::events::explain::{self, ExplainQuery};
 use crate::admin::api::events::{self, ExplainView};
 use crate::admin::api::mappings::FaultView;
 use crate::admin::api::test::{self, Draft, TestRequest};
 use crate::admin::error::ApiError;
+use crate::admin::guard::Access;
 
 const SAMPLE: &str = r#"{
   "type": "track",
@@ -77,6 +79,8 @@ struct FaultPlace {
 pub(super) struct Pick {
     /// A kept event to begin with.
     event: String,
+    /// The mapping to begin the draft with.
+    mapping: String,
     source: String,
 }
 
@@ -92,6 +96,11 @@ pub(super) async fn show(State(admin): State<Admin>, Query(pick): Query<Pick>, s
                 let original =
                     view.original.and_then(|original| serde_json::to_string_pretty(&original).ok());
                 tester.event = original.unwrap_or_default();
+                if let Some((destination, draft)) =
+                    draft_of(&admin, tester.shell.access, &pick.event, &pick.mapping).await
+                {
+                    (tester.destination, tester.draft) = (destination, draft);
+                }
             }
             Err(error) => tester.outcome = Some(Outcome::fault(error)),
         }
@@ -104,6 +113,15 @@ pub(super) async fn show(State(admin): State<Admin>, Query(pick): Query<Pick>, s
         AMPLITUDE_SAMPLE.clone_into(&mut tester.event);
     }
     page(StatusCode::OK, &tester)
+}
+
+/// The mapping in force that refuses the event, as a file has it, and its destination.
+async fn draft_of(admin: &Admin, access: Access, event: &str, mapping: &str) -> Option<(String, String)> {
+    let view = explain::view(admin, access, event, &ExplainQuery::default()).await.ok()?;
+    let (matched, _) = Explained::of(&view);
+    let explained = matched.into_iter().find(|explained| explained.mapping == mapping)?;
+    let draft = explained.draft();
+    Some((explained.destination, draft))
 }
 
 /// Tries the event, or sends it.

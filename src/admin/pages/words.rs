@@ -13,6 +13,18 @@ pub(super) fn count(number: impl Borrow<u64>) -> String {
     self::number(*number.borrow() as f64)
 }
 
+/// `10.6 %`; empty where nothing is the whole.
+#[expect(clippy::cast_precision_loss, reason = "a number for a person")]
+pub(super) fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { String::new() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
+}
+
+/// `1 call`, `2 calls`
+pub(super) fn many(number: impl Borrow<usize>, word: &str) -> String {
+    let number = *number.borrow();
+    format!("{} {word}{}", size(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number with separators: `1,250`; a fraction only below ten.
 pub(super) fn number(value: f64) -> String {
     if value < 10.0 && value.fract() > 0.0 {

@@ -51,17 +51,32 @@ pub(super) struct Post {
 pub(super) fn post(number: usize) -> Post {
     let (user, name, company) = PEOPLE[(number * 7 + number / 5) % PEOPLE.len()];
     let deed = DEEDS[(number * 5 + number / 7) % DEEDS.len()];
-    let track = |user: &str, id: usize| {
-        json!({"userId": user, "event": deed, "properties": {"seconds": number % 90}, "messageId": format!("demo-web-{id}")})
-    };
+    let track = |user: &str, id: usize| json!({"userId": user, "event": deed, "properties": {"seconds": number % 90}, "messageId": format!("demo-web-{id}")});
     let (path, body) = match number % CYCLE {
-        0 => ("/v1/group", json!({"userId": user, "groupId": company, "traits": {"name": company, "plan": "team", "mrr": 4900}})),
-        2 | 22 => ("/v1/identify", json!({"userId": user, "traits": {"name": name, "email": format!("{user}@example.com")}, "context": {"groupId": company}})),
+        0 => (
+            "/v1/group",
+            json!({"userId": user, "groupId": company, "traits": {"name": company, "plan": "team", "mrr": 4900}}),
+        ),
+        2 | 22 => (
+            "/v1/identify",
+            json!({"userId": user, "traits": {"name": name, "email": format!("{user}@example.com")}, "context": {"groupId": company}}),
+        ),
         3 => ("/v1/page", json!({"userId": user, "name": "Pricing", "properties": {"path": "/pricing"}})),
-        4 | 13 | 29 => ("/2/httpapi", amplitude(&json!({"event_type": deed, "user_id": user, "groups": {"company": [company]}, "group_properties": {"company": {company: {"name": company}}}}))),
+        4 | 13 | 29 => (
+            "/2/httpapi",
+            amplitude(
+                &json!({"event_type": deed, "user_id": user, "groups": {"company": [company]}, "group_properties": {"company": {company: {"name": company}}}}),
+            ),
+        ),
         // The rest of the cycle has one fault each.
-        5 | 25 => ("/v1/track", json!({"event": deed, "anonymousId": format!("a-{}", number % 97), "properties": {"user_id": user, "pages": number % 12 + 1}})),
-        8 | 18 | 28 | 38 => ("/2/httpapi", amplitude(&json!({"event_type": "Song Played", "device_id": format!("d-{}", number % 50)}))),
+        5 | 25 => (
+            "/v1/track",
+            json!({"event": deed, "anonymousId": format!("a-{}", number % 97), "properties": {"user_id": user, "pages": number % 12 + 1}}),
+        ),
+        8 | 18 | 28 | 38 => (
+            "/2/httpapi",
+            amplitude(&json!({"event_type": "Song Played", "device_id": format!("d-{}", number % 50)})),
+        ),
         9 => ("/v1/page", json!({"userId": user, "properties": {"path": "/"}})),
         14 => ("/v1/identify", json!({"userId": user, "traits": {"name": name, "email": 12345}})),
         16 => ("/v1/events", track(user, number)),

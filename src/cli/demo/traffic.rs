@@ -11,7 +11,7 @@ use super::story;
 use crate::sandbox::{Fault, FaultError, Sandbox};
 
 /// These come at once, so that no page is empty at the first look.
-const AT_ONCE: usize = 2 * story::CYCLE;
+const AT_ONCE: usize = story::CYCLE;
 /// Milliseconds between two events: the day of a small product has busy and quiet times.
 const PAUSES: [u64; 12] = [260, 220, 190, 180, 200, 260, 350, 450, 520, 480, 400, 320];
 /// Events after which the pause changes.

@@ -68,6 +68,8 @@ pub(super) struct Running {
     pub(super) first: i64,
     pub(super) held: VecDeque<Held>,
     pub(super) late: Vec<Late>,
+    /// The events of `late`.
+    late_events: HashSet<u64>,
     /// The place of each event's newest line, as its number over all blocks.
     places: HashMap<EventId, i64>,
     bytes: usize,
@@ -90,6 +92,7 @@ impl Running {
             first,
             held: VecDeque::new(),
             late: Vec::new(),
+            late_events: HashSet::new(),
             places: HashMap::new(),
             bytes: 0,
             opened: Instant::now(),
@@ -118,7 +121,14 @@ impl Running {
         shape
     }
 
-    pub(super) fn push(&mut self, held: Held) {
+    pub(super) fn push(&mut self, mut held: Held) {
+        // A call that needs no answer can end before its event is told here.
+        let event = held.line.id.0;
+        if !held.line.is_duplicate && self.late_events.remove(&event) {
+            for late in self.late.extract_if(.., |late| late.event == event) {
+                held.line.add(late.attempt);
+            }
+        }
         if self.held.is_empty() && self.late.is_empty() {
             self.opened = held.since;
         }
@@ -191,6 +201,7 @@ impl Running {
             self.opened = now;
         }
         self.bytes += LINE_BYTES + attempt.ending.text.len();
+        self.late_events.insert(event.0);
         self.late.push(Late { event: event.0, attempt });
     }
 
@@ -225,6 +236,7 @@ impl Running {
     fn take(&mut self, count: usize, bytes: usize, now: Instant) -> Full {
         let held: Vec<Held> = self.held.drain(..count).collect();
         let full = Full { id: self.block, first: self.first, late: std::mem::take(&mut self.late), held };
+        self.late_events.clear();
         self.block += 1;
         self.first += i64::try_from(count).unwrap_or(0);
         for one in &full.held {

@@ -24,6 +24,25 @@ async fn a_viewer_gets_its_lines_and_later_their_outcome() {
     assert_eq!(statuses, [Status::Accepted, Status::Delivered]);
 }
 
+/// A call that needs no answer, because nothing has changed, can end before the history hears of its event.
+#[tokio::test]
+async fn an_outcome_that_comes_before_its_event_is_in_its_line() {
+    let history = History::start(|_| {});
+    let mut live = history.reader.live(Filter::default()).unwrap().unwrap();
+    let event = id(1);
+    settle(&history.facts, [outcome(event, Verdict::Held, "")]);
+    track(&history.facts, event, "u1", "m1");
+    loop {
+        if let Seen::Line(line) =
+            tokio::time::timeout(Duration::from_secs(20), live.next()).await.unwrap().unwrap()
+        {
+            assert_eq!((line.id, line.status()), (event, Status::Held));
+            break;
+        }
+    }
+    history.line(event, Status::Held);
+}
+
 #[tokio::test]
 async fn a_slow_viewer_learns_how_much_was_left_out() {
     let history = History::start(|_| {});

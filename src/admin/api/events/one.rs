@@ -138,13 +138,14 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
         envelope: None,
     };
     add_payload(admin, &mut event, known);
-    judge(&mut event, known);
     if !access.sees_payloads() {
         event.original = None;
         event.envelope = None;
         event.calls.iter_mut().for_each(|call| call.body = None);
         event.refusals.iter_mut().for_each(|refusal| refusal.suggestion = None);
     }
+    // Last, because what to do repeats the suggestions that are left.
+    judge(&mut event, known);
     Some(event)
 }
 
