@@ -13,15 +13,15 @@ export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 }
 
-/** Runs a check on a page of its own; an error on its console, a policy violation or a dialog fails the check. */
-export async function onPage(browser, options, check) {
+/** Runs a check on a page of its own; an error on its console, a policy violation or a dialog fails the check, except failed loads that it expects. */
+export async function onPage(browser, { expected = /$^/, ...options }, check) {
   const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, ...options });
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => {
     // Pages about what is not there, a faulty draft in the tester, and the live stream of a page that is left.
     const isMissing = /^Failed to load resource: .*(400|404|net::ERR_(ABORTED|NETWORK_CHANGED|INCOMPLETE_CHUNKED_ENCODING))/.test(message.text());
-    if (message.type() === "error" && !isMissing) faults.push(message.text());
+    if (message.type() === "error" && !isMissing && !expected.test(message.text())) faults.push(message.text());
   });
   page.on("pageerror", (error) => {
     // Chromium skips the fade between two pages when the second is late; no script of ours starts it.

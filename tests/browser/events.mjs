@@ -163,7 +163,7 @@ const liveState = (page, words) => page.locator("#live-state", { hasText: words 
 export async function test_04_new_events_come_by_themselves(browser, start) {
   const world = await start();
   const viewers = async () => (await world.api("/api/history")).viewers;
-  await onPage(browser, {}, async (page, context) => {
+  await onPage(browser, { expected: /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/ }, async (page, context) => {
     await page.goto(`${world.admin}/events?user=live-1`);
     await liveState(page, "live");
     const began = Date.now();
@@ -185,7 +185,7 @@ export async function test_04_new_events_come_by_themselves(browser, start) {
     await liveState(page, "live");
 
     // A tab that nobody sees has no stream.
-    const hide = (isHidden) => page.evaluate((isHidden) => {
+    const hide = (isHidden, tab = page) => tab.evaluate((isHidden) => {
       Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
     }, isHidden);
@@ -201,14 +201,18 @@ export async function test_04_new_events_come_by_themselves(browser, start) {
     await world.track("live-1", "In The Gap");
     await rows.filter({ hasText: "In The Gap" }).waitFor();
 
-    const tabs = [];
+    // A browser makes six connections to a host: eight tabs work because only the one in front has a stream.
+    let front = page;
     for (let number = 0; number < 7; number += 1) {
-      tabs.push(await context.newPage());
-      await tabs.at(-1).goto(`${world.admin}/events`);
+      await hide(true, front);
+      front = await context.newPage();
+      await front.goto(`${world.admin}/events`);
+      await liveState(front, "live");
     }
+    await hide(true, front);
     const eighth = await context.newPage();
     const asked = Date.now();
-    await eighth.goto(`${world.admin}/failures`, { timeout: 10_000 });
+    await eighth.goto(`${world.admin}/failures`);
     console.log(`  with eight lists open, another page came after ${Date.now() - asked} ms`);
   });
 }

@@ -99,8 +99,8 @@ pub(super) fn capitalized(text: &str) -> String {
 /// The colour of an event's status, of a call's outcome, or of a destination's state.
 pub(super) fn tone(state: &str) -> &'static str {
     match state {
-        "ok" | "delivered" | "accepted" | "received" | "read" | "sent" | "done" => "ok",
-        "waiting" | "retrying" | "paused" | "failing" | "partly" | "warning" | "running" => "wait",
+        "ok" | "delivered" | "accepted" | "received" | "read" | "sent" | "done" | "fixed" => "ok",
+        "waiting" | "retrying" | "paused" | "failing" | "partly" | "warning" | "running" | "different" => "wait",
         "skipped" | "duplicate" | "held" | "unchanged" | "disabled" | "cancelled" | "not recorded" => "skip",
         _ => "fail",
     }
