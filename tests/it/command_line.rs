@@ -199,7 +199,7 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     ] {
         assert!(output.out.contains(text), "{text}: {}", output.out);
     }
-    assert!(said.out.lines().count() <= 24, "short: {}", said.out);
+    assert!(output.out.lines().count() <= 24, "short: {}", output.out);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
