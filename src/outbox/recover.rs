@@ -244,6 +244,7 @@ fn take_over(
             "UPDATE {table} SET checksum = row_checksum({checked}) WHERE checksum = 0"
         ))?;
     }
+    sqlite::regroup(new)?;
     new.execute_batch("COMMIT")
 }
 

@@ -1,13 +1,11 @@
 //! `/api/failures`: what could not be delivered or mapped, in groups that have the same reason.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher as _};
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use siphasher::sip::SipHasher13;
 use utoipa::ToSchema;
 
 use super::events::EventLine;
@@ -41,7 +39,7 @@ pub struct FailuresView {
     pub turned_away: u64,
     /// The largest first.
     pub groups: Vec<GroupView>,
-    /// There are too many failures to look at all: the groups are those of the newest.
+    /// There are more groups than these.
     pub is_cut: bool,
 }
 
@@ -124,7 +122,7 @@ impl From<&Group> for GroupView {
             mapping: group.mapping.clone(),
             field: group.field.clone(),
             text: plain(&group.text, MOST_TEXT),
-            sources: group.sources.clone(),
+            sources: vec![group.source.clone()],
             count: group.count,
             first: group.first,
             last: group.last,
@@ -141,17 +139,11 @@ const fn kind(kind: Kind) -> &'static str {
 }
 
 fn key(group: &Group) -> String {
-    let mut hasher = SipHasher13::new();
-    for part in [kind(group.kind), &group.code, &group.destination, &group.mapping, &group.field, &group.text]
-    {
-        part.hash(&mut hasher);
-    }
-    format!("{:016x}", hasher.finish())
+    format!("{:016x}", group.key)
 }
 
 pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
-    let (mut groups, is_cut) = groups(admin).await?;
-    groups.sort_by_key(|group| std::cmp::Reverse((group.count, group.last)));
+    let groups = admin.outbox().groups().await?;
     let usage = admin.outbox().usage();
     let turned_away = admin.facts().door().groups().iter().map(|(_, group)| group.count).sum();
     Ok(FailuresView {
@@ -159,13 +151,9 @@ pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
         dead_letters: usage.dead_letters.into(),
         waiting: usage.waiting.into(),
         turned_away,
-        is_cut: is_cut || groups.len() > MOST_GROUPS,
+        is_cut: groups.len() > MOST_GROUPS,
         groups: groups.iter().take(MOST_GROUPS).map(GroupView::from).collect(),
     })
-}
-
-async fn groups(admin: &Admin) -> Result<(Vec<Group>, bool), ApiError> {
-    read(admin, Archive::groups).await
 }
 
 /// Reads what is kept, on a thread that may wait for the disk.
@@ -182,7 +170,7 @@ async fn read<T: Send + 'static>(
 }
 
 pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiError> {
-    let (groups, _) = groups(admin).await?;
+    let groups = admin.outbox().groups().await?;
     let Some(group) = groups.into_iter().find(|group| key(group) == wanted) else {
         let error = "there is no such group any more: its events were replayed, purged or became too old; \
                      GET /api/failures lists those that there are";

@@ -118,6 +118,7 @@ impl Choice {
             reason: self.reason.clone(),
             since: self.since,
             until: self.until,
+            ..Filter::default()
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! They are listed, replayed and purged by [`Filter`], in pages, so that no statement runs long. The oldest are
 //! removed when they expire, rejects also when they exceed their size. Both kinds share one number space, which only
-//! grows.
+//! grows. Each row belongs to the group of its reason.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use super::super::clock::Now;
 use super::super::{Amount, Attempt, Reject, Retention};
 use super::checksum::{self, is_sound};
 use super::columns::{self, unsigned};
-use super::last_delivered;
+use super::{groups, last_delivered};
 use crate::accoil::Fingerprint;
 use crate::decode::Labels;
 use crate::event_id::EventId;
@@ -89,7 +89,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const fn table(self) -> &'static str {
+    pub(super) const fn table(self) -> &'static str {
         match self {
             Self::DeadLetter => "dead_letters",
             Self::Reject => "rejects",
@@ -150,8 +150,16 @@ pub struct Filter {
     pub event: Option<String>,
     /// The event's `messageId` or `insert_id`.
     pub message_id: Option<String>,
+    /// The source of the event.
+    pub source: Option<String>,
+    /// The code of the reason.
+    pub code: Option<String>,
+    /// The key of a group; see `outbox::Group`.
+    pub group: Option<u64>,
     /// A part of the text of an attempt's or a reject's reason; case does not matter.
     pub reason: Option<String>,
+    /// A part of the event as it was received; case does not matter.
+    pub text: Option<String>,
     pub since: Option<DateTime<Utc>>,
     /// Up to this time, not including it.
     pub until: Option<DateTime<Utc>>,
@@ -225,15 +233,19 @@ fn page<T>(
         From::Before(id) => ("id < :start AND", id),
     };
     let direction = if matches!(from, From::After(_)) { "ASC" } else { "DESC" };
+    // By these SQLite finds the rows: conditions that may be NULL would make it look at all of them.
     let ids = if filter.ids.is_empty() {
         String::new()
     } else {
         let ids: Vec<String> = filter.ids.iter().map(i64::to_string).collect();
         format!("id IN ({}) AND", ids.join(","))
     };
+    let group = filter.group.map(|group| format!("reason = {} AND", group.cast_signed())).unwrap_or_default();
     let (table, conditions) = (kind.table(), kind.conditions());
     let mut statement = connection.prepare(&format!(
-        "SELECT {columns} FROM {table} WHERE {order} {ids} {conditions}
+        "SELECT {columns} FROM {table} WHERE {order} {ids} {group} {conditions}
+         AND (:source IS NULL OR source = :source) AND (:code IS NULL OR code = :code)
+         AND (:text IS NULL OR instr(lower(CAST(original AS TEXT)), lower(:text)) > 0)
          AND (:user IS NULL OR user = :user) AND (:message_id IS NULL OR message_id = :message_id)
          AND (:event IS NULL OR name = :event OR event = :event_id)
          AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until) ORDER BY id {direction} LIMIT :most"
@@ -242,6 +254,7 @@ fn page<T>(
     let values = named_params! {
         ":start": start, ":destination": filter.destination, ":user": filter.user, ":reason": filter.reason,
         ":event": filter.event, ":event_id": event_id(filter.event.as_deref()), ":message_id": filter.message_id,
+        ":source": filter.source, ":code": filter.code, ":text": filter.text,
         ":since": millis(filter.since), ":until": millis(filter.until),
         ":most": i64::try_from(most).unwrap_or(i64::MAX),
     };
@@ -311,9 +324,9 @@ pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<
 }
 
 static INSERT_DEAD_LETTER: LazyLock<String> =
-    LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at, number"));
+    LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at, number, reason"));
 static INSERT_REJECT: LazyLock<String> =
-    LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at"));
+    LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at, reason"));
 
 /// The statement that inserts a row of a kind: the columns that its checksum covers, and these.
 fn insert(kind: Kind, others: &str) -> String {
@@ -334,10 +347,18 @@ pub(in super::super) fn insert_dead_letter(
     reason: Reason,
     now: Now,
 ) -> Result<(i64, u64)> {
+    let group = groups::Reason::of_dead_letter(
+        reason.code(),
+        job.destination.as_str(),
+        job.source.as_str(),
+        job.mapping.as_str(),
+        attempts,
+    );
     let attempts = super::to_json(attempts);
     let labels = Labels::of(&job.original);
+    let at = now.wall.timestamp_millis();
     connection.prepare_cached(&INSERT_DEAD_LETTER)?.execute(named_params! {
-        ":at": now.wall.timestamp_millis(),
+        ":at": at,
         ":destination": job.destination.as_str(),
         ":user": job.user.as_str(),
         ":source": job.source.as_str(),
@@ -355,9 +376,12 @@ pub(in super::super) fn insert_dead_letter(
         ":code": reason.code(),
         ":kept_at": now.running.timestamp_millis(),
         ":number": job.request,
+        ":reason": group.key(),
     })?;
+    let id = connection.last_insert_rowid();
+    groups::add(connection, &group, id, at)?;
     let bytes = job.body.len() + job.original.len() + attempts.len();
-    Ok((connection.last_insert_rowid(), bytes as u64))
+    Ok((id, bytes as u64))
 }
 
 /// Stores a reject; returns its size.
@@ -371,8 +395,10 @@ pub(in super::super) fn reject(
 ) -> Result<u64> {
     let original: &Bytes = &reject.original;
     let labels = Labels::of(original);
+    let group = groups::Reason::of_reject(source, &reject.reasons);
+    let at = at.timestamp_millis();
     connection.prepare_cached(&INSERT_REJECT)?.execute(named_params! {
-        ":at": at.timestamp_millis(),
+        ":at": at,
         ":source": source,
         ":form": form,
         ":original": &original[..],
@@ -381,22 +407,13 @@ pub(in super::super) fn reject(
         ":name": labels.name,
         ":user": labels.user,
         ":message_id": labels.message_id,
-        ":code": first_code(&reject.reasons),
+        ":code": group.code,
         ":envelope": reject.envelope.as_deref(),
         ":kept_at": now.running.timestamp_millis(),
+        ":reason": group.key(),
     })?;
+    groups::add(connection, &group, connection.last_insert_rowid(), at)?;
     Ok((original.len() + reject.reasons.len()) as u64)
-}
-
-/// Returns the code of the first reason.
-fn first_code(reasons: &str) -> String {
-    #[derive(Default, Deserialize)]
-    struct Coded {
-        #[serde(default)]
-        code: String,
-    }
-    let mut reasons: Vec<Coded> = serde_json::from_str(reasons).unwrap_or_default();
-    reasons.first_mut().map(|reason| std::mem::take(&mut reason.code)).unwrap_or_default()
 }
 
 /// Returns the number of rows of a kind and their size.
@@ -440,9 +457,17 @@ pub(in super::super) fn remove_old(
 
 fn delete(connection: &Connection, kind: Kind, which: &str, values: impl Params + Clone) -> Result<Amount> {
     let (table, size) = (kind.table(), kind.size());
-    let bytes = connection
-        .prepare_cached(&format!("SELECT coalesce(sum({size}), 0) FROM {table} WHERE {which}"))?
-        .query_row(values.clone(), |row| unsigned(row, 0))?;
+    let by_reason: Vec<(i64, u64, u64)> = connection
+        .prepare_cached(&format!(
+            "SELECT reason, count(*), coalesce(sum({size}), 0) FROM {table} WHERE {which} GROUP BY reason"
+        ))?
+        .query_map(values.clone(), |row| Ok((row.get(0)?, unsigned(row, 1)?, unsigned(row, 2)?)))?
+        .collect::<Result<_>>()?;
     let rows = connection.prepare_cached(&format!("DELETE FROM {table} WHERE {which}"))?.execute(values)?;
+    let mut bytes = 0;
+    for (reason, count, size) in by_reason {
+        groups::remove(connection, kind, reason, count)?;
+        bytes += size;
+    }
     Ok(Amount { rows: rows as u64, bytes })
 }

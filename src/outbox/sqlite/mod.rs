@@ -35,7 +35,7 @@ pub(super) use chunks::{
     remember, remembered, repair_progress, running_time, save_progress, store_running_time,
 };
 use columns::unsigned;
-pub(super) use groups::{MOST_ROWS, groups};
+pub(super) use groups::{groups, regroup};
 pub(super) use jobs::{advance_job, create_job, is_job_running, job, jobs, set_job_state};
 pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{

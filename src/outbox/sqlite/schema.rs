@@ -37,7 +37,7 @@ CREATE TABLE rejects (
     original BLOB NOT NULL, reasons TEXT NOT NULL
 ) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-", IDS, CHECKSUMS, JOBS, LANES];
+", IDS, CHECKSUMS, JOBS, LANES, REASONS];
 
 /// Event ids, labels to search by, and one number space for dead letters and rejects: rejects of an older file get numbers
 /// above all of its dead letters. `kept_at` is running time (see `outbox::clock`), by which rows become old. Rows of
@@ -114,6 +114,19 @@ ALTER TABLE parked ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE dead_letters ADD COLUMN number INTEGER NOT NULL DEFAULT 255;
 ";
 
+/// A row for each reason of dead letters and rejects (see `groups`).
+const REASONS: &str = "
+CREATE TABLE reasons (
+    kind TEXT NOT NULL, reason INTEGER NOT NULL, code TEXT NOT NULL, destination TEXT NOT NULL, source TEXT NOT NULL,
+    mapping TEXT NOT NULL, field TEXT NOT NULL, text TEXT NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+    newest INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (kind, reason)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE dead_letters ADD COLUMN reason INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rejects ADD COLUMN reason INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX dead_letters_reason ON dead_letters (reason);
+CREATE INDEX rejects_reason ON rejects (reason);
+";
+
 /// The version that this program writes.
 pub(super) fn version() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
@@ -145,8 +158,12 @@ pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(had) {
         let version = index + 1;
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}; COMMIT;"
+            "BEGIN IMMEDIATE; {migration} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
         ))?;
+        if *migration == REASONS {
+            super::regroup(connection)?;
+        }
+        connection.execute_batch("COMMIT")?;
     }
     Ok(())
 }

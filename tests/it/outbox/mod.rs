@@ -3,6 +3,7 @@
 mod clock;
 mod damage;
 mod interrupted;
+mod groups;
 mod kept;
 mod model;
 pub(crate) mod room;
