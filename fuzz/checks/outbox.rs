@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use accoil_relay::outbox::{Attempt, OpenError, Options, Outbox, Settlement, Stored, recover};
+use accoil_relay::outbox::{
+    Attempt, Filter, OpenError, Options, Outbox, PageFrom, Settlement, Stored, recover,
+};
 use accoil_relay::reasons::Reason;
 use accoil_relay::run;
 use chrono::DateTime;
@@ -77,26 +79,28 @@ fn open(folder: &Path) -> Result<Outbox, OpenError> {
 /// Reads all that a relay would send, or an operator could send again. Returns how many of the calls are there, or `None`
 /// if something was reported as damaged or could not be read.
 async fn check(outbox: &Outbox, sample: &Sample) -> Option<usize> {
-    let (mut found, mut cursor, mut is_sound) = (HashSet::new(), 0, true);
+    let lane = outbox.lanes().borrow().owned[0].clone();
+    let (mut found, mut cursor, mut is_sound) = (HashSet::new(), lane.start(), true);
     let chunk = loop {
-        let chunk = outbox.chunk_after(cursor).await;
+        let chunk = lane.next_chunk(cursor).await;
         let Ok(Some(chunk)) = chunk else { break chunk };
-        assert!(chunk.id > cursor, "ids only grow");
-        cursor = chunk.id;
+        assert!(chunk.position() > cursor, "positions only grow");
+        cursor = chunk.position();
         let jobs = chunk.jobs(DESTINATION);
         is_sound &= jobs.is_ok();
         let (Ok(jobs) | Err(jobs)) = jobs;
         found.extend(jobs.iter().map(|job| job.body.to_vec()));
     };
     is_sound &= chunk.is_ok();
-    if let Ok(users) = outbox.parked_users(DESTINATION).await {
+    if let Ok(users) = lane.parked_users(DESTINATION).await {
         let users = users.into_iter().map(|(user, _)| user).collect();
-        let parked = outbox.parked(DESTINATION, users).await.unwrap_or_default();
+        let parked = lane.parked(DESTINATION, users).await.unwrap_or_default();
         found.extend(parked.into_iter().filter(|call| !call.is_damaged).map(|call| call.job.body.to_vec()));
     }
-    let letters = outbox.dead_letters(100).await.unwrap_or_default();
+    let letters =
+        outbox.dead_letters(&Filter::default(), PageFrom::Before(i64::MAX), 100).await.unwrap_or_default();
     found.extend(letters.into_iter().filter(|letter| !letter.is_damaged).map(|letter| letter.body));
-    let _ = outbox.rejects(100).await;
+    let _ = outbox.rejects(&Filter::default(), PageFrom::Before(i64::MAX), 100).await;
     let _ = outbox.keep_house().await;
     outbox.close().await;
     for body in &found {
@@ -168,9 +172,10 @@ impl Sample {
             door.exchange(&[head, &body].concat().into_bytes());
         }
         door.runtime.block_on(async {
-            let (mut jobs, mut cursor) = (Vec::new(), 0);
-            while let Ok(Some(chunk)) = door.outbox.chunk_after(cursor).await {
-                cursor = chunk.id;
+            let lane = door.outbox.lanes().borrow().owned[0].clone();
+            let (mut jobs, mut cursor) = (Vec::new(), lane.start());
+            while let Ok(Some(chunk)) = lane.next_chunk(cursor).await {
+                cursor = chunk.position();
                 jobs.extend(chunk.jobs(DESTINATION).expect("the chunk is sound"));
             }
             let bodies = jobs.iter().map(|job| job.body.to_vec()).collect();
@@ -185,7 +190,7 @@ impl Sample {
                 took_ms: Some(1),
                 running: None,
             }];
-            door.outbox.settle(vec![
+            lane.settle(vec![
                 Settlement::Parked { job: parked, attempts: attempts.clone(), next_attempt_at: Some(at) },
                 Settlement::Dead { job: dead, attempts, reason: Reason::DeadRefused },
                 Settlement::Delivered { place: delivered.place, fingerprints: Vec::new() },

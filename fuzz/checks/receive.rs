@@ -4,7 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use accoil_relay::json::Value;
 use accoil_relay::outbox::chunk::Job;
-use accoil_relay::outbox::{Filter, Kind, Outbox, Settlement};
+use accoil_relay::outbox::{Filter, Kind, Outbox, Position, Settlement};
 
 use super::relay::{DESTINATION, Door, HEAD_END};
 
@@ -13,9 +13,9 @@ const MOST_REJECTS: u64 = 500;
 
 /// Any bytes get an answer that their sender can read, or none; what is accepted becomes calls that Accoil can take.
 pub(crate) fn receive(bytes: &[u8]) {
-    // The door, and the newest chunk that was read.
-    static DOOR: OnceLock<Mutex<(Door, i64)>> = OnceLock::new();
-    let door = DOOR.get_or_init(|| Mutex::new((Door::open(), 0)));
+    // The door, and the position up to which was read.
+    static DOOR: OnceLock<Mutex<(Door, Option<Position>)>> = OnceLock::new();
+    let door = DOOR.get_or_init(|| Mutex::new((Door::open(), None)));
     let (door, cursor) = &mut *door.lock().unwrap_or_else(PoisonError::into_inner);
     check_answer(&door.exchange(bytes), bytes.starts_with(b"HEAD "));
     door.runtime.block_on(async {
@@ -53,13 +53,15 @@ fn check_answer(answer: &[u8], is_head: bool) {
 }
 
 /// Checks what was accepted, and takes it out of the outbox.
-async fn settle(outbox: &Outbox, cursor: &mut i64) {
-    while let Some(chunk) = outbox.chunk_after(*cursor).await.expect("the outbox is read") {
-        *cursor = chunk.id;
+async fn settle(outbox: &Outbox, cursor: &mut Option<Position>) {
+    let lane = outbox.lanes().borrow().owned[0].clone();
+    while let Some(chunk) = lane.next_chunk(cursor.unwrap_or(lane.start())).await.expect("the outbox is read")
+    {
+        *cursor = Some(chunk.position());
         let jobs = chunk.jobs(DESTINATION).expect("the chunk is sound");
         jobs.iter().for_each(check_job);
         let delivered = |job: Job| Settlement::Delivered { place: job.place, fingerprints: Vec::new() };
-        outbox.settle(jobs.into_iter().map(delivered).collect());
+        lane.settle(jobs.into_iter().map(delivered).collect());
         outbox.flush().await.expect("the outbox is written");
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::relay::{Owner, RelayApi};
 use super::{print_message, table};
 use crate::config::Config;
-use crate::outbox::{Archive, CallId, WaitingFilter};
+use crate::outbox::{Archive, Position, WaitingFilter};
 
 /// Calls per page.
 const PAGE: usize = 200;
@@ -39,7 +39,7 @@ pub enum Waiting {
 pub struct Choice {
     /// Only these calls, separated by commas
     #[arg(long, value_name = "ID", value_delimiter = ',')]
-    id: Vec<CallId>,
+    id: Vec<Position>,
     /// The destination
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
@@ -67,7 +67,7 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The ids that `waiting list` shows
     #[arg(value_name = "ID")]
-    ids: Vec<CallId>,
+    ids: Vec<Position>,
     #[command(flatten)]
     choice: Choice,
 }
@@ -76,7 +76,7 @@ pub struct ShowArgs {
 pub struct RetryArgs {
     /// The ids that `waiting list` shows
     #[arg(value_name = "ID")]
-    ids: Vec<CallId>,
+    ids: Vec<Position>,
     #[command(flatten)]
     choice: Choice,
     /// Required to retry all calls without a filter
@@ -102,7 +102,7 @@ pub struct PurgeArgs {
 }
 
 impl Choice {
-    fn filter(self, mut ids: Vec<CallId>) -> WaitingFilter {
+    fn filter(self, mut ids: Vec<Position>) -> WaitingFilter {
         ids.extend(self.id);
         WaitingFilter { ids, destination: self.destination, user: self.user, event: self.event }
     }
@@ -169,7 +169,7 @@ async fn show(args: ShowArgs, config: &Config) -> anyhow::Result<ExitCode> {
         writeln!(output, "{call:#}")?;
     }
     output.flush()?;
-    let shown = |id: &CallId| found.calls.iter().any(|call| call["id"] == id.to_string());
+    let shown = |id: &Position| found.calls.iter().any(|call| call["id"] == id.to_string());
     let missing: Vec<_> = filter.ids.iter().filter(|id| !shown(id)).collect();
     for id in &missing {
         print_message(&format!(
@@ -301,7 +301,7 @@ async fn read_from_relay(
 }
 
 fn path(filter: &WaitingFilter, after: Option<&str>, most: usize, payload: bool) -> String {
-    let ids: Vec<String> = filter.ids.iter().map(CallId::to_string).collect();
+    let ids: Vec<String> = filter.ids.iter().map(Position::to_string).collect();
     let ids = (!ids.is_empty()).then(|| ids.join(","));
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (key, value) in [

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use super::worker::Work;
-use crate::outbox::Lane;
+use crate::outbox::Priority;
 use crate::outbox::chunk::Job;
 
 const MAX_REQUESTS: usize = 16_384;
@@ -31,11 +31,9 @@ pub(super) struct Window {
     hasher: RandomState,
     requests: usize,
     bytes: usize,
-    /// Requests were copied out of the chunks up to this one.
-    detached: i64,
-    /// The newest chunk when `loaded` last started from zero.
-    newest: i64,
-    /// The bytes of the chunks loaded since then.
+    /// Grows each time that `loaded` starts from zero. Each request has the one in which it was added.
+    generation: u32,
+    /// The bytes of the chunks loaded in this generation.
     loaded: usize,
 }
 
@@ -63,10 +61,11 @@ impl Window {
     }
 
     /// Adds a request, ready or behind its user's others; returns it if the user has too many.
-    pub(super) fn push(&mut self, work: Work) -> Option<Work> {
+    pub(super) fn push(&mut self, mut work: Work) -> Option<Work> {
+        work.generation = self.generation;
         let size = size(&work.job);
         let user = self.hash(&work.job);
-        let is_live = work.job.lane == Lane::Live;
+        let is_live = work.job.priority == Priority::Live;
         if let Some(turn) = self.turns.get_mut(&user) {
             if turn.followers.len() >= MAX_FOLLOWERS {
                 return Some(work);
@@ -120,7 +119,7 @@ impl Window {
         let is_theirs = |work: &Work| work.job.user.as_str() == job.user.as_str();
         let more = is_theirs(&next) || turn.followers.iter().any(is_theirs);
         // An old request that a live one waits for is ready immediately.
-        let is_live = |work: &Work| work.job.lane == Lane::Live;
+        let is_live = |work: &Work| work.job.priority == Priority::Live;
         turn.is_in_background = !is_live(&next) && !turn.followers.iter().any(is_live);
         if turn.is_in_background {
             self.background.push_back(next);
@@ -140,18 +139,18 @@ impl Window {
     }
 
     /// A chunk of this size was loaded. Releases chunks that were loaded long ago.
-    pub(super) fn loaded(&mut self, chunk: i64, bytes: usize) {
+    pub(super) fn loaded(&mut self, bytes: usize) {
         self.loaded += bytes;
         if self.loaded < DETACH_AFTER {
             return;
         }
-        let old = self.detached + 1..=self.newest;
+        let before = self.generation.checked_sub(1);
         let followers = self.turns.values_mut().flat_map(|turn| &mut turn.followers);
         let waiting = self.ready.iter_mut().chain(&mut self.background).chain(followers);
-        for work in waiting.filter(|work| old.contains(&work.job.place.order().0)) {
+        for work in waiting.filter(|work| Some(work.generation) == before) {
             work.job.detach();
         }
-        (self.detached, self.newest, self.loaded) = (self.newest, chunk, 0);
+        (self.generation, self.loaded) = (self.generation.wrapping_add(1), 0);
     }
 
     fn hash(&self, job: &Job) -> u64 {

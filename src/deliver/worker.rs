@@ -18,6 +18,14 @@ use crate::outbox::chunk::Job;
 pub(super) struct Work {
     pub(super) job: Job,
     pub(super) attempts: Vec<Attempt>,
+    /// When it was added to the window; see `Window::loaded`.
+    pub(super) generation: u32,
+}
+
+impl Work {
+    pub(super) const fn new(job: Job, attempts: Vec<Attempt>) -> Self {
+        Self { job, attempts, generation: 0 }
+    }
 }
 
 /// A request that was handed out to be sent.

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::Place;
 use super::frame::{LAYOUT, Reader, Text, UNKNOWN_NUMBER};
-use super::lane::Lane;
+use super::priority::Priority;
+use super::{Place, Position};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 
 /// The requests that one commit stored together.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    pub id: i64,
+    pub(super) lane: u16,
+    /// Its number within its lane.
+    pub(super) id: i64,
     /// The number of requests in it, for all destinations.
     pub requests: u32,
     /// The requests that were settled in an earlier run, one bit each; empty if there are none.
@@ -33,7 +35,7 @@ pub struct Job {
     pub event: EventId,
     /// The number of the request within its event, from 0; `u8::MAX` if it was not stored.
     pub request: u8,
-    pub lane: Lane,
+    pub priority: Priority,
     pub source: Text,
     /// The event as the sender wrote it.
     pub original: Bytes,
@@ -96,6 +98,11 @@ impl Chunk {
             requests += u32::try_from(count).ok()?;
         }
         Some(requests)
+    }
+
+    /// The position after all its calls.
+    pub const fn position(&self) -> Position {
+        Position::after_chunk(self.lane, self.id)
     }
 
     /// Returns the bytes that it holds in memory.
@@ -161,7 +168,8 @@ impl Chunk {
             for number in 0..reader.count()? {
                 let request = Reader(reader.field()?);
                 if !self.is_settled(index) {
-                    let place = Place::Chunk { chunk: self.id, index, of: self.requests };
+                    let position = Position { lane: self.lane, chunk: self.id, index };
+                    let place = Place::Chunk { position, of: self.requests };
                     each(place, &head, u8::try_from(number).unwrap_or(u8::MAX), request)?;
                 }
                 index += 1;
@@ -199,7 +207,7 @@ fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Opt
         place,
         event: event.id,
         request: number,
-        lane: Lane::Live,
+        priority: Priority::Live,
         source: Text::new(event.source.clone())?,
         original: event.original.clone(),
         destination: request.text()?,
@@ -213,8 +221,8 @@ fn read_job(request: &mut Reader, place: Place, event: &Head, number: u8) -> Opt
     };
     // A background call may be stored by itself although its event has several.
     let is_whole = request.is_empty();
-    let (number, lane) = request.number_and_lane();
-    job.lane = lane;
+    let (number, priority) = request.number_and_priority();
+    job.priority = priority;
     job.request = if is_whole { job.request } else { number.unwrap_or(UNKNOWN_NUMBER) };
     Some(job)
 }
@@ -250,16 +258,18 @@ mod tests {
     #[test]
     fn a_destination_reads_its_own_requests_in_order_and_skips_settled_ones() {
         let mut bytes = Vec::new();
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]), Lane::Live);
-        frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]), Lane::Background);
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1"), ("b", "u1")]), Priority::Live);
+        frame::write_event(&mut bytes, "app", &accepted(&[("a", "u2"), ("a", "u3")]), Priority::Background);
         let (settled, bytes) = (vec![0b100], bytes.into());
-        let chunk = Chunk { id: 5, requests: 4, settled, layout: LAYOUT, bytes, is_sound: true };
+        let chunk = Chunk { lane: 0, id: 5, requests: 4, settled, layout: LAYOUT, bytes, is_sound: true };
         let jobs = chunk.jobs("a").unwrap();
-        let seen: Vec<_> =
-            jobs.iter().map(|job| (job.source.as_str(), job.user.as_str(), job.place.order())).collect();
-        assert_eq!(seen, [("web", "u1", (5, 0)), ("app", "u3", (5, 3))]);
-        let numbers: Vec<_> = jobs.iter().map(|job| (job.request, job.lane)).collect();
-        assert_eq!(numbers, [(0, Lane::Live), (1, Lane::Background)]);
+        let seen: Vec<_> = jobs
+            .iter()
+            .map(|job| (job.source.as_str(), job.user.as_str(), job.place.position().to_string()))
+            .collect();
+        assert_eq!(seen, [("web", "u1", "5.0".to_owned()), ("app", "u3", "5.3".to_owned())]);
+        let numbers: Vec<_> = jobs.iter().map(|job| (job.request, job.priority)).collect();
+        assert_eq!(numbers, [(0, Priority::Live), (1, Priority::Background)]);
         assert_eq!(jobs[0].event, EventId(77));
         assert_eq!(jobs[0].fingerprints, [Fingerprint { key: 7, content: 9 }]);
     }
@@ -267,10 +277,11 @@ mod tests {
     #[test]
     fn torn_bytes_yield_what_was_whole() {
         let mut bytes = Vec::new();
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1")]), Lane::Live);
-        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u2")]), Lane::Live);
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u1")]), Priority::Live);
+        frame::write_event(&mut bytes, "web", &accepted(&[("a", "u2")]), Priority::Live);
         for length in 0..bytes.len() {
             let chunk = Chunk {
+                lane: 0,
                 id: 1,
                 requests: 2,
                 settled: vec![],

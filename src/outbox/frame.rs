@@ -2,14 +2,14 @@
 //!
 //! In layout 2 all integers are little-endian. A chunk is a list of events. An event is its id, its source, its
 //! original and a count, followed by that number of requests. A request may end with its number within its event and
-//! its lane; readers that do not know these skip them. Layout 1 had no ids. The layout of a chunk is a column of its
+//! its priority; readers that do not know these skip them. Layout 1 had no ids. The layout of a chunk is a column of its
 //! row. Foreign bytes give `None`, never a panic.
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::Accepted;
-use super::lane::Lane;
+use super::priority::Priority;
 use crate::accoil::{Fingerprint, Request};
 use crate::event_id::EventId;
 
@@ -30,7 +30,7 @@ pub(super) struct Fields<'a> {
     pub(super) fingerprints: &'a [Fingerprint],
     /// The number within its event; `None` if its place gives it, or if it is unknown.
     pub(super) number: Option<u8>,
-    pub(super) lane: Lane,
+    pub(super) priority: Priority,
 }
 
 impl<'a> Fields<'a> {
@@ -45,17 +45,17 @@ impl<'a> Fields<'a> {
             warnings: &request.warnings,
             fingerprints: &request.fingerprints,
             number: None,
-            lane: Lane::Live,
+            priority: Priority::Live,
         }
     }
 }
 
 /// Appends one event with its requests.
-pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted, lane: Lane) {
+pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted, priority: Priority) {
     write_head(out, event.event, source, &event.original, event.requests.len());
     for (number, request) in event.requests.iter().enumerate() {
-        let number = (lane != Lane::Live).then(|| u8::try_from(number).unwrap_or(UNKNOWN_NUMBER));
-        write_request(out, &Fields { number, lane, ..Fields::of(request) });
+        let number = (priority != Priority::Live).then(|| u8::try_from(number).unwrap_or(UNKNOWN_NUMBER));
+        write_request(out, &Fields { number, priority, ..Fields::of(request) });
     }
 }
 
@@ -83,8 +83,11 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &Fields<'_>) {
         out.extend_from_slice(&fingerprint.key.to_le_bytes());
         out.extend_from_slice(&fingerprint.content.to_le_bytes());
     }
-    if request.number.is_some() || request.lane != Lane::Live {
-        out.extend([request.number.unwrap_or(UNKNOWN_NUMBER), u8::from(request.lane == Lane::Background)]);
+    if request.number.is_some() || request.priority != Priority::Live {
+        out.extend([
+            request.number.unwrap_or(UNKNOWN_NUMBER),
+            u8::from(request.priority == Priority::Background),
+        ]);
     }
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     if let Some(slot) = out.get_mut(start..start + 4) {
@@ -131,14 +134,14 @@ impl Reader {
         self.field().and_then(Text::new)
     }
 
-    /// Returns the number within the event, if it was written, and the lane.
-    pub(super) fn number_and_lane(&mut self) -> (Option<u8>, Lane) {
+    /// Returns the number within the event, if it was written, and the priority.
+    pub(super) fn number_and_priority(&mut self) -> (Option<u8>, Priority) {
         match self.0[..] {
-            [number, lane, ..] => {
-                let lane = if lane == 0 { Lane::Live } else { Lane::Background };
-                ((number != UNKNOWN_NUMBER).then_some(number), lane)
+            [number, priority, ..] => {
+                let priority = if priority == 0 { Priority::Live } else { Priority::Background };
+                ((number != UNKNOWN_NUMBER).then_some(number), priority)
             }
-            _ => (None, Lane::Live),
+            _ => (None, Priority::Live),
         }
     }
 

@@ -5,8 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::handle::{ChangeError, Outbox, ReadError};
-use super::{Submission, sqlite};
+use super::Submission;
 
 /// A job as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +76,15 @@ pub struct NewJob {
     pub by: String,
 }
 
+/// A change of a job by an operator or by its own code.
+#[derive(Debug)]
+pub enum JobChange {
+    /// Answered with the new job's number.
+    Create { job: NewJob, at: DateTime<Utc> },
+    /// Changes the state if it is one of these. Answered with the number of jobs that were changed.
+    SetState { id: i64, from: &'static [JobState], to: JobState, note: String },
+}
+
 /// One step of a job.
 #[derive(Debug, Default)]
 pub struct JobStep {
@@ -98,37 +106,5 @@ pub struct JobStep {
 impl JobStep {
     pub(super) fn size(&self) -> usize {
         self.made.iter().map(|(_, submission)| submission.size()).sum()
-    }
-}
-
-impl Outbox {
-    /// Stores a job, and returns its number.
-    pub async fn create_job(&self, job: NewJob) -> Result<i64, ChangeError> {
-        self.change_jobs(move |connection| sqlite::create_job(connection, &job, Utc::now())).await
-    }
-
-    /// Changes a job's state if it has one of these; returns whether it had.
-    pub async fn set_job_state(
-        &self,
-        id: i64,
-        from: &'static [JobState],
-        to: JobState,
-        note: &str,
-    ) -> Result<bool, ChangeError> {
-        let note = note.to_owned();
-        self.change_jobs(move |connection| {
-            sqlite::set_job_state(connection, id, from, to, &note).map(i64::from)
-        })
-        .await
-        .map(|changed| changed > 0)
-    }
-
-    /// The newest first.
-    pub async fn jobs(&self, most: usize) -> Result<Vec<Job>, ReadError> {
-        self.read(move |reader| sqlite::jobs(reader, most)).await
-    }
-
-    pub async fn job(&self, id: i64) -> Result<Option<Job>, ReadError> {
-        self.read(move |reader| sqlite::job(reader, id)).await
     }
 }

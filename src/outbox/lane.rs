@@ -1,69 +1,152 @@
-//! The two lanes of a destination: live events, and old ones that a replay or an import sends in the background.
+//! Lanes: the parts of the outbox that one relay owns. A dispatcher reads and settles through them.
 //!
-//! Both lanes share the chunks, so that a user's order holds across them. A background call waits in memory until no live call
-//! is ready, and its producer waits here while a destination has [`ROOM`] of them pending: the rest of a million old events
-//! stays where it is and delays nobody.
+//! All calls of a user to a destination are in one lane, in order. An outbox for one relay has one lane, for ever. An
+//! outbox for several relays has many, and each lane has one owner at a time: the owner has a [`Lease`] and loses the
+//! lane when the lease ends. Each time a lane changes its owner, its epoch grows.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
-/// Background calls of one destination that may be pending before their producers wait.
-const ROOM: usize = 1000;
+use super::chunk::Chunk;
+use super::{Outbox, Parked, Position, ReadError, Retry, Settlement};
+use crate::accoil::Fingerprint;
 
-/// Whether a call is of a live event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Lane {
-    #[default]
-    Live,
-    Background,
+/// The lanes that this process owns at present.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes {
+    pub owned: Vec<Lane>,
+    /// The number of lanes that the outbox has, whoever owns them.
+    pub all: u16,
 }
 
-/// The number of pending background calls of each destination that has a dispatcher.
-#[derive(Debug, Default)]
-pub struct Background {
-    pending: Mutex<HashMap<String, usize>>,
-    freed: Notify,
+/// A lane that this process owns, or owned. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    id: u16,
+    epoch: u64,
+    lease: Lease,
+    outbox: Outbox,
 }
 
-impl Background {
-    /// Returns how many background calls of this destination are stored and neither delivered nor dead letters.
-    pub fn pending(&self, destination: &str) -> usize {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).get(destination).copied().unwrap_or(0)
+impl Lane {
+    pub(crate) const fn new(id: u16, epoch: u64, lease: Lease, outbox: Outbox) -> Self {
+        Self { id, epoch, lease, outbox }
     }
 
-    /// From now on the calls of this destination count: it has a dispatcher, which settles them.
-    pub(crate) fn register(&self, destination: &str) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(destination.to_owned(), 0);
+    pub const fn id(&self) -> u16 {
+        self.id
     }
 
-    pub(crate) fn add(&self, destination: &str, calls: usize) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pending) = pending.get_mut(destination) {
-            *pending += calls;
+    /// Grows whenever the lane gets a new owner.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The time before which a call must end; `None` if the lane is owned for ever.
+    pub fn valid_until(&self) -> Option<Instant> {
+        self.lease.valid_until()
+    }
+
+    /// True, for ever, as soon as another process may own the lane.
+    pub fn lost(&self) -> bool {
+        self.lease.has_ended()
+    }
+
+    /// The position before all calls of the lane.
+    pub const fn start(&self) -> Position {
+        Position::start(self.id)
+    }
+
+    /// The position after the newest committed chunk.
+    pub fn latest(&self) -> Position {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.latest_position(),
         }
     }
 
-    /// A call was delivered or became a dead letter.
-    pub(crate) fn finished(&self, destination: &str) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(calls) = pending.get_mut(destination) {
-            *calls = calls.saturating_sub(1);
-            if *calls < ROOM {
-                self.freed.notify_waiters();
-            }
+    /// Returns the first chunk after this position, from memory if possible; `None` if there is none yet.
+    pub async fn next_chunk(&self, after: Position) -> Result<Option<Arc<Chunk>>, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.chunk_after(after.chunk).await,
         }
     }
 
-    /// Returns when each of these destinations has room for more.
-    pub async fn room(&self, destinations: &HashSet<String>) {
-        loop {
-            let freed = self.freed.notified();
-            if destinations.iter().all(|destination| self.pending(destination) < ROOM) {
-                return;
-            }
-            freed.await;
+    /// Reports how requests of this lane ended; durable with the next commit. Does nothing once the lane is lost: its
+    /// new owner makes the calls once more.
+    pub fn settle(&self, settlements: Vec<Settlement>) {
+        if self.lost() {
+            return;
         }
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.settle(settlements),
+        }
+    }
+
+    /// Returns when all earlier settlements of this lane are stored, or refused.
+    pub async fn flush(&self) -> Result<(), ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.flush().await,
+        }
+    }
+
+    /// Returns the first parked requests of each of these users, in order, after all earlier settlements.
+    pub async fn parked(&self, destination: &str, users: Vec<String>) -> Result<Vec<Parked>, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.parked(destination, users).await,
+        }
+    }
+
+    /// Returns the users with parked calls, and when the first of these is tried again.
+    pub async fn parked_users(&self, destination: &str) -> Result<Vec<(String, Option<Retry>)>, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.parked_users(destination).await,
+        }
+    }
+
+    /// Returns how many requests of a destination are parked in the background.
+    pub async fn parked_in_background(&self, destination: &str) -> Result<u64, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.parked_in_background(destination).await,
+        }
+    }
+
+    /// Returns the position after the newest chunk that a parked request came from. Chunks up to it may contain
+    /// earlier requests of the same users, which must be loaded before the parked ones are sent.
+    pub async fn resume_point(&self, destination: &str) -> Result<Option<Position>, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.resume_point(destination).await,
+        }
+    }
+
+    /// Returns the fingerprints that were delivered last and when each was stored, oldest first.
+    pub async fn last_delivered(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
+        match &self.outbox {
+            Outbox::Sqlite(outbox) => outbox.last_delivered(most).await,
+        }
+    }
+}
+
+/// The right to work on a lane. The owner renews it; it ends once and for all.
+#[derive(Debug, Clone)]
+pub struct Lease(Option<Arc<Term>>);
+
+#[derive(Debug)]
+struct Term {
+    valid_until: Mutex<Instant>,
+    has_ended: AtomicBool,
+}
+
+impl Lease {
+    pub(crate) const FOR_EVER: Self = Self(None);
+
+    fn valid_until(&self) -> Option<Instant> {
+        Some(*self.0.as_ref()?.valid_until.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.as_ref().is_some_and(|term| term.has_ended.load(Ordering::Acquire))
     }
 }

@@ -66,7 +66,15 @@ mod tests {
         assert!(matches!(tail.after(3), Next::None));
         for id in [4, 6, 7] {
             let bytes = Bytes::from_static(&[0; 10]);
-            tail.push(Arc::new(Chunk { id, requests: 1, settled: vec![], layout: 2, bytes, is_sound: true }));
+            tail.push(Arc::new(Chunk {
+                lane: 0,
+                id,
+                requests: 1,
+                settled: vec![],
+                layout: 2,
+                bytes,
+                is_sound: true,
+            }));
         }
         assert!(matches!(tail.after(3), Next::OnDisk));
         assert!(matches!(tail.after(4), Next::Chunk(chunk) if chunk.id == 6));

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::make::{Found, Made, Maker};
 use super::order::{Counted, DryRun, Example, JobError, Order, Select};
 use crate::config::Limits;
-use crate::outbox::{AcceptError, ChangeError, Job, JobState, JobStep, Kind, NewJob, Outbox, ReadError};
+use crate::outbox::{
+    AcceptError, ChangeError, Job, JobState, JobStep, Kind, NewJob, Outbox, PageFrom, ReadError,
+};
 use crate::pipeline::Sources;
 use crate::tasks::Tasks;
 
@@ -220,11 +222,11 @@ impl Inner {
         let Some(filter) = order.select.filter() else { return Ok(None) };
         let mut found: Vec<Found> = match order.select.kind {
             Kind::Reject => {
-                let rejects = self.outbox.rejects_after(&filter, cursor, most).await?;
+                let rejects = self.outbox.rejects(&filter, PageFrom::After(cursor), most).await?;
                 rejects.into_iter().map(Found::Reject).collect()
             }
             Kind::DeadLetter => {
-                let letters = self.outbox.dead_letters_after(&filter, cursor, most).await?;
+                let letters = self.outbox.dead_letters(&filter, PageFrom::After(cursor), most).await?;
                 letters.into_iter().map(Found::DeadLetter).collect()
             }
         };

@@ -113,7 +113,7 @@ impl TestRelay {
 
     /// Returns all rejects, newest first.
     pub(crate) async fn rejects(&self) -> Vec<StoredReject> {
-        self.relay.outbox.rejects(10_000).await.unwrap()
+        crate::outbox::newest_rejects(&self.relay.outbox, 10_000).await
     }
 }
 

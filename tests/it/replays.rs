@@ -218,7 +218,7 @@ async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
     let (jobs, _) = crate::outbox::jobs(&outbox, "accoil").await;
     let dead =
         |job| Settlement::Dead { job: Box::new(job), attempts: Vec::new(), reason: Reason::DeadExhausted };
-    outbox.settle(jobs.into_iter().map(dead).collect());
+    crate::outbox::settle(&outbox, jobs.into_iter().map(dead).collect());
     outbox.flush().await.unwrap();
     let up_to = outbox.newest_number().await.unwrap();
     let all = select(Kind::DeadLetter, Filter::default());

@@ -161,9 +161,9 @@ async fn read<T: Send + 'static>(
     admin: &Admin,
     query: impl FnOnce(&Archive) -> Result<T, crate::outbox::ReadError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let path = admin.config().outbox.url.path.clone();
+    let outbox = admin.outbox().clone();
     let read = move || -> Result<T, ApiError> {
-        let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
+        let archive = outbox.archive().map_err(|error| ApiError::outbox(&error))?;
         Ok(query(&archive)?)
     };
     tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::failed())?

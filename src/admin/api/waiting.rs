@@ -14,7 +14,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters, Payload};
 use crate::deliver::Status;
 use crate::history::Redactor;
-use crate::outbox::{CallId, GoneError, NoCallId, WaitingCall, WaitingFilter, WaitingFor};
+use crate::outbox::{GoneError, NoCallId, Position, WaitingCall, WaitingFilter, WaitingFor};
 
 /// Calls of one answer unless the request says fewer.
 const MOST: usize = 200;
@@ -29,7 +29,7 @@ pub struct WaitingQuery {
     pub event: Option<String>,
     /// The cursor: `next` of the page before.
     #[param(value_type = Option<String>)]
-    pub after: Option<CallId>,
+    pub after: Option<Position>,
     /// The most calls, 200 at most.
     pub most: Option<usize>,
     /// Whether to show bodies and events too.

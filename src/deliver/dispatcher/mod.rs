@@ -28,7 +28,9 @@ use super::window::Window;
 use super::worker::{Call, Done, Work};
 use crate::facts::{Facts, Outcome, Verdict};
 use crate::outbox::chunk::Chunk;
-use crate::outbox::{Delivered, Held, Lane, Outbox, Parked, ReadError, Settlement};
+use crate::outbox::{
+    Delivered, Held, Lane, Lease, Outbox, Parked, Position, Priority, ReadError, Settlement,
+};
 use crate::reasons::Reason;
 
 /// With this many users waiting for a retry, nothing more is loaded: their number bounds memory, and such a
@@ -46,7 +48,8 @@ const SETTLEMENTS_TO_WAIT: usize = 1024;
 pub(super) struct Dispatcher {
     target: Arc<Target>,
     outbox: Outbox,
-    latest: watch::Receiver<i64>,
+    lane: Lane,
+    committed: watch::Receiver<i64>,
     failed: watch::Receiver<bool>,
     /// Receives the users whose waiting calls an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
@@ -57,9 +60,9 @@ pub(super) struct Dispatcher {
     work: async_channel::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Done>,
     /// The last chunk that was loaded.
-    cursor: i64,
+    cursor: Position,
     /// The newest chunk of earlier runs.
-    found: i64,
+    found: Position,
     window: Window,
     /// Users with parked requests. Their later requests are parked behind these.
     waiting: Waiting,
@@ -109,12 +112,14 @@ impl Dispatcher {
     ) -> Self {
         let clock = Clock::read(&outbox);
         let status = shown.borrow().clone();
-        let latest = outbox.latest();
-        let found = *latest.borrow();
+        let lane = Lane::new(0, 0, Lease::FOR_EVER, outbox.clone());
+        let found = lane.latest();
         outbox.background().register(&target.name);
         Self {
-            latest,
+            committed: outbox.committed(),
+            cursor: lane.start(),
             found,
+            lane,
             failed: outbox.failed(),
             due: outbox.made_due(),
             wishes: target.control.wishes(),
@@ -124,7 +129,6 @@ impl Dispatcher {
             outbox,
             work,
             answers,
-            cursor: 0,
             window: Window::default(),
             waiting: Waiting::default(),
             failing: Failing::default(),
@@ -162,7 +166,7 @@ impl Dispatcher {
                     0 => break,
                     _ => self.record_all(&mut answers),
                 },
-                _ = self.latest.changed(), if next.more == More::None => {}
+                _ = self.committed.changed(), if next.more == More::None => {}
                 due = self.due.recv() => self.make_due(due),
                 _ = self.wishes.changed() => self.obey(),
                 () = sleep_until(next.at) => {}
@@ -208,19 +212,19 @@ impl Dispatcher {
     async fn recover(&mut self) {
         let name = &self.target.name;
         let users = retry_read(|| {
-            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
+            let (outbox, name) = (self.lane.clone(), Arc::clone(name));
             async move { outbox.parked_users(&name).await }
         });
         let last_delivered = retry_read(|| {
-            let outbox = self.outbox.clone();
+            let outbox = self.lane.clone();
             async move { outbox.last_delivered(MAX_LAST_DELIVERED).await }
         });
         let last = retry_read(|| {
-            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
-            async move { outbox.last_parked_chunk(&name).await }
+            let (outbox, name) = (self.lane.clone(), Arc::clone(name));
+            async move { outbox.resume_point(&name).await }
         });
         let background = retry_read(|| {
-            let (outbox, name) = (self.outbox.clone(), Arc::clone(name));
+            let (outbox, name) = (self.lane.clone(), Arc::clone(name));
             async move { outbox.parked_in_background(&name).await }
         });
         let (users, last_delivered, last) = (users.await, last_delivered.await, last.await);
@@ -234,16 +238,16 @@ impl Dispatcher {
         for (fingerprint, at) in last_delivered {
             self.last_delivered.insert(&[fingerprint], at);
         }
-        self.reload_earlier_chunks(last.unwrap_or(0)).await;
+        self.reload_earlier_chunks(last.unwrap_or(self.lane.start())).await;
     }
 
     /// Loads what the last run had loaded, up to the newest chunk from which it parked something: a request that was
     /// parked for lack of room may have earlier ones of its user in these chunks. They are no more than the last
     /// run's window contained.
-    async fn reload_earlier_chunks(&mut self, last: i64) {
+    async fn reload_earlier_chunks(&mut self, last: Position) {
         while self.cursor < last {
-            let (outbox, cursor) = (self.outbox.clone(), self.cursor);
-            match retry_read(|| outbox.chunk_after(cursor)).await {
+            let (lane, cursor) = (self.lane.clone(), self.cursor);
+            match retry_read(|| lane.next_chunk(cursor)).await {
                 Some(chunk) => self.admit_all(&chunk),
                 None => return,
             }
@@ -255,12 +259,12 @@ impl Dispatcher {
     async fn load(&mut self) -> More {
         // Marks the present commits as seen before it reads, so that it wakes for everything that is committed
         // meanwhile.
-        self.latest.borrow_and_update();
+        self.committed.borrow_and_update();
         while self.has_room() {
             if self.settlements.len() >= SETTLEMENTS_TO_WAIT {
                 return More::Now;
             }
-            match self.outbox.chunk_after(self.cursor).await {
+            match self.lane.next_chunk(self.cursor).await {
                 Ok(Some(chunk)) => self.admit_all(&chunk),
                 Ok(None) => return More::None,
                 Err(error) => {
@@ -277,23 +281,23 @@ impl Dispatcher {
     }
 
     fn admit_all(&mut self, chunk: &Chunk) {
-        self.cursor = chunk.id;
+        self.cursor = chunk.position();
         let (Ok(jobs) | Err(jobs)) = chunk.jobs(&self.target.name).inspect_err(|_| {
             tracing::error!(
-                chunk.id = chunk.id,
+                chunk.id = %chunk.position(),
                 reason.code = Reason::WaitDamaged.code(),
                 "a chunk of the outbox is damaged: it is kept, and what cannot be read of it is not sent"
             );
         });
         if !jobs.is_empty() {
-            self.window.loaded(chunk.id, chunk.size());
+            self.window.loaded(chunk.size());
         }
-        if chunk.id <= self.found {
-            let old = jobs.iter().filter(|job| job.lane == Lane::Background);
+        if chunk.position() <= self.found {
+            let old = jobs.iter().filter(|job| job.priority == Priority::Background);
             self.outbox.background().add(&self.target.name, old.count());
         }
         for job in jobs {
-            self.admit(Work { job, attempts: Vec::new() });
+            self.admit(Work::new(job, Vec::new()));
         }
     }
 
@@ -336,7 +340,7 @@ impl Dispatcher {
         }
         // So that the read sees all settlements up to now.
         self.send_settlements();
-        match self.outbox.parked(&self.target.name, users.clone()).await {
+        match self.lane.parked(&self.target.name, users.clone()).await {
             Ok(rows) => self.readmit(users, rows),
             Err(error) => {
                 unreadable(&error);
@@ -357,7 +361,7 @@ impl Dispatcher {
         for row in rows {
             done.remove(row.job.user.as_str());
             // The user has nothing else in the window, so there is room behind it.
-            let _ = self.window.push(Work { job: row.job, attempts: row.attempts });
+            let _ = self.window.push(Work::new(row.job, row.attempts));
         }
         for user in done {
             self.waiting.leave(&user);
@@ -398,14 +402,14 @@ impl Dispatcher {
         let many = self.settlements.len() >= SETTLEMENTS_TO_WAIT;
         self.send_settlements();
         if many {
-            // Asks for no rows, because the answer comes after the commit. If the commit fails, `failed` reports it.
-            let _ = self.outbox.parked(&self.target.name, Vec::new()).await;
+            // If the commit fails, `failed` reports it.
+            let _ = self.lane.flush().await;
         }
     }
 
     fn send_settlements(&mut self) {
         if !self.settlements.is_empty() {
-            self.outbox.settle(std::mem::take(&mut self.settlements));
+            self.lane.settle(std::mem::take(&mut self.settlements));
         }
     }
 

@@ -9,7 +9,7 @@ use super::super::connection::{Answer, CallError};
 use super::super::counters::failure_reason;
 use super::Dispatcher;
 use crate::facts::{Mark, Outcome, Outcomes, Verdict};
-use crate::outbox::Lane;
+use crate::outbox::Priority;
 use crate::outbox::chunk::Job;
 use crate::reasons::Reason;
 
@@ -30,7 +30,7 @@ impl Dispatcher {
         let at = self.clock.wall(now);
         let status = tried.and_then(|tried| Some(tried.result.as_ref().ok()?.status));
         self.status.count(job, verdict, tried.map(|tried| (tried.result, tried.took)), at);
-        if job.lane == Lane::Background
+        if job.priority == Priority::Background
             && matches!(verdict, Verdict::Delivered | Verdict::Held | Verdict::Dead)
         {
             self.outbox.background().finished(&self.target.name);

@@ -194,7 +194,7 @@ impl Dispatcher {
         self.failing.end(work.job.user.as_str());
         self.next_turn(&work.job, now);
         // The writer logs it, with the number of the dead letter.
-        let Work { job, attempts } = work;
+        let Work { job, attempts, .. } = work;
         self.settlements.push(Settlement::Dead { job: Box::new(job), attempts, reason });
     }
 }

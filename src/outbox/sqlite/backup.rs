@@ -7,7 +7,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{OpenError, beside, open_reader};
+use super::{beside, open_reader};
+use crate::outbox::{Cause, OpenError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -18,7 +19,7 @@ pub enum BackupError {
     #[error("the backup cannot be written to {}; check the folder and the free space of its disk", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the outbox cannot be copied to {}; no backup was made", path.display())]
-    Copy { path: PathBuf, source: rusqlite::Error },
+    Copy { path: PathBuf, source: Cause },
 }
 
 /// Copies the outbox at `path` into the new file `to`, which only its owner can read. Returns its size in bytes.
@@ -54,7 +55,7 @@ fn copy(connection: &rusqlite::Connection, part: &Path, to: &Path) -> Result<u64
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part).map_err(failed)?;
     connection
         .execute("VACUUM INTO ?1", [part.to_string_lossy()])
-        .map_err(|source| BackupError::Copy { path: to.to_owned(), source })?;
+        .map_err(|source| BackupError::Copy { path: to.to_owned(), source: source.into() })?;
     file.sync_all().map_err(failed)?;
     Ok(file.metadata().map_err(failed)?.len())
 }

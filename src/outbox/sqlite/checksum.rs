@@ -9,29 +9,29 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
 /// The columns of a parked call that its checksum covers.
-pub(super) const PARKED: &str =
+pub(in crate::outbox) const PARKED: &str =
     "destination, user, chunk, place, source, mapping, action, path, body, original, warnings, said, event";
-pub(super) const DEAD_LETTER: &str =
+pub(in crate::outbox) const DEAD_LETTER: &str =
     "at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event";
-pub(super) const REJECT: &str = "at, source, form, original, reasons, event, envelope";
-pub(super) const PROGRESS: &str = "chunk, settled";
+pub(in crate::outbox) const REJECT: &str = "at, source, form, original, reasons, event, envelope";
+pub(in crate::outbox) const PROGRESS: &str = "chunk, settled";
 
 /// The tables whose rows have a checksum, and the columns that it covers.
-pub(in super::super) const TABLES: [(&str, &str); 4] =
+pub(in crate::outbox) const TABLES: [(&str, &str); 4] =
     [("parked", PARKED), ("dead_letters", DEAD_LETTER), ("rejects", REJECT), ("progress", PROGRESS)];
 
 /// Returns an SQL expression that is 1 if the row is as it was written.
-pub(in super::super) fn is_sound(columns: &str) -> String {
+pub(in crate::outbox) fn is_sound(columns: &str) -> String {
     format!("checksum = row_checksum({columns})")
 }
 
 /// Returns an SQL expression for the checksum of a row to insert, whose parameters are named like its columns.
-pub(super) fn of_parameters(columns: &str) -> String {
+pub(in crate::outbox) fn of_parameters(columns: &str) -> String {
     format!("row_checksum(:{})", columns.replace(", ", ", :"))
 }
 
 /// Registers `row_checksum` with a connection.
-pub(in super::super) fn register(connection: &Connection) -> Result<()> {
+pub(in crate::outbox) fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("row_checksum", -1, flags, |context| {
         let mut checksum = crc32fast::Hasher::new();

@@ -4,26 +4,26 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::super::Amount;
-use super::super::chunk::Chunk;
-use super::super::frame::LAYOUT;
-use super::columns;
+use super::{LANE, columns};
 use crate::event_id::EventId;
+use crate::outbox::Amount;
+use crate::outbox::chunk::Chunk;
+use crate::outbox::frame::LAYOUT;
 
 /// Whether a progress row is as it was written.
 const IS_SOUND: &str = "progress.checksum = row_checksum(progress.chunk, progress.settled)";
 
 /// Which requests of one chunk are settled, one bit each.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Progress {
-    pub(in super::super) settled: Vec<u8>,
+pub(in crate::outbox) struct Progress {
+    pub(in crate::outbox) settled: Vec<u8>,
     /// How many requests the chunk has.
     requests: u32,
     left: u32,
 }
 
 impl Progress {
-    pub(in super::super) fn new(requests: u32) -> Self {
+    pub(in crate::outbox) fn new(requests: u32) -> Self {
         Self::restored(requests, Vec::new())
     }
 
@@ -34,7 +34,7 @@ impl Progress {
     }
 
     /// Marks one request of a chunk that has `of` requests as settled; returns false if it was settled before.
-    pub(in super::super) fn settle(&mut self, index: u32, of: u32) -> bool {
+    pub(in crate::outbox) fn settle(&mut self, index: u32, of: u32) -> bool {
         if self.requests != of {
             // The number in the row was damaged; this one comes from the chunk's bytes.
             *self = Self::restored(of, std::mem::take(&mut self.settled));
@@ -54,12 +54,12 @@ impl Progress {
         self.settled.iter().map(|byte| u64::from(byte.count_ones())).sum()
     }
 
-    pub(in super::super) const fn is_complete(&self) -> bool {
+    pub(in crate::outbox) const fn is_complete(&self) -> bool {
         self.left == 0
     }
 }
 
-pub(in super::super) fn insert(connection: &Connection, requests: u32, body: &[u8]) -> Result<i64> {
+pub(in crate::outbox) fn insert(connection: &Connection, requests: u32, body: &[u8]) -> Result<i64> {
     connection
         .prepare_cached("INSERT INTO chunks (requests, checksum, body, layout) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![requests, crc32fast::hash(body), body, LAYOUT])?;
@@ -67,7 +67,7 @@ pub(in super::super) fn insert(connection: &Connection, requests: u32, body: &[u
 }
 
 /// Deletes a chunk; returns its size in bytes.
-pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> {
+pub(in crate::outbox) fn delete(connection: &Connection, id: i64) -> Result<u64> {
     let bytes = connection
         .prepare_cached("SELECT length(body) FROM chunks WHERE id = ?1")?
         .query_row([id], |row| super::unsigned(row, 0))
@@ -77,7 +77,7 @@ pub(in super::super) fn delete(connection: &Connection, id: i64) -> Result<u64> 
     Ok(bytes.unwrap_or(0))
 }
 
-pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress: &Progress) -> Result<()> {
+pub(in crate::outbox) fn save_progress(connection: &Connection, id: i64, progress: &Progress) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO progress (chunk, settled, checksum) VALUES (?1, ?2, row_checksum(?1, ?2))
@@ -88,7 +88,7 @@ pub(in super::super) fn save_progress(connection: &Connection, id: i64, progress
 }
 
 /// Returns the progress of every chunk that is partly settled.
-pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Progress)>> {
+pub(in crate::outbox) fn progress(connection: &Connection) -> Result<Vec<(i64, Progress)>> {
     connection
         .prepare("SELECT chunk, requests, settled FROM progress JOIN chunks ON chunks.id = chunk")?
         .query_map([], |row| Ok((row.get(0)?, Progress::restored(row.get(1)?, row.get(2)?))))?
@@ -97,7 +97,7 @@ pub(in super::super) fn progress(connection: &Connection) -> Result<Vec<(i64, Pr
 
 /// Replaces progress that is damaged or was lost by what is known without it: that the calls that are parked have left their
 /// chunk. The others are made once more, rather than lost. Returns the chunks.
-pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i64>> {
+pub(in crate::outbox) fn repair_progress(connection: &Connection) -> Result<Vec<i64>> {
     let damaged: Vec<i64> = connection
         .prepare(&format!(
             "SELECT id FROM chunks WHERE id IN (SELECT chunk FROM progress WHERE NOT ({IS_SOUND}))
@@ -122,12 +122,12 @@ pub(in super::super) fn repair_progress(connection: &Connection) -> Result<Vec<i
 }
 
 /// Returns the newest id ever given to a chunk, including settled ones.
-pub(in super::super) fn last_id(connection: &Connection) -> Result<i64> {
+pub(in crate::outbox) fn last_id(connection: &Connection) -> Result<i64> {
     last_of(connection, "chunks")
 }
 
 /// Returns the newest id ever given to a reject.
-pub(in super::super) fn last_reject(connection: &Connection) -> Result<i64> {
+pub(in crate::outbox) fn last_reject(connection: &Connection) -> Result<i64> {
     last_of(connection, "rejects")
 }
 
@@ -139,7 +139,7 @@ fn last_of(connection: &Connection, table: &str) -> Result<i64> {
 }
 
 /// Returns the first chunk after an id, with its settled requests.
-pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
+pub(in crate::outbox) fn after(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     connection
         // Damaged progress is no progress: the calls are made once more, rather than lost.
         .prepare_cached(&format!(
@@ -150,6 +150,7 @@ pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option
         .query_row([id], |row| {
             let bytes = Bytes::from(columns::bytes(row, 2)?);
             let chunk = Chunk {
+                lane: LANE,
                 id: row.get(0)?,
                 requests: u32::try_from(columns::integer(row, 1)?).unwrap_or(0),
                 settled: columns::bytes(row, 3)?,
@@ -162,7 +163,7 @@ pub(in super::super) fn after(connection: &Connection, id: i64) -> Result<Option
         .optional()
 }
 
-pub(in super::super) fn remember(connection: &Connection, at: DateTime<Utc>, ids: &[u8]) -> Result<()> {
+pub(in crate::outbox) fn remember(connection: &Connection, at: DateTime<Utc>, ids: &[u8]) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO seen (at, ids) VALUES (?1, ?2)")?
         .execute(params![at.timestamp_millis(), ids])?;
@@ -170,7 +171,7 @@ pub(in super::super) fn remember(connection: &Connection, at: DateTime<Utc>, ids
 }
 
 /// Calls `each` for the remembered ids, newest commit first, until it returns false.
-pub(in super::super) fn remembered(
+pub(in crate::outbox) fn remembered(
     connection: &Connection,
     mut each: impl FnMut(DateTime<Utc>, &[u8]) -> bool,
 ) -> Result<()> {
@@ -189,7 +190,7 @@ pub(in super::super) fn remembered(
 const FORGOTTEN: usize = 1000;
 
 /// Forgets ids and fingerprints from before these times; returns whether more may be left.
-pub(in super::super) fn forget(
+pub(in crate::outbox) fn forget(
     connection: &Connection,
     ids: DateTime<Utc>,
     delivered: DateTime<Utc>,
@@ -206,14 +207,14 @@ pub(in super::super) fn forget(
 }
 
 /// Returns the running time that was stored last; see `outbox::clock`.
-pub(in super::super) fn running_time(connection: &Connection) -> Result<Option<DateTime<Utc>>> {
+pub(in crate::outbox) fn running_time(connection: &Connection) -> Result<Option<DateTime<Utc>>> {
     let stored = connection
         .query_row("SELECT value FROM state WHERE name = 'running time'", [], |row| row.get(0))
         .optional()?;
     Ok(stored.and_then(DateTime::from_timestamp_millis))
 }
 
-pub(in super::super) fn store_running_time(connection: &Connection, now: DateTime<Utc>) -> Result<()> {
+pub(in crate::outbox) fn store_running_time(connection: &Connection, now: DateTime<Utc>) -> Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO state (name, value) VALUES ('running time', ?1)")?
         .execute([now.timestamp_millis()])?;
@@ -222,7 +223,7 @@ pub(in super::super) fn store_running_time(connection: &Connection, now: DateTim
 
 /// Returns the number of unsettled requests in all chunks, and their bytes. SQLite knows a blob's length without
 /// reading it.
-pub(in super::super) fn chunk_amount(connection: &Connection) -> Result<Amount> {
+pub(in crate::outbox) fn chunk_amount(connection: &Connection) -> Result<Amount> {
     let sum = "SELECT coalesce(sum(requests), 0), coalesce(sum(length(body)), 0) FROM chunks";
     let mut amount = super::amount(connection, sum)?;
     let settled: u64 = progress(connection)?.iter().map(|(_, progress)| progress.settled_requests()).sum();
@@ -231,7 +232,7 @@ pub(in super::super) fn chunk_amount(connection: &Connection) -> Result<Amount> 
 }
 
 /// Returns when the oldest chunk's first event was received, from its id. `None` for a chunk without ids.
-pub(in super::super) fn oldest_in_chunks(connection: &Connection) -> Result<Option<EventId>> {
+pub(in crate::outbox) fn oldest_in_chunks(connection: &Connection) -> Result<Option<EventId>> {
     let first = "SELECT substr(body, 1, 8) FROM chunks WHERE layout = 2 ORDER BY id LIMIT 1";
     let head: Option<Vec<u8>> = connection.query_row(first, [], |row| row.get(0)).optional()?;
     Ok(head.and_then(|head| Some(EventId(u64::from_le_bytes(head.try_into().ok()?)))))

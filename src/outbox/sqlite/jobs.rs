@@ -3,15 +3,19 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
-use super::super::jobs::{Job, JobState, NewJob};
 use super::columns::{time, unsigned};
+use crate::outbox::jobs::{Job, JobState, NewJob};
 
 const JOB: &str =
     "SELECT id, kind, filter, up_to, expect, cursor, done, failed, state, by, at, note FROM jobs";
 /// Jobs that have ended are kept up to this many.
 const MAX_ENDED: i64 = 500;
 
-pub(in super::super) fn create_job(connection: &Connection, job: &NewJob, now: DateTime<Utc>) -> Result<i64> {
+pub(in crate::outbox) fn create_job(
+    connection: &Connection,
+    job: &NewJob,
+    now: DateTime<Utc>,
+) -> Result<i64> {
     connection.execute(
         "DELETE FROM jobs WHERE state NOT IN ('running', 'paused') AND id <= (SELECT max(id) FROM jobs) - ?1",
         [MAX_ENDED],
@@ -34,7 +38,7 @@ pub(in super::super) fn create_job(connection: &Connection, job: &NewJob, now: D
 }
 
 /// Returns whether the job had one of these states.
-pub(in super::super) fn set_job_state(
+pub(in crate::outbox) fn set_job_state(
     connection: &Connection,
     id: i64,
     from: &[JobState],
@@ -51,7 +55,7 @@ pub(in super::super) fn set_job_state(
 }
 
 /// Moves a running job on; false if it is not running.
-pub(in super::super) fn advance_job(
+pub(in crate::outbox) fn advance_job(
     connection: &Connection,
     id: i64,
     cursor: i64,
@@ -75,20 +79,20 @@ pub(in super::super) fn advance_job(
     Ok(changed == 1)
 }
 
-pub(in super::super) fn is_job_running(connection: &Connection, id: i64) -> Result<bool> {
+pub(in crate::outbox) fn is_job_running(connection: &Connection, id: i64) -> Result<bool> {
     connection
         .prepare_cached("SELECT count(*) FROM jobs WHERE id = ?1 AND state = 'running'")?
         .query_row([id], |row| Ok(row.get::<_, i64>(0)? == 1))
 }
 
-pub(in super::super) fn jobs(connection: &Connection, most: usize) -> Result<Vec<Job>> {
+pub(in crate::outbox) fn jobs(connection: &Connection, most: usize) -> Result<Vec<Job>> {
     connection
         .prepare(&format!("{JOB} ORDER BY id DESC LIMIT ?1"))?
         .query_map([i64::try_from(most).unwrap_or(i64::MAX)], read)?
         .collect()
 }
 
-pub(in super::super) fn job(connection: &Connection, id: i64) -> Result<Option<Job>> {
+pub(in crate::outbox) fn job(connection: &Connection, id: i64) -> Result<Option<Job>> {
     connection.prepare_cached(&format!("{JOB} WHERE id = ?1"))?.query_row([id], read).optional()
 }
 

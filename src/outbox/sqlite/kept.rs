@@ -10,17 +10,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row, named_params, params_from_iter};
-use serde::{Deserialize, Serialize};
 
-use super::super::chunk::Job;
-use super::super::clock::Now;
-use super::super::{Amount, Attempt, Reject, Retention};
 use super::checksum::{self, is_sound};
 use super::columns::{self, unsigned};
 use super::{groups, last_delivered};
-use crate::accoil::Fingerprint;
 use crate::decode::Labels;
 use crate::event_id::EventId;
+use crate::outbox::chunk::Job;
+use crate::outbox::clock::Now;
+use crate::outbox::groups::Reason as GroupReason;
+use crate::outbox::{Amount, Attempt, DeadLetter, Filter, Kind, PageFrom, Reject, Retention, StoredReject};
 use crate::reasons::Reason;
 
 /// Rows deleted at a time.
@@ -28,68 +27,8 @@ const BATCH: usize = 256;
 /// Rows deleted at a time to make room: few, so that no more are deleted than necessary.
 const FEW: usize = 16;
 
-/// A call that can never be delivered as it is.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    pub id: i64,
-    pub at: DateTime<Utc>,
-    pub event: EventId,
-    /// Which of the event's requests it is, from 0; `u8::MAX` if that is not known.
-    pub number: u8,
-    /// The event's name; empty if it has none.
-    pub name: String,
-    /// The event's `messageId` or `insert_id`; empty if it has none.
-    pub message_id: String,
-    /// The reason's code; empty in rows of earlier versions.
-    pub code: String,
-    pub destination: String,
-    pub user: String,
-    pub source: String,
-    pub mapping: String,
-    pub action: String,
-    pub path: String,
-    pub body: Vec<u8>,
-    pub original: Vec<u8>,
-    pub warnings: String,
-    pub attempts: Vec<Attempt>,
-    pub fingerprints: Vec<Fingerprint>,
-    /// Its bytes changed on the disk: it is shown, and never sent.
-    pub is_damaged: bool,
-}
-
-/// An event that was refused, with the reasons as JSON: `[{"mapping","field","reason"}]`.
-#[derive(Debug, Clone)]
-pub struct StoredReject {
-    pub id: i64,
-    /// When it was received.
-    pub at: DateTime<Utc>,
-    pub event: EventId,
-    /// As in [`DeadLetter`], like the next three.
-    pub name: String,
-    pub user: String,
-    pub message_id: String,
-    pub code: String,
-    pub source: String,
-    /// The name of the form that it was posted in; see `decode::Form`.
-    pub form: String,
-    pub original: Vec<u8>,
-    pub reasons: String,
-    /// The shared members of its batch, as JSON.
-    pub envelope: Option<String>,
-    /// As in [`DeadLetter`].
-    pub is_damaged: bool,
-}
-
-/// The two tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    DeadLetter,
-    Reject,
-}
-
 impl Kind {
-    pub(super) const fn table(self) -> &'static str {
+    pub(in crate::outbox) const fn table(self) -> &'static str {
         match self {
             Self::DeadLetter => "dead_letters",
             Self::Reject => "rejects",
@@ -126,8 +65,6 @@ impl Kind {
         }
     }
 
-    pub const ALL: [Self; 2] = [Self::DeadLetter, Self::Reject];
-
     /// Returns the expression for a row's size.
     const fn size(self) -> &'static str {
         match self {
@@ -135,43 +72,6 @@ impl Kind {
             Self::Reject => "octet_length(original) + octet_length(reasons)",
         }
     }
-}
-
-/// Selects rows that match every given condition.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Filter {
-    pub ids: Vec<i64>,
-    /// Only dead letters have one.
-    pub destination: Option<String>,
-    /// The user of a dead letter's call, or the `userId` or `user_id` of a reject.
-    pub user: Option<String>,
-    /// The event's name, or its id.
-    pub event: Option<String>,
-    /// The event's `messageId` or `insert_id`.
-    pub message_id: Option<String>,
-    /// The source of the event.
-    pub source: Option<String>,
-    /// The code of the reason.
-    pub code: Option<String>,
-    /// The key of a group; see `outbox::Group`.
-    pub group: Option<u64>,
-    /// A part of the text of an attempt's or a reject's reason; case does not matter.
-    pub reason: Option<String>,
-    /// A part of the event as it was received; case does not matter.
-    pub text: Option<String>,
-    pub since: Option<DateTime<Utc>>,
-    /// Up to this time, not including it.
-    pub until: Option<DateTime<Utc>>,
-}
-
-/// Where a page begins, and in which order it is read.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) enum From {
-    /// Oldest first, after this id.
-    After(i64),
-    /// Newest first, before this id.
-    Before(i64),
 }
 
 const DEAD_LETTER: &str =
@@ -183,10 +83,10 @@ const REJECT: &str = "id, at, source, form, original, reasons, event, name, user
 const NEXT_ID: &str =
     "(SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name IN ('dead_letters', 'rejects'))";
 
-pub(in super::super) fn dead_letters(
+pub(in crate::outbox) fn dead_letters(
     connection: &Connection,
     filter: &Filter,
-    from: From,
+    from: PageFrom,
     most: usize,
 ) -> Result<Vec<DeadLetter>> {
     let kind = Kind::DeadLetter;
@@ -194,25 +94,25 @@ pub(in super::super) fn dead_letters(
 }
 
 /// Returns only the numbers.
-pub(in super::super) fn numbers(
+pub(in crate::outbox) fn numbers(
     connection: &Connection,
     kind: Kind,
     filter: &Filter,
-    from: From,
+    from: PageFrom,
     most: usize,
 ) -> Result<Vec<i64>> {
     page(connection, kind, "id", filter, from, most, |row| row.get(0))
 }
 
 /// Returns the highest number that either kind ever had.
-pub(in super::super) fn newest_number(connection: &Connection) -> Result<i64> {
+pub(in crate::outbox) fn newest_number(connection: &Connection) -> Result<i64> {
     connection.query_row(&format!("SELECT {NEXT_ID} - 1"), [], |row| row.get(0))
 }
 
-pub(in super::super) fn rejects(
+pub(in crate::outbox) fn rejects(
     connection: &Connection,
     filter: &Filter,
-    from: From,
+    from: PageFrom,
     most: usize,
 ) -> Result<Vec<StoredReject>> {
     let kind = Kind::Reject;
@@ -224,15 +124,15 @@ fn page<T>(
     kind: Kind,
     columns: &str,
     filter: &Filter,
-    from: From,
+    from: PageFrom,
     most: usize,
     read: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let (order, start) = match from {
-        From::After(id) => ("id > :start AND", id),
-        From::Before(id) => ("id < :start AND", id),
+        PageFrom::After(id) => ("id > :start AND", id),
+        PageFrom::Before(id) => ("id < :start AND", id),
     };
-    let direction = if matches!(from, From::After(_)) { "ASC" } else { "DESC" };
+    let direction = if matches!(from, PageFrom::After(_)) { "ASC" } else { "DESC" };
     // By these SQLite finds the rows: conditions that may be NULL would make it look at all of them.
     let ids = if filter.ids.is_empty() {
         String::new()
@@ -262,7 +162,7 @@ fn page<T>(
 }
 
 /// Reads an event id that a person may have written.
-pub(super) fn event_id(event: Option<&str>) -> Option<i64> {
+pub(in crate::outbox) fn event_id(event: Option<&str>) -> Option<i64> {
     Some(event?.parse::<EventId>().ok()?.0.cast_signed())
 }
 
@@ -311,12 +211,12 @@ fn read_reject(row: &Row<'_>) -> Result<StoredReject> {
 }
 
 /// The rows of a kind whose bytes changed on the disk. Reads all of them.
-pub(in super::super) fn damaged(connection: &Connection, kind: Kind) -> Result<Vec<i64>> {
+pub(in crate::outbox) fn damaged(connection: &Connection, kind: Kind) -> Result<Vec<i64>> {
     super::damaged(connection, kind.table(), kind.checked())
 }
 
 /// Returns one dead letter, if it still exists.
-pub(in super::super) fn dead_letter(connection: &Connection, id: i64) -> Result<Option<DeadLetter>> {
+pub(in crate::outbox) fn dead_letter(connection: &Connection, id: i64) -> Result<Option<DeadLetter>> {
     connection
         .prepare_cached(&format!("SELECT {} FROM dead_letters WHERE id = ?1", Kind::DeadLetter.columns()))?
         .query_row([id], read_dead_letter)
@@ -340,14 +240,14 @@ fn insert(kind: Kind, others: &str) -> String {
 }
 
 /// Turns a request into a dead letter; returns its number and its size.
-pub(in super::super) fn insert_dead_letter(
+pub(in crate::outbox) fn insert_dead_letter(
     connection: &Connection,
     job: &Job,
     attempts: &[Attempt],
     reason: Reason,
     now: Now,
 ) -> Result<(i64, u64)> {
-    let group = groups::Reason::of_dead_letter(
+    let group = GroupReason::of_dead_letter(
         reason.code(),
         job.destination.as_str(),
         job.source.as_str(),
@@ -385,7 +285,7 @@ pub(in super::super) fn insert_dead_letter(
 }
 
 /// Stores a reject; returns its size.
-pub(in super::super) fn reject(
+pub(in crate::outbox) fn reject(
     connection: &Connection,
     source: &str,
     form: &str,
@@ -395,7 +295,7 @@ pub(in super::super) fn reject(
 ) -> Result<u64> {
     let original: &Bytes = &reject.original;
     let labels = Labels::of(original);
-    let group = groups::Reason::of_reject(source, &reject.reasons);
+    let group = GroupReason::of_reject(source, &reject.reasons);
     let at = at.timestamp_millis();
     connection.prepare_cached(&INSERT_REJECT)?.execute(named_params! {
         ":at": at,
@@ -417,13 +317,13 @@ pub(in super::super) fn reject(
 }
 
 /// Returns the number of rows of a kind and their size.
-pub(in super::super) fn kept_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
+pub(in crate::outbox) fn kept_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
     let (table, size) = (kind.table(), kind.size());
     super::amount(connection, &format!("SELECT count(*), coalesce(sum({size}), 0) FROM {table}"))
 }
 
 /// Deletes those of these ids that exist.
-pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Amount> {
+pub(in crate::outbox) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Amount> {
     let mut removed = Amount::default();
     for ids in ids.chunks(BATCH) {
         let marks = vec!["?"; ids.len()].join(",");
@@ -435,14 +335,14 @@ pub(in super::super) fn remove(connection: &Connection, kind: Kind, ids: &[i64])
 }
 
 /// Deletes some of the oldest rows, whatever their age.
-pub(in super::super) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Amount> {
+pub(in crate::outbox) fn remove_oldest(connection: &Connection, kind: Kind) -> Result<Amount> {
     let oldest = format!("id IN (SELECT id FROM {} ORDER BY id LIMIT {FEW})", kind.table());
     delete(connection, kind, &oldest, [])
 }
 
 /// Deletes some expired rows; returns whether more may be left. Reads only the oldest rows, so that it costs little
 /// if none has expired.
-pub(in super::super) fn remove_old(
+pub(in crate::outbox) fn remove_old(
     connection: &Connection,
     kind: Kind,
     retention: &Retention,

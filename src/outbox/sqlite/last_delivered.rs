@@ -5,7 +5,7 @@ use rusqlite::{Connection, Result, params};
 
 use crate::accoil::Fingerprint;
 
-pub(in super::super) fn record_delivered(
+pub(in crate::outbox) fn record_delivered(
     connection: &Connection,
     fingerprints: &[Fingerprint],
     at: DateTime<Utc>,
@@ -19,7 +19,7 @@ pub(in super::super) fn record_delivered(
 }
 
 /// Returns the last delivered fingerprints and when each was stored, oldest first, at most this many.
-pub(in super::super) fn last_delivered(
+pub(in crate::outbox) fn last_delivered(
     connection: &Connection,
     most: usize,
 ) -> Result<Vec<(Fingerprint, DateTime<Utc>)>> {
@@ -36,11 +36,11 @@ pub(in super::super) fn last_delivered(
 }
 
 /// Returns the form for a column of the waiting rows.
-pub(super) fn to_bytes(fingerprints: &[Fingerprint]) -> Vec<u8> {
+pub(in crate::outbox) fn to_bytes(fingerprints: &[Fingerprint]) -> Vec<u8> {
     fingerprints.iter().flat_map(|one| [one.key.to_le_bytes(), one.content.to_le_bytes()].concat()).collect()
 }
 
-pub(super) fn from_bytes(bytes: &[u8]) -> Vec<Fingerprint> {
+pub(in crate::outbox) fn from_bytes(bytes: &[u8]) -> Vec<Fingerprint> {
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
     bytes
         .chunks_exact(16)

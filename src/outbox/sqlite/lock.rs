@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::super::owner::{self, Mark};
-use super::OpenError;
+use super::owner::{self, Mark};
+use crate::outbox::OpenError;
 
 /// Ownership of an outbox, until it is dropped.
 #[derive(Debug)]
@@ -41,12 +41,12 @@ impl Lock {
     }
 
     /// The outbox was closed in order, so its log is empty.
-    pub(in super::super) const fn end(&mut self) {
+    pub(super) const fn end(&mut self) {
         self.stays = false;
     }
 
     /// Replaces a database file that was moved away with a new one, and forgets the mark of the old one.
-    pub(in super::super) fn renew(self, path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn renew(self, path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::File { path: path.to_owned(), source };
         self.file.set_len(0).map_err(failed)?;
         drop(self);
@@ -54,7 +54,7 @@ impl Lock {
     }
 
     /// Returns the mark that the last owner left, if it was killed.
-    pub(in super::super) const fn mark(&self) -> Option<Mark> {
+    pub(super) const fn mark(&self) -> Option<Mark> {
         self.mark
     }
 }
@@ -122,14 +122,14 @@ fn open_database(path: &Path) -> io::Result<File> {
 }
 
 /// Returns the real path of a file, whatever links lead to it. The lock file and the log are beside that one.
-pub(in super::super) fn canonical(path: &Path) -> PathBuf {
+pub(super) fn canonical(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let in_folder = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
 /// Warns if other users of the machine can read the outbox's folder.
-pub(in super::super) fn warn_of_readers(path: &Path) {
+pub(super) fn warn_of_readers(path: &Path) {
     let path = canonical(path);
     let Some(folder) = path.parent() else { return };
     let others = 0o005;

@@ -10,7 +10,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::super::owner::Mark;
+use super::owner::Mark;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
@@ -21,7 +21,7 @@ const FORMAT: u32 = 3_007_000;
 
 /// A log as it is on disk.
 #[derive(Debug)]
-pub(in super::super) struct Log {
+pub(super) struct Log {
     page_size: usize,
     salts: [u32; 2],
     has_sound_header: bool,
@@ -44,7 +44,7 @@ struct Frame {
 
 impl Log {
     /// Reads the log at a path; returns `None` if there is none, or nothing was written to it.
-    pub(in super::super) fn read(path: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
@@ -101,7 +101,7 @@ impl Log {
 
     /// Returns in what way the log differs from what its owner left. Returns `None` if it does not differ, except for
     /// a commit that was cut off.
-    pub(in super::super) fn fault(&self, mark: Option<Mark>) -> Option<String> {
+    pub(super) fn fault(&self, mark: Option<Mark>) -> Option<String> {
         if !self.has_sound_header {
             let frames = self.frames.iter().filter(|frame| frame.is_sound).count();
             return (frames > 0)
@@ -130,7 +130,7 @@ impl Log {
 
     /// Writes the log's pages into a copy of the database, including those after a damaged one, because rows have
     /// checksums of their own. On request it writes the damaged ones too. Pages that no commit ends are left out.
-    pub(in super::super) fn write_into(&self, log: &Path, copy: &Path, with_damaged: bool) -> io::Result<()> {
+    pub(super) fn write_into(&self, log: &Path, copy: &Path, with_damaged: bool) -> io::Result<()> {
         let ends_commit = |frame: &Frame| frame.is_current && frame.commit > 0;
         let end = self.frames.iter().rposition(ends_commit).map_or(0, |last| last + 1);
         let mut log = File::open(log)?;

@@ -4,19 +4,33 @@
 //! back: it is what "on disk" in the contract stands on. Never opens a file that is not ours, and never goes on with
 //! one that is damaged.
 
+mod again;
+mod archive;
 mod backup;
+mod changes;
 mod checksum;
 mod chunks;
 mod columns;
+mod command;
 mod groups;
+mod handle;
 mod jobs;
 mod kept;
 mod last_delivered;
 mod lock;
 mod log;
+mod owner;
 mod parked;
+mod reads;
+mod recover;
+mod recovery_note;
 mod schema;
+mod space;
+mod stage;
 mod state;
+mod upkeep;
+mod waiting;
+mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,6 +42,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+pub use archive::Archive;
 pub use backup::{BackupError, backup};
 pub(super) use checksum::{TABLES as CHECKED_TABLES, is_sound, register as register_checksum};
 pub(super) use chunks::{
@@ -37,26 +52,31 @@ pub(super) use chunks::{
 use columns::unsigned;
 pub(super) use groups::{groups, regroup};
 pub(super) use jobs::{advance_job, create_job, is_job_running, job, jobs, set_job_state};
-pub use kept::{DeadLetter, Filter, Kind, StoredReject};
 pub(super) use kept::{
-    From, damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, kept_amount,
-    newest_number, numbers, reject, rejects, remove, remove_old, remove_oldest,
+    damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, kept_amount, newest_number,
+    numbers, reject, rejects, remove, remove_old, remove_oldest,
 };
 pub(super) use last_delivered::{last_delivered, record_delivered};
-pub use parked::Parked;
 pub(super) use parked::{
     damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
     parked_destinations, parked_in_background, parked_page, parked_users, unpark,
 };
 pub(super) use state::{keep_value, values};
 
+pub(super) use handle::Outbox;
 pub use lock::{Lock, lock};
-pub(super) use lock::{canonical, warn_of_readers};
-pub(super) use log::Log;
+use lock::{canonical, warn_of_readers};
+use log::Log;
+pub use owner::{announce, owner};
+pub use recover::{Recovered, recover};
 
-use super::owner::Mark;
-use super::recovery_note::refuse_interrupted;
-use super::{Amount, Attempt};
+use owner::Mark;
+use recovery_note::refuse_interrupted;
+
+use crate::outbox::{Amount, Attempt, OpenError};
+
+/// The one lane of this outbox.
+const LANE: u16 = 0;
 
 /// The size of the log, in pages, from which it is copied into the file: 32 MB. Usually a delivered chunk is deleted
 /// before it is ever copied.
@@ -65,47 +85,6 @@ const LOG_PAGES: i32 = 4096;
 const CHECKED_BYTES: u64 = 256 << 20;
 /// The time to wait if a person's `sqlite3` holds a lock on the file.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Why an outbox could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("outbox {}: the folder or file cannot be opened; check that it exists and may be written", path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("outbox {}: there is none; check outbox.url, and where the command runs", path.display())]
-    Missing { path: PathBuf },
-    #[error(
-        "outbox {}: another process has it open; stop that one, or give each relay a file of its own", path.display()
-    )]
-    InUse { path: PathBuf },
-    #[error(
-        "outbox {}: the file has a second name (a hard link), and each name would have a log of its own; remove one of \
-         them", path.display()
-    )]
-    Linked { path: PathBuf },
-    #[error(
-        "{}: this is the outbox's lock file, and it is a link or no regular file; remove it and start again",
-        path.display()
-    )]
-    LockFile { path: PathBuf },
-    #[error("outbox {}: this is a database of another program; name another file in outbox.url", path.display())]
-    Foreign { path: PathBuf },
-    #[error(
-        "outbox {}: written by a later version (format {found}, this program knows up to {}); use that version",
-        path.display(), schema::version()
-    )]
-    Version { path: PathBuf, found: i32 },
-    #[error("outbox {}: the file system does not let SQLite be durable ({what}); use a local disk", path.display())]
-    NotDurable { path: PathBuf, what: String },
-    #[error(
-        "outbox {}: this is no outbox, or a damaged one ({what}); `serve --recover-outbox` moves it aside and takes what \
-         can be read of it into a new one", path.display()
-    )]
-    Damaged { path: PathBuf, what: String },
-    #[error("outbox {}: the database cannot be opened; check the disk and who may read and write there", path.display())]
-    Database { path: PathBuf, source: rusqlite::Error },
-    #[error("outbox {}: its writer could not be started", path.display())]
-    Writer { path: PathBuf, source: std::io::Error },
-}
 
 /// The size of the log, in frames of one page each.
 #[derive(Debug, Default)]
@@ -287,7 +266,7 @@ impl std::fmt::Display for Missing {
 }
 
 /// Ids only grow. Those given out up to the mark that the database does not know are lost.
-pub(super) fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Missing> {
+fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Missing> {
     let is_new: bool =
         connection.query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'chunks'", [], |row| {
             row.get(0)

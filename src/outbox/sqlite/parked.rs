@@ -7,26 +7,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
 
-use super::super::Lane;
-use super::super::chunk::Job;
-use super::super::frame::Text;
-use super::super::waiting::{CallId, WaitingFilter};
-use super::super::{Amount, Attempt, Place, Retry};
 use super::checksum::{self, is_sound};
-use super::columns;
-use super::last_delivered;
+use super::{LANE, columns, last_delivered};
 use crate::event_id::EventId;
-
-/// A request that waits in a row of its own.
-#[derive(Debug, Clone)]
-pub struct Parked {
-    pub job: Job,
-    pub attempts: Vec<Attempt>,
-    /// `None` if it waits behind an earlier call of its user.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// True if its bytes changed on the disk: it is never sent.
-    pub is_damaged: bool,
-}
+use crate::outbox::Priority;
+use crate::outbox::chunk::Job;
+use crate::outbox::frame::Text;
+use crate::outbox::{Amount, Attempt, Parked, Place, Position, Retry, WaitingFilter};
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -46,7 +33,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Parks a request in a row of its own, or updates the row in which it is parked.
-pub(in super::super) fn park(
+pub(in crate::outbox) fn park(
     connection: &Connection,
     job: &Job,
     attempts: &[Attempt],
@@ -59,12 +46,12 @@ pub(in super::super) fn park(
             .execute(params![row, next_attempt_at, super::to_json(attempts)])?;
         return Ok(());
     }
-    let (chunk, place) = job.place.order();
+    let Position { chunk, index, .. } = job.place.position();
     connection.prepare_cached(&INSERT)?.execute(named_params! {
         ":destination": job.destination.as_str(),
         ":user": job.user.as_str(),
         ":chunk": chunk,
-        ":place": place,
+        ":place": index,
         ":source": job.source.as_str(),
         ":mapping": job.mapping.as_str(),
         ":action": job.action.as_str(),
@@ -77,13 +64,13 @@ pub(in super::super) fn park(
         ":next_attempt_at": next_attempt_at,
         ":attempts": super::to_json(attempts),
         ":number": job.request,
-        ":lane": u8::from(job.lane == Lane::Background),
+        ":lane": u8::from(job.priority == Priority::Background),
     })?;
     Ok(())
 }
 
 /// Removes a parked request; returns its size, or `None` if it does not exist.
-pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<Option<u64>> {
+pub(in crate::outbox) fn unpark(connection: &Connection, row: i64) -> Result<Option<u64>> {
     let bytes = connection
         .prepare_cached("SELECT length(body) + length(original) FROM parked WHERE id = ?1")?
         .query_row([row], |row| super::unsigned(row, 0))
@@ -93,7 +80,7 @@ pub(in super::super) fn unpark(connection: &Connection, row: i64) -> Result<Opti
 }
 
 /// Returns the number of parked requests and their size.
-pub(in super::super) fn parked_amount(connection: &Connection) -> Result<Amount> {
+pub(in crate::outbox) fn parked_amount(connection: &Connection) -> Result<Amount> {
     super::amount(
         connection,
         "SELECT count(*), coalesce(sum(length(body) + length(original)), 0) FROM parked",
@@ -101,13 +88,13 @@ pub(in super::super) fn parked_amount(connection: &Connection) -> Result<Amount>
 }
 
 /// Returns the oldest event with a parked request.
-pub(in super::super) fn oldest_parked(connection: &Connection) -> Result<Option<EventId>> {
+pub(in crate::outbox) fn oldest_parked(connection: &Connection) -> Result<Option<EventId>> {
     let oldest: Option<i64> = connection.query_row("SELECT min(event) FROM parked", [], |row| row.get(0))?;
     Ok(oldest.map(|id| EventId(id.cast_unsigned())))
 }
 
 /// Returns the number of parked requests of each destination.
-pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
+pub(in crate::outbox) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
     connection
         .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
         .query_map([], |row| Ok((columns::text(row, 0)?, super::unsigned(row, 1)?)))?
@@ -115,14 +102,14 @@ pub(in super::super) fn parked_destinations(connection: &Connection) -> Result<B
 }
 
 /// How many requests of a destination are parked in the background.
-pub(in super::super) fn parked_in_background(connection: &Connection, destination: &str) -> Result<u64> {
+pub(in crate::outbox) fn parked_in_background(connection: &Connection, destination: &str) -> Result<u64> {
     let query = "SELECT count(*) FROM parked WHERE destination = ?1 AND lane = 1";
     connection.query_row(query, [destination], |row| super::unsigned(row, 0))
 }
 
 /// Returns one user's first parked requests for a destination, in order: at most `most` that can be sent. Calls
 /// `damaged` for the damaged ones before them.
-pub(in super::super) fn parked(
+pub(in crate::outbox) fn parked(
     connection: &Connection,
     destination: &str,
     user: &str,
@@ -147,15 +134,15 @@ pub(in super::super) fn parked(
 }
 
 /// Returns the parked requests whose bytes changed on the disk. Reads all of them.
-pub(in super::super) fn damaged_calls(connection: &Connection) -> Result<Vec<i64>> {
+pub(in crate::outbox) fn damaged_calls(connection: &Connection) -> Result<Vec<i64>> {
     super::damaged(connection, "parked", checksum::PARKED)
 }
 
 /// Returns the parked requests after a place, in order. The caller must check the event's name itself.
-pub(in super::super) fn parked_page(
+pub(in crate::outbox) fn parked_page(
     connection: &Connection,
     filter: &WaitingFilter,
-    after: CallId,
+    after: Position,
     most: usize,
 ) -> Result<Vec<Parked>> {
     let mut conditions = String::new();
@@ -177,11 +164,11 @@ pub(in super::super) fn parked_page(
 }
 
 /// Returns a user's first parked request that can be sent, and its event.
-pub(in super::super) fn first_parked(
+pub(in crate::outbox) fn first_parked(
     connection: &Connection,
     destination: &str,
     user: &str,
-) -> Result<Option<(CallId, EventId)>> {
+) -> Result<Option<(Position, EventId)>> {
     let first = format!(
         "SELECT chunk, place, event FROM parked WHERE destination = ?1 AND user = ?2 AND {}
          ORDER BY chunk, place LIMIT 1",
@@ -190,13 +177,13 @@ pub(in super::super) fn first_parked(
     connection
         .prepare_cached(&first)?
         .query_row([destination, user], |row| {
-            Ok((CallId { chunk: row.get(0)?, index: row.get(1)? }, columns::event(row, 2)?))
+            Ok((Position { lane: LANE, chunk: row.get(0)?, index: row.get(1)? }, columns::event(row, 2)?))
         })
         .optional()
 }
 
 /// Makes the user's next attempt due now.
-pub(in super::super) fn make_due(
+pub(in crate::outbox) fn make_due(
     connection: &Connection,
     destination: &str,
     user: &str,
@@ -211,13 +198,16 @@ pub(in super::super) fn make_due(
 }
 
 /// Returns the newest chunk that a parked request of the destination came from.
-pub(in super::super) fn last_parked_chunk(connection: &Connection, destination: &str) -> Result<Option<i64>> {
+pub(in crate::outbox) fn last_parked_chunk(
+    connection: &Connection,
+    destination: &str,
+) -> Result<Option<i64>> {
     let newest = "SELECT max(chunk) FROM parked WHERE destination = ?1";
     connection.query_row(newest, [destination], |row| row.get(0))
 }
 
 /// The users with parked calls, each with the next attempt of its first call.
-pub(in super::super) fn parked_users(
+pub(in crate::outbox) fn parked_users(
     connection: &Connection,
     destination: &str,
 ) -> Result<Vec<(String, Option<Retry>)>> {
@@ -244,11 +234,12 @@ fn read_parked(row: &Row<'_>) -> Result<Parked> {
     let text = |index| columns::text(row, index).map(Text::from);
     let next_attempt_at = columns::optional_integer(row, 5)?;
     let index = u32::try_from(columns::integer(row, 4)?).unwrap_or(0);
+    let position = Position { lane: LANE, chunk: columns::integer(row, 3)?, index };
     Ok(Parked {
         job: Job {
             request: u8::try_from(columns::integer(row, 17)?).unwrap_or(u8::MAX),
-            lane: if columns::integer(row, 18)? == 1 { Lane::Background } else { Lane::Live },
-            place: Place::Parked { row: row.get(0)?, chunk: columns::integer(row, 3)?, index },
+            priority: if columns::integer(row, 18)? == 1 { Priority::Background } else { Priority::Live },
+            place: Place::Parked { row: row.get(0)?, position },
             event: columns::event(row, 15)?,
             destination: text(1)?,
             user: text(2)?,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::OpenError;
+use crate::outbox::OpenError;
 
 /// "ACRL": identifies a database file as an outbox of this program.
 const APPLICATION_ID: i32 = 0x4143_524C;
@@ -142,7 +142,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let is_new = application == 0 && found == 0 && tables == 0;
     match application {
-        APPLICATION_ID if found > version() => Err(OpenError::Version { path: path.to_owned(), found }),
+        APPLICATION_ID if found > version() => {
+            Err(OpenError::Version { path: path.to_owned(), found, known: version() })
+        }
         APPLICATION_ID => Ok(()),
         _ if is_new => Ok(()),
         _ => Err(OpenError::Foreign { path: path.to_owned() }),
@@ -175,6 +177,6 @@ pub(super) fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             OpenError::Damaged { path, what: source.to_string() }
         }
-        _ => OpenError::Database { path, source },
+        _ => OpenError::Database { path, source: source.into() },
     }
 }

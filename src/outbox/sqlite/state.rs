@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Result, params};
 
 /// Returns the names that begin with this text, with their values.
-pub(in super::super) fn values(connection: &Connection, begin: &str) -> Result<Vec<(String, i64)>> {
+pub(in crate::outbox) fn values(connection: &Connection, begin: &str) -> Result<Vec<(String, i64)>> {
     let mut statement = connection.prepare_cached("SELECT name, value FROM state ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
     let mut values = rows.collect::<Result<Vec<_>>>()?;
@@ -12,7 +12,7 @@ pub(in super::super) fn values(connection: &Connection, begin: &str) -> Result<V
 }
 
 /// Stores a value under this name, or removes it.
-pub(in super::super) fn keep_value(connection: &Connection, name: &str, value: Option<i64>) -> Result<()> {
+pub(in crate::outbox) fn keep_value(connection: &Connection, name: &str, value: Option<i64>) -> Result<()> {
     match value {
         Some(value) => {
             let mut statement =

@@ -3,7 +3,7 @@
 use accoil_relay::sandbox::Options;
 
 use super::*;
-use crate::outbox::room::Disk;
+use crate::outbox::sqlite::room::Disk;
 use crate::relay::Process;
 use crate::sandbox::Served;
 

@@ -1,13 +1,7 @@
-//! The outbox's contract, clause by clause, through its public door; `model` holds it to a map over random runs.
+//! The outbox. `contract` has its clauses, over each backend; `sqlite` has what only the outbox in a file has.
 
-mod clock;
-mod damage;
-mod interrupted;
-mod groups;
-mod kept;
-mod model;
-pub(crate) mod room;
-mod rows;
+pub(crate) mod contract;
+pub(crate) mod sqlite;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +12,8 @@ use accoil_relay::decode::Form;
 use accoil_relay::event_id::EventId;
 use accoil_relay::outbox::chunk::Job;
 use accoil_relay::outbox::{
-    Accepted, Attempt, OpenError, Options, Outbox, Place, Receipt, Reject, Retention, Settlement, Submission,
+    Accepted, Attempt, DeadLetter, Filter, Lane, Options, Outbox, PageFrom, Parked, Place, Reject, Retention,
+    Settlement, StoredReject, Submission,
 };
 use accoil_relay::reasons::Reason;
 use bytes::Bytes;
@@ -90,20 +85,53 @@ pub(crate) fn reject(original: &'static str, reasons: &str) -> Reject {
     }
 }
 
+/// The lanes that the outbox has here.
+pub(crate) fn lanes(outbox: &Outbox) -> Vec<Lane> {
+    outbox.lanes().borrow().owned.clone()
+}
+
 /// Everything in chunks that is unsettled for a destination, in order, and whether all of it could be read.
 pub(crate) async fn jobs(outbox: &Outbox, destination: &str) -> (Vec<Job>, bool) {
-    let (mut all, mut cursor, mut is_sound) = (Vec::new(), 0, true);
-    while let Some(chunk) = outbox.chunk_after(cursor).await.unwrap() {
-        cursor = chunk.id;
-        match chunk.jobs(destination) {
-            Ok(jobs) => all.extend(jobs),
-            Err(jobs) => {
-                all.extend(jobs);
-                is_sound = false;
-            }
+    let (mut all, mut is_sound) = (Vec::new(), true);
+    for lane in lanes(outbox) {
+        let mut cursor = lane.start();
+        while let Some(chunk) = lane.next_chunk(cursor).await.unwrap() {
+            cursor = chunk.position();
+            let (Ok(jobs) | Err(jobs)) = chunk.jobs(destination).inspect_err(|_| is_sound = false);
+            all.extend(jobs);
         }
     }
     (all, is_sound)
+}
+
+/// Settles each request in its lane.
+pub(crate) fn settle(outbox: &Outbox, settlements: Vec<Settlement>) {
+    let lane_of = |settlement: &Settlement| match settlement {
+        Settlement::Delivered { place, .. } => place.position().lane(),
+        Settlement::Parked { job, .. } | Settlement::Dead { job, .. } => job.place.position().lane(),
+    };
+    let mut left = settlements;
+    for lane in lanes(outbox) {
+        lane.settle(left.extract_if(.., |settlement| lane_of(settlement) == lane.id()).collect());
+    }
+    assert!(left.is_empty(), "of no lane: {left:?}");
+}
+
+/// The first parked requests of these users.
+pub(crate) async fn parked_of(outbox: &Outbox, destination: &str, users: Vec<String>) -> Vec<Parked> {
+    let mut parked = Vec::new();
+    for lane in lanes(outbox) {
+        parked.extend(lane.parked(destination, users.clone()).await.unwrap());
+    }
+    parked
+}
+
+pub(crate) async fn newest_letters(outbox: &Outbox, most: usize) -> Vec<DeadLetter> {
+    outbox.dead_letters(&Filter::default(), PageFrom::Before(i64::MAX), most).await.unwrap()
+}
+
+pub(crate) async fn newest_rejects(outbox: &Outbox, most: usize) -> Vec<StoredReject> {
+    outbox.rejects(&Filter::default(), PageFrom::Before(i64::MAX), most).await.unwrap()
 }
 
 pub(crate) fn bodies(jobs: &[Job]) -> Vec<&str> {
@@ -130,75 +158,5 @@ pub(crate) fn dead(job: Job, reason: &str) -> Settlement {
 
 /// Returns when everything asked of the writer before is on disk.
 pub(crate) async fn flush(outbox: &Outbox) {
-    outbox.parked("", Vec::new()).await.unwrap();
-}
-
-#[tokio::test]
-async fn what_is_accepted_is_read_in_order_also_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let outbox = open(folder.path());
-    let both = vec![request("a", "u1", "1"), request("b", "u1", "2"), request("a", "u2", "3")];
-    outbox.accept(submission(vec![event(None, both)], Vec::new())).await.unwrap();
-    outbox.accept(single(None, "u1", "4")).await.unwrap();
-    assert_eq!(bodies(&jobs(&outbox, "a").await.0), ["1", "3", "4"]);
-    assert_eq!(bodies(&jobs(&outbox, "b").await.0), ["2"]);
-    let first = jobs(&outbox, "a").await.0.remove(0);
-    outbox.settle(vec![delivered(first.place)]);
-    outbox.close().await;
-
-    let outbox = open(folder.path());
-    assert_eq!(bodies(&jobs(&outbox, "a").await.0), ["3", "4"]);
-    assert_eq!(outbox.waiting_for_others(&["a"]).await.unwrap(), [("b".to_owned(), 1)].into());
-}
-
-#[tokio::test]
-async fn an_accepted_id_is_known_in_its_source_also_after_a_restart_and_a_refused_one_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let outbox = open(folder.path());
-    let (new, known) = (Receipt { accepted: 1, duplicates: 0 }, Receipt { accepted: 0, duplicates: 1 });
-    assert_eq!(outbox.accept(single(Some("m1"), "u", "1")).await, Ok(new));
-    assert_eq!(outbox.accept(single(Some("m1"), "u", "2")).await, Ok(known));
-    let refused = submission(Vec::new(), vec![reject(r#"{"messageId":"m2"}"#, "[]")]);
-    outbox.accept(refused).await.unwrap();
-    outbox.close().await;
-
-    let outbox = open(folder.path());
-    assert_eq!(outbox.accept(single(Some("m1"), "u", "3")).await, Ok(known));
-    assert_eq!(outbox.accept(single(Some("m2"), "u", "4")).await, Ok(new));
-    let other = Submission { source: Arc::from("app"), ..single(Some("m1"), "u", "5") };
-    assert_eq!(outbox.accept(other).await, Ok(new));
-}
-
-#[tokio::test]
-async fn a_settled_chunk_is_gone_and_nothing_waits() {
-    let folder = tempfile::tempdir().unwrap();
-    let outbox = open(folder.path());
-    for body in ["1", "2", "3"] {
-        outbox.accept(single(None, "u", body)).await.unwrap();
-    }
-    assert!(outbox.waiting_bytes() > 0);
-    let mut waiting = jobs(&outbox, "a").await.0.into_iter();
-    outbox.settle(vec![delivered(waiting.next().unwrap().place), dead(waiting.next().unwrap(), "no")]);
-    let (job, attempts) = (Box::new(waiting.next().unwrap()), vec![attempt("later")]);
-    outbox.settle(vec![Settlement::Parked { job, attempts, next_attempt_at: Some(Utc::now()) }]);
-    let parked = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
-    assert_eq!((bodies(&[parked[0].job.clone()]), parked[0].attempts.len()), (vec!["3"], 1));
-    outbox.settle(vec![delivered(parked[0].job.place)]);
-    flush(&outbox).await;
-    assert_eq!(outbox.waiting_bytes(), 0);
-    outbox.close().await;
-
-    let outbox = open(folder.path());
-    assert!(outbox.chunk_after(0).await.unwrap().is_none());
-    assert_eq!(outbox.waiting_bytes(), 0);
-}
-
-#[tokio::test]
-async fn a_second_owner_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path());
-    let refused = Outbox::open(&options(folder.path())).unwrap_err();
-    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
-    first.close().await;
-    open(folder.path());
+    outbox.flush().await.unwrap();
 }

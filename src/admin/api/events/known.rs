@@ -1,13 +1,11 @@
 //! What the relay knows of one event: from the outbox, which is right about what waits and what failed, and from the
 //! history, which knows every other event.
 
-use std::path::Path;
-
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::event_id::EventId;
 use crate::history::{self, Outcome, Reader, Show};
-use crate::outbox::{Archive, DeadLetter, Filter, StoredReject, WaitingCall, WaitingFilter};
+use crate::outbox::{DeadLetter, Filter, Outbox, StoredReject, WaitingCall, WaitingFilter};
 
 /// Rejects and dead letters of one event.
 const MOST_KEPT: usize = 100;
@@ -24,10 +22,10 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) async fn load(admin: &Admin, id: EventId, show: Show) -> Result<Self, ApiError> {
-        let (reader, path) = (admin.history().clone(), admin.config().outbox.url.path.clone());
+        let (reader, outbox) = (admin.history().clone(), admin.outbox().clone());
         // What was settled so far is to be seen.
         admin.outbox().flush().await?;
-        tokio::task::spawn_blocking(move || read(&reader, &path, id, show))
+        tokio::task::spawn_blocking(move || read(&reader, &outbox, id, show))
             .await
             .map_err(|_| ApiError::failed())?
     }
@@ -40,13 +38,13 @@ impl Known {
     }
 }
 
-fn read(reader: &Reader, path: &Path, id: EventId, show: Show) -> Result<Known, ApiError> {
+fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Known, ApiError> {
     let history = if reader.is_on() {
         reader.event(id, show).map_err(|error| super::history_failed(&error))?
     } else {
         None
     };
-    let archive = Archive::open(path).map_err(|error| ApiError::outbox(&error))?;
+    let archive = outbox.archive().map_err(|error| ApiError::outbox(&error))?;
     let filter = Filter { event: Some(id.to_string()), ..Filter::default() };
     let mut rejects = archive.newest_rejects(&filter, i64::MAX, MOST_KEPT)?;
     let mut letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_KEPT)?;

@@ -27,7 +27,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{Named, NoParameters, Parameters};
 use crate::event_id::EventId;
 use crate::history::{self, Cursor, Show};
-use crate::outbox::{Archive, CallId, DeadLetter, Filter, StoredReject, WaitingCall, WaitingFilter};
+use crate::outbox::{DeadLetter, Filter, Position, StoredReject, WaitingCall, WaitingFilter};
 use known::Known;
 use query::Where;
 
@@ -80,7 +80,7 @@ async fn search(
 async fn waiting(
     admin: &Admin,
     filter: WaitingFilter,
-    after: Option<CallId>,
+    after: Option<Position>,
     most: usize,
 ) -> Result<EventsView, ApiError> {
     let page = admin.outbox().waiting(filter, after, most).await?;
@@ -100,9 +100,9 @@ async fn kept(
     before: i64,
     most: usize,
 ) -> Result<EventsView, ApiError> {
-    let (path, redactor) = (admin.config().outbox.url.path.clone(), admin.redactor().clone());
+    let (outbox, redactor) = (admin.outbox().clone(), admin.redactor().clone());
     let read = move || -> Result<Vec<(i64, EventLine)>, ApiError> {
-        let archive = Archive::open(&path).map_err(|error| ApiError::outbox(&error))?;
+        let archive = outbox.archive().map_err(|error| ApiError::outbox(&error))?;
         let mut found = Vec::new();
         if kinds.dead_letters {
             let letters = archive.newest_dead_letters(&filter, before, most)?;

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use crate::admin::error::ApiError;
 use crate::admin::moment::Moment;
 use crate::history::{self, Cursor, Status};
-use crate::outbox::{CallId, Filter, WaitingFilter};
+use crate::outbox::{Filter, Position, WaitingFilter};
 use accoil_mapping::nearest;
 
 /// Events of one page unless the request says otherwise.
@@ -76,7 +76,7 @@ pub struct EventFilter {
 /// Where the events of a filter are looked up.
 pub(super) enum Where {
     History { filter: history::Filter, before: Option<Cursor> },
-    Waiting { filter: WaitingFilter, after: Option<CallId> },
+    Waiting { filter: WaitingFilter, after: Option<Position> },
     Kept { filter: Filter, kinds: Kinds, before: i64 },
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::sqlite::{beside, canonical};
+use super::{beside, canonical};
 
 /// The bytes of the first line, after which the second begins. No address is longer.
 const FIRST_LINE: usize = 64;

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_fro
 
 use super::owner::Mark;
 use super::recovery_note::Note;
-use super::sqlite::{self, Log, Missing, OpenError, Store};
+use super::{self as sqlite, Log, Missing, Store};
+use crate::outbox::OpenError;
 
 /// In the order of their importance.
 const TABLES: [&str; 10] =
@@ -49,7 +50,7 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let lock = sqlite::lock(path)?;
     let Note { aside, mark, .. } = set_aside(path, lock.mark(), now).map_err(file_failed)?;
     let mut store = Store::open_locked(path, lock.renew(path)?)?;
-    let failed = |source| OpenError::Database { path: path.clone(), source };
+    let failed = |source: rusqlite::Error| OpenError::Database { path: path.clone(), source: source.into() };
     let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
     let readings = Reading::all(&recovered.aside).map_err(file_failed)?;
     let log = Log::read(&sqlite::beside(&recovered.aside, "-wal")).map_err(file_failed)?;

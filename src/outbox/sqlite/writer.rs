@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::clock::Clock;
 use super::command::Command;
-use super::damage::Damage;
-use super::lane::Background;
-use super::recent::Recent;
 use super::space::Space;
-use super::sqlite::{self, Progress, Store};
 use super::stage::Group;
-use super::tail::Tail;
-use super::{AcceptError, Amount, Options, Retention, Settlement, Usage};
+use super::{self as sqlite, Progress, Store};
 use crate::facts::Facts;
+use crate::outbox::clock::Clock;
+use crate::outbox::damage::Damage;
+use crate::outbox::priority::Background;
+use crate::outbox::recent::Recent;
+use crate::outbox::tail::Tail;
+use crate::outbox::{AcceptError, Amount, Options, Retention, Settlement, Usage};
 use crate::telemetry::Timings;
 
 /// The most commands in one commit.

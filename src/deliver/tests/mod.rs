@@ -250,8 +250,9 @@ impl World {
         let status = status.expect("users and requests are let go").unwrap().clone();
         run.stop().await;
         let run = self.start();
-        assert!(run.outbox.chunk_after(0).await.unwrap().is_none(), "a chunk is left");
-        assert_eq!(run.outbox.parked_users("accoil").await.unwrap(), [], "somebody is left parked");
+        let lane = run.outbox.lanes().borrow().owned[0].clone();
+        assert!(lane.next_chunk(lane.start()).await.unwrap().is_none(), "a chunk is left");
+        assert_eq!(lane.parked_users("accoil").await.unwrap(), [], "somebody is left parked");
         run.stop().await;
         let destination = self.destination.lock().unwrap();
         assert_eq!(destination.faults, [""; 0], "in {} calls", destination.calls.len());
@@ -270,7 +271,7 @@ async fn run_clock(outbox: Outbox, step: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let (outbox, handle) = (outbox.clone(), tokio::runtime::Handle::current());
         // A blocking task stops the clock.
-        let all_done = move || handle.block_on(outbox.parked("accoil", Vec::new())).map(drop);
+        let all_done = move || handle.block_on(outbox.flush());
         let _ = tokio::task::spawn_blocking(all_done).await;
         tokio::time::sleep(step).await;
     }

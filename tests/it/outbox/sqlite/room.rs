@@ -9,30 +9,10 @@ use accoil_relay::sandbox::Fault;
 
 use http::Method;
 
-use super::{delivered, flush, jobs, open, options, single};
 use crate::http::send;
+use crate::outbox::{delivered, flush, jobs, open, options, single};
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
 use crate::sandbox::Served;
-
-#[tokio::test]
-async fn beyond_its_size_the_outbox_is_full_until_something_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(&Options { max_bytes: 4000, ..options(folder.path()) }).unwrap();
-    let body = "x".repeat(1000);
-    let mut stored = 0;
-    while outbox.accept(single(Some(&format!("m{stored}")), "u", &body)).await.is_ok() {
-        stored += 1;
-        assert!(stored < 10);
-    }
-    let refused = format!("m{stored}");
-    assert_eq!(outbox.accept(single(Some(&refused), "u", &body)).await, Err(AcceptError::Full));
-    let waiting = jobs(&outbox, "a").await.0;
-    assert_eq!(waiting.len(), stored);
-    outbox.settle(waiting.into_iter().map(|job| delivered(job.place)).collect());
-    flush(&outbox).await;
-    // Not a duplicate: nothing of it was stored before.
-    assert_eq!(outbox.accept(single(Some(&refused), "u", &body)).await.unwrap().accepted, 1);
-}
 
 #[tokio::test]
 async fn below_the_free_disk_floor_nothing_is_accepted() {
@@ -91,8 +71,8 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
     assert_eq!(refused.0, AcceptError::Full);
     assert!(!*outbox.failed().borrow());
     let waiting = jobs(&outbox, "a").await.0;
-    assert_eq!(super::bodies(&waiting), stored);
-    outbox.settle(waiting.iter().map(|job| delivered(job.place)).collect());
+    assert_eq!(crate::outbox::bodies(&waiting), stored);
+    crate::outbox::settle(&outbox, waiting.iter().map(|job| delivered(job.place)).collect());
     assert_eq!(outbox.accept(single(None, "u", &refused.1)).await, Err(AcceptError::Full));
 
     std::fs::remove_file(disk.path().join("filler")).unwrap();
@@ -102,7 +82,7 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
     outbox.close().await;
 
     let outbox = open(disk.path());
-    assert_eq!(super::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
+    assert_eq!(crate::outbox::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
 }
 
 /// The floor is never so low that what waits cannot be settled: with none at all configured, the disk is filled by the
@@ -122,8 +102,9 @@ async fn fill_and_settle(folder: &Path, post: usize) {
     let mut stored = 0;
     loop {
         let body = format!("{stored:08}{}", "x".repeat(20_000));
-        let events = (0..post).map(|_| super::event(None, vec![super::request("a", "u", body.clone())]));
-        if outbox.accept(super::submission(events.collect(), Vec::new())).await.is_err() {
+        let events = (0..post)
+            .map(|_| crate::outbox::event(None, vec![crate::outbox::request("a", "u", body.clone())]));
+        if outbox.accept(crate::outbox::submission(events.collect(), Vec::new())).await.is_err() {
             break;
         }
         stored += post;
@@ -137,20 +118,23 @@ async fn fill_and_settle(folder: &Path, post: usize) {
         attempts: Vec::new(),
         next_attempt_at: None,
     });
-    outbox.settle(parked.collect());
+    crate::outbox::settle(&outbox, parked.collect());
     flush(&outbox).await;
     loop {
-        let rows = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
+        let rows = crate::outbox::parked_of(&outbox, "a", vec!["u".to_owned()]).await;
         if rows.is_empty() {
             break;
         }
-        outbox.settle(rows.into_iter().map(|row| delivered(row.job.place)).collect());
+        crate::outbox::settle(&outbox, rows.into_iter().map(|row| delivered(row.job.place)).collect());
     }
     flush(&outbox).await;
     assert_eq!(outbox.waiting_bytes(), 0);
     assert!(!*outbox.failed().borrow());
     assert!(outbox.accept(single(None, "u", "there is room again")).await.is_ok());
-    outbox.settle(jobs(&outbox, "a").await.0.iter().map(|job| delivered(job.place)).collect());
+    crate::outbox::settle(
+        &outbox,
+        jobs(&outbox, "a").await.0.iter().map(|job| delivered(job.place)).collect(),
+    );
     outbox.close().await;
     assert!(jobs(&open(folder), "a").await.0.is_empty());
 }

@@ -1,19 +1,20 @@
 //! The outbox against a map: random runs of enqueue, claim, settle, crash and reopen.
 //!
-//! A crash is a copy of the files as they are, opened elsewhere, while the first outbox is still running.
+//! A crash leaves what is stored at that moment, while the first outbox is still running.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs;
-use std::path::Path;
 
 use accoil_relay::outbox::chunk::Job;
-use accoil_relay::outbox::{Outbox, Settlement};
+use accoil_relay::outbox::{Lane, Outbox, Position, Settlement};
 use chrono::{DateTime, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tempfile::TempDir;
 
-use super::{attempt, dead, delivered, event, flush, jobs, open, request, submission};
+use super::Home;
+use crate::outbox::{
+    attempt, bodies, dead, delivered, event, flush, jobs, lanes, newest_letters, parked_of, request, settle,
+    submission,
+};
 
 const DESTINATIONS: [&str; 2] = ["a", "b"];
 const USERS: usize = 3;
@@ -76,24 +77,24 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The outbox, and what it must hold.
 struct Run {
-    folder: TempDir,
+    home: Home,
     outbox: Outbox,
     /// As a dispatcher has them: loaded and not yet settled.
     loaded: [VecDeque<Job>; 2],
-    cursors: [i64; 2],
+    /// Of each destination, in each lane.
+    cursors: [Vec<Position>; 2],
     model: Vec<Known>,
     ids: HashSet<u8>,
 }
 
 impl Run {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let outbox = open(folder.path());
+    async fn new(home: Home) -> Self {
+        let outbox = home.open().await;
         Self {
-            folder,
+            home,
+            cursors: starts(&outbox),
             outbox,
             loaded: Default::default(),
-            cursors: [0; 2],
             model: Vec::new(),
             ids: HashSet::new(),
         }
@@ -106,14 +107,13 @@ impl Run {
             Step::Unpark { destination, user, how } => self.unpark(destination, user, how).await,
             Step::Reopen => {
                 self.outbox.close().await;
-                self.start_on(None).await;
+                self.start().await;
             }
             Step::Crash => {
                 // What was settled is durable with the next commit: this one.
                 flush(&self.outbox).await;
-                let copy = tempfile::tempdir().unwrap();
-                copy_files(self.folder.path(), copy.path());
-                self.start_on(Some(copy)).await;
+                self.home.crash();
+                self.start().await;
             }
         }
     }
@@ -140,10 +140,11 @@ impl Run {
 
     /// Takes what is new, as a dispatcher does, and settles one of it.
     async fn settle(&mut self, destination: usize, pick: usize, how: How) {
-        let cursor = &mut self.cursors[destination];
-        while let Some(chunk) = self.outbox.chunk_after(*cursor).await.unwrap() {
-            *cursor = chunk.id;
-            self.loaded[destination].extend(chunk.jobs(DESTINATIONS[destination]).unwrap());
+        for (lane, cursor) in lanes(&self.outbox).iter().zip(&mut self.cursors[destination]) {
+            while let Some(chunk) = lane.next_chunk(*cursor).await.unwrap() {
+                *cursor = chunk.position();
+                self.loaded[destination].extend(chunk.jobs(DESTINATIONS[destination]).unwrap());
+            }
         }
         let length = self.loaded[destination].len();
         if length > 0 {
@@ -154,7 +155,7 @@ impl Run {
 
     async fn unpark(&mut self, destination: usize, user: usize, how: How) {
         let user = user.to_string();
-        let rows = self.outbox.parked(DESTINATIONS[destination], vec![user]).await.unwrap();
+        let rows = parked_of(&self.outbox, DESTINATIONS[destination], vec![user]).await;
         if let Some(first) = rows.into_iter().next() {
             self.settle_as(first.job, how);
         }
@@ -177,30 +178,27 @@ impl Run {
             }
         };
         known.state = state;
-        self.outbox.settle(vec![settlement]);
+        settle(&self.outbox, vec![settlement]);
     }
 
-    /// Opens the same folder again, or another; then all that the outbox shows must be what the model holds.
-    async fn start_on(&mut self, folder: Option<TempDir>) {
-        if let Some(folder) = folder {
-            self.folder = folder;
-        }
-        self.outbox = open(self.folder.path());
-        self.cursors = [0; 2];
+    /// Opens it again; then all that the outbox shows must be what the model holds.
+    async fn start(&mut self) {
+        self.outbox = self.home.open().await;
+        self.cursors = starts(&self.outbox);
         for (destination, name) in DESTINATIONS.iter().enumerate() {
             let (waiting, is_sound) = jobs(&self.outbox, name).await;
             assert!(is_sound);
-            assert_eq!(super::bodies(&waiting), self.bodies(destination, None, State::Waiting));
+            assert_eq!(bodies(&waiting), self.bodies(destination, None, State::Waiting));
             for user in 0..USERS {
-                let parked = self.outbox.parked(name, vec![user.to_string()]).await.unwrap();
+                let parked = parked_of(&self.outbox, name, vec![user.to_string()]).await;
                 let parked: Vec<Job> = parked.into_iter().map(|row| row.job).collect();
                 let expected = self.bodies(destination, Some(user), State::Parked);
                 // Handed out 16 at a time.
-                assert_eq!(super::bodies(&parked), expected[..expected.len().min(16)]);
+                assert_eq!(bodies(&parked), expected[..expected.len().min(16)]);
             }
             self.loaded[destination].clear();
         }
-        let mut dead: Vec<_> = self.outbox.dead_letters(1000).await.unwrap();
+        let mut dead: Vec<_> = newest_letters(&self.outbox, 1000).await;
         dead.sort_by_key(|letter| String::from_utf8(letter.body.clone()).unwrap().parse::<usize>().unwrap());
         let dead: Vec<_> =
             dead.iter().map(|letter| String::from_utf8(letter.body.clone()).unwrap()).collect();
@@ -220,26 +218,23 @@ impl Run {
     }
 }
 
-/// As a crash would leave them: the file, then its log, which only grows meanwhile.
-fn copy_files(from: &Path, to: &Path) {
-    for name in ["relay.db", "relay.db-wal"] {
-        fs::copy(from.join(name), to.join(name)).unwrap();
-    }
+fn starts(outbox: &Outbox) -> [Vec<Position>; 2] {
+    let starts: Vec<Position> = lanes(outbox).iter().map(Lane::start).collect();
+    [starts.clone(), starts]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_outbox_holds_what_a_map_holds(steps in vec(step(), 1..50)) {
+/// Random runs over outboxes from this constructor.
+pub(super) fn all_clauses_hold_in_random_runs(make: fn() -> Home) {
+    let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
+    proptest!(config, |(steps in vec(step(), 1..50))| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut run = Run::new();
+            let mut run = Run::new(make()).await;
             for step in steps {
                 run.step(step).await;
             }
             run.step(Step::Crash).await;
             run.step(Step::Reopen).await;
         });
-    }
+    });
 }

@@ -10,7 +10,7 @@ use chrono::Utc;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{bodies, dead, flush, jobs, open, options, reject, single, submission};
+use crate::outbox::{bodies, dead, flush, jobs, open, options, reject, single, submission};
 
 fn refused(folder: &Path) -> String {
     let error = Outbox::open(&options(folder)).unwrap_err();
@@ -34,7 +34,7 @@ async fn filled(folder: &Path) {
     }
     outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
     let first = jobs(&outbox, "a").await.0.remove(0);
-    outbox.settle(vec![dead(first, "no")]);
+    crate::outbox::settle(&outbox, vec![dead(first, "no")]);
     flush(&outbox).await;
     outbox.close().await;
 }
@@ -108,7 +108,7 @@ async fn a_damaged_file_of_version_1_is_recovered_into_the_present_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.db");
     let now = Utc::now().timestamp().to_string();
-    let sql = include_str!("../../fixtures/outbox/version-1.sql").replace("1700000000", &now);
+    let sql = include_str!("../../../fixtures/outbox/version-1.sql").replace("1700000000", &now);
     Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(fs::metadata(&path).unwrap().len() - 4096).unwrap();
@@ -119,7 +119,7 @@ async fn a_damaged_file_of_version_1_is_recovered_into_the_present_one() {
     let outbox = open(folder.path());
     assert_eq!(bodies(&jobs(&outbox, "a").await.0), [r#"{"n":1}"#]);
     while outbox.keep_house().await.unwrap() {}
-    let letters = outbox.dead_letters(10).await.unwrap();
+    let letters = crate::outbox::newest_letters(&outbox, 10).await;
     assert_eq!((letters.len(), letters[0].event.time()), (2, letters[0].at));
 }
 
@@ -269,7 +269,7 @@ async fn a_log_that_is_gone_or_cut_off_after_a_kill_is_told_and_what_it_cost_is_
         // No id comes again, and the new outbox is a sound one.
         let outbox = open(folder.path());
         outbox.accept(single(None, "u", "new")).await.unwrap();
-        assert_eq!(jobs(&outbox, "a").await.0.last().unwrap().place.order().0, 11);
+        assert_eq!(jobs(&outbox, "a").await.0.last().unwrap().place.position().to_string(), "11.0");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use accoil_relay::outbox::{Options, Outbox, Retention};
 use rusqlite::Connection;
 
-use super::{dead, flush, jobs, open, options, reject, single, submission};
+use crate::outbox::{dead, flush, jobs, open, options, reject, single, submission};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -24,7 +24,10 @@ async fn with_one_of_each(folder: &Path) {
     let outbox = open(folder);
     outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
     outbox.accept(single(None, "u", "1")).await.unwrap();
-    outbox.settle(jobs(&outbox, "a").await.0.into_iter().map(|job| dead(job, "no")).collect());
+    crate::outbox::settle(
+        &outbox,
+        jobs(&outbox, "a").await.0.into_iter().map(|job| dead(job, "no")).collect(),
+    );
     flush(&outbox).await;
     outbox.close().await;
 }
@@ -60,7 +63,10 @@ async fn an_idle_outbox_removes_what_is_too_old() {
     let outbox = open(folder.path());
     while outbox.keep_house().await.unwrap() {}
     assert_eq!((outbox.usage().dead_letters.rows, outbox.usage().rejects.rows), (0, 0));
-    assert!(outbox.dead_letters(1).await.unwrap().is_empty() && outbox.rejects(1).await.unwrap().is_empty());
+    assert!(
+        crate::outbox::newest_letters(&outbox, 1).await.is_empty()
+            && crate::outbox::newest_rejects(&outbox, 1).await.is_empty()
+    );
 }
 
 /// The wall clock now differs by so many days from the one that wrote the rows.
@@ -101,11 +107,17 @@ async fn usage_counts_what_the_outbox_holds() {
         outbox.accept(single(None, "u", &number.to_string())).await.unwrap();
     }
     let mut waiting = jobs(&outbox, "a").await.0;
-    outbox.settle(vec![super::delivered(waiting[0].place), super::delivered(waiting[0].place)]);
-    outbox.settle(vec![dead(waiting.remove(1), "no")]);
-    let (job, attempts) = (Box::new(waiting.remove(1)), vec![super::attempt("later")]);
+    crate::outbox::settle(
+        &outbox,
+        vec![crate::outbox::delivered(waiting[0].place), crate::outbox::delivered(waiting[0].place)],
+    );
+    crate::outbox::settle(&outbox, vec![dead(waiting.remove(1), "no")]);
+    let (job, attempts) = (Box::new(waiting.remove(1)), vec![crate::outbox::attempt("later")]);
     let next_attempt_at = Some(chrono::Utc::now());
-    outbox.settle(vec![accoil_relay::outbox::Settlement::Parked { job, attempts, next_attempt_at }]);
+    crate::outbox::settle(
+        &outbox,
+        vec![accoil_relay::outbox::Settlement::Parked { job, attempts, next_attempt_at }],
+    );
     outbox.accept(submission(Vec::new(), vec![reject("{}", "[]")])).await.unwrap();
     let usage = outbox.usage();
     assert_eq!((usage.waiting.rows, usage.dead_letters.rows, usage.rejects.rows), (4, 1, 1));
@@ -114,9 +126,12 @@ async fn usage_counts_what_the_outbox_holds() {
     outbox.close().await;
     let outbox = open(folder.path());
     assert_eq!(outbox.usage(), usage);
-    outbox.settle(jobs(&outbox, "a").await.0.iter().map(|job| super::delivered(job.place)).collect());
-    let parked = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
-    outbox.settle(vec![super::delivered(parked[0].job.place)]);
+    crate::outbox::settle(
+        &outbox,
+        jobs(&outbox, "a").await.0.iter().map(|job| crate::outbox::delivered(job.place)).collect(),
+    );
+    let parked = crate::outbox::parked_of(&outbox, "a", vec!["u".to_owned()]).await;
+    crate::outbox::settle(&outbox, vec![crate::outbox::delivered(parked[0].job.place)]);
     flush(&outbox).await;
     assert_eq!(outbox.usage().waiting, accoil_relay::outbox::Amount::default());
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use accoil_relay::outbox::{OpenError, Outbox};
 
 use super::damage::{copy_outbox, killed, recovered};
-use super::{bodies, jobs, open, options};
+use crate::outbox::{bodies, jobs, open, options};
 use crate::power::recording::{compile, recorded};
 use crate::relay::{TEST_TIMEOUT, USUAL, test_variables};
 

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::handle::ReadError;
-use super::sqlite::{self, DeadLetter, Filter, From, OpenError, StoredReject};
-use super::waiting::{self, CallId, WaitingFilter, WaitingPage};
+use super::reads::read_failed;
+use super::{self as sqlite, waiting};
+use crate::outbox::{
+    DeadLetter, Filter, Group, OpenError, PageFrom, Position, ReadError, StoredReject, WaitingFilter,
+    WaitingPage,
+};
 
 #[derive(Debug)]
 pub struct Archive(Connection);
@@ -22,10 +25,6 @@ impl Archive {
         Ok(Self(sqlite::open_reader(path)?))
     }
 
-    pub(super) const fn connection(&self) -> &Connection {
-        &self.0
-    }
-
     /// Returns the dead letters with an id above this one, oldest first.
     pub fn dead_letters(
         &self,
@@ -33,22 +32,22 @@ impl Archive {
         after: i64,
         most: usize,
     ) -> Result<Vec<DeadLetter>, ReadError> {
-        Ok(sqlite::dead_letters(&self.0, filter, From::After(after), most)?)
+        sqlite::dead_letters(&self.0, filter, PageFrom::After(after), most).map_err(read_failed)
     }
 
     /// Returns the rejects with an id above this one, oldest first.
     pub fn rejects(&self, filter: &Filter, after: i64, most: usize) -> Result<Vec<StoredReject>, ReadError> {
-        Ok(sqlite::rejects(&self.0, filter, From::After(after), most)?)
+        sqlite::rejects(&self.0, filter, PageFrom::After(after), most).map_err(read_failed)
     }
 
     /// Returns the waiting calls in order.
     pub fn waiting(
         &self,
         filter: &WaitingFilter,
-        after: Option<CallId>,
+        after: Option<Position>,
         most: usize,
     ) -> Result<WaitingPage, ReadError> {
-        Ok(waiting::page(&self.0, filter, after, most)?)
+        waiting::page(&self.0, filter, after, most).map_err(read_failed)
     }
 
     /// Returns the dead letters with an id below this one, newest first.
@@ -58,7 +57,7 @@ impl Archive {
         before: i64,
         most: usize,
     ) -> Result<Vec<DeadLetter>, ReadError> {
-        Ok(sqlite::dead_letters(&self.0, filter, From::Before(before), most)?)
+        sqlite::dead_letters(&self.0, filter, PageFrom::Before(before), most).map_err(read_failed)
     }
 
     /// Returns the rejects with an id below this one, newest first.
@@ -68,6 +67,11 @@ impl Archive {
         before: i64,
         most: usize,
     ) -> Result<Vec<StoredReject>, ReadError> {
-        Ok(sqlite::rejects(&self.0, filter, From::Before(before), most)?)
+        sqlite::rejects(&self.0, filter, PageFrom::Before(before), most).map_err(read_failed)
+    }
+
+    /// Returns the groups of all dead letters and rejects, the largest first.
+    pub fn groups(&self) -> Result<Vec<Group>, ReadError> {
+        sqlite::groups(&self.0).map_err(read_failed)
     }
 }

@@ -1,14 +1,8 @@
 //! What an operator does with waiting calls: retry them now, or move or remove the calls of a removed destination.
-//! Every change goes through the writer.
 
 use std::collections::BTreeSet;
 
-use tokio::sync::oneshot;
-
-use super::super::command::{Command, Reply};
-use super::super::{AcceptError, ChangeError, Outbox, ReadError};
-use super::{CallId, WaitingCall, WaitingFilter, WaitingFor, WaitingPage, page};
-use crate::outbox::{Place, Stored};
+use super::{ChangeError, Outbox, Place, ReadError, WaitingCall, WaitingFilter, WaitingFor};
 
 /// The number of calls that are read or changed at a time.
 const PAGE: usize = 500;
@@ -37,22 +31,6 @@ pub struct GoneStep {
 }
 
 impl Outbox {
-    /// Returns at most `most` of the waiting calls after `after`, in order.
-    pub async fn waiting(
-        &self,
-        filter: WaitingFilter,
-        after: Option<CallId>,
-        most: usize,
-    ) -> Result<WaitingPage, ReadError> {
-        let page = self.read(move |reader| page(reader, &filter, after, most)).await?;
-        for call in page.calls.iter().filter(|call| call.waiting_for == WaitingFor::Damaged) {
-            if let Place::Parked { row, .. } = call.job.place {
-                self.shown.damage.report(Stored::Call, row);
-            }
-        }
-        Ok(page)
-    }
-
     /// Makes the next attempts of these calls due now. If a call waits behind an earlier call of its user, that one
     /// becomes due. Returns the number of users.
     pub async fn retry(&self, filter: &WaitingFilter) -> Result<usize, GoneError> {
@@ -71,7 +49,7 @@ impl Outbox {
             }
         }
         let users = users.into_iter().collect();
-        Ok(self.change(|reply| Command::Retry { users, reply }).await?)
+        Ok(self.retry_users(users).await?)
     }
 
     /// Moves a page of the calls of `from`, which must not be configured, after all waiting calls of `to`, or removes
@@ -89,7 +67,7 @@ impl Outbox {
             return Err(GoneError::Unknown { name: to.to_owned(), known: known.join(", ") });
         }
         // Two of these at the same time would move a call twice.
-        let _one_at_a_time = self.moving.lock().await;
+        let _one_at_a_time = self.moving().lock().await;
         let filter = WaitingFilter { destination: Some(from.to_owned()), ..WaitingFilter::default() };
         let mut after = None;
         loop {
@@ -101,14 +79,8 @@ impl Outbox {
                 continue;
             }
             let to = to.map(str::to_owned);
-            let calls = self.change(|reply| Command::Move { jobs, to, reply }).await?;
+            let calls = self.move_calls(jobs, to).await?;
             return Ok(GoneStep { calls, is_last: page.next.is_none() });
         }
-    }
-
-    async fn change(&self, command: impl FnOnce(Reply<usize>) -> Command) -> Result<usize, ChangeError> {
-        let (reply, changed) = oneshot::channel();
-        self.ask(command(reply))?;
-        Ok(changed.await.unwrap_or(Err(AcceptError::Failed))?)
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::sqlite;
-use super::{Amount, Options, Usage};
+use super as sqlite;
+use crate::outbox::{Amount, NoRoom, Options, Usage};
 
 /// The disk is asked at most this often.
 const DISK_INTERVAL: Duration = Duration::from_millis(100);
@@ -25,25 +25,6 @@ const SETTLING: u64 = 4 << 20;
 const PARKING: u64 = 16 << 20;
 /// The size of a post, as far as readiness is concerned.
 const POST: u64 = 4096;
-
-/// Why nothing is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoom {
-    #[error(
-        "the waiting calls fill outbox.max_bytes; `accoil-relay waiting list` shows why they are not delivered; or raise the limit"
-    )]
-    Waiting,
-    #[error(
-        "the dead letters fill outbox.max_dead_letter_bytes; see them with `accoil-relay dead-letters list`, then replay or \
-         purge them, or raise the limit"
-    )]
-    DeadLetters,
-    #[error(
-        "the disk, or the file size limit of the process (ulimit -f), leaves less room than outbox.min_free_disk, or than it \
-         takes to record deliveries; free some, or raise the limit"
-    )]
-    Disk,
-}
 
 /// An [`Amount`] that the writer stores and every thread can read.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use accoil_relay::outbox::{
 use chrono::Utc;
 use rusqlite::Connection;
 
-use super::{attempt, bodies, dead, flush, jobs, open, reject, single, submission};
+use crate::outbox::{attempt, bodies, dead, flush, jobs, open, reject, single, submission};
 
 /// Flips a bit right behind each place where this text is in a file; returns how many there are.
 fn flip_behind(file: &Path, text: &str) -> usize {
@@ -37,8 +37,8 @@ async fn with_one_of_each(folder: &Path) -> Outbox {
     }
     outbox.accept(submission(Vec::new(), vec![reject("REJECT .", "[]")])).await.unwrap();
     let mut jobs = jobs(&outbox, "a").await.0;
-    outbox.settle(vec![dead(jobs.pop().unwrap(), "no")]);
-    outbox.settle(jobs.into_iter().map(parked).collect());
+    crate::outbox::settle(&outbox, vec![dead(jobs.pop().unwrap(), "no")]);
+    crate::outbox::settle(&outbox, jobs.into_iter().map(parked).collect());
     flush(&outbox).await;
     outbox
 }
@@ -58,7 +58,7 @@ async fn a_damaged_call_is_not_sent_and_the_calls_behind_it_are() {
         let calls = waiting(&outbox).await;
         let seen: Vec<_> = calls.iter().map(|call| (call.waiting_for, call.behind)).collect();
         assert_eq!(seen, [(WaitingFor::Damaged, None), (WaitingFor::Retry, None)]);
-        let rows = outbox.parked("a", vec!["u".to_owned()]).await.unwrap();
+        let rows = crate::outbox::parked_of(&outbox, "a", vec!["u".to_owned()]).await;
         assert_eq!(rows.iter().map(|row| &row.job.body[..]).collect::<Vec<_>>(), [b"behind ."]);
         assert_eq!(outbox.damaged(Stored::Call), 1, "counted once");
         // It is not moved either; the operator can remove it.
@@ -68,7 +68,7 @@ async fn a_damaged_call_is_not_sent_and_the_calls_behind_it_are() {
         assert_eq!((moved.calls, left[1].job.destination.as_str()), (1, "b"));
         outbox.change_gone("b", Some("a"), &["a"]).await.unwrap();
         let back = jobs(&outbox, "a").await.0;
-        outbox.settle(back.into_iter().map(parked).collect());
+        crate::outbox::settle(&outbox, back.into_iter().map(parked).collect());
         flush(&outbox).await;
         outbox.close().await;
     }
@@ -86,8 +86,8 @@ async fn a_damaged_dead_letter_or_reject_is_shown_and_not_replayed() {
     }
     let outbox = open(folder.path());
     assert_eq!((outbox.damaged(Stored::DeadLetter), outbox.damaged(Stored::Reject)), (1, 1));
-    let letter = outbox.dead_letters(1).await.unwrap().remove(0);
-    let reject = outbox.rejects(1).await.unwrap().remove(0);
+    let letter = crate::outbox::newest_letters(&outbox, 1).await.remove(0);
+    let reject = crate::outbox::newest_rejects(&outbox, 1).await.remove(0);
     assert!(letter.is_damaged && reject.is_damaged);
     assert!(outbox.reject(reject.id).await.unwrap().unwrap().is_damaged);
     let replayed = outbox.replay_dead_letters(vec![letter.id]).await.unwrap();
@@ -111,12 +111,12 @@ async fn a_row_that_cannot_be_read_as_it_was_written_does_not_stop_the_others() 
         .unwrap();
     drop(person);
     let outbox = open(folder.path());
-    assert_eq!(outbox.parked_users("a").await.unwrap().len(), 2);
-    let rows = outbox.parked("a", vec!["u".to_owned(), "\u{fffd}".to_owned()]).await.unwrap();
+    assert_eq!(crate::outbox::lanes(&outbox)[0].parked_users("a").await.unwrap().len(), 2);
+    let rows = crate::outbox::parked_of(&outbox, "a", vec!["u".to_owned(), "\u{fffd}".to_owned()]).await;
     assert_eq!(rows.len(), 1);
     assert_eq!(waiting(&outbox).await[0].waiting_for, WaitingFor::Damaged);
-    assert!(outbox.dead_letters(1).await.unwrap()[0].is_damaged);
-    assert!(outbox.rejects(1).await.unwrap()[0].is_damaged);
+    assert!(crate::outbox::newest_letters(&outbox, 1).await[0].is_damaged);
+    assert!(crate::outbox::newest_rejects(&outbox, 1).await[0].is_damaged);
 }
 
 /// Which calls of a chunk are settled: what is not known is made once more, and what waits elsewhere is not.
@@ -124,10 +124,11 @@ async fn a_row_that_cannot_be_read_as_it_was_written_does_not_stop_the_others() 
 async fn of_damaged_progress_nothing_is_lost_and_what_waits_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = open(folder.path());
-    let events = ["1", "2", "3"].map(|body| super::event(None, vec![super::request("a", "u", body)]));
+    let events =
+        ["1", "2", "3"].map(|body| crate::outbox::event(None, vec![crate::outbox::request("a", "u", body)]));
     outbox.accept(submission(events.into(), Vec::new())).await.unwrap();
     let mut all = jobs(&outbox, "a").await.0;
-    outbox.settle(vec![super::delivered(all[0].place), parked(all.remove(1))]);
+    crate::outbox::settle(&outbox, vec![crate::outbox::delivered(all[0].place), parked(all.remove(1))]);
     flush(&outbox).await;
     outbox.close().await;
     for change in
@@ -150,10 +151,14 @@ async fn a_wrong_number_of_calls_in_a_chunks_row_loses_none() {
     for (wrong, is_begun) in [(0, false), (1, false), (1, true), (9, true)] {
         let folder = tempfile::tempdir().unwrap();
         let outbox = open(folder.path());
-        let events = ["1", "2", "3"].map(|body| super::event(None, vec![super::request("a", "u", body)]));
+        let events = ["1", "2", "3"]
+            .map(|body| crate::outbox::event(None, vec![crate::outbox::request("a", "u", body)]));
         outbox.accept(submission(events.into(), Vec::new())).await.unwrap();
         if is_begun {
-            outbox.settle(vec![super::delivered(jobs(&outbox, "a").await.0[0].place)]);
+            crate::outbox::settle(
+                &outbox,
+                vec![crate::outbox::delivered(jobs(&outbox, "a").await.0[0].place)],
+            );
             flush(&outbox).await;
         }
         outbox.close().await;
@@ -162,14 +167,14 @@ async fn a_wrong_number_of_calls_in_a_chunks_row_loses_none() {
 
         let outbox = open(folder.path());
         let mut left = jobs(&outbox, "a").await.0;
-        outbox.settle(vec![super::delivered(left.remove(0).place)]);
+        crate::outbox::settle(&outbox, vec![crate::outbox::delivered(left.remove(0).place)]);
         flush(&outbox).await;
         outbox.close().await;
         let outbox = open(folder.path());
         let expected = if is_begun { &["3"][..] } else { &["2", "3"] };
         assert_eq!(bodies(&jobs(&outbox, "a").await.0), expected, "{change}");
-        let left = jobs(&outbox, "a").await.0.into_iter().map(|job| super::delivered(job.place));
-        outbox.settle(left.collect());
+        let left = jobs(&outbox, "a").await.0.into_iter().map(|job| crate::outbox::delivered(job.place));
+        crate::outbox::settle(&outbox, left.collect());
         flush(&outbox).await;
         outbox.close().await;
         let chunks = Connection::open(folder.path().join("relay.db")).unwrap().query_row(
@@ -191,7 +196,7 @@ async fn recovery_keeps_the_good_copy_of_a_row() {
     outbox.accept(single(None, "u", "more")).await.unwrap();
     outbox.accept(submission(Vec::new(), vec![reject("more", "[]")])).await.unwrap();
     let mut more = jobs(&outbox, "a").await.0;
-    outbox.settle(vec![dead(more.remove(0), "no"), parked(more.remove(0))]);
+    crate::outbox::settle(&outbox, vec![dead(more.remove(0), "no"), parked(more.remove(0))]);
     flush(&outbox).await;
     let copy = tempfile::tempdir().unwrap();
     for name in ["relay.db", "relay.db-wal", "relay.db.lock"] {
@@ -215,8 +220,8 @@ async fn recovery_keeps_the_good_copy_of_a_row() {
     let sent: Vec<_> = calls.iter().map(|call| std::str::from_utf8(&call.job.body).unwrap()).collect();
     assert_eq!(sent[..2], ["PARKED .", "behind ."]);
     assert!(calls.iter().all(|call| call.waiting_for != WaitingFor::Damaged));
-    let letters = outbox.dead_letters(10).await.unwrap();
+    let letters = crate::outbox::newest_letters(&outbox, 10).await;
     assert!(letters.iter().any(|letter| letter.body == b"DEAD ." && !letter.is_damaged), "{letters:?}");
-    let rejects = outbox.rejects(10).await.unwrap();
+    let rejects = crate::outbox::newest_rejects(&outbox, 10).await;
     assert!(rejects.iter().any(|reject| reject.original == b"REJECT ." && !reject.is_damaged), "{rejects:?}");
 }

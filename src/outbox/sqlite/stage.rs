@@ -8,36 +8,30 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use rusqlite::Result;
 
-use super::chunk::{Chunk, Job};
-use super::clock::Now;
 use super::command::{Command, Outcome};
-use super::frame::{self, Fields, LAYOUT};
-use super::jobs::JobStep;
-use super::lane::Lane;
-use super::recent::{self, Identity};
-use super::sqlite::{self, DeadLetter, Kind, Parked, Progress};
 use super::writer::Writer;
-use super::{
-    AcceptError, Accepted, Amount, Place, Replayed, Retention, Settlement, Stored, Submission, Usage,
-};
+use super::{self as sqlite, LANE, Progress};
 use crate::event_id::EventId;
+use crate::outbox::chunk::Chunk;
+use crate::outbox::clock::Now;
+use crate::outbox::frame::{self, LAYOUT};
+use crate::outbox::priority::Priority;
+use crate::outbox::recent::{self, Identity};
+use crate::outbox::{
+    AcceptError, Accepted, Amount, Kind, Parked, Place, Position, Settlement, Stored, Submission,
+};
 use crate::reasons::Reason;
 
 /// The number of one user's parked requests that are returned at a time.
 const MAX_PARKED: usize = 16;
 /// A chunk is closed at this size, because a reader holds a whole chunk in memory.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The writer looks for old rows this often, and with each commit while more than a batch is left.
-const HOUSEKEEPING: chrono::Duration = chrono::Duration::minutes(1);
-/// A derived call that was not repeated for this long is sent again.
-const LAST_DELIVERED_TTL: chrono::Duration = chrono::Duration::days(30);
-
 /// The changes of one commit group.
 #[derive(Default)]
 pub(super) struct Group {
     /// The chunk that is being filled.
-    bytes: Vec<u8>,
-    requests: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) requests: u32,
     /// Bytes of the submissions accepted so far.
     accepted_bytes: u64,
     /// Chunks already written.
@@ -61,7 +55,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn add_background(&mut self, destination: &str) {
+    pub(super) fn add_background(&mut self, destination: &str) {
         match self.background.get_mut(destination) {
             Some(calls) => *calls += 1,
             None => drop(self.background.insert(destination.to_owned(), 1)),
@@ -77,15 +71,6 @@ pub(super) struct NewDeadLetter {
     pub(super) mapping: String,
     pub(super) reason: Reason,
     pub(super) status: Option<u16>,
-}
-
-impl Usage {
-    const fn of(&mut self, kind: Kind) -> &mut Amount {
-        match kind {
-            Kind::DeadLetter => &mut self.dead_letters,
-            Kind::Reject => &mut self.rejects,
-        }
-    }
 }
 
 impl Writer {
@@ -111,7 +96,7 @@ impl Writer {
 
     fn stage(&mut self, command: &Command, group: &mut Group, now: Now) -> Result<Outcome> {
         Ok(match command {
-            Command::Accept { submission, replayed, lane, .. } => {
+            Command::Accept { submission, replayed, priority, .. } => {
                 // The handle looked at its own submission alone.
                 let bytes = group.accepted_bytes + submission.size() as u64;
                 if self.shown.space.check(bytes).is_err() {
@@ -121,7 +106,7 @@ impl Writer {
                 if let Some(id) = replayed {
                     self.remove(Kind::Reject, &[*id])?;
                 }
-                Outcome::Stored { duplicates: self.accept(submission, *lane, group, now)? }
+                Outcome::Stored { duplicates: self.accept(submission, *priority, group, now)? }
             }
             Command::Settle(settlements) => {
                 for settlement in settlements {
@@ -139,7 +124,7 @@ impl Writer {
                 Outcome::Changed(users.len())
             }
             Command::Move { jobs, to, .. } => Outcome::Changed(self.give(jobs, to.as_deref(), group)?),
-            Command::ChangeJobs { change, .. } => Outcome::JobsChanged((change.0)(&self.store.connection)?),
+            Command::ChangeJob { change, .. } => Outcome::JobChanged(self.change_job(change)?),
             Command::Advance { step, .. } => Outcome::Advanced(self.advance(step, group, now)?),
             Command::Purge { ids, .. } => {
                 let dead_letters = self.remove(Kind::DeadLetter, ids)?;
@@ -158,10 +143,10 @@ impl Writer {
     }
 
     /// Returns the indexes of the events that had been accepted before.
-    fn accept(
+    pub(super) fn accept(
         &mut self,
         submission: &Submission,
-        lane: Lane,
+        priority: Priority,
         group: &mut Group,
         now: Now,
     ) -> Result<Vec<u32>> {
@@ -174,8 +159,8 @@ impl Writer {
                 }
                 group.identities.push(identity);
             }
-            frame::write_event(&mut group.bytes, &submission.source, event, lane);
-            if lane == Lane::Background {
+            frame::write_event(&mut group.bytes, &submission.source, event, priority);
+            if priority == Priority::Background {
                 event.requests.iter().for_each(|request| group.add_background(&request.destination));
             }
             group.requests += u32::try_from(event.requests.len()).unwrap_or(u32::MAX);
@@ -198,7 +183,7 @@ impl Writer {
     }
 
     /// Writes the chunk that is being filled, if it is large enough.
-    fn close_chunk(&mut self, group: &mut Group) -> Result<()> {
+    pub(super) fn close_chunk(&mut self, group: &mut Group) -> Result<()> {
         if group.bytes.len() >= CHUNK_BYTES { self.write_chunk(group) } else { Ok(()) }
     }
 
@@ -211,7 +196,7 @@ impl Writer {
         let id = sqlite::insert(&self.store.connection, requests, &bytes)?;
         self.usage.waiting.add(Amount { rows: u64::from(requests), bytes: bytes.len() as u64 });
         let settled = Vec::new();
-        group.chunks.push(Chunk { id, requests, settled, layout: LAYOUT, bytes, is_sound: true });
+        group.chunks.push(Chunk { lane: LANE, id, requests, settled, layout: LAYOUT, bytes, is_sound: true });
         Ok(())
     }
 
@@ -249,7 +234,7 @@ impl Writer {
     }
 
     /// Removes a request from its place; returns whether it still was there.
-    fn leave(&mut self, place: Place, group: &mut Group) -> Result<bool> {
+    pub(super) fn leave(&mut self, place: Place, group: &mut Group) -> Result<bool> {
         match place {
             Place::Parked { row, .. } => {
                 let freed = sqlite::unpark(&self.store.connection, row)?;
@@ -258,7 +243,7 @@ impl Writer {
                 }
                 Ok(freed.is_some())
             }
-            Place::Chunk { chunk, index, of } => {
+            Place::Chunk { position: Position { chunk, index, .. }, of } => {
                 let is_new =
                     self.progress.entry(chunk).or_insert_with(|| Progress::new(of)).settle(index, of);
                 if is_new {
@@ -269,95 +254,6 @@ impl Writer {
                 Ok(is_new)
             }
         }
-    }
-
-    /// Removes calls from their places. If there is a new destination, adds them to the chunk that is being filled, after
-    /// all waiting calls of their users. Their fingerprints belong to the old destination, so derived calls are sent
-    /// again.
-    fn give(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> Result<usize> {
-        let mut given = 0;
-        for job in jobs {
-            if !self.leave(job.place, group)? {
-                continue;
-            }
-            given += 1;
-            if let Some(destination) = to {
-                frame::write_head(&mut group.bytes, job.event, job.source.as_str(), &job.original, 1);
-                frame::write_request(&mut group.bytes, &moved(job, destination));
-                group.requests += 1;
-                self.close_chunk(group)?;
-            }
-        }
-        Ok(given)
-    }
-
-    /// Does a step of a job and moves the job on; `None` if the job is not running.
-    fn advance(
-        &mut self,
-        step: &JobStep,
-        group: &mut Group,
-        now: Now,
-    ) -> Result<Option<Vec<Option<Vec<u32>>>>> {
-        if !sqlite::is_job_running(&self.store.connection, step.job)? {
-            return Ok(None);
-        }
-        let Replayed { calls: mut done, damaged } = self.replay(&step.dead_letters, group)?;
-        let mut duplicates = Vec::with_capacity(step.made.len());
-        for (replayed, submission) in &step.made {
-            if let Some(id) = replayed
-                && self.remove(Kind::Reject, &[*id])? + self.remove(Kind::DeadLetter, &[*id])? == 0
-            {
-                // Another replay or a purge was faster.
-                duplicates.push(None);
-                continue;
-            }
-            duplicates.push(Some(self.accept(submission, Lane::Background, group, now)?));
-            done += 1;
-        }
-        done += self.remove(Kind::DeadLetter, &step.purged)? + self.remove(Kind::Reject, &step.purged)?;
-        let JobStep { job, cursor, is_last, .. } = *step;
-        let failed = step.failed + damaged.len() as u64;
-        sqlite::advance_job(&self.store.connection, job, cursor, done, failed, is_last)?;
-        Ok(Some(duplicates))
-    }
-
-    fn parked(&self, destination: &str, users: &[String]) -> Result<Vec<Parked>> {
-        let mut parked = Vec::new();
-        for user in users {
-            let damaged = |row| self.shown.damage.report(Stored::Call, row);
-            let connection = &self.store.connection;
-            parked.extend(sqlite::parked(connection, destination, user, MAX_PARKED, damaged)?);
-        }
-        Ok(parked)
-    }
-
-    /// Adds the requests of dead letters to the chunk that is being filled, after all waiting calls of their users.
-    /// Damaged dead letters stay.
-    fn replay(&mut self, ids: &[i64], group: &mut Group) -> Result<Replayed> {
-        let mut replayed = Replayed::default();
-        let mut sent = Vec::new();
-        for id in ids {
-            let Some(letter) = sqlite::dead_letter(&self.store.connection, *id)? else { continue };
-            if letter.is_damaged {
-                self.shown.damage.report(Stored::DeadLetter, *id);
-                replayed.damaged.push(*id);
-            } else {
-                sent.push(*id);
-                frame::write_head(&mut group.bytes, letter.event, &letter.source, &letter.original, 1);
-                frame::write_request(&mut group.bytes, &fields(&letter));
-                group.add_background(&letter.destination);
-                group.requests += 1;
-                self.close_chunk(group)?;
-            }
-        }
-        replayed.calls = self.remove(Kind::DeadLetter, &sent)?;
-        Ok(replayed)
-    }
-
-    fn remove(&mut self, kind: Kind, ids: &[i64]) -> Result<usize> {
-        let removed = sqlite::remove(&self.store.connection, kind, ids)?;
-        self.usage.of(kind).remove(removed);
-        Ok(usize::try_from(removed.rows).unwrap_or(usize::MAX))
     }
 
     fn save_progress(&mut self, group: &mut Group) -> Result<()> {
@@ -375,69 +271,13 @@ impl Writer {
         }
         Ok(())
     }
-
-    /// Deletes the oldest rejects over their size limit. Dead letters were accepted, so none is deleted for room.
-    fn trim_rejects(&mut self) -> Result<()> {
-        while self.usage.rejects.bytes > self.rejects.bytes {
-            let removed = sqlite::remove_oldest(&self.store.connection, Kind::Reject)?;
-            self.usage.rejects.remove(removed);
-            if removed.rows == 0 {
-                self.usage.rejects = Amount::default();
-            }
+    fn parked(&self, destination: &str, users: &[String]) -> Result<Vec<Parked>> {
+        let mut parked = Vec::new();
+        for user in users {
+            let damaged = |row| self.shown.damage.report(Stored::Call, row);
+            let connection = &self.store.connection;
+            parked.extend(sqlite::parked(connection, destination, user, MAX_PARKED, damaged)?);
         }
-        Ok(())
-    }
-
-    /// Deletes a batch of expired rows, so that no commit becomes long; returns whether more may be left.
-    fn keep_house(&mut self, now: Now) -> Result<bool> {
-        let connection = &self.store.connection;
-        sqlite::store_running_time(connection, now.running)?;
-        let mut is_more =
-            sqlite::forget(connection, self.recent.horizon(now.running), now.running - LAST_DELIVERED_TTL)?;
-        for kind in Kind::ALL {
-            let retention = self.retention(kind);
-            let (removed, more) = sqlite::remove_old(&self.store.connection, kind, &retention, now)?;
-            self.usage.of(kind).remove(removed);
-            is_more |= more;
-        }
-        self.housekeeping_at = if is_more { now.running } else { now.running + HOUSEKEEPING };
-        Ok(is_more)
-    }
-
-    const fn retention(&self, kind: Kind) -> Retention {
-        match kind {
-            Kind::DeadLetter => self.dead_letters,
-            Kind::Reject => self.rejects,
-        }
-    }
-}
-
-fn moved<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
-    Fields {
-        destination,
-        user: job.user.as_str(),
-        path: job.path.as_str(),
-        body: &job.body,
-        mapping: job.mapping.as_str(),
-        action: job.action.as_str(),
-        warnings: job.warnings.as_str(),
-        fingerprints: &[],
-        number: Some(job.request),
-        lane: job.lane,
-    }
-}
-
-fn fields(letter: &DeadLetter) -> Fields<'_> {
-    Fields {
-        destination: &letter.destination,
-        user: &letter.user,
-        path: &letter.path,
-        body: &letter.body,
-        mapping: &letter.mapping,
-        action: &letter.action,
-        warnings: &letter.warnings,
-        fingerprints: &letter.fingerprints,
-        number: Some(letter.number),
-        lane: Lane::Background,
+        Ok(parked)
     }
 }

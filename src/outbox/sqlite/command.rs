@@ -3,17 +3,13 @@
 //! If a commit fails because the disk is full, callers that wait get the error, and commands that must be stored
 //! sooner or later are returned.
 
-use std::fmt;
-
-use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::chunk::Job;
-use super::jobs::JobStep;
-use super::lane::Lane;
-use super::sqlite::Parked;
-use super::{AcceptError, Receipt, Replayed, Settlement, Submission};
 use crate::facts::{Facts, Received};
+use crate::outbox::chunk::Job;
+use crate::outbox::jobs::{JobChange, JobStep};
+use crate::outbox::priority::Priority;
+use crate::outbox::{AcceptError, Parked, Receipt, Replayed, Settlement, Submission};
 
 /// Answers the caller that waits for the commit.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
@@ -24,7 +20,7 @@ pub(super) enum Command {
         submission: Submission,
         /// The reject that the submission was made from; the same commit removes it.
         replayed: Option<i64>,
-        lane: Lane,
+        priority: Priority,
         reply: Reply<Receipt>,
         /// Released after the commit, by being dropped.
         #[expect(dead_code, reason = "held, never read")]
@@ -53,8 +49,8 @@ pub(super) enum Command {
         to: Option<String>,
         reply: Reply<usize>,
     },
-    /// Changes the table of jobs; the answer is the change's own.
-    ChangeJobs {
+    /// The answer is the change's own.
+    ChangeJob {
         change: JobChange,
         reply: Reply<i64>,
     },
@@ -84,17 +80,6 @@ pub(super) enum Command {
     Close,
 }
 
-/// A change of the table of jobs.
-pub(super) struct JobChange(pub(super) Box<Change>);
-
-type Change = dyn Fn(&Connection) -> rusqlite::Result<i64> + Send;
-
-impl fmt::Debug for JobChange {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JobChange")
-    }
-}
-
 /// The result of a command after its group was committed.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -106,7 +91,7 @@ pub(super) enum Outcome {
     Replayed(Replayed),
     /// The number of rows.
     Changed(usize),
-    JobsChanged(i64),
+    JobChanged(i64),
     /// For each submission its duplicates, or `None` if it was not stored; nothing at all if the job is not running.
     Advanced(Option<Vec<Option<Vec<u32>>>>),
     HouseKept {
@@ -145,7 +130,7 @@ impl Command {
             (Self::KeepValue { reply, .. }, Outcome::Done) => {
                 let _ = reply.send(Ok(()));
             }
-            (Self::ChangeJobs { reply, .. }, Outcome::JobsChanged(answer)) => {
+            (Self::ChangeJob { reply, .. }, Outcome::JobChanged(answer)) => {
                 let _ = reply.send(Ok(answer));
             }
             (Self::Advance { step, reply, .. }, Outcome::Advanced(duplicates)) => {
@@ -180,7 +165,7 @@ impl Command {
             Self::KeepValue { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::ChangeJobs { reply, .. } => {
+            Self::ChangeJob { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::Advance { reply, .. } | Self::KeepHouse { reply } => {

@@ -8,8 +8,9 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::beside;
 use super::owner::Mark;
-use super::sqlite::{OpenError, beside};
+use crate::outbox::OpenError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {

@@ -1,0 +1,100 @@
+//! The waiting calls as people ask for them: which ones, since when, behind what, and after which attempts.
+//!
+//! A call waits in its chunk until its turn comes, or in a row of its own until its next attempt. `gone` has what an
+//! operator does with waiting calls.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::chunk::Job;
+use super::{Attempt, Position};
+use crate::decode::Labels;
+use crate::event_id::EventId;
+
+/// Selects waiting calls that match every given condition.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WaitingFilter {
+    pub ids: Vec<Position>,
+    pub destination: Option<String>,
+    pub user: Option<String>,
+    /// The event's id, or its name.
+    pub event: Option<String>,
+}
+
+impl WaitingFilter {
+    /// Checks the conditions that do not need the event.
+    pub(super) fn admits(&self, job: &Job) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        is(&self.destination, job.destination.as_str())
+            && is(&self.user, job.user.as_str())
+            && (self.ids.is_empty() || self.ids.contains(&job.place.position()))
+    }
+
+    pub(super) fn admits_event(&self, event: EventId, labels: &Labels) -> bool {
+        self.event.as_ref().is_none_or(|wanted| *wanted == labels.name || wanted.parse() == Ok(event))
+    }
+}
+
+/// Why a call is not being made right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitingFor {
+    /// For its turn: the calls before it come first. It may also be in flight.
+    Turn,
+    /// For its next attempt.
+    Retry,
+    /// For an earlier call of its user.
+    Earlier,
+    /// Nothing: its bytes changed on the disk, so that it is kept and never sent.
+    Damaged,
+}
+
+/// A waiting call.
+#[derive(Debug, Clone)]
+pub struct WaitingCall {
+    pub id: Position,
+    pub labels: Labels,
+    pub job: Job,
+    pub waiting_for: WaitingFor,
+    /// The call of the same user that must be done first.
+    pub behind: Option<(Position, EventId)>,
+    pub attempts: Vec<Attempt>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl WaitingCall {
+    /// Returns the JSON of the admin API and the command, on request with the body and the event.
+    pub fn to_json(&self, with_payload: bool) -> Value {
+        let Self { id, labels, job, waiting_for, behind, attempts, next_attempt_at } = self;
+        let behind = behind.map(|(id, event)| json!({"id": id, "event_id": event}));
+        let received_at = job.event.has_time().then(|| job.event.time());
+        let mut call = json!({
+            "id": id, "event_id": job.event, "event": labels.name, "message_id": labels.message_id,
+            "received_at": received_at, "user": job.user.as_str(), "destination": job.destination.as_str(),
+            "source": job.source.as_str(), "mapping": job.mapping.as_str(), "action": job.action.as_str(),
+            "path": job.path.as_str(), "waiting_for": waiting_for, "behind": behind, "attempts": attempts,
+            "next_attempt_at": next_attempt_at,
+        });
+        if with_payload && let Some(call) = call.as_object_mut() {
+            call.insert("warnings".to_owned(), job.warnings.as_str().into());
+            call.insert("body".to_owned(), raw(&job.body));
+            call.insert("original".to_owned(), raw(&job.original));
+        }
+        call
+    }
+}
+
+/// Returns JSON as it is, anything else as text.
+fn raw(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
+}
+
+/// Some waiting calls, in order.
+#[derive(Debug, Default)]
+pub struct WaitingPage {
+    pub calls: Vec<WaitingCall>,
+    /// The start of the next page; `None` on the last one.
+    pub next: Option<Position>,
+}

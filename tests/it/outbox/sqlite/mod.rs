@@ -1,0 +1,10 @@
+//! What only the outbox in a file has: its disk, damage, locks, versions and clock.
+
+mod clock;
+mod damage;
+mod groups;
+mod interrupted;
+mod owner;
+pub(crate) mod room;
+mod rows;
+mod versions;
