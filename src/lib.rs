@@ -56,6 +56,7 @@ pub mod replay;
 
 pub mod admin;
 
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 
 pub mod config;

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod dead_letters;
+#[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod destinations;
 mod documents;
@@ -18,6 +19,7 @@ pub mod healthcheck;
 pub mod map;
 mod relay;
 pub mod replay;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod serve;
 pub mod sync;
@@ -53,8 +55,10 @@ pub struct Cli {
 enum Command {
     /// Run the relay until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
+    #[cfg(feature = "sandbox")]
     /// Try it out: sends sample events through the relay to a stand-in for Accoil
     Demo(demo::DemoArgs),
+    #[cfg(feature = "sandbox")]
     /// Run only the stand-in for Accoil and Vitally
     Sandbox(sandbox::SandboxArgs),
     /// Show every fault and warning of the configuration and the mappings, then the mappings in force
@@ -126,7 +130,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = cli.config.as_deref();
     match cli.command {
         Command::Serve(args) => serve::run(&args, &load(file)?).await,
+        #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(args).await,
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args, file),
         Command::Eval(what) => eval::run(what),

@@ -151,6 +151,7 @@ impl Mapper {
         Ok(Self { source, limits })
     }
 
+    #[cfg(feature = "sandbox")]
     pub(super) fn plan(&self, text: &str) -> Plan {
         self.look(text, |_| {})
     }
