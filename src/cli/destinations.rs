@@ -1,4 +1,4 @@
-//! `destinations`: how each destination is doing; paused, resumed, and tried at once.
+//! `destinations`: the state of each destination; pauses, resumes and probes one.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -14,11 +14,11 @@ use super::{print_message, table};
 pub enum Destinations {
     /// One line each
     List(ListArgs),
-    /// Make no more calls until it is resumed, also after a restart; events are accepted and wait
+    /// Stop the calls to a destination until it is resumed, also after a restart; events are accepted and wait
     Pause(NameArgs),
-    /// Make calls again
+    /// Start the calls to a destination again
     Resume(NameArgs),
-    /// Make one call now, although the destination is left alone because it failed
+    /// Make one call now to a destination that is paused because it failed
     Probe(NameArgs),
 }
 

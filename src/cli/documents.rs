@@ -105,8 +105,8 @@ impl<R: Read> Documents<R> {
         text(&whole)
     }
 
-    /// Several lines that are no document together: one bad line, if a later one is a document by itself, so that
-    /// it costs no other; else one bad document.
+    /// Handles several lines that together are not a document. If a later line is a document by itself, only the first line is bad;
+    /// otherwise all of them are one bad document.
     fn fall_back_to_lines(&mut self, whole: &[u8], ends: &[usize]) -> Document {
         let lines: Vec<&[u8]> =
             ends.windows(2).filter_map(|pair| whole.get(*pair.first()?..*pair.last()?)).collect();
@@ -117,7 +117,7 @@ impl<R: Read> Documents<R> {
         text(whole.get(..ends.first().copied().unwrap_or_default()).unwrap_or_default())
     }
 
-    /// The next line with its end; of one that is too long its first bytes.
+    /// Returns the next line with its end; of a line that is too long, its first bytes.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         if let Some(line) = self.pending.pop_front() {
             return Ok(Some(line));

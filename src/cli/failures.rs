@@ -1,4 +1,4 @@
-//! `failures`: what could not be delivered or mapped, by reason; the commonest first.
+//! `failures`: what could not be delivered or mapped, grouped by reason, the most frequent first.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::plain::plain;
 
 #[derive(Debug, Args)]
 pub struct FailuresArgs {
-    /// The key of a reason, as the list shows it: when its events came, and the newest of them
+    /// The key of a reason, as the list shows it. Shows when its events came, and the newest of them
     #[arg(value_name = "KEY")]
     key: Option<String>,
     /// Print one JSON object per line

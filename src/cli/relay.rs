@@ -106,7 +106,7 @@ pub(super) struct RelayApi {
 pub(super) struct Refused {
     base: String,
     error: String,
-    /// Its whole answer.
+    /// The whole answer.
     pub(super) answer: Value,
 }
 
@@ -158,7 +158,7 @@ impl RelayApi {
         self.read(response).await
     }
 
-    /// An answer that goes on and on; its body is the caller's to read.
+    /// An answer without an end; the caller reads its body.
     pub(super) async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
         let request = self.client.get(self.address_of(path));
         let response = self.send(request).await.map_err(|error| self.failed(&error))?;
@@ -206,7 +206,7 @@ impl RelayApi {
     }
 }
 
-/// A path with these parameters; those without a value are left out.
+/// Returns a path with these parameters, without those that have no value.
 pub(super) fn path_with(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in parameters {

@@ -1,4 +1,4 @@
-//! `replay`: failures are sent again, or removed, as a job of the running relay: tried dry, followed, paused, resumed.
+//! `replay`: sends failures again, as a job of the running relay that can be tried dry, followed, paused and resumed.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::relay::{RelayApi, Remote};
 use super::{print_message, table};
 use crate::plain::plain;
 
-/// Between two looks at a job.
+/// The wait between two requests for the state of a job.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
@@ -29,13 +29,13 @@ pub struct ReplayArgs {
 enum Replay {
     /// All jobs, the newest first
     List(ListArgs),
-    /// One job; with --follow until it ends
+    /// Show one job; with --follow until it ends
     Show(JobArgs),
-    /// Stop a job until it is resumed, restarts included
+    /// Pause a job until it is resumed, also after a restart
     Pause(JobArgs),
-    /// Go on with a job
+    /// Resume a job
     Resume(JobArgs),
-    /// End a job; what it did stays done
+    /// Cancel a job; what it has done stays done
     Cancel(JobArgs),
 }
 
@@ -43,7 +43,7 @@ enum Replay {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 struct StartArgs {
-    /// Rejects: events that no mapping could take
+    /// Rejects: events that no mapping could use
     #[arg(long, group = "selection")]
     rejects: bool,
     /// Dead letters: calls that Accoil refused for good
@@ -64,7 +64,7 @@ struct StartArgs {
     /// Only with this part in the reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Only of this destination
+    /// Only calls to this destination
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
     /// Send dead letters as they were, instead of through the mappings in force
@@ -73,7 +73,7 @@ struct StartArgs {
     /// Only calls of these mappings, separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     mappings: Vec<String>,
-    /// Events a second
+    /// Events per second
     #[arg(long, value_name = "NUMBER")]
     rate: Option<u32>,
     /// Only show what would happen
@@ -210,7 +210,7 @@ async fn list(args: &ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows a job whenever it has got further, until it ends. Ctrl-C leaves it running.
+/// Prints a job whenever it has progressed, until it ends. Ctrl-C leaves the job running.
 async fn follow(relay: &RelayApi, mut job: Value, json: bool) -> anyhow::Result<ExitCode> {
     loop {
         show(&job, json)?;

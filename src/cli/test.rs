@@ -13,7 +13,7 @@ use super::print_message;
 use super::relay::{RelayApi, Remote};
 use crate::plain::plain;
 
-/// Between two looks at what became of the event.
+/// The wait between two requests for the state of the event.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
@@ -88,7 +88,7 @@ pub async fn run(args: &TestArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
     Ok(if ["delivered", "held"].contains(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks at the event until nothing more happens to it by itself, or for so long.
+/// Repeats until the event is finished, or the time is over.
 async fn follow(relay: &RelayApi, id: &str, wait: Duration) -> anyhow::Result<Value> {
     let deadline = Instant::now() + wait;
     loop {
@@ -96,7 +96,7 @@ async fn follow(relay: &RelayApi, id: &str, wait: Duration) -> anyhow::Result<Va
         let is_open = |event: &Value| matches!(event["status"].as_str(), Some("accepted" | "waiting"));
         match event {
             Ok(event) if !is_open(&event) || Instant::now() >= deadline => return Ok(event),
-            // The history learns of it a moment after the answer.
+            // The history gets the event a moment after the answer.
             Err(error) if Instant::now() >= deadline => return Err(error),
             _ => tokio::time::sleep(LOOK_AGAIN).await,
         }

@@ -1,7 +1,7 @@
-//! Replays and purges as jobs: each goes on in small steps while the relay runs, and after a restart where it was.
+//! Replays and purges as jobs. A job runs in small steps while the relay runs, and continues after a restart.
 //!
-//! A step reads a page of the selection, makes calls of it and stores them with the job's progress in one commit. Old calls
-//! wait in the background lane, so that a replay delays no live event.
+//! A step reads a page of the selection, makes the calls, and stores them together with the job's progress in one commit. Replayed
+//! calls take the background lane, so that they delay no live event.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,18 +18,18 @@ use crate::outbox::{
 use crate::pipeline::Sources;
 use crate::tasks::Tasks;
 
-/// Events of one step.
+/// The most events of one step.
 const MAX_STEP: u32 = 100;
-/// Steps per second of a job that is slow enough for them.
+/// The steps per second of a job whose rate is low enough.
 const STEPS_PER_SECOND: u32 = 4;
-/// After a full disk or a busy outbox.
+/// The wait after a full disk or a busy outbox.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Numbers that are counted at a time.
+/// The numbers that are counted at a time.
 const COUNTED_AT_ONCE: usize = 10_000;
-/// Events of a dry run that are looked at in one go.
+/// The events of a dry run that are read at a time.
 const DRY_RUN_PAGE: usize = 200;
 const MAX_EXAMPLES: usize = 5;
-/// Jobs that are looked at when the relay starts.
+/// The most jobs that are read when the relay starts.
 const MAX_JOBS: usize = 10_000;
 
 const REPLAY: &str = "replay";
@@ -41,16 +41,16 @@ pub struct Jobs(Arc<Inner>);
 
 struct Inner {
     outbox: Outbox,
-    /// The sources and mappings in force.
+    /// Returns the sources and mappings in force.
     sources: Box<dyn Fn() -> Arc<Sources> + Send + Sync>,
     limits: Limits,
     tasks: Tasks,
-    /// Jobs with a task.
+    /// The jobs that have a task.
     running: Mutex<HashSet<i64>>,
 }
 
 impl Jobs {
-    /// `sources` returns those in force, at any time.
+    /// `sources` returns the sources in force, at any time.
     pub fn new(
         outbox: Outbox,
         sources: impl Fn() -> Arc<Sources> + Send + Sync + 'static,
@@ -60,7 +60,7 @@ impl Jobs {
         Self(Arc::new(Inner { outbox, sources: Box::new(sources), limits, tasks, running: Mutex::default() }))
     }
 
-    /// Goes on with the jobs that the last run left. Once, when the relay starts.
+    /// Continues the jobs that the last run left. Called once, when the relay starts.
     pub async fn resume_all(&self) -> Result<(), JobError> {
         for job in self.list(MAX_JOBS).await?.into_iter().rev() {
             if job.state == JobState::Running {
@@ -70,14 +70,13 @@ impl Jobs {
         Ok(())
     }
 
-    /// Counts what a selection selects now.
+    /// Counts the events that a selection selects now.
     pub async fn count(&self, select: &Select) -> Result<Counted, JobError> {
         let up_to = self.0.outbox.newest_number().await?;
         Ok(Counted { count: self.0.count(select, up_to).await?, up_to })
     }
 
-    /// What a replay would do, by the code that would do it. Changes nothing. A changed count is an error, as in
-    /// [`Self::replay`].
+    /// Returns what a replay would do, by the same code, and changes nothing. A wrong count is an error, as in [`Self::replay`].
     pub async fn dry_run(&self, order: &Order) -> Result<DryRun, JobError> {
         self.0.check(order).await?;
         let mut result = DryRun::default();
@@ -96,13 +95,13 @@ impl Jobs {
         Ok(result)
     }
 
-    /// Starts a replay. `by`: who asked for it.
+    /// Starts a replay. `by` is the name of who asked for it.
     pub async fn replay(&self, order: &Order, by: &str) -> Result<Job, JobError> {
         self.0.check(order).await?;
         self.create(REPLAY, order, by).await
     }
 
-    /// Starts to remove the selection for good. Of the order only `select`, `up_to` and `expect` count.
+    /// Starts to remove the selection permanently. Of the order only `select`, `up_to` and `expect` count.
     pub async fn purge(&self, order: &Order, by: &str) -> Result<Job, JobError> {
         self.0.check_count(order).await?;
         self.create(PURGE, order, by).await
@@ -117,7 +116,7 @@ impl Jobs {
         self.get(id).await
     }
 
-    /// The newest first.
+    /// Returns the jobs, the newest first.
     pub async fn list(&self, most: usize) -> Result<Vec<Job>, JobError> {
         Ok(self.0.outbox.jobs(most).await?)
     }
@@ -126,7 +125,7 @@ impl Jobs {
         self.0.outbox.job(id).await?.ok_or(JobError::Unknown(id))
     }
 
-    /// The job stops after its current step until it is resumed, restarts included.
+    /// Pauses the job after its current step until it is resumed, also over a restart.
     pub async fn pause(&self, id: i64) -> Result<Job, JobError> {
         self.change(id, &[JobState::Running, JobState::Paused], JobState::Paused, "paused").await
     }
@@ -138,7 +137,7 @@ impl Jobs {
         Ok(job)
     }
 
-    /// The job ends; what it did stays done.
+    /// Cancels the job; what it has done stays done.
     pub async fn cancel(&self, id: i64) -> Result<Job, JobError> {
         let from = &[JobState::Running, JobState::Paused, JobState::Failed, JobState::Cancelled];
         self.change(id, from, JobState::Cancelled, "cancelled").await
@@ -156,7 +155,7 @@ impl Jobs {
         if is_changed { Ok(job) } else { Err(JobError::State { job: Box::new(job), what }) }
     }
 
-    /// Gives the job a task, unless it has one.
+    /// Spawns a task for the job, unless it has one.
     fn run(&self, id: i64) {
         if !self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             return;
@@ -166,7 +165,7 @@ impl Jobs {
             while !stop.is_cancelled() {
                 inner.run(id, &stop).await;
                 inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                // It may have been resumed while its last step ended.
+                // The job may have been resumed while its last step ended.
                 let job = inner.outbox.job(id).await.ok().flatten();
                 let is_running = job.is_some_and(|job| job.state == JobState::Running);
                 if !is_running || !inner.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
@@ -177,9 +176,9 @@ impl Jobs {
     }
 }
 
-/// Whether a job goes on after a step.
+/// Whether a job continues after a step.
 enum Next {
-    /// After this time.
+    /// After this wait.
     Step(Duration),
     End,
 }
@@ -212,7 +211,7 @@ impl Inner {
         }
     }
 
-    /// The next events of a selection and the last of their numbers; none when there are no more.
+    /// Returns the next events of a selection and the last of their numbers; `None` if there are no more.
     async fn page(
         &self,
         order: &Order,
@@ -234,7 +233,7 @@ impl Inner {
         Ok(found.last().map(Found::number).map(|last| (found, last)))
     }
 
-    /// Steps until the job is done, is stopped, or cannot go on.
+    /// Runs steps until the job is done, is stopped, or fails.
     async fn run(&self, id: i64, stop: &CancellationToken) {
         loop {
             let next = tokio::select! {

@@ -1,4 +1,4 @@
-//! What a stored event becomes when it is replayed: the same code for a dry run and for the replay itself.
+//! What a stored event becomes when it is replayed. A dry run and the real replay use the same code.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::event_id::EventId;
 use crate::outbox::{Accepted, DeadLetter, Reject, StoredReject, Submission};
 use crate::pipeline::{Pipeline, Planned, Source, Sources};
 
-/// Characters of the reasons that an error repeats.
+/// The most characters of the reasons that an error repeats.
 const MAX_REASONS: usize = 500;
 
-/// A stored event that is to be replayed.
+/// A stored event to replay.
 pub(super) enum Found {
     Reject(StoredReject),
     DeadLetter(DeadLetter),
@@ -46,7 +46,7 @@ impl Found {
         }
     }
 
-    /// What became of it before.
+    /// Returns what became of it before.
     pub(super) fn to_json(&self) -> Value {
         match self {
             Self::Reject(reject) => serde_json::from_str(&reject.reasons).unwrap_or_default(),
@@ -55,15 +55,15 @@ impl Found {
     }
 }
 
-/// What it becomes now.
+/// What the event becomes now.
 pub(super) enum Made {
     /// The call of a dead letter, unchanged.
     AsSent,
-    /// `is_same`: the only call is the one that failed.
+    /// Calls through the mappings in force. `is_same`: the only call equals the one that failed.
     New { submission: Box<Submission>, is_same: bool },
-    /// It would be refused or skipped again, and stays.
+    /// Nothing: it would be refused or skipped again, so it stays.
     Refused(String),
-    /// Its source, form or mapping is no longer there, and it stays.
+    /// Nothing: its source, form or mapping no longer exists, so it stays.
     Gone(String),
 }
 
@@ -89,12 +89,12 @@ fn call(mapping: &str, path: &str, body: &[u8]) -> Value {
     json!({"mapping": mapping, "path": path, "body": body})
 }
 
-/// Makes calls of stored events by the sources and mappings in force.
+/// Makes calls of stored events, with the sources and mappings in force.
 pub(super) struct Maker {
     sources: Arc<Sources>,
     limits: decode::Limits,
     how: How,
-    /// Only these mappings; empty: those that the event failed at.
+    /// The mappings to use; empty: those at which the event failed.
     mappings: HashSet<String>,
 }
 
@@ -125,7 +125,7 @@ impl Maker {
         self.sources.destinations().iter().any(|destination| *destination.name == *name)
     }
 
-    /// The destinations that may get calls of these events.
+    /// Returns the destinations that may get calls of these events.
     pub(super) fn destinations(&self, found: &[Found]) -> HashSet<String> {
         let of = |found: &Found| match found {
             Found::DeadLetter(letter) => vec![letter.destination.clone()],
@@ -175,7 +175,7 @@ impl Maker {
         let accepted = Accepted {
             event: letter.event,
             original: Bytes::from(letter.original.clone()),
-            // Its id is remembered since it was accepted, and must not stop it now.
+            // The event's id was remembered when it was accepted, and must not make it a duplicate now.
             message_id: None,
             requests,
             warned: plan.warned,
@@ -189,7 +189,7 @@ impl Maker {
         Pipeline { source, form, limits: self.limits, received_at, is_text_repaired: false }
     }
 
-    /// Only the mappings that refused the event then are asked now: the others have sent theirs.
+    /// Uses only the mappings that refused the event before: the calls of the others were made.
     fn make_reject(&self, reject: &StoredReject) -> Made {
         let Some(source) = self.sources.named(&reject.source) else {
             return Made::Gone("its source is no longer configured".to_owned());
@@ -232,7 +232,7 @@ impl Maker {
             code: first.code,
             refused_by: plan.refused_by,
         });
-        // Where other mappings took the event, its id is known and must not stop the rest of it.
+        // If other mappings accepted the event, its id is known and must not make the rest of it a duplicate.
         let message_id = item.message_id.filter(|_| is_whole);
         let (requests, warned) = (plan.requests, plan.warned);
         let accepted = Accepted { event: reject.event, original, message_id, requests, warned };
@@ -264,7 +264,7 @@ fn submission(
     }
 }
 
-/// The form of a dead letter's event, which is not stored with it: by its members, and where they do not tell, by its call.
+/// Returns the form of a dead letter's event, which is not stored: it is found from the event's members, or else from its call.
 fn form_of(letter: &DeadLetter, kind: SourceKind) -> Form {
     let event: Value = serde_json::from_slice(&letter.original).unwrap_or_default();
     let has = |member: &str| event.get(member).is_some();
@@ -272,7 +272,7 @@ fn form_of(letter: &DeadLetter, kind: SourceKind) -> Form {
         SourceKind::Amplitude if has("event_type") => Form::AmplitudeUpload,
         SourceKind::Amplitude if has("group_type") => Form::AmplitudeGroupIdentify,
         SourceKind::Amplitude => Form::AmplitudeIdentify,
-        // A webhook's wrapper and a batch's item name their type.
+        // The wrapper of a webhook and the item of a batch contain the type.
         SourceKind::Segment if has("json") => Form::SegmentWebhook,
         SourceKind::Segment if has("type") => Form::SegmentBatch,
         SourceKind::Segment => Form::SegmentCall(match letter.action.as_str() {
@@ -294,7 +294,7 @@ fn describe(refusals: &[Refusal]) -> String {
     text.chars().take(MAX_REASONS).collect()
 }
 
-/// The mappings named in its reasons; an empty name means the event as a whole.
+/// Returns the mappings named in its reasons; an empty name means the event as a whole.
 fn refused_by(reject: &StoredReject) -> HashSet<String> {
     let reasons: Vec<Value> = serde_json::from_str(&reject.reasons).unwrap_or_default();
     let mapping =

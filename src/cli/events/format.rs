@@ -1,4 +1,4 @@
-//! An event on one line of a terminal: the same in `events list`, in `events tail` and in the demo.
+//! An event as one line on a terminal: the same in `events list`, in `events tail` and in the demo.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::plain::plain;
 
 pub(in crate::cli) const HEADER: [&str; 7] =
     ["TIME", "STATUS", "EVENT", "USER", "SOURCE", "EVENT-ID", "WHAT CAME OF IT"];
-/// Characters of each column of a line that stands alone; the last has no end.
+/// The width of each column of a single line; the last column has no limit.
 const WIDTHS: [usize; 6] = [24, 9, 24, 20, 10, 13];
 
 /// The columns.
@@ -15,13 +15,13 @@ pub(in crate::cli) fn cells(event: &Value) -> [String; 7] {
     [text("at"), text("status"), name(event), text("user"), text("source"), text("id"), text("outcome")]
 }
 
-/// The event's name, or what kind it is of.
+/// The event's name, or its type if it has none.
 fn name(event: &Value) -> String {
     let name = event["name"].as_str().unwrap_or_default();
     if name.is_empty() { event["type"].as_str().unwrap_or_default().to_owned() } else { name.to_owned() }
 }
 
-/// A line of its own, with columns of a fixed width.
+/// One line, with columns of a fixed width.
 pub(in crate::cli) fn line(event: &Value) -> String {
     let cells = cells(event);
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! `events`: what became of events, as a list, one by one, live, and as Accoil's read API sees them.
+//! `events`: what became of events: a list, one event, a live view, and whether Accoil has their users.
 
 pub(super) mod format;
 mod show;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::relay::{RelayApi, Remote, path_with};
 use super::{print_message, table};
 
-/// Events of one request.
+/// The most events of one request.
 const PAGE: usize = 500;
 /// The default of --limit.
 const LISTED: usize = 50;
@@ -59,16 +59,16 @@ pub struct Choice {
     /// The event's `messageId` or `insert_id`
     #[arg(long, value_name = "ID")]
     message_id: Option<String>,
-    /// A mapping that took or refused it
+    /// A mapping that made a call of it or refused it
     #[arg(long, value_name = "NAME")]
     mapping: Option<String>,
-    /// A part of what was wrong
+    /// A part of the reason's text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// The code of a reason, such as reject.missing
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
-    /// A part of the event, of what was sent, or of an answer
+    /// A part of the event, of a call's body, or of an answer
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
     /// An event id, a user id, a message id or a group id
@@ -112,7 +112,7 @@ pub struct ShowArgs {
 pub struct TailArgs {
     #[command(flatten)]
     choice: Choice,
-    /// Stop after so many events
+    /// Stop after this many events
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
     /// Print one JSON object per line
@@ -174,7 +174,7 @@ async fn list(args: &ListArgs, relay: &RelayApi) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first events, and whether there are more.
+/// Returns the first events, and whether there are more.
 async fn pages(
     relay: &RelayApi,
     parameters: &[(&'static str, Option<&str>)],

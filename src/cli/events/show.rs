@@ -12,7 +12,7 @@ use crate::cli::relay::{Refused, RelayApi, path_with};
 use crate::event_id::EventId;
 use crate::plain::{one_line, plain};
 
-/// Events that are listed for a user.
+/// The most events that are listed for a user.
 const LISTED: &str = "20";
 
 pub(super) async fn run(id: &str, json: bool, relay: &RelayApi) -> anyhow::Result<ExitCode> {
@@ -36,7 +36,7 @@ pub(super) async fn run(id: &str, json: bool, relay: &RelayApi) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// The event, and all with this user, message or group id if there are several.
+/// Returns the event, and, if there are several, all with this user, message or group id.
 async fn find(id: &str, relay: &RelayApi) -> anyhow::Result<(Value, Vec<Value>)> {
     if id.parse::<EventId>().is_err() {
         let mut page =
@@ -58,7 +58,7 @@ async fn one(id: &str, relay: &RelayApi) -> anyhow::Result<Value> {
     relay.fetch(&format!("/api/events/{id}")).await
 }
 
-/// Nobody knows it: what is known instead.
+/// The relay does not know the event: shows what may lead to it.
 fn missing(refused: &Refused, json: bool) -> anyhow::Result<ExitCode> {
     let answer = &refused.answer;
     if json {
@@ -87,7 +87,7 @@ fn missing(refused: &Refused, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The event for people.
+/// Formats the event for a person.
 fn readable(event: &Value) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

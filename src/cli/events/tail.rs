@@ -1,4 +1,4 @@
-//! `events tail`: the relay's live stream on a terminal, one line an event.
+//! `events tail`: the relay's live view on a terminal, one line for each event.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -11,12 +11,12 @@ use super::format;
 use crate::cli::print_message;
 use crate::cli::relay::RelayApi;
 
-/// A line of the stream is never longer.
+/// The longest line of the stream.
 const MAX_BYTES: usize = 1 << 20;
-/// Before the stream is opened again.
+/// The wait before the stream is opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Goes on when the relay restarts; ends after so many events.
+/// Continues after a restart of the relay, and ends after the given number of events.
 pub(super) async fn run(
     relay: &RelayApi,
     path: &str,
@@ -63,7 +63,7 @@ fn show(data: &str, json: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// Says how much of a fast stream is not shown.
+/// Reports how many events of a fast stream are not shown.
 fn left_out(data: &str) {
     let tick: Value = serde_json::from_str(data).unwrap_or_default();
     let count = |key: &str| tick[key].as_u64().unwrap_or_default();
@@ -82,7 +82,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// The events that are complete with this piece: their kind and data.
+    /// Returns the events that are complete with this piece: their kind and data.
     fn add(&mut self, piece: &[u8]) -> anyhow::Result<Vec<(String, String)>> {
         self.text.extend_from_slice(piece);
         let mut events = Vec::new();

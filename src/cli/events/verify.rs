@@ -1,5 +1,5 @@
-//! `events verify`: whether Accoil knows a user or an account. Accoil answers 202 to a wrong key, too, so that a delivered
-//! call alone does not prove that anything arrived.
+//! `events verify`: whether Accoil has a user or an account. Accoil answers 202 to a wrong key, too, so a delivered call alone does
+//! not prove that anything arrived.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::plain::plain;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The user id or the group id, as the events have it
+    /// The user id or the group id of the events
     #[arg(value_name = "ID")]
     id: String,
     /// Print a JSON object
@@ -64,7 +64,7 @@ async fn account(relay: &RelayApi, id: &str) -> anyhow::Result<Option<Value>> {
     }
 }
 
-/// When it was last seen, if Accoil says so.
+/// Returns when Accoil last saw it, if Accoil says so.
 fn last_seen(found: &Value) -> String {
     let seen = found["last_seen"].as_str().or_else(|| found["metrics"]["last_seen"].as_str());
     seen.map(|seen| format!(", last seen {}", plain(seen, 40))).unwrap_or_default()

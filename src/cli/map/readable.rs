@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
 
-    /// What a terminal shows of one document.
+    /// Returns the text that a terminal shows for one document.
     fn text(document: &str, explain: bool) -> String {
         let config = Config::load(None, &Environment::new("/no", [("ACCOIL_API_KEY", "key")])).unwrap();
         let mapper = Mapper::of(&config, "segment").unwrap();

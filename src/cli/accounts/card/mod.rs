@@ -68,7 +68,7 @@ fn row(label: &str, text: &str) -> String {
     format!("{label:<LABEL$}{}{text}", if label.chars().count() < LABEL { "" } else { "  " })
 }
 
-/// A blank line, the title, the lines below it; nothing if there are none.
+/// A blank line, the title and the lines below it; nothing if there are no lines.
 fn section(title: &str, lines: Vec<String>) -> Vec<String> {
     if lines.is_empty() {
         return lines;
@@ -133,7 +133,7 @@ fn indent_after(lead: &str, lines: Vec<String>) -> impl Iterator<Item = String> 
     })
 }
 
-/// Words in lines of at most so many characters, unless one is longer; lines and paragraphs stay apart.
+/// Breaks words into lines of at most this many characters, unless one word is longer; lines and paragraphs stay separate.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.trim().lines() {
@@ -156,7 +156,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `4,520`; other than whole numbers as they are.
+/// `4,520`; numbers that are not whole stay as they are.
 fn grouped(number: &Number) -> String {
     let text = number_text(number);
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
@@ -173,7 +173,7 @@ fn grouped(number: &Number) -> String {
     grouped
 }
 
-/// A part of one as a percentage with one decimal at most; what is no such part as it is.
+/// A fraction as a percentage with at most one decimal; any other value stays as it is.
 fn percentage(rate: &Number) -> String {
     match rate.as_f64() {
         Some(rate) if (0.0..=1.0).contains(&rate) => format!("{}%", (rate * 1000.0).round() / 10.0),

@@ -1,4 +1,4 @@
-//! The card for odd accounts: whatever comes is readable, and steers no terminal.
+//! The card for odd accounts: any data is readable and controls no terminal.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -100,7 +100,7 @@ fn a_card_of_little_says_what_there_is() {
 }
 
 proptest! {
-    /// Whatever the texts are, and wherever they stand.
+    /// Whatever the texts are, and wherever they occur.
     #[test]
     fn nothing_in_a_card_steers_the_terminal(text in any::<String>(), name in any::<String>(), depth in 0..60_usize) {
         let nested = (0..depth).fold(json!(text), |inner, at| {
