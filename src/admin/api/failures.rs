@@ -1,4 +1,4 @@
-//! `/api/failures`: what could not be delivered or mapped, in groups that have the same reason.
+//! `/api/failures`: rejects and dead letters in groups with the same reason.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ use crate::admin::request::{Named, NoParameters, Parameters};
 use crate::outbox::{Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;
 
-/// Groups of one answer, the largest ones.
+/// The most groups of one answer, the largest ones.
 const MOST_GROUPS: usize = 200;
-/// Members of a group that are counted by time and by name.
+/// The most members of a group that are counted by time and by name.
 const MOST_COUNTED: usize = 5_000;
 const MOST_NAMES: usize = 10;
 const MOST_EVENTS: usize = 20;
-/// Characters of a text.
+/// The most characters of a text.
 const MOST_TEXT: usize = 300;
 
-/// What could not be delivered or mapped, and what waits.
+/// What could not be delivered or mapped, and the number of waiting calls.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FailuresView {
-    /// Events that no mapping could take.
+    /// Events that no mapping could use.
     pub rejects: AmountView,
     /// Calls that Accoil refused for good, or whose retries are used up.
     pub dead_letters: AmountView,
     /// Calls that wait to be delivered.
     pub waiting: AmountView,
-    /// Requests that were turned away since the start.
+    /// Requests that were refused since the start.
     pub turned_away: u64,
     /// The largest first.
     pub groups: Vec<GroupView>,
@@ -52,18 +52,18 @@ pub struct AmountView {
 /// Failures with the same reason.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct GroupView {
-    /// Names the group in `/api/failures/{key}`.
+    /// The key of the group in `/api/failures/{key}`.
     pub key: String,
     /// `reject` or `dead-letter`.
     pub kind: String,
-    /// For people: `Track Calls: userId is missing`.
+    /// For a person: `Track Calls: userId is missing`.
     pub title: String,
     pub code: String,
     pub reason: Option<ReasonView>,
     /// Of dead letters; empty for rejects.
     pub destination: String,
     pub mapping: String,
-    /// The field that was wrong, of rejects.
+    /// The field that is wrong; only of rejects.
     pub field: String,
     /// What is wrong with the field, or how the last attempt failed.
     pub text: String,
@@ -71,7 +71,7 @@ pub struct GroupView {
     pub count: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
-    /// What selects its members: `select` of `POST /api/replays` and `POST /api/purges`.
+    /// Selects its members: `select` of `POST /api/replays` and `POST /api/purges`.
     pub select: Value,
 }
 
@@ -80,9 +80,9 @@ pub struct GroupView {
 pub struct OneGroupView {
     #[serde(flatten)]
     pub group: GroupView,
-    /// How many there were in each hour that had some.
+    /// The number of failures in each hour that had any.
     pub by_hour: Vec<HourView>,
-    /// The commonest names of events.
+    /// The most frequent names of events.
     pub by_name: Vec<NameView>,
     /// The newest ones.
     pub events: Vec<EventLine>,
@@ -156,7 +156,7 @@ pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
     })
 }
 
-/// Reads what is kept, on a thread that may wait for the disk.
+/// Reads the failures on a thread that may block on the disk.
 async fn read<T: Send + 'static>(
     admin: &Admin,
     query: impl FnOnce(&Archive) -> Result<T, crate::outbox::ReadError> + Send + 'static,
@@ -226,7 +226,7 @@ pub(in crate::admin) async fn list(
     view(&admin).await.map(Json)
 }
 
-/// One reason: when, which events, the newest of them
+/// One reason: when it occurred, with which events, and the newest of them
 #[utoipa::path(get, path = "/api/failures/{key}", params(("key" = String, Path, description = "The group's key")),
     responses((status = 200, body = OneGroupView)))]
 pub(in crate::admin) async fn show(

@@ -1,4 +1,4 @@
-//! `GET /api/history`: how far back the record goes, how large it is, and what it left out. `GET /api/series`: counts over time.
+//! `GET /api/history`: how far back the history goes, its size, and how many events it left out. `GET /api/series`: counts over time.
 
 use std::collections::BTreeMap;
 
@@ -15,35 +15,35 @@ use crate::admin::moment::Moment;
 use crate::admin::request::{NoParameters, Parameters};
 use crate::history::{self, Step};
 
-/// Slots of one answer.
+/// The most slots of one answer.
 const MOST_SLOTS: i64 = 2_000;
-/// What a series shows unless the request says otherwise.
+/// The time that a series covers unless the request names one.
 const USUAL_HOURS: i64 = 24;
 
-/// The record of what became of events.
+/// The state of the history.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct HistoryView {
-    /// Whether it is on. If not, only what waits or failed is known.
+    /// Whether it is on. If it is off, only waiting calls and failures are known.
     pub is_on: bool,
     /// When the oldest event was received.
     pub since: Option<DateTime<Utc>>,
     pub events: u64,
-    /// Events whose payload is kept, too.
+    /// Events whose payload is kept.
     pub payloads: u64,
-    /// Of its file.
+    /// The size of its file.
     pub bytes: u64,
     pub max_bytes: u64,
-    /// Since the start: events that came faster than they could be recorded.
+    /// Events that came faster than they could be recorded, since the start.
     pub events_left_out: u64,
-    /// Since the start: events whose payload alone is missing for that reason.
+    /// Events that are recorded without their payload for the same reason, since the start.
     pub payloads_left_out: u64,
-    /// Since the start: attempts that came faster than they could be recorded.
+    /// Attempts that came faster than they could be recorded, since the start.
     pub outcomes_left_out: u64,
-    /// Since the start: events that came while the file could not be written.
+    /// Events that came while the file could not be written, since the start.
     pub not_recorded: u64,
-    /// Why nothing is recorded at the moment.
+    /// Why nothing is recorded at the moment, if so.
     pub paused: Option<String>,
-    /// Live views that are open.
+    /// Open live views.
     pub viewers: usize,
 }
 
@@ -70,7 +70,7 @@ pub async fn view(admin: &Admin) -> Result<HistoryView, ApiError> {
     })
 }
 
-/// How far back the record of events goes, and what it left out
+/// How far back the history goes, and how many events it left out
 #[utoipa::path(get, path = "/api/history", responses((status = 200, body = HistoryView)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
@@ -81,13 +81,13 @@ pub(in crate::admin) async fn show(
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 pub struct SeriesQuery {
-    /// From this time on; 24 hours ago if it is left out.
+    /// The beginning; 24 hours ago by default.
     #[param(value_type = Option<String>)]
     pub from: Option<Moment>,
-    /// Until this time; now if it is left out.
+    /// The end; now by default.
     #[param(value_type = Option<String>)]
     pub to: Option<Moment>,
-    /// How long a slot is: `10s` (the last hour only), `1m` or `1h`. The shortest that fits if it is left out.
+    /// The length of a slot: `10s` (the last hour only), `1m` or `1h`. By default the shortest that fits.
     pub step: Option<String>,
 }
 
@@ -101,17 +101,17 @@ pub struct SeriesView {
     pub marks: Vec<MarkView>,
 }
 
-/// What happened in a slot. Names have parts between slashes: `accepted/web`, `delivered/accoil`.
+/// The counts of a slot. Names have parts separated by slashes: `accepted/web`, `delivered/accoil`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SlotView {
     pub at: DateTime<Utc>,
     pub counts: BTreeMap<String, u64>,
-    /// At the slot's end.
+    /// The level at the slot's end.
     pub levels: BTreeMap<String, u64>,
     pub times: BTreeMap<String, TimesView>,
 }
 
-/// How long something took, in seconds: upper bounds of the buckets in which half, and 95 of 100, end.
+/// Durations in seconds: the upper bounds of the buckets with the median and with the 95th percentile.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimesView {
     pub count: u64,

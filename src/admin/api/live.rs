@@ -1,7 +1,7 @@
 //! `GET /api/live`: events as they come, by server-sent events.
 //!
-//! `event: line` has the event's id as its id and an event in one line as its data; `event: tick` comes once a second and
-//! says how many were received, how many of them the filter holds for, and how many were shown.
+//! `event: line` has the event's id as its id, and the event as one line as its data. `event: tick` comes once a second with the
+//! number of events received, of those that match the filter, and of those that were sent.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -21,12 +21,12 @@ use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
 use crate::history::{Live, Seen};
 
-/// When a viewer whose place is wanted may ask again.
+/// When to try again after too many live views were open.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Events as they come
 ///
-/// Server-sent events. The filter is applied first; of what it holds for, at most 20 a second are sent.
+/// Server-sent events. Of the events that match the filter, at most 20 a second are sent.
 #[utoipa::path(get, path = "/api/live", params(EventFilter),
     responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(in crate::admin) async fn stream(
@@ -34,7 +34,7 @@ pub(in crate::admin) async fn stream(
     Parameters(query): Parameters<EventFilter>,
 ) -> Result<Response, ApiError> {
     let live = subscribe(&admin, query)?;
-    // Tells the viewer at once that it is connected.
+    // Confirms at once that the client is connected.
     let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n"))]);
     let rest = stream::unfold(live, async |mut live| Some((Ok(text(&live.next().await?)), live)));
     let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(first, rest)));
@@ -52,7 +52,7 @@ fn subscribe(admin: &Admin, query: EventFilter) -> Result<Live, ApiError> {
 
 fn text(seen: &Seen) -> Bytes {
     let mut text = String::new();
-    // A string takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = match seen {
         Seen::Line(line) => {
             write!(text, "event: line\nid: {}\ndata: {}\n\n", line.id, json(&EventLine::from(&**line)))
@@ -62,7 +62,7 @@ fn text(seen: &Seen) -> Bytes {
     text.into()
 }
 
-/// On one line: JSON has no line breaks of its own.
+/// On one line: the JSON has no line breaks.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `GET /api/overview`: how the relay is doing, what needs attention, and what it holds.
+//! `GET /api/overview`: how the relay is doing, what needs attention, and how much it stores.
 
 use std::sync::atomic::Ordering;
 
@@ -17,13 +17,13 @@ use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters};
 
-/// Reasons of failures, and groups of refused requests, that are named.
+/// The most reasons of failures, and groups of refused requests, that are named.
 const MOST_NAMED: usize = 3;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OverviewView {
     pub at: DateTime<Utc>,
-    /// Since when the counts below are.
+    /// The beginning of the counts below.
     pub since: DateTime<Utc>,
     pub counts: CountsView,
     /// What needs attention, the most urgent first.
@@ -34,35 +34,35 @@ pub struct OverviewView {
     pub history: HistoryView,
 }
 
-/// Events and calls since the start. An event that is skipped, rejected or a copy is also received.
+/// Events and calls since the start. Skipped, rejected and duplicate events count as received, too.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct CountsView {
-    /// Requests that were turned away; their events are not known.
+    /// Refused requests; the number of their events is unknown.
     pub turned_away: u64,
     pub received: u64,
     pub accepted: u64,
     pub duplicates: u64,
     pub skipped: u64,
     pub rejected: u64,
-    /// Calls, as all that follow.
+    /// Calls, like all that follow.
     pub delivered: u64,
     pub held: u64,
     pub retried: u64,
     pub dead: u64,
 }
 
-/// Something that a person should look at.
+/// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttentionView {
     /// `storage`, `destination`, `failures`, `turned_away`, `sync`, `mappings` or `key`.
     pub kind: String,
-    /// What it is about: a destination, a group of failures, a sync; empty if nothing in particular.
+    /// The name of a destination, a group of failures or a sync; empty if it concerns the whole relay.
     pub name: String,
     /// What happened.
     pub text: String,
     /// What to do.
     pub to_do: String,
-    /// How many events or calls are concerned, if that is known.
+    /// The number of events or calls that are concerned, if it is known.
     pub count: Option<u64>,
     pub since: Option<DateTime<Utc>>,
 }
@@ -72,7 +72,7 @@ pub struct SourceView {
     pub name: String,
     /// `segment` or `amplitude`.
     pub kind: String,
-    /// Since the start, as all that follow.
+    /// Since the start, like all that follow.
     pub received: u64,
     pub accepted: u64,
     pub duplicates: u64,
@@ -80,7 +80,7 @@ pub struct SourceView {
     pub rejected: u64,
 }
 
-/// What the outbox holds.
+/// What the outbox stores.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StoredView {
     pub waiting: AmountView,
@@ -88,9 +88,9 @@ pub struct StoredView {
     pub rejects: AmountView,
     /// Bytes that may wait.
     pub max_bytes: u64,
-    /// When the oldest event of which a call waits was received.
+    /// When the oldest event with a waiting call was received.
     pub oldest_waiting: Option<DateTime<Utc>>,
-    /// Bytes that the outbox's disk has left.
+    /// The free bytes on the outbox's disk.
     pub free_disk: Option<u64>,
 }
 
@@ -212,7 +212,7 @@ fn item(kind: &str, name: &str, text: &str, to_do: &str) -> AttentionView {
     AttentionView { kind, name, text, to_do, count: None, since: None }
 }
 
-/// A destination that gets no calls, or fails.
+/// Returns an item for a destination that gets no calls, or that fails.
 fn stopped(destination: &DestinationView) -> Option<AttentionView> {
     if destination.state == "ok" {
         return None;
@@ -227,7 +227,7 @@ fn stopped(destination: &DestinationView) -> Option<AttentionView> {
     })
 }
 
-/// A destination whose key nothing has proved so far.
+/// Returns an item for a destination whose key is not confirmed.
 fn unconfirmed(destination: &DestinationView) -> Option<AttentionView> {
     let is_open = destination.key_confirmed_at.is_none() && destination.delivered > 0;
     if !is_open {

@@ -1,6 +1,6 @@
-//! `/api/replays` and `/api/purges`: stored failures are sent again or removed, as jobs that go on while the relay runs.
+//! `/api/replays` and `/api/purges`: replay or remove stored failures, as jobs that run while the relay runs.
 //!
-//! Nothing is done to what was not counted before: `up_to` and `expect` are what a dry run answers.
+//! A job handles only what was counted before: `up_to` and `expect` come from the answer to a dry run.
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -18,11 +18,11 @@ use crate::history::HIDDEN;
 use crate::outbox::Job;
 use crate::replay::{DryRun, How, JobError, Order, Select};
 
-/// Jobs of one answer.
+/// The most jobs of one answer.
 const MOST: usize = 100;
-/// Events a second, unless the request says otherwise.
+/// Events per second, unless the request names a rate.
 const RATE: u32 = 200;
-/// Who asks, as jobs keep it.
+/// The name of this API in a job's `by`.
 const BY: &str = "admin API";
 
 /// What to send again, and how.
@@ -32,25 +32,25 @@ pub struct ReplayRequest {
     /// `{"kind": "reject" or "dead-letter", "filter": {…}}` or `{"kind", "ids": […]}`.
     #[schema(value_type = Value)]
     pub select: Select,
-    /// `mappings`, the default: what the mappings in force make of the events now; `as_sent`: the calls as they were.
+    /// `mappings`, the default: through the mappings in force; `as_sent`: the calls as they were.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub how: How,
-    /// Only calls of these mappings; empty: of those that the event failed at.
+    /// Only calls of these mappings; empty: of the mappings at which the event failed.
     #[serde(default)]
     pub mappings: Vec<String>,
-    /// Events a second, 200 if it is left out.
+    /// Events per second; 200 by default.
     pub rate: Option<u32>,
-    /// Only say what would happen.
+    /// Only report what would happen.
     #[serde(default)]
     pub dry_run: bool,
     /// The newest number that was counted; required unless it is a dry run.
     pub up_to: Option<i64>,
-    /// How many were counted; required unless it is a dry run.
+    /// The number that was counted; required unless it is a dry run.
     pub expect: Option<u64>,
 }
 
-/// What to remove for good.
+/// What to remove permanently.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurgeRequest {
@@ -72,11 +72,11 @@ pub struct DryRunView {
     pub up_to: i64,
     /// Calls that would be sent as they were.
     pub same: u64,
-    /// Events whose calls would differ from what was sent or refused before.
+    /// Events whose calls would differ from those that were sent or refused before.
     pub different: u64,
-    /// Events that would still be refused, and stay.
+    /// Events that would be refused again, and stay.
     pub refused: u64,
-    /// Events whose source, form or mapping is no longer there, and which stay.
+    /// Events whose source, form or mapping no longer exists, and which stay.
     pub gone: u64,
     /// The first differences and refusals: `id`, `event`, `before`, `after`.
     pub examples: Vec<Value>,
@@ -105,18 +105,18 @@ pub struct JobView {
     pub kind: String,
     /// `running`, `paused`, `done`, `cancelled` or `failed`.
     pub state: String,
-    /// What it is asked to do.
+    /// What the job was started with.
     pub order: Value,
-    /// How much there was to do at the start.
+    /// The number of events at the start.
     pub expect: u64,
-    /// Nothing newer than this number is done.
+    /// The newest number that the job handles.
     pub up_to: i64,
     pub done: u64,
-    /// Those that stay because they would still be refused.
+    /// Those that stay because they were refused again.
     pub failed: u64,
     pub by: String,
     pub at: DateTime<Utc>,
-    /// Why it stopped by itself; empty otherwise.
+    /// Why the job stopped by itself; otherwise empty.
     pub note: String,
 }
 
@@ -162,7 +162,7 @@ pub struct JobsQuery {
 
 pub async fn list_view(admin: &Admin, query: &JobsQuery) -> Result<JobsView, ApiError> {
     let most = query.most.unwrap_or(MOST).clamp(1, MOST);
-    // Jobs are few: an operator starts each of them.
+    // There are few jobs, because an operator starts each of them.
     let jobs = admin.jobs().list(usize::from(u16::MAX)).await?;
     let before = query.before.unwrap_or(i64::MAX);
     let mut jobs: Vec<JobView> = jobs.into_iter().filter(|job| job.id < before).map(JobView::from).collect();
@@ -172,7 +172,7 @@ pub async fn list_view(admin: &Admin, query: &JobsQuery) -> Result<JobsView, Api
     Ok(JobsView { jobs, next })
 }
 
-/// What a replay would do; also tells what to expect.
+/// Returns what a replay would do, and what to pass as `expect` and `up_to`.
 pub async fn dry_view(admin: &Admin, request: ReplayRequest) -> Result<DryRunView, ApiError> {
     let (expect, up_to) = if let (Some(expect), Some(up_to)) = (request.expect, request.up_to) {
         (expect, up_to)
@@ -190,7 +190,7 @@ pub async fn dry_view(admin: &Admin, request: ReplayRequest) -> Result<DryRunVie
     Ok(DryRunView { expect, up_to, same, different, refused, gone, examples })
 }
 
-/// A body may hold a value at another path than the event, and the event itself is not at hand here.
+/// A body may have a value at another path than the event, and the event itself is not available here.
 fn hide_bodies(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -235,7 +235,7 @@ pub(in crate::admin) async fn list(
     list_view(&admin, &query).await.map(Json)
 }
 
-/// Send failures again, or say what would happen
+/// Send failures again, or report what would happen
 #[utoipa::path(post, path = "/api/replays", request_body = ReplayRequest, responses(
     (status = 200, body = DryRunView, description = "Of a dry run"),
     (status = 202, body = JobView, description = "The job that was started"),
@@ -251,7 +251,7 @@ pub(in crate::admin) async fn start(
     Ok((StatusCode::ACCEPTED, Json(start_view(&admin, request).await?)).into_response())
 }
 
-/// Remove failures for good, or count them
+/// Remove failures permanently, or count them
 #[utoipa::path(post, path = "/api/purges", request_body = PurgeRequest, responses(
     (status = 200, body = CountView, description = "Of a dry run"),
     (status = 202, body = JobView, description = "The job that was started"),
@@ -292,7 +292,7 @@ pub(in crate::admin) async fn show(
     Ok(Json(admin.jobs().get(number(&id)?).await?.into()))
 }
 
-/// Stop a job until it is resumed, restarts included
+/// Pause a job until it is resumed, also after a restart
 #[utoipa::path(post, path = "/api/replays/{id}/pause", params(("id" = i64, Path, description = "The job's number")),
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn pause(
@@ -303,7 +303,7 @@ pub(in crate::admin) async fn pause(
     Ok(Json(admin.jobs().pause(number(&id)?).await?.into()))
 }
 
-/// Go on with a job
+/// Resume a job
 #[utoipa::path(post, path = "/api/replays/{id}/resume", params(("id" = i64, Path, description = "The job's number")),
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn resume(
@@ -314,7 +314,7 @@ pub(in crate::admin) async fn resume(
     Ok(Json(admin.jobs().resume(number(&id)?).await?.into()))
 }
 
-/// End a job; what it did stays done
+/// Cancel a job; what it has done stays done
 #[utoipa::path(post, path = "/api/replays/{id}/cancel", params(("id" = i64, Path, description = "The job's number")),
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn cancel(

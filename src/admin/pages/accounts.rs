@@ -1,4 +1,4 @@
-//! `/accounts`: an account as Accoil scores it. `/syncs`: the last runs of the syncs, a dry run, and a run.
+//! `/accounts`: an account with Accoil's scores. `/syncs`: the last runs of the syncs, a dry run, and a real run.
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
@@ -26,14 +26,14 @@ struct AccountsPage {
     is_configured: bool,
     match_type: String,
     match_value: String,
-    /// None before a search.
+    /// `None` before a search.
     result: Option<Result<Account, ApiError>>,
 }
 
-/// The account for people, and whole.
+/// The account as a table, and as JSON.
 struct Account {
     name: String,
-    /// Members of the answer that are texts, numbers or truth values.
+    /// The members of the answer that are texts, numbers or booleans.
     facts: Vec<(String, String)>,
     whole: Markup,
     age: String,
@@ -94,11 +94,11 @@ struct SyncsPage {
     tried: Option<DryRun>,
 }
 
-/// What a run would change.
+/// The changes that a run would make.
 struct DryRun {
     direction: &'static str,
     changes: Vec<Markup>,
-    /// Changes that are not shown.
+    /// The number of changes that are not shown.
     more: usize,
     summary: Option<Summary>,
 }
@@ -115,7 +115,7 @@ impl SyncsPage {
     }
 }
 
-/// Tries a sync, or runs it. A run goes on without the page.
+/// Starts a dry run or a real run. A real run continues if the page is closed.
 pub(super) async fn run(
     State(admin): State<Admin>,
     Path(direction): Path<String>,

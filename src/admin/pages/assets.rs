@@ -1,7 +1,7 @@
 //! The dashboard's files, embedded in the binary. Their address contains a checksum, so browsers keep them until the next
 //! release changes one.
 //!
-//! Never more than these seven files, and nothing from another host: the page's policy forbids it.
+//! Only these seven files, and nothing from another host: the page's policy forbids anything else.
 
 use std::io::Write as _;
 use std::sync::LazyLock;
@@ -49,12 +49,12 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The address of a file, for templates. Empty if there is no such file.
+/// Returns the address of a file, for templates; empty if there is no such file.
 pub(super) fn address(name: &str) -> &'static str {
     ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| &asset.address)
 }
 
-/// `GET /assets/{checksum}/{name}`. An old checksum gets the present file: it is a page that was open during an update.
+/// `GET /assets/{checksum}/{name}`. An old checksum gets the present file, for a page that was open during an update.
 pub(super) async fn serve(Path((_checksum, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();

@@ -1,4 +1,4 @@
-//! `/destinations/NAME`: its state, and the calls that wait for it.
+//! `/destinations/NAME`: the state of a destination, and its waiting calls.
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -49,7 +49,7 @@ pub(super) async fn show(
     }
 }
 
-/// The page's buttons.
+/// Handles the page's buttons.
 pub(super) async fn change(State(admin): State<Admin>, Path(name): Path<String>, form: Form) -> Response {
     let back =
         format!("/destinations/{}", form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());

@@ -1,4 +1,4 @@
-//! `/failures/door`: requests that were turned away, by reason, route and key.
+//! `/failures/door`: refused requests, by reason, route and key.
 
 use askama::Template;
 use axum::extract::State;

@@ -15,7 +15,7 @@ use crate::event_id::EventId;
 use crate::history::Status;
 
 const TYPES: [&str; 6] = ["track", "identify", "group", "page", "screen", "alias"];
-/// Parameters that only scripts of the page read.
+/// The parameters that only the page's scripts read.
 const OF_THE_PAGE: [&str; 1] = ["open"];
 
 #[derive(Template)]
@@ -24,7 +24,7 @@ struct EventsPage {
     shell: Shell,
     query: EventsQuery,
     from: String,
-    /// The filter as it stands in an address.
+    /// The filter as the query of an address.
     filter: String,
     sources: Vec<String>,
     destinations: Vec<String>,
@@ -54,7 +54,7 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
     page(StatusCode::OK, &list)
 }
 
-/// `/find?q=`: an event id leads to its page; `key:value` words become filters; anything else is any id.
+/// `/find?q=`: an event id leads to its page, `key:value` words become filters, and anything else is searched as any id.
 pub(super) async fn find(RawQuery(raw): RawQuery) -> Response {
     let text = value(&raw.unwrap_or_default(), "q");
     let text = text.trim();
@@ -86,7 +86,7 @@ fn is_filter(key: &str) -> bool {
     known.iter().any(|one| one.name == key && !["before", "most"].contains(&key))
 }
 
-/// The parameters without those that are empty or only for scripts.
+/// Returns the parameters without those that are empty or only for scripts.
 fn filter_text(raw: &str) -> String {
     let pairs = form_urlencoded::parse(raw.as_bytes());
     let pairs = pairs.filter(|(key, value)| !value.is_empty() && !OF_THE_PAGE.contains(&&**key));
@@ -122,7 +122,7 @@ impl EventsPage {
         field.as_deref() == Some(value)
     }
 
-    /// Filters without a field of their own: they stay when the form is sent.
+    /// Filters without a field on the page: they stay when the form is sent.
     fn others(&self) -> Vec<(&'static str, &str)> {
         let EventsQuery { group, message_id, mapping, reason, code, any, .. } = &self.query;
         let others = [
@@ -136,7 +136,7 @@ impl EventsPage {
         others.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
     }
 
-    /// Live lines go on top of the first page of a list without an end.
+    /// Live lines are added on top of the first page, unless the filter has an end.
     fn is_live(&self) -> bool {
         self.query.before.is_none()
             && self.query.from.is_none()

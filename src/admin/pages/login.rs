@@ -39,7 +39,7 @@ pub(super) async fn show(headers: HeaderMap, Query(To { to }): Query<To>) -> Res
     log_in_page(&headers, &to, None)
 }
 
-/// Takes the token, and begins a session.
+/// Checks the token and starts a session.
 pub(super) async fn log_in(State(admin): State<Admin>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     if !is_of_same_site(&headers) {
@@ -76,7 +76,7 @@ pub(super) async fn log_in(State(admin): State<Admin>, request: Request) -> Resu
     ))
 }
 
-/// Ends the session. A link is enough: nothing is lost by it.
+/// Ends the session. A plain link is enough, because nothing is lost by it.
 pub(super) async fn log_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     if let Some(name) = cookie(&headers, COOKIE) {
         admin.sessions().end(name);
@@ -115,7 +115,7 @@ fn access(admin: &Admin, given: &str) -> Option<Access> {
     }
 }
 
-/// A path of this listener; anything else would lead a person who logged in to another site.
+/// Returns a path of this listener; anything else would lead a person who logged in to another site.
 pub(super) fn own_address(to: &str) -> &str {
     let is_own = to.starts_with('/')
         && !to.starts_with("//")

@@ -1,4 +1,4 @@
-//! `/mappings`: what is in force, and reading the files again.
+//! `/mappings`: the mappings in force, and a button that reads their files again.
 
 use askama::Template;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use crate::admin::error::ApiError;
 struct MappingsPage {
     shell: Shell,
     view: MappingsView,
-    /// What reading the files again would come to, if somebody asked.
+    /// The result of reading the files again, if the page was asked to.
     tried: Option<Tried>,
 }
 

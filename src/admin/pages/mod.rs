@@ -1,7 +1,7 @@
 //! The dashboard: pages for people over the same views as the API, one file a page, templates in `templates/`.
 //!
-//! Every page is readable and every action possible without scripts. The policy that goes with each page allows nothing
-//! from elsewhere, no inline script or style, and no way to turn text into markup.
+//! Every page can be read and every action done without scripts. The content security policy of each page allows nothing from
+//! other hosts, no inline script or style, and no way to turn text into markup.
 
 mod accounts;
 mod assets;
@@ -46,7 +46,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (HeaderName::from_static("x-content-type-options"), "nosniff"),
-    // "no-referrer" would also make the origin of our own forms "null".
+    // With "no-referrer" the origin of our own forms would be "null", too.
     (HeaderName::from_static("referrer-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -93,7 +93,7 @@ async fn with_policy(request: Request, next: Next) -> Response {
     response
 }
 
-/// A page as an answer.
+/// Returns a page as an answer.
 fn page(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => (status, Html(html)).into_response(),
@@ -104,7 +104,7 @@ fn page(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
-/// What a form leads to: the page it came from, with a line that says what was done.
+/// Leads back to the page of the form, which shows a line about what was done.
 fn done(to: &str, result: Result<String, ApiError>) -> Response {
     let (tone, text) = match result {
         Ok(text) => ("ok", text),
@@ -113,7 +113,7 @@ fn done(to: &str, result: Result<String, ApiError>) -> Response {
     with_cookie(Redirect::to(to).into_response(), &Message::cookie(tone, &text))
 }
 
-/// A page that says why there is nothing to show.
+/// Returns a page that explains why there is nothing to show.
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
@@ -122,7 +122,7 @@ struct ErrorPage {
 }
 
 impl Shell {
-    /// The page for an error of a view.
+    /// Returns the page for an error of a view.
     fn error(self, error: ApiError) -> Response {
         page(error.status, &ErrorPage { shell: self, error })
     }

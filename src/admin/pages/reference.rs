@@ -1,4 +1,4 @@
-//! `/api`: the routes of `/openapi.json` as a page, each with a curl line to copy.
+//! `/api`: the routes of `/openapi.json` as a page, each with a curl command to copy.
 
 use askama::Template;
 use axum::extract::State;

@@ -1,7 +1,7 @@
-//! Who is logged in: a random name in a cookie, kept here only as a hash.
+//! The sessions of the dashboard: a random name in a cookie, stored here only as a hash.
 //!
-//! A session says which access the token gave. A session also has a form token, which every changing form must
-//! repeat. Nothing here is stored on disk, so a restart logs everybody out.
+//! A session has the access of its token. It also has a form token, which every form that changes something must repeat. Nothing
+//! is stored on disk, so a restart logs everybody out.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,18 +14,18 @@ use crate::admin::guard::Access;
 
 /// The name of the cookie.
 pub(super) const COOKIE: &str = "accoil_relay";
-/// More sessions than this end the one that was idle longest.
+/// Beyond this number, the session that was idle longest ends.
 const MAX_SESSIONS: usize = 100;
 /// A session ends after this time without a request.
 const MAX_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
-/// Wrong tokens within [`LOG_IN_WINDOW`], of everybody together, before log-in pauses.
+/// The number of wrong tokens within [`LOG_IN_WINDOW`], from everybody together, before log-in pauses.
 const MAX_LOG_INS: usize = 5;
 const LOG_IN_WINDOW: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(in crate::admin) struct Sessions {
     state: Mutex<State>,
-    /// The form token of those who need no session.
+    /// The form token of visitors who need no session.
     form_token: String,
 }
 
@@ -46,7 +46,7 @@ struct Session {
 #[derive(Debug, Clone)]
 pub(in crate::admin) struct Visitor {
     pub(in crate::admin) access: Access,
-    /// What the session's forms send as `form_token`.
+    /// The value that the session's forms send as `form_token`.
     pub(in crate::admin) form_token: String,
 }
 
@@ -57,12 +57,12 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Somebody whom a token or this machine lets pass.
+    /// A visitor with a token, or on this machine.
     pub(super) fn without_session(&self, access: Access) -> Visitor {
         Visitor { access, form_token: self.form_token.clone() }
     }
 
-    /// Begins a session. Returns the cookie's value: 64 hexadecimal digits.
+    /// Starts a session. Returns the cookie's value: 64 hexadecimal digits.
     pub(super) fn begin(&self, access: Access, now: Instant) -> String {
         let (name, form_token) = (random(), random());
         let mut state = self.state();
@@ -77,7 +77,7 @@ impl Sessions {
         name
     }
 
-    /// The session of a cookie's value.
+    /// Returns the session of a cookie's value.
     pub(in crate::admin) fn visitor(&self, name: &str, now: Instant) -> Option<Visitor> {
         let mut state = self.state();
         let session = state.sessions.get_mut(&hash(name))?;
@@ -92,7 +92,7 @@ impl Sessions {
         self.state().sessions.remove(&hash(name));
     }
 
-    /// How long log-in pauses because of wrong tokens; `None` if it is open.
+    /// Returns how long log-in pauses because of wrong tokens; `None` if it is open.
     pub(super) fn log_in_pause(&self, now: Instant) -> Option<Duration> {
         let mut state = self.state();
         state.failed_log_ins.retain(|at| now.duration_since(*at) < LOG_IN_WINDOW);
@@ -114,13 +114,13 @@ impl Sessions {
 }
 
 impl Visitor {
-    /// Whether a form was made for this session.
+    /// Returns whether a form was made for this session.
     pub(super) fn made(&self, form_token: &str) -> bool {
         bool::from(self.form_token.as_bytes().ct_eq(form_token.as_bytes()))
     }
 }
 
-/// 244 random bits as text. `Uuid::new_v4` takes them from the operating system.
+/// Returns 244 random bits as text. `Uuid::new_v4` takes them from the operating system.
 fn random() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

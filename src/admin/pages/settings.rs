@@ -1,4 +1,4 @@
-//! `/settings`: the configuration in force, and the reader's own choices, kept in cookies.
+//! `/settings`: the configuration in force, and the visitor's own choices, which are stored in cookies.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -24,7 +24,7 @@ pub(super) async fn show(State(admin): State<Admin>, shell: Shell) -> Response {
     page(StatusCode::OK, &SettingsPage { shell, view: config::view(&admin) })
 }
 
-/// Keeps the choices for a year.
+/// Stores the choices for a year.
 pub(super) async fn choose(request: Request) -> Result<Response, ApiError> {
     let form = Form::of_reader(request).await?;
     let mut response = done("/settings", Ok("Saved for this browser.".to_owned()));
@@ -34,14 +34,14 @@ pub(super) async fn choose(request: Request) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// The button in the top bar: leads back to the page it is on.
+/// The button in the top bar: leads back to the page that it is on.
 pub(super) async fn choose_theme(request: Request) -> Result<Response, ApiError> {
     let form = Form::of_reader(request).await?;
     let back = Redirect::to(own_address(form.get("to"))).into_response();
     Ok(with_cookie(back, &choice(THEME, form.get(THEME), ["light", "dark"])))
 }
 
-/// A value that is not known removes the cookie: the default holds.
+/// An unknown value removes the cookie, so that the default applies.
 fn choice(name: &str, value: &str, known: [&str; 2]) -> String {
     let (value, age) = if known.contains(&value) { (value, 31_536_000) } else { ("", 0) };
     format!("{name}={value}; Path=/; Max-Age={age}; SameSite=Lax")

@@ -1,4 +1,4 @@
-//! What every page has around its main part: the rail, the search, the states of destinations, the theme.
+//! The frame of every page: the navigation, the search, the states of destinations, the theme.
 
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
@@ -12,7 +12,7 @@ use crate::admin::api::waiting::states;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 
-/// Cookies of the reader's own choices, and of what the last form did. They hold no secret.
+/// Cookies of the visitor's own choices, and of the last form's result. They contain no secret.
 pub(super) const THEME: &str = "theme";
 pub(super) const TIMES: &str = "times";
 pub(super) const KEYS: &str = "keys";
@@ -32,12 +32,12 @@ pub(super) struct Shell {
     pub(super) uptime: String,
     pub(super) form_token: String,
     pub(super) access: Access,
-    /// False where no token is configured: there is no session to end.
+    /// False if no token is configured: there is no session to end.
     pub(super) can_log_out: bool,
     failures: u64,
     /// Destinations that need attention.
     pub(super) states: Vec<Troubled>,
-    /// What the last form did.
+    /// The result of the last form.
     pub(super) message: Option<Message>,
 }
 
@@ -48,18 +48,18 @@ pub(super) struct Troubled {
     pub(super) tone: &'static str,
 }
 
-/// A line above the page.
+/// A message above the page.
 pub(super) struct Message {
     pub(super) tone: &'static str,
     pub(super) text: String,
 }
 
-/// An entry of the rail.
+/// An entry of the navigation.
 pub(super) struct RailPlace {
     pub(super) name: &'static str,
     pub(super) address: &'static str,
     pub(super) icon: &'static str,
-    /// Not shown on a phone, where the rail has room for four.
+    /// Not shown on a phone, where the navigation has room for four.
     pub(super) is_wide: bool,
     pub(super) is_current: bool,
     pub(super) count: u64,
@@ -102,7 +102,7 @@ impl Shell {
         }
     }
 
-    /// The page stands at this place of the rail.
+    /// The entry that the page belongs to.
     pub(super) fn at(mut self, address: &'static str) -> Self {
         self.current = address;
         self
@@ -140,7 +140,7 @@ impl FromRequestParts<Admin> for Shell {
 }
 
 impl Message {
-    /// What a form did, for the page that the browser loads next.
+    /// Keeps the result of a form for the page that the browser loads next.
     pub(super) fn cookie(tone: &str, text: &str) -> String {
         let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         format!("{MESSAGE}={tone}.{text}; Path=/; Max-Age=10; HttpOnly; SameSite=Strict")

@@ -1,6 +1,6 @@
-//! Who looks at a page: by a session's cookie, by a token, or, on loopback without a token, anybody on this machine.
+//! Who visits a page: by a session's cookie, by a token, or, on loopback without a token, anybody on this machine.
 //!
-//! Stands before every page. A change needs full access, a form made for this session, and a request of the same site.
+//! It runs before every page. A change needs full access, a form made for this session, and a request from the same site.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::admin::guard::{self, Access};
 
-/// Bytes of a form: the tester's event and draft are in one.
+/// The most bytes of a form: the tester's event and draft are in one.
 const MAX_FORM: usize = 5 << 20;
 const MAX_FIELDS: usize = 200;
 
@@ -28,7 +28,7 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// The session of a request's cookie.
+/// Returns the session of a request's cookie.
 pub(in crate::admin) fn of_session(admin: &Admin, headers: &HeaderMap) -> Option<Visitor> {
     let name = cookie(headers, session::COOKIE)?;
     admin.sessions().visitor(name, Instant::now())
@@ -48,7 +48,7 @@ pub(super) async fn let_visit(State(admin): State<Admin>, mut request: Request, 
     next.run(request).await
 }
 
-/// Sends somebody without a session to the log-in page.
+/// Sends a visitor without a session to the log-in page.
 fn log_in(request: &Request) -> Response {
     if request.method() != Method::GET {
         return ApiError::new(
@@ -61,7 +61,7 @@ fn log_in(request: &Request) -> Response {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
     if site == Some("cross-site") {
-        // A browser keeps back a strict cookie when another site's link leads here. The page asks again, now from here.
+        // A browser does not send a strict cookie when a link of another site leads here. So the page loads itself once more.
         let mut response =
             (StatusCode::OK, axum::response::Html("<!doctype html><title>accoil-relay</title>"))
                 .into_response();
@@ -85,12 +85,12 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// A field's value; empty if the form has none.
+    /// Returns a field's value; empty if the form does not have it.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    /// The form of a reader who changes only what this browser shows.
+    /// A form that only changes what this browser shows.
     pub(super) async fn of_reader(request: Request) -> Result<Self, ApiError> {
         if !is_of_same_site(request.headers()) {
             return Err(cross_site());
@@ -98,7 +98,7 @@ impl Form {
         Self::read(request).await
     }
 
-    /// Reads a body without asking who sent it: for the log-in itself.
+    /// Reads a body without checking the sender, for the log-in itself.
     pub(super) async fn read(request: Request) -> Result<Self, ApiError> {
         let body = Limited::new(request.into_body(), MAX_FORM).collect().await;
         let body =
@@ -138,7 +138,7 @@ fn cross_site() -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "cross_site", error)
 }
 
-/// Browsers say where a form comes from, in one header or the other.
+/// Browsers name the site of a form in one of two headers.
 pub(super) fn is_of_same_site(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = text("sec-fetch-site") {

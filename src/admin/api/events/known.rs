@@ -1,5 +1,5 @@
-//! What the relay knows of one event: from the outbox, which is right about what waits and what failed, and from the
-//! history, which knows every other event.
+//! What the relay knows of one event. The outbox is the authority on waiting calls and failures; the history knows every
+//! other event.
 
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
@@ -13,7 +13,7 @@ const MOST_KEPT: usize = 100;
 const MOST_WAITING: usize = 100;
 
 pub(super) struct Known {
-    /// None if the history does not have it, or is off.
+    /// `None` if the history does not have the event, or is off.
     pub(super) history: Option<history::Event>,
     pub(super) rejects: Vec<StoredReject>,
     pub(super) letters: Vec<DeadLetter>,
@@ -48,11 +48,11 @@ fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Kno
     let filter = Filter { event: Some(id.to_string()), ..Filter::default() };
     let mut rejects = archive.newest_rejects(&filter, i64::MAX, MOST_KEPT)?;
     let mut letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_KEPT)?;
-    // A name may look like an id.
+    // An event's name may look like an id.
     rejects.retain(|reject| reject.event == id);
     letters.retain(|letter| letter.event == id);
     let waiting = if history.as_ref().is_some_and(is_settled) {
-        // To look through all that waits would be in vain.
+        // Searching all waiting calls would find nothing.
         Vec::new()
     } else {
         let filter = WaitingFilter { event: Some(id.to_string()), ..WaitingFilter::default() };
@@ -61,7 +61,7 @@ fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Kno
     Ok(Known { history, rejects, letters, waiting })
 }
 
-/// Whether the history knows of every call that nothing more happens to it by itself.
+/// Returns whether, according to the history, every call of the event is finished.
 fn is_settled(event: &history::Event) -> bool {
     event.records.iter().all(|record| {
         let line = &record.line;

@@ -1,4 +1,4 @@
-//! One event in a list, in the live stream and in an export: what it was and what came of it, in one line.
+//! One event as one line: in a list, in the live stream and in an export.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::outbox::{DeadLetter, StoredReject, WaitingCall, WaitingFor};
 use crate::plain::one_line;
 use crate::reasons::Reason;
 
-/// Characters of what came of it.
+/// Characters of the summary.
 const MOST_OUTCOME: usize = 300;
 
 /// One event.
@@ -23,7 +23,7 @@ pub struct EventLine {
     /// `accepted`, `delivered`, `held`, `waiting`, `dead`, `rejected`, `skipped` or `duplicate`.
     pub status: String,
     pub source: String,
-    /// `track`, `identify`, …; empty if nobody could read it.
+    /// `track`, `identify`, …; empty if the event could not be read.
     #[serde(rename = "type")]
     pub kind: String,
     pub name: String,
@@ -31,23 +31,23 @@ pub struct EventLine {
     pub user: String,
     pub message_id: String,
     pub group: String,
-    /// Where its calls go.
+    /// The destinations of its calls.
     pub destinations: Vec<String>,
-    /// The mappings that took or refused it.
+    /// The mappings that made calls of it or refused it.
     pub mappings: Vec<String>,
-    /// How many calls it became.
+    /// The number of its calls.
     pub calls: usize,
-    /// The code of the reason why it did not go the usual way; empty if it did.
+    /// The reason code if the event was skipped, rejected, delayed or not delivered; otherwise empty.
     pub code: String,
-    /// What came of it, for people.
+    /// What became of it, as text for a person.
     pub outcome: String,
-    /// Some mappings refused it while others took it.
+    /// Some mappings refused it while others made calls of it.
     pub is_partly_rejected: bool,
     /// Something was left out of a call, or replaced in it.
     pub has_warnings: bool,
-    /// Made of a reject or a kept event instead of a post.
+    /// Made from a reject or a past event, not from a post.
     pub is_replay: bool,
-    /// Whether what it held is kept.
+    /// Whether its payload is kept.
     pub has_payload: bool,
 }
 
@@ -86,7 +86,7 @@ impl From<&Line> for EventLine {
     }
 }
 
-/// The code of the reason that matters most.
+/// Returns the reason code that matters most.
 pub(super) fn code(line: &Line) -> String {
     let refused = || line.shape.refusals.first().map(|refusal| refusal.code.clone()).unwrap_or_default();
     let of = |wanted: &[Outcome]| {
@@ -109,12 +109,12 @@ pub(super) fn code(line: &Line) -> String {
     }
 }
 
-/// The last attempt of each call.
+/// Returns the last attempt of each call.
 fn last_attempts(line: &Line) -> impl Iterator<Item = &Attempt> {
     (0..line.shape.calls.len()).filter_map(|call| line.last_attempt(call))
 }
 
-/// What came of it, in a few words.
+/// Returns what became of the event, in a few words.
 fn outcome(line: &Line) -> String {
     let find = |wanted: Outcome| last_attempts(line).find(|attempt| attempt.ending.outcome == wanted);
     let refusal = || line.shape.refusals.first().map(refusal).unwrap_or_default();
@@ -208,7 +208,7 @@ impl EventLine {
         }
     }
 
-    /// Hides the values that `[privacy]` names, which are at their paths in these JSON texts.
+    /// Hides the values at the paths of `[privacy]` in these JSON texts.
     pub(in crate::admin::api) fn without_hidden(mut self, redactor: &Redactor, texts: &[&[u8]]) -> Self {
         if redactor.is_off() {
             return self;
@@ -289,7 +289,7 @@ impl EventLine {
     }
 }
 
-/// The code of a failed attempt that is made again, as far as its status tells.
+/// Returns the reason code of a failed attempt that is retried, as far as its status shows it.
 pub(super) fn wait_code(attempt: &crate::outbox::Attempt) -> &'static str {
     let reason = match attempt.status {
         Some(401 | 403) => Reason::WaitKey,
@@ -305,7 +305,7 @@ pub(super) fn wait_code(attempt: &crate::outbox::Attempt) -> &'static str {
     reason.code()
 }
 
-/// Why one mapping, or every one, refused an event, as rejects keep it.
+/// Returns why mappings refused an event, from the form that rejects store.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct StoredRefusal {

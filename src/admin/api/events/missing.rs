@@ -1,5 +1,5 @@
-//! What is said of an event that nobody knows: how far back the record goes, when the sources were last heard, and what was
-//! turned away meanwhile.
+//! The answer for an event that the relay does not know: how far back the history goes, when each source last sent an event, and
+//! which requests were refused since the start.
 
 use http::StatusCode;
 use serde_json::json;
@@ -10,12 +10,12 @@ use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::history;
 
-/// Groups of requests that were turned away.
+/// The most groups of refused requests in the answer.
 const MOST_GROUPS: usize = 5;
-/// Sources that are asked when they were last heard.
+/// The most sources in the answer.
 const MOST_SOURCES: usize = 20;
 
-/// 404 with the code `not_here`.
+/// Returns 404 with the code `not_here`.
 pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
     let (since, sources) = record(admin).await;
     let mut door = door::view(admin, Access::Viewer { sees_payloads: false });
@@ -41,7 +41,7 @@ pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
         .with("turned_away_groups", json!(turned_away))
 }
 
-/// How far back the history goes, and when each source was last heard.
+/// Returns how far back the history goes, and when each source last sent an event.
 async fn record(admin: &Admin) -> (Option<chrono::DateTime<chrono::Utc>>, Vec<serde_json::Value>) {
     let reader = admin.history().clone();
     let names: Vec<String> =

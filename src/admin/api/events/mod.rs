@@ -1,6 +1,6 @@
-//! `/api/events`: what became of every event, as a list and one by one.
+//! `/api/events`: what became of every event, in a list and one by one.
 //!
-//! What waits or failed is answered by the outbox, everything else by the history.
+//! The outbox answers for waiting calls and failures, the history for everything else.
 
 pub mod explain;
 mod known;
@@ -34,21 +34,21 @@ use query::Where;
 /// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventsView {
-    /// The newest first; those that wait, the oldest first.
+    /// The newest first; waiting events the oldest first.
     pub events: Vec<EventLine>,
-    /// The cursor of the next page: pass it as `before`. None after the last one.
+    /// The cursor of the next page: pass it as `before`. None on the last page.
     pub next: Option<String>,
     /// Everything that was received later was searched.
     pub searched_to: Option<chrono::DateTime<chrono::Utc>>,
-    /// The search stopped because it took long: go on with `next`.
+    /// The search stopped because it took long: continue with `next`.
     pub is_cut: bool,
-    /// Whether the history is on; if not, only what waits or failed is known.
+    /// Whether the history is on. If it is off, only waiting calls and failures are known.
     pub has_history: bool,
-    /// Blocks of the history that cannot be read: what was in them is missing.
+    /// Blocks of the history that cannot be read: their events are missing from the result.
     pub unreadable_blocks: u32,
 }
 
-/// A page of the events for which the filter holds.
+/// Returns a page of the events that match the filter.
 pub async fn view(admin: &Admin, query: EventsQuery) -> Result<EventsView, ApiError> {
     let most = query.most();
     match query.place(admin.history().is_on())? {
@@ -149,7 +149,7 @@ pub(in crate::admin) async fn list(
     view(&admin, query).await.map(Json)
 }
 
-/// Everything that is known of one event; an error with code `not_here` says what is known otherwise.
+/// Returns everything that is known of one event. An error with the code `not_here` contains what else is known.
 pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventView, ApiError> {
     let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
     let known = Known::load(admin, event, Show::Hidden).await?;
@@ -175,9 +175,9 @@ pub(in crate::admin) async fn show(
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OriginalView {
     pub id: String,
-    /// JSON as it is, anything else as a text.
+    /// JSON as it is, anything else as text.
     pub original: Value,
-    /// What its batch said about all its events.
+    /// The members of its batch that apply to all events.
     pub envelope: Option<Value>,
 }
 
@@ -204,13 +204,13 @@ pub(in crate::admin) async fn original(
     original_view(&admin, access, &id).await.map(Json)
 }
 
-/// What support needs to see of an event: without what it held, and without who it is about.
+/// What support needs to see of an event, without its values and without its user.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SupportView {
     /// The relay's version.
     pub version: String,
     pub event: EventView,
-    /// How the destinations are doing.
+    /// The status of the destinations.
     pub destinations: Vec<crate::admin::api::waiting::StateView>,
 }
 
@@ -225,7 +225,7 @@ pub async fn support_view(admin: &Admin, id: &str) -> Result<SupportView, ApiErr
     Ok(SupportView { version: env!("CARGO_PKG_VERSION").to_owned(), event, destinations })
 }
 
-/// One event for support: without what it held, and without who it is about
+/// One event for support: without its values and without its user
 #[utoipa::path(get, path = "/api/events/{id}/support", params(("id" = String, Path, description = "The event's id")),
     responses((status = 200, body = SupportView)))]
 pub(in crate::admin) async fn support(
@@ -236,7 +236,7 @@ pub(in crate::admin) async fn support(
     support_view(&admin, &id).await.map(Json)
 }
 
-/// Why mappings took or did not take an event, then or now
+/// Why each mapping matched an event or not, then or now
 #[utoipa::path(get, path = "/api/events/{id}/explain",
     params(("id" = String, Path, description = "The event's id"), ExplainQuery),
     responses((status = 200, body = ExplainView)))]

@@ -1,4 +1,4 @@
-//! `GET /api/events/{id}`: everything that is known of one event, what became of it, why, and what to do.
+//! `GET /api/events/{id}`: everything that is known of one event: what became of it, why, and what to do.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,42 +17,42 @@ use crate::history::{Line, Outcome, Recorded, Status};
 use crate::outbox::{DeadLetter, WaitingCall, WaitingFor};
 use crate::reasons::Reason;
 
-/// One event whole.
+/// Everything about one event.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
     /// The event in one line.
     #[serde(flatten)]
     pub line: EventLine,
-    /// Why it did not go the usual way; none if it did.
+    /// Why it was skipped, rejected, delayed or not delivered; none if it was delivered.
     pub reason: Option<ReasonView>,
-    /// What happened, of this very event.
+    /// What happened to this event.
     pub happened: String,
-    /// What to do now; empty if nothing is to be done.
+    /// What to do now; empty if there is nothing to do.
     pub to_do: String,
     /// Why mappings refused it.
     pub refusals: Vec<RefusalView>,
     /// Its calls, in the order in which they are sent.
     pub calls: Vec<CallView>,
-    /// The event that was accepted before under the same message id, if this one is a copy.
+    /// The event that was accepted before with the same message id, if this one is a duplicate.
     pub first: Option<String>,
-    /// Copies of it that came later.
+    /// Later duplicates of it.
     pub copies: Vec<String>,
-    /// How often it was sent again from here.
+    /// How often it was replayed.
     pub replays: usize,
-    /// The version of the mappings that it met, if the history knows it.
+    /// The version of the mappings that were in force when it came, if the history has it.
     pub mappings_version: Option<String>,
-    /// Whether the history has it; if not, only what waits or failed of it is known.
+    /// Whether the history has the event. If not, only its waiting calls and failures are known.
     pub is_recorded: bool,
-    /// The event as it was received; none if it is not kept, or not for this token.
+    /// The event as it was received; none if it is not kept, or if this token may not see it.
     pub original: Option<Value>,
-    /// What its batch said about all its events.
+    /// The members of its batch that apply to all events.
     pub envelope: Option<Value>,
 }
 
-/// Why one mapping, or every one, refused the event.
+/// Why one mapping, or the relay itself, refused the event.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusalView {
-    /// The number of the kept reject, by which it is replayed or purged; none if it was.
+    /// The number of the reject, by which it is replayed or purged; none if that was done.
     pub reject: Option<i64>,
     /// Empty if the event could not be read at all.
     pub mapping: String,
@@ -60,7 +60,7 @@ pub struct RefusalView {
     /// What is wrong with the field.
     pub text: String,
     pub reason: Option<ReasonView>,
-    /// Where else in the event such a value is.
+    /// Where else in the event such a value is found.
     pub suggestion: Option<String>,
 }
 
@@ -74,25 +74,25 @@ pub struct CallView {
     /// `accepted`, `delivered`, `held`, `waiting` or `dead`.
     pub status: String,
     pub reason: Option<ReasonView>,
-    /// What was left out or converted; empty mostly.
+    /// What was left out or converted; usually empty.
     pub warnings: String,
-    /// Another event implies it: it is sent only if its content is new.
+    /// Another event implies it, so it is sent only if its content is new.
     pub is_derived: bool,
-    /// It was made by a replay.
+    /// A replay made it.
     pub is_replay: bool,
     pub attempts: Vec<AttemptView>,
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// The call of the same user that must be done first.
+    /// The earlier call of the same user that must be finished first.
     pub behind: Option<BehindView>,
     /// Its id in `/api/waiting`, while it waits.
     pub waiting: Option<String>,
     /// The number of the dead letter, if it is one.
     pub dead_letter: Option<i64>,
-    /// What is sent; none if it is not kept, or not for this token.
+    /// The body that is sent; none if it is not kept, or if this token may not see it.
     pub body: Option<Value>,
 }
 
-/// None if nothing is known of the event.
+/// Returns `None` if nothing is known of the event.
 pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<EventView> {
     let mut calls = Vec::new();
     let records = known.history.as_ref().map(|event| event.records.as_slice()).unwrap_or_default();
@@ -102,7 +102,7 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
     for call in &known.waiting {
         let waits = waiting_call(admin, call);
         match open(&mut calls, &waits) {
-            // The attempts of the history are those that it saw; the outbox knows all.
+            // The history has the attempts that it received; the outbox has all of them.
             Some(found) => {
                 *found = CallView { is_derived: found.is_derived, is_replay: found.is_replay, ..waits }
             }
@@ -152,7 +152,7 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
 fn first_line(known: &Known) -> Option<EventLine> {
     if let Some(event) = &known.history {
         let mut line = EventLine::from(&event.records.first()?.line);
-        // What came of it is what came of its last replay.
+        // The event's outcome is that of its last replay.
         if let Some(last) = event.records.last().map(|record| EventLine::from(&record.line))
             && event.records.len() > 1
         {
@@ -261,7 +261,7 @@ fn dead_call(letter: &DeadLetter) -> CallView {
     }
 }
 
-/// The last recorded call that this one may be: the same way, and not known to be done.
+/// Returns the last recorded call that may be this one: it has the same destination and mapping, and is not finished.
 fn open<'c>(calls: &'c mut [CallView], call: &CallView) -> Option<&'c mut CallView> {
     calls.iter_mut().rev().find(|known| {
         known.waiting.is_none()

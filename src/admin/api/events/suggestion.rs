@@ -1,16 +1,16 @@
-//! Where else in an event the value of a missing field may be: `It has "u-1842" in properties.user_id.`
+//! Suggests where else in an event the value of a missing field may be: `It has "u-1842" in properties.user_id.`
 
 use serde_json::Value;
 
-/// Values that are looked at.
+/// The most values that are compared.
 const MOST_VALUES: usize = 2_000;
 const MOST_DEPTH: usize = 16;
-/// Characters of a value that is shown.
+/// The most characters of a value that is shown.
 const MOST_SHOWN: usize = 64;
-/// What stands for a value that the configuration hides.
+/// Shown in place of a hidden value.
 const HIDDEN: &str = "[redacted]";
 
-/// The first value whose path ends with a word like the field.
+/// Returns the first value whose path ends with a name like the field's.
 pub(super) fn find(event: &Value, field: &str) -> Option<String> {
     let wanted = word(field.rsplit('.').next().unwrap_or(field));
     let mut left = MOST_VALUES;
@@ -43,7 +43,7 @@ fn search<'v>(
     None
 }
 
-/// Letters and digits alone, in lower case: `userId` and `user_id` are the same word.
+/// Returns only the letters and digits, in lower case, so that `userId` and `user_id` are equal.
 fn word(key: &str) -> String {
     key.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
