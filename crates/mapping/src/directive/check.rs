@@ -12,7 +12,7 @@ use crate::json::{Object, Value};
 
 type Checked = Result<(), CompileError>;
 
-/// What a directive accepts as one of its options.
+/// The values that a directive accepts for one of its options.
 #[derive(Clone, Copy)]
 enum Accepts {
     /// Any JSON; a directive is checked.
@@ -143,7 +143,7 @@ fn accept_deeply(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Chec
     }
 }
 
-/// Checks the kind of a value alone: options are checked inside before, once, or nesting would cost 2^depth.
+/// Checks only the kind of a value. Options were checked inside before, once: otherwise nesting would cost 2^depth.
 fn accept(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
     let expected = match (accepts, value) {
         (_, Value::Object(members)) if has_directive(members) => match accepts {

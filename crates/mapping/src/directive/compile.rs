@@ -108,7 +108,7 @@ impl Compiler {
         node
     }
 
-    /// The operand's member of this name; undefined if there is none.
+    /// Returns the operand's member of this name; undefined if there is none.
     pub(super) fn member(&mut self, object: &Object<'_>, key: &str, place: &Place<'_>) -> Node {
         object.get(key).map_or(Node::Undefined, |value| self.node(value, &place.key(key)))
     }
@@ -125,7 +125,7 @@ impl Compiler {
         self.faults.push(CompileError { path: place.to_string(), message: message.into() });
     }
 
-    /// The operand as the object that most directives take.
+    /// Returns the operand as the object that most directives take.
     pub(super) fn options(
         &mut self,
         operand: &Value<'_>,

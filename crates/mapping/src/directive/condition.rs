@@ -19,9 +19,9 @@ pub(super) struct If {
 
 #[derive(Debug)]
 enum Question {
-    /// Neither missing nor null.
+    /// True for a value that is neither missing nor null.
     Exists(Node),
-    /// The key is `blank`, but `then` applies to what is not blank: not missing, not null, not loosely equal to "".
+    /// The key is `blank`, but `then` applies if the value is not blank: not missing, not null, not loosely equal to "".
     Blank(Node),
 }
 

@@ -93,7 +93,7 @@ pub(super) fn write(value: &Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Whatever is not a text, or not JSON, stays as it is.
+/// A value that is not a text, or a text that is not JSON, stays as it is.
 fn decode<'s, 'e>(value: Resolved<'s, 'e>, budget: &Budget) -> Result<Resolved<'s, 'e>, ResolveError> {
     let Some(text) = value.view().as_str() else { return Ok(value) };
     let Ok(decoded) = Value::parse(text) else { return Ok(value) };

@@ -90,18 +90,18 @@ impl Directive {
         Self::compile(&transform::with_root_directive(fields, &Place::ROOT)?)
     }
 
-    /// Parts of the value that pass Segment's check but fail whenever an event reaches them: a bad
-    /// directive in an array, an `@if` without a question, a liquid template that cannot be read.
+    /// Returns the parts of the value that pass Segment's check but fail whenever an event reaches them: a bad directive in an
+    /// array, an `@if` without a condition, a liquid template that cannot be read.
     pub fn faults(&self) -> &[CompileError] {
         &self.faults
     }
 
-    /// The value that every event gets, if it is the same for all.
+    /// Returns the value that every event gets, if it is the same for all.
     pub fn literal(&self) -> Option<&Value<'static>> {
         self.node.literal()
     }
 
-    /// The value for this event (an object); `None` is JavaScript's undefined: the field is absent.
+    /// Returns the value for this event (an object); `None` is JavaScript's undefined: the field is absent.
     pub fn resolve<'e>(&'e self, event: &'e Value<'e>) -> Result<Option<Cow<'e, Value<'e>>>, ResolveError> {
         let budget = Budget::new();
         match self.node.resolve(Scope { root: View::Value(event), budget: &budget })? {
@@ -113,12 +113,12 @@ impl Directive {
     }
 }
 
-/// The keys that `@path` walks for this text, from the event down.
+/// Returns the keys that `@path` follows for this text, from the event down.
 pub fn path_names(text: &str) -> Vec<String> {
     Path::rooted(text).names()
 }
 
-/// The keys that each placeholder of a `@template` walks.
+/// Returns the keys that each placeholder of a `@template` follows.
 pub fn template_names(text: &str) -> Vec<Vec<String>> {
     Template::parse(text).paths().map(Path::names).collect()
 }

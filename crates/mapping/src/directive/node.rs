@@ -46,7 +46,7 @@ pub(super) enum Node {
     Liquid(Box<Liquid>),
 }
 
-/// What a value is resolved against: the event, or what `@transform` and `@arrayPath` use instead.
+/// The value that directives are resolved against: the event, or the root of a `@transform` or `@arrayPath`.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s, 'e, 'b> {
     pub(super) root: View<'s, 'e>,
@@ -54,7 +54,7 @@ pub(super) struct Scope<'s, 'e, 'b> {
 }
 
 impl Node {
-    /// The JSON that this is, if it is a literal.
+    /// Returns the JSON of a literal.
     pub(super) fn literal(&self) -> Option<&Value<'static>> {
         if let Node::Literal(value) = self { Some(value) } else { None }
     }

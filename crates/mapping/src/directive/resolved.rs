@@ -11,10 +11,10 @@ use super::ResolveError;
 use crate::javascript;
 use crate::json::{Object, Value};
 
-/// What resolving one value may build at most, in bytes: nearly 700,000 values, or that much text.
+/// The most bytes that resolving one value may build: nearly 700,000 values, or that much text.
 const MAX_BUILT: usize = 32 << 20;
 
-/// What one built value costs besides its text: about its size in memory.
+/// The bytes that one built value counts for besides its text: about its size in memory.
 const VALUE_COST: usize = 48;
 
 /// A member of an object under construction.
@@ -41,7 +41,7 @@ pub(super) enum View<'s, 'e> {
     Sparse(&'s Resolved<'s, 'e>),
 }
 
-/// How much may still be built while one value is resolved.
+/// The bytes that may still be built while one value is resolved.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<usize>);
 
@@ -50,7 +50,7 @@ impl Budget {
         Self(Cell::new(MAX_BUILT))
     }
 
-    /// Pays for text of this many bytes.
+    /// Charges text of this many bytes.
     pub(super) fn text(&self, bytes: usize) -> Result<(), ResolveError> {
         let left = self.0.get().checked_sub(bytes).ok_or_else(|| ResolveError {
             path: String::new(),
@@ -60,12 +60,12 @@ impl Budget {
         Ok(())
     }
 
-    /// Pays for this many values.
+    /// Charges this many values.
     pub(super) fn values(&self, count: usize) -> Result<(), ResolveError> {
         self.text(count.saturating_mul(VALUE_COST))
     }
 
-    /// Pays for a copy of a value; text that is borrowed from the event is not copied.
+    /// Charges a copy of a value; text that is borrowed from the event is not copied.
     pub(super) fn copy(&self, value: &Value<'_>) -> Result<(), ResolveError> {
         self.values(1)?;
         match value {

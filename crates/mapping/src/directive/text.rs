@@ -14,7 +14,7 @@ pub(super) const MAX_PATTERN: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Case {
-    /// `None`: an operator that does not exist. This fails only when there is a text to apply it to.
+    /// `None` means an operator that does not exist. It fails only if there is a text to apply it to.
     to: Option<fn(&str) -> String>,
     value: Node,
     place: String,

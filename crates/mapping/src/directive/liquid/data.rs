@@ -51,7 +51,7 @@ impl<'v> Data<'v> {
         }
     }
 
-    /// The literals as the plain values that filters see.
+    /// Returns the literals as the plain values that filters see.
     pub(super) fn plain(self) -> Self {
         match self {
             Data::Nil => Data::Null,
@@ -64,7 +64,7 @@ impl<'v> Data<'v> {
         matches!(self, Data::Undefined | Data::Null | Data::Nil)
     }
 
-    /// Everything but nil and false.
+    /// Returns false only for nil and false.
     pub(super) fn is_truthy(&self) -> bool {
         !self.is_nil() && !matches!(self, Data::Bool(false))
     }
@@ -78,7 +78,7 @@ impl<'v> Data<'v> {
         }
     }
 
-    /// What is printed, appended: nothing for nil, the items of an array side by side.
+    /// Appends what the value prints: nothing for nil, the items of an array one after another.
     pub(super) fn print(&self, out: &mut String) {
         match self {
             Data::Undefined | Data::Null | Data::Nil | Data::Empty | Data::Blank => {}
@@ -93,7 +93,7 @@ impl<'v> Data<'v> {
         }
     }
 
-    /// What is printed; borrowed if it is a text already.
+    /// Returns what the value prints; borrowed if it is a text already.
     pub(super) fn printed(&self) -> Cow<'_, str> {
         if let Data::Text(text) = self {
             return Cow::Borrowed(text);
@@ -103,7 +103,7 @@ impl<'v> Data<'v> {
         Cow::Owned(out)
     }
 
-    /// The items of an array.
+    /// Returns the items of an array.
     pub(super) fn items(&self) -> Option<Vec<Data<'v>>> {
         match self {
             Data::List(items) => Some(items.clone()),
@@ -147,7 +147,7 @@ impl<'v> Data<'v> {
         }
     }
 
-    /// `==`: by type and value, arrays item by item, objects by identity; `empty` and `blank` ask.
+    /// `==`: compares by type and value, arrays item by item, objects by identity; `empty` and `blank` test the other side.
     pub(super) fn equals(&self, other: &Data<'v>) -> bool {
         match (self, other) {
             // `blank == nil` is true, but `nil == blank` is false: the left side decides.
@@ -189,7 +189,7 @@ impl<'v> Data<'v> {
         }
     }
 
-    /// `<`, `>` and their like: texts by their UTF-16 units, everything else as numbers; `None` is never true.
+    /// `<`, `>` and similar: compares texts by their UTF-16 units and everything else as numbers; `None` is never true.
     pub(super) fn compare(&self, other: &Data<'v>) -> Option<Ordering> {
         let special = |data: &Data<'_>| matches!(data, Data::Nil | Data::Empty | Data::Blank);
         if special(self) || special(other) {
@@ -202,7 +202,7 @@ impl<'v> Data<'v> {
         self.number().partial_cmp(&other.number())
     }
 
-    /// `contains`: an item of an array, a piece of a text.
+    /// `contains`: an item of an array, or a part of a text.
     pub(super) fn contains(&self, other: &Data<'v>) -> bool {
         match self {
             Data::Text(text) => text.contains(&other.clone().plain().script_text()),

@@ -1,7 +1,7 @@
 //! Liquid expressions: operands, operators and filters, read once.
 //!
-//! Read as LiquidJS reads them: operators bind to the right, `and` and `or` alike. What cannot be read ends the
-//! expression, and anything but a filter after it is an error.
+//! They are read as LiquidJS reads them: operators bind to the right, `and` and `or` alike. A part that cannot be read ends the
+//! expression, and after it only a filter is allowed.
 
 use super::filters::{self, Filter};
 use super::token::{is_blank, is_word};
@@ -40,7 +40,7 @@ pub(super) enum Operator {
 #[derive(Debug)]
 pub(super) enum Operand {
     Literal(Literal),
-    /// Keys, from a value or, without one, from the variables and the event.
+    /// Keys that start at a value or, without one, at the variables and the event.
     Path(Option<Literal>, Vec<Operand>),
     Range(Box<Operand>, Box<Operand>),
 }
@@ -101,19 +101,19 @@ impl<'t> Reader<'t> {
         self.rest = self.rest.trim_start_matches(is_blank);
     }
 
-    /// What is left, after blanks.
+    /// Returns the rest of the text, without blanks at its beginning.
     pub(super) fn remaining(&mut self) -> &'t str {
         self.skip_blanks();
         self.rest
     }
 
-    /// Takes this text if it comes next.
+    /// Reads this text if it comes next.
     pub(super) fn take(&mut self, text: &str) -> bool {
         self.skip_blanks();
         self.rest.strip_prefix(text).map(|after| self.rest = after).is_some()
     }
 
-    /// A name; empty if none comes next.
+    /// Reads a name; empty if none comes next.
     pub(super) fn name(&mut self) -> &'t str {
         self.skip_blanks();
         self.name_here()
@@ -126,7 +126,7 @@ impl<'t> Reader<'t> {
         name
     }
 
-    /// A whole expression with its filters, to the end of the text.
+    /// Reads a whole expression with its filters, to the end of the text.
     pub(super) fn chain(mut self) -> Result<Chain, String> {
         let terms = self.terms()?;
         if terms.is_empty() {
@@ -182,7 +182,7 @@ impl<'t> Reader<'t> {
         Ok(Some((Some(written.to_owned()), value)))
     }
 
-    /// Operands and operators in postfix order.
+    /// Reads operands and operators into postfix order.
     fn terms(&mut self) -> Result<Vec<Term>, String> {
         let mut terms = Vec::new();
         let mut waiting: Vec<Operator> = Vec::new();
@@ -213,7 +213,7 @@ impl<'t> Reader<'t> {
         Some(operator)
     }
 
-    /// One operand; none if nothing that could be one comes next.
+    /// Reads one operand; `None` if the next text cannot be one.
     pub(super) fn operand(&mut self) -> Result<Option<Operand>, String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -295,7 +295,7 @@ impl<'t> Reader<'t> {
         Ok(Some(Operand::Range(Box::new(low), Box::new(high))))
     }
 
-    /// `.key`, `["key"]`, `[0]`, and a first name if the path begins here.
+    /// Reads `.key`, `["key"]`, `[0]`, and a first name if the path begins here.
     fn keys(&mut self, begins: bool) -> Result<Vec<Operand>, String> {
         let mut keys = Vec::new();
         let named = |name: &str| Operand::Literal(Literal::Text(name.to_owned()));
@@ -326,12 +326,12 @@ impl<'t> Reader<'t> {
 
 const RANGE: &str = "a range is written (1..5)";
 
-/// The beginning of a text, for messages.
+/// Returns the beginning of a text, for messages.
 fn start_of(text: &str) -> String {
     text.chars().take(20).collect()
 }
 
-/// What follows a backslash in a quoted text.
+/// Reads the character after a backslash in a quoted text.
 fn unescaped(characters: &mut std::str::Chars<'_>) -> Option<char> {
     let escaped = match characters.next()? {
         'b' => '\u{8}',
@@ -347,7 +347,7 @@ fn unescaped(characters: &mut std::str::Chars<'_>) -> Option<char> {
     Some(escaped)
 }
 
-/// A character by its number, in at most this many digits.
+/// Reads a character by its number, in at most this many digits.
 fn code(characters: &mut std::str::Chars<'_>, radix: u32, most: usize) -> char {
     let mut value = 0;
     for _ in 0..most {

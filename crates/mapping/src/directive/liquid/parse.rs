@@ -35,7 +35,7 @@ pub(super) enum Piece {
 pub(super) struct Branch {
     /// `None`: `else`.
     pub(super) condition: Option<Chain>,
-    /// What the condition must be: false for `unless`.
+    /// The value that the condition must have: false for `unless`.
     pub(super) holds: bool,
     pub(super) pieces: Vec<Piece>,
 }
@@ -128,7 +128,7 @@ fn choice(condition: &str, tokens: &mut Tokens<'_>) -> Result<Piece, String> {
     }
 }
 
-/// `unless`, which skips what follows a second `else` instead of refusing it.
+/// Reads `unless`. It skips the text after a second `else` instead of refusing it.
 fn refusal(condition: &str, tokens: &mut Tokens<'_>) -> Result<Piece, String> {
     let mut branches = Vec::new();
     let mut condition = Some(Reader::new(condition).chain()?);

@@ -36,9 +36,9 @@ pub(super) fn render<'v>(
 struct Renderer<'v, 'b> {
     root: View<'v, 'v>,
     budget: &'b Budget,
-    /// What `assign` and `capture` set; found before the event's members.
+    /// The variables that `assign` and `capture` set; they hide the event's members.
     variables: HashMap<&'v str, Data<'v>>,
-    /// What `increment` and `decrement` count; found in place of the event's members.
+    /// The counters of `increment` and `decrement`; they hide the event's members.
     counters: HashMap<&'v str, f64>,
     /// The next operand of each `cycle`.
     turns: HashMap<String, usize>,
@@ -78,7 +78,7 @@ impl<'v> Renderer<'v, '_> {
                 let operand = operands.get(*turn % operands.len());
                 *turn += 1;
                 let value = operand.map_or(Ok(Data::Undefined), |operand| self.operand(operand))?;
-                // This tag does not print what is falsy in JavaScript.
+                // This tag does not print a value that is falsy in JavaScript.
                 if value.is_given() {
                     value.print(out);
                 }
@@ -178,7 +178,7 @@ impl<'v> Renderer<'v, '_> {
         Ok(value.clone())
     }
 
-    /// A member of the event, or the counter in its place.
+    /// Returns a member of the event, or the counter of the same name.
     fn member(&self, name: &str) -> Data<'v> {
         if let Some(counter) = self.counters.get(name) {
             return Data::Number(*counter);
@@ -216,7 +216,7 @@ fn apply<'v>(operator: Operator, left: &Data<'v>, right: &Data<'v>) -> bool {
     }
 }
 
-/// A member of a value: a key, an index (from the end if negative), `size`, `first` or `last`.
+/// Returns a member of a value: a key, an index (from the end if negative), `size`, `first` or `last`.
 pub(super) fn member<'v>(of: &Data<'v>, key: &Data<'_>) -> Data<'v> {
     if of.is_nil() {
         return of.clone();
@@ -257,13 +257,13 @@ fn item<'v>(items: &[Data<'v>], key: &Data<'_>, name: &str) -> Data<'v> {
     found.cloned().unwrap_or(Data::Undefined)
 }
 
-/// A number as an index or a count: its fraction is cut off, what is negative or no number is 0.
+/// Returns a number as an index or a count: without its fraction, and 0 if it is negative or not a number.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as wanted")]
 pub(super) fn index(number: f64) -> usize {
     number as usize
 }
 
-/// A length as the number it is in JavaScript.
+/// Returns a length as a number of JavaScript.
 pub(super) fn length(length: usize) -> f64 {
     u32::try_from(length).map_or(f64::INFINITY, f64::from)
 }

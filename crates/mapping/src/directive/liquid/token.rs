@@ -11,7 +11,7 @@ pub(super) enum Token<'t> {
     Tag { name: &'t str, arguments: &'t str },
 }
 
-/// What trims its neighbours: before and after.
+/// Whether a token trims the text before it and after it.
 type Trim = (bool, bool);
 
 /// LiquidJS's blanks.
@@ -62,7 +62,7 @@ pub(super) fn tokens(template: &str) -> Result<Vec<Token<'_>>, String> {
     Ok(trimmed(&tokens))
 }
 
-/// Where an output's `}}` is, quoted text passed over.
+/// Returns the place of an output's `}}`, ignoring quoted text.
 fn output_end(inside: &str) -> Option<usize> {
     let mut quoted: Option<char> = None;
     let mut escaped = false;
@@ -82,7 +82,7 @@ fn output_end(inside: &str) -> Option<usize> {
     None
 }
 
-/// Where the `{% endraw %}` of a `raw` begins.
+/// Returns the place where the `{% endraw %}` of a `raw` begins.
 fn raw_end(text: &str) -> Option<usize> {
     text.match_indices("{%").map(|(at, _)| at).find(|at| {
         let inside = text.get(at + 2..).unwrap_or_default().trim_start_matches(is_blank);
@@ -90,7 +90,7 @@ fn raw_end(text: &str) -> Option<usize> {
     })
 }
 
-/// The content between delimiters, and on which sides a hyphen asks for trimming.
+/// Returns the content between delimiters, and the sides on which a hyphen asks for trimming.
 fn delimited(content: &str) -> (&str, Trim) {
     let before = content.starts_with('-');
     let after = content.ends_with('-') && !(before && content.len() == 1);
@@ -99,7 +99,7 @@ fn delimited(content: &str) -> (&str, Trim) {
     (content.trim_matches(is_blank), (before, after))
 }
 
-/// A tag's name and what follows it.
+/// Splits a tag into its name and the rest.
 pub(super) fn tag(content: &str) -> Result<Token<'_>, String> {
     let length = match content.strip_prefix('#') {
         Some(_) => 1,
@@ -112,7 +112,7 @@ pub(super) fn tag(content: &str) -> Result<Token<'_>, String> {
     Ok(Token::Tag { name, arguments: arguments.trim_start_matches(is_blank) })
 }
 
-/// The tokens with the blanks around trimming ones taken away.
+/// Returns the tokens without the blanks that trimming removes.
 fn trimmed<'t>(tokens: &[(Token<'t>, Trim)]) -> Vec<Token<'t>> {
     let mut raw = false;
     let mut kept: Vec<Token<'t>> = Vec::with_capacity(tokens.len());

@@ -36,7 +36,7 @@ fn date<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result
     print(value, &format, offset, budget)
 }
 
-/// Prints in the zone that is this many minutes behind UTC. Whatever is not a date stays as it is.
+/// Prints the time in the zone that is this many minutes behind UTC. A value that is not a date stays as it is.
 fn print<'v>(
     value: &Data<'v>,
     format: &str,
@@ -101,7 +101,7 @@ fn milliseconds(time: NaiveDateTime) -> Option<NaiveDateTime> {
     time.with_nanosecond(time.nanosecond() / 1_000_000 * 1_000_000)
 }
 
-/// `%`, flags, width, modifier, conversion. Whatever is not a conversion stays as it is written.
+/// Handles `%`, flags, width, modifier and conversion. Text that is not a conversion stays as it is.
 fn formatted(time: NaiveDateTime, behind: Option<i64>, format: &str) -> Result<String, ResolveError> {
     let mut out = String::new();
     let mut rest = format;
@@ -134,7 +134,7 @@ fn formatted(time: NaiveDateTime, behind: Option<i64>, format: &str) -> Result<S
     Ok(out)
 }
 
-/// Where in the format the conversion begins whose `%` stands before `after`.
+/// Returns the place of the conversion whose `%` is before `after`.
 fn out_start(format: &str, after: &str) -> usize {
     format.len() - after.len() - 1
 }
@@ -165,7 +165,7 @@ fn padded(text: String, conversion: char, flags: &str, width: usize) -> String {
     format!("{}{text}", if blank { " " } else { "0" }.repeat(missing))
 }
 
-/// A conversion's text before padding; `None` if there is no such conversion.
+/// Returns a conversion's text before padding; `None` if there is no such conversion.
 fn converted(
     time: NaiveDateTime,
     behind: Option<i64>,

@@ -34,7 +34,7 @@ pub(super) fn named(name: &str) -> Option<Filter> {
     Some(filter)
 }
 
-/// The value's items: nil has none, and a value that is not an array is its only item.
+/// Returns the value's items: nil has none, and a value that is not an array is its own only item.
 fn items<'v>(value: &Data<'v>) -> Vec<Data<'v>> {
     value.items().unwrap_or_else(|| if value.is_nil() { Vec::new() } else { vec![value.clone()] })
 }
@@ -162,7 +162,7 @@ fn default<'v>(value: &Data<'v>, arguments: &[Data<'v>]) -> Data<'v> {
     if kept { value.clone() } else { instead }
 }
 
-/// JSON of the value; nothing for nothing.
+/// Returns the value as JSON; nothing for nil.
 fn encode<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     if !arguments.is_empty() {
         return Err(fault("the liquid filter `json` takes no argument here"));

@@ -43,7 +43,7 @@ const DISABLED: [&str; 20] = [
 const ABSENT: [&str; 7] =
     ["where", "sample", "slugify", "sha256", "hmac_sha256", "date_to_string", "date_to_long_string"];
 
-/// The filter of this name, or why it is not available.
+/// Returns the filter with this name, or why it is not available.
 pub(super) fn named(name: &str) -> Result<Filter, String> {
     if DISABLED.contains(&name) {
         return Err(format!("Segment disables the filter `{name}`"));

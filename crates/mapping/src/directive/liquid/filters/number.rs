@@ -1,4 +1,4 @@
-//! Filters on numbers, in JavaScript's floating point. Whatever is not a number counts as 0.
+//! Filters on numbers, in JavaScript's floating point. A value that is not a number counts as 0.
 
 use super::{Data, Filter};
 
@@ -43,7 +43,7 @@ pub(super) fn number(value: &Data<'_>) -> f64 {
     if number.is_nan() { 0.0 } else { number }
 }
 
-/// The first argument; none at all makes the result NaN.
+/// Returns the first argument; without arguments the result is NaN.
 fn argument(arguments: &[Data<'_>]) -> f64 {
     arguments.first().map_or(f64::NAN, number)
 }

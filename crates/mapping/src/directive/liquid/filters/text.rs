@@ -132,7 +132,7 @@ fn strip<'v>(
     built(budget, &[kept])
 }
 
-/// The text split at runs of white space, with an empty first or last where it begins or ends with one.
+/// Splits the text at white space; the first or last part is empty if the text begins or ends with white space.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text;
@@ -158,7 +158,7 @@ fn number_of_words<'v>(
     Ok(Data::Number(if text.is_empty() { 0.0 } else { length(words(text).len()) }))
 }
 
-/// Every occurrence replaced; an empty pattern stands between all characters.
+/// Replaces every occurrence. An empty pattern occurs between all characters.
 fn replace<'v>(
     value: &Data<'v>,
     pattern: &str,
@@ -194,7 +194,7 @@ fn replace_at<'v>(
     built(budget, &[before, with, after.get(pattern.len()..).unwrap_or_default()])
 }
 
-/// Empty last parts are dropped; an empty separator gives the characters.
+/// Drops empty last parts. An empty separator splits into characters.
 fn split<'v>(value: &Data<'v>, arguments: &[Data<'v>], budget: &Budget) -> Result<Data<'v>, ResolveError> {
     let text = value.printed();
     let separator = match arguments.first() {
@@ -314,9 +314,9 @@ fn strip_html(text: &str) -> String {
 
 /// RFC 3986's unreserved characters.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What `encodeURIComponent` encodes.
+/// The bytes that `encodeURIComponent` encodes.
 const COMPONENT: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
-/// What encodes a URL as a whole: `encodeURI`, but for brackets.
+/// The bytes that `encodeURI` encodes, except brackets.
 const WHOLE_URL: &AsciiSet = &COMPONENT
     .remove(b';')
     .remove(b'/')
