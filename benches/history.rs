@@ -1,7 +1,7 @@
-//! Measures what the history costs an event, and how long a search by an exact id takes over many recorded events.
+//! Measures how much CPU time and disk the history needs for an event, and how long a search by an exact id takes among many events.
 //!
-//! `cargo bench --bench history -- [--events 10000000] [--payloads 200000]`. Feeds the history as the relay does, as fast as it takes
-//! it, and reads the CPU time of its thread. The file is on the disk of the temporary folder.
+//! `cargo bench --bench history -- [--events 10000000] [--payloads 200000]`. It feeds the history like a relay, as fast as the history
+//! takes facts, and reads the CPU time of its thread. The file is in the temporary folder.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
@@ -21,12 +21,12 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 const EVENT: &str = include_str!("track.json");
-/// Of that event.
+/// The message id of that event.
 const MESSAGE_ID: &str = "ajs-next-1768473060123-5a2b1c3d-4e5f-6071-8293";
 const BATCH: u64 = 100;
-/// Events that may be under way to the history.
+/// The most events on their way to the history.
 const AHEAD: u64 = 8_000;
-/// Events a second of the made-up past.
+/// Events per second of the invented past.
 const RATE: u64 = 2_000;
 
 fn main() {
@@ -59,7 +59,7 @@ fn path(folder: &Path) -> PathBuf {
     folder.join("relay.db.history")
 }
 
-/// Records so many events and stops. Returns the CPU time of the history's thread.
+/// Records this many events and stops. Returns the CPU time of the history's thread.
 async fn record(folder: &Path, events: u64, payload_rate: u64) -> Duration {
     let (facts, inbox) = Facts::channel();
     let tasks = Tasks::new(&CancellationToken::new());
@@ -161,7 +161,7 @@ fn send(facts: &Facts, first: u64) {
     facts.outcomes(outcomes);
 }
 
-/// Asks for events from all over the past, by each kind of id.
+/// Searches for events from the whole past, by each kind of id.
 fn search(folder: &Path, events: u64) {
     let reader = Reader::of_file(path(folder), Redactor::default());
     let bytes = std::fs::metadata(path(folder)).unwrap().len();
@@ -202,7 +202,7 @@ fn search(folder: &Path, events: u64) {
     });
 }
 
-/// The file with the CPU time of the history's thread, and that time.
+/// The file with the CPU time of the history's thread, and the time that it showed.
 fn thread_time() -> (PathBuf, Duration) {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     let named = |path: &PathBuf| {
@@ -218,7 +218,7 @@ fn time_of(thread: &Path) -> Duration {
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// Bytes of this process in memory.
+/// Resident memory of this process, in bytes.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

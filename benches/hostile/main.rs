@@ -1,9 +1,9 @@
-//! Measures what hostile clients cost a healthy sender: `cargo bench --bench hostile -- [--rounds 5] [--rate 400]`.
+//! Measures how much hostile clients slow down a normal sender: `cargo bench --bench hostile -- [--rounds 5] [--rate 400]`.
 //!
-//! Each round measures the time to the answer of single posts at a steady rate, first alone, then beside six clients that
-//! post 20 KB of gzip that becomes 20 MB, without a key, twenty times a second together, and a hundred that send
-//! requests and never read the answers. Exits with 1 unless the median of the rounds' p99 beside them stays under three
-//! times the median of the quiet ones. The load and the relay share the machine.
+//! Each round measures the time to the answer of single posts at a steady rate: first alone, then while six clients post, twenty
+//! times a second together and without a key, 20 KB of gzip that becomes 20 MB, and a hundred clients send requests and never read
+//! the answers. Exits with 1 unless the median of the rounds' p99 during the attack is below three times the median of the quiet
+//! ones. The load and the relay share the machine.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(clippy::disallowed_methods, reason = "the load and the destination are not part of the relay")]
@@ -31,12 +31,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const EVENT: &str = include_str!("../track.json");
-/// The connections of the healthy sender.
+/// The connections of the normal sender.
 const CONNECTIONS: u32 = 8;
-/// The healthy sender's posts in each half of a round.
+/// The normal sender's posts in each half of a round.
 const POSTS: u32 = 4_000;
 const BOMBERS: usize = 6;
-/// Between two posts of one of them.
+/// The time between two posts of one connection.
 const BOMB_INTERVAL: Duration = Duration::from_millis(300);
 const NEVER_READING: usize = 100;
 
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         );
         quiet.push(before.1);
         attacked.push(beside.1);
-        // What the attack left behind ends.
+        // Gives the work that the attack left behind time to end.
         sleep(Duration::from_secs(1));
     }
     relay.kill().unwrap();

@@ -1,4 +1,4 @@
-//! Accoil is down for a while at a steady load: `cargo bench --bench outage -- --seconds 120 --rate 1000`.
+//! Accoil is down for some time under a steady load: `cargo bench --bench outage -- --seconds 120 --rate 1000`.
 //!
 //! Prints memory and progress every few seconds, then what arrived. Exits with 1 unless every event arrived once and in order.
 

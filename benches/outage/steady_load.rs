@@ -1,7 +1,7 @@
 //! Accoil is down while events keep coming, then it is up again. Measures what arrives, in which order, and the memory.
 //!
-//! Delivery, outbox and a counting destination run in one process: the memory is of all three. The benchmark `outage` and a
-//! shorter test share this.
+//! Delivery, outbox and a counting destination run in one process, so the memory is that of all three. The benchmark `outage` and
+//! a shorter test use this.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,7 +30,7 @@ const KEEP_ALL: Retention = Retention { age: Duration::from_secs(86_400), bytes:
 /// About the size of an event, and of its call.
 const BYTES: usize = 450;
 
-/// What the destination saw, and the memory of this process, at one moment.
+/// What the destination has received, and the memory of this process, at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) at: Duration,

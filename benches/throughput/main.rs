@@ -1,11 +1,10 @@
 //! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
 //! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--relay PROGRAM]`.
-//! Without `--history` each round measures a relay with a history and one without, in turn. Each `--relay` adds the
-//! program of another build, which is measured in turn with this one. The load, the
-//! destination and the relay share the machine: compare ratios of one run only. The relay uses both presets, keeps each user's
-//! calls in order, and syncs before each answer.
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--relay PROGRAM]`. Without
+//! `--history` each round measures a relay with a history and one without, in turn. Each `--relay` adds the program of another
+//! build, which is measured in turn with this one. The load, the destination and the relay share the machine, so compare ratios of
+//! one run only. The relay uses both presets, keeps each user's calls in order, and syncs before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(
@@ -40,9 +39,9 @@ struct Args {
     batch: usize,
     connections: usize,
     rounds: usize,
-    /// 0: off, 1: on, 2: both in turn.
+    /// 0: without history, 1: with history, 2: both in turn.
     history: usize,
-    /// This build's program first.
+    /// The program of this build comes first.
     relays: Vec<PathBuf>,
 }
 

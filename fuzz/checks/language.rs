@@ -50,7 +50,7 @@ pub(crate) fn liquid(bytes: &[u8]) {
     }
 }
 
-/// The lenient reader reads what the strict one reads, and as the same; what is written is read again as the same.
+/// The lenient reader reads everything that the strict reader reads, with the same result; written JSON is read as the same value.
 pub(crate) fn json(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let lenient = Value::parse_lenient(text, MAX_DEPTH);
@@ -75,7 +75,7 @@ fn write(value: &Value<'_>) -> String {
     String::from_utf8(written).expect("JSON is UTF-8")
 }
 
-/// The first byte chooses the form of the body behind it. Whatever becomes an event is an object with a type.
+/// The first byte chooses the form of the body that follows. Every event is an object with a type.
 pub(crate) fn decode(bytes: &[u8]) {
     let Some((form, body)) = bytes.split_first() else { return };
     let Ok(body) = std::str::from_utf8(body) else { return };

@@ -1,4 +1,4 @@
-//! A relay for the targets that need one: it takes requests, and delivers nothing.
+//! A relay for the targets that need one: it accepts requests and delivers nothing.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(super) fn configuration(folder: &Path) -> Config {
     Config::load(None, &environment).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// A public listener with its outbox. Time is paused: as soon as the relay waits for more bytes, its time-outs pass.
+/// A public listener with its outbox. Time is paused, so the time-outs pass as soon as the relay waits for more bytes.
 pub(super) struct Door {
     pub(super) runtime: Runtime,
     pub(super) outbox: Outbox,
@@ -75,8 +75,8 @@ impl Door {
         Self { runtime, outbox, folder, address }
     }
 
-    /// Sends the bytes on a connection of their own and reads until the relay ends it. A header `content-length: *` gets the
-    /// length of all that follows the head, so that a changed body still arrives whole.
+    /// Sends the bytes on a connection of their own and reads until the relay ends it. A header `content-length: *` gets the length of
+    /// the bytes after the head, so that a changed body still arrives completely.
     pub(super) fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let bytes = with_length(bytes);
         self.runtime.block_on(async {
