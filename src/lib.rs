@@ -16,9 +16,10 @@
 //!
 //! Beside the stream: [`replay`] sends again what failed, [`accounts`] synchronises accounts between Accoil and
 //! Vitally, [`admin`] is the operators' API, [`sandbox`] is a stand-in for Accoil and Vitally, [`config`] reads the
-//! configuration, [`run`] builds everything and stops it in order, [`cli`] has one file for each command,
-//! [`facts`] are what the stages tell the history, [`telemetry`] has the log fields and metrics, [`reasons`] is the catalogue of codes for everything that is
-//! refused, skipped, changed, delayed or given up.
+//! configuration, [`run`] builds everything and stops it in order, [`cli`] has one file for each command, [`facts`]
+//! passes what happens to events on to the metrics, the log and the history, [`history`] records what became of every
+//! event, [`telemetry`] has the log fields and metrics, and [`reasons`] is the catalogue of codes for everything that is
+//! refused, skipped, changed, delayed or not delivered.
 
 pub use accoil_mapping::{json, times};
 
