@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: every route with its parameters and answers, made of the handlers themselves.
+//! `GET /openapi.json`: every route with its parameters and answers, generated from the handlers themselves.
 //!
 //! What is the same for every route is added here: names of operations, the token, and the form of errors.
 
@@ -39,7 +39,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> Response {
     response
 }
 
-/// The document before the routes are added.
+/// Returns the document before the routes are added.
 pub(super) fn base() -> Document {
     let mut document = Base::openapi();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
@@ -87,7 +87,7 @@ fn error(description: &str) -> Answer {
     ResponseBuilder::new().description(description).content("application/json", content).build()
 }
 
-/// The methods that this API uses.
+/// Returns the methods that this API uses.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem { get, post, delete, .. } = item;
     [("get", get), ("post", post), ("delete", delete)]

@@ -1,4 +1,4 @@
-//! What a route answers when it cannot do what was asked: `{"error", "code"}`, and what to do about it in the text.
+//! The answer of a route that cannot do what was asked: `{"error", "code"}`, with what to do in the text.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Who may use the API: whoever has a token; without one, which the configuration allows on loopback only, programs of this
-//! machine, but not a web page that its browser shows. The viewer token only reads, and sees no payload unless the
-//! configuration says so.
+//! Decides who may use the API: everyone who has a token. Without a token, which the configuration allows on loopback
+//! only, programs on this machine may use it, but not a web page in its browser. The viewer token can only read, and
+//! sees no payload unless the configuration allows it.
 //!
 //! Tokens are compared in constant time and never repeated.
 
@@ -22,24 +22,24 @@ use crate::receive::{self, is_loopback};
 /// What a request may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// See and change everything.
+    /// May see and change everything.
     Full,
-    /// See, and change nothing.
+    /// May see, and change nothing.
     Viewer { sees_payloads: bool },
 }
 
 impl Access {
-    /// Whether it may see what events hold.
+    /// Returns whether it may see the content of events.
     pub const fn sees_payloads(self) -> bool {
         matches!(self, Self::Full | Self::Viewer { sees_payloads: true })
     }
 
-    /// Refuses a request for what events hold by a viewer who may not see it.
+    /// Refuses a request for the content of events by a viewer who may not see it.
     pub fn require_payloads(self) -> Result<(), ApiError> {
         if self.sees_payloads() {
             return Ok(());
         }
-        let error = "the viewer token does not see what events hold; use the admin token, or set admin.viewer_sees_payloads";
+        let error = "the viewer token cannot see the content of events; use the admin token, or set admin.viewer_sees_payloads";
         Err(ApiError::new(StatusCode::FORBIDDEN, "viewer", error))
     }
 }
@@ -53,7 +53,7 @@ impl<S: Sync> FromRequestParts<S> for Access {
     }
 }
 
-/// Refuses what breaks the rules of HTTP/1.1.
+/// Refuses requests that break the rules of HTTP/1.1.
 pub(super) async fn well_formed(request: Request, next: Next) -> Response {
     match receive::malformed(request.headers(), request.version()) {
         Some(error) => ApiError::new(StatusCode::BAD_REQUEST, "malformed", error).into_response(),
@@ -83,14 +83,14 @@ pub(super) async fn let_pass(State(admin): State<Admin>, mut request: Request, n
         }
     };
     if !reads && access != Access::Full {
-        let error = "the viewer token only reads; use the admin token to change something";
+        let error = "the viewer token can only read; use the admin token to change something";
         return ApiError::new(StatusCode::FORBIDDEN, "viewer", error).into_response();
     }
     request.extensions_mut().insert(access);
     next.run(request).await
 }
 
-/// What a request with these headers may do.
+/// Returns what a request with these headers may do.
 pub(super) fn access(config: &config::Admin, headers: &HeaderMap) -> Result<Access, ApiError> {
     let given = bearer(headers);
     let is = |token: &Option<SecretString>| match (token, given) {
@@ -110,18 +110,18 @@ pub(super) fn access(config: &config::Admin, headers: &HeaderMap) -> Result<Acce
     if is_of_this_machine(headers) {
         return Ok(Access::Full);
     }
-    let error = "without an admin token only programs of this machine may ask, by its address or as localhost, \
-                 and no page of another site; set admin.token to allow more";
+    let error = "without an admin token only programs on this machine may use this API, by its address or as localhost, and no page of another site; set admin.token to allow more";
     Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", error))
 }
 
-/// The token that a request has.
+/// Returns the token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A page of another site names itself in `Origin`; one whose name was made to point here, in `Host`.
+/// A page of another site names itself in `Origin`. A page whose host name was made to point here names that host in
+/// `Host`.
 fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_lets_pass_and_nothing_like_it() {
+    fn only_the_right_token_is_accepted() {
         let secret = |text: &str| Some(SecretString::from(text));
         let config = config::Admin {
             listen: ([127, 0, 0, 1], 0).into(),

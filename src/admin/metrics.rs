@@ -1,6 +1,6 @@
 //! `GET /metrics`: the counters that the stages keep, in Prometheus' text format. `docs/metrics.md` lists them.
 //!
-//! Everything is read when it is asked for: an event pays for an atomic addition and no more.
+//! Everything is read when it is asked for: an event costs only an atomic addition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ fn sources(page: &mut Page, sources: &Sources, counts: &Counts) {
     }
 }
 
-/// What cannot be read is left out.
+/// Adds the outbox's values; those that cannot be read are left out.
 async fn outbox(page: &mut Page, outbox: &Outbox) {
     let Usage { waiting, dead_letters, rejects } = outbox.usage();
     page.whole(metrics::WAITING_CALLS, &[], waiting.rows);
@@ -118,7 +118,7 @@ async fn outbox(page: &mut Page, outbox: &Outbox) {
     page.whole(metrics::MAX_WAITING, &[], most_waiting);
     page.whole(metrics::LEAST_DISK, &[], least_disk);
     let handle = outbox.clone();
-    // A disk may keep the thread waiting.
+    // A disk may block the thread.
     if let Ok(Some(free)) = tokio::task::spawn_blocking(move || handle.free_disk()).await {
         page.whole(metrics::DISK, &[], free);
     }
@@ -159,7 +159,7 @@ fn destinations(page: &mut Page, destinations: &[Status]) {
     }
 }
 
-/// The last run of each sync; nothing before its first.
+/// Adds the last run of each sync; nothing before its first.
 fn syncs(page: &mut Page, last: &[Arc<Summary>]) {
     for run in last {
         let direction = run.direction.name();

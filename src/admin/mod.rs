@@ -1,8 +1,9 @@
-//! The operators' side: health, and a JSON API to see and change what runs, and to read an account of Accoil's. On a
-//! listener of its own, never on the public port.
+//! The operators' side: health, and a JSON API to see and change what runs, and to read an account at Accoil. It is
+//! on a listener of its own, never on the public port.
 //!
-//! `api/` has one file a resource; `guard.rs` stands before all but health; `document.rs` describes every route at
-//! `/openapi.json`. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what to do.
+//! `api/` has one file for each resource. `guard.rs` protects all routes but health. `document.rs` describes every
+//! route at `/openapi.json`. Every answer but the metrics is JSON; an error is `{"error":…,"code":…}` and says what
+//! to do.
 
 pub mod answer;
 pub mod api;
@@ -44,27 +45,27 @@ use accoil_mapping::nearest;
 use error::ApiError;
 use pages::session::Sessions;
 
-/// What the routes share. Clones are the same.
+/// The state that the routes share. Clones are the same.
 #[derive(Clone)]
 pub struct Admin(Arc<Shared>);
 
 struct Shared {
     parts: Parts,
-    /// The document of the API, once the router is built.
+    /// The API's document, once the router is built.
     document: OnceLock<Bytes>,
     sessions: pages::session::Sessions,
 }
 
-/// What the routes need of the rest of the relay.
+/// What the routes need from the rest of the relay.
 pub struct Parts {
     pub config: Config,
     pub receiver: Receiver,
-    /// None where `[accounts]` is not configured.
+    /// `None` if `[accounts]` is not configured.
     pub accounts: Option<Cache>,
     pub syncs: Syncs,
     /// Replays and purges.
     pub jobs: Jobs,
-    /// Of the destinations, in the configuration's order.
+    /// One for each destination, in the configuration's order.
     pub controls: Vec<Control>,
     pub history: Reader,
     /// Hides what `[privacy]` names.
@@ -113,7 +114,7 @@ impl Admin {
         &self.0.parts.redactor
     }
 
-    /// By which the destination of this name is paused and resumed.
+    /// Returns the control that pauses and resumes the destination with this name.
     fn control(&self, name: &str) -> Option<&Control> {
         let mut sections = self.config().destinations.iter();
         let place = sections.position(|section| section.name == name)?;
@@ -133,7 +134,7 @@ impl Admin {
     }
 }
 
-/// Every route of the admin listener.
+/// Returns every route of the admin listener.
 pub fn router(admin: Admin) -> Router {
     let guarded = api::routes()
         .routes(routes!(document::show))
@@ -155,7 +156,7 @@ pub fn router(admin: Admin) -> Router {
         .layer(middleware::from_fn(guard::well_formed))
 }
 
-/// Answers hold personal values: no cache keeps them, unless a route says otherwise.
+/// Answers contain personal values, so no cache may keep them unless a route allows it.
 async fn not_stored(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -173,7 +174,7 @@ fn unknown_route(uri: &Uri, paths: &[String]) -> Response {
 }
 
 async fn wrong_method() -> Response {
-    let error = "this route takes another method: GET to see, POST to change";
+    let error = "this route needs another method: GET to see, POST to change";
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", error).into_response()
 }
 

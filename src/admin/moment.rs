@@ -1,15 +1,15 @@
-//! A point in time as people write it in a parameter or an option: exact, a day, or so long ago.
+//! A time as people write it in a parameter or an option: exact, a day, or how long ago.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer};
 
 use crate::config;
 
-/// A time that a parameter gives.
+/// A time from a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(pub DateTime<Utc>);
 
-/// The text is no time.
+/// The text is not a time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, such as 30m, 2h or 7d")]
 pub struct NoMoment;

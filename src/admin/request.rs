@@ -1,5 +1,5 @@
-//! How a route reads its request: parameters, body, and the part of the path that names something. Everything is capped,
-//! and a name that the route does not know is refused with the nearest one that it knows.
+//! Reads a route's request: parameters, body, and the name in the path. Every read is capped. A parameter that the
+//! route does not know is refused, with the most similar one that it knows.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -12,14 +12,15 @@ use utoipa::IntoParams;
 use super::error::ApiError;
 use accoil_mapping::nearest;
 
-/// Bytes of a request's body: a filter with many ids, or an event to try.
-const MOST_BODY: usize = 5 << 20;
-/// Characters of a name that an error repeats.
-const MOST_SHOWN: usize = 64;
-/// Parameters of one request.
-const MOST_PARAMETERS: usize = 64;
+/// The most bytes of a request's body: a filter with many ids, or an event to test.
+const MAX_BODY: usize = 5 << 20;
+/// The most characters of a name that an error repeats.
+const MAX_SHOWN: usize = 64;
+/// The most parameters of one request.
+const MAX_PARAMETERS: usize = 64;
 
-/// The parameters after the question mark. One without a value counts as not given: forms send all their fields.
+/// The parameters after the question mark. One without a value counts as not given, because forms send all their
+/// fields.
 #[derive(Debug, Clone)]
 pub struct Parameters<T>(pub T);
 
@@ -28,7 +29,7 @@ impl<T: DeserializeOwned + IntoParams> Parameters<T> {
     pub fn read(raw: &str) -> Result<T, ApiError> {
         let known: Vec<String> = T::into_params(|| None).into_iter().map(|one| one.name).collect();
         let mut given: Vec<(&str, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(raw.as_bytes()).take(MOST_PARAMETERS + 1) {
+        for (name, value) in form_urlencoded::parse(raw.as_bytes()).take(MAX_PARAMETERS + 1) {
             let Some(name) = known.iter().find(|known| **known == *name) else {
                 return Err(unknown(&name, &known));
             };
@@ -63,18 +64,18 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Paramete
 }
 
 fn unknown(name: &str, known: &[String]) -> ApiError {
-    let shown: String = name.chars().take(MOST_SHOWN).collect();
+    let shown: String = name.chars().take(MAX_SHOWN).collect();
     let nearest = nearest(name, known.iter().map(String::as_str));
     let suggestion = nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default();
-    let there_are = match known {
-        [] => "this route takes none".to_owned(),
-        [only] => format!("there is {only}"),
-        [first @ .., last] => format!("there are {} and {last}", first.join(", ")),
+    let known = match known {
+        [] => "this route has no parameters".to_owned(),
+        [only] => format!("the only one is {only}"),
+        [first @ .., last] => format!("the parameters are {} and {last}", first.join(", ")),
     };
     let error = if suggestion.is_empty() {
-        format!("there is no parameter {shown:?}: {there_are}")
+        format!("there is no parameter {shown:?}: {known}")
     } else {
-        format!("there is no parameter {shown:?}{suggestion} {}", capitalized(&there_are))
+        format!("there is no parameter {shown:?}{suggestion} {}", capitalized(&known))
     };
     ApiError::invalid(error)
 }
@@ -102,12 +103,12 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Payload<T> {
 
 async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let refused = |error: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", error);
-    let bytes = Limited::new(body, MOST_BODY)
+    let bytes = Limited::new(body, MAX_BODY)
         .collect()
         .await
-        .map_err(|_| refused(format!("the body did not arrive whole, or has more than {MOST_BODY} bytes")))?;
+        .map_err(|_| refused(format!("the body did not arrive whole, or has more than {MAX_BODY} bytes")))?;
     let bytes = bytes.to_bytes();
-    // Serde would read an array as an object of which nothing is given.
+    // serde would read an array as an object without members.
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(refused("the body must be a JSON object".to_owned()));
     }
@@ -115,7 +116,7 @@ async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
         .map_err(|error| refused(format!("the body cannot be read as JSON: {error}")))
 }
 
-/// The part of the path that names what is asked for.
+/// The part of the path that names a resource.
 #[derive(Debug)]
 pub struct Named(pub String);
 
@@ -145,8 +146,8 @@ mod tests {
         let read = |raw: &str| Parameters::<Some>::read(raw).map_err(|error| error.error);
         assert_eq!(read("user=a%20b&most="), Ok(Some { user: Some("a b".to_owned()), most: None }));
         for (raw, part) in [
-            ("usr=1", "no parameter \"usr\", did you mean user? There are user and most"),
-            ("colour=1", "no parameter \"colour\": there are user and most"),
+            ("usr=1", "no parameter \"usr\", did you mean user? The parameters are user and most"),
+            ("colour=1", "no parameter \"colour\": the parameters are user and most"),
             ("user=1&user=2", "user is given twice"),
             ("user=a&most=many", "the value of most cannot be used: invalid digit"),
             ("most=-1", "the value of most cannot be used"),

@@ -1,6 +1,6 @@
-//! `GET /api/accounts`: one account as Accoil scores it, with the parameters of Accoil's own API, through the cache.
+//! `GET /api/accounts`: one account with Accoil's scores, with the parameters of Accoil's own API, through the cache.
 //!
-//! Accoil's 401 is a 502 here: it is about the relay's token, not about the caller's.
+//! Accoil's 401 is a 502 here, because it is about the relay's token and not about the caller's.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
 
-/// Longer than one attempt takes.
+/// Longer than one attempt can take.
 const TIMEOUT: Duration = Duration::from_secs(35);
-/// `Retry-After` where Accoil gives none.
+/// `Retry-After` if Accoil sends none.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The parameters of Accoil's own API.
@@ -49,7 +49,7 @@ pub(in crate::admin) async fn get(
     cached.map_or_else(ApiError::into_response, |cached| found(&cached))
 }
 
-/// Asks Accoil, or the cache.
+/// Asks Accoil or the cache.
 pub async fn find(admin: &Admin, query: AccountQuery) -> Result<Cached, ApiError> {
     let Some(cache) = admin.accounts() else {
         return Err(not_configured());
@@ -59,7 +59,7 @@ pub async fn find(admin: &Admin, query: AccountQuery) -> Result<Cached, ApiError
         Ok(Ok(cached)) => Ok(cached),
         Ok(Err(error)) => Err(failed(&error)),
         Err(_) => {
-            let error = "Accoil has not answered yet; it may be slow or take no more requests just now: ask again later";
+            let error = "Accoil has not answered yet; it may be slow or accept no more requests at present: ask again later";
             Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "accoil_timeout", error))
         }
     }
@@ -82,7 +82,7 @@ fn read(query: AccountQuery) -> Result<Query, ApiError> {
     })
 }
 
-/// With an age and a time to keep it that are the account's own.
+/// The age and the cache time are the account's own.
 fn found(cached: &Cached) -> Response {
     let mut response = Response::new(Body::from(cached.found.with_age(cached.age)));
     let headers = response.headers_mut();

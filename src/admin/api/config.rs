@@ -21,9 +21,9 @@ pub struct ConfigView {
 /// What senders need.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SetupView {
-    /// `server.public_url`: the address by which senders reach the relay. None: it is not configured.
+    /// `server.public_url`: the address by which senders reach the relay; `None` if it is not configured.
     pub public_url: Option<String>,
-    /// Where the public listener is.
+    /// The address of the public listener.
     pub listen: String,
     pub sources: Vec<SourceSetup>,
 }
@@ -37,7 +37,7 @@ pub struct SourceSetup {
     pub has_write_key: bool,
     /// Whether webhooks must be signed.
     pub has_shared_secret: bool,
-    /// Where its senders post, the usual one first.
+    /// The routes that its senders post to, the usual one first.
     pub routes: Vec<String>,
     pub destinations: Vec<String>,
     /// Events since the start.

@@ -1,4 +1,4 @@
-//! `/api/dead-letters/replay` and `/api/dead-letters/purge`: one step of either; see `replay::Selection`.
+//! `/api/dead-letters/replay` and `/api/dead-letters/purge`: each request runs one step; see `replay::Selection`.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -13,14 +13,14 @@ use crate::replay::{self, ReplayError, Replayer, Selection, Step};
 /// What one step did.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StepView {
-    /// How many were replayed or removed.
+    /// The number replayed or removed.
     pub done: usize,
-    /// Those that stay, and why.
+    /// Those that were left, and why.
     pub left: Vec<LeftView>,
     /// `after` and `up_to` of the next step.
     pub after: i64,
     pub up_to: i64,
-    /// There is nothing after this step.
+    /// True if no step follows.
     pub is_last: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `/api/destinations`: how each destination is doing; paused, resumed, and tried at once.
+//! `/api/destinations`: the status of each destination; pauses, resumes and probes one.
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
@@ -20,7 +20,7 @@ use crate::deliver::{self, Control, Status};
 use crate::reasons::Reason;
 use accoil_mapping::nearest;
 
-/// Before a destination's name, where it is kept that its key is confirmed.
+/// The prefix of the names under which confirmed keys are stored.
 const CONFIRMED: &str = "confirmed:";
 
 /// All destinations, in the order of the configuration.
@@ -39,39 +39,39 @@ pub struct DestinationView {
     /// `ok`, `failing`, `paused`, `credentials refused` or `calls refused`. `paused`: it asked for a pause, or an operator
     /// paused it.
     pub state: String,
-    /// Since when it is in this state.
+    /// When this state began.
     pub since: DateTime<Utc>,
-    /// What the last failure was, or who paused it, while the state is not `ok`.
+    /// The last failure, or that an operator paused it; only if the state is not `ok`.
     pub reason: Option<String>,
-    /// The state as the catalogue of reasons has it.
+    /// The state's reason in the catalogue.
     pub wait: Option<ReasonView>,
-    /// Since when an operator has it paused.
+    /// When an operator paused it, if it is paused.
     pub paused_since: Option<DateTime<Utc>>,
-    /// When the next call is tried while it is left alone.
+    /// When the next call is tried, while the destination is left alone.
     pub next_probe_at: Option<DateTime<Utc>>,
     pub in_flight: usize,
     /// The most calls in flight now; fewer than configured while it is overloaded.
     pub concurrency: usize,
     /// The most calls in flight that the configuration allows.
     pub most_concurrency: usize,
-    /// The most calls a second, if it is limited.
+    /// The most calls per second, if it is limited.
     pub rate: Option<u32>,
-    /// Calls in memory, those in flight included; more may wait in the outbox.
+    /// Calls in memory, including those in flight; more may wait in the outbox.
     pub loaded: usize,
     /// Users with calls that wait for a retry, or behind one.
     pub waiting_users: usize,
     /// Users whose call has been failing for a minute or more.
     pub failing_users: usize,
-    /// Since the start, as the next three.
+    /// Since the start, like the next three.
     pub delivered: u64,
-    /// Calls that were not made, because they had nothing new to tell.
+    /// Calls that were not made, because their content was already delivered.
     pub held: u64,
-    /// Attempts that failed and are made again.
+    /// Attempts that failed and are retried.
     pub retried: u64,
     /// Calls that became dead letters.
     pub dead: u64,
-    /// When Accoil's read API last had a user whose events were delivered here with this key. None: never, and Accoil answers
-    /// 202 to a wrong key, too.
+    /// When Accoil's read API last had a user whose events were delivered here with this key. `None` means never:
+    /// Accoil answers 202 to a wrong key too.
     pub key_confirmed_at: Option<DateTime<Utc>>,
     /// Whether the key can be confirmed: `[accounts]` is configured.
     pub can_confirm_key: bool,
@@ -91,7 +91,7 @@ fn one(
     status: &Status,
     confirmed: &HashMap<String, i64>,
 ) -> DestinationView {
-    // What was asked for a moment ago is shown, although the dispatcher may not have read it.
+    // Shows a pause or resume that was just asked for, even if the dispatcher has not read it yet.
     let paused_since = admin.control(&section.name).and_then(Control::paused_since);
     let (state, reason, since) = match paused_since {
         Some(since) => ("paused", Some("paused by an operator".to_owned()), since),
@@ -126,7 +126,7 @@ fn one(
     }
 }
 
-/// Why a destination gets no calls at all; none if it gets some.
+/// Returns why a destination gets no calls at all; `None` if it gets some.
 pub fn wait(status: &Status, is_paused: bool) -> Option<Reason> {
     match status.state {
         _ if is_paused => Some(Reason::WaitPaused),
@@ -137,14 +137,14 @@ pub fn wait(status: &Status, is_paused: bool) -> Option<Reason> {
     }
 }
 
-/// Why the destination of this name gets no calls at all; none if it gets some.
+/// Returns why the destination with this name gets no calls at all; `None` if it gets some.
 pub fn wait_of(admin: &Admin, name: &str) -> Option<Reason> {
     let statuses = admin.receiver().destinations();
     let status = statuses.iter().find(|status| *status.name == *name)?;
     wait(status, admin.control(name).is_some_and(|control| control.paused_since().is_some()))
 }
 
-/// The name under which it is kept that the destination's key is confirmed. Another key has another name.
+/// Returns the name under which it is stored that the destination's key is confirmed. Another key has another name.
 fn confirmation(section: &config::Destination) -> String {
     let mut hasher = SipHasher13::new();
     section.name.hash(&mut hasher);
@@ -152,7 +152,7 @@ fn confirmation(section: &config::Destination) -> String {
     format!("{CONFIRMED}{}:{:016x}", section.name, hasher.finish())
 }
 
-/// Keeps that Accoil has a user whose events went to these destinations.
+/// Stores that Accoil has a user whose events went to these destinations.
 pub async fn confirm_keys(admin: &Admin, names: &[String]) -> Result<(), ApiError> {
     for section in admin.config().destinations.iter().filter(|section| names.contains(&section.name)) {
         admin.outbox().keep_value(confirmation(section), Some(Utc::now().timestamp_millis())).await?;
@@ -160,7 +160,7 @@ pub async fn confirm_keys(admin: &Admin, names: &[String]) -> Result<(), ApiErro
     Ok(())
 }
 
-/// What an operator may want of a destination.
+/// What an operator can ask of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     Pause,
@@ -168,7 +168,7 @@ pub enum Wish {
     Probe,
 }
 
-/// Does it; the answer is the destination as it is then.
+/// Carries it out and returns the destination's status afterwards.
 pub async fn change(admin: &Admin, name: &str, wish: Wish) -> Result<DestinationView, ApiError> {
     let Some(control) = admin.control(name) else {
         let names = || admin.config().destinations.iter().map(|section| section.name.as_str());
@@ -182,7 +182,7 @@ pub async fn change(admin: &Admin, name: &str, wish: Wish) -> Result<Destination
         return Err(ApiError::not_found(error));
     };
     match wish {
-        // Kept first: a pause that is not kept would end with the process.
+        // Stored first, because a pause that is not stored would end with the process.
         Wish::Pause if control.paused_since().is_none() => {
             let now = Utc::now();
             deliver::keep_pause(admin.outbox(), name, Some(now)).await?;
@@ -205,7 +205,7 @@ pub async fn change(admin: &Admin, name: &str, wish: Wish) -> Result<Destination
     view.destinations.into_iter().find(|destination| destination.name == name).ok_or_else(ApiError::failed)
 }
 
-/// How each destination is doing
+/// Status of each destination
 #[utoipa::path(get, path = "/api/destinations", responses((status = 200, body = DestinationsView)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,

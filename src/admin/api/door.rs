@@ -15,7 +15,7 @@ use crate::facts::{DoorGroup, DoorKey, Sample};
 /// The requests that were turned away since the start, the latest group first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DoorView {
-    /// Requests, of all groups.
+    /// The requests of all groups.
     pub count: u64,
     pub groups: Vec<DoorGroupView>,
 }
@@ -24,18 +24,18 @@ pub struct DoorView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DoorGroupView {
     pub reason: ReasonView,
-    /// `segment` or `amplitude`; none where the path belongs to neither.
+    /// `segment` or `amplitude`; `None` if the path belongs to neither.
     pub kind: Option<String>,
-    /// None where the key belongs to no source.
+    /// `None` if the key belongs to no source.
     pub source: Option<String>,
     pub route: String,
     pub status: u16,
-    /// Of the key that the requests had: its length, and of a long one its first three characters.
+    /// About the key of the requests: its length, and the first three characters of a long one.
     pub key: Option<KeyHintView>,
     pub count: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
-    /// The last ones, the oldest first.
+    /// The last ones, oldest first.
     pub samples: Vec<SampleView>,
 }
 
@@ -51,7 +51,7 @@ pub struct SampleView {
     pub at: DateTime<Utc>,
     pub address: Option<String>,
     pub agent: Option<String>,
-    /// Of the body, as far as it was read.
+    /// The bytes of the body that were read.
     pub bytes: u64,
     /// The beginning of the body, if it was read and the token may see it.
     pub body: Option<String>,

@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz`: whether the process lives and takes events, with each destination's state.
+//! `GET /healthz`, `/readyz`: whether the process lives and accepts events, with each destination's state.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,7 +18,7 @@ struct Readiness {
     /// `ready` or `not ready`.
     status: String,
     destinations: Vec<Destination>,
-    /// Why not.
+    /// Why it is not ready.
     reason: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::admin) async fn health() -> Response {
     receive::health().await
 }
 
-/// Whether the relay takes events
+/// Whether the relay accepts events
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, body = Readiness, description = "It does"),
     (status = 503, body = Readiness, description = "It does not"),

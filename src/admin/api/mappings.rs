@@ -1,4 +1,4 @@
-//! `/api/mappings`, the mappings in force, and `/api/reload`, which reads their files again.
+//! `/api/mappings`: the mappings in force. `/api/reload`: reloads their files.
 
 use axum::extract::State;
 use http::StatusCode;
@@ -27,18 +27,18 @@ pub struct MappingView {
     pub destination: String,
     pub mapping: String,
     pub enabled: bool,
-    /// The only kind of source that it takes, if it takes one only.
+    /// The only kind of source that it handles; `None` for both kinds.
     pub source: Option<String>,
     pub trigger: String,
     pub action: String,
-    /// A preset, or the file.
+    /// A preset or a file.
     pub origin: String,
 }
 
-/// The mapping files, read again.
+/// The result of a reload.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReloadView {
-    /// How many there are.
+    /// The number of mappings.
     pub mappings: usize,
     pub warnings: Vec<FaultView>,
 }
@@ -55,12 +55,12 @@ pub struct FaultView {
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ReloadQuery {
-    /// Only read the files and say what is wrong with them.
+    /// Only reads the files and reports their faults.
     #[serde(default)]
     pub(in crate::admin) dry_run: bool,
 }
 
-/// What reading the mappings again came to.
+/// The result of reloading the mappings.
 #[derive(Debug)]
 pub struct Reloaded {
     pub mappings: usize,
@@ -76,7 +76,7 @@ impl Reloaded {
     }
 }
 
-/// Reads the mapping files of every destination again, all or nothing, and logs what came of it.
+/// Reloads the mapping files of every destination, all or none, and logs the result.
 pub fn reload(receiver: &Receiver) -> Result<Reloaded, Vec<Fault>> {
     let sources =
         receiver.reload_mappings().inspect_err(|faults| telemetry::mappings_not_reloaded(faults))?;
@@ -85,7 +85,7 @@ pub fn reload(receiver: &Receiver) -> Result<Reloaded, Vec<Fault>> {
     Ok(reloaded)
 }
 
-/// Reads the files again. On a dry run nothing changes.
+/// Reloads the files. A dry run changes nothing.
 pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView, ApiError> {
     let dry_run = query.dry_run;
     let read = move || {
@@ -109,12 +109,12 @@ pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView
         Err(_) => Err(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "failed",
-            "the relay failed while it read the mappings; those in force before stay in force; see its log",
+            "the relay failed while it read the mappings; the mappings before them stay in force; see its log",
         )),
     }
 }
 
-/// Read the mapping files again, all or nothing
+/// Reload the mapping files, all or none
 #[utoipa::path(post, path = "/api/reload", params(ReloadQuery), responses((status = 200, body = ReloadView)))]
 pub(in crate::admin) async fn reload_now(
     State(admin): State<Admin>,

@@ -33,7 +33,7 @@ impl From<Reason> for ReasonView {
 }
 
 impl ReasonView {
-    /// The reason with this code, if the catalogue has it.
+    /// Returns the reason with this code, if the catalogue has it.
     pub fn of_code(code: &str) -> Option<Self> {
         Reason::of_code(code).map(Self::from)
     }
@@ -43,10 +43,10 @@ impl ReasonView {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AttemptView {
     pub at: DateTime<Utc>,
-    /// The HTTP status; none when no answer came.
+    /// The HTTP status; absent if no answer came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What went wrong, with the beginning of the answer. Empty for a success.
+    /// What failed, with the beginning of the answer. Empty for a success.
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u32>,
@@ -59,7 +59,7 @@ impl From<&Attempt> for AttemptView {
     }
 }
 
-/// What was received or sent: JSON as it is, anything else as a text.
+/// Returns what was received or sent: JSON as it is, anything else as text.
 pub fn payload(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }

@@ -1,4 +1,4 @@
-//! `/api/sync`: the syncs of accounts, their last runs, and one begun and listened to.
+//! `/api/sync`: the last runs of the account syncs; starts a run and streams its reports.
 
 use std::convert::Infallible;
 
@@ -19,7 +19,7 @@ use crate::admin::request::{Named, NoParameters, Parameters};
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct SyncQuery {
-    /// Only report the changes that would be made.
+    /// Only reports the changes that a run would make.
     #[serde(default)]
     dry_run: bool,
 }
@@ -48,9 +48,10 @@ pub(in crate::admin) async fn show(
     Json(view(&admin).await)
 }
 
-/// Begin a sync
+/// Start a sync
 ///
-/// The answer is its reports, a JSON object a line, the summary last; the run goes on if the caller goes.
+/// The answer is its reports, one JSON object per line, the summary last. The run continues if the caller
+/// disconnects.
 #[utoipa::path(post, path = "/api/sync/{direction}", params(SyncQuery, ("direction" = String, Path,
     description = "vitally-to-accoil or accoil-to-vitally")),
     responses((status = 200, body = String, content_type = "application/x-ndjson")))]
@@ -62,10 +63,10 @@ pub(in crate::admin) async fn start(
 ) -> Result<Response, ApiError> {
     let Some(direction) = Direction::of_name(&direction) else {
         return Err(ApiError::not_found(
-            "there is no such sync; there are vitally-to-accoil and accoil-to-vitally",
+            "there is no such sync; the syncs are vitally-to-accoil and accoil-to-vitally",
         ));
     };
-    // A body might ask for a dry run: it must not be passed over.
+    // A body might ask for a dry run, so it must not be ignored.
     if !body.is_end_stream() {
         let error = "a body is not read: send none; the only parameter is dry_run, after a question mark";
         return Err(ApiError::invalid(error));

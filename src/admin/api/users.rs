@@ -1,5 +1,5 @@
-//! `GET /api/users`: whether Accoil has a user. Accoil answers 202 to a wrong key, too, so that this alone proves that what was
-//! delivered has arrived.
+//! `GET /api/users`: whether Accoil has a user. Accoil answers 202 to a wrong key too, so only this shows that
+//! delivered events have arrived.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use crate::history::{Filter, Outcome};
 
 /// Events of the user that are looked through for the destinations that took them.
 const MOST_EVENTS: usize = 20;
-const MOST_VALUE: usize = 2048;
+const MAX_VALUE: usize = 2048;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 pub struct UserQuery {
@@ -32,10 +32,10 @@ pub struct UserQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserView {
     pub is_known: bool,
-    /// As Accoil gives it.
+    /// As Accoil returns it.
     pub user: Option<Value>,
     pub asked_at: DateTime<Utc>,
-    /// The destinations that took events of this user: their keys are confirmed now, if Accoil has it.
+    /// The destinations that got events of this user. If Accoil has the user, their keys are confirmed now.
     pub destinations: Vec<String>,
 }
 
@@ -48,8 +48,8 @@ pub async fn view(admin: &Admin, query: UserQuery) -> Result<UserView, ApiError>
         })?,
     };
     let value = query.match_value.unwrap_or_default();
-    if value.trim().is_empty() || value.len() > MOST_VALUE {
-        return Err(ApiError::invalid(format!("match_value must be an id of 1 to {MOST_VALUE} bytes")));
+    if value.trim().is_empty() || value.len() > MAX_VALUE {
+        return Err(ApiError::invalid(format!("match_value must be an id of 1 to {MAX_VALUE} bytes")));
     }
     let user = cache.client().find_user(key, &value).await.map_err(|error| failed(&error))?;
     let destinations =

@@ -1,4 +1,4 @@
-//! `GET /api/version`: which program this is and since when it runs.
+//! `GET /api/version`: the program's version and when it started.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};

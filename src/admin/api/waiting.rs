@@ -1,4 +1,4 @@
-//! `/api/waiting`: the calls that wait; made due now, moved to another destination, or removed.
+//! `/api/waiting`: lists the waiting calls; retries, moves or removes them.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -16,12 +16,12 @@ use crate::deliver::Status;
 use crate::history::Redactor;
 use crate::outbox::{GoneError, NoCallId, Position, WaitingCall, WaitingFilter, WaitingFor};
 
-/// Calls of one answer unless the request says fewer.
-const MOST: usize = 200;
+/// The most calls in one answer, unless the request asks for fewer.
+const MAX_CALLS: usize = 200;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 pub struct WaitingQuery {
-    /// Ids of calls, with commas between.
+    /// Ids of calls, separated by commas.
     pub id: Option<String>,
     pub destination: Option<String>,
     pub user: Option<String>,
@@ -37,11 +37,11 @@ pub struct WaitingQuery {
     pub payload: bool,
 }
 
-/// A page of the waiting calls, the oldest first.
+/// A page of the waiting calls, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WaitingView {
     pub calls: Vec<WaitingCallView>,
-    /// The cursor of the next page; none after the last one.
+    /// The cursor of the next page; absent on the last one.
     pub next: Option<String>,
     pub destinations: Vec<StateView>,
 }
@@ -65,7 +65,7 @@ pub struct WaitingCallView {
     pub behind: Option<BehindView>,
     pub attempts: Vec<AttemptView>,
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// What was left out or changed; as the next two, only if payloads are asked for.
+    /// What was left out or changed. Like the next two, only if payloads are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<String>,
     /// What will be sent.
@@ -90,7 +90,7 @@ pub struct StateView {
     pub reason: Option<String>,
 }
 
-/// Calls that were made due.
+/// The number of users whose calls were made due.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RetryView {
     /// The users whose calls are tried now.
@@ -98,11 +98,11 @@ pub struct RetryView {
     pub destinations: Vec<StateView>,
 }
 
-/// Calls that were moved or removed.
+/// The calls that were moved or removed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GoneView {
     pub calls: usize,
-    /// There is nothing after this step.
+    /// True if no step follows.
     pub is_last: bool,
 }
 
@@ -154,7 +154,7 @@ impl WaitingCallView {
     }
 }
 
-/// A page of the waiting calls, and how the destinations are doing.
+/// A page of the waiting calls, and the state of the destinations.
 pub async fn view(admin: &Admin, access: Access, query: WaitingQuery) -> Result<WaitingView, ApiError> {
     if query.payload {
         access.require_payloads()?;
@@ -163,7 +163,7 @@ pub async fn view(admin: &Admin, access: Access, query: WaitingQuery) -> Result<
     let ids = ids.map(str::parse).collect::<Result<_, NoCallId>>();
     let ids = ids.map_err(|error| ApiError::invalid(error.to_string()))?;
     let filter = WaitingFilter { ids, destination: query.destination, user: query.user, event: query.event };
-    let most = query.most.unwrap_or(MOST).min(MOST);
+    let most = query.most.unwrap_or(MAX_CALLS).min(MAX_CALLS);
     let page = admin.outbox().waiting(filter, query.after, most).await?;
     Ok(WaitingView {
         calls: page
@@ -185,7 +185,7 @@ pub fn states(admin: &Admin) -> Vec<StateView> {
     admin.receiver().destinations().iter().map(one).collect()
 }
 
-/// The calls that wait, the oldest first
+/// Waiting calls, oldest first
 #[utoipa::path(get, path = "/api/waiting", params(WaitingQuery), responses((status = 200, body = WaitingView)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
