@@ -46,7 +46,7 @@ async fn list(json: bool, relay: &RelayApi) -> anyhow::Result<ExitCode> {
     out.flush()?;
     let count = |key: &str| answer[key]["count"].as_u64().unwrap_or_default();
     print_message(&format!(
-        "{} rejects, {} dead letters, {} calls wait, {} requests were turned away since the start",
+        "{} rejects, {} dead letters, {} calls wait, {} requests were refused since the start",
         count("rejects"),
         count("dead_letters"),
         count("waiting"),

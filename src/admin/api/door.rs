@@ -1,4 +1,4 @@
-//! `GET /api/door`: the requests that were turned away, in groups.
+//! `GET /api/door`: the requests that were refused, in groups.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters};
 use crate::facts::{DoorGroup, DoorKey, Sample};
 
-/// The requests that were turned away since the start, the latest group first.
+/// The requests that were refused since the start, the latest group first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DoorView {
     /// The requests of all groups.
@@ -20,7 +20,7 @@ pub struct DoorView {
     pub groups: Vec<DoorGroupView>,
 }
 
-/// Requests that were turned away for the same reason.
+/// Refused requests for the same reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DoorGroupView {
     pub reason: ReasonView,
@@ -90,7 +90,7 @@ fn sample(sample: Sample, access: Access) -> SampleView {
     }
 }
 
-/// The requests that were turned away, in groups
+/// The requests that were refused, in groups
 #[utoipa::path(get, path = "/api/door", responses((status = 200, body = DoorView)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,

@@ -18,13 +18,13 @@ use crate::outbox::{Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;
 
 /// The most groups of one answer, the largest ones.
-const MOST_GROUPS: usize = 200;
+const MAX_GROUPS: usize = 200;
 /// The most members of a group that are counted by time and by name.
-const MOST_COUNTED: usize = 5_000;
-const MOST_NAMES: usize = 10;
-const MOST_EVENTS: usize = 20;
+const MAX_COUNTED: usize = 5_000;
+const MAX_NAMES: usize = 10;
+const MAX_EVENTS: usize = 20;
 /// The most characters of a text.
-const MOST_TEXT: usize = 300;
+const MAX_TEXT: usize = 300;
 
 /// What could not be delivered or mapped, and the number of waiting calls.
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,13 +115,13 @@ impl From<&Group> for GroupView {
         Self {
             key: key(group),
             kind: kind(group.kind).to_owned(),
-            title: plain(&title, MOST_TEXT),
+            title: plain(&title, MAX_TEXT),
             code: group.code.clone(),
             reason: ReasonView::of_code(&group.code),
             destination: group.destination.clone(),
             mapping: group.mapping.clone(),
             field: group.field.clone(),
-            text: plain(&group.text, MOST_TEXT),
+            text: plain(&group.text, MAX_TEXT),
             sources: vec![group.source.clone()],
             count: group.count,
             first: group.first,
@@ -151,8 +151,8 @@ pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
         dead_letters: usage.dead_letters.into(),
         waiting: usage.waiting.into(),
         turned_away,
-        is_cut: groups.len() > MOST_GROUPS,
-        groups: groups.iter().take(MOST_GROUPS).map(GroupView::from).collect(),
+        is_cut: groups.len() > MAX_GROUPS,
+        groups: groups.iter().take(MAX_GROUPS).map(GroupView::from).collect(),
     })
 }
 
@@ -181,14 +181,14 @@ pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiEr
     let members = read(admin, move |archive| {
         Ok(match kind {
             Kind::Reject => {
-                let rejects = archive.newest_rejects(&filter, i64::MAX, MOST_COUNTED)?;
+                let rejects = archive.newest_rejects(&filter, i64::MAX, MAX_COUNTED)?;
                 let line = |reject: &StoredReject| {
                     EventLine::of_reject(reject).without_hidden(&redactor, &[&reject.original])
                 };
                 rejects.iter().map(|reject| (reject.at, line(reject))).collect::<Vec<_>>()
             }
             Kind::DeadLetter => {
-                let letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_COUNTED)?;
+                let letters = archive.newest_dead_letters(&filter, i64::MAX, MAX_COUNTED)?;
                 let line = |letter: &DeadLetter| {
                     let texts: [&[u8]; 2] = [&letter.original, &letter.body];
                     EventLine::of_dead_letter(letter).without_hidden(&redactor, &texts)
@@ -206,14 +206,14 @@ pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiEr
     let mut by_name: Vec<NameView> =
         by_name.into_iter().map(|(name, count)| NameView { name, count }).collect();
     by_name.sort_by_key(|name| std::cmp::Reverse(name.count));
-    by_name.truncate(MOST_NAMES);
+    by_name.truncate(MAX_NAMES);
     let hour =
         |(hour, count): (i64, u64)| Some(HourView { at: DateTime::from_timestamp(hour * 3600, 0)?, count });
     Ok(OneGroupView {
         group: GroupView::from(&group),
         by_hour: by_hour.into_iter().filter_map(hour).collect(),
         by_name,
-        events: members.into_iter().take(MOST_EVENTS).map(|(_, line)| line).collect(),
+        events: members.into_iter().take(MAX_EVENTS).map(|(_, line)| line).collect(),
     })
 }
 

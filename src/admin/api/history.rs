@@ -16,7 +16,7 @@ use crate::admin::request::{NoParameters, Parameters};
 use crate::history::{self, Step};
 
 /// The most slots of one answer.
-const MOST_SLOTS: i64 = 2_000;
+const MAX_SLOTS: i64 = 2_000;
 /// The time that a series covers unless the request names one.
 const USUAL_HOURS: i64 = 24;
 
@@ -133,9 +133,9 @@ pub async fn series_view(admin: &Admin, query: &SeriesQuery) -> Result<SeriesVie
         return Err(ApiError::invalid("from must lie before to"));
     }
     let step = step(query.step.as_deref(), from, to)?;
-    if (to - from).num_milliseconds() / step.milliseconds() > MOST_SLOTS {
+    if (to - from).num_milliseconds() / step.milliseconds() > MAX_SLOTS {
         return Err(ApiError::invalid(format!(
-            "that would be more than {MOST_SLOTS} slots: ask for a shorter time, or a longer step"
+            "that would be more than {MAX_SLOTS} slots: ask for a shorter time, or a longer step"
         )));
     }
     let reader = admin.history().clone();

@@ -18,7 +18,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters};
 
 /// The most reasons of failures, and groups of refused requests, that are named.
-const MOST_NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OverviewView {
@@ -169,7 +169,7 @@ async fn attention(
         found.push(item("storage", "", &format!("The relay takes no events: {why}."), to_do));
     }
     found.extend(destinations.iter().filter_map(stopped));
-    for group in failures.groups.iter().take(MOST_NAMED) {
+    for group in failures.groups.iter().take(MAX_NAMED) {
         let to_do = group.reason.as_ref().map(|reason| reason.to_do.as_str()).unwrap_or_default();
         let text = format!("{}.", group.title);
         found.push(AttentionView {
@@ -178,9 +178,9 @@ async fn attention(
             ..item("failures", &group.key, &text, to_do)
         });
     }
-    for group in door::view(admin, Access::Viewer { sees_payloads: false }).groups.iter().take(MOST_NAMED) {
+    for group in door::view(admin, Access::Viewer { sees_payloads: false }).groups.iter().take(MAX_NAMED) {
         let route = if group.route == "other" { "an unknown path" } else { group.route.as_str() };
-        let text = format!("Requests at {route} were turned away: {}.", group.reason.title);
+        let text = format!("Requests at {route} were refused: {}.", group.reason.title);
         found.push(AttentionView {
             count: Some(group.count),
             since: Some(group.first),

@@ -17,7 +17,7 @@ use crate::admin::request::Parameters;
 use crate::history::{Filter, Outcome};
 
 /// Events of the user that are looked through for the destinations that took them.
-const MOST_EVENTS: usize = 20;
+const MAX_EVENTS: usize = 20;
 const MAX_VALUE: usize = 2048;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -70,7 +70,7 @@ async fn took_events_of(admin: &Admin, user: &str) -> Vec<String> {
         };
     }
     let filter = Filter { user: Some(user.to_owned()), ..Filter::default() };
-    let found = tokio::task::spawn_blocking(move || reader.search(&filter, None, MOST_EVENTS)).await;
+    let found = tokio::task::spawn_blocking(move || reader.search(&filter, None, MAX_EVENTS)).await;
     let Ok(Ok(page)) = found else { return Vec::new() };
     let attempts = page.lines.iter().flat_map(|line| &line.attempts);
     let took = attempts.filter(|attempt| attempt.ending.outcome == Outcome::Delivered);

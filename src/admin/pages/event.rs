@@ -202,7 +202,7 @@ impl EventPage {
 }
 
 impl NotHerePage {
-    /// Groups of requests that were turned away: title, route, count, what to do.
+    /// Groups of requests that were refused: title, route, count, what to do.
     fn groups(&self) -> Vec<(String, String, u64, String)> {
         let groups = self.error.more.get("turned_away_groups").and_then(|groups| groups.as_array());
         let text = |group: &serde_json::Value, key: &str| group[key].as_str().unwrap_or_default().to_owned();

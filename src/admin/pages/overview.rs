@@ -266,7 +266,7 @@ impl OverviewPage {
         self.from == value
     }
 
-    /// Nothing has arrived since the start, and nothing was turned away.
+    /// Nothing has arrived since the start, and nothing was refused.
     fn is_new(&self) -> bool {
         self.view.counts.received == 0 && self.view.counts.turned_away == 0 && self.view.history.events == 0
     }

@@ -76,7 +76,7 @@ fn missing(refused: &Refused, json: bool) -> anyhow::Result<ExitCode> {
     for group in answer["turned_away_groups"].as_array().into_iter().flatten() {
         let text = |key: &str| plain(group[key].as_str().unwrap_or_default(), 300);
         print_message(&format!(
-            "turned away at {}: {} times, {} ({}); {}",
+            "refused at {}: {} times, {} ({}); {}",
             text("route"),
             group["count"],
             text("title"),

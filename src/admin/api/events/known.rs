@@ -8,9 +8,9 @@ use crate::history::{self, Outcome, Reader, Show};
 use crate::outbox::{DeadLetter, Filter, Outbox, StoredReject, WaitingCall, WaitingFilter};
 
 /// Rejects and dead letters of one event.
-const MOST_KEPT: usize = 100;
+const MAX_KEPT: usize = 100;
 /// Waiting calls of one event.
-const MOST_WAITING: usize = 100;
+const MAX_WAITING: usize = 100;
 
 pub(super) struct Known {
     /// `None` if the history does not have the event, or is off.
@@ -46,8 +46,8 @@ fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Kno
     };
     let archive = outbox.archive().map_err(|error| ApiError::outbox(&error))?;
     let filter = Filter { event: Some(id.to_string()), ..Filter::default() };
-    let mut rejects = archive.newest_rejects(&filter, i64::MAX, MOST_KEPT)?;
-    let mut letters = archive.newest_dead_letters(&filter, i64::MAX, MOST_KEPT)?;
+    let mut rejects = archive.newest_rejects(&filter, i64::MAX, MAX_KEPT)?;
+    let mut letters = archive.newest_dead_letters(&filter, i64::MAX, MAX_KEPT)?;
     // An event's name may look like an id.
     rejects.retain(|reject| reject.event == id);
     letters.retain(|letter| letter.event == id);
@@ -56,7 +56,7 @@ fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Kno
         Vec::new()
     } else {
         let filter = WaitingFilter { event: Some(id.to_string()), ..WaitingFilter::default() };
-        archive.waiting(&filter, None, MOST_WAITING)?.calls
+        archive.waiting(&filter, None, MAX_WAITING)?.calls
     };
     Ok(Known { history, rejects, letters, waiting })
 }

@@ -10,7 +10,7 @@ use crate::plain::one_line;
 use crate::reasons::Reason;
 
 /// Characters of the summary.
-const MOST_OUTCOME: usize = 300;
+const MAX_OUTCOME: usize = 300;
 
 /// One event.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -181,7 +181,7 @@ pub(super) fn took(micros: u32) -> String {
 }
 
 fn cut(text: &str) -> String {
-    one_line(text).chars().take(MOST_OUTCOME).collect()
+    one_line(text).chars().take(MAX_OUTCOME).collect()
 }
 
 impl EventLine {

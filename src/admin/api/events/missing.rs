@@ -11,15 +11,15 @@ use crate::admin::guard::Access;
 use crate::history;
 
 /// The most groups of refused requests in the answer.
-const MOST_GROUPS: usize = 5;
+const MAX_GROUPS: usize = 5;
 /// The most sources in the answer.
-const MOST_SOURCES: usize = 20;
+const MAX_SOURCES: usize = 20;
 
 /// Returns 404 with the code `not_here`.
 pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
     let (since, sources) = record(admin).await;
     let mut door = door::view(admin, Access::Viewer { sees_payloads: false });
-    door.groups.truncate(MOST_GROUPS);
+    door.groups.truncate(MAX_GROUPS);
     let turned_away: Vec<_> = door.groups.iter().map(|group| {
         json!({"code": group.reason.code, "title": group.reason.title, "to_do": group.reason.to_do, "route": group.route,
             "count": group.count, "last": group.last})
@@ -30,7 +30,7 @@ pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
         |since| format!("the record goes back to {}", since.format("%Y-%m-%d %H:%M:%SZ")),
     );
     let text = format!(
-        "no event with the id {shown:?} reached this relay: {back}, and {} requests were turned away since the start. \
+        "no event with the id {shown:?} reached this relay: {back}, and {} requests were refused since the start. \
          Compare the sender's host and write key with GET /api/setup; look at GET /api/door",
         door.count
     );
@@ -45,7 +45,7 @@ pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
 async fn record(admin: &Admin) -> (Option<chrono::DateTime<chrono::Utc>>, Vec<serde_json::Value>) {
     let reader = admin.history().clone();
     let names: Vec<String> =
-        admin.receiver().sources().iter().take(MOST_SOURCES).map(|source| source.name.to_string()).collect();
+        admin.receiver().sources().iter().take(MAX_SOURCES).map(|source| source.name.to_string()).collect();
     let read = move || {
         let since = reader.state().ok().and_then(|state| state.since);
         let last = |name: &String| {

@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 /// The most values that are compared.
-const MOST_VALUES: usize = 2_000;
-const MOST_DEPTH: usize = 16;
+const MAX_VALUES: usize = 2_000;
+const MAX_DEPTH: usize = 16;
 /// The most characters of a value that is shown.
-const MOST_SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 /// Shown in place of a hidden value.
 const HIDDEN: &str = "[redacted]";
 
 /// Returns the first value whose path ends with a name like the field's.
 pub(super) fn find(event: &Value, field: &str) -> Option<String> {
     let wanted = word(field.rsplit('.').next().unwrap_or(field));
-    let mut left = MOST_VALUES;
+    let mut left = MAX_VALUES;
     let (path, value) = search(event, &wanted, &mut Vec::new(), &mut left)?;
     Some(format!("It has {value} in $.{path}: send it as {field}, or let the mapping read it there."))
 }
@@ -33,7 +33,7 @@ fn search<'v>(
         {
             return Some((path.join("."), shown));
         }
-        if path.len() < MOST_DEPTH
+        if path.len() < MAX_DEPTH
             && let Some(found) = search(value, wanted, path, left)
         {
             return Some(found);
@@ -51,7 +51,7 @@ fn word(key: &str) -> String {
 fn shown(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.trim().is_empty() && text != HIDDEN => {
-            Some(Value::from(text.chars().take(MOST_SHOWN).collect::<String>()).to_string())
+            Some(Value::from(text.chars().take(MAX_SHOWN).collect::<String>()).to_string())
         }
         Value::Number(number) => Some(number.to_string()),
         _ => None,
