@@ -1,7 +1,7 @@
-//! A relay's start on files that are not what was written: it opens them, or refuses and recovers what can be read.
+//! A relay's start on changed files: it opens them, or refuses them and recovers every readable row.
 //!
-//! The input changes a sound database, its log and its lock file; see [`Files::change`]. If it begins with `FF`, it has the
-//! database and the log as they are, behind the length of the database in three bytes.
+//! The input changes a sound database, its log and its lock file; see [`Files::change`]. An input that begins with
+//! `FF` contains the database and the log themselves, after the length of the database in three bytes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,24 +16,24 @@ use chrono::DateTime;
 
 use super::relay::{DESTINATION, Door, configuration, folder};
 
-/// In the order in which an input names them.
+/// In the order of their numbers in an input.
 const NAMES: [&str; 3] = ["relay.db", "relay.db-wal", "relay.db.lock"];
 const RAW: u8 = 0xFF;
 
-/// Files beside each other; an empty one is not there.
+/// The files of one outbox; an empty one does not exist.
 #[derive(Debug, Clone, Default)]
 struct Files([Vec<u8>; 3]);
 
 /// What a relay stored, and its files.
 struct Sample {
-    /// As a kill leaves them, and as a stop in order does.
+    /// As a kill leaves them, and as an orderly stop leaves them.
     files: [Files; 2],
     /// Of all calls.
     bodies: HashSet<Vec<u8>>,
 }
 
-/// Damaged files are refused or read, only what was written is ever sent, and no call of a database is lost without a word. What
-/// is refused as damaged can be recovered, and the outbox then opens.
+/// Damaged files are refused or read. Only calls that were written are ever sent, and no call is lost without a report. Files
+/// that are refused as damaged can be recovered, and the outbox then opens.
 pub(crate) fn outbox(bytes: &[u8]) {
     static SAMPLE: OnceLock<Sample> = OnceLock::new();
     let sample = SAMPLE.get_or_init(Sample::make);
@@ -76,7 +76,7 @@ fn open(folder: &Path) -> Result<Outbox, OpenError> {
     Outbox::open(&Options { path: folder.join(NAMES[0]), ..options.clone() })
 }
 
-/// Reads all that a relay would send, or an operator could send again. Returns how many of the calls are there, or `None`
+/// Reads everything that a relay would send, or an operator could send again. Returns how many of the calls are there, or `None`
 /// if something was reported as damaged or could not be read.
 async fn check(outbox: &Outbox, sample: &Sample) -> Option<usize> {
     let lane = outbox.lanes().borrow().owned[0].clone();
@@ -145,7 +145,7 @@ impl Files {
             0 => content[place..end].fill(*value),
             1 => content[place..end].iter_mut().for_each(|byte| *byte ^= value),
             2 => content.truncate(place),
-            // From another place, sector by sector, as a disk misplaces them.
+            // Copies from another place, sector by sector, as a disk misplaces sectors.
             _ => {
                 let from = usize::from(*value) * 512 % content.len();
                 let end = content.len().min(from + 512 * (1 + usize::from(*count)));

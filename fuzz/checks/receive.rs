@@ -1,4 +1,4 @@
-//! The whole way of a request: the bytes of a connection, the answer, and the calls that an accepted event becomes.
+//! A request from the bytes of a connection to the answer and the calls that an accepted event becomes.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -11,7 +11,7 @@ use super::relay::{DESTINATION, Door, HEAD_END};
 /// Rejects that are kept before they are purged.
 const MOST_REJECTS: u64 = 500;
 
-/// Any bytes get an answer that their sender can read, or none; what is accepted becomes calls that Accoil can take.
+/// Any bytes get an answer that their sender can read, or none. Accepted events become calls that Accoil can accept.
 pub(crate) fn receive(bytes: &[u8]) {
     // The door, and the position up to which was read.
     static DOOR: OnceLock<Mutex<(Door, Option<Position>)>> = OnceLock::new();
@@ -52,7 +52,7 @@ fn check_answer(answer: &[u8], is_head: bool) {
     }
 }
 
-/// Checks what was accepted, and takes it out of the outbox.
+/// Checks what was accepted, and removes it from the outbox.
 async fn settle(outbox: &Outbox, cursor: &mut Option<Position>) {
     let lane = outbox.lanes().borrow().owned[0].clone();
     while let Some(chunk) = lane.next_chunk(cursor.unwrap_or(lane.start())).await.expect("the outbox is read")

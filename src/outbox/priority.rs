@@ -1,8 +1,8 @@
-//! The two lanes of a destination: live events, and old ones that a replay or an import sends in the background.
+//! The two priorities of a destination's calls: live events, and old ones that a replay or an import sends in the background.
 //!
-//! Both lanes share the chunks, so that a user's order holds across them. A background call waits in memory until no live call
-//! is ready, and its producer waits here while a destination has [`ROOM`] of them pending: the rest of a million old events
-//! stays where it is and delays nobody.
+//! Both share the chunks, so that a user's order holds across them. A background call waits in memory until no live call is
+//! ready. Its producer waits here while a destination has [`ROOM`] pending background calls, so that the rest of a million old
+//! events stays where it is and delays no live event.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 /// Background calls of one destination that may be pending before their producers wait.
 const ROOM: usize = 1000;
 
-/// Whether a call is of a live event.
+/// The priority of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Priority {
     #[default]
