@@ -1,4 +1,4 @@
-//! The outbox. `contract` has its clauses, over each backend; `sqlite` has what only the outbox in a file has.
+//! The outbox. `contract` tests its clauses with each backend; `sqlite` tests what only the SQLite backend has.
 
 pub(crate) mod contract;
 pub(crate) mod sqlite;
@@ -85,12 +85,12 @@ pub(crate) fn reject(original: &'static str, reasons: &str) -> Reject {
     }
 }
 
-/// The lanes that the outbox has here.
+/// Returns the lanes of the outbox.
 pub(crate) fn lanes(outbox: &Outbox) -> Vec<Lane> {
     outbox.lanes().borrow().owned.clone()
 }
 
-/// Everything in chunks that is unsettled for a destination, in order, and whether all of it could be read.
+/// Returns every unsettled request of a destination that is in a chunk, in order, and whether every chunk could be read.
 pub(crate) async fn jobs(outbox: &Outbox, destination: &str) -> (Vec<Job>, bool) {
     let (mut all, mut is_sound) = (Vec::new(), true);
     for lane in lanes(outbox) {
@@ -117,7 +117,7 @@ pub(crate) fn settle(outbox: &Outbox, settlements: Vec<Settlement>) {
     assert!(left.is_empty(), "of no lane: {left:?}");
 }
 
-/// The first parked requests of these users.
+/// Returns the first parked requests of these users.
 pub(crate) async fn parked_of(outbox: &Outbox, destination: &str, users: Vec<String>) -> Vec<Parked> {
     let mut parked = Vec::new();
     for lane in lanes(outbox) {
@@ -156,7 +156,7 @@ pub(crate) fn dead(job: Job, reason: &str) -> Settlement {
     Settlement::Dead { job: Box::new(job), attempts: vec![attempt(reason)], reason: Reason::DeadRefused }
 }
 
-/// Returns when everything asked of the writer before is on disk.
+/// Returns when the writer has stored everything that was asked for before.
 pub(crate) async fn flush(outbox: &Outbox) {
     outbox.flush().await.unwrap();
 }

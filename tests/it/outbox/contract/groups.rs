@@ -1,4 +1,4 @@
-//! Failures in groups: what belongs together, whatever happens to the members, and what a million of them cost.
+//! Failures in groups: which failures belong together, also after replays, purges and a restart.
 
 use accoil_relay::outbox::{Filter, Group, Kind, Outbox, PageFrom, Retention};
 use chrono::Utc;
@@ -12,7 +12,7 @@ pub(crate) fn reasons(field: &str) -> String {
     )
 }
 
-/// Two rejects without a user id, one without an event; two dead letters of unknown groups, one that is too large.
+/// Two rejects without a user id and one without an event name; two dead letters of unknown groups, and one that is too large.
 pub(crate) async fn filled(outbox: &Outbox) {
     let original = r#"{"userId":"u1","event":"Signed Up"}"#;
     let rejects = ["userId", "userId", "event"].map(|field| reject(original, &reasons(field)));
@@ -72,7 +72,7 @@ pub(super) async fn clause_10_failures_with_the_same_reason_are_one_group_that_l
     assert_eq!(members.iter().map(|letter| letter.user.as_str()).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(outbox.rejects(&missing.filter(), PageFrom::After(0), 10).await.unwrap().len(), 2);
 
-    // Purged, replayed, and through a restart.
+    // After a purge, a replay and a restart.
     let numbers = |kind| {
         let outbox = outbox.clone();
         async move { outbox.numbers(kind, &Filter::default(), 0, 10).await.unwrap() }

@@ -1,4 +1,4 @@
-//! Dead letters and rejects: kept with all that was known, found by filter, replayed, purged, and held to age and size.
+//! Dead letters and rejects: kept with everything that is known, found by filter, replayed, purged, and limited by age and size.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn rejects(outbox: &Outbox, filter: &Filter) -> Vec<StoredReject> {
     outbox.rejects(filter, START, 10).await.unwrap()
 }
 
-/// Three dead letters; returns their numbers, in order.
+/// Makes three dead letters and returns their numbers, in order.
 async fn with_dead_letters(outbox: &Outbox) -> [i64; 3] {
     for (user, body) in [("u1", "1"), ("u2", "2"), ("u1", "3")] {
         outbox.accept(single(None, user, body)).await.unwrap();
@@ -165,7 +165,7 @@ pub(super) async fn clause_10_what_is_over_its_age_leaves_with_the_first_commit_
     outbox.close().await;
     let outbox = home.open_with(|options| options.dead_letters.age = Duration::ZERO).await;
     assert_eq!(newest_letters(&outbox, 10).await.len(), 3);
-    // Milliseconds are what is stored: let one pass.
+    // Times are stored in milliseconds, so let one pass.
     tokio::time::sleep(Duration::from_millis(2)).await;
     outbox.accept(single(None, "u", "4")).await.unwrap();
     assert!(newest_letters(&outbox, 10).await.is_empty());

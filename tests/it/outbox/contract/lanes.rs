@@ -1,4 +1,4 @@
-//! Lanes: who owns them, and how positions are ordered in them.
+//! Lanes: their owners, and the order of positions in them.
 
 use accoil_relay::outbox::WaitingFilter;
 
@@ -26,7 +26,7 @@ pub(super) async fn clause_8_each_lane_has_an_owner_and_its_own_positions(home: 
     assert!(lane.start() < positions[0] && positions[2] <= lane.latest());
     assert!(lane.next_chunk(lane.latest()).await.unwrap().is_none());
 
-    // The id of a waiting call is its position; text and back.
+    // The id of a waiting call is its position as text.
     let page = outbox.waiting(WaitingFilter::default(), Some(positions[0]), 10).await.unwrap();
     assert_eq!(page.calls.iter().map(|call| call.id).collect::<Vec<_>>(), positions[1..]);
     assert_eq!(positions[2].to_string().parse(), Ok(positions[2]));
@@ -34,7 +34,7 @@ pub(super) async fn clause_8_each_lane_has_an_owner_and_its_own_positions(home: 
     settle(&outbox, waiting.iter().map(|job| delivered(job.place)).collect());
     flush(&outbox).await;
     outbox.close().await;
-    // A position is never given out again.
+    // No position is used twice.
     let outbox = home.open().await;
     let lane = crate::outbox::lanes(&outbox).into_iter().find(|one| one.id() == lane.id()).unwrap();
     assert!(lane.next_chunk(lane.start()).await.unwrap().is_none());

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::options;
 
-/// Where an outbox is made, and opened again.
+/// The place of an outbox, in which it can be opened again.
 pub(super) enum Home {
     /// A folder with a file.
     Sqlite(TempDir),
@@ -43,12 +43,12 @@ impl Home {
         }
     }
 
-    /// The next open finds what a crash at this moment would leave; the outbox that is open now is given up.
+    /// Leaves what a crash at this moment would leave, for the next open. The outbox that is open now is abandoned.
     fn crash(&mut self) {
         match self {
             Self::Sqlite(folder) => {
                 let copy = tempfile::tempdir().unwrap();
-                // The file, then its log, which only grows meanwhile.
+                // The file first, then its log, which only grows meanwhile.
                 for name in ["relay.db", "relay.db-wal"] {
                     fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
                 }
@@ -58,7 +58,7 @@ impl Home {
     }
 }
 
-/// All tests over one backend.
+/// All tests for one backend.
 macro_rules! suite {
     ($backend:ident, $make:path) => {
         mod $backend {

@@ -1,6 +1,6 @@
-//! The outbox against a map: random runs of enqueue, claim, settle, crash and reopen.
+//! The outbox compared with a map, in random runs of accept, load, settle, crash and open.
 //!
-//! A crash leaves what is stored at that moment, while the first outbox is still running.
+//! A crash leaves what is stored at that moment, while the first outbox still runs.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -23,13 +23,13 @@ const USERS: usize = 3;
 enum Step {
     /// Events of (user, id, both destinations or the first alone), in one submission.
     Accept(Vec<(usize, Option<u8>, bool)>),
-    /// The n-th of what was loaded for a destination leaves its chunk.
+    /// A loaded request of a destination, chosen by number, leaves its chunk.
     Settle {
         destination: usize,
         pick: usize,
         how: How,
     },
-    /// The first of what a user has parked leaves its row, or stays.
+    /// The first parked request of a user leaves its row, or stays.
     Unpark {
         destination: usize,
         user: usize,
@@ -75,13 +75,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The outbox, and what it must hold.
+/// The outbox, and the content that it must have.
 struct Run {
     home: Home,
     outbox: Outbox,
-    /// As a dispatcher has them: loaded and not yet settled.
+    /// The requests that a dispatcher would have: loaded and not yet settled.
     loaded: [VecDeque<Job>; 2],
-    /// Of each destination, in each lane.
+    /// For each destination and lane.
     cursors: [Vec<Position>; 2],
     model: Vec<Known>,
     ids: HashSet<u8>,
@@ -110,7 +110,7 @@ impl Run {
                 self.start().await;
             }
             Step::Crash => {
-                // What was settled is durable with the next commit: this one.
+                // Earlier settlements are durable with the next commit, which is this one.
                 flush(&self.outbox).await;
                 self.home.crash();
                 self.start().await;
@@ -138,7 +138,7 @@ impl Run {
         assert_eq!((receipt.accepted, receipt.duplicates), (events.len() - duplicates, duplicates));
     }
 
-    /// Takes what is new, as a dispatcher does, and settles one of it.
+    /// Loads new requests, as a dispatcher does, and settles one of them.
     async fn settle(&mut self, destination: usize, pick: usize, how: How) {
         for (lane, cursor) in lanes(&self.outbox).iter().zip(&mut self.cursors[destination]) {
             while let Some(chunk) = lane.next_chunk(*cursor).await.unwrap() {
@@ -181,7 +181,7 @@ impl Run {
         settle(&self.outbox, vec![settlement]);
     }
 
-    /// Opens it again; then all that the outbox shows must be what the model holds.
+    /// Opens the outbox again. Its content must then equal the model's.
     async fn start(&mut self) {
         self.outbox = self.home.open().await;
         self.cursors = starts(&self.outbox);
@@ -193,7 +193,7 @@ impl Run {
                 let parked = parked_of(&self.outbox, name, vec![user.to_string()]).await;
                 let parked: Vec<Job> = parked.into_iter().map(|row| row.job).collect();
                 let expected = self.bodies(destination, Some(user), State::Parked);
-                // Handed out 16 at a time.
+                // At most 16 are returned at a time.
                 assert_eq!(bodies(&parked), expected[..expected.len().min(16)]);
             }
             self.loaded[destination].clear();

@@ -151,7 +151,7 @@ pub(super) async fn clause_6_beyond_its_size_the_outbox_is_full_until_something_
     assert_eq!(waiting.len(), stored);
     settle(&outbox, waiting.into_iter().map(|job| delivered(job.place)).collect());
     flush(&outbox).await;
-    // Not a duplicate: nothing of it was stored before.
+    // Not a duplicate, because nothing of it was stored before.
     assert_eq!(outbox.accept(single(Some(&refused), "u", &body)).await.unwrap().accepted, 1);
 }
 

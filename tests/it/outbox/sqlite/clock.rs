@@ -1,4 +1,4 @@
-//! Ages: what is too old leaves, whether or not something is committed, and whatever the wall clock does.
+//! Ages: old rows are removed whether or not anything is committed, and whatever the wall clock does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn with_one_of_each(folder: &Path) {
     outbox.close().await;
 }
 
-/// More ids become old than one round of housekeeping forgets: each commit goes on where the last one ended.
+/// More ids become old than one round of housekeeping removes: each commit continues where the last one ended.
 #[tokio::test]
 async fn remembered_ids_are_forgotten_as_fast_as_they_come() {
     let folder = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ async fn an_idle_outbox_removes_what_is_too_old() {
     while outbox.keep_house().await.unwrap() {}
     assert_eq!((outbox.usage().dead_letters.rows, outbox.usage().rejects.rows), (1, 1));
     outbox.close().await;
-    // As if it had run for 31 days since.
+    // As if it had run for 31 days since then.
     change(folder.path(), &format!("UPDATE state SET value = value + 31 * {DAY}"));
     let outbox = open(folder.path());
     while outbox.keep_house().await.unwrap() {}
@@ -69,7 +69,7 @@ async fn an_idle_outbox_removes_what_is_too_old() {
     );
 }
 
-/// The wall clock now differs by so many days from the one that wrote the rows.
+/// The wall clock now differs by this many days from the one at which the rows were written.
 #[tokio::test]
 async fn a_wall_clock_that_jumps_neither_deletes_early_nor_stops_the_deletion() {
     for days in [-400, -31, -1, 1, 31, 400] {
@@ -90,7 +90,7 @@ async fn a_wall_clock_that_jumps_neither_deletes_early_nor_stops_the_deletion() 
         let soon = Retention { age: Duration::ZERO, bytes: u64::MAX };
         let options = Options { dead_letters: soon, rejects: soon, ..options(folder.path()) };
         let outbox = Outbox::open(&options).unwrap();
-        // Milliseconds are what is stored: let one pass.
+        // Times are stored in milliseconds, so let one pass.
         tokio::time::sleep(Duration::from_millis(2)).await;
         while outbox.keep_house().await.unwrap() {}
         let usage = outbox.usage();
@@ -98,7 +98,7 @@ async fn a_wall_clock_that_jumps_neither_deletes_early_nor_stops_the_deletion() 
     }
 }
 
-/// What the metrics show is what is there, through every way that a call can take and through a restart.
+/// The metrics show what is stored, in every state of a call and after a restart.
 #[tokio::test]
 async fn usage_counts_what_the_outbox_holds() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Files that are not what they should be: foreign, from another version, truncated, flipped, zeroed; and what is left
-//! of them.
+//! Files with faults: of another program or version, truncated, with flipped bits, with zeros; and what is recovered of them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -25,7 +24,7 @@ fn rows(recovered: &Recovered, table: &str) -> u64 {
     recovered.rows.iter().find(|(name, _)| *name == table).map_or(0, |(_, rows)| *rows)
 }
 
-/// 40 chunks of 30 KB, a dead letter and a reject; closed, so that all of it is in the one file.
+/// Stores 40 chunks of 30 KB, a dead letter and a reject, and closes the outbox, so that everything is in one file.
 async fn filled(folder: &Path) {
     let outbox = open(folder);
     for number in 0..40 {
@@ -62,7 +61,7 @@ async fn only_an_outbox_of_a_known_version_is_opened() {
 async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.db");
-    // Version 0: ours, and without a table.
+    // Version 0: our file without a table.
     Connection::open(&path).unwrap().execute_batch("PRAGMA application_id = 0x4143524C").unwrap();
     let outbox = open(folder.path());
     outbox.accept(single(None, "u", "1")).await.unwrap();
@@ -97,7 +96,7 @@ async fn of_a_truncated_file_the_beginning_is_recovered_in_order() {
     let (left, is_sound) = jobs(&outbox, "a").await;
     assert!(is_sound && (10..39).contains(&left.len()), "{}", left.len());
     assert!(bodies(&left).is_sorted());
-    // Ids are known as before, and the new file works.
+    // The ids are remembered, and the new file works.
     let known = bodies(&left)[0][..2].parse::<usize>().unwrap();
     assert_eq!(outbox.accept(single(Some(&format!("m{known}")), "u", "again")).await.unwrap().duplicates, 1);
 }
@@ -154,15 +153,14 @@ async fn zeroed_pages_cost_what_was_on_them() {
     assert!((30..39).contains(&rows(&recovered, "chunks")), "{recovered:?}");
     assert_eq!((rows(&recovered, "dead_letters"), rows(&recovered, "rejects")), (1, 1));
 
-    // The whole file: nothing can be told from it, but the relay starts again.
+    // Of a file of zeros nothing can be read, but the relay starts again.
     fs::write(&path, vec![0; bytes.len()]).unwrap();
     let recovered = self::recovered(folder.path());
     assert_eq!(rows(&recovered, "chunks"), 0);
     assert!(jobs(&open(folder.path()), "a").await.0.is_empty());
 }
 
-/// What a kill leaves of an outbox into which ten events and a reject were stored, each by its own commit, and of which
-/// nothing was settled.
+/// Returns what a kill leaves of an outbox with ten events and a reject, each stored by its own commit, and nothing settled.
 pub(super) async fn killed() -> TempDir {
     let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let outbox = open(folder.path());
@@ -188,9 +186,9 @@ async fn waiting(folder: &Path) -> usize {
     jobs.len()
 }
 
-/// SQLite drops everything behind a page that it cannot verify, and says nothing.
+/// SQLite drops everything after a page that it cannot verify, without a report.
 #[tokio::test]
-async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
+async fn a_flipped_bit_in_the_log_is_always_reported() {
     let whole = killed().await;
     let bytes = fs::read(whole.path().join("relay.db-wal")).unwrap();
     let (mut refused, mut silent, mut kept) = (0, 0, 0);
@@ -227,9 +225,9 @@ async fn a_flipped_bit_in_the_log_is_never_passed_over_in_silence() {
     assert!(kept >= refused * 9, "recovery keeps nine of ten events on average");
 }
 
-/// After a power cut the lock file may be older than the log: what follows a damaged page is proof enough.
+/// After a power failure the lock file may be older than the log: sound pages after a damaged one are proof enough.
 #[tokio::test]
-async fn damage_in_the_middle_of_the_log_is_told_without_the_lock_file() {
+async fn damage_in_the_middle_of_the_log_is_reported_without_the_lock_file() {
     let folder = killed().await;
     fs::remove_file(folder.path().join("relay.db.lock")).unwrap();
     let log = folder.path().join("relay.db-wal");
@@ -244,7 +242,7 @@ async fn damage_in_the_middle_of_the_log_is_told_without_the_lock_file() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_or_cut_off_after_a_kill_is_told_and_what_it_cost_is_counted() {
+async fn a_missing_or_shortened_log_after_a_kill_is_reported_with_its_losses() {
     for (keep, lost) in [(None, 10..=10), (Some(0), 10..=10), (Some(2), 3..=9)] {
         let folder = killed().await;
         let log = folder.path().join("relay.db-wal");
@@ -266,14 +264,14 @@ async fn a_log_that_is_gone_or_cut_off_after_a_kill_is_told_and_what_it_cost_is_
         assert!(lost.contains(&recovered.missing.commits), "{recovered:?}");
         assert!(recovered.missing.rejects);
         assert_eq!(waiting(folder.path()).await as u64, 10 - recovered.missing.commits);
-        // No id comes again, and the new outbox is a sound one.
+        // No id is used again, and the new outbox is sound.
         let outbox = open(folder.path());
         outbox.accept(single(None, "u", "new")).await.unwrap();
         assert_eq!(jobs(&outbox, "a").await.0.last().unwrap().place.position().to_string(), "11.0");
     }
 }
 
-/// A person's `sqlite3` copies the log into the file and deletes it: nothing is lost.
+/// A person's `sqlite3` copied the log into the file and deleted it: nothing is lost.
 #[tokio::test]
 async fn a_log_that_was_copied_into_its_file_is_not_missed() {
     let folder = killed().await;
@@ -309,7 +307,7 @@ async fn one_owner_whatever_name_the_file_has() {
     symlink(folder.path().join("relay.db"), elsewhere.path().join("relay.db")).unwrap();
     let error = Outbox::open(&options(elsewhere.path())).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
-    // As a bind mount shows it: the same file, and no lock file beside it.
+    // With a bind mount: the same file without a lock file beside it.
     fs::remove_file(folder.path().join("relay.db.lock")).unwrap();
     let error = Outbox::open(&options(folder.path())).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
@@ -347,7 +345,7 @@ async fn the_outbox_is_closed_to_other_users() {
     }
 }
 
-/// SQLite would take the empty file for a new one and delete the log, with all that is only in there.
+/// SQLite would treat the empty file as a new one and delete the log with everything that is only there.
 #[tokio::test]
 async fn a_log_without_its_file_is_not_thrown_away() {
     let folder = tempfile::tempdir().unwrap();

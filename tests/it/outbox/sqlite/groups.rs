@@ -1,4 +1,4 @@
-//! Groups of failures in a file: made for the rows of older and of damaged files, and what a million of them cost.
+//! Groups of failures in a file: made from the rows of older and of damaged files, and the cost of a million rows.
 
 use std::fs;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::outbox::contract::groups::{filled, reasons, sorted};
 use crate::outbox::{open, reject, single, submission};
 
-/// Files of earlier versions, and recovered ones, are grouped as if their rows had come now.
+/// The rows of files of earlier versions, and of recovered files, are grouped like new rows.
 #[tokio::test]
 async fn groups_are_made_of_the_rows_of_older_and_of_damaged_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ async fn groups_are_made_of_the_rows_of_older_and_of_damaged_files() {
         outbox
     };
     let before = sorted(&outbox).await;
-    // Enough behind them to be cut off.
+    // With enough rows after them to be cut off.
     for _ in 0..10 {
         outbox.accept(single(None, "u", &"x".repeat(30_000))).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! A recovery that is killed before any of its changes to the files, again and again, and is then run to its end.
+//! A recovery that is killed before each of its changes to the files in turn, and is then run to its end.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -17,7 +17,7 @@ use crate::relay::{TEST_TIMEOUT, USUAL, test_variables};
 fn is_killed(library: &Path, folder: &Path, change: usize) -> bool {
     let mut serve = recorded(library, &folder.canonicalize().unwrap(), &folder.join("record"));
     serve.arg("--recover-outbox").current_dir(folder).stderr(Stdio::null()).stdout(Stdio::null());
-    // Nothing is delivered.
+    // No call is delivered.
     serve.envs(test_variables(folder, "http://127.0.0.1:9")).env("RECORDER_KILL", change.to_string());
     let (mut process, began) = (serve.spawn().unwrap(), Instant::now());
     let is_aside = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("relay.db.corrupt-");
@@ -84,7 +84,7 @@ async fn a_recovery_that_was_killed_is_run_again_and_loses_nothing() {
             }
             let error = Outbox::open(&options(folder.path())).unwrap_err();
             assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-            // Once more, earlier or later than the first time.
+            // Killed once more, earlier or later than the first time.
             kills += 1 + usize::from(is_killed(&library, folder.path(), 1 + change * kills % (change * 2)));
             if let Err(OpenError::Damaged { .. }) = Outbox::open(&options(folder.path())) {
                 let again = recovered(folder.path());

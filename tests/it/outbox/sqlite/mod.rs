@@ -1,4 +1,4 @@
-//! What only the outbox in a file has: its disk, damage, locks, versions and clock.
+//! What only the SQLite backend has: its disk, damage, locks, versions and clock.
 
 mod clock;
 mod damage;

@@ -1,4 +1,4 @@
-//! One process at a time.
+//! Only one process owns an outbox at a time.
 
 use accoil_relay::outbox::{OpenError, Outbox};
 

@@ -1,4 +1,4 @@
-//! Room: what waits against its limit, the free-disk floor, and a disk that is really full.
+//! Room: the limit of waiting calls, the floor of free disk, and a disk that is really full.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -22,11 +22,11 @@ async fn below_the_free_disk_floor_nothing_is_accepted() {
     assert!(!*outbox.failed().borrow());
 }
 
-/// A small disk of its own; gone when dropped.
+/// A small disk, which is removed when this is dropped.
 pub(crate) struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// None where the system does not let tests mount: there the other tests of this file stand alone.
+    /// Returns `None` if the system does not let tests mount a disk. Then the other tests of this file must do.
     pub(crate) fn new(bytes: u64) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
@@ -44,13 +44,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: what is still open in it is closed right after.
+        // Lazily, because files in it may still be open and are closed a moment later.
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 
-/// Another program fills the disk: every event that was answered well is there, none that was refused, what was
-/// settled meanwhile is settled, and it goes on by itself when there is room.
+/// Another program fills the disk. Every event that was answered with 200 is there, and none that was refused; settlements of
+/// that time are stored; and the outbox continues by itself when there is room.
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers_without_a_restart() {
     let Some(disk) = Disk::new(8 << 20) else { return };
@@ -85,8 +85,8 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
     assert_eq!(crate::outbox::bodies(&jobs(&outbox, "a").await.0), [refused.1]);
 }
 
-/// The floor is never so low that what waits cannot be settled: with none at all configured, the disk is filled by the
-/// outbox itself, and then everything is parked, delivered and settled all the same.
+/// The floor is never so low that waiting calls cannot be settled. The outbox itself fills a disk for which no floor is
+/// configured; then everything can still be parked, delivered and settled.
 #[tokio::test]
 async fn what_waits_on_a_disk_that_the_outbox_filled_can_be_settled() {
     for post in [1, 60] {
@@ -96,7 +96,7 @@ async fn what_waits_on_a_disk_that_the_outbox_filled_can_be_settled() {
     }
 }
 
-/// Each post brings this many events: then a chunk is gone only when all of them are settled.
+/// Each post has this many events, and a chunk is deleted only when all of them are settled.
 async fn fill_and_settle(folder: &Path, post: usize) {
     let outbox = open(folder);
     let mut stored = 0;
@@ -139,14 +139,14 @@ async fn fill_and_settle(folder: &Path, post: usize) {
     assert!(jobs(&open(folder), "a").await.0.is_empty());
 }
 
-/// Writes a file until nothing more fits beside it.
+/// Writes a file until the disk has no room left.
 fn fill(folder: &Path) {
     let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
     while filler.write_all(&[1; 4096]).is_ok() {}
 }
 
 #[tokio::test]
-async fn senders_hear_at_once_that_there_is_no_room_and_when_to_come_again() {
+async fn senders_get_503_with_retry_after_while_there_is_no_room() {
     let relay = TestRelay::start(&format!("{USUAL}[outbox]\nmin_free_disk = {}\n", i64::MAX)).await;
     let event = r#"{"userId":"u1","event":"E","writeKey":"web-key"}"#;
     let answer = relay.post("/v1/track", &[], event).await;
@@ -156,7 +156,7 @@ async fn senders_hear_at_once_that_there_is_no_room_and_when_to_come_again() {
         "{answer:?}"
     );
     assert!(!answer.header("retry-after").is_empty());
-    // A load balancer sends the senders elsewhere meanwhile.
+    // Meanwhile a load balancer sends the senders elsewhere.
     let ready = send(Method::GET, &relay.url("/readyz"), &[], "").await;
     assert_eq!(
         (ready.status.as_u16(), ready.json()["status"].as_str()),
@@ -176,7 +176,7 @@ fn large_event() -> String {
     )
 }
 
-/// `ulimit -f`: posts get 503 before a file reaches the limit, what waits is delivered, and then there is room again.
+/// `ulimit -f`: senders get 503 before a file reaches the limit, waiting calls are delivered, and then there is room again.
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     let (folder, served) =
@@ -219,9 +219,9 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     assert_eq!(relay.ended().await.code(), Some(0));
 }
 
-/// A limit that the relay did not know of: a write fails, and SIGXFSZ does not end the process.
+/// A limit that the relay did not know of: a write fails, but SIGXFSZ does not end the process.
 #[tokio::test]
-async fn a_file_that_may_not_grow_is_told_and_the_relay_stays() {
+async fn a_file_that_may_not_grow_is_reported_and_the_relay_keeps_running() {
     let (folder, served) =
         (tempfile::tempdir().unwrap(), Served::start(accoil_relay::sandbox::Options::default()).await);
     let relay = Process::start(folder.path(), USUAL, &served.url).await;

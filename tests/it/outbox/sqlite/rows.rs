@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::outbox::{attempt, bodies, dead, flush, jobs, open, reject, single, submission};
 
-/// Flips a bit right behind each place where this text is in a file; returns how many there are.
+/// Flips a bit after each occurrence of this text in a file. Returns the number of occurrences.
 fn flip_behind(file: &Path, text: &str) -> usize {
     let mut bytes = fs::read(file).unwrap();
     let is_there = |at: &usize| bytes[*at..].starts_with(text.as_bytes());
@@ -28,8 +28,7 @@ fn parked(job: accoil_relay::outbox::chunk::Job) -> Settlement {
     Settlement::Parked { job: Box::new(job), attempts, next_attempt_at: Some(Utc::now()) }
 }
 
-/// For the user `u`: a parked call whose body begins with "PARKED", another parked one behind it, a dead letter and a
-/// reject.
+/// For the user `u`: a parked call whose body begins with "PARKED", another parked call behind it, a dead letter and a reject.
 async fn with_one_of_each(folder: &Path) -> Outbox {
     let outbox = open(folder);
     for body in ["PARKED .", "behind .", "DEAD ."] {
@@ -61,7 +60,7 @@ async fn a_damaged_call_is_not_sent_and_the_calls_behind_it_are() {
         let rows = crate::outbox::parked_of(&outbox, "a", vec!["u".to_owned()]).await;
         assert_eq!(rows.iter().map(|row| &row.job.body[..]).collect::<Vec<_>>(), [b"behind ."]);
         assert_eq!(outbox.damaged(Stored::Call), 1, "counted once");
-        // It is not moved either; the operator can remove it.
+        // It is not moved either, but the operator can remove it.
         let moved = outbox.change_gone("a", Some("b"), &["b"]).await.unwrap();
         let left = waiting(&outbox).await;
         assert_eq!((left.len(), left[0].waiting_for), (2, WaitingFor::Damaged));
@@ -97,7 +96,7 @@ async fn a_damaged_dead_letter_or_reject_is_shown_and_not_replayed() {
     assert_eq!(outbox.purge(vec![letter.id, reject.id]).await, Ok(2));
 }
 
-/// A text that is no longer UTF-8, and a user by which the row is not found any more.
+/// A text that is no longer UTF-8, and a user by which the row can no longer be found.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_as_it_was_written_does_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +118,8 @@ async fn a_row_that_cannot_be_read_as_it_was_written_does_not_stop_the_others() 
     assert!(crate::outbox::newest_rejects(&outbox, 1).await[0].is_damaged);
 }
 
-/// Which calls of a chunk are settled: what is not known is made once more, and what waits elsewhere is not.
+/// The record of a chunk's settled calls is damaged: calls with an unknown state are made once more, except those that wait in
+/// rows of their own.
 #[tokio::test]
 async fn of_damaged_progress_nothing_is_lost_and_what_waits_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ async fn of_damaged_progress_nothing_is_lost_and_what_waits_is_not_repeated() {
     assert_eq!(outbox.damaged(Stored::Progress), 0, "it was repaired");
 }
 
-/// The number of a chunk's calls in its row is outside its checksum: it is counted again from the chunk's bytes.
+/// The number of calls in a chunk's row is outside its checksum, so it is counted again from the chunk's bytes.
 #[tokio::test]
 async fn a_wrong_number_of_calls_in_a_chunks_row_loses_none() {
     for (wrong, is_begun) in [(0, false), (1, false), (1, true), (9, true)] {
