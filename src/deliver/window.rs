@@ -1,5 +1,5 @@
-//! The part of a destination's queue in memory: requests that may be sent, and behind each the user's next ones. Live
-//! requests go before old ones.
+//! The window: the part of a destination's queue that is in memory. A user's first request is ready to be sent; the user's
+//! next ones follow it. Live requests are sent before background ones.
 //!
 //! Bounded by count and bytes. Never keeps a user without requests, nor more than a few old chunks.
 
@@ -21,12 +21,12 @@ const DETACH_AFTER: usize = 32 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Live requests whose turn has come.
+    /// Live requests that may be sent.
     ready: VecDeque<Work>,
-    /// Old requests whose turn has come: sent when no live one is ready.
+    /// Background requests that may be sent when no live one is ready.
     background: VecDeque<Work>,
-    /// Users with a request ready or in flight, hashed. After a collision two users wait for each other, which does
-    /// no harm.
+    /// The users with a request ready or in flight, by their hash. If two users have the same hash, they wait for each
+    /// other, which does no harm.
     turns: HashMap<u64, Turn>,
     hasher: RandomState,
     requests: usize,
@@ -118,7 +118,7 @@ impl Window {
         };
         let is_theirs = |work: &Work| work.job.user.as_str() == job.user.as_str();
         let more = is_theirs(&next) || turn.followers.iter().any(is_theirs);
-        // An old request that a live one waits for is ready immediately.
+        // A background request that a live one waits for is ready immediately.
         let is_live = |work: &Work| work.job.priority == Priority::Live;
         turn.is_in_background = !is_live(&next) && !turn.followers.iter().any(is_live);
         if turn.is_in_background {

@@ -1,6 +1,6 @@
 //! Jobs: long work on stored events, such as a replay, done in small steps that a restart does not repeat.
 //!
-//! What a step makes, and how far the job is after it, are one commit. A job that is paused or cancelled changes nothing more.
+//! One commit stores the result of a step and the job's progress. A job that is paused or cancelled changes nothing more.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,23 +11,23 @@ use super::Submission;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: i64,
-    /// What is done: `replay`, `purge`, `import`.
+    /// The kind of work: `replay`, `purge`, `import`.
     pub kind: String,
-    /// What it is done to and how: JSON that only the kind's own code reads.
+    /// The selection and the settings: JSON that only the code of this kind reads.
     pub order: String,
-    /// Nothing that came after this is the job's.
+    /// The newest number that the job handles.
     pub up_to: i64,
-    /// How much there was to do at the start.
+    /// The number of events at the start.
     pub expect: u64,
-    /// The last that a step handled.
+    /// The last number that a step handled.
     pub cursor: i64,
     pub done: u64,
     pub failed: u64,
     pub state: JobState,
-    /// Who asked for it.
+    /// The name of who asked for it.
     pub by: String,
     pub at: DateTime<Utc>,
-    /// Why it stopped by itself; empty otherwise.
+    /// Why the job stopped by itself; otherwise empty.
     pub note: String,
 }
 
@@ -35,11 +35,11 @@ pub struct Job {
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
     Running,
-    /// By an operator.
+    /// An operator paused it.
     Paused,
     Done,
     Cancelled,
-    /// It could not go on; the note says why.
+    /// It could not continue; the note gives the reason.
     Failed,
 }
 
@@ -56,7 +56,7 @@ impl JobState {
         }
     }
 
-    /// Whether it can still go on.
+    /// Returns whether the job can still continue.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
@@ -89,17 +89,17 @@ pub enum JobChange {
 #[derive(Debug, Default)]
 pub struct JobStep {
     pub job: i64,
-    /// How far the job is after it.
+    /// The job's progress after the step.
     pub cursor: i64,
-    /// What could not be done.
+    /// The events that the step could not handle.
     pub failed: u64,
-    /// The job is done with it.
+    /// True if this was the last step.
     pub is_last: bool,
-    /// Dead letters whose calls are stored anew, as they were.
+    /// Dead letters whose calls are stored again, unchanged.
     pub dead_letters: Vec<i64>,
-    /// What is stored, and the dead letter or reject of which it was made and which leaves.
+    /// New submissions, each with the dead letter or reject that it was made from, which is removed.
     pub made: Vec<(Option<i64>, Submission)>,
-    /// Dead letters and rejects that are removed for good.
+    /// Dead letters and rejects that are removed permanently.
     pub purged: Vec<i64>,
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+/// The turns at once for bodies of senders with a right key in a header.
 const KEYED_AT_ONCE: usize = 4;
 /// The longest wait for a turn.
 const WAIT: Duration = Duration::from_secs(10);
-/// The pause after the turn of a body without a right key in a header, in times of the turn's processor time.
+/// The pause after the turn of a body without a right key in a header, as a multiple of the processor time that it took.
 const PAUSE: u32 = 4;
 
 #[derive(Debug)]
@@ -58,8 +59,8 @@ impl Turns {
     }
 }
 
-/// Lowers the priority of the current thread. Only Linux has a priority for each thread. A turn without it is only less
-/// polite.
+/// Lowers the priority of the current thread, on Linux, which has a priority for each thread. Elsewhere the turn competes
+/// with the other threads.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
