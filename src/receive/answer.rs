@@ -11,6 +11,7 @@ use axum::response::Response;
 use chrono::Utc;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::body::BodyError;
@@ -212,62 +213,129 @@ fn name_event(response: &mut Response, event: EventId) {
 }
 
 fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
-    let counts = counts(tally);
     if audience == Audience::AmplitudeLegacy {
         let mut response = Response::new(Body::from("success"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         return response;
     }
+    let mut answer = Counted::new(tally);
     if audience.is_amplitude() {
-        let mut answer = json!({
-            "code": 200, "events_ingested": tally.events, "payload_size_bytes": bytes,
-            "server_upload_time": Utc::now().timestamp_millis(),
-        });
-        merge(&mut answer, counts);
+        answer.code = Some(Code::Status(200));
+        answer.events_ingested = Some(tally.events);
+        answer.payload_size_bytes = Some(bytes);
+        answer.server_upload_time = Some(Utc::now().timestamp_millis());
         return json(StatusCode::OK, &answer);
     }
     // A webhook's batch has one status for all its events. It is a failure only if no event can be delivered.
     let all_rejected = tally.rejected > 0 && tally.accepted + tally.duplicates + tally.skipped == 0;
-    let refused = audience == Audience::SegmentWebhook && all_rejected;
-    let mut answer = if refused {
+    if audience == Audience::SegmentWebhook && all_rejected {
         let error = tally.reasons.iter().map(|(_, refusal)| told(refusal)).collect::<Vec<_>>().join("; ");
-        json!({"success": false, "error": error, "code": "rejected", "message": error})
-    } else {
-        json!({"success": true})
-    };
-    merge(&mut answer, counts);
-    json(if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK }, &answer)
+        answer.success = Some(false);
+        answer.code = Some(Code::Word("rejected"));
+        answer.message = Some(error.clone());
+        answer.error = Some(error);
+        return json(StatusCode::BAD_REQUEST, &answer);
+    }
+    answer.success = Some(true);
+    json(StatusCode::OK, &answer)
 }
 
-fn counts(tally: &Tally) -> Value {
-    let mut counts = json!({
-        "accepted": tally.accepted, "duplicates": tally.duplicates,
-        "skipped": tally.skipped, "rejected": tally.rejected,
-    });
-    if let Some(ids) = tally.ids.clone().filter(|_| tally.events > 0) {
-        merge(&mut counts, json!({"ids": ids.take(MAX_IDS).collect::<Vec<_>>()}));
+/// The answer to a request whose events were stored, rejects included. Every post gets one, so it is written without a
+/// tree of values.
+#[derive(Serialize)]
+struct Counted<'t> {
+    accepted: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    duplicates: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_ingested: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_size_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Rejected<'t>>,
+    rejected: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_upload_time: Option<i64>,
+    skipped: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skips: Vec<Skipped>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warned<'t>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Code {
+    Status(u16),
+    Word(&'static str),
+}
+
+#[derive(Serialize)]
+struct Rejected<'t> {
+    code: Reason,
+    field: &'t str,
+    index: usize,
+    mapping: &'t str,
+    reason: &'t str,
+}
+
+#[derive(Serialize)]
+struct Skipped {
+    code: Reason,
+    index: usize,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Warned<'t> {
+    index: usize,
+    mapping: &'t str,
+    warning: &'t str,
+}
+
+impl<'t> Counted<'t> {
+    fn new(tally: &'t Tally) -> Self {
+        let rejected = |(index, refusal): &'t (usize, Refusal)| Rejected {
+            code: refusal.code,
+            field: &refusal.field,
+            index: *index,
+            mapping: &refusal.mapping,
+            reason: &refusal.reason,
+        };
+        let skipped =
+            |(index, why): &(usize, Reason)| Skipped { code: *why, index: *index, reason: why.title() };
+        let warned = |(index, mapping, warning): &'t (usize, Arc<str>, String)| Warned {
+            index: *index,
+            mapping,
+            warning,
+        };
+        Self {
+            accepted: tally.accepted,
+            code: None,
+            duplicates: tally.duplicates,
+            error: None,
+            events_ingested: None,
+            ids: tally.ids.iter().flat_map(|ids| ids.clone().take(MAX_IDS.min(tally.events))).collect(),
+            message: None,
+            payload_size_bytes: None,
+            reasons: tally.reasons.iter().map(rejected).collect(),
+            rejected: tally.rejected,
+            server_upload_time: None,
+            skipped: tally.skipped,
+            skips: tally.skips.iter().map(skipped).collect(),
+            success: None,
+            warnings: tally.warnings.iter().map(warned).collect(),
+        }
     }
-    if !tally.reasons.is_empty() {
-        let reasons: Vec<Value> = tally
-            .reasons
-            .iter()
-            .map(|(index, refusal)| {
-                let Refusal { mapping, field, reason, code } = refusal;
-                json!({"index": index, "mapping": &**mapping, "field": field, "reason": reason, "code": code})
-            })
-            .collect();
-        merge(&mut counts, json!({"reasons": reasons}));
-    }
-    if !tally.skips.is_empty() {
-        let skip =
-            |(index, why): &(usize, Reason)| json!({"index": index, "reason": why.title(), "code": why});
-        merge(&mut counts, json!({"skips": tally.skips.iter().map(skip).collect::<Vec<_>>()}));
-    }
-    if !tally.warnings.is_empty() {
-        let warning = |(index, mapping, warning): &(usize, Arc<str>, String)| json!({"index": index, "mapping": &**mapping, "warning": warning});
-        merge(&mut counts, json!({"warnings": tally.warnings.iter().map(warning).collect::<Vec<_>>()}));
-    }
-    counts
 }
 
 fn told(refusal: &Refusal) -> String {
@@ -285,8 +353,10 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 /// Returns a JSON answer.
-pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // Answers contain only what JSON can express.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -82,25 +82,35 @@ impl Heads {
         if self.place == Place::Head {
             self.head += part.len();
         }
-        let room = MAX_LINE.saturating_sub(self.line.len());
-        self.line.extend(part.iter().take(room));
         let before = part.len().checked_sub(2).and_then(|place| part.get(place)).copied();
         let has_return = before.unwrap_or(self.last) == b'\r';
         self.last = part.last().copied().unwrap_or(self.last);
         if end.is_some() {
-            if has_return {
-                self.end_line();
-            } else {
+            if !has_return {
                 part.iter_mut().rev().take(1).for_each(|byte| *byte = UNREADABLE);
                 self.place = Place::Lost;
+            } else if self.line.is_empty() {
+                self.end_line(part);
+            } else {
+                self.begin_line(part);
+                let mut line = std::mem::take(&mut self.line);
+                self.end_line(&line);
+                line.clear();
+                self.line = line;
             }
-            self.line.clear();
+        } else {
+            self.begin_line(part);
         }
         after
     }
 
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
+    /// Keeps the beginning of a line that arrives in pieces.
+    fn begin_line(&mut self, part: &[u8]) {
+        let room = MAX_LINE.saturating_sub(self.line.len());
+        self.line.extend_from_slice(part.get(..room).unwrap_or(part));
+    }
+
+    fn end_line(&mut self, line: &[u8]) {
         let text = line.trim_ascii();
         match self.place {
             Place::Head if text.is_empty() => {
@@ -125,7 +135,6 @@ impl Heads {
             Place::Trailer if text.is_empty() => self.place = Place::Head,
             _ => {}
         }
-        self.line = line;
     }
 
     fn header(&mut self, line: &[u8]) {

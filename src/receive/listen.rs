@@ -9,12 +9,12 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use axum::response::Response;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use super::memory::{HeadRoom, Memory, Peer};
 use super::traffic::NoPlace;
@@ -67,11 +67,26 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What answers the requests of a listener.
+pub trait Routes:
+    Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Serves until the group is stopped; the group's tasks are the connections. `on_unreadable_head` gets the status
 /// with which hyper answers a request whose head it cannot read, because no route sees such a request.
-pub async fn serve(
+pub async fn serve<S: Routes>(
     listener: TcpListener,
-    router: Router,
+    routes: S,
     limits: ConnectionLimits,
     memory: Memory,
     on_unreadable_head: impl Fn(u16) + Clone + Send + 'static,
@@ -101,13 +116,8 @@ pub async fn serve(
         };
         let peer = peers.peer(address.ip());
         let wire = Wire::new(stream, HeadRoom::new(memory.clone(), peer.clone()));
-        let connection = Connection {
-            router: router.clone(),
-            peer,
-            place: Arc::new(place),
-            gate: Arc::clone(&gate),
-            state: wire.state(),
-        };
+        let connection =
+            Connection { routes: routes.clone(), peer, place, gate: Arc::clone(&gate), state: wire.state() };
         let serving = connection.serve(wire, limits.keep_alive, stop.clone());
         let on_unreadable_head = on_unreadable_head.clone();
         tasks.spawn("connection", async move {
@@ -129,23 +139,20 @@ async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(TcpStrea
     Ok((stream, address, place.better()))
 }
 
-struct Connection {
-    router: Router,
+struct Connection<S> {
+    routes: S,
     peer: Peer,
-    place: Arc<Place>,
+    place: Place,
     gate: Arc<Gate>,
     state: Arc<State>,
 }
 
-impl Connection {
+impl<S: Routes> Connection<S> {
     async fn serve(self, wire: Wire, keep_alive: Duration, stop: CancellationToken) -> hyper::Result<()> {
         let head_timeout = if self.place.is_beyond() { EXTRA_TIMEOUT.min(keep_alive) } else { keep_alive };
-        let Self { router, peer, place, gate, state } = self;
-        let seen = Arc::clone(&state);
-        let service = service_fn(move |request| {
-            let is_pipelined = seen.is_pipelined.load(Ordering::Relaxed);
-            answer(router.clone(), peer.clone(), Arc::clone(&place), Arc::clone(&gate), is_pipelined, request)
-        });
+        let state = Arc::clone(&self.state);
+        let this = Arc::new(self);
+        let service = service_fn(move |request| Arc::clone(&this).answer(request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
@@ -166,25 +173,19 @@ impl Connection {
             }
         }
     }
-}
 
-async fn answer(
-    router: Router,
-    peer: Peer,
-    place: Arc<Place>,
-    gate: Arc<Gate>,
-    is_pipelined: bool,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    if is_pipelined {
-        gate.pass().await;
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+        if self.state.is_pipelined.load(Ordering::Relaxed) {
+            self.gate.pass().await;
+        }
+        let mut request = request.map(Body::new);
+        let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+        if !is_health && !self.place.take().await {
+            request.extensions_mut().insert(NoPlace);
+        }
+        request.extensions_mut().insert(self.peer.clone());
+        self.routes.clone().oneshot(request).await
     }
-    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
-    if !is_health && !place.take().await {
-        request.extensions_mut().insert(NoPlace);
-    }
-    request.extensions_mut().insert(peer);
-    router.oneshot(request).await
 }
 
 /// Requests of clients that do not wait for their answers pass one at a time, and only after every task that could run
@@ -211,13 +212,16 @@ impl Places {
             Ok(permit) => Held::Usual(permit),
             Err(_) => Held::Beyond(Arc::clone(&self.beyond).acquire_owned().await.map_err(io::Error::other)?),
         };
-        Ok(Place { usual: Arc::clone(&self.usual), held: tokio::sync::Mutex::new(held) })
+        let is_usual = AtomicBool::new(matches!(held, Held::Usual(_)));
+        Ok(Place { usual: Arc::clone(&self.usual), is_usual, held: tokio::sync::Mutex::new(held) })
     }
 }
 
 /// A connection's place.
 struct Place {
     usual: Arc<Semaphore>,
+    /// True from when it is within the limit.
+    is_usual: AtomicBool,
     held: tokio::sync::Mutex<Held>,
 }
 
@@ -235,20 +239,27 @@ impl Place {
             && let Ok(permit) = Arc::clone(&self.usual).try_acquire_owned()
         {
             *held = Held::Usual(permit);
+            *self.is_usual.get_mut() = true;
         }
         self
     }
 
     fn is_beyond(&self) -> bool {
-        self.held.try_lock().is_ok_and(|held| matches!(*held, Held::Beyond(_)))
+        !self.is_usual.load(Ordering::Acquire)
     }
 
     /// Waits for a place within the limit; returns false if none became free in time.
     async fn take(&self) -> bool {
+        if !self.is_beyond() {
+            return true;
+        }
         let mut held = self.held.lock().await;
         if matches!(*held, Held::Beyond(_)) {
             match tokio::time::timeout(EXTRA_TIMEOUT, Arc::clone(&self.usual).acquire_owned()).await {
-                Ok(Ok(permit)) => *held = Held::Usual(permit),
+                Ok(Ok(permit)) => {
+                    *held = Held::Usual(permit);
+                    self.is_usual.store(true, Ordering::Release);
+                }
                 _ => return false,
             }
         }

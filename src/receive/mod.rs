@@ -31,18 +31,17 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::handler::Handler;
-use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use chrono::Utc;
 use http::header::RETRY_AFTER;
 use http::{Request, StatusCode};
 use tokio::sync::watch;
-use tower::ServiceExt as _;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Layer as _, service_fn};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub(crate) use answer::json;
+use listen::Routes;
 pub use memory::Memory;
 pub(crate) use origin::is_loopback;
 use sender::Sender;
@@ -183,7 +182,7 @@ pub enum NotReady {
 }
 
 /// Returns every public route of `docs/http-api.md`, each with and without a trailing slash.
-pub fn router(receiver: Receiver) -> Router {
+pub fn router(receiver: Receiver) -> impl Routes {
     let routes = Router::new();
     let routes = both(routes, "/segment", segment::webhook);
     let routes = both(routes, "/v1/{call}", segment::track);
@@ -195,19 +194,20 @@ pub fn router(receiver: Receiver) -> Router {
         .route("/v1/projects/{write_key}/settings", get(segment::settings))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
-        .method_not_allowed_fallback(status::wrong_method);
-    let with_one_slash = routes.clone().fallback(any(status::unknown_route)).with_state(receiver.clone());
-    routes
-        .fallback(any(move |request| without_doubled_slashes(with_one_slash, request)))
-        .with_state(receiver.clone())
-        .layer(cors())
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(receiver, traffic::observe))
+        .method_not_allowed_fallback(status::wrong_method)
+        .fallback(any(status::unknown_route))
+        .with_state(receiver.clone());
+    // Around the router and not in it: a layer of the router costs each request two allocations.
+    let routes = cors().layer(routes);
+    service_fn(move |request| {
+        let (receiver, routes) = (receiver.clone(), routes.clone());
+        async move { Ok(traffic::observe(&receiver, routes, without_doubled_slashes(request)).await) }
+    })
 }
 
 /// A host that was configured with a trailing slash produces `//v1/batch`, which is served like the path without the
 /// extra slash.
-async fn without_doubled_slashes(routes: Router, mut request: Request<Body>) -> Response {
+fn without_doubled_slashes(mut request: Request<Body>) -> Request<Body> {
     if request.uri().path().contains("//") {
         let mut path = request.uri().path().to_owned();
         while path.contains("//") {
@@ -218,10 +218,7 @@ async fn without_doubled_slashes(routes: Router, mut request: Request<Body>) -> 
             *request.uri_mut() = uri;
         }
     }
-    match routes.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    request
 }
 
 fn both<H: Handler<T, Receiver>, T: 'static>(
@@ -244,7 +241,7 @@ fn cors() -> CorsLayer {
         .max_age(Duration::from_secs(24 * 60 * 60))
 }
 
-fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response {
+fn panicked() -> Response {
     tracing::error!("a request handler panicked; the sender was asked to try again");
     let response = answer::json(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,22 +5,25 @@
 //! logged. All labels come from the configuration and from fixed lists, so that no sender can make the memory grow.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::body::Body;
 use axum::response::Response;
 use chrono::Utc;
+use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Request, Version};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
-use super::Receiver;
 use super::answer::{Audience, Refused};
+use super::listen::Routes;
 use super::sender::Sender;
+use super::{Receiver, panicked};
 use crate::event::SourceKind;
 use crate::facts::{Facts, RefusedRequest};
 use crate::reasons::Reason;
@@ -88,8 +91,8 @@ struct RefusedKey {
     reason: Reason,
 }
 
-/// Counts a request and its answer.
-pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, next: Next) -> Response {
+/// Answers a request and counts it.
+pub(super) async fn observe(receiver: &Receiver, routes: impl Routes, request: Request<Body>) -> Response {
     let began = Instant::now();
     let route = route(request.uri().path());
     let refused = if request.extensions().get::<NoPlace>().is_some() {
@@ -98,7 +101,11 @@ pub(super) async fn observe(State(receiver): State<Receiver>, request: Request, 
         malformed(request.headers(), request.version()).map(Refused::Malformed)
     };
     let response = match refused {
-        None => next.run(request).await,
+        None => match AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => panicked(),
+        },
         Some(refused) => {
             let sender = Sender::of_head(request.headers(), request.extensions());
             let mut response = refused.answer(Audience::SegmentWebhook, None, sender);

@@ -63,7 +63,7 @@ impl Turns {
 /// with the other threads.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, 10);
+    let _ = rustix::process::nice(10);
 }
 
 /// Returns the processor time that the current thread has used.
