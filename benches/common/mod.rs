@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -33,7 +33,9 @@ pub(crate) fn start(program: &Path, folder: &Path, sink: u16, has_history: bool)
 
 /// Returns when a connection can be made to the port.
 pub(crate) async fn ready(port: u16) {
+    let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the relay does not start");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
