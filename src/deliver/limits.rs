@@ -28,6 +28,13 @@ impl Limits {
         }
     }
 
+    /// This relay owns some of all lanes, and takes that share of the rate.
+    pub(super) fn share(&mut self, owned: usize, all: usize) {
+        if let Some(rate) = &mut self.rate {
+            rate.share(owned, all);
+        }
+    }
+
     pub(super) const fn state(&self) -> State {
         self.breaker.state()
     }

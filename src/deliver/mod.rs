@@ -75,7 +75,15 @@ pub fn start(tasks: &Tasks, outbox: &Outbox, facts: &Facts, target: Target) -> w
         tasks.spawn("delivery worker", worker.run());
     }
     let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));
-    let dispatcher = dispatcher::Dispatcher::new(target, outbox.clone(), facts.clone(), work, answers, shown);
+    let dispatcher = dispatcher::Dispatcher::new(
+        target,
+        outbox.clone(),
+        outbox.lanes(),
+        facts.clone(),
+        work,
+        answers,
+        shown,
+    );
     tasks.spawn("dispatcher", dispatcher.run(tasks.stop_signal()));
     status
 }

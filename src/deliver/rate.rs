@@ -11,6 +11,9 @@ const BURST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Rate {
+    /// Between two calls of all relays together.
+    whole: Duration,
+    /// Between two calls of this relay.
     interval: Duration,
     /// How long before `free_at` a call may start.
     ahead: Duration,
@@ -22,7 +25,14 @@ impl Rate {
     /// `None` for a rate of zero.
     pub(super) fn new(a_second: u32) -> Option<Self> {
         let interval = Duration::from_secs(1).checked_div(a_second)?;
-        Some(Self { interval, ahead: BURST.saturating_sub(interval), free_at: None })
+        Some(Self { whole: interval, interval, ahead: BURST.saturating_sub(interval), free_at: None })
+    }
+
+    /// From now on takes `owned` of `all` equal parts of the rate.
+    pub(super) fn share(&mut self, owned: usize, all: usize) {
+        let [owned, all] = [owned, all].map(|lanes| u32::try_from(lanes.max(1)).unwrap_or(u32::MAX));
+        self.interval = self.whole.saturating_mul(all) / owned;
+        self.ahead = BURST.saturating_sub(self.interval);
     }
 
     /// Returns when a call may start; not later than `now` if it may start at once.
@@ -64,5 +74,17 @@ mod tests {
             assert!(started.abs_diff(expected) * 100 <= expected, "{a_second}/s: {started} of {expected}");
         }
         assert!(Rate::new(0).is_none());
+    }
+
+    #[test]
+    fn a_relay_takes_the_share_of_its_lanes() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut rate = Rate::new(1).unwrap();
+        for (owned, all, expected) in [(1, 1, second), (4, 16, 4 * second), (16, 16, second)] {
+            rate.free_at = None;
+            rate.share(owned, all);
+            rate.take(now);
+            assert_eq!(rate.next(now), now + expected, "{owned} of {all}");
+        }
     }
 }

@@ -18,6 +18,10 @@ impl Waiting {
         self.users.len()
     }
 
+    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
+        self.users.iter().map(String::as_str)
+    }
+
     pub(super) fn holds(&self, user: &str) -> bool {
         !self.users.is_empty() && self.users.contains(user)
     }

@@ -89,12 +89,12 @@ impl Window {
         self.ready.extend(place.and_then(|place| self.background.remove(place)));
     }
 
-    /// Returns the next request that may be sent. It counts until [`Self::leave`].
-    pub(super) fn next(&mut self) -> Option<Work> {
-        if let Some(work) = self.ready.pop_front() {
+    /// Returns the next request that may be sent, of any lane but these. It counts until [`Self::leave`].
+    pub(super) fn next(&mut self, resting: &[u32]) -> Option<Work> {
+        if let Some(work) = first_of(&mut self.ready, resting) {
             return Some(work);
         }
-        let work = self.background.pop_front()?;
+        let work = first_of(&mut self.background, resting)?;
         let user = self.hash(&work.job);
         if let Some(turn) = self.turns.get_mut(&user) {
             turn.is_in_background = false;
@@ -138,6 +138,47 @@ impl Window {
         followers
     }
 
+    /// Drops the requests of a lane. Those in flight stay until they end.
+    pub(super) fn drop_lane(&mut self, lane: u32) {
+        let (mut dropped, mut bytes) = (0, 0);
+        let mut keeps = |work: &Work| {
+            if work.lane == lane {
+                dropped += 1;
+                bytes += size(&work.job);
+            }
+            work.lane != lane
+        };
+        let mut users = Vec::new();
+        for queue in [&mut self.ready, &mut self.background] {
+            queue.retain(|work| {
+                let stays = keeps(work);
+                if !stays {
+                    users.push(self.hasher.hash_one(work.job.user.as_str()));
+                }
+                stays
+            });
+        }
+        for turn in self.turns.values_mut() {
+            turn.followers.retain(&mut keeps);
+        }
+        self.requests -= dropped;
+        self.bytes -= bytes;
+        // The first request of each of these users is gone. What follows it is another user's with the same hash.
+        for user in users {
+            let Some(turn) = self.turns.get_mut(&user) else { continue };
+            turn.is_in_background = false;
+            match turn.followers.pop_front() {
+                Some(next) => self.ready.push_back(next),
+                None => drop(self.turns.remove(&user)),
+            }
+        }
+    }
+
+    /// The number of old requests in it whose turn has come.
+    pub(super) fn in_background(&self) -> usize {
+        self.background.len()
+    }
+
     /// A chunk of this size was loaded. Releases chunks that were loaded long ago.
     pub(super) fn loaded(&mut self, bytes: usize) {
         self.loaded += bytes;
@@ -160,4 +201,13 @@ impl Window {
 
 fn size(job: &Job) -> usize {
     job.body.len() + job.original.len()
+}
+
+/// Removes the first request that is of none of these lanes. Usually it is the first of all.
+fn first_of(queue: &mut VecDeque<Work>, resting: &[u32]) -> Option<Work> {
+    if resting.is_empty() {
+        return queue.pop_front();
+    }
+    let place = queue.iter().position(|work| !resting.contains(&work.lane))?;
+    queue.remove(place)
 }

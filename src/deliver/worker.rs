@@ -20,11 +20,13 @@ pub(super) struct Work {
     pub(super) attempts: Vec<Attempt>,
     /// When it was added to the window; see `Window::loaded`.
     pub(super) generation: u32,
+    /// The key of the lane that it was loaded from.
+    pub(super) lane: u32,
 }
 
 impl Work {
-    pub(super) const fn new(job: Job, attempts: Vec<Attempt>) -> Self {
-        Self { job, attempts, generation: 0 }
+    pub(super) const fn new(job: Job, attempts: Vec<Attempt>, lane: u32) -> Self {
+        Self { job, attempts, generation: 0, lane }
     }
 }
 

@@ -146,7 +146,28 @@ impl Lease {
         Some(*self.0.as_ref()?.valid_until.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.0.as_ref().is_some_and(|term| term.has_ended.load(Ordering::Acquire))
+    }
+}
+
+/// What the owner of a lease does with it.
+#[cfg_attr(not(test), expect(dead_code, reason = "an outbox for several relays has leases; SQLite has none"))]
+impl Lease {
+    pub(crate) fn until(valid_until: Instant) -> Self {
+        let (valid_until, has_ended) = (Mutex::new(valid_until), AtomicBool::new(false));
+        Self(Some(Arc::new(Term { valid_until, has_ended })))
+    }
+
+    pub(crate) fn renew(&self, until: Instant) {
+        if let Some(term) = &self.0 {
+            *term.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if let Some(term) = &self.0 {
+            term.has_ended.store(true, Ordering::Release);
+        }
     }
 }

@@ -35,7 +35,13 @@ impl Background {
 
     /// From now on the calls of this destination count: it has a dispatcher, which settles them.
     pub(crate) fn register(&self, destination: &str) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(destination.to_owned(), 0);
+        self.reset(destination, 0);
+    }
+
+    /// This number of calls is pending now.
+    pub(crate) fn reset(&self, destination: &str, calls: usize) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(destination.to_owned(), calls);
+        self.freed.notify_waiters();
     }
 
     pub(crate) fn add(&self, destination: &str, calls: usize) {

@@ -17,7 +17,6 @@ use super::super::{failing, schedule};
 use super::outcome::Tried;
 use super::{Dispatcher, parked};
 use crate::facts;
-use crate::outbox::chunk::Job;
 use crate::outbox::{Attempt, Place, Settlement};
 use crate::reasons::Reason;
 
@@ -34,7 +33,11 @@ impl Dispatcher {
                 }
                 self.report_state(&done.outcome, now);
             }
-            self.record(done, now);
+            if self.lane(done.call.work.lane).is_some() {
+                self.record(done, now);
+            } else {
+                self.give_up(&done);
+            }
         }
     }
 
@@ -44,18 +47,21 @@ impl Dispatcher {
         match judge(&outcome) {
             Verdict::Delivered => {
                 self.emit(&work.job, facts::Verdict::Delivered, Some(&tried), now);
-                self.last_delivered.insert(&work.job.fingerprints, self.clock.wall(now));
                 self.failing.end(work.job.user.as_str());
-                self.next_turn(&work.job, now);
-                let fingerprints = work.job.fingerprints;
-                self.settlements.push(Settlement::Delivered { place: work.job.place, fingerprints });
+                self.next_turn(&work, now);
+                let at = self.clock.wall(now);
+                if let Some(owned) = self.lane(work.lane) {
+                    let (place, fingerprints) = (work.job.place, work.job.fingerprints);
+                    owned.last_delivered.insert(&fingerprints, at);
+                    owned.settlements.push(Settlement::Delivered { place, fingerprints });
+                }
             }
             verdict => self.record_failure(verdict, work, &tried, now),
         }
     }
 
     fn record_failure(&mut self, verdict: Verdict, mut work: Work, tried: &Tried<'_>, now: Instant) {
-        if self.waiting.len() == 0 {
+        if self.waiting_users() == 0 {
             // No stored time depends on the old reading.
             self.clock = Clock::read(&self.outbox);
         }
@@ -147,21 +153,25 @@ impl Dispatcher {
     }
 
     /// Makes the user's next request ready, if there is one, and fetches more rows of a waiting user.
-    pub(super) fn next_turn(&mut self, job: &Job, now: Instant) {
-        let user = job.user.as_str();
-        if !self.window.next_turn(job) && self.waiting.holds(user) {
-            self.waiting.due_at(user, now);
+    pub(super) fn next_turn(&mut self, work: &Work, now: Instant) {
+        let user = work.job.user.as_str();
+        if !self.window.next_turn(&work.job)
+            && let Some(owned) = self.lane(work.lane).filter(|owned| owned.waiting.holds(user))
+        {
+            owned.waiting.due_at(user, now);
         }
     }
 
     /// Parks the request for this long; its user's other requests wait behind it.
     fn park(&mut self, work: Work, wait: Duration, now: Instant) {
         self.note_failing(&work, now);
-        let job = work.job.clone();
-        self.waiting.due_at(job.user.as_str(), now + wait);
+        let (job, lane) = (work.job.clone(), work.lane);
         let at = chrono::Duration::from_std(wait).ok();
         let next_attempt_at = at.and_then(|wait| self.clock.wall(now).checked_add_signed(wait));
-        self.settlements.push(parked(work, next_attempt_at));
+        if let Some(owned) = self.lane(lane) {
+            owned.waiting.due_at(job.user.as_str(), now + wait);
+            owned.settlements.push(parked(work, next_attempt_at));
+        }
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
                 // Two users have the same hash, so this one's request may be sent.
@@ -169,7 +179,7 @@ impl Dispatcher {
             } else if matches!(follower.job.place, Place::Chunk { .. }) {
                 // A request that was parked before is still in its row.
                 self.emit(&follower.job, facts::Verdict::Behind, None, now);
-                self.settlements.push(parked(follower, None));
+                self.push(follower.lane, parked(follower, None));
             }
         }
     }
@@ -192,10 +202,10 @@ impl Dispatcher {
 
     fn dead_letter(&mut self, work: Work, reason: Reason, now: Instant) {
         self.failing.end(work.job.user.as_str());
-        self.next_turn(&work.job, now);
+        self.next_turn(&work, now);
         // The writer logs it, with the number of the dead letter.
-        let Work { job, attempts, .. } = work;
-        self.settlements.push(Settlement::Dead { job: Box::new(job), attempts, reason });
+        let Work { job, attempts, lane, .. } = work;
+        self.push(lane, Settlement::Dead { job: Box::new(job), attempts, reason });
     }
 }
 
