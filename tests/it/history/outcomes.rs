@@ -81,8 +81,11 @@ async fn every_outcome_is_recorded_and_found() {
     ] {
         assert_eq!(found(&reader, &filter), expected, "{filter:?}");
     }
-    let unread = reader.search(&by(|filter| filter.code = text("unreadable")), None, 10).unwrap();
-    assert_eq!(unread.lines.len(), 1);
+    until("the unreadable body", || {
+        let page = reader.search(&by(|filter| filter.code = text("unreadable")), None, 10).unwrap();
+        (page.lines.len() == 1).then_some(())
+    })
+    .await;
 
     // The same after a restart. The waiting calls continue.
     relay.sandbox.faults().clear();
