@@ -1,4 +1,4 @@
-//! One event whole: its lines, what it held, every attempt, and the copies of it.
+//! One event in full: its lines, its payload, every attempt, and its copies.
 
 use rusqlite::Connection;
 
@@ -9,14 +9,14 @@ use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
 use crate::history::line::Line;
 use crate::history::store::{self, Part};
 
-/// Copies of an event that are looked for.
+/// The most copies of an event that are searched.
 const MAX_COPIES: usize = 50;
 
-/// Whether what `[privacy] redact` names may be seen.
+/// Whether values that `[privacy] redact` hides are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
     Hidden,
-    /// For replay, and for an operator who asks for it.
+    /// For a replay, and for an operator who asks for the original.
     Whole,
 }
 
@@ -25,11 +25,11 @@ pub enum Show {
 pub struct Event {
     /// Its receipt and each replay of it, in that order. Never empty.
     pub records: Vec<Recorded>,
-    /// The event that was accepted before under the same message id, if this one is a copy of it.
+    /// The event that was accepted before with the same message id, if this one is a duplicate.
     pub first: Option<EventId>,
-    /// Copies of it that came later.
+    /// Later duplicates of it.
     pub copies: Vec<EventId>,
-    /// Blocks that are not as they were written: what was in them is missing.
+    /// Damaged blocks: their events are missing from the result.
     pub unreadable_blocks: u32,
 }
 
@@ -37,7 +37,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     pub line: Line,
-    /// None where it was beyond the budget, or payloads are not kept.
+    /// `None` if the payload was beyond the budget, or payloads are not kept.
     pub payload: Option<Payload>,
 }
 
@@ -109,7 +109,7 @@ fn records_of(
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    // A line is worth something without what it held.
+    // The line is useful without its payload.
     let payloads = payloads.and_then(|part| Payloads::unpack(&part)).ok();
     let recorded = found.into_iter().rev().map(|(index, line)| {
         let payload = payloads.as_ref().and_then(|payloads| payloads.of(index).ok().flatten());
@@ -118,7 +118,7 @@ fn records_of(
     recorded.collect()
 }
 
-/// The event of which this one is a copy, and the copies of this one.
+/// Returns the event of which this one is a duplicate, and the duplicates of this one.
 fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>), ReadError> {
     if line.message_id.is_empty() {
         return Ok((None, Vec::new()));

@@ -1,7 +1,7 @@
-//! Asking the history: any thread may, also beside a running relay, also when none runs.
+//! Answers questions about the history, on any thread, beside a running relay or without one.
 //!
-//! Every question opens a connection of its own that only reads: nothing waits for anybody. Each blocks on the disk, so a
-//! task asks on a blocking thread. What is in memory is read first, then the blocks, the newest first.
+//! Every question opens its own connection that only reads, so no question waits for another. Each blocks on the disk, so a task
+//! must ask on a blocking thread. A question reads the events in memory first, then the blocks, the newest first.
 
 mod event;
 mod filter;
@@ -47,17 +47,17 @@ pub struct Reader(Option<Arc<Inner>>);
 struct Inner {
     path: PathBuf,
     redactor: Redactor,
-    /// What is only in memory, where this process records.
+    /// The events that are only in memory, if this process records.
     recording: Option<Arc<Shared>>,
 }
 
 impl Reader {
-    /// Every question is answered by [`ReadError::Off`].
+    /// A reader that answers every question with [`ReadError::Off`].
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// Of a file that another process may be recording into. `redactor` hides what is not to be shown.
+    /// A reader of a file that another process may be recording into. `redactor` hides values.
     pub fn of_file(path: PathBuf, redactor: Redactor) -> Self {
         Self(Some(Arc::new(Inner { path, redactor, recording: None })))
     }
@@ -81,36 +81,37 @@ impl Reader {
         event::event(self.inner()?, id, show)
     }
 
-    /// New events as they come, for which the filter holds.
+    /// Returns a live view of new events that match the filter.
     pub fn live(&self, filter: Filter) -> Result<Result<Live, TooMany>, ReadError> {
         let recording = self.inner()?.recording.as_ref().ok_or(ReadError::Off)?;
         Ok(recording.live.subscribe(filter, |user| recording.hashed(user)))
     }
 
-    /// The versions of the mappings that are known, the newest first.
+    /// Returns the known versions of the mappings, the newest first.
     pub fn versions(&self) -> Result<Vec<Version>, ReadError> {
         Ok(store::versions(&self.inner()?.connect()?)?)
     }
 
-    /// The document of a version of the mappings, by which events can be explained as they were.
+    /// Returns the document of a version of the mappings, by which an event of that time can be explained.
     pub fn mappings(&self, version: u64) -> Result<Option<String>, ReadError> {
         Ok(store::mappings(&self.inner()?.connect()?, version)?)
     }
 
-    /// Counts over time, the oldest slot first. Slots are of ten seconds for the last hour, else of a minute or an hour.
+    /// Returns counts over time, the oldest slot first. For the last hour slots of ten seconds are possible, else of a minute or an
+    /// hour.
     pub fn series(&self, from: DateTime<Utc>, to: DateTime<Utc>, step: Step) -> Result<Vec<Slot>, ReadError> {
         let inner = self.inner()?;
         if step == Step::TenSeconds {
             let recording = inner.recording.as_ref().ok_or(ReadError::Off)?;
             return Ok(recording.series().recent(from, to));
         }
-        // With the slot in which the time begins.
+        // This includes the slot that contains the beginning of the time.
         let (from, to) = (super::series::begin(from.timestamp_millis(), step), to.timestamp_millis());
         let rows = store::series_rows(&inner.connect()?, step.milliseconds(), from, to)?;
         Ok(rows.iter().filter_map(|(at, body)| Slot::unpack(*at, body)).collect())
     }
 
-    /// Changes of state in this time, the oldest first, at most a thousand.
+    /// Returns changes of state in this time, the oldest first, at most a thousand.
     pub fn marks(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Mark>, ReadError> {
         const MOST: usize = 1000;
         let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
@@ -118,13 +119,13 @@ impl Reader {
         Ok(marks.into_iter().map(|(at, kind, text)| Mark { at: super::line::time(at), kind, text }).collect())
     }
 
-    /// How far back it goes, how large it is, what it could not record.
+    /// Returns how far back the history goes, how large it is, and how much it could not record.
     pub fn state(&self) -> Result<State, ReadError> {
         let inner = self.inner()?;
         let connection = inner.connect()?;
         let mut state = State::default();
         store::each_head(&connection, i64::MAX, |head| -> Result<bool, ReadError> {
-            // The oldest block is the last; a replay in a later one has the time of its first receipt.
+            // The oldest block is the last one. A replay in a later block has the time of its first receipt.
             state.since = Some(super::line::time(head.from));
             let (events, payloads) = (u64::from(head.events), u64::from(head.payloads));
             state.newest = state.newest.or(Some((head.id, events, payloads)));
@@ -155,16 +156,16 @@ impl Inner {
     }
 }
 
-/// A user id as lines have it that hide it.
+/// Returns a user id in its hidden form.
 fn hashed(connection: &Connection, user: &str) -> String {
     let key = store::state(connection, super::USER_KEY).ok().flatten();
     key.and_then(|key| key.try_into().ok()).map_or_else(String::new, |key| super::hashed(&key, user))
 }
 
-/// How long a slot of a series is.
+/// The length of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Of the last hour only, and only in the running relay.
+    /// For the last hour, and only in the running relay.
     TenSeconds,
     Minute,
     Hour,

@@ -1,4 +1,4 @@
-//! A search: what is in memory, then the blocks that may have such an event, the newest first, until there is enough.
+//! A search: first the events in memory, then the blocks that may have matching events, the newest first, until the page is full.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
 use crate::history::line::{Line, time};
 use crate::history::store::{self, Part};
 
-/// A search stops after so many unpacked bytes, or so long.
+/// A search stops after this many unpacked bytes, or after this time.
 const MAX_BYTES: usize = 256 << 20;
 const MAX_TIME: Duration = Duration::from_millis(500);
 
-/// Where a page ended: the next one begins below.
+/// The end of a page: the next page continues below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(i64);
 
@@ -45,9 +45,9 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// Everything that was received later was searched; none if all was, or nothing is there.
     pub searched_to: Option<DateTime<Utc>>,
-    /// Whether it stopped because it had searched for long enough, and not because the page is full.
+    /// True if the search stopped because it had searched long enough, and not because the page is full.
     pub is_cut: bool,
-    /// Blocks that are not as they were written: what was in them is missing.
+    /// Damaged blocks: their events are missing from the result.
     pub unreadable_blocks: u32,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn search(
 }
 
 impl Search<'_> {
-    /// Searches what is not in a block yet. Returns the id below which blocks are.
+    /// Searches the events that are not in a block yet. Returns the id below which blocks must be searched.
     fn memory(&mut self) -> i64 {
         let Some(recording) = &self.inner.recording else { return i64::MAX };
         let running = recording.running();
@@ -110,7 +110,7 @@ impl Search<'_> {
         running.block
     }
 
-    /// Whether to go on with the next older block.
+    /// Searches a block. Returns whether to continue with the next older one.
     fn block(&mut self, head: &Head) -> Result<bool, ReadError> {
         self.late.pass(head);
         if head.first >= self.before {
@@ -136,16 +136,16 @@ impl Search<'_> {
         if !self.filter.has_keys() {
             return Ok(true);
         }
-        // An event id is known by its time.
+        // An event id contains its time.
         let is_event = |text: &String| text.parse().is_ok_and(|id| head.may_have_event(id));
         if self.filter.filter.any.as_ref().is_some_and(is_event) {
             return Ok(true);
         }
-        // Bits that are not as they were written tell nothing.
+        // Damaged bits exclude nothing.
         Ok(store::bloom(self.connection, head.id)?.is_none_or(|bits| self.filter.may_be_in(&bits)))
     }
 
-    /// Whether the page is full.
+    /// Searches the lines of a block. Returns whether the page is full.
     fn lines_of(&mut self, head: &Head) -> Result<Result<bool, Unreadable>, ReadError> {
         let lines = store::part(self.connection, head.id, Part::Lines)?.and_then(|part| Lines::unpack(&part));
         let lines = match lines {
@@ -208,14 +208,14 @@ impl Search<'_> {
             return Ok(Err(unreadable));
         }
         if !self.inner.redactor.is_off() {
-            // What is hidden is not found either.
+            // Hidden values must not be found either.
             with_text
                 .retain(|line| payloads.of(*line).ok().flatten().is_some_and(|payload| self.is_in(&payload)));
         }
         Ok(Ok(with_text))
     }
 
-    /// Whether what may be shown of a payload has the text.
+    /// Returns whether the visible part of a payload contains the text.
     fn is_in(&self, payload: &Payload) -> bool {
         self.filter.filter.text.as_deref().is_none_or(|text| self.inner.redactor.shows(payload, text))
     }
