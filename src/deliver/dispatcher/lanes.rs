@@ -1,7 +1,7 @@
-//! The lanes that a dispatcher works on: a lane that is gained is recovered, and a lane that is lost is dropped.
+//! The lanes that a dispatcher works on. It reads the state of a lane that it gains, and drops a lane that it loses.
 //!
-//! Order is a matter of one lane, because all calls of a user are in one. What is known of a lane ends with it: its
-//! next owner changes it, so that nothing of it may be used after it is gained again.
+//! All calls of a user are in one lane, so their order is kept within the lane. The state of a lost lane must not be used if
+//! the lane is gained again, because another owner has changed it meanwhile.
 
 use tokio::time::Instant;
 
@@ -82,7 +82,7 @@ impl Dispatcher {
         }
     }
 
-    /// Makes the lanes those that the outbox owns now.
+    /// Gains and loses lanes, so that they are those that this process owns now.
     pub(super) async fn follow_lanes(&mut self) {
         let shown = self.shown_lanes.borrow_and_update().clone();
         let is_lost = |mine: &OwnedLane| mine.lane.lost() || !shown.owned.iter().any(|lane| mine.is(lane));
@@ -98,7 +98,7 @@ impl Dispatcher {
         self.limits.share(self.lanes.len(), usize::from(shown.all));
     }
 
-    /// Drops what is known of these lanes. Their calls in flight end by themselves; see [`Self::give_up`].
+    /// Drops the state of these lanes. Their calls in flight end by themselves; see [`Self::give_up`].
     fn lose(&mut self, lanes: Vec<OwnedLane>) {
         for OwnedLane { key, lane, waiting, .. } in lanes {
             self.window.drop_lane(key);
@@ -113,7 +113,7 @@ impl Dispatcher {
         self.outbox.background().reset(&self.target.name, self.window.in_background());
     }
 
-    /// A call ended after its lane was lost. The new owner makes it once more, so that nothing is recorded.
+    /// Drops the result of a call that ended after its lane was lost. The new owner makes the call once more.
     pub(super) fn give_up(&mut self, done: &Done) {
         let job = &done.call.work.job;
         self.window.next_turn(job);
