@@ -1,6 +1,6 @@
-//! Every file, function, type and test that docs/architecture.md names must exist.
+//! Every file, function, type and test that docs/architecture.md names must exist, and every test of docs/security.md.
 //!
-//! A path is in backquotes before the functions of its file, in the same line: `src/tasks.rs` `spawn()`.
+//! In docs/architecture.md a path is in backquotes before the functions of its file, in the same line: `src/tasks.rs` `spawn()`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,23 @@ fn everything_that_the_page_names_exists() {
         }
     }
     assert!(functions > 30 && types > 5, "only {functions} functions and {types} types were found");
+}
+
+/// The page names a test as `receive::hostile::name`, or as `…name` after another test of the same file.
+#[test]
+fn every_test_of_the_security_page_exists() {
+    let page = fs::read_to_string("docs/security.md").unwrap();
+    let tests = sources(Path::new("tests/it"));
+    let names = page.split('`').skip(1).step_by(2);
+    let named: Vec<&str> = names.filter(|name| name.contains("::") || name.starts_with('…')).collect();
+    for name in named.iter().filter(|name| !name.contains(' ')) {
+        let function = format!("fn {}(", name.rsplit("::").next().unwrap().trim_start_matches('…'));
+        assert!(
+            tests.iter().any(|text| text.contains(&function)),
+            "docs/security.md: there is no test {name}"
+        );
+    }
+    assert!(named.len() > 20, "only {} tests were found", named.len());
 }
 
 fn is_type(name: &str) -> bool {
