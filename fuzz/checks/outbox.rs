@@ -52,7 +52,7 @@ pub(crate) fn outbox(bytes: &[u8]) {
         match open(folder.path()) {
             Ok(outbox) => {
                 let found = check(&outbox, sample).await;
-                // A log that is cut off and a lock file that is changed, too, are not told from an older outbox.
+                // A log that is cut off and a lock file that is changed, too, cannot be told from an older outbox.
                 if is_database_alone {
                     assert!(
                         found.is_none_or(|found| found >= sample.bodies.len() - 1),

@@ -1,3 +1,5 @@
+//! Feeds random bytes to the decode stage, as a body of each kind of sender.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

@@ -1,3 +1,5 @@
+//! Feeds random bytes to the JSON readers, strict and lenient.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

@@ -1,3 +1,5 @@
+//! Feeds random bytes to `@liquid`.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

@@ -1,3 +1,5 @@
+//! Changes the files of an outbox at random before a start.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

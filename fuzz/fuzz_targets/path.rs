@@ -1,3 +1,5 @@
+//! Feeds random bytes to paths and `@template`.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

@@ -1,3 +1,5 @@
+//! Feeds random bytes to a connection of the public listener.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

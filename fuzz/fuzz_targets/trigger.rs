@@ -1,3 +1,5 @@
+//! Feeds random bytes to the trigger language.
+
 #![no_main]
 
 #[path = "../checks/mod.rs"]

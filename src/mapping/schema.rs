@@ -124,10 +124,10 @@ mod tests {
     #[test]
     fn lists_the_directives_that_compile() {
         let value = json::Value::parse(r#"{"@no-such-directive":1}"#).unwrap();
-        let told = Directive::compile(&value).unwrap_err().message;
+        let message = Directive::compile(&value).unwrap_err().message;
         let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).collect();
         assert_eq!(
-            told,
+            message,
             format!("@no-such-directive is not a directive; the directives are {}", names.join(", "))
         );
     }

@@ -33,7 +33,7 @@ fn event(text: &str) -> Event<'_> {
 
 /// Formats a payload as one line: the fields, then warnings or violations.
 fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> String {
-    let told = |violations: Vec<Violation>| -> String {
+    let listed = |violations: Vec<Violation>| -> String {
         violations
             .into_iter()
             .map(|Violation { field, reason, .. }| ["\n  ", &field, ": ", &reason].concat())
@@ -45,9 +45,9 @@ fn outcome(mapping: &Mapping, event: &str, dialect: Dialect, strict: bool) -> St
             let keys = mapping.action.fields.iter().map(|field| field.key.as_str());
             let values: Vec<_> =
                 keys.filter_map(|key| payload.get(key).map(|value| format!("{key}={value}"))).collect();
-            [values.join(" "), told(payload.warnings)].concat()
+            [values.join(" "), listed(payload.warnings)].concat()
         }
-        Err(violations) => ["refused".to_owned(), told(violations)].concat(),
+        Err(violations) => ["refused".to_owned(), listed(violations)].concat(),
     }
 }
 
@@ -181,17 +181,17 @@ const EVENTS: [&str; 5] = [
 #[test]
 fn payloads_of_the_presets() {
     let mappings = load(&["segment", "amplitude"]).unwrap();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for (text, kind) in
         EVENTS.iter().flat_map(|text| [(text, SourceKind::Segment), (text, SourceKind::Amplitude)])
     {
         for mapping in mappings.iter().filter(|mapping| mapping.matches(kind, &event(text))) {
             let v2 = outcome(mapping, text, Dialect::V2, false);
             let strict = outcome(mapping, text, Dialect::Segment, true);
-            told.push(format!("{}\n v2: {v2}\n segment, strict: {strict}", mapping.name));
+            printed.push(format!("{}\n v2: {v2}\n segment, strict: {strict}", mapping.name));
         }
     }
-    insta::assert_snapshot!(lines(&told), @r#"
+    insta::assert_snapshot!(lines(&printed), @r#"
     Identify Calls
      v2: userId="u1" email="a@b.co" name="Ada" createdAt="2023-05-12T08:00:00Z" traits={"email":"a@b.co","name":"Ada","createdAt":1683878400,"zip":null} timestamp="2023-05-12T10:00:00+02:00" groupId="g1"
       createdAt: was a number in another form; it is sent as RFC 3339
@@ -282,8 +282,8 @@ fn segments_api_answers_are_read_as_they_are() {
 
 #[test]
 fn every_mistake_is_reported_with_its_place() {
-    let told = |names: &[&str]| load(names).err().map(|faults| lines(&faults)).unwrap_or_default();
-    insta::assert_snapshot!(told(&["mistakes.toml"]), @r#"
+    let faults_of = |names: &[&str]| load(names).err().map(|faults| lines(&faults)).unwrap_or_default();
+    insta::assert_snapshot!(faults_of(&["mistakes.toml"]), @r#"
     mistakes.toml:1:1: a mapping file has no key sorce; did you mean source?
     mistakes.toml:2:10: source must be "segment" or "amplitude"
     mistakes.toml:6:11: enabled must be true or false
@@ -300,13 +300,13 @@ fn every_mistake_is_reported_with_its_place() {
     mistakes.toml:25:78: needs `exists` or `blank`: a directive, or a value other than "", 0, false and null
     mistakes.toml:28:8: another mapping of this destination has the same name: choose another
     "#);
-    insta::assert_snapshot!(told(&["mistakes.json"]), @r"
+    insta::assert_snapshot!(faults_of(&["mistakes.json"]), @r"
     mistakes.json:5:34: trigger: this text is never closed: end it with '
     mistakes.json:9:5: a mapping must be an object, but is a number
     mistakes.json:10:76: there is no action trackk; did you mean track?
     mistakes.json:10:97: mapping must be an object: the action's fields, each with its value or directive, but is an array
     ");
-    insta::assert_snapshot!(told(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r#"
+    insta::assert_snapshot!(faults_of(&["segmnt", "missing.toml", "segment", "segment-presets.json"]), @r#"
     mappings: "segmnt" is neither a preset (segment, amplitude) nor a path ending in .toml or .json; did you mean segment?
     mappings: the file "missing.toml" cannot be read: No such file or directory (os error 2): check the path, which is relative to the configuration file, and its permissions
     "#);
@@ -357,20 +357,20 @@ fn mappings_are_found_in_every_shape_of_file() {
 #[test]
 fn files_that_cannot_be_read_say_why() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |name: &str, text: &str| {
+    let faults_of = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
         let loaded = Mappings::load(&[Located::unplaced(name)], folder.path());
         loaded.err().map(|faults| lines(&faults)).unwrap_or_default()
     };
     let deep = format!("{{\"mappings\":{}", "[".repeat(100_000));
-    insta::assert_snapshot!(told("deep.json", &deep), @"deep.json:1:76: nested too deeply");
-    insta::assert_snapshot!(told("deep.toml", &format!("a = {}", "[".repeat(100_000))), @"deep.toml:1:85: this is not TOML (cannot recurse further; max recursion depth met): fix this line first; text goes in double quotes, a section's name in [brackets]");
-    insta::assert_snapshot!(told("large.toml", &" ".repeat(2 << 20)), @r#"mappings: the file "large.toml" cannot be read: it is larger than 1048576 bytes: check the path, which is relative to the configuration file, and its permissions"#);
-    insta::assert_snapshot!(told("cut.json", "{\"mappings\":[\n  {"), @"cut.json:2:3: EOF while parsing an object");
-    insta::assert_snapshot!(told("two.toml", "mappings = 1\nmappings = \n"), @"two.toml:2:1: this is not TOML (duplicate key): fix this line first; text goes in double quotes, a section's name in [brackets]");
-    insta::assert_snapshot!(told("empty.toml", ""), @"empty.toml:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
-    insta::assert_snapshot!(told("empty.json", "\u{feff}{}"), @"empty.json:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
-    insta::assert_snapshot!(told("none.json", "[]"), @"");
+    insta::assert_snapshot!(faults_of("deep.json", &deep), @"deep.json:1:76: nested too deeply");
+    insta::assert_snapshot!(faults_of("deep.toml", &format!("a = {}", "[".repeat(100_000))), @"deep.toml:1:85: this is not TOML (cannot recurse further; max recursion depth met): fix this line first; text goes in double quotes, a section's name in [brackets]");
+    insta::assert_snapshot!(faults_of("large.toml", &" ".repeat(2 << 20)), @r#"mappings: the file "large.toml" cannot be read: it is larger than 1048576 bytes: check the path, which is relative to the configuration file, and its permissions"#);
+    insta::assert_snapshot!(faults_of("cut.json", "{\"mappings\":[\n  {"), @"cut.json:2:3: EOF while parsing an object");
+    insta::assert_snapshot!(faults_of("two.toml", "mappings = 1\nmappings = \n"), @"two.toml:2:1: this is not TOML (duplicate key): fix this line first; text goes in double quotes, a section's name in [brackets]");
+    insta::assert_snapshot!(faults_of("empty.toml", ""), @"empty.toml:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
+    insta::assert_snapshot!(faults_of("empty.json", "\u{feff}{}"), @"empty.json:1:1: contains no list of mappings: write [[mappings]], or paste Segment's JSON");
+    insta::assert_snapshot!(faults_of("none.json", "[]"), @"");
 }
 
 #[test]

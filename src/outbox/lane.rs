@@ -18,7 +18,7 @@ use crate::accoil::Fingerprint;
 #[derive(Debug, Clone, Default)]
 pub struct Lanes {
     pub owned: Vec<Lane>,
-    /// The number of lanes that the outbox has, whoever owns them.
+    /// The number of lanes of the outbox, including those of other owners.
     pub all: u16,
 }
 

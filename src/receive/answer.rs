@@ -229,7 +229,7 @@ fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
     // A webhook's batch has one status for all its events. It is a failure only if no event can be delivered.
     let all_rejected = tally.rejected > 0 && tally.accepted + tally.duplicates + tally.skipped == 0;
     if audience == Audience::SegmentWebhook && all_rejected {
-        let error = tally.reasons.iter().map(|(_, refusal)| told(refusal)).collect::<Vec<_>>().join("; ");
+        let error = tally.reasons.iter().map(|(_, refusal)| describe(refusal)).collect::<Vec<_>>().join("; ");
         answer.success = Some(false);
         answer.code = Some(Code::Word("rejected"));
         answer.message = Some(error.clone());
@@ -338,7 +338,7 @@ impl<'t> Counted<'t> {
     }
 }
 
-fn told(refusal: &Refusal) -> String {
+fn describe(refusal: &Refusal) -> String {
     match (&*refusal.mapping, refusal.field.as_str()) {
         ("", "") => format!("the event {}", refusal.reason),
         ("", field) => format!("{field} {}", refusal.reason),

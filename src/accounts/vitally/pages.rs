@@ -183,7 +183,7 @@ mod tests {
         ] {
             match (Page::read(text), expected) {
                 (Ok(page), Ok(next)) => assert_eq!(page.next.as_deref(), next, "{text}"),
-                (Err(error), Err(said)) => assert!(error.to_string().contains(said), "{text}: {error}"),
+                (Err(error), Err(reason)) => assert!(error.to_string().contains(reason), "{text}: {error}"),
                 (read, _) => panic!("{text}: {read:?}"),
             }
         }

@@ -122,7 +122,7 @@ impl Running {
     }
 
     pub(super) fn push(&mut self, mut held: Held) {
-        // A call that needs no answer can end before its event is told here.
+        // A call that needs no answer can end before the fact of its event arrives here.
         let event = held.line.id.0;
         if !held.line.is_duplicate && self.late_events.remove(&event) {
             for late in self.late.extract_if(.., |late| late.event == event) {

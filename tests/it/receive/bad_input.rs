@@ -163,7 +163,7 @@ async fn a_bad_item_never_costs_its_neighbours() {
     let batch = [b"{\"batch\":".to_vec(), list(&items), b"}".to_vec()].concat();
     let sdk = relay.post("/v1/batch", &[SEGMENT], batch).await.json();
     assert_eq!((&sdk["accepted"], &sdk["rejected"]), (&2.into(), &items.len().into()), "{sdk}");
-    assert_eq!(sdk["success"], true, "an SDK that heard no would send the good ones again: {sdk}");
+    assert_eq!(sdk["success"], true, "after a refusal an SDK would send the good events again: {sdk}");
     relay.calls(4).await;
     relay.stop().await;
 }

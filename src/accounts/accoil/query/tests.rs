@@ -33,9 +33,9 @@ fn expand_is_a_list_and_an_unknown_word_has_its_nearest() {
     ] {
         assert_eq!(text.parse(), Ok(expected), "{text}");
     }
-    let told = |text: &str| text.parse::<Expand>().unwrap_err().to_string();
-    insta::assert_snapshot!(told("traits,insight"), @r#"expand has no block "insight", did you mean insights?: give insights, traits and segments, with commas between"#);
-    insta::assert_snapshot!(told("all"), @r#"expand has no block "all": give insights, traits and segments, with commas between"#);
+    let error_of = |text: &str| text.parse::<Expand>().unwrap_err().to_string();
+    insta::assert_snapshot!(error_of("traits,insight"), @r#"expand has no block "insight", did you mean insights?: give insights, traits and segments, with commas between"#);
+    insta::assert_snapshot!(error_of("all"), @r#"expand has no block "all": give insights, traits and segments, with commas between"#);
 }
 
 #[test]

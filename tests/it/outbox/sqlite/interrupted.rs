@@ -73,7 +73,7 @@ async fn a_recovery_that_was_killed_is_run_again_and_loses_nothing() {
             folder
         };
         let expected = copy();
-        let told = recovered(expected.path());
+        let whole = recovered(expected.path());
         let expected = left(expected.path()).await;
         assert!(!expected.is_empty());
         let (mut change, mut kills) = (1, 0);
@@ -88,7 +88,7 @@ async fn a_recovery_that_was_killed_is_run_again_and_loses_nothing() {
             kills += 1 + usize::from(is_killed(&library, folder.path(), 1 + change * kills % (change * 2)));
             if let Err(OpenError::Damaged { .. }) = Outbox::open(&options(folder.path())) {
                 let again = recovered(folder.path());
-                assert_eq!((&again.rows, again.missing), (&told.rows, told.missing), "change {change}");
+                assert_eq!((&again.rows, again.missing), (&whole.rows, whole.missing), "change {change}");
             }
             assert_eq!(left(folder.path()).await, expected, "change {change}");
             change += 1 + change / 8;
