@@ -17,6 +17,7 @@ pub mod explain;
 pub mod failures;
 pub mod healthcheck;
 pub mod map;
+pub mod outbox;
 mod relay;
 pub mod replay;
 #[cfg(feature = "sandbox")]
@@ -100,6 +101,9 @@ enum Command {
     /// Show the effective configuration, or write a first one
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Move the outbox to another place while no relay runs
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Copy the outbox to a file, also while the relay runs
     Backup(backup::BackupArgs),
     /// Show what a reason code means and what to do
@@ -153,6 +157,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Init { file }) => config::init(&file),
+        Command::Outbox(what) => outbox::run(what, &load(file)?).await,
         Command::Backup(args) => backup::run(&args, &load(file)?),
         Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {

@@ -58,8 +58,20 @@ impl Show for OutboxUrl {
     }
 }
 
+impl OutboxUrl {
+    /// Reads it as it is written in the configuration.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let told = |problem: Problem| format!("{}; {}", problem.what, problem.advice);
+        Self::read(url).map_err(told)
+    }
+
+    fn read(url: &str) -> Reading<Self> {
+        sqlite_path(url).map(|path| Self { path })
+    }
+}
+
 fn outbox_url(node: &Node<'_>) -> Reading<OutboxUrl> {
-    sqlite_path(&value::text(node)?).map(|path| OutboxUrl { path })
+    OutboxUrl::read(&value::text(node)?)
 }
 
 /// The path of `sqlite:PATH`.

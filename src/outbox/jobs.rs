@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Submission;
+use super::taken::Taken;
 
 /// A job as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +102,13 @@ pub struct JobStep {
     pub made: Vec<(Option<i64>, Submission)>,
     /// Dead letters and rejects that are removed permanently.
     pub purged: Vec<i64>,
+    /// Records of another outbox.
+    pub taken: Vec<Taken>,
 }
 
 impl JobStep {
     pub(super) fn size(&self) -> usize {
-        self.made.iter().map(|(_, submission)| submission.size()).sum()
+        let made = self.made.iter().map(|(_, submission)| submission.size());
+        made.chain(self.taken.iter().map(Taken::size)).sum()
     }
 }

@@ -25,6 +25,12 @@ pub enum StartError {
     Api { section: &'static str, source: ClientError },
     #[error("destination {name}: {source}")]
     Recipient { name: String, source: ClientError },
+    #[error(
+        "the outbox is being filled from {from}, which is not finished: run `accoil-relay outbox move` again, then start the relay"
+    )]
+    UnfinishedMove { from: String },
+    #[error("the outbox cannot be read")]
+    Jobs(#[source] ReadError),
     #[error("the list of paused destinations could not be read")]
     Pauses(#[source] ReadError),
     #[error(transparent)]

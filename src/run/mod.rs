@@ -99,6 +99,9 @@ impl Relay {
         let options = build::outbox_options(config);
         let (facts, inbox) = recording::channel(config);
         let outbox = open(options, facts.clone()).await?;
+        if let Some(from) = outbox.unfinished_move().await.map_err(StartError::Jobs)? {
+            return Err(StartError::UnfinishedMove { from });
+        }
         let syncs = syncing::setup(config).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();

@@ -56,6 +56,7 @@ impl Writer {
             done += 1;
         }
         done += self.remove(Kind::DeadLetter, &step.purged)? + self.remove(Kind::Reject, &step.purged)?;
+        done += self.take(&step.taken, group, now)?;
         let JobStep { job, cursor, is_last, .. } = *step;
         let failed = step.failed + damaged.len() as u64;
         sqlite::advance_job(&self.store.connection, job, cursor, done, failed, is_last)?;

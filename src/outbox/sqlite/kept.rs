@@ -223,9 +223,9 @@ pub(in crate::outbox) fn dead_letter(connection: &Connection, id: i64) -> Result
         .optional()
 }
 
-static INSERT_DEAD_LETTER: LazyLock<String> =
+pub(super) static INSERT_DEAD_LETTER: LazyLock<String> =
     LazyLock::new(|| insert(Kind::DeadLetter, "name, message_id, code, kept_at, number, reason"));
-static INSERT_REJECT: LazyLock<String> =
+pub(super) static INSERT_REJECT: LazyLock<String> =
     LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at, reason"));
 
 /// The statement that inserts a row of a kind: the columns that its checksum covers, and these.

@@ -28,6 +28,7 @@ mod schema;
 mod space;
 mod stage;
 mod state;
+mod taken;
 mod upkeep;
 mod waiting;
 mod writer;

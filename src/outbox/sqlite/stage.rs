@@ -25,7 +25,7 @@ use crate::reasons::Reason;
 /// The number of one user's parked requests that are returned at a time.
 const MAX_PARKED: usize = 16;
 /// A chunk is closed at this size, because a reader holds a whole chunk in memory.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// The changes of one commit group.
 #[derive(Default)]
 pub(super) struct Group {
@@ -187,7 +187,7 @@ impl Writer {
         if group.bytes.len() >= CHUNK_BYTES { self.write_chunk(group) } else { Ok(()) }
     }
 
-    fn write_chunk(&mut self, group: &mut Group) -> Result<()> {
+    pub(super) fn write_chunk(&mut self, group: &mut Group) -> Result<()> {
         if group.requests == 0 {
             return Ok(());
         }
@@ -200,7 +200,7 @@ impl Writer {
         Ok(())
     }
 
-    fn settle(&mut self, settlement: &Settlement, group: &mut Group, now: Now) -> Result<()> {
+    pub(super) fn settle(&mut self, settlement: &Settlement, group: &mut Group, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let place = match settlement {
             Settlement::Delivered { place, fingerprints } => {

@@ -2,12 +2,15 @@
 
 use rusqlite::{Connection, Result, params};
 
+/// The name of the value that is the outbox's own; see `outbox::clock`.
+const RUNNING_TIME: &str = "running time";
+
 /// Returns the names that begin with this text, with their values.
 pub(in crate::outbox) fn values(connection: &Connection, begin: &str) -> Result<Vec<(String, i64)>> {
     let mut statement = connection.prepare_cached("SELECT name, value FROM state ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
     let mut values = rows.collect::<Result<Vec<_>>>()?;
-    values.retain(|(name, _)| name.starts_with(begin));
+    values.retain(|(name, _)| name.starts_with(begin) && name != RUNNING_TIME);
     Ok(values)
 }
 

@@ -243,6 +243,9 @@ impl Writer {
         for identity in &group.identities {
             self.recent.forget(identity);
         }
+        for chunk in &group.chunks {
+            self.progress.remove(&chunk.id);
+        }
         let connection = &self.store.connection;
         // SQLite may have ended the transaction itself.
         if !connection.is_autocommit() {

@@ -1,6 +1,7 @@
 //! The outbox. `contract` tests its clauses with each backend; `sqlite` tests what only the SQLite backend has.
 
 pub(crate) mod contract;
+mod moving;
 pub(crate) mod sqlite;
 
 use std::path::Path;

@@ -1,0 +1,215 @@
+//! Moves everything from one outbox into a new one, in steps that a kill does not repeat.
+//!
+//! The move is a job of the new outbox: what a step stores, and how far the move is, are one commit. The old outbox is
+//! only read. First come settings and fingerprints, then dead letters and rejects in their order, then the waiting
+//! calls in theirs. Ids of events that do not wait any more stay behind.
+
+use super::taken::Taken;
+use super::{
+    ChangeError, Filter, JobState, JobStep, NewJob, Outbox, PageFrom, Position, ReadError, Usage,
+    WaitingFilter, WaitingFor,
+};
+
+/// The kind of the job.
+const MOVE: &str = "move";
+/// Jobs that are looked at.
+const MAX_JOBS: usize = 10_000;
+/// Fingerprints that are moved: as many as a dispatcher remembers.
+const MAX_FINGERPRINTS: usize = 500_000;
+/// Fingerprints of one step.
+const FINGERPRINTS: usize = 5_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    #[error(
+        "{kind} {id} of the old outbox is not finished, and its numbers mean nothing in the new one: start the relay again, let it \
+         finish or cancel it (`accoil-relay replay list`), stop the relay, then move"
+    )]
+    OpenJob { kind: String, id: i64 },
+    #[error("the new outbox is not empty; name one that does not exist yet")]
+    NotEmpty,
+    #[error("an unfinished move from {from} is in the new outbox; finish that one first")]
+    Other { from: String },
+    #[error("the move was stopped in the new outbox; name one that does not exist yet")]
+    Stopped,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// A move that has begun.
+#[derive(Debug)]
+pub struct Move {
+    from: Outbox,
+    to: Outbox,
+    job: i64,
+    /// The newest number of a dead letter or reject of the old outbox. The job's cursor is such a number up to here; above,
+    /// it grows by one with each waiting call.
+    up_to: i64,
+    cursor: i64,
+    /// The last waiting call that was moved, once that is known in this run.
+    after: Option<Position>,
+    is_finished: bool,
+    records: u64,
+    moved: u64,
+    damaged: u64,
+    /// Records of one step.
+    page: usize,
+}
+
+impl Move {
+    /// Begins a move, or continues the one that was interrupted. `name` is the old outbox's URL.
+    pub async fn begin(from: Outbox, to: Outbox, name: &str, page: usize) -> Result<Self, MoveError> {
+        if let Some(job) = from.jobs(MAX_JOBS).await?.into_iter().find(|job| job.state.is_open()) {
+            return Err(MoveError::OpenJob { kind: job.kind, id: job.id });
+        }
+        let up_to = from.newest_number().await?;
+        let Usage { waiting, dead_letters, rejects } = from.usage();
+        let records = waiting.rows + dead_letters.rows + rejects.rows;
+        let begun = to.jobs(MAX_JOBS).await?.into_iter().find(|job| job.kind == MOVE);
+        let job = match begun {
+            Some(job) if job.order != name => return Err(MoveError::Other { from: job.order }),
+            Some(job) if matches!(job.state, JobState::Running | JobState::Done) => job,
+            Some(_) => return Err(MoveError::Stopped),
+            None if to.usage() != Usage::default() || to.newest_number().await? > 0 => {
+                return Err(MoveError::NotEmpty);
+            }
+            None => {
+                let (order, by) = (name.to_owned(), "outbox move".to_owned());
+                // A job without anything to do would be done already.
+                let new = NewJob { kind: MOVE, order, up_to, expect: records.max(1), by };
+                let id = to.create_job(new).await?;
+                to.job(id).await?.ok_or(MoveError::Stopped)?
+            }
+        };
+        let is_finished = job.state == JobState::Done;
+        let (moved, damaged) = (job.done, job.failed);
+        let (job, cursor, after) = (job.id, job.cursor, None);
+        Ok(Self { from, to, job, up_to, cursor, after, is_finished, records, moved, damaged, page })
+    }
+
+    /// The number of records of the old outbox.
+    pub const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The number of records that were moved.
+    pub const fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// The number of records that are damaged and stay.
+    pub const fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Moves some more; returns false if nothing is left.
+    pub async fn step(&mut self) -> Result<bool, MoveError> {
+        if self.is_finished {
+            return Ok(false);
+        }
+        if self.cursor == 0 {
+            self.move_settings().await?;
+        }
+        if self.cursor < self.up_to {
+            self.move_letters().await?;
+        } else {
+            self.move_calls().await?;
+        }
+        Ok(!self.is_finished)
+    }
+
+    /// Repeated if the first step was interrupted, which changes nothing.
+    async fn move_settings(&self) -> Result<(), MoveError> {
+        for (name, value) in self.from.kept_values("").await? {
+            self.to.keep_value(name, Some(value)).await?;
+        }
+        let lanes = self.from.lanes().borrow().owned.clone();
+        for lane in lanes {
+            let found = lane.last_delivered(MAX_FINGERPRINTS).await?;
+            for some in found.chunks(FINGERPRINTS) {
+                let taken = some.iter().map(|&(fingerprint, at)| Taken::LastDelivered(fingerprint, at));
+                self.store(JobStep { taken: taken.collect(), ..JobStep::default() }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_letters(&mut self) -> Result<(), MoveError> {
+        let (filter, from) = (Filter::default(), PageFrom::After(self.cursor));
+        let letters = self.from.dead_letters(&filter, from, self.page).await?;
+        let rejects = self.from.rejects(&filter, from, self.page).await?;
+        let letters =
+            letters.into_iter().map(|letter| (letter.id, letter.is_damaged, Taken::DeadLetter(letter)));
+        let rejects = rejects.into_iter().map(|reject| (reject.id, reject.is_damaged, Taken::Reject(reject)));
+        let mut found: Vec<_> = letters.chain(rejects).collect();
+        found.sort_by_key(|(id, ..)| *id);
+        found.truncate(self.page);
+        let is_full = found.len() == self.page;
+        let cursor = found.last().filter(|_| is_full).map_or(self.up_to, |(id, ..)| *id);
+        let damaged = found.extract_if(.., |(_, is_damaged, _)| *is_damaged).count() as u64;
+        let taken: Vec<Taken> = found.into_iter().map(|(.., taken)| taken).collect();
+        self.advance(JobStep { cursor, failed: damaged, taken, ..JobStep::default() }).await
+    }
+
+    async fn move_calls(&mut self) -> Result<(), MoveError> {
+        self.skip_moved_calls().await?;
+        let page = self.from.waiting(WaitingFilter::default(), self.after, self.page).await?;
+        let count = i64::try_from(page.calls.len()).unwrap_or(i64::MAX);
+        self.after = page.calls.last().map(|call| call.id).or(page.next);
+        let is_last = page.next.is_none();
+        let (damaged, calls): (Vec<_>, Vec<_>) =
+            page.calls.into_iter().partition(|call| call.waiting_for == WaitingFor::Damaged);
+        let taken = calls.into_iter().map(|call| Taken::Call {
+            job: call.job,
+            attempts: call.attempts,
+            next_attempt_at: call.next_attempt_at,
+        });
+        let (cursor, taken) = (self.cursor + count, taken.collect());
+        let failed = damaged.len() as u64;
+        self.advance(JobStep { cursor, failed, is_last, taken, ..JobStep::default() }).await?;
+        self.is_finished = is_last;
+        Ok(())
+    }
+
+    /// Finds the place at which an interrupted run stopped.
+    async fn skip_moved_calls(&mut self) -> Result<(), MoveError> {
+        let mut moved = usize::try_from(self.cursor - self.up_to).unwrap_or(0);
+        while self.after.is_none() && moved > 0 {
+            let mut after = None;
+            while moved > 0 {
+                let page = self.from.waiting(WaitingFilter::default(), after, moved.min(self.page)).await?;
+                moved -= page.calls.len();
+                after = page.calls.last().map(|call| call.id).or(page.next);
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            self.after = after;
+        }
+        Ok(())
+    }
+
+    async fn advance(&mut self, step: JobStep) -> Result<(), MoveError> {
+        let (cursor, moved, damaged) = (step.cursor, step.taken.len() as u64, step.failed);
+        self.store(step).await?;
+        self.cursor = cursor;
+        self.moved += moved;
+        self.damaged += damaged;
+        Ok(())
+    }
+
+    async fn store(&self, step: JobStep) -> Result<(), MoveError> {
+        let is_stored = self.to.advance_job(JobStep { job: self.job, ..step }).await?;
+        if is_stored { Ok(()) } else { Err(MoveError::Stopped) }
+    }
+}
+
+impl Outbox {
+    /// Returns the URL from which this outbox is being filled, if that is not finished.
+    pub async fn unfinished_move(&self) -> Result<Option<String>, ReadError> {
+        let open = self.jobs(MAX_JOBS).await?.into_iter().find(|job| job.kind == MOVE && job.state.is_open());
+        Ok(open.map(|job| job.order))
+    }
+}

@@ -1,0 +1,34 @@
+//! Records that one outbox takes over from another, with all that is known of them.
+
+use chrono::{DateTime, Utc};
+
+use super::chunk::Job;
+use super::{Attempt, DeadLetter, StoredReject};
+use crate::accoil::Fingerprint;
+
+#[derive(Debug)]
+pub enum Taken {
+    /// A waiting call. It follows all calls of its user that were taken before. A call with attempts is parked.
+    Call {
+        job: Job,
+        attempts: Vec<Attempt>,
+        next_attempt_at: Option<DateTime<Utc>>,
+    },
+    /// It gets a new number, above all others.
+    DeadLetter(DeadLetter),
+    /// It gets a new number, above all others.
+    Reject(StoredReject),
+    LastDelivered(Fingerprint, DateTime<Utc>),
+}
+
+impl Taken {
+    /// Bytes that it adds to the disk.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Call { job, .. } => job.body.len() + job.original.len(),
+            Self::DeadLetter(letter) => letter.body.len() + letter.original.len(),
+            Self::Reject(reject) => reject.original.len() + reject.reasons.len(),
+            Self::LastDelivered(..) => 0,
+        }
+    }
+}
