@@ -113,10 +113,10 @@ impl Chunk {
     /// Returns the unsettled requests for a destination, in order. If the bytes cannot be read to the end, returns
     /// those before that place as `Err`.
     pub fn jobs(&self, destination: &str) -> Result<Vec<Job>, Vec<Job>> {
-        let mut jobs = Vec::new();
         if !self.is_sound {
-            return Err(jobs);
+            return Err(Vec::new());
         }
+        let mut jobs = Vec::with_capacity(self.requests as usize);
         let read = self.read(|place, event, number, mut request| {
             if is_for(&request, destination) {
                 jobs.push(read_job(&mut request, place, event, number)?);

@@ -50,6 +50,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Returns about how many bytes [`write_event`] appends.
+pub(super) fn size(event: &Accepted) -> usize {
+    const HEAD: usize = 64;
+    const FIELDS: usize = 160;
+    let requests = event.requests.iter().map(|request| FIELDS + request.body.len() + request.warnings.len());
+    HEAD + event.original.len() + requests.sum::<usize>()
+}
+
 /// Appends one event with its requests.
 pub(super) fn write_event(out: &mut Vec<u8>, source: &str, event: &Accepted, priority: Priority) {
     write_head(out, event.event, source, &event.original, event.requests.len());

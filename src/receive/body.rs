@@ -21,6 +21,8 @@ use super::memory::{Held, Memory, Peer, STEP};
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// At most this much of a refused body is still received, and discarded.
 const MAX_DISCARDED: usize = 64 << 20;
+/// At most this much is reserved for what is only announced.
+const MAX_RESERVED: usize = 256 * 1024;
 /// Plain bodies up to this size are checked immediately, on an async worker.
 const SMALL: usize = 1 << 20;
 /// Bodies up to this size are searched for a key immediately.
@@ -143,7 +145,7 @@ async fn receive(
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
-    Ok((encoding, collect(body, limit, held).await?))
+    Ok((encoding, collect(body, announced, limit, held).await?))
 }
 
 /// Receives and discards the rest of a refused body. Most senders write the whole body before they read, and would
@@ -165,7 +167,12 @@ pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Insta
     let _ = timeout_at(deadline, pass).await;
 }
 
-async fn collect(body: &mut Body, limit: usize, held: &mut Held) -> Result<Bytes, BodyError> {
+async fn collect(
+    body: &mut Body,
+    announced: Option<usize>,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::new();
     let mut only = Bytes::new();
     while let Some(frame) = body.frame().await {
@@ -180,6 +187,8 @@ async fn collect(body: &mut Body, limit: usize, held: &mut Held) -> Result<Bytes
             only = data;
         } else {
             if bytes.is_empty() {
+                // So that it is not copied each time it grows. Address space that is not written yet costs no memory.
+                bytes.reserve(announced.unwrap_or(0).min(MAX_RESERVED));
                 bytes.extend_from_slice(&std::mem::take(&mut only));
             }
             bytes.extend_from_slice(&data);

@@ -151,6 +151,9 @@ impl Writer {
         now: Now,
     ) -> Result<Vec<u32>> {
         let mut duplicates = Vec::new();
+        // So that a batch is not copied each time the chunk grows.
+        let bytes: usize = submission.accepted.iter().map(frame::size).sum();
+        group.bytes.reserve(bytes.min(CHUNK_BYTES));
         for (index, event) in (0..).zip(&submission.accepted) {
             if let Some(identity) = self.identity(submission, event) {
                 if !self.recent.insert(&identity, now.running) {
