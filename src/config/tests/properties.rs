@@ -36,7 +36,7 @@ proptest! {
 
     /// However the file is damaged, whichever faults follow.
     #[test]
-    fn no_secret_is_ever_told(damage in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[\\[\\]=\"'\n${}#, a]?"), 0..4)) {
+    fn no_secret_is_ever_printed(damage in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[\\[\\]=\"'\n${}#, a]?"), 0..4)) {
         let mut text = secrets();
         for (place, length, with) in damage {
             let start = place.index(text.len());

@@ -102,7 +102,7 @@ fn a_card_of_little_says_what_there_is() {
 proptest! {
     /// Whatever the texts are, and wherever they occur.
     #[test]
-    fn nothing_in_a_card_steers_the_terminal(text in any::<String>(), name in any::<String>(), depth in 0..60_usize) {
+    fn nothing_in_a_card_controls_the_terminal(text in any::<String>(), name in any::<String>(), depth in 0..60_usize) {
         let nested = (0..depth).fold(json!(text), |inner, at| {
             if at % 2 == 0 { json!([inner, text]) } else { json!({ name.as_str(): inner }) }
         });
