@@ -89,6 +89,16 @@ impl Sources {
         Ok(self.with_destinations(destinations))
     }
 
+    /// Returns the same sources with a draft of a mapping file at one destination; none if there is no such destination.
+    pub fn with_draft(&self, destination: &str, draft: &str) -> Result<Option<Self>, Vec<Fault>> {
+        let mut destinations = self.destinations.clone();
+        let Some(changed) = destinations.iter_mut().find(|one| *one.name == *destination) else {
+            return Ok(None);
+        };
+        *changed = Arc::new(changed.with_draft(draft)?);
+        Ok(Some(self.with_destinations(destinations)))
+    }
+
     /// Returns the same sources, each with the given destinations of the same names.
     fn with_destinations(&self, destinations: Vec<Arc<Destination>>) -> Self {
         let of = |source: &Source| {

@@ -8,6 +8,7 @@
 //! [`replay`] and [`purge`] are one step each, for a command that has the outbox to itself. What a step makes is stored and
 //! what it was made of is removed in one commit: a step that is interrupted loses nothing and sends nothing twice.
 
+mod effect;
 mod jobs;
 mod make;
 mod order;
@@ -21,8 +22,9 @@ use crate::outbox::{ChangeError, Filter, Kind, Outbox, ReadError, Replayed};
 use crate::pipeline::Sources;
 use crate::reasons::Reason;
 
+pub use effect::{Change, Effect, EffectExample, KeptEvent};
 pub use jobs::Jobs;
-pub use order::{Counted, DryRun, Example, How, JobError, MAX_RATE, Order, Select};
+pub use order::{Counted, DryRun, Example, How, JobError, MAX_RATE, Order, Select, of_history};
 
 use make::{Found, Made, Maker};
 

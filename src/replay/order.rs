@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::history;
 use crate::outbox::{self, ChangeError, Filter, Job, Kind, ReadError};
 
 /// Events per second of a replay that names no rate.
@@ -35,6 +36,29 @@ impl Select {
                 (!both.is_empty()).then(|| Filter { ids: both, ..self.filter.clone() })
             }
         }
+    }
+}
+
+/// The same conditions for events of the history. Numbers and groups of failures select none of them.
+pub fn of_history(filter: &Filter) -> history::Filter {
+    let filter = filter.clone();
+    let Filter { destination, source, code, user, event, message_id, reason, text, since, until, .. } =
+        filter;
+    let is_id = event.as_deref().is_some_and(|event| event.parse::<crate::event_id::EventId>().is_ok());
+    let (any, name) = if is_id { (event, None) } else { (None, event) };
+    history::Filter {
+        destination,
+        source,
+        code,
+        user,
+        name,
+        any,
+        message_id,
+        reason,
+        text,
+        from: since,
+        to: until,
+        ..history::Filter::default()
     }
 }
 

@@ -102,9 +102,7 @@ pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView
         Ok(Err(faults)) => {
             let error =
                 "the mapping files have faults; the mappings before them stay in force; fix them and reload";
-            let faults: Vec<FaultView> = faults.iter().map(fault).collect();
-            let faults = serde_json::to_value(faults).unwrap_or_default();
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_mappings", error).with("faults", faults))
+            Err(invalid(error, &faults))
         }
         Err(_) => Err(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,6 +154,13 @@ fn row(destination: &Destination, mapping: &Mapping) -> MappingView {
         action: mapping.action.slug.clone(),
         origin: mapping.origin.clone(),
     }
+}
+
+/// Mappings that cannot be used, with their faults.
+pub(super) fn invalid(error: &str, faults: &[Fault]) -> ApiError {
+    let faults: Vec<FaultView> = faults.iter().map(fault).collect();
+    let faults = serde_json::to_value(faults).unwrap_or_default();
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_mappings", error).with("faults", faults)
 }
 
 pub(super) fn fault(fault: &Fault) -> FaultView {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod destinations;
 pub mod door;
+pub mod effect;
 pub mod events;
 pub mod failures;
 pub mod health;
@@ -54,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(live::stream))
         .routes(routes!(test::dry))
         .routes(routes!(test::send))
+        .routes(routes!(effect::show))
         .routes(routes!(users::find))
         .routes(routes!(failures::list))
         .routes(routes!(failures::show))

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use chrono::Utc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,13 @@ use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
 use super::events::explain::{ExplainView, Received, explained};
-use super::mappings::FaultView;
-use crate::accoil::Destination;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::request::{NoParameters, Parameters, Payload};
 use crate::decode::Form;
 use crate::event::SourceKind;
-use crate::pipeline::Source;
+use crate::pipeline::{Source, Sources};
 use crate::receive;
 
 /// The user of a test event, unless the request names one.
@@ -74,7 +72,15 @@ pub async fn dry_view(admin: &Admin, request: TestRequest) -> Result<ExplainView
     let source = source(admin, request.source.as_deref())?;
     let event = event(&source, &request);
     let source = match request.draft {
-        Some(draft) => with_draft(source, draft).await?,
+        Some(draft) => {
+            if !source.destinations.iter().any(|one| *one.name == *draft.destination) {
+                let names: Vec<&str> = source.destinations.iter().map(|one| &*one.name).collect();
+                let error = format!("the source has no such destination; it has {}", names.join(", "));
+                return Err(ApiError::not_found(error));
+            }
+            let sources = drafted(admin.receiver().sources(), draft).await?;
+            sources.named(&source.name).cloned().unwrap_or(source)
+        }
         None => source,
     };
     let form = match source.kind {
@@ -154,32 +160,22 @@ fn event(source: &Source, request: &TestRequest) -> Value {
     }
 }
 
-/// The source with the draft's mappings in place of those in force.
-pub(super) async fn with_draft(source: Arc<Source>, draft: Draft) -> Result<Arc<Source>, ApiError> {
-    let place = source.destinations.iter().position(|one| *one.name == *draft.destination);
-    let Some(place) = place else {
-        let names: Vec<&str> = source.destinations.iter().map(|one| &*one.name).collect();
-        return Err(ApiError::not_found(format!(
-            "the source has no such destination; it has {}",
+/// The sources with the draft's mappings in place of those in force.
+pub(super) async fn drafted(sources: Arc<Sources>, draft: Draft) -> Result<Arc<Sources>, ApiError> {
+    let names: Vec<String> = sources.destinations().iter().map(|one| one.name.to_string()).collect();
+    let Draft { destination, document } = draft;
+    let drafted = tokio::task::spawn_blocking(move || sources.with_draft(&destination, &document)).await;
+    match drafted.map_err(|_| ApiError::failed())? {
+        Ok(Some(sources)) => Ok(Arc::new(sources)),
+        Ok(None) => Err(ApiError::not_found(format!(
+            "the draft is for a destination that does not exist; there are {}",
             names.join(", ")
-        )));
-    };
-    let drafted = tokio::task::spawn_blocking(move || {
-        let Some(destination) = source.destinations.get(place) else { return Ok(source) };
-        let destination = destination.with_draft(&draft.document)?;
-        let mut changed = Source::clone(&source);
-        if let Some(slot) = changed.destinations.get_mut(place) {
-            *slot = Arc::<Destination>::new(destination);
+        ))),
+        Err(faults) => {
+            let first = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
+            Err(super::mappings::invalid(&format!("the draft has faults: {first}"), &faults))
         }
-        Ok(Arc::new(changed))
-    });
-    drafted.await.map_err(|_| ApiError::failed())?.map_err(|faults: Vec<crate::fault::Fault>| {
-        let faults: Vec<FaultView> = faults.iter().map(super::mappings::fault).collect();
-        let first = faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
-        let faults = serde_json::to_value(faults).unwrap_or_default();
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_mappings", format!("the draft has faults: {first}"))
-            .with("faults", faults)
-    })
+    }
 }
 
 /// What an event would become; nothing is sent or kept

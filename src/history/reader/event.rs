@@ -128,7 +128,7 @@ fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>),
         source: Some(line.shape.source.to_string()),
         ..Filter::default()
     };
-    let others = search::search(inner, &filter, None, MAX_COPIES)?.lines;
+    let others = search::search(inner, &filter, None, MAX_COPIES, false)?.lines;
     let first = others.iter().find(|other| !other.is_duplicate && other.id < line.id);
     let first = first.filter(|_| line.is_duplicate).map(|first| first.id);
     let copies = others.iter().filter(|other| other.is_duplicate && other.id > line.id && !line.is_duplicate);

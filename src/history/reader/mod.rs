@@ -73,7 +73,23 @@ impl Reader {
     /// Events for which the filter holds, the newest first, at most `most`. Stops early when it has searched much; the page
     /// says how far it got.
     pub fn search(&self, filter: &Filter, before: Option<Cursor>, most: usize) -> Result<Page, ReadError> {
-        search::search(self.inner()?, filter, before, most)
+        search::search(self.inner()?, filter, before, most, false)
+    }
+
+    /// The same with what the events held.
+    pub fn search_whole(
+        &self,
+        filter: &Filter,
+        before: Option<Cursor>,
+        most: usize,
+        show: Show,
+    ) -> Result<Page, ReadError> {
+        let inner = self.inner()?;
+        let mut page = search::search(inner, filter, before, most, true)?;
+        if show == Show::Hidden {
+            page.payloads.iter_mut().flatten().for_each(|payload| inner.redactor.hide(payload));
+        }
+        Ok(page)
     }
 
     /// Everything that is known of one event; none if the history does not have it.

@@ -41,6 +41,8 @@ impl FromStr for Cursor {
 pub struct Page {
     /// The newest first.
     pub lines: Vec<Line>,
+    /// What each line's event held, if that was asked for: none where it is not kept.
+    pub payloads: Vec<Option<Payload>>,
     /// From here the search can go on; none if it reached the beginning of the history.
     pub next: Option<Cursor>,
     /// Everything that was received later was searched; none if all was, or nothing is there.
@@ -57,6 +59,7 @@ struct Search<'s> {
     filter: Compiled,
     before: i64,
     most: usize,
+    has_payloads: bool,
     began: Instant,
     bytes: usize,
     late: LateAttempts,
@@ -68,6 +71,7 @@ pub(super) fn search(
     filter: &Filter,
     before: Option<Cursor>,
     most: usize,
+    has_payloads: bool,
 ) -> Result<Page, ReadError> {
     let connection = inner.connect()?;
     let mut search = Search {
@@ -76,6 +80,7 @@ pub(super) fn search(
         filter: Compiled::new(filter.clone(), |user| super::hashed(&connection, user)),
         before: before.map_or(i64::MAX, |Cursor(number)| number),
         most: most.max(1),
+        has_payloads,
         began: Instant::now(),
         bytes: 0,
         late: LateAttempts::default(),
@@ -103,7 +108,7 @@ impl Search<'_> {
             }
             let has_text = self.filter.has_text(&held.line)
                 || held.payload.as_ref().is_some_and(|payload| self.is_in(payload));
-            if has_text && self.found(held.line.clone(), number) {
+            if has_text && self.found(held.line.clone(), held.payload.clone(), number) {
                 break;
             }
         }
@@ -174,6 +179,7 @@ impl Search<'_> {
             Ok(with_text) => with_text,
             Err(unreadable) => return Ok(Err(unreadable)),
         };
+        let payloads = self.payloads(head)?;
         for (index, number, line) in found.into_iter().rev() {
             let mut line = match lines.whole(line) {
                 Ok(line) => line,
@@ -181,11 +187,26 @@ impl Search<'_> {
             };
             self.page.unreadable_blocks += self.late.complete(&mut line, self.connection)?;
             let has_text = with_text.contains(&index) || self.filter.has_text(&line);
-            if has_text && self.filter.fits_line(&line) && self.found(line, number) {
-                return Ok(Ok(true));
+            if has_text && self.filter.fits_line(&line) {
+                // A line is worth something without what it held.
+                let payload = payloads.as_ref().and_then(|payloads| payloads.of(index).ok().flatten());
+                if self.found(line, payload, number) {
+                    return Ok(Ok(true));
+                }
             }
         }
         Ok(Ok(false))
+    }
+
+    /// What the events of a block held, if it was asked for and can be read.
+    fn payloads(&mut self, head: &Head) -> Result<Option<Payloads>, ReadError> {
+        if !self.has_payloads {
+            return Ok(None);
+        }
+        let part = store::part(self.connection, head.id, Part::Payloads)?;
+        let payloads = part.and_then(|part| Payloads::unpack(&part)).ok();
+        self.bytes += payloads.as_ref().map_or(0, Payloads::size);
+        Ok(payloads)
     }
 
     /// The lines of a block whose payload has the text that is searched for; none if no text is.
@@ -221,13 +242,16 @@ impl Search<'_> {
     }
 
     /// Adds a line; tells whether the page is full.
-    fn found(&mut self, line: Line, number: i64) -> bool {
+    fn found(&mut self, line: Line, payload: Option<Payload>, number: i64) -> bool {
         let is_full = self.page.lines.len() + 1 >= self.most;
         if is_full {
             self.page.next = Some(Cursor(number));
             self.page.searched_to = Some(line.at());
         }
         self.page.lines.push(line);
+        if self.has_payloads {
+            self.page.payloads.push(payload);
+        }
         is_full
     }
 }

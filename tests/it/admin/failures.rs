@@ -8,7 +8,7 @@ use crate::http::send;
 use crate::relay::TestRelay;
 
 /// A track whose user id is read from this place.
-fn mapping(path: &str) -> String {
+pub(super) fn mapping(path: &str) -> String {
     format!(
         "[[mappings]]\nname = 'Tracks'\ntrigger = 'type = \"track\"'\naction = 'track'\n[mappings.fields]\n\
          event = {{ '@path' = '$.event' }}\nuserId = {{ '@path' = '{path}' }}\ntimestamp = {{ '@path' = '$.timestamp' }}\n"

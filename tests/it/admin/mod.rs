@@ -2,6 +2,7 @@
 
 mod destinations;
 mod document;
+mod effect;
 mod failures;
 mod outcomes;
 mod privacy;

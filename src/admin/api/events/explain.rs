@@ -218,7 +218,7 @@ pub(in crate::admin::api) fn explained(
     }
 }
 
-fn request(request: &crate::accoil::Request) -> RequestView {
+pub(in crate::admin::api) fn request(request: &crate::accoil::Request) -> RequestView {
     RequestView {
         destination: request.destination.to_string(),
         mapping: request.mapping.to_string(),
