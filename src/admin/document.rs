@@ -18,7 +18,7 @@ use super::error::ErrorBody;
 /// The scheme's name in the document.
 const TOKEN: &str = "token";
 /// Routes that need no token.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/login", "/logout"];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
         description = "What the relay received, what became of it, and how to steer it. Times are RFC 3339 in UTC; a time \
                        parameter may also be a date, or relative, such as -24h. Lists have cursors: pass what `next` gives to get the next page.",
     ),
+    paths(super::pages::login::log_in, super::pages::login::log_out),
     components(schemas(ErrorBody))
 )]
 struct Base;

@@ -47,7 +47,9 @@ export async function test_01_one_minute_from_a_failing_event_to_its_delivery(br
     await page.fill("textarea[name=draft]", FIXED);
     await page.locator("textarea[name=draft]").press("Control+Enter");
     await page.getByText("1 call would be sent").waitFor();
-    await withoutViolations(page, "tester");
+    await page.getByRole("button", { name: "Check the effect" }).click();
+    await page.getByText("3 of the 4 kept rejects would be fixed").waitFor();
+    await withoutViolations(page, "tester with the effect");
     await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await page.getByRole("button", { name: "Copy", exact: true }).click();
     await page.getByRole("button", { name: "Copied" }).waitFor();
@@ -56,6 +58,7 @@ export async function test_01_one_minute_from_a_failing_event_to_its_delivery(br
     await page.goto(`${world.admin}/mappings`);
     await page.getByRole("button", { name: "Check the files" }).click();
     await page.getByText("The files are well").waitFor();
+    await page.getByText("3 of the 4 kept rejects would be fixed").waitFor();
     await page.getByRole("button", { name: "Reload" }).click();
     await page.getByText("Read again").waitFor();
 

@@ -16,6 +16,7 @@ use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters};
+use crate::reasons::Reason;
 
 /// The most reasons of failures, and groups of refused requests, that are named.
 const MAX_NAMED: usize = 3;
@@ -178,7 +179,10 @@ async fn attention(
             ..item("failures", &group.key, &text, to_do)
         });
     }
-    for group in door::view(admin, Access::Viewer { sees_payloads: false }).groups.iter().take(MAX_NAMED) {
+    let refused = door::view(admin, Access::Viewer { sees_payloads: false }).groups;
+    // The beginning of an unreadable body is kept as a reject, which is among the failures.
+    let refused = refused.iter().filter(|group| group.reason.code != Reason::Unreadable.code());
+    for group in refused.take(MAX_NAMED) {
         let route = if group.route == "other" { "an unknown path" } else { group.route.as_str() };
         let text = format!("Requests at {route} were refused: {}.", group.reason.title);
         found.push(AttentionView {

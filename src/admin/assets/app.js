@@ -138,8 +138,6 @@ const keys = {
   y: () => one("[data-key=copy]")?.click(),
   t: () => one("[data-key=theme]")?.click(),
   ".": () => one("[data-key=newest]")?.click(),
-  "[": () => one("[data-key=previous]")?.click(),
-  "]": () => one("[data-key=next]")?.click(),
   Escape: closePanel,
 };
 

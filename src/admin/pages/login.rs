@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
 
 use super::session::COOKIE;
 use super::shell::THEME;
@@ -39,8 +40,27 @@ pub(super) async fn show(headers: HeaderMap, Query(To { to }): Query<To>) -> Res
     log_in_page(&headers, &to, None)
 }
 
-/// Checks the token and starts a session.
-pub(super) async fn log_in(State(admin): State<Admin>, request: Request) -> Result<Response, ApiError> {
+/// What the log-in page sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form")]
+struct LogInForm {
+    /// `admin.token`, or `admin.viewer_token`.
+    token: String,
+    /// The page to go on to.
+    to: Option<String>,
+}
+
+/// Begin a session of the dashboard
+///
+/// The cookie that comes with the answer lets GET requests of the API pass, too.
+#[utoipa::path(post, path = "/login",
+    request_body(content = LogInForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "A session has begun"), (status = 401, description = "Not the token"),
+        (status = 403, description = "A form of another site"), (status = 429, description = "Too many wrong tokens")))]
+pub(in crate::admin) async fn log_in(
+    State(admin): State<Admin>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     if !is_of_same_site(&headers) {
         return Err(ApiError::new(
@@ -76,8 +96,11 @@ pub(super) async fn log_in(State(admin): State<Admin>, request: Request) -> Resu
     ))
 }
 
-/// Ends the session. A plain link is enough, because nothing is lost by it.
-pub(super) async fn log_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+/// End the session
+///
+/// A link is enough, because nothing is lost by it.
+#[utoipa::path(get, path = "/logout", responses((status = 303, description = "Leads to the log-in page")))]
+pub(in crate::admin) async fn log_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     if let Some(name) = cookie(&headers, COOKIE) {
         admin.sessions().end(name);
     }

@@ -6,9 +6,11 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::shell::Shell;
+use super::tester::effect_of;
 use super::visitor::Form;
 use super::{assets, done, page, words};
 use crate::admin::Admin;
+use crate::admin::api::effect::EffectView;
 use crate::admin::api::mappings::{self, FaultView, MappingsView, ReloadQuery};
 use crate::admin::error::ApiError;
 
@@ -25,6 +27,8 @@ struct Tried {
     text: String,
     tone: &'static str,
     faults: Vec<FaultView>,
+    /// What the files would change for the rejects and the newest events that are kept; none if they have faults.
+    effect: Option<(EffectView, Option<EffectView>)>,
 }
 
 pub(super) async fn show(State(admin): State<Admin>, shell: Shell) -> Response {
@@ -36,20 +40,20 @@ pub(super) async fn show(State(admin): State<Admin>, shell: Shell) -> Response {
 pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form) -> Response {
     let dry_run = form.get("do") == "check";
     let result = mappings::reload_view(admin.clone(), &ReloadQuery { dry_run }).await;
+    let mut effect = None;
     let (text, tone, faults) = match result {
         Ok(view) if !dry_run => {
             let text = format!("Read again: {} mappings, {} warnings.", view.mappings, view.warnings.len());
             return done("/mappings", Ok(text));
         }
-        Ok(view) => (
-            format!(
-                "The files are well: {} mappings, {} warnings. Nothing was changed yet.",
-                view.mappings,
-                view.warnings.len()
-            ),
-            "ok",
-            view.warnings,
-        ),
+        Ok(view) => {
+            effect = effect_of(&admin, None).await.ok();
+            let (mappings, warnings) = (view.mappings, view.warnings.len());
+            let text = format!(
+                "The files are well: {mappings} mappings, {warnings} warnings. Nothing was changed yet."
+            );
+            (text, "ok", view.warnings)
+        }
         Err(error) => {
             let faults = faults(&error);
             (error.error, "fail", faults)
@@ -59,7 +63,11 @@ pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form)
     let status = if tone == "ok" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     page(
         status,
-        &MappingsPage { shell: shell.at("/mappings"), view, tried: Some(Tried { text, tone, faults }) },
+        &MappingsPage {
+            shell: shell.at("/mappings"),
+            view,
+            tried: Some(Tried { text, tone, faults, effect }),
+        },
     )
 }
 

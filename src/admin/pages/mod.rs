@@ -13,7 +13,7 @@ mod event;
 mod events;
 mod explained;
 mod failures;
-mod login;
+pub(super) mod login;
 mod mappings;
 mod markup;
 mod overview;

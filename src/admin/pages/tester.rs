@@ -13,12 +13,17 @@ use super::shell::Shell;
 use super::visitor::Form;
 use super::{assets, page, words};
 use crate::admin::Admin;
+use crate::admin::api::effect::{self, EffectKind, EffectRequest, EffectSelect, EffectView, OutcomeView};
 use crate::admin::api::events::explain::{self, ExplainQuery};
 use crate::admin::api::events::{self, ExplainView};
 use crate::admin::api::mappings::FaultView;
 use crate::admin::api::test::{self, Draft, TestRequest};
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
+
+/// Kept rejects, and kept events, that a draft is tried on.
+const MAX_REJECTS: usize = 1000;
+const MAX_EVENTS: usize = 500;
 
 const SAMPLE: &str = r#"{
   "type": "track",
@@ -53,6 +58,12 @@ enum Outcome {
         calls: Vec<Call>,
         refusals: Vec<String>,
         skipped: String,
+    },
+    /// Of the draft on what is kept.
+    Effect {
+        rejects: EffectView,
+        /// None without a history.
+        events: Option<EffectView>,
     },
     Fault {
         error: String,
@@ -136,6 +147,15 @@ pub(super) async fn run(State(admin): State<Admin>, shell: Shell, form: Form) ->
         // Browsers send line breaks of two characters.
         *field = form.get(name).replace("\r\n", "\n");
     }
+    let draft = Some(Draft { destination: tester.destination.clone(), document: tester.draft.clone() });
+    let draft = draft.filter(|draft| !draft.document.trim().is_empty());
+    if form.get("do") == "effect" {
+        let effect = effect_of(&admin, draft).await;
+        let status = effect.as_ref().map_or_else(|error| error.status, |_| StatusCode::OK);
+        tester.outcome =
+            Some(effect.map_or_else(Outcome::fault, |(rejects, events)| Outcome::Effect { rejects, events }));
+        return page(status, &tester);
+    }
     let event: Value = match serde_json::from_str(&tester.event) {
         Ok(event) => event,
         Err(error) => {
@@ -143,7 +163,6 @@ pub(super) async fn run(State(admin): State<Admin>, shell: Shell, form: Form) ->
             return page(StatusCode::BAD_REQUEST, &tester);
         }
     };
-    let draft = Some(Draft { destination: tester.destination.clone(), document: tester.draft.clone() });
     let mut request =
         TestRequest { source: Some(tester.source.clone()), event: Some(event), user: None, draft: None };
     if form.get("do") == "send" {
@@ -159,11 +178,25 @@ pub(super) async fn run(State(admin): State<Admin>, shell: Shell, form: Form) ->
         }
         return page(StatusCode::OK, &tester);
     }
-    request.draft = draft.filter(|draft| !draft.document.trim().is_empty());
+    request.draft = draft;
     let tried = test::dry_view(&admin, request).await;
     let status = tried.as_ref().map_or_else(|error| error.status, |_| StatusCode::OK);
     tester.outcome = Some(tried.map_or_else(Outcome::fault, |view| Outcome::tried(&view)));
     page(status, &tester)
+}
+
+/// What the draft, or the mapping files as they are now, would change for the rejects and the newest events that are kept.
+pub(super) async fn effect_of(
+    admin: &Admin,
+    draft: Option<Draft>,
+) -> Result<(EffectView, Option<EffectView>), ApiError> {
+    let ask = async |kind: EffectKind, most: usize| {
+        let select = EffectSelect { kind, ..EffectSelect::default() };
+        effect::view(admin, EffectRequest { draft: draft.clone(), select, most: Some(most) }).await
+    };
+    let rejects = ask(EffectKind::Reject, MAX_REJECTS).await?;
+    let events = if admin.history().is_on() { Some(ask(EffectKind::Event, MAX_EVENTS).await?) } else { None };
+    Ok((rejects, events))
 }
 
 impl TesterPage {
@@ -186,6 +219,23 @@ impl TesterPage {
 }
 
 impl Outcome {
+    /// What mappings make of an event, in a few words.
+    fn made(made: &OutcomeView) -> String {
+        let calls: Vec<String> =
+            made.requests.iter().map(|call| format!("{} by {}", call.path, call.mapping)).collect();
+        let refusals = made.rejected.iter().map(|refusal| {
+            let text = |key: &str| refusal[key].as_str().unwrap_or_default();
+            format!("refused: {} {}", text("field"), text("reason"))
+        });
+        let parts: Vec<String> = calls.into_iter().chain(refusals).collect();
+        if parts.is_empty() { "nothing is sent".to_owned() } else { parts.join("; ") }
+    }
+
+    /// Whether the draft refuses events that are taken now.
+    fn is_worse(rejects: &EffectView, events: Option<&EffectView>) -> bool {
+        rejects.newly_refused + events.map_or(0, |events| events.newly_refused) > 0
+    }
+
     fn tried(view: &ExplainView) -> Self {
         let (matched, others) = Explained::of(view);
         let call = |request: &events::explain::RequestView| Call {
