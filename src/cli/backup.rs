@@ -16,13 +16,14 @@ pub struct BackupArgs {
 }
 
 pub fn run(args: &BackupArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let size = outbox::backup(&config.outbox.url.path, &args.file)?;
+    let outbox = config.outbox.url.file()?;
+    let size = outbox::backup(outbox, &args.file)?;
     super::print_message(&format!(
         "copied the outbox to {} ({}): to use it, stop the relay, and set outbox.url to it or put it in place of {}. \
          Calls that were delivered after the copy was made are then delivered again",
         args.file.display(),
         HumanBytes(size),
-        config.outbox.url.path.display()
+        outbox.display()
     ));
     Ok(ExitCode::SUCCESS)
 }

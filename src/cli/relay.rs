@@ -35,6 +35,16 @@ pub(super) enum Owner {
 
 impl Owner {
     pub(super) async fn find(config: &Config) -> anyhow::Result<Self> {
+        if config.outbox.url.file().is_err() {
+            // Whatever relay does it, all relays of the cluster see it.
+            let relay = RelayApi::find(config)?.with_context(|| {
+                format!(
+                    "no relay with the outbox {} runs here: start one with `accoil-relay serve`",
+                    config.outbox.url.shown()
+                )
+            })?;
+            return Ok(Self::Relay(relay));
+        }
         let options = run::outbox_options(config);
         if !options.path.exists() {
             return Err(OpenError::Missing { path: options.path }.into());
@@ -78,7 +88,7 @@ impl Remote {
             return RelayApi::find(&config)?.with_context(|| {
                 format!(
                     "no relay is running with the outbox {}: start it with `accoil-relay serve`, or name another with --url",
-                    config.outbox.url.path.display()
+                    config.outbox.url.shown()
                 )
             });
         };

@@ -88,7 +88,7 @@ fn stop_signal(timeout: Duration) -> anyhow::Result<CancellationToken> {
 }
 
 async fn recover(config: &Config) -> anyhow::Result<()> {
-    let path = config.outbox.url.path.clone();
+    let path = config.outbox.url.file()?.to_owned();
     let recover = move || outbox::recover(&path, chrono::Utc::now());
     let recovered = tokio::task::spawn_blocking(recover).await?.map_err(StartError::from)?;
     match recovered {

@@ -260,7 +260,7 @@ async fn read(config: &Config, filter: &WaitingFilter, most: usize, payload: boo
     {
         return Ok(found);
     }
-    let archive = Archive::open(&config.outbox.url.path)?;
+    let archive = Archive::open(config.outbox.url.file()?)?;
     let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
     let mut after = None;
     loop {

@@ -1,7 +1,9 @@
 //! Where calls are stored and when they are retried.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use secrecy::SecretString;
 
 use super::show::Show;
 use super::table::section;
@@ -11,8 +13,26 @@ use crate::document::Node;
 section! {
     /// The calls that are accepted and not yet delivered.
     Always [outbox] pub struct Outbox {
-        /// `sqlite:` and the path of a file.
+        /// `sqlite:` and the path of a file. Or the servers of a NATS cluster that several relays share:
+        /// `"nats://a:4222,b:4222,c:4222"`, `"tls://…"` with TLS; see `docs/scaling.md`.
         url: OutboxUrl = default("sqlite:relay.db"), outbox_url;
+        /// In a NATS cluster: the name of the stream. Relays with the same stream share its events.
+        stream: String = default("accoil-relay"), value::name;
+        /// In a NATS cluster: into how many parts a new stream is divided. Each part is delivered by one relay at a time.
+        lanes: u32 = default(16), value::integer(1..=256);
+        /// In a NATS cluster: how long the calls of a relay that was killed wait until another relay takes them over. Longer
+        /// than the longest `request_timeout` of a destination.
+        lease: Option<Duration> = optional("40s", "the longest `request_timeout` and 10 seconds"), value::duration;
+        /// In a NATS cluster: the file with this relay's credentials (`.creds`).
+        credentials: Option<PathBuf> = optional("relay.creds", "none"), file;
+        /// In a NATS cluster: the seed of this relay's NKey.
+        nkey: Option<SecretString> = secret("${NATS_NKEY}"), value::secret;
+        /// In a NATS cluster: a file with certificates of authorities that the relay trusts beside the system's own.
+        ca: Option<PathBuf> = optional("ca.pem", "none"), file;
+        /// In a NATS cluster: a file with this relay's own certificate.
+        certificate: Option<PathBuf> = optional("relay.pem", "none"), file;
+        /// In a NATS cluster: the file with the key of `certificate`.
+        certificate_key: Option<PathBuf> = optional("relay-key.pem", "none"), file;
         /// Event ids that all sources together remember; the oldest are dropped first. 0 disables de-duplication.
         deduplication_ids: usize = default(1000000), value::integer(0..=100_000_000);
         /// The most bytes that may wait for delivery; beyond it senders get 503 and send again. 10 GiB.
@@ -45,16 +65,45 @@ section! {
     }
 }
 
-/// `sqlite:PATH`
+/// Files on this machine that belong to a relay with an outbox in a cluster are named after this.
+const LOCAL: &str = "relay.nats";
+
+/// `sqlite:PATH`, or the servers of a cluster.
 #[derive(Debug, Clone)]
 pub struct OutboxUrl {
-    /// Relative to the current directory.
+    /// The file, or for a cluster the name after which local files are named. Relative to the current directory.
     pub path: PathBuf,
+    /// The servers of the cluster; empty for a file.
+    pub servers: Vec<String>,
+}
+
+/// A command that reads the file of an outbox was given a cluster.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "outbox.url names a NATS cluster, and this command reads the file of an outbox; look at the dashboard or the API of a running \
+     relay instead"
+)]
+pub struct NoFile;
+
+impl OutboxUrl {
+    /// The file, if it is one.
+    pub fn file(&self) -> Result<&Path, NoFile> {
+        if self.servers.is_empty() { Ok(&self.path) } else { Err(NoFile) }
+    }
+
+    /// As in the configuration, without passwords.
+    pub fn shown(&self) -> String {
+        if self.servers.is_empty() {
+            format!("sqlite:{}", self.path.display())
+        } else {
+            crate::outbox::nats::shown(&self.servers)
+        }
+    }
 }
 
 impl Show for OutboxUrl {
     fn show(&self) -> Option<toml::Value> {
-        format!("sqlite:{}", self.path.display()).show()
+        self.shown().show()
     }
 }
 
@@ -66,7 +115,10 @@ impl OutboxUrl {
     }
 
     fn read(url: &str) -> Reading<Self> {
-        sqlite_path(url).map(|path| Self { path })
+        if url.starts_with("nats://") || url.starts_with("tls://") {
+            return Ok(Self { path: PathBuf::from(LOCAL), servers: servers(url)? });
+        }
+        sqlite_path(url).map(|path| Self { path, servers: Vec::new() })
     }
 }
 
@@ -74,14 +126,31 @@ fn outbox_url(node: &Node<'_>) -> Reading<OutboxUrl> {
     OutboxUrl::read(&value::text(node)?)
 }
 
+/// The servers of `nats://a:4222,b:4222`: the scheme of the first is that of all that name none.
+fn servers(url: &str) -> Reading<Vec<String>> {
+    let (scheme, _) = url.split_once("://").unwrap_or(("nats", ""));
+    let server = |server: &str| {
+        let server = server.trim();
+        let named = if server.contains("://") { server.to_owned() } else { format!("{scheme}://{server}") };
+        let host = named.split_once("://").map_or("", |(_, host)| host);
+        let is_known = named.starts_with("nats://") || named.starts_with("tls://");
+        (is_known && !host.is_empty() && !host.contains(['/', ' '])).then_some(named)
+    };
+    url.split(',').map(server).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        Problem::new(
+            "is not a list of NATS servers",
+            "write \"nats://a:4222,b:4222,c:4222\", with \"tls://\" in front for TLS",
+        )
+    })
+}
+
+/// The path of a file.
+fn file(node: &Node<'_>) -> Reading<PathBuf> {
+    value::text(node).map(PathBuf::from)
+}
+
 /// The path of `sqlite:PATH`.
 pub(super) fn sqlite_path(url: &str) -> Reading<PathBuf> {
-    if url.starts_with("nats://") || url.starts_with("tls://") {
-        return Err(Problem::new(
-            "names a NATS server, which this version cannot use yet",
-            "keep the outbox in a file: url = \"sqlite:relay.db\"",
-        ));
-    }
     let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
     path.filter(|path| !path.is_empty() && *path != ":memory:" && !path.starts_with("//"))
         .filter(|path| !path.contains(['?', '\0']))

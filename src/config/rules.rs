@@ -41,6 +41,8 @@ pub(super) fn broken_rules(config: &Config) -> Vec<BrokenRule> {
     limits_are_ordered(config, &mut broken);
     schedules_have_both_systems(config, &mut broken);
     history_has_its_own_file(config, &mut broken);
+    leases_outlast_calls(config, &mut broken);
+    certificates_have_keys(config, &mut broken);
     broken
 }
 
@@ -98,6 +100,30 @@ fn history_has_its_own_file(config: &Config, broken: &mut Vec<BrokenRule>) {
             &["history.url", "outbox.url"],
             "[history] and [outbox] name the same file",
             "give the history a file of its own, or leave its url out: it is then kept beside the outbox",
+        ));
+    }
+}
+
+/// A call that began in time ends before another relay takes its lane.
+fn leases_outlast_calls(config: &Config, broken: &mut Vec<BrokenRule>) {
+    let timeouts = config.destinations.iter().map(|destination| destination.request_timeout);
+    let Some(longest) = timeouts.max() else { return };
+    if config.outbox.lease.is_some_and(|lease| lease <= longest) {
+        broken.push(BrokenRule::new(
+            &["outbox.lease"],
+            "the lease is not longer than the longest request_timeout of a destination",
+            "raise it, or leave it out: it is then 10 seconds longer",
+        ));
+    }
+}
+
+/// A certificate is of no use without its key.
+fn certificates_have_keys(config: &Config, broken: &mut Vec<BrokenRule>) {
+    if config.outbox.certificate.is_some() != config.outbox.certificate_key.is_some() {
+        broken.push(BrokenRule::new(
+            &["outbox.certificate", "outbox.certificate_key"],
+            "outbox.certificate and outbox.certificate_key belong together, and one is missing",
+            "name both files, or neither",
         ));
     }
 }

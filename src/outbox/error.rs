@@ -15,6 +15,8 @@ pub enum AcceptError {
     Full,
     #[error("the outbox could not store to disk and is closed until the relay is restarted; see its log")]
     Failed,
+    #[error("the cluster that stores the outbox does not answer; try again in a moment")]
+    Away,
 }
 
 /// Why a replay or a purge was not done; nothing was changed.
@@ -27,6 +29,8 @@ pub struct ChangeError(#[from] pub AcceptError);
 pub enum ReadError {
     #[error("the outbox could not be read")]
     Failed(#[source] Cause),
+    #[error("the cluster that stores the outbox does not answer; try again in a moment")]
+    Away,
     #[error("the outbox is closed")]
     Closed,
 }
@@ -53,6 +57,8 @@ pub enum NoRoom {
 /// Why an outbox could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error(transparent)]
+    Nats(#[from] super::nats::OpenError),
     #[error("outbox {}: the folder or file cannot be opened; check that it exists and may be written", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("outbox {}: there is none; check outbox.url, and where the command runs", path.display())]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::chunk::Job as Call;
 use super::jobs::{Job, JobChange, JobStep, NewJob};
@@ -16,7 +17,7 @@ use super::priority::{Background, Priority};
 use super::{
     AcceptError, Archive, ChangeError, DeadLetter, Filter, Group, JobState, Kind, NoRoom, OpenError, Options,
     PageFrom, Position, ReadError, Receipt, Replayed, Stored, StoredReject, Submission, Usage, WaitingFilter,
-    WaitingPage, sqlite,
+    WaitingPage, nats, sqlite,
 };
 use crate::facts::Facts;
 use crate::telemetry::Timings;
@@ -25,6 +26,7 @@ use crate::telemetry::Timings;
 #[derive(Debug, Clone)]
 pub enum Outbox {
     Sqlite(sqlite::Outbox),
+    Nats(nats::Outbox),
 }
 
 impl Outbox {
@@ -36,6 +38,16 @@ impl Outbox {
     /// Like [`Self::open`]; emits what is received as a fact after its commit.
     pub fn open_with(options: &Options, facts: Facts) -> Result<Self, OpenError> {
         sqlite::Outbox::open(options, facts).map(Self::Sqlite)
+    }
+
+    /// Connects to a cluster, and creates the outbox there if it is missing.
+    /// `broken` is cancelled if one of its tasks panics.
+    pub async fn open_cluster(
+        options: &nats::Options,
+        facts: Facts,
+        broken: &CancellationToken,
+    ) -> Result<Self, OpenError> {
+        Ok(nats::Outbox::open(options, facts, broken).await.map(Self::Nats)?)
     }
 
     /// Stores everything that a post brought. Returns after it is on disk, or after nothing of it was stored.
@@ -62,6 +74,7 @@ impl Outbox {
     ) -> Result<Receipt, AcceptError> {
         match self {
             Self::Sqlite(outbox) => outbox.accept(submission, priority, replayed).await,
+            Self::Nats(outbox) => outbox.accept(submission, priority, replayed).await,
         }
     }
 
@@ -70,6 +83,7 @@ impl Outbox {
     pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<Replayed, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.replay_dead_letters(dead_letters).await,
+            Self::Nats(outbox) => outbox.replay_dead_letters(dead_letters).await,
         }
     }
 
@@ -77,6 +91,7 @@ impl Outbox {
     pub async fn purge(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.purge(ids).await,
+            Self::Nats(outbox) => outbox.purge(ids).await,
         }
     }
 
@@ -100,6 +115,7 @@ impl Outbox {
     async fn change_job(&self, change: JobChange) -> Result<i64, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.change_job(change).await,
+            Self::Nats(outbox) => outbox.change_job(change).await,
         }
     }
 
@@ -107,6 +123,7 @@ impl Outbox {
     pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.advance_job(step).await,
+            Self::Nats(outbox) => outbox.advance_job(step).await,
         }
     }
 
@@ -114,12 +131,14 @@ impl Outbox {
     pub async fn jobs(&self, most: usize) -> Result<Vec<Job>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.jobs(most).await,
+            Self::Nats(outbox) => outbox.jobs(most).await,
         }
     }
 
     pub async fn job(&self, id: i64) -> Result<Option<Job>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.job(id).await,
+            Self::Nats(outbox) => outbox.job(id).await,
         }
     }
 
@@ -127,6 +146,7 @@ impl Outbox {
     pub async fn keep_value(&self, name: String, value: Option<i64>) -> Result<(), ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.keep_value(name, value).await,
+            Self::Nats(outbox) => outbox.keep_value(name, value).await,
         }
     }
 
@@ -134,6 +154,7 @@ impl Outbox {
     pub async fn kept_values(&self, begin: &'static str) -> Result<Vec<(String, i64)>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.kept_values(begin).await,
+            Self::Nats(outbox) => outbox.kept_values(begin).await,
         }
     }
 
@@ -142,6 +163,7 @@ impl Outbox {
     pub async fn keep_house(&self) -> Result<bool, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.keep_house().await,
+            Self::Nats(outbox) => outbox.keep_house().await,
         }
     }
 
@@ -149,6 +171,7 @@ impl Outbox {
     pub(super) async fn retry_users(&self, users: Vec<(String, String)>) -> Result<usize, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.retry_users(users).await,
+            Self::Nats(outbox) => outbox.retry_users(users).await,
         }
     }
 
@@ -160,6 +183,7 @@ impl Outbox {
     ) -> Result<usize, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.move_calls(calls, to).await,
+            Self::Nats(outbox) => outbox.move_calls(calls, to).await,
         }
     }
 
@@ -167,6 +191,7 @@ impl Outbox {
     pub(super) fn moving(&self) -> &tokio::sync::Mutex<()> {
         match self {
             Self::Sqlite(outbox) => outbox.moving(),
+            Self::Nats(outbox) => outbox.moving(),
         }
     }
 
@@ -179,6 +204,7 @@ impl Outbox {
     ) -> Result<WaitingPage, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.waiting(filter, after, most).await,
+            Self::Nats(outbox) => outbox.waiting(filter, after, most).await,
         }
     }
 
@@ -187,6 +213,7 @@ impl Outbox {
     pub async fn waiting_for_others(&self, known: &[&str]) -> Result<BTreeMap<String, u64>, ReadError> {
         let mut others = match self {
             Self::Sqlite(outbox) => outbox.waiting_by_destination().await?,
+            Self::Nats(outbox) => outbox.waiting_by_destination().await?,
         };
         others.retain(|name, _| !known.contains(&name.as_str()));
         Ok(others)
@@ -197,6 +224,7 @@ impl Outbox {
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.oldest_waiting().await,
+            Self::Nats(outbox) => outbox.oldest_waiting().await,
         }
     }
 
@@ -209,6 +237,7 @@ impl Outbox {
     ) -> Result<Vec<DeadLetter>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.dead_letters(filter, from, most).await,
+            Self::Nats(outbox) => outbox.dead_letters(filter, from, most).await,
         }
     }
 
@@ -221,6 +250,7 @@ impl Outbox {
     ) -> Result<Vec<StoredReject>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.rejects(filter, from, most).await,
+            Self::Nats(outbox) => outbox.rejects(filter, from, most).await,
         }
     }
 
@@ -240,6 +270,7 @@ impl Outbox {
     ) -> Result<Vec<i64>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.numbers(kind, filter, after, most).await,
+            Self::Nats(outbox) => outbox.numbers(kind, filter, after, most).await,
         }
     }
 
@@ -247,6 +278,7 @@ impl Outbox {
     pub async fn newest_number(&self) -> Result<i64, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.newest_number().await,
+            Self::Nats(outbox) => outbox.newest_number().await,
         }
     }
 
@@ -254,6 +286,7 @@ impl Outbox {
     pub async fn groups(&self) -> Result<Vec<Group>, ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.groups().await,
+            Self::Nats(outbox) => outbox.groups().await,
         }
     }
 
@@ -261,6 +294,7 @@ impl Outbox {
     pub fn archive(&self) -> Result<Archive, OpenError> {
         match self {
             Self::Sqlite(outbox) => Archive::open(outbox.path()),
+            Self::Nats(outbox) => outbox.archive(),
         }
     }
 
@@ -268,6 +302,7 @@ impl Outbox {
     pub async fn flush(&self) -> Result<(), ReadError> {
         match self {
             Self::Sqlite(outbox) => outbox.flush().await,
+            Self::Nats(outbox) => outbox.flush().await,
         }
     }
 
@@ -275,6 +310,7 @@ impl Outbox {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(outbox) => outbox.close().await,
+            Self::Nats(outbox) => outbox.close().await,
         }
     }
 }
@@ -288,6 +324,7 @@ impl Outbox {
                 let lane = Lane::new(0, 0, Lease::FOR_EVER, self.clone());
                 watch::channel(Lanes { owned: vec![lane], all: 1 }).1
             }
+            Self::Nats(outbox) => outbox.lanes(),
         }
     }
 
@@ -295,6 +332,7 @@ impl Outbox {
     pub fn committed(&self) -> watch::Receiver<i64> {
         match self {
             Self::Sqlite(outbox) => outbox.committed(),
+            Self::Nats(outbox) => outbox.committed(),
         }
     }
 
@@ -303,6 +341,7 @@ impl Outbox {
     pub fn made_due(&self) -> broadcast::Receiver<Arc<[(String, String)]>> {
         match self {
             Self::Sqlite(outbox) => outbox.made_due(),
+            Self::Nats(outbox) => outbox.made_due(),
         }
     }
 
@@ -310,6 +349,7 @@ impl Outbox {
     pub fn failed(&self) -> watch::Receiver<bool> {
         match self {
             Self::Sqlite(outbox) => outbox.failed(),
+            Self::Nats(outbox) => outbox.failed(),
         }
     }
 
@@ -317,6 +357,7 @@ impl Outbox {
     pub fn room(&self) -> Result<(), NoRoom> {
         match self {
             Self::Sqlite(outbox) => outbox.room(),
+            Self::Nats(outbox) => outbox.room(),
         }
     }
 
@@ -324,6 +365,7 @@ impl Outbox {
     pub fn usage(&self) -> Usage {
         match self {
             Self::Sqlite(outbox) => outbox.usage(),
+            Self::Nats(outbox) => outbox.usage(),
         }
     }
 
@@ -336,6 +378,7 @@ impl Outbox {
     pub fn limits(&self) -> (u64, u64) {
         match self {
             Self::Sqlite(outbox) => outbox.limits(),
+            Self::Nats(outbox) => outbox.limits(),
         }
     }
 
@@ -343,6 +386,7 @@ impl Outbox {
     pub fn free_disk(&self) -> Option<u64> {
         match self {
             Self::Sqlite(outbox) => outbox.free_disk(),
+            Self::Nats(outbox) => outbox.free_disk(),
         }
     }
 
@@ -350,6 +394,7 @@ impl Outbox {
     pub fn background(&self) -> &Background {
         match self {
             Self::Sqlite(outbox) => outbox.background(),
+            Self::Nats(outbox) => outbox.background(),
         }
     }
 
@@ -357,6 +402,7 @@ impl Outbox {
     pub fn commit_timings(&self) -> &Timings {
         match self {
             Self::Sqlite(outbox) => outbox.commit_timings(),
+            Self::Nats(outbox) => outbox.commit_timings(),
         }
     }
 
@@ -364,6 +410,7 @@ impl Outbox {
     pub fn damaged(&self, stored: Stored) -> u64 {
         match self {
             Self::Sqlite(outbox) => outbox.damaged(stored),
+            Self::Nats(outbox) => outbox.damaged(stored),
         }
     }
 
@@ -371,6 +418,7 @@ impl Outbox {
     pub fn running_time(&self) -> DateTime<Utc> {
         match self {
             Self::Sqlite(outbox) => outbox.running_time(),
+            Self::Nats(outbox) => outbox.running_time(),
         }
     }
 }

@@ -64,6 +64,7 @@ impl Lane {
     pub fn latest(&self) -> Position {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.latest_position(),
+            Outbox::Nats(outbox) => outbox.latest_position(self.id, self.epoch),
         }
     }
 
@@ -71,6 +72,7 @@ impl Lane {
     pub async fn next_chunk(&self, after: Position) -> Result<Option<Arc<Chunk>>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.chunk_after(after.chunk).await,
+            Outbox::Nats(outbox) => outbox.next_chunk(after, self.epoch).await,
         }
     }
 
@@ -82,6 +84,7 @@ impl Lane {
         }
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.settle(settlements),
+            Outbox::Nats(outbox) => outbox.settle(self.id, self.epoch, settlements),
         }
     }
 
@@ -89,6 +92,7 @@ impl Lane {
     pub async fn flush(&self) -> Result<(), ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.flush().await,
+            Outbox::Nats(outbox) => outbox.flush().await,
         }
     }
 
@@ -96,6 +100,7 @@ impl Lane {
     pub async fn parked(&self, destination: &str, users: Vec<String>) -> Result<Vec<Parked>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.parked(destination, users).await,
+            Outbox::Nats(outbox) => outbox.parked(self.id, destination, users).await,
         }
     }
 
@@ -103,6 +108,7 @@ impl Lane {
     pub async fn parked_users(&self, destination: &str) -> Result<Vec<(String, Option<Retry>)>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.parked_users(destination).await,
+            Outbox::Nats(outbox) => outbox.parked_users(self.id, destination).await,
         }
     }
 
@@ -110,6 +116,7 @@ impl Lane {
     pub async fn parked_in_background(&self, destination: &str) -> Result<u64, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.parked_in_background(destination).await,
+            Outbox::Nats(outbox) => outbox.parked_in_background(self.id, destination).await,
         }
     }
 
@@ -118,6 +125,7 @@ impl Lane {
     pub async fn resume_point(&self, destination: &str) -> Result<Option<Position>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.resume_point(destination).await,
+            Outbox::Nats(outbox) => outbox.resume_point(self.id, destination).await,
         }
     }
 
@@ -125,6 +133,7 @@ impl Lane {
     pub async fn last_delivered(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.last_delivered(most).await,
+            Outbox::Nats(outbox) => outbox.last_delivered(most).await,
         }
     }
 }
@@ -152,7 +161,6 @@ impl Lease {
 }
 
 /// What the owner of a lease does with it.
-#[cfg_attr(not(test), expect(dead_code, reason = "an outbox for several relays has leases; SQLite has none"))]
 impl Lease {
     pub(crate) fn until(valid_until: Instant) -> Self {
         let (valid_until, has_ended) = (Mutex::new(valid_until), AtomicBool::new(false));

@@ -56,6 +56,7 @@ mod jobs;
 mod lane;
 mod letters;
 mod moving;
+pub mod nats;
 mod position;
 mod priority;
 mod recent;

@@ -76,6 +76,9 @@ catalogue! {
     DoorFailed: Door, "door.failed", "storage failed",
         "The outbox could not write to the disk and is closed until the relay is restarted.",
         "Check the disk, then restart the relay. The error is in the log.";
+    DoorAway: Door, "door.away", "the cluster does not answer",
+        "The NATS cluster that stores the outbox did not answer in time. Senders were asked to try again.",
+        "Nothing, if it lasts a few seconds: the cluster chose a new leader. Otherwise check its servers and the network.";
     DoorPanic: Door, "door.panic", "a fault in the relay",
         "The relay failed while it handled the request. Nothing of it was stored.",
         "Report it, with the log from that time.";

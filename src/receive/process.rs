@@ -97,6 +97,7 @@ impl ProcessError {
             Self::Outbox(AcceptError::Busy) => Reason::DoorBusy,
             Self::Outbox(AcceptError::Full) => Reason::DoorFull,
             Self::Outbox(AcceptError::Failed) => Reason::DoorFailed,
+            Self::Outbox(AcceptError::Away) => Reason::DoorAway,
         }
     }
 }

@@ -244,7 +244,9 @@ impl Inner {
             let wait = match next {
                 Ok(Next::Step(wait)) => wait,
                 Ok(Next::End) => return,
-                Err(JobError::Change(ChangeError(AcceptError::Busy | AcceptError::Full))) => RETRY_DELAY,
+                Err(JobError::Change(ChangeError(
+                    AcceptError::Busy | AcceptError::Full | AcceptError::Away,
+                ))) => RETRY_DELAY,
                 Err(error) => {
                     tracing::error!(job.id = id, error.message = %error, "a job failed; resume it when the cause is fixed");
                     let note = error.to_string();

@@ -1,6 +1,7 @@
 //! Converts the configuration's sections into what each stage needs. Only this module knows both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
@@ -195,6 +196,33 @@ pub fn endpoint(section: &config::Destination, proxies: &Proxies) -> Result<Endp
                 .with_authorization_at(accoil::SEGMENT_PATH, &segment)
         })
         .map_err(|source| StartError::Endpoint { name: section.name.clone(), source })
+}
+
+/// Kept beyond the longest call, so that a call that began in time ends before its lane is another's.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// The settings of an outbox in a cluster; none if it is a file.
+pub(super) fn cluster_options(config: &Config) -> Option<outbox::nats::Options> {
+    let section = &config.outbox;
+    let timeouts = config.destinations.iter().map(|destination| destination.request_timeout);
+    let call_timeout = timeouts.max().unwrap_or_default();
+    let of_file = outbox_options(config);
+    (!section.url.servers.is_empty()).then(|| outbox::nats::Options {
+        servers: section.url.servers.clone(),
+        stream: section.stream.clone(),
+        credentials: section.credentials.clone(),
+        nkey: section.nkey.clone(),
+        ca: section.ca.clone(),
+        certificate: section.certificate.clone().zip(section.certificate_key.clone()),
+        lanes: u16::try_from(section.lanes).unwrap_or(u16::MAX),
+        lease: section.lease.unwrap_or(call_timeout + LEASE_MARGIN),
+        call_timeout,
+        deduplication_ids: of_file.deduplication_ids,
+        longest_window: of_file.longest_window,
+        max_bytes: of_file.max_bytes,
+        dead_letters: of_file.dead_letters,
+        rejects: of_file.rejects,
+    })
 }
 
 pub fn outbox_options(config: &Config) -> outbox::Options {

@@ -84,6 +84,8 @@ pub struct Relay {
     recording: Tasks,
     broken: CancellationToken,
     shutdown_timeout: Duration,
+    /// Of the local files, if the outbox is in a cluster.
+    _lock: Option<outbox::Lock>,
 }
 
 impl Relay {
@@ -96,16 +98,15 @@ impl Relay {
             accoil_client(config)?.map(|client| Cache::new(Arc::new(client.with_max_wait(MAX_ADMIN_WAIT))));
         let (listener, address) = bind("server.listen", config.server.listen)?;
         let (admin_listener, admin_address) = bind_admin(config.admin.listen)?;
-        let options = build::outbox_options(config);
         let (facts, inbox) = recording::channel(config);
-        let outbox = open(options, facts.clone()).await?;
+        let broken = CancellationToken::new();
+        let (outbox, lock) = open(config, facts.clone(), &broken).await?;
         if let Some(from) = outbox.unfinished_move().await.map_err(StartError::Jobs)? {
             return Err(StartError::UnfinishedMove { from });
         }
         let syncs = syncing::setup(config).await?;
 
         let names = destinations.iter().map(|destination| Arc::clone(&destination.name)).collect();
-        let broken = CancellationToken::new();
         let [receiving, delivering, syncing, administering, recording] =
             [(); 5].map(|()| Tasks::new(&broken));
         delivering.spawn(
@@ -188,6 +189,7 @@ impl Relay {
             recording,
             broken,
             shutdown_timeout,
+            _lock: lock,
         })
     }
 
@@ -245,7 +247,7 @@ fn announce(
     if let Err(error) = outbox::announce(&config.outbox.url.path, admin_address) {
         tracing::warn!(error.message = %error, "commands cannot find this relay: its lock file cannot be written");
     }
-    telemetry::started(address, admin_address, &config.outbox.url.path);
+    telemetry::started(address, admin_address, &config.outbox.url.shown());
     config.sources.iter().for_each(|source| telemetry::source(&source.name, source.kind, address));
     for (section, destination) in config.destinations.iter().zip(destinations) {
         telemetry::destination(section, destination.mappings.iter().len());
@@ -345,12 +347,22 @@ async fn restore_pauses(outbox: &Outbox, targets: &mut [Target]) -> Result<Vec<C
     Ok(targets.iter().map(|target| target.control.clone()).collect())
 }
 
-async fn open(options: outbox::Options, facts: Facts) -> Result<Outbox, StartError> {
+/// Opens the outbox. One in a cluster comes with the lock of this relay's local files.
+async fn open(
+    config: &Config,
+    facts: Facts,
+    broken: &CancellationToken,
+) -> Result<(Outbox, Option<outbox::Lock>), StartError> {
+    if let Some(options) = build::cluster_options(config) {
+        let lock = outbox::lock(&config.outbox.url.path)?;
+        return Ok((Outbox::open_cluster(&options, facts, broken).await?, Some(lock)));
+    }
+    let options = build::outbox_options(config);
     // Opening may read a long log, so it must not block a thread that serves.
-    tokio::task::spawn_blocking(move || Outbox::open_with(&options, facts))
+    let outbox = tokio::task::spawn_blocking(move || Outbox::open_with(&options, facts))
         .await
-        .map_err(|_| StartError::Stopped)?
-        .map_err(Into::into)
+        .map_err(|_| StartError::Stopped)??;
+    Ok((outbox, None))
 }
 
 #[cfg(test)]

@@ -40,12 +40,12 @@ fn is_colored(is_terminal: bool, no_color: Option<OsString>) -> bool {
 }
 
 /// The relay accepts events.
-pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &Path) {
+pub fn started(address: SocketAddr, admin: SocketAddr, outbox: &str) {
     tracing::info!(
         server.listen = %address,
         admin.listen = %admin,
-        outbox.file = %outbox.display(),
-        "listening; a 200 means that the events are committed to local disk"
+        outbox.url = outbox,
+        "listening; a 200 means that the events are stored in the outbox"
     );
 }
 

@@ -7,6 +7,7 @@ mod accounts_accoil;
 mod admin;
 mod backup;
 mod clients;
+mod cluster;
 mod command_line;
 mod commands;
 mod crash;

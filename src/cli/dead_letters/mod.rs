@@ -160,7 +160,7 @@ pub async fn run(what: DeadLetters, config: &Config) -> anyhow::Result<ExitCode>
 }
 
 fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let archive = Archive::open(&config.outbox.url.path)?;
+    let archive = Archive::open(config.outbox.url.file()?)?;
     let (filter, most) = (args.choice.filter(), args.choice.limit.unwrap_or(LISTED));
     let mut rows = Vec::new();
     for kind in args.choice.kinds() {
@@ -203,7 +203,7 @@ fn show(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Prints each row, the oldest first. Returns their numbers.
 fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> anyhow::Result<Vec<i64>> {
-    let archive = Archive::open(&config.outbox.url.path)?;
+    let archive = Archive::open(config.outbox.url.file()?)?;
     let (filter, mut output) = (choice.filter(), io::BufWriter::new(io::stdout().lock()));
     let (mut shown, mut after, limit) = (Vec::new(), 0, choice.limit.unwrap_or(usize::MAX));
     while shown.len() < limit {

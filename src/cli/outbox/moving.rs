@@ -58,7 +58,11 @@ pub(super) async fn run(args: &MoveArgs, config: &Config) -> anyhow::Result<Exit
 }
 
 fn parse(option: &str, url: &str) -> anyhow::Result<OutboxUrl> {
-    OutboxUrl::parse(url).map_err(|problem| anyhow!("{option} {problem}"))
+    let url = OutboxUrl::parse(url).map_err(|problem| anyhow!("{option} {problem}"))?;
+    url.file().map_err(|_| {
+        anyhow!("{option}: this version cannot move an outbox to or from a NATS cluster; let the old relay deliver what waits first")
+    })?;
+    Ok(url)
 }
 
 async fn open(url: &OutboxUrl, config: &Config) -> anyhow::Result<Outbox> {

@@ -112,7 +112,7 @@ fn examples() -> String {
 #[test]
 fn each_example_is_read_and_each_default_is_the_default() {
     let names = ["RELAY_ADMIN_TOKEN", "WEB_WRITE_KEY", "WEB_SECRET", "PRODUCT_WRITE_KEY", "ACCOIL_API_KEY"];
-    let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET", "RELAY_VIEWER_TOKEN"];
+    let more = ["ACCOIL_API_TOKEN", "VITALLY_SECRET", "RELAY_VIEWER_TOKEN", "NATS_NKEY"];
     let variables: Vec<_> = names.into_iter().chain(more).map(|name| (name, "secret")).collect();
     let mut examples = load(&examples(), &variables).unwrap();
     // The example of a rate is an example: there is none by default.

@@ -222,7 +222,12 @@ impl Dispatcher {
 
     /// If a call has nothing new, returns the fingerprints that must be stored again.
     fn held(&mut self, work: &Work, at: DateTime<Utc>) -> Option<Vec<Fingerprint>> {
-        let last_delivered = &mut self.lane(work.lane)?.last_delivered;
+        let owned = self.lane(work.lane)?;
+        if owned.lane.valid_until().is_some() && work.job.fingerprints.len() > 1 {
+            // The users of a group are in several lanes: another relay may have sent other traits of it since.
+            return None;
+        }
+        let last_delivered = &mut owned.last_delivered;
         Some(match last_delivered.holds(&work.job.fingerprints, at)? {
             Held::Stored => Vec::new(),
             Held::Old => {

@@ -19,6 +19,7 @@ mod kept;
 mod last_delivered;
 mod lock;
 mod log;
+mod mirror;
 mod owner;
 mod parked;
 mod reads;
@@ -45,7 +46,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 pub use archive::Archive;
 pub use backup::{BackupError, backup};
-pub(super) use checksum::{TABLES as CHECKED_TABLES, is_sound, register as register_checksum};
+use checksum::TABLES as CHECKED_TABLES;
+pub(super) use checksum::{is_sound, register as register_checksum};
 pub(super) use chunks::{
     Progress, after, chunk_amount, delete, forget, insert, last_id, last_reject, oldest_in_chunks, progress,
     remember, remembered, repair_progress, running_time, save_progress, store_running_time,
@@ -68,6 +70,7 @@ pub(super) use handle::Outbox;
 pub use lock::{Lock, lock};
 use lock::{canonical, warn_of_readers};
 use log::Log;
+pub(super) use mirror::{Mirror, in_lane};
 pub use owner::{announce, owner};
 pub use recover::{Recovered, recover};
 

@@ -55,10 +55,7 @@ pub(super) async fn clause_10_failures_with_the_same_reason_are_one_group_that_l
         ]
     );
     let (unknown, missing) = (&groups[0], &groups[3]);
-    assert_eq!(
-        (unknown.destination.as_str(), unknown.code.as_str(), unknown.newest),
-        ("a", "dead.refused", 5)
-    );
+    assert_eq!((unknown.destination.as_str(), unknown.code.as_str()), ("a", "dead.refused"));
     assert_eq!(
         (missing.mapping.as_str(), missing.code.as_str(), missing.source.as_str()),
         ("Track Calls", "reject.missing", "web")
@@ -67,7 +64,7 @@ pub(super) async fn clause_10_failures_with_the_same_reason_are_one_group_that_l
 
     // The members, page by page.
     let members = outbox.dead_letters(&unknown.filter(), PageFrom::Before(i64::MAX), 1).await.unwrap();
-    assert_eq!(members[0].user, "u2");
+    assert_eq!((members[0].user.as_str(), members[0].id), ("u2", unknown.newest));
     let members = outbox.dead_letters(&unknown.filter(), PageFrom::Before(members[0].id), 10).await.unwrap();
     assert_eq!(members.iter().map(|letter| letter.user.as_str()).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(outbox.rejects(&missing.filter(), PageFrom::After(0), 10).await.unwrap().len(), 2);

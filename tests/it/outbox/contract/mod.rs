@@ -11,15 +11,78 @@ mod stream;
 
 use std::fs;
 
+use std::sync::Mutex;
+use std::time::Duration;
+
+use accoil_relay::facts::Facts;
+use accoil_relay::outbox::nats::Options as ClusterOptions;
 use accoil_relay::outbox::{Options, Outbox};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use super::options;
+use crate::cluster::servers;
 
 /// The place of an outbox, in which it can be opened again.
 pub(super) enum Home {
     /// A folder with a file.
     Sqlite(TempDir),
+    /// A stream of a NATS server.
+    Nats(Stream),
+}
+
+/// A stream with one lane, and the runtime of the relay that uses it.
+pub(super) struct Stream {
+    name: String,
+    running: Mutex<Option<Runtime>>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Stream {
+    /// What was running runs no more, as after a kill.
+    fn end(&self) {
+        if let Some(runtime) = self.running.lock().unwrap().take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    async fn open(&self, change: impl FnOnce(&mut Options)) -> Outbox {
+        self.end();
+        let mut usual = options(std::path::Path::new(""));
+        change(&mut usual);
+        let options = ClusterOptions {
+            servers: vec![servers::shared().url()],
+            stream: self.name.clone(),
+            credentials: None,
+            nkey: None,
+            ca: None,
+            certificate: None,
+            lanes: 1,
+            lease: Duration::from_millis(1500),
+            call_timeout: Duration::from_millis(500),
+            deduplication_ids: usual.deduplication_ids,
+            longest_window: usual.longest_window,
+            max_bytes: usual.max_bytes,
+            dead_letters: usual.dead_letters,
+            rejects: usual.rejects,
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let opened = runtime.spawn(async move {
+            let outbox =
+                Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
+            outbox.lanes().wait_for(|lanes| !lanes.owned.is_empty()).await.unwrap();
+            outbox
+        });
+        *self.running.lock().unwrap() = Some(runtime);
+        opened.await.unwrap()
+    }
 }
 
 impl Home {
@@ -27,12 +90,16 @@ impl Home {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
+    fn nats() -> Self {
+        let name = format!("test-{}", uuid::Uuid::new_v4().simple());
+        Self::Nats(Stream { name, running: Mutex::default() })
+    }
+
     async fn open(&self) -> Outbox {
         self.open_with(|_| {}).await
     }
 
     /// Opens the outbox with some of the usual options changed.
-    #[expect(clippy::unused_async, reason = "other backends connect to a server")]
     async fn open_with(&self, change: impl FnOnce(&mut Options)) -> Outbox {
         match self {
             Self::Sqlite(folder) => {
@@ -40,6 +107,7 @@ impl Home {
                 change(&mut options);
                 Outbox::open(&options).unwrap()
             }
+            Self::Nats(stream) => stream.open(change).await,
         }
     }
 
@@ -54,6 +122,7 @@ impl Home {
                 }
                 *folder = copy;
             }
+            Self::Nats(stream) => stream.end(),
         }
     }
 }
@@ -109,3 +178,4 @@ macro_rules! suite {
 }
 
 suite!(sqlite, Home::sqlite);
+suite!(nats, Home::nats);

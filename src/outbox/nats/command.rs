@@ -1,0 +1,161 @@
+//! What the handles ask the committer to do.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::super::chunk::Job;
+use super::super::jobs::{JobChange, JobStep};
+use super::super::{AcceptError, Priority, Receipt, Replayed, Settlement, Submission};
+
+use super::stage::Outcome;
+use crate::facts::{Facts, Received};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Accept {
+        submission: Submission,
+        /// The reject that the submission was made from; the same batch removes it.
+        replayed: Option<i64>,
+        priority: Priority,
+        /// Rejects before this one were stored by batches of their own, because there are too many for one.
+        rejects_stored: usize,
+        reply: Reply<Receipt>,
+        /// Released after the commit, by being dropped.
+        #[expect(dead_code, reason = "held, never read")]
+        room: OwnedSemaphorePermit,
+    },
+    Settle {
+        lane: u16,
+        /// Of the owner that reports them.
+        epoch: u64,
+        settlements: Vec<Settlement>,
+    },
+    /// Answered when everything before it is stored.
+    Flush {
+        reply: oneshot::Sender<()>,
+    },
+    Replay {
+        dead_letters: Vec<i64>,
+        reply: Reply<Replayed>,
+    },
+    Purge {
+        ids: Vec<i64>,
+        reply: Reply<usize>,
+    },
+    Retry {
+        users: Vec<(String, String)>,
+        reply: Reply<usize>,
+    },
+    /// Moves parked calls to another destination, or removes them.
+    Move {
+        jobs: Vec<Job>,
+        to: Option<String>,
+        reply: Reply<usize>,
+    },
+    KeepValue {
+        name: String,
+        value: Option<i64>,
+        reply: Reply<()>,
+    },
+    ChangeJob {
+        change: JobChange,
+        reply: Reply<i64>,
+    },
+    Advance {
+        step: JobStep,
+        reply: Reply<bool>,
+        #[expect(dead_code, reason = "held, never read")]
+        room: OwnedSemaphorePermit,
+    },
+    KeepHouse {
+        reply: Reply<bool>,
+    },
+    /// Gives back the lanes.
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+impl Command {
+    /// Nobody waits for it any more, and nothing of it is stored.
+    pub(super) fn is_given_up(&self) -> bool {
+        match self {
+            Self::Accept { reply, .. } => reply.is_closed(),
+            Self::Replay { reply, .. } => reply.is_closed(),
+            _ => false,
+        }
+    }
+
+    /// Answers the caller after the batch is stored.
+    pub(super) fn answer(self, outcome: Outcome, facts: &Facts) {
+        match (self, outcome) {
+            (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
+                let accepted = submission.accepted.len() - duplicates.len();
+                let receipt = Receipt { accepted, duplicates: duplicates.len() };
+                facts.received(Received { submission, duplicates, is_replay: replayed.is_some() });
+                let _ = reply.send(Ok(receipt));
+            }
+            (Self::Accept { reply, .. }, Outcome::Refused(why)) => {
+                let _ = reply.send(Err(why));
+            }
+            (Self::Replay { reply, .. }, Outcome::Replayed(replayed)) => {
+                let _ = reply.send(Ok(replayed));
+            }
+            (
+                Self::Purge { reply, .. } | Self::Retry { reply, .. } | Self::Move { reply, .. },
+                Outcome::Changed(rows),
+            ) => {
+                let _ = reply.send(Ok(rows));
+            }
+            (Self::KeepValue { reply, .. }, Outcome::Done) => {
+                let _ = reply.send(Ok(()));
+            }
+            (Self::ChangeJob { reply, .. }, Outcome::Job(answer)) => {
+                let _ = reply.send(Ok(answer));
+            }
+            (Self::Advance { step, reply, .. }, Outcome::Advanced(duplicates)) => {
+                let _ = reply.send(Ok(duplicates.is_some()));
+                let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
+                for ((_, submission), duplicates) in made {
+                    if let Some(duplicates) = duplicates {
+                        facts.received(Received { submission, duplicates, is_replay: true });
+                    }
+                }
+            }
+            (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
+                let _ = reply.send(Ok(is_more));
+            }
+            (Self::Flush { reply } | Self::Close { reply }, _) => {
+                let _ = reply.send(());
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the caller that nothing was stored; returns commands that must be stored sooner or later.
+    pub(super) fn refuse(self, why: AcceptError) -> Option<Self> {
+        match self {
+            Self::Accept { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Replay { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Purge { reply, .. } | Self::Retry { reply, .. } | Self::Move { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::KeepValue { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::ChangeJob { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Advance { reply, .. } | Self::KeepHouse { reply } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::Settle { .. } | Self::Flush { .. } | Self::Close { .. } => return Some(self),
+        }
+        None
+    }
+}

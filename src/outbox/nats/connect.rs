@@ -1,0 +1,107 @@
+//! Connects to the cluster: TLS, credentials, the version check. Reconnects are the client's own and never end.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions};
+use secrecy::ExposeSecret as _;
+
+use super::error::OpenError;
+use super::options::Options;
+
+/// The first version whose acknowledged batches survive what they promise to survive.
+const OLDEST: (u32, u32, u32) = (2, 12, 3);
+/// A commit group has to fit into a few messages.
+const SMALLEST_PAYLOAD: usize = 1_000_000;
+/// A cluster that has just started needs some seconds to agree on a leader.
+const TRIES: u32 = 8;
+/// A silent connection is noticed after two of these.
+const PING: Duration = Duration::from_secs(1);
+
+/// Connects, and checks that the server can keep the outbox's contract.
+pub(super) async fn connect(options: &Options) -> Result<(Client, Context), OpenError> {
+    let servers = shown(&options.servers);
+    let mut connect = ConnectOptions::new()
+        .name("accoil-relay")
+        .ping_interval(PING)
+        .connection_timeout(Duration::from_secs(2))
+        .reconnect_delay_callback(|tries| Duration::from_millis(100 * (tries as u64).min(10)));
+    if let Some(path) = &options.credentials {
+        let failed = |source| OpenError::Credentials { path: path.clone(), source };
+        connect = connect.credentials_file(path).await.map_err(failed)?;
+    }
+    if let Some(seed) = &options.nkey {
+        connect = connect.nkey(seed.expose_secret().to_owned());
+    }
+    if let Some(path) = &options.ca {
+        connect = connect.add_root_certificates(path.clone());
+    }
+    if let Some((certificate, key)) = &options.certificate {
+        connect = connect.add_client_certificate(certificate.clone(), key.clone());
+    }
+    let unreachable = |source: async_nats::ConnectError| OpenError::Unreachable {
+        servers: servers.clone(),
+        source: Box::new(source),
+    };
+    let client = connect.connect(&options.servers[..]).await.map_err(unreachable)?;
+    let info = client.server_info();
+    if !is_new_enough(&info.version) {
+        return Err(OpenError::TooOld { servers, found: info.version });
+    }
+    if info.max_payload < SMALLEST_PAYLOAD {
+        return Err(OpenError::SmallPayload { servers, found: info.max_payload });
+    }
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(Duration::from_secs(2));
+    let mut tries = 0;
+    while let Err(source) = context.query_account().await {
+        tries += 1;
+        if tries > TRIES {
+            return Err(OpenError::NoJetStream { servers, source: Box::new(source) });
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok((client, context))
+}
+
+/// The servers without names and passwords.
+pub fn shown(servers: &[String]) -> String {
+    let shown = servers.iter().map(|server| match (server.split_once("://"), server.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => server.clone(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next()) >= OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_2_12_3_are_too_old() {
+        for (version, expected) in [
+            ("2.9.10", false),
+            ("2.12.2", false),
+            ("2.12.3", true),
+            ("2.12.3-RC.1", true),
+            ("2.15.1", true),
+            ("3.0.0", true),
+            ("", false),
+        ] {
+            assert_eq!(is_new_enough(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let servers = ["nats://me:secret@a:4222".to_owned(), "tls://b:4222".to_owned()];
+        assert_eq!(shown(&servers), "nats://a:4222,tls://b:4222");
+    }
+}

@@ -1,0 +1,198 @@
+//! Follows the records of all relays, in their order, into the local copy and the state. Only this module writes them, so that a
+//! relay sees its own changes as it sees everybody's.
+
+use std::sync::{Arc, PoisonError};
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::super::sqlite::Mirror;
+use super::super::{Reject, Stored};
+use super::codec;
+use super::log::{Entry, Log};
+use super::shared::Shared;
+use super::state::{State, StoredProgress};
+use super::subject::{Record, value_name};
+use crate::event_id::EventId;
+use crate::reasons::Reason;
+
+/// Records that are applied together.
+const MOST: usize = 512;
+
+/// Half the time for which a removal is kept.
+const SILENCE: chrono::Duration = chrono::Duration::minutes(5);
+
+/// The users of calls that an operator made due: destination and user.
+type Due = Vec<(String, String)>;
+
+/// Reads what there is; returns the log, from which it goes on.
+pub(super) async fn catch_up(shared: &Arc<Shared>) -> Result<Log, async_nats::Error> {
+    let subjects = &shared.subjects;
+    let mut log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
+    let mut pending = log.open().await?;
+    while pending > 0 {
+        let entries = burst(&mut log).await;
+        pending = entries.last().map_or(0, |entry| entry.pending);
+        apply(shared, entries).await;
+    }
+    Ok(log)
+}
+
+/// Follows for ever. After a long silence some removals may be gone: then everything is read again.
+pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
+    let mut last = None;
+    loop {
+        let entries = burst(&mut log).await;
+        let first = entries.first().map(|entry| entry.at);
+        if let (Some(first), Some(last)) = (first, last)
+            && first - last > SILENCE
+        {
+            tracing::warn!(
+                "this relay did not follow the others for minutes: it reads the records of the outbox again"
+            );
+            shared.followed.send_replace(0);
+            if let Err(error) = shared.read(Mirror::clear).await {
+                tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied");
+            }
+            shared.with_state(State::forget);
+            let subjects = &shared.subjects;
+            log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
+        } else {
+            last = entries.last().map(|entry| entry.at);
+            apply(&shared, entries).await;
+            continue;
+        }
+        last = None;
+    }
+}
+
+/// Waits for a record, and takes what has come with it.
+async fn burst(log: &mut Log) -> Vec<Entry> {
+    let mut entries = vec![log.next().await];
+    while entries.len() < MOST
+        && let Some(entry) = log.next().now_or_never()
+    {
+        entries.push(entry);
+    }
+    entries
+}
+
+async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) {
+    let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
+    let to = Arc::clone(shared);
+    let applied = tokio::task::spawn_blocking(move || apply_all(&to, &entries)).await;
+    match applied {
+        Ok(Ok(due)) if !due.is_empty() => drop(shared.due.send(due.into())),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(error.message = %error, "the local copy of the outbox could not be written; check the temporary folder");
+        }
+        Err(error) => {
+            tracing::error!(error.message = %error, "the local copy of the outbox could not be written");
+        }
+    }
+    shared.followed.send_replace(last);
+}
+
+fn apply_all(shared: &Shared, entries: &[Entry]) -> rusqlite::Result<Due> {
+    let mut mirror = shared.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut due = Due::new();
+    mirror.begin()?;
+    for entry in entries {
+        if let Err(error) = apply_one(shared, &mut mirror, entry, &mut due) {
+            tracing::error!(
+                error.message = %error,
+                "a record could not be written to the local copy of the outbox; check the temporary folder"
+            );
+        }
+    }
+    mirror.commit()?;
+    *shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = (mirror.dead_letters, mirror.rejects);
+    Ok(due)
+}
+
+fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due) -> rusqlite::Result<()> {
+    let sequence = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+    let (body, subject) = (&entry.body, entry.subject.as_str());
+    let is_removal = body.is_empty();
+    match shared.subjects.parse(subject) {
+        Some(Record::Progress { lane, chunk }) => {
+            let progress = codec::read_progress(body).map(|(_, settled)| StoredProgress { settled });
+            shared.with_state(|state| state.see_progress(lane, chunk, progress));
+        }
+        Some(Record::Parked { chunk, index, .. }) if is_removal => mirror.remove_parked(chunk, index)?,
+        Some(Record::Parked { .. }) => match codec::read_call(body) {
+            Some(call) => {
+                if call.is_due {
+                    due.push((call.job.destination.as_str().to_owned(), call.job.user.as_str().to_owned()));
+                }
+                mirror.set_parked(sequence, &call.job, &call.attempts, call.next_attempt_at)?;
+            }
+            None => shared.damage.report(Stored::Call, sequence),
+        },
+        Some(Record::DeadLetter | Record::Reject) if is_removal => mirror.remove_letter(subject)?,
+        Some(Record::DeadLetter) => match codec::read_call(body) {
+            Some(call) => {
+                let reason = Reason::of_code(&call.code).unwrap_or(Reason::DeadRefused);
+                mirror.set_dead_letter(subject, sequence, &call.job, &call.attempts, reason, entry.at)?;
+            }
+            None => shared.damage.report(Stored::DeadLetter, sequence),
+        },
+        Some(Record::Reject) => match codec::read_reject(body) {
+            Some(stored) => {
+                let received_at = chrono::DateTime::from_timestamp_millis(stored.at).unwrap_or(entry.at);
+                let reject = Reject {
+                    event: EventId(stored.event),
+                    original: bytes::Bytes::copy_from_slice(stored.original),
+                    envelope: stored.envelope.map(Arc::from),
+                    reasons: stored.reasons.to_owned(),
+                    code: Reason::DeadRefused,
+                    refused_by: Vec::new(),
+                };
+                mirror.set_reject(
+                    subject,
+                    sequence,
+                    stored.source,
+                    stored.form,
+                    received_at,
+                    &reject,
+                    entry.at,
+                )?;
+            }
+            None => shared.damage.report(Stored::Reject, sequence),
+        },
+        Some(Record::Ids) => {
+            let mut recent = shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            for identity in codec::read_ids(body) {
+                recent.insert(&identity, entry.at);
+            }
+        }
+        Some(Record::Fingerprints { .. }) => {
+            mirror.record_delivered(&codec::read_fingerprints(body), entry.at)?;
+        }
+        Some(Record::Value { name }) => {
+            if let Some(name) = value_name(name) {
+                let value = body.get(..8).and_then(|value| value.try_into().ok()).map(i64::from_le_bytes);
+                mirror.keep_value(&name, value)?;
+            }
+        }
+        Some(Record::Lease { lane }) => {
+            if let Ok(record) = serde_json::from_slice(body) {
+                shared.with_state(|state| state.see_lease(lane, entry.sequence, record, Instant::now()));
+            }
+        }
+        Some(Record::Relay { relay }) => {
+            if let Ok(record) = serde_json::from_slice(body) {
+                shared.with_state(|state| state.see_relay(relay, record, Instant::now()));
+            }
+        }
+        Some(Record::Job { job }) if is_removal => mirror.remove_job(subject, job)?,
+        Some(Record::Job { .. }) => {
+            if let Some(job) = super::jobs::read(body) {
+                mirror.set_job(subject, sequence, &job)?;
+            }
+        }
+        Some(Record::Chunk { .. }) | None => {}
+    }
+    Ok(())
+}

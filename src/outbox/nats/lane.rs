@@ -1,0 +1,232 @@
+//! A lane that this relay owns: the progress of its chunks, and the readers of its chunks.
+//!
+//! Each destination reads the lane at its own pace, so there is a reader for each reading position. A reader reads the stream in
+//! order. It has reached the end when it has read the lease with which the lane was gained, or a later one: everything that was
+//! stored before that is then behind it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::super::chunk::Chunk;
+use super::super::{Lease, ReadError, Stored};
+use super::codec;
+use super::log::Log;
+use super::shared::Shared;
+use super::subject::Record;
+
+/// Chunks that a reader has read ahead.
+const AHEAD: usize = 4;
+/// Messages that are on their way to a reader.
+const BATCH: usize = 16;
+/// Readers beyond this many are closed, the least used one first.
+const MAX_READERS: usize = 16;
+/// How long a read waits for what this relay has just stored.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How long the first read of a lane waits for the cluster.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct OwnedLane {
+    pub(super) id: u16,
+    pub(super) epoch: u64,
+    pub(super) lease: Lease,
+    /// The sequence of the lease with which the lane was gained.
+    gained: u64,
+    newest: AtomicI64,
+    /// The newest chunk that this relay itself stored.
+    stored: AtomicI64,
+    open: Mutex<HashMap<i64, OpenChunk>>,
+    readers: tokio::sync::Mutex<Vec<Reader>>,
+}
+
+/// A chunk with requests that are not settled.
+#[derive(Debug)]
+pub(super) struct OpenChunk {
+    pub(super) subject: String,
+    pub(super) bytes: u64,
+    pub(super) of: u32,
+    pub(super) settled: Vec<u8>,
+}
+
+impl OpenChunk {
+    /// Marks a request; returns false if it was settled before.
+    pub(super) fn settle(&mut self, index: u32) -> bool {
+        let bit = 1 << (index % 8);
+        match self.settled.get_mut(index as usize / 8) {
+            Some(byte) if *byte & bit == 0 => {
+                *byte |= bit;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.settled.iter().map(|byte| byte.count_ones()).sum::<u32>() >= self.of
+    }
+}
+
+impl OwnedLane {
+    pub(super) fn new(id: u16, epoch: u64, lease: Lease, gained: u64) -> Self {
+        Self {
+            id,
+            epoch,
+            lease,
+            gained,
+            newest: AtomicI64::new(0),
+            stored: AtomicI64::new(0),
+            open: Mutex::default(),
+            readers: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The newest chunk that was read.
+    pub(super) fn newest(&self) -> i64 {
+        self.newest.load(Ordering::Relaxed)
+    }
+
+    /// This relay stored a chunk: from now on a reader does not end before it.
+    pub(super) fn note_stored(&self, chunk: u64) {
+        self.stored.fetch_max(i64::try_from(chunk).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// Works on the chunks that are not done.
+    pub(super) fn with_open<T>(&self, work: impl FnOnce(&mut HashMap<i64, OpenChunk>) -> T) -> T {
+        work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the first chunk after this one, or `None` if there is none yet.
+    pub(super) async fn next_chunk(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        after: i64,
+    ) -> Result<Option<Arc<Chunk>>, ReadError> {
+        let mut readers = self.readers.lock().await;
+        let mut reader = match readers.iter().position(|reader| reader.after == after) {
+            Some(place) => readers.remove(place),
+            None => Reader::start(Arc::clone(self), shared, after),
+        };
+        // Nobody else waits for the lock for long: only the first reads from a new reader wait.
+        let chunk = reader.next().await;
+        if let Ok(Some(chunk)) = &chunk {
+            reader.after = chunk.id;
+        }
+        readers.push(reader);
+        if readers.len() > MAX_READERS {
+            readers.remove(0);
+        }
+        chunk
+    }
+
+    /// Ends the readers.
+    pub(super) async fn close(&self) {
+        self.readers.lock().await.clear();
+    }
+}
+
+/// Reads chunks from one position on.
+#[derive(Debug)]
+struct Reader {
+    /// The last chunk that it gave out, or where it began.
+    after: i64,
+    chunks: mpsc::Receiver<Arc<Chunk>>,
+    /// The sequence up to which it has read.
+    seen: watch::Receiver<u64>,
+    lane: Arc<OwnedLane>,
+    /// Ends the task that reads.
+    _end: DropGuard,
+}
+
+impl Reader {
+    fn start(lane: Arc<OwnedLane>, shared: &Arc<Shared>, after: i64) -> Self {
+        let (sender, chunks) = mpsc::channel(AHEAD);
+        let (see, seen) = watch::channel(0);
+        let end = CancellationToken::new();
+        let (ended, reading) = (end.clone(), read(Arc::clone(&lane), Arc::clone(shared), after, sender, see));
+        shared.spawn("reader of a lane", async move {
+            ended.run_until_cancelled(reading).await;
+        });
+        Self { after, chunks, seen, lane, _end: end.drop_guard() }
+    }
+
+    /// Waits for everything that was stored before the lane was gained, and for what this relay stored since.
+    async fn next(&mut self) -> Result<Option<Arc<Chunk>>, ReadError> {
+        let began = Instant::now();
+        loop {
+            let seen = *self.seen.borrow_and_update();
+            if let Ok(chunk) = self.chunks.try_recv() {
+                return Ok(Some(chunk));
+            }
+            let is_gained = seen >= self.lane.gained;
+            let stored = self.lane.stored.load(Ordering::Relaxed).unsigned_abs();
+            let until = began + if is_gained { PATIENCE } else { ANSWER };
+            if is_gained && seen >= stored {
+                return Ok(None);
+            }
+            if Instant::now() >= until {
+                return if is_gained { Ok(None) } else { Err(ReadError::Away) };
+            }
+            tokio::select! {
+                biased;
+                chunk = self.chunks.recv() => return Ok(chunk),
+                changed = self.seen.changed() => if changed.is_err() { return Ok(None) },
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+}
+
+async fn read(
+    lane: Arc<OwnedLane>,
+    shared: Arc<Shared>,
+    after: i64,
+    chunks: mpsc::Sender<Arc<Chunk>>,
+    seen: watch::Sender<u64>,
+) {
+    let subjects = vec![shared.subjects.chunks(lane.id), shared.subjects.lease(lane.id)];
+    let next = after.unsigned_abs() + 1;
+    let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), subjects, next, BATCH);
+    loop {
+        let entry = log.next().await;
+        let is_chunk = matches!(shared.subjects.parse(&entry.subject), Some(Record::Chunk { .. }));
+        // An empty one was removed.
+        if is_chunk && !entry.body.is_empty() {
+            let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+            if let Some(chunk) = admit(&lane, &shared, id, entry.subject, &entry.body) {
+                if chunks.send(Arc::new(chunk)).await.is_err() {
+                    return;
+                }
+                shared.committed.send_modify(|count| *count += 1);
+            }
+        }
+        seen.send_replace(entry.sequence);
+    }
+}
+
+/// Notes a chunk that was read; `None` if all of it is settled.
+fn admit(lane: &OwnedLane, shared: &Shared, id: i64, subject: String, body: &bytes::Bytes) -> Option<Chunk> {
+    let stored = shared.with_state(|state| state.progress(lane.id, id).map(|stored| stored.settled.clone()));
+    let mut chunk = codec::read_chunk(lane.id, id, stored.unwrap_or_default(), body)?;
+    lane.newest.fetch_max(id, Ordering::Relaxed);
+    if !chunk.is_sound {
+        shared.damage.report(Stored::Chunk, id);
+    }
+    lane.with_open(|open| {
+        let known = open.entry(id).or_insert_with(|| OpenChunk {
+            subject,
+            bytes: body.len() as u64,
+            of: chunk.requests,
+            settled: chunk.settled.clone(),
+        });
+        known.settled.resize(chunk.requests.div_ceil(8) as usize, 0);
+        // What this relay settled since, which may not be stored yet.
+        chunk.settled.clone_from(&known.settled);
+    });
+    Some(chunk)
+}

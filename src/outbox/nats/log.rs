@@ -1,0 +1,131 @@
+//! Reads the stream in order, without a gap, for as long as it is asked to: from a sequence on, the messages of some subjects.
+//!
+//! A consumer that falls silent, or skips a message, is replaced by a new one after the last message that was read. This takes
+//! a few seconds where the client's own ordered consumer takes half a minute.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{Config, Stream as Pull};
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::{Context, Message};
+use futures_util::StreamExt as _;
+
+/// An idle server says so this often.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const EXPIRY: Duration = Duration::from_secs(20);
+/// Between two tries to read on.
+const RETRY: Duration = Duration::from_millis(250);
+/// A consumer of a relay that is gone ends after this.
+const INACTIVE: Duration = Duration::from_secs(60);
+
+/// A message of the stream.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    pub(super) subject: String,
+    pub(super) body: bytes::Bytes,
+    pub(super) at: chrono::DateTime<chrono::Utc>,
+    /// The number of messages that the server has after it.
+    pub(super) pending: u64,
+}
+
+pub(super) struct Log {
+    context: Context,
+    stream: String,
+    subjects: Vec<String>,
+    /// The sequence from which it is read on.
+    next: u64,
+    batch: usize,
+    reading: Option<Reading>,
+}
+
+struct Reading {
+    messages: Pull,
+    /// The consumer's own count, which has no gaps.
+    count: u64,
+}
+
+impl Log {
+    /// `batch`: the most messages that are on their way at a time.
+    pub(super) fn new(
+        context: Context,
+        stream: &str,
+        subjects: Vec<String>,
+        next: u64,
+        batch: usize,
+    ) -> Self {
+        Self { context, stream: stream.to_owned(), subjects, next, batch, reading: None }
+    }
+
+    /// Waits for the next message.
+    pub(super) async fn next(&mut self) -> Entry {
+        loop {
+            if let Some(reading) = &mut self.reading
+                && let Some(entry) = reading.next().await
+            {
+                self.next = entry.sequence + 1;
+                return entry;
+            }
+            if self.reading.take().is_some() {
+                tracing::debug!(from = self.next, "reads the stream again");
+            }
+            match self.begin().await {
+                Ok((reading, _)) => self.reading = Some(reading),
+                Err(error) => {
+                    tracing::debug!(error.message = %error, "the stream cannot be read yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Begins to read; returns how many messages there are now.
+    pub(super) async fn open(&mut self) -> Result<u64, async_nats::Error> {
+        let (reading, pending) = self.begin().await?;
+        self.reading = Some(reading);
+        Ok(pending)
+    }
+
+    async fn begin(&self) -> Result<(Reading, u64), async_nats::Error> {
+        let config = Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next.max(1) },
+            ack_policy: AckPolicy::None,
+            filter_subjects: self.subjects.clone(),
+            inactive_threshold: INACTIVE,
+            memory_storage: true,
+            num_replicas: 1,
+            ..Config::default()
+        };
+        let consumer: Consumer<Config> = self.context.create_consumer_on_stream(config, &self.stream).await?;
+        let pending = consumer.cached_info().num_pending;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(self.batch)
+            .expires(EXPIRY)
+            .heartbeat(HEARTBEAT)
+            .messages()
+            .await?;
+        Ok((Reading { messages, count: 0 }, pending))
+    }
+}
+
+impl Reading {
+    /// `None` if the consumer has to be replaced.
+    async fn next(&mut self) -> Option<Entry> {
+        let message = self.messages.next().await?.ok()?;
+        let entry = self.read(&message)?;
+        Some(entry)
+    }
+
+    fn read(&mut self, message: &Message) -> Option<Entry> {
+        let info = message.info().ok()?;
+        self.count += 1;
+        (info.consumer_sequence == self.count).then(|| Entry {
+            sequence: info.stream_sequence,
+            subject: message.subject.to_string(),
+            body: message.payload.clone(),
+            at: info.published,
+            pending: info.pending,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads the chunks of all lanes once, for lists and counts. Any relay may: reading changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::chunk::{Chunk, Job};
+use super::super::{Parked, Place, Position, ReadError, WaitingCall, WaitingFilter, WaitingFor, WaitingPage};
+use super::codec;
+use super::log::Log;
+use super::shared::Shared;
+use super::subject::Record;
+use crate::decode::Labels;
+use crate::event_id::EventId;
+
+const BATCH: usize = 64;
+/// A page ends after this many bytes of chunks were scanned, whatever was found.
+const MAX_SCANNED: usize = 64 << 20;
+
+/// The chunks that there were when it began.
+pub(super) struct Scan {
+    shared: Arc<Shared>,
+    log: Log,
+    pending: u64,
+}
+
+impl Scan {
+    /// In the order in which they were stored.
+    pub(super) async fn all(shared: &Arc<Shared>) -> Result<Self, ReadError> {
+        Self::of(shared, shared.subjects.all_chunks(), 1).await
+    }
+
+    /// The chunks of one lane from this one on.
+    async fn lane(shared: &Arc<Shared>, lane: u16, from: i64) -> Result<Self, ReadError> {
+        Self::of(shared, shared.subjects.chunks(lane), from.unsigned_abs()).await
+    }
+
+    async fn of(shared: &Arc<Shared>, subject: String, from: u64) -> Result<Self, ReadError> {
+        let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), vec![subject], from, BATCH);
+        let pending = log.open().await.map_err(|_| ReadError::Away)?;
+        Ok(Self { shared: Arc::clone(shared), log, pending })
+    }
+
+    /// Returns the next chunk that has unsettled requests.
+    pub(super) async fn next(&mut self) -> Option<Chunk> {
+        while self.pending > 0 {
+            let entry = self.log.next().await;
+            self.pending = (self.pending - 1).min(entry.pending);
+            let Some(Record::Chunk { lane }) = self.shared.subjects.parse(&entry.subject) else { continue };
+            let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+            let stored =
+                self.shared.with_state(|state| state.progress(lane, id).map(|stored| stored.settled.clone()));
+            if let Some(chunk) = codec::read_chunk(lane, id, stored.unwrap_or_default(), &entry.body) {
+                return Some(chunk);
+            }
+        }
+        None
+    }
+}
+
+/// Returns at most `most` of the waiting calls after `after`, in the order of lanes and positions.
+pub(super) async fn page(
+    shared: &Arc<Shared>,
+    filter: &WaitingFilter,
+    after: Option<Position>,
+    most: usize,
+) -> Result<WaitingPage, ReadError> {
+    let mut page = WaitingPage { calls: Vec::new(), next: None };
+    let first = after.map_or(0, Position::lane);
+    for lane in first..shared.meta.lanes {
+        if !filter.ids.is_empty() && !filter.ids.iter().any(|id| id.lane == lane) {
+            continue;
+        }
+        let after = after.filter(|after| after.lane == lane).unwrap_or(Position::start(lane));
+        let (calls, end) = of_lane(shared, filter, after, most - page.calls.len()).await?;
+        page.calls.extend(calls);
+        page.next = end.or_else(|| {
+            let is_full = page.calls.len() >= most && lane + 1 < shared.meta.lanes;
+            is_full.then(|| Position::after_chunk(lane, i64::MAX))
+        });
+        if page.next.is_some() {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// The calls of one lane after a position, and where to go on, if there may be more of them.
+async fn of_lane(
+    shared: &Arc<Shared>,
+    filter: &WaitingFilter,
+    after: Position,
+    most: usize,
+) -> Result<(Vec<WaitingCall>, Option<Position>), ReadError> {
+    if after.chunk == i64::MAX {
+        return Ok((Vec::new(), None));
+    }
+    let (wanted, users) = (filter.clone(), Arc::clone(shared));
+    let rows = shared
+        .read(move |mirror| {
+            mirror.parked_after(&wanted, after, most, |user| users.lane_of(user) == after.lane)
+        })
+        .await?;
+    let mut end = (rows.len() >= most).then(|| rows.last().map(|row| row.job.place.position())).flatten();
+    let mut found: Vec<(Job, Option<Parked>)> =
+        rows.into_iter().map(|row| (row.job.clone(), Some(row))).collect();
+    let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1)).await?;
+    let (mut scanned, mut in_chunks) = (0, 0);
+    while let Some(chunk) = scan.next().await {
+        if end.is_some_and(|end| chunk.id > end.chunk) {
+            break;
+        }
+        scanned += chunk.size();
+        let jobs = chunk.all_jobs().into_iter();
+        for job in jobs.filter(|job| job.place.position() > after && filter.admits(job)) {
+            in_chunks += 1;
+            found.push((job, None));
+        }
+        if in_chunks >= most || scanned >= MAX_SCANNED {
+            end = Some(Position::after_chunk(after.lane, chunk.id))
+                .min(end.or(Some(Position::after_chunk(after.lane, chunk.id))));
+            break;
+        }
+    }
+    found.retain(|(job, _)| end.is_none_or(|end| job.place.position() <= end));
+    found.sort_by_key(|(job, _)| job.place.position());
+    let mut calls = Vec::new();
+    let mut heads = HashMap::new();
+    for (job, row) in found {
+        let labels = Labels::of(&job.original);
+        if !filter.admits_event(job.event, &labels) {
+            continue;
+        }
+        if calls.len() == most {
+            end = calls.last().map(|call: &WaitingCall| call.id);
+            break;
+        }
+        calls.push(call(shared, &mut heads, job, row, labels).await?);
+    }
+    Ok((calls, end))
+}
+
+type Heads = HashMap<(String, String), Option<(Position, EventId)>>;
+
+async fn call(
+    shared: &Arc<Shared>,
+    heads: &mut Heads,
+    job: Job,
+    row: Option<Parked>,
+    labels: Labels,
+) -> Result<WaitingCall, ReadError> {
+    let id = job.place.position();
+    let key = (job.destination.as_str().to_owned(), job.user.as_str().to_owned());
+    let head = if let Some(head) = heads.get(&key) {
+        *head
+    } else {
+        let (destination, user) = key.clone();
+        let head = shared.read(move |mirror| mirror.first_parked(&destination, &user, id.lane)).await?;
+        heads.insert(key, head);
+        head
+    };
+    let behind = head.filter(|(first, _)| *first < id);
+    let (attempts, next_attempt_at) =
+        row.map_or((Vec::new(), None), |row| (row.attempts, row.next_attempt_at));
+    let waiting_for = match (&job.place, behind) {
+        (_, Some(_)) => WaitingFor::Earlier,
+        (Place::Parked { .. }, None) if next_attempt_at.is_some() => WaitingFor::Retry,
+        _ => WaitingFor::Turn,
+    };
+    Ok(WaitingCall { id, labels, job, waiting_for, behind, attempts, next_attempt_at })
+}

@@ -1,0 +1,145 @@
+//! What a relay knows of the cluster: who owns which lane, which relays live, what is settled, which ids were accepted. It is fed by
+//! the records that the relay follows, in their order, so that all relays know the same.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::{Amount, Usage};
+use super::codec::{self, LeaseRecord, RelayRecord};
+
+/// Added to a lease before another relay takes the lane: the owner must have stopped long before.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// A lease as it was last seen.
+#[derive(Debug, Clone)]
+pub(super) struct SeenLease {
+    pub(super) sequence: u64,
+    pub(super) record: LeaseRecord,
+    /// By this relay's monotonic clock.
+    seen_at: Instant,
+}
+
+impl SeenLease {
+    fn has_ended(&self, now: Instant) -> bool {
+        self.record.is_free || now >= self.seen_at + codec::lease_time(self.record.lease_ms) + MARGIN
+    }
+}
+
+#[derive(Debug, Clone)]
+struct SeenRelay {
+    record: RelayRecord,
+    seen_at: Instant,
+}
+
+/// The settled requests of a chunk.
+#[derive(Debug, Clone)]
+pub(super) struct StoredProgress {
+    pub(super) settled: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    leases: HashMap<u16, SeenLease>,
+    relays: HashMap<String, SeenRelay>,
+    progress: HashMap<(u16, i64), StoredProgress>,
+}
+
+impl State {
+    /// Forgets what is read again.
+    pub(super) fn forget(&mut self) {
+        self.progress.clear();
+    }
+
+    pub(super) fn see_lease(&mut self, lane: u16, sequence: u64, record: LeaseRecord, now: Instant) {
+        self.leases.insert(lane, SeenLease { sequence, record, seen_at: now });
+    }
+
+    pub(super) fn see_relay(&mut self, relay: &str, record: RelayRecord, now: Instant) {
+        self.relays.insert(relay.to_owned(), SeenRelay { record, seen_at: now });
+    }
+
+    pub(super) fn see_progress(&mut self, lane: u16, chunk: i64, progress: Option<StoredProgress>) {
+        match progress {
+            Some(progress) => drop(self.progress.insert((lane, chunk), progress)),
+            None => drop(self.progress.remove(&(lane, chunk))),
+        }
+    }
+
+    pub(super) fn progress(&self, lane: u16, chunk: i64) -> Option<&StoredProgress> {
+        self.progress.get(&(lane, chunk))
+    }
+
+    pub(super) fn lease(&self, lane: u16) -> Option<&SeenLease> {
+        self.leases.get(&lane)
+    }
+
+    /// Whether nobody owns the lane: it was never owned, given back, or its owner is silent for too long.
+    pub(super) fn is_free(&self, lane: u16, now: Instant) -> bool {
+        self.leases.get(&lane).is_none_or(|lease| lease.has_ended(now))
+    }
+
+    /// The number of relays that live, with this one.
+    pub(super) fn live_relays(&self, this: &str, now: Instant) -> usize {
+        let lives = |seen: &SeenRelay| {
+            !seen.record.is_stopped && now < seen.seen_at + codec::lease_time(seen.record.lease_ms) + MARGIN
+        };
+        let others = self.relays.iter().filter(|(relay, seen)| *relay != this && lives(seen));
+        1 + others.count()
+    }
+
+    /// What waits, by what all relays ever added and removed.
+    pub(super) fn waiting(&self) -> Amount {
+        let mut amount = Amount::default();
+        for seen in self.relays.values() {
+            amount.add(Amount { rows: seen.record.added.rows, bytes: seen.record.added.bytes });
+        }
+        for seen in self.relays.values() {
+            amount.remove(Amount { rows: seen.record.removed.rows, bytes: seen.record.removed.bytes });
+        }
+        amount
+    }
+
+    pub(super) fn usage(&self, dead_letters: Amount, rejects: Amount) -> Usage {
+        Usage { waiting: self.waiting(), dead_letters, rejects }
+    }
+}
+
+/// How many lanes one of `relays` relays should own, at most.
+pub(super) const fn fair_share(lanes: u16, relays: usize) -> usize {
+    (lanes as usize).div_ceil(if relays == 0 { 1 } else { relays })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(is_free: bool) -> LeaseRecord {
+        LeaseRecord { relay: "a".to_owned(), epoch: 1, lease_ms: 10_000, is_free }
+    }
+
+    #[test]
+    fn a_lane_is_free_when_it_was_given_back_or_its_lease_ended() {
+        let mut state = State::default();
+        let now = Instant::now();
+        assert!(state.is_free(3, now));
+        state.see_lease(3, 1, lease(false), now);
+        assert!(!state.is_free(3, now + Duration::from_millis(10_999)));
+        assert!(state.is_free(3, now + Duration::from_secs(11)));
+        state.see_lease(3, 2, lease(true), now);
+        assert!(state.is_free(3, now));
+    }
+
+    #[test]
+    fn relays_that_are_silent_or_stopped_have_no_share() {
+        let mut state = State::default();
+        let now = Instant::now();
+        let alive = RelayRecord { lease_ms: 3_000, ..RelayRecord::default() };
+        state.see_relay("b", alive.clone(), now);
+        state.see_relay("c", RelayRecord { is_stopped: true, ..alive }, now);
+        assert_eq!(state.live_relays("a", now), 2);
+        assert_eq!(state.live_relays("a", now + Duration::from_secs(4)), 1);
+        assert_eq!([1, 2, 3, 16, 20].map(|relays| fair_share(16, relays)), [16, 8, 6, 1, 1]);
+    }
+}
