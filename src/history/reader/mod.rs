@@ -70,13 +70,13 @@ impl Reader {
         self.0.is_some()
     }
 
-    /// Events for which the filter holds, the newest first, at most `most`. Stops early when it has searched much; the page
-    /// says how far it got.
+    /// Returns the events that match the filter, the newest first, at most `most`. Stops early if it has searched long enough; the
+    /// page says how far it came.
     pub fn search(&self, filter: &Filter, before: Option<Cursor>, most: usize) -> Result<Page, ReadError> {
         search::search(self.inner()?, filter, before, most, false)
     }
 
-    /// The same with what the events held.
+    /// The same with payloads.
     pub fn search_whole(
         &self,
         filter: &Filter,
@@ -92,7 +92,7 @@ impl Reader {
         Ok(page)
     }
 
-    /// Everything that is known of one event; none if the history does not have it.
+    /// Returns everything that is known of one event; `None` if the history does not have it.
     pub fn event(&self, id: crate::event_id::EventId, show: Show) -> Result<Option<Event>, ReadError> {
         event::event(self.inner()?, id, show)
     }

@@ -41,11 +41,11 @@ impl FromStr for Cursor {
 pub struct Page {
     /// The newest first.
     pub lines: Vec<Line>,
-    /// What each line's event held, if that was asked for: none where it is not kept.
+    /// The payload of each line's event, if payloads were asked for; `None` if it is not kept.
     pub payloads: Vec<Option<Payload>>,
-    /// From here the search can go on; none if it reached the beginning of the history.
+    /// Where the search can continue; `None` if it reached the beginning of the history.
     pub next: Option<Cursor>,
-    /// Everything that was received later was searched; none if all was, or nothing is there.
+    /// Everything that was received later has been searched; `None` if everything was, or the history is empty.
     pub searched_to: Option<DateTime<Utc>>,
     /// True if the search stopped because it had searched long enough, and not because the page is full.
     pub is_cut: bool,
@@ -198,7 +198,7 @@ impl Search<'_> {
         Ok(Ok(false))
     }
 
-    /// What the events of a block held, if it was asked for and can be read.
+    /// Returns the payloads of a block, if they were asked for and can be read.
     fn payloads(&mut self, head: &Head) -> Result<Option<Payloads>, ReadError> {
         if !self.has_payloads {
             return Ok(None);
@@ -209,7 +209,7 @@ impl Search<'_> {
         Ok(payloads)
     }
 
-    /// The lines of a block whose payload has the text that is searched for; none if no text is.
+    /// Returns the lines of a block whose payload contains the text of the filter; `None` if the filter has no text.
     fn with_text(&mut self, head: &Head) -> Result<Result<HashSet<usize>, Unreadable>, ReadError> {
         let mut with_text = HashSet::new();
         let Some(text) = self.filter.filter.text.as_deref() else { return Ok(Ok(with_text)) };
@@ -241,7 +241,7 @@ impl Search<'_> {
         self.filter.filter.text.as_deref().is_none_or(|text| self.inner.redactor.shows(payload, text))
     }
 
-    /// Adds a line; tells whether the page is full.
+    /// Adds a line. Returns whether the page is full.
     fn found(&mut self, line: Line, payload: Option<Payload>, number: i64) -> bool {
         let is_full = self.page.lines.len() + 1 >= self.most;
         if is_full {
