@@ -14,7 +14,7 @@ const BOTTOM: f64 = 20.0;
 const GRID_LINES: u32 = 4;
 /// A sparkline has room for at least this many slots: one alone would be a block.
 const LEAST_SLOTS: usize = 12;
-/// About this many times are written below a chart.
+/// About this many times are shown below a chart.
 const TIME_LABELS: usize = 6;
 
 /// The size of a chart's own coordinates; browsers scale it.
@@ -24,7 +24,7 @@ pub(super) struct Size {
     pub(super) height: u32,
 }
 
-/// A chart's frame: what it is for a screen reader, and what a drag across it opens.
+/// The frame of a chart: its description for a screen reader, and the page that a drag across it opens.
 #[derive(Debug, Clone)]
 pub(super) struct Frame<'a> {
     pub(super) size: Size,

@@ -1,4 +1,4 @@
-//! `/events/ID`: the verdict on one event, its way through the stages, what was received beside what was mapped and sent.
+//! `/events/ID`: what became of one event and why, its way through the stages, and what was received beside what was mapped and sent.
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -32,7 +32,7 @@ struct EventPage {
     explained: Result<Explanation, ApiError>,
     original: Option<Markup>,
     envelope: Option<Markup>,
-    /// One for each call, where it is kept.
+    /// One for each call, if its body is kept.
     bodies: Vec<Option<Markup>>,
     /// Whether Accoil can be asked for the event's user.
     can_verify: bool,
@@ -46,7 +46,7 @@ struct Explanation {
     events: Vec<Markup>,
 }
 
-/// An id that nobody knows.
+/// An id that the relay does not know.
 #[derive(Template)]
 #[template(path = "not_here.html")]
 struct NotHerePage {
@@ -75,7 +75,7 @@ pub(super) async fn show(
         Err(error) => return shell.error(error),
     };
     let (mappings, explained) = explain(&admin, &shell, &id, &view.mappings).await;
-    // Segment's events are mapped as they come, so that a mapping's paths are theirs.
+    // Segment's events are mapped as they are sent, so a mapping's paths are those of the sent event.
     let is_segment = admin
         .receiver()
         .sources()
@@ -101,7 +101,7 @@ pub(super) async fn show(
     page(StatusCode::OK, &page_of_event)
 }
 
-/// By the mappings of then, if they are kept and nobody asked for those in force now.
+/// By the mappings that were in force when the event came, if they are kept and the page does not ask for the present ones.
 async fn explain(
     admin: &Admin,
     shell: &Shell,
@@ -126,7 +126,7 @@ async fn explain(
     ("now", ask("now").await)
 }
 
-/// The page's buttons.
+/// Handles the page's buttons.
 pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, form: Form) -> Response {
     let back = format!("/events/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
     let result = match form.get("do") {
@@ -142,7 +142,7 @@ pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, f
     done(&back, result)
 }
 
-/// Asks Accoil for the event's user: an answer of 202 alone proves nothing, because a wrong key gets it too.
+/// Asks Accoil for the event's user, because an answer of 202 alone proves nothing: a wrong key gets it too.
 async fn verify(admin: &Admin, id: &str) -> Result<(&'static str, String), ApiError> {
     let user = events::one_view(admin, Access::Full, id).await?.line.user;
     let query = UserQuery { match_type: None, match_value: Some(user.clone()) };
@@ -173,7 +173,7 @@ impl EventPage {
         words::title(&self.event.line)
     }
 
-    /// What happened, in a few words.
+    /// Returns what happened, in a few words.
     fn verdict(&self) -> String {
         match &self.event.reason {
             Some(reason) => words::capitalized(&reason.title),
@@ -190,7 +190,7 @@ impl EventPage {
         self.bodies.get(*index).and_then(Option::as_ref)
     }
 
-    /// The draft that the tester begins with.
+    /// Returns the draft with which the tester begins.
     fn refusing_mapping(&self) -> String {
         let refusal = self.event.refusals.iter().find(|refusal| !refusal.mapping.is_empty());
         refusal.map(|refusal| refusal.mapping.clone()).unwrap_or_default()
@@ -202,7 +202,7 @@ impl EventPage {
 }
 
 impl NotHerePage {
-    /// Groups of requests that were refused: title, route, count, what to do.
+    /// Returns the groups of refused requests: title, route, count, what to do.
     fn groups(&self) -> Vec<(String, String, u64, String)> {
         let groups = self.error.more.get("turned_away_groups").and_then(|groups| groups.as_array());
         let text = |group: &serde_json::Value, key: &str| group[key].as_str().unwrap_or_default().to_owned();
@@ -213,7 +213,7 @@ impl NotHerePage {
         groups.into_iter().flatten().map(group).collect()
     }
 
-    /// The sources, and when each was last heard.
+    /// Returns the sources, and when each last sent an event.
     fn sources(&self) -> Vec<(String, Option<chrono::DateTime<chrono::Utc>>)> {
         let sources = self.error.more.get("sources").and_then(|sources| sources.as_array());
         let source = |source: &serde_json::Value| {

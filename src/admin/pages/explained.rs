@@ -1,4 +1,4 @@
-//! What mappings made of an event, as a page shows it: read from the API's own explanation, so that both cannot differ.
+//! What each mapping made of an event, as a page shows it. It is read from the API's own explanation, so that both cannot differ.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::markup::Markup;
 use crate::admin::api::events::ExplainView;
 
-/// Characters of a value in a table.
+/// The most characters of a value in a table.
 const MAX_SHOWN: usize = 80;
 
 /// A mapping and one event.
@@ -35,25 +35,25 @@ pub(super) struct ExplainedField {
 }
 
 impl Explained {
-    /// Those that matched, then those that did not.
+    /// Returns those that matched, then those that did not.
     pub(super) fn of(view: &ExplainView) -> (Vec<Self>, Vec<Self>) {
         let all = view.events.iter().flat_map(|event| &event.mappings);
         let all = all.filter_map(|mapping| Self::deserialize(mapping).ok());
         all.partition(|mapping| mapping.matched)
     }
 
-    /// Whether it takes only events of the other kind of source: nobody expects it to match.
+    /// Returns whether the mapping is for the other kind of source, so that it is not expected to match.
     pub(super) fn is_of_other_sources(&self) -> bool {
         self.unmatched.first().is_some_and(|reason| reason.starts_with("it is for "))
     }
 
-    /// The paths whose values the mapping could not use.
+    /// Returns the paths whose values the mapping could not use.
     pub(super) fn faulty_paths(&self) -> impl Iterator<Item = String> {
         let faulty = self.fields.iter().filter(|field| ["fail", "wait"].contains(&field.tone()));
         faulty.map(ExplainedField::says).filter(|says| says.starts_with("$."))
     }
 
-    /// The mapping as a file has it, to change it in the tester.
+    /// Returns the mapping in the form of a file, to be changed in the tester.
     pub(super) fn draft(&self) -> String {
         let mut text = format!(
             "[[mappings]]\nname = {}\naction = {}\ntrigger = {}\n\n[mappings.fields]\n",
@@ -68,7 +68,7 @@ impl Explained {
     }
 }
 
-/// A value as TOML on one line.
+/// Returns a value as TOML on one line.
 fn toml(value: &Value) -> String {
     let list = |items: Vec<String>| items.join(", ");
     match value {
@@ -83,18 +83,18 @@ fn toml(value: &Value) -> String {
     }
 }
 
-/// A key, quoted only if it must be.
+/// Returns a key, quoted only if necessary.
 fn key_of(key: &str) -> String {
     let is_bare = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == '-';
     if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { quoted(key) }
 }
 
-/// JSON's escapes are TOML's, too.
+/// JSON's escapes are valid in TOML, too.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Without escapes where possible: triggers are full of quotes.
+/// Avoids escapes where possible, because triggers have many quotes.
 fn literal(text: &str) -> String {
     if text.contains(|sign: char| sign == '\'' || sign.is_control()) {
         quoted(text)
@@ -104,7 +104,7 @@ fn literal(text: &str) -> String {
 }
 
 impl ExplainedField {
-    /// What the mapping says: a path as `$.userId`, anything else as it is written.
+    /// Returns the mapping's value: a path as `$.userId`, anything else as it is written.
     pub(super) fn says(&self) -> String {
         match &self.from {
             Value::Null => String::new(),
@@ -119,12 +119,12 @@ impl ExplainedField {
         if self.value.is_null() { "nothing".to_owned() } else { shown(&self.value) }
     }
 
-    /// What goes on, where it is not what was given.
+    /// Returns the sent value, if it differs from the given one.
     pub(super) fn sends(&self) -> String {
         if self.sent.is_null() { String::new() } else { shown(&self.sent) }
     }
 
-    /// The outcome in a word.
+    /// Returns the outcome as one word.
     pub(super) fn result(&self) -> &str {
         match self.outcome.as_str() {
             "mended" => "converted",

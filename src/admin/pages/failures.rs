@@ -1,4 +1,4 @@
-//! `/failures`: what could not be mapped or delivered, by reason; one reason; and the jobs that send failures again.
+//! `/failures`: failures by reason, one reason, and the jobs that send failures again.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -139,7 +139,7 @@ fn replay_request(view: &OneGroupView, form: &Form, dry_run: bool) -> Result<Rep
         .map_err(|error| ApiError::invalid(format!("the form cannot be used: {error}")))
 }
 
-/// The number must be typed where it is large: nothing brings the events back.
+/// A large number must be typed, because removed events cannot be restored.
 async fn purge(admin: &Admin, view: &OneGroupView, typed: &str) -> Result<JobView, ApiError> {
     let select = || serde_json::from_value(view.group.select.clone());
     let failed = |error: serde_json::Error| ApiError::invalid(error.to_string());
@@ -176,7 +176,7 @@ pub(super) async fn job(State(admin): State<Admin>, Path(id): Path<i64>, shell: 
     }
 }
 
-/// Pauses, resumes or ends a job.
+/// Pauses, resumes or cancels a job.
 pub(super) async fn change_job(State(admin): State<Admin>, Path(id): Path<i64>, form: Form) -> Response {
     let jobs = admin.jobs();
     let result = match form.get("do") {
@@ -195,14 +195,14 @@ impl JobsPage {
         Markup::json(&job.order)
     }
 
-    /// How far a job is, of a hundred.
+    /// Returns the progress of a job in percent.
     fn share(&self, job: &JobView) -> u64 {
         ((job.done + job.failed) * 100).checked_div(job.expect).unwrap_or(100)
     }
 }
 
 impl GroupPage {
-    /// Short, for the head: the whole sentence is below it.
+    /// Returns a short title; the whole sentence is below it.
     fn title(&self) -> String {
         let group = &self.view.group;
         let reason = group.reason.as_ref().map_or(group.title.as_str(), |reason| reason.title.as_str());
@@ -213,7 +213,7 @@ impl GroupPage {
         format!("{whose}{separator}{reason}{field}")
     }
 
-    /// A member to look at, or to fix in the tester.
+    /// Returns a member to look at, or to fix in the tester.
     fn first(&self) -> &str {
         self.view.events.first().map_or("", |event| &event.id)
     }

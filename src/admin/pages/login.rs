@@ -40,7 +40,7 @@ pub(super) async fn show(headers: HeaderMap, Query(To { to }): Query<To>) -> Res
     log_in_page(&headers, &to, None)
 }
 
-/// What the log-in page sends.
+/// The fields that the log-in page sends.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes a form")]
 struct LogInForm {
@@ -50,9 +50,9 @@ struct LogInForm {
     to: Option<String>,
 }
 
-/// Begin a session of the dashboard
+/// Start a session of the dashboard
 ///
-/// The cookie that comes with the answer lets GET requests of the API pass, too.
+/// With the cookie of the answer, GET requests of the API are allowed, too.
 #[utoipa::path(post, path = "/login",
     request_body(content = LogInForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 303, description = "A session has begun"), (status = 401, description = "Not the token"),

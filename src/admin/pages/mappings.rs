@@ -27,7 +27,7 @@ struct Tried {
     text: String,
     tone: &'static str,
     faults: Vec<FaultView>,
-    /// What the files would change for the rejects and the newest events that are kept; none if they have faults.
+    /// What the files would change for the kept rejects and the newest events; `None` if they have faults.
     effect: Option<(EffectView, Option<EffectView>)>,
 }
 

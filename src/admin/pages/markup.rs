@@ -1,4 +1,4 @@
-//! The only text that templates take without escaping it: charts, and JSON with colours. Both escape what they are made of.
+//! The only HTML that templates insert without escaping: charts, and JSON with colours. Both escape their input.
 
 use std::fmt::{self, Write as _};
 
@@ -27,13 +27,13 @@ impl Markup {
         Self(html)
     }
 
-    /// A sentence in which what stands between backticks is code.
+    /// A sentence in which the text between backticks is shown as code.
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         let mut html = String::new();
         let mut parts = text.as_ref().split('`').peekable();
         let mut is_code = false;
         while let Some(part) = parts.next() {
-            // A backtick without its second one stays.
+            // A backtick without a second one stays.
             let [before, after] = match (is_code, parts.peek()) {
                 (false, _) => ["", ""],
                 (true, Some(_)) => ["<code>", "</code>"],

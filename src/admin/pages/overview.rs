@@ -1,4 +1,4 @@
-//! `/`: what came in, what became of it, and what needs a person, on one page.
+//! `/`: what came in, what became of it, and what needs a person's attention, on one page.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -19,7 +19,7 @@ use crate::admin::request::Parameters;
 
 /// Bars of a chart; more slots are added together.
 const MAX_BARS: i64 = 96;
-/// Ranges that the page offers, and their words.
+/// The ranges that the page offers, and their names.
 const RANGES: [(&str, &str); 5] = [
     ("-15m", "Last 15 minutes"),
     ("-1h", "Last hour"),
@@ -27,7 +27,7 @@ const RANGES: [(&str, &str); 5] = [
     ("-7d", "Last 7 days"),
     ("-30d", "Last 30 days"),
 ];
-/// The shortest time that charts show: with less they would be a few wide bars.
+/// The shortest time of a chart: a shorter one would have only a few wide bars.
 const LEAST_SHOWN: Duration = Duration::minutes(5);
 
 #[derive(Template)]
@@ -42,11 +42,11 @@ struct OverviewPage {
 struct Charts {
     events: Chart,
     times: Chart,
-    /// In how many milliseconds 95 of 100 calls were answered lately; empty without calls.
+    /// The time within which 95 of 100 recent calls were answered, in milliseconds; empty without calls.
     p95: String,
 }
 
-/// A picture, and the same as a table.
+/// A picture, and the same values as a table.
 struct Chart {
     svg: Markup,
     heads: Vec<&'static str>,
@@ -71,7 +71,7 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
     let to = query.to.map_or(view.at, |to| to.0);
     let mut begin = from.parse::<Moment>().map_or(to, |from| from.0);
     if RANGES.iter().any(|(value, _)| *value == from) {
-        // The time before the first event would be an empty part of every chart.
+        // Without this, the time before the first event would be an empty part of every chart.
         begin = begin.max(to - known.max(LEAST_SHOWN));
     }
     if query.to.is_none() && query.step.is_none() && to - begin <= Duration::minutes(61) {
@@ -83,12 +83,12 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
     page(StatusCode::OK, &OverviewPage { shell, view, from, charts })
 }
 
-/// The shortest range that has everything of this age.
+/// Returns the shortest range that contains everything of this age.
 fn usual_range(known: Duration) -> &'static str {
     if known <= Duration::minutes(15) { "-15m" } else { "-1h" }
 }
 
-/// The layers of the bars: what counters begin with, class, word.
+/// The layers of the bars: the names of counters, class, word.
 const LAYERS: [(&[&str], &str, &str); 4] = [
     (&["delivered", "held"], "b-ok", "delivered"),
     (&["retried"], "b-wait", "tried again"),
@@ -106,13 +106,13 @@ impl Charts {
     }
 }
 
-/// What one bar shows.
+/// The content of one bar.
 struct Slot<'s> {
     at: DateTime<Utc>,
     parts: &'s [SlotView],
 }
 
-/// Bars of equal length over the whole time. The series has no slots where nothing happened.
+/// Returns bars of equal length over the whole time. The series has no slots for times without events.
 fn slots(series: &SeriesView, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Slot<'_>> {
     let step = series.step.max(1);
     let (first, last) = (from.timestamp().div_euclid(step), to.timestamp().div_euclid(step));
@@ -187,7 +187,7 @@ fn call_times(slots: &[Slot<'_>], times: &[String]) -> (Chart, String) {
     (chart, last)
 }
 
-/// The marks at the slots in which they lie.
+/// Returns the marks, each at its slot.
 fn marks(series: &SeriesView, slots: &[Slot<'_>]) -> Vec<(usize, String)> {
     let place = |at: DateTime<Utc>| slots.iter().rposition(|slot| slot.at <= at);
     series.marks.iter().filter_map(|mark| Some((place(mark.at)?, mark.text.clone()))).collect()
@@ -208,7 +208,7 @@ impl OverviewPage {
         RANGES
     }
 
-    /// Where a person goes on from an item.
+    /// Returns the page for an item.
     fn address(&self, item: &AttentionView) -> String {
         let name: String = form_urlencoded::byte_serialize(item.name.as_bytes()).collect();
         match item.kind.as_str() {
@@ -229,7 +229,7 @@ impl OverviewPage {
         }
     }
 
-    /// What the button of an item leads to.
+    /// Returns the text of an item's button.
     fn deed(&self, item: &AttentionView) -> &'static str {
         match item.kind.as_str() {
             "destination" => "Show calls",
@@ -242,7 +242,7 @@ impl OverviewPage {
         }
     }
 
-    /// What an item is, in the words of the strip.
+    /// Returns the word for an item in the strip.
     fn kind(&self, item: &AttentionView) -> String {
         let kind = match item.kind.as_str() {
             "failures" => "failed",
@@ -266,7 +266,7 @@ impl OverviewPage {
         self.from == value
     }
 
-    /// Nothing has arrived since the start, and nothing was refused.
+    /// Returns whether nothing has arrived and nothing was refused since the start.
     fn is_new(&self) -> bool {
         self.view.counts.received == 0 && self.view.counts.turned_away == 0 && self.view.history.events == 0
     }

@@ -18,9 +18,9 @@ use crate::admin::api::config::{self, SetupView, SourceSetup};
 struct SetupPage {
     shell: Shell,
     view: SetupView,
-    /// `https://relay.example.com`: where senders post.
+    /// `https://relay.example.com`: the address to which senders post.
     base: String,
-    /// The same without the scheme: what analytics.js wants.
+    /// The same without the scheme, as analytics.js needs it.
     host: String,
 }
 
@@ -33,7 +33,8 @@ pub(super) async fn show(State(admin): State<Admin>, headers: HeaderMap, shell: 
     page(StatusCode::OK, &SetupPage { shell: shell.at("/setup"), view, base, host })
 }
 
-/// The address of the public listener. If it listens at every address, the browser knows by which one this machine is reached.
+/// Returns the address of the public listener. If it listens on every interface, uses the host by which the browser reached this
+/// machine.
 fn listening_at(listen: SocketAddr, host: Option<&str>) -> String {
     let host = host.filter(|_| listen.ip().is_unspecified()).and_then(|host| host.parse::<Uri>().ok());
     match host.as_ref().and_then(Uri::host) {
@@ -43,7 +44,7 @@ fn listening_at(listen: SocketAddr, host: Option<&str>) -> String {
 }
 
 impl SetupPage {
-    /// What stands for the key. A source without one takes any.
+    /// Returns the text in place of the key. A source without a key accepts any.
     #[expect(clippy::unused_self, reason = "templates call methods of their page")]
     const fn key(&self, source: &SourceSetup) -> &'static str {
         if source.has_write_key { "KEY" } else { "any" }

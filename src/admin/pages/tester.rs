@@ -21,7 +21,7 @@ use crate::admin::api::test::{self, Draft, TestRequest};
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 
-/// Kept rejects, and kept events, that a draft is tried on.
+/// The kept rejects, and the kept events, on which a draft is tried.
 const MAX_REJECTS: usize = 1000;
 const MAX_EVENTS: usize = 500;
 
@@ -50,7 +50,7 @@ struct TesterPage {
     outcome: Option<Outcome>,
 }
 
-/// What trying came to.
+/// The result of a try.
 enum Outcome {
     Tried {
         matched: Vec<Explained>,
@@ -59,10 +59,10 @@ enum Outcome {
         refusals: Vec<String>,
         skipped: String,
     },
-    /// Of the draft on what is kept.
+    /// The effect of the draft on kept events.
     Effect {
         rejects: EffectView,
-        /// None without a history.
+        /// `None` without a history.
         events: Option<EffectView>,
     },
     Fault {
@@ -78,7 +78,7 @@ struct Call {
     body: Markup,
 }
 
-/// Where in which field of the form the fault is.
+/// The place of the fault in a field of the form.
 struct FaultPlace {
     field: &'static str,
     line: usize,
@@ -88,9 +88,9 @@ struct FaultPlace {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Pick {
-    /// A kept event to begin with.
+    /// The kept event to begin with.
     event: String,
-    /// The mapping to begin the draft with.
+    /// The mapping with which the draft begins.
     mapping: String,
     source: String,
 }
@@ -126,7 +126,7 @@ pub(super) async fn show(State(admin): State<Admin>, Query(pick): Query<Pick>, s
     page(StatusCode::OK, &tester)
 }
 
-/// The mapping in force that refuses the event, as a file has it, and its destination.
+/// Returns the mapping in force that refuses the event, in the form of a file, and its destination.
 async fn draft_of(admin: &Admin, access: Access, event: &str, mapping: &str) -> Option<(String, String)> {
     let view = explain::view(admin, access, event, &ExplainQuery::default()).await.ok()?;
     let (matched, _) = Explained::of(&view);
@@ -144,7 +144,7 @@ pub(super) async fn run(State(admin): State<Admin>, shell: Shell, form: Form) ->
         ("event", &mut tester.event),
         ("draft", &mut tester.draft),
     ] {
-        // Browsers send line breaks of two characters.
+        // Browsers send line breaks as two characters.
         *field = form.get(name).replace("\r\n", "\n");
     }
     let draft = Some(Draft { destination: tester.destination.clone(), document: tester.draft.clone() });
@@ -185,7 +185,7 @@ pub(super) async fn run(State(admin): State<Admin>, shell: Shell, form: Form) ->
     page(status, &tester)
 }
 
-/// What the draft, or the mapping files as they are now, would change for the rejects and the newest events that are kept.
+/// Returns what the draft, or the present mapping files, would change for the kept rejects and the newest events.
 pub(super) async fn effect_of(
     admin: &Admin,
     draft: Option<Draft>,
@@ -219,7 +219,7 @@ impl TesterPage {
 }
 
 impl Outcome {
-    /// What mappings make of an event, in a few words.
+    /// Returns what the mappings make of an event, in a few words.
     fn made(made: &OutcomeView) -> String {
         let calls: Vec<String> =
             made.requests.iter().map(|call| format!("{} by {}", call.path, call.mapping)).collect();
@@ -231,7 +231,7 @@ impl Outcome {
         if parts.is_empty() { "nothing is sent".to_owned() } else { parts.join("; ") }
     }
 
-    /// Whether the draft refuses events that are taken now.
+    /// Returns whether the draft refuses events that are accepted now.
     fn is_worse(rejects: &EffectView, events: Option<&EffectView>) -> bool {
         rejects.newly_refused + events.map_or(0, |events| events.newly_refused) > 0
     }
