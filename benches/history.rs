@@ -25,7 +25,7 @@ const EVENT: &str = include_str!("track.json");
 const MESSAGE_ID: &str = "ajs-next-1768473060123-5a2b1c3d-4e5f-6071-8293";
 const BATCH: u64 = 100;
 /// The most events on their way to the history.
-const AHEAD: u64 = 8_000;
+const AHEAD: u64 = 1_000;
 /// Events per second of the invented past.
 const RATE: u64 = 2_000;
 
@@ -202,15 +202,20 @@ fn search(folder: &Path, events: u64) {
     });
 }
 
-/// The file with the CPU time of the history's thread, and the time that it showed.
+/// The file with the CPU time of the history's thread, and that time. Waits until the thread has its name.
 fn thread_time() -> (PathBuf, Duration) {
-    let threads = std::fs::read_dir("/proc/self/task").unwrap();
-    let named = |path: &PathBuf| {
-        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "history")
-    };
-    let thread = threads.map(|thread| thread.unwrap().path()).find(named).unwrap().join("schedstat");
-    let time = time_of(&thread);
-    (thread, time)
+    loop {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let named = |path: &PathBuf| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "history")
+        };
+        if let Some(thread) = threads.map(|thread| thread.unwrap().path()).find(named) {
+            let thread = thread.join("schedstat");
+            let time = time_of(&thread);
+            return (thread, time);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn time_of(thread: &Path) -> Duration {
