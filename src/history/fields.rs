@@ -25,8 +25,7 @@ pub(super) struct Fields<'e> {
 impl<'e> Fields<'e> {
     /// Reads the fields. A text that is not a JSON object has none.
     pub(super) fn of(original: &'e [u8], form: Form) -> Self {
-        let members = std::str::from_utf8(original).ok().and_then(|text| serde_json::from_str(text).ok());
-        let mut members: Members<'e> = members.unwrap_or_default();
+        let mut members: Members<'e> = serde_json::from_slice(original).unwrap_or_default();
         if let Some(inner) = members.inner.take() {
             members = *inner;
         }

@@ -1,6 +1,6 @@
 //! The parts of a shape, borrowed. They are compared with the known shapes, so that a shape is built only if it is new.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::fields;
@@ -24,8 +24,8 @@ pub(super) struct Parts<'p> {
 
 impl Parts<'_> {
     /// Returns a hash; equal parts have equal hashes.
-    pub(super) fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+    pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
+        let mut hasher = hasher.build_hasher();
         (self.source, self.kind, self.name, self.mappings, self.skipped).hash(&mut hasher);
         self.refusals.hash(&mut hasher);
         for request in self.requests {
@@ -37,14 +37,14 @@ impl Parts<'_> {
     /// Returns whether these parts make this shape.
     pub(super) fn make(&self, shape: &Shape) -> bool {
         let is_call = |(call, request): (&Call, &Request)| {
-            call.destination == request.destination
-                && call.mapping == request.mapping
+            is_same(&call.destination, &request.destination)
+                && is_same(&call.mapping, &request.mapping)
                 && call.action == request.action
                 && call.path == request.path
                 && call.warnings == warnings(request)
                 && call.is_derived == is_derived(request)
         };
-        *self.source == shape.source
+        is_same(self.source, &shape.source)
             && *self.form == shape.form
             && self.kind == shape.kind
             && self.name == shape.name
@@ -75,6 +75,11 @@ impl Parts<'_> {
             calls: self.requests.iter().map(call).collect(),
         }
     }
+}
+
+/// Names are shared by all events, so that most comparisons read no text.
+fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 fn warnings(request: &Request) -> &str {

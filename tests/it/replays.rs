@@ -12,6 +12,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use serde_json::json;
 use tempfile::tempdir;
 
+use crate::crash::number_from_environment;
 use crate::outbox::{event, options, request, submission};
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
 use crate::sandbox::Served;
@@ -205,13 +206,17 @@ async fn a_job_is_paused_goes_on_after_a_restart_and_is_cancelled() {
     relay.stop().await;
 }
 
-/// Each dead letter is sent again once. Only calls in flight at a kill may be made twice.
+/// Each dead letter is sent again once. Only calls in flight at a kill may be made twice. `LETTERS` in the environment sets
+/// another number.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
-    const LETTERS: u64 = 3000;
+    let letters = number_from_environment("LETTERS", 3000);
+    let timeout = TEST_TIMEOUT * u32::try_from(1 + letters / 10_000).unwrap();
+    let served = Served::start(Options { keep: letters * 2, ..Options::default() }).await;
+    let letters = letters as u64;
     let folder = tempdir().unwrap();
     let outbox = Outbox::open(&options(folder.path())).unwrap();
-    let calls: Vec<_> = (0..LETTERS)
+    let calls: Vec<_> = (0..letters)
         .map(|number| event(None, vec![request("accoil", &format!("u{number}"), body(number))]))
         .collect();
     outbox.accept(submission(calls, Vec::new())).await.unwrap();
@@ -222,29 +227,29 @@ async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
     outbox.flush().await.unwrap();
     let up_to = outbox.newest_number().await.unwrap();
     let all = select(Kind::DeadLetter, Filter::default());
-    let order = order(all, How::AsSent, Counted { count: LETTERS, up_to });
+    let order = order(all, How::AsSent, Counted { count: letters, up_to });
+    let order = Order { rate: 10_000, ..order };
     let text = serde_json::to_string(&order).unwrap();
-    let job = NewJob { kind: "replay", order: text, up_to, expect: LETTERS, by: "test".to_owned() };
+    let job = NewJob { kind: "replay", order: text, up_to, expect: letters, by: "test".to_owned() };
     let id = outbox.create_job(job).await.unwrap();
     outbox.close().await;
 
-    let served = Served::start(Options::default()).await;
     for part in 1..=3 {
         let relay = Process::start(folder.path(), USUAL, &served.url).await;
-        assert!(served.sandbox.wait_for(part * LETTERS / 5, TEST_TIMEOUT).await);
+        assert!(served.sandbox.wait_for(part * letters / 5, timeout).await);
         relay.kill();
     }
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
-    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
+    let deadline = std::time::Instant::now() + timeout;
     let times = loop {
         let mut times: HashMap<String, usize> = HashMap::new();
         for call in served.sandbox.received() {
             *times.entry(call.body.get("userId").unwrap().to_string()).or_default() += 1;
         }
-        if times.len() as u64 == LETTERS {
+        if times.len() as u64 == letters {
             break times;
         }
-        assert!(std::time::Instant::now() < deadline, "{} of {LETTERS} arrived", times.len());
+        assert!(std::time::Instant::now() < deadline, "{} of {letters} arrived", times.len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     relay.terminate();
@@ -253,7 +258,7 @@ async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
     assert!(repeated <= 3 * 64 * 2, "{repeated} calls were made twice");
     let outbox = Outbox::open(&options(folder.path())).unwrap();
     let job = outbox.job(id).await.unwrap().unwrap();
-    assert_eq!((job.done, job.failed), (LETTERS, 0), "each once: {job:?}");
+    assert_eq!((job.done, job.failed), (letters, 0), "each once: {job:?}");
     outbox.close().await;
 }
 

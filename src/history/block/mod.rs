@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::bloom::{self, Kind};
@@ -321,13 +322,13 @@ fn owned(packed: &PackedPayload<'_>) -> Payload {
 
 /// Numbers values in the order in which they were first seen.
 struct Numbers<T> {
-    by_address: HashMap<usize, u32>,
+    by_address: HashMap<usize, u32, RandomState>,
     all: Vec<Arc<T>>,
 }
 
 impl<T> Default for Numbers<T> {
     fn default() -> Self {
-        Self { by_address: HashMap::new(), all: Vec::new() }
+        Self { by_address: HashMap::default(), all: Vec::new() }
     }
 }
 

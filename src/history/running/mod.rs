@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use super::block::{Late, Payload};
 use super::line::{Attempt, Ending, Line, Shape};
 use super::parts::Parts;
@@ -69,14 +71,17 @@ pub(super) struct Running {
     pub(super) held: VecDeque<Held>,
     pub(super) late: Vec<Late>,
     /// The events of `late`.
-    late_events: HashSet<u64>,
+    late_events: HashSet<u64, RandomState>,
     /// The place of each event's newest line, as its number over all blocks.
-    places: HashMap<EventId, i64>,
+    places: HashMap<EventId, i64, RandomState>,
     bytes: usize,
     opened: Instant,
     /// By the hash of their parts. If two shapes have the same hash, only the later one is kept.
-    shapes: HashMap<u64, Arc<Shape>>,
-    endings: HashSet<Arc<Ending>>,
+    shapes: HashMap<u64, Arc<Shape>, RandomState>,
+    hasher: RandomState,
+    endings: HashSet<Arc<Ending>, RandomState>,
+    /// The ending that was used last: most calls end alike.
+    last_ending: Option<Arc<Ending>>,
     /// The numbers of the lines to which attempts were added, for the live views.
     pub(super) changed: Vec<i64>,
     /// Whether anything was added since the last save.
@@ -92,12 +97,14 @@ impl Running {
             first,
             held: VecDeque::new(),
             late: Vec::new(),
-            late_events: HashSet::new(),
-            places: HashMap::new(),
+            late_events: HashSet::default(),
+            places: HashMap::default(),
             bytes: 0,
             opened: Instant::now(),
-            shapes: HashMap::new(),
-            endings: HashSet::new(),
+            shapes: HashMap::default(),
+            hasher: RandomState::default(),
+            endings: HashSet::default(),
+            last_ending: None,
             changed: Vec::new(),
             is_changed: false,
             hides_late_texts,
@@ -106,7 +113,7 @@ impl Running {
 
     /// Returns the shared instance of a shape.
     pub(super) fn shape(&mut self, parts: &Parts<'_>) -> Arc<Shape> {
-        let hash = parts.hash();
+        let hash = parts.hash(&self.hasher);
         if let Some(known) = self.shapes.get(&hash).filter(|known| parts.make(known)) {
             return Arc::clone(known);
         }
@@ -174,15 +181,20 @@ impl Running {
     }
 
     fn ending(&mut self, ending: Ending) -> Arc<Ending> {
-        if let Some(known) = self.endings.get(&ending) {
-            return Arc::clone(known);
+        if let Some(last) = self.last_ending.as_ref().filter(|last| ***last == ending) {
+            return Arc::clone(last);
         }
-        if self.endings.len() >= MAX_WORDS {
-            self.endings.clear();
-        }
-        self.bytes += 32 + ending.text.len();
-        let ending = Arc::new(ending);
-        self.endings.insert(Arc::clone(&ending));
+        let known = self.endings.get(&ending).cloned();
+        let ending = known.unwrap_or_else(|| {
+            if self.endings.len() >= MAX_WORDS {
+                self.endings.clear();
+            }
+            self.bytes += 32 + ending.text.len();
+            let ending = Arc::new(ending);
+            self.endings.insert(Arc::clone(&ending));
+            ending
+        });
+        self.last_ending = Some(Arc::clone(&ending));
         ending
     }
 
