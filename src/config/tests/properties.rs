@@ -13,7 +13,9 @@ fn secrets() -> String {
     let text = fixture("full.toml");
     let secret = |line: &str| {
         let key = line.split(" = ").next().unwrap_or_default();
-        let is_secret = key.ends_with("key") || key.ends_with("token") || key.ends_with("secret");
+        // certificate_key names a file, whose path may be shown.
+        let is_secret = key != "certificate_key"
+            && (key.ends_with("key") || key.ends_with("token") || key.ends_with("secret"));
         if is_secret { format!("{key} = \"{SECRET}-{}\"\n", line.len()) } else { format!("{line}\n") }
     };
     text.lines()
