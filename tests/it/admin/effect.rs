@@ -31,7 +31,7 @@ async fn a_draft_is_tried_on_kept_rejects_and_events() {
     let relay = TestRelay::start(&format!(
         "[[sources]]\nname = 'web'\nkind = 'segment'\nwrite_key = 'web-key'\n\
          [[destinations]]\nname = 'accoil'\napi_key = 'key'\nbase_url = '${{SANDBOX}}'\nmappings = ['{}']\n\
-         [history]\nurl = 'sqlite:relay.db.history'\n[privacy]\nredact = ['properties.email', 'properties.user_id']\n",
+         [privacy]\nredact = ['properties.email', 'properties.user_id']\n",
         file.display()
     ))
     .await;
