@@ -38,9 +38,18 @@ pub(crate) fn is_terminal_control(sign: char) -> bool {
     sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Returns the addresses of servers without user names and passwords, separated by commas.
+pub(crate) fn without_credentials(servers: &[String]) -> String {
+    let shown = servers.iter().map(|server| match (server.split_once("://"), server.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => server.clone(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, without_credentials};
 
     #[test]
     fn no_terminal_control_is_left() {
@@ -55,5 +64,11 @@ mod tests {
         ] {
             assert_eq!(plain(text, max_characters), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let servers = ["nats://me:secret@a:4222".to_owned(), "tls://b:4222".to_owned()];
+        assert_eq!(without_credentials(&servers), "nats://a:4222,tls://b:4222");
     }
 }

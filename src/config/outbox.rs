@@ -9,6 +9,7 @@ use super::show::Show;
 use super::table::section;
 use super::value::{self, Problem, Reading};
 use crate::document::Node;
+use crate::plain::without_credentials;
 
 section! {
     /// The calls that are accepted and not yet delivered.
@@ -96,7 +97,7 @@ impl OutboxUrl {
         if self.servers.is_empty() {
             format!("sqlite:{}", self.path.display())
         } else {
-            crate::outbox::nats::shown(&self.servers)
+            without_credentials(&self.servers)
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// Each kind of event comes at least once in so many.
+/// Among this many events each kind comes at least once.
 pub(super) const CYCLE: usize = 40;
 /// Accoil's stand-in does not take this person's calls: they wait.
 pub(super) const WAITS: &str = "u-olga";

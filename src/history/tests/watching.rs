@@ -24,7 +24,7 @@ async fn a_viewer_gets_its_lines_and_later_their_outcome() {
     assert_eq!(statuses, [Status::Accepted, Status::Delivered]);
 }
 
-/// A call that needs no answer, because nothing has changed, can end before the history hears of its event.
+/// A call that needs no answer, because nothing has changed, can end before the history thread has taken its event.
 #[tokio::test]
 async fn an_outcome_that_comes_before_its_event_is_in_its_line() {
     let history = History::start(|_| {});

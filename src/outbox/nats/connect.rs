@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use super::error::OpenError;
 use super::options::Options;
+use crate::plain::without_credentials;
 
 /// The first version whose acknowledged batches survive what they promise to survive.
 const OLDEST: (u32, u32, u32) = (2, 12, 3);
@@ -20,7 +21,7 @@ const PING: Duration = Duration::from_secs(1);
 
 /// Connects, and checks that the server can keep the outbox's contract.
 pub(super) async fn connect(options: &Options) -> Result<(Client, Context), OpenError> {
-    let servers = shown(&options.servers);
+    let servers = without_credentials(&options.servers);
     let mut connect = ConnectOptions::new()
         .name("accoil-relay")
         .ping_interval(PING)
@@ -64,15 +65,6 @@ pub(super) async fn connect(options: &Options) -> Result<(Client, Context), Open
     Ok((client, context))
 }
 
-/// The servers without names and passwords.
-pub fn shown(servers: &[String]) -> String {
-    let shown = servers.iter().map(|server| match (server.split_once("://"), server.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => server.clone(),
-    });
-    shown.collect::<Vec<_>>().join(",")
-}
-
 fn is_new_enough(version: &str) -> bool {
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let mut numbers = numbers.split('.').map(|number| number.parse().unwrap_or(0));
@@ -97,11 +89,5 @@ mod tests {
         ] {
             assert_eq!(is_new_enough(version), expected, "{version}");
         }
-    }
-
-    #[test]
-    fn passwords_are_never_shown() {
-        let servers = ["nats://me:secret@a:4222".to_owned(), "tls://b:4222".to_owned()];
-        assert_eq!(shown(&servers), "nats://a:4222,tls://b:4222");
     }
 }

@@ -266,7 +266,7 @@ impl Outbox {
         Archive::open(&path)
     }
 
-    /// The waiting calls of all lanes, whoever owns them.
+    /// Returns the waiting calls of all lanes, also of those that other relays own.
     pub async fn waiting(
         &self,
         filter: WaitingFilter,

@@ -25,7 +25,6 @@ mod state;
 mod stream;
 mod subject;
 
-pub use connect::shown;
 pub use error::OpenError;
 pub use handle::Outbox;
 pub use options::Options;
