@@ -43,7 +43,9 @@ fn check_answer(answer: &[u8], is_head: bool) {
             return;
         }
         let Some(body) = rest.get(..length) else { return };
-        if length > 0 {
+        // Amplitude's oldest route, /httpapi, answers this word and not JSON.
+        let is_success = body == b"success" && header("content-type:") == Some("text/plain");
+        if length > 0 && !is_success {
             assert_eq!(header("content-type:"), Some("application/json"), "{text}");
             let body = std::str::from_utf8(body).expect("an answer is UTF-8");
             assert!(Value::parse(body).expect("an answer is JSON").as_object().is_some(), "{text}");
