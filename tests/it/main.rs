@@ -12,6 +12,7 @@ mod command_line;
 mod commands;
 mod crash;
 mod dead_letters;
+mod deployment;
 mod docs_actions;
 mod docs_architecture;
 mod docs_http_api;
