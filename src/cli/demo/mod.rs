@@ -1,6 +1,7 @@
 //! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs. Then it goes on sending events, so
 //! that every page of the dashboard has something to show, until Ctrl-C.
 
+mod cluster;
 mod samples;
 mod show;
 mod story;
@@ -12,14 +13,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::future;
 use http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use cluster::Cluster;
+
 use super::map::Mapper;
 use super::serve::Signals;
 use crate::accounts::sync::{Direction, Report, Syncs};
-use crate::config::{Accounts, Config, Environment, Vitally};
+use crate::config::{Accounts, Config, Environment, OutboxUrl, Vitally};
 use crate::event::SourceKind;
 use crate::http_client;
 use crate::proxies::Proxies;
@@ -33,6 +37,7 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The part of an answer that is read.
 const MAX_ANSWER_BYTES: usize = 2048;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The public port of the first relay; its admin port is the next, and the second relay's are the next two.
 const RELAY_PORT: u16 = 8080;
 const SANDBOX_PORT: u16 = 8090;
 
@@ -41,6 +46,9 @@ pub struct DemoArgs {
     /// Stop after the samples; exit 0 only if all arrived
     #[arg(long)]
     pub once: bool,
+    /// Two relays that share a cluster of three NATS servers; needs the program nats-server
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
@@ -48,32 +56,41 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let tasks = Tasks::new(&CancellationToken::new());
     let (sandbox, sandbox_address) = start_sandbox(&tasks).await?;
-    let config = config(&folder, sandbox_address).await?;
-    telemetry::init(&config.log);
-    let relay = tokio::select! {
-        relay = Relay::start(&config) => relay?,
+    let starting = async {
+        let cluster = if args.cluster { Some(Cluster::start(&folder.0).await?) } else { None };
+        let configs = configs(&folder, sandbox_address, cluster.as_ref()).await?;
+        telemetry::init(&configs[0].log);
+        let mut relays = Vec::new();
+        for config in &configs {
+            relays.push(Relay::start(config).await?);
+        }
+        anyhow::Ok((cluster, configs, relays))
+    };
+    let (cluster, configs, relays) = tokio::select! {
+        started = starting => started?,
         () = signals.next() => bail!("interrupted before the relay had started"),
     };
+    let addresses: Vec<_> = relays.iter().map(|relay| relay.address).collect();
 
     let outcome = tokio::select! {
-        sent = send_samples(&config, relay.address, &sandbox) => sent,
+        sent = send_samples(&configs[0], &addresses, &sandbox) => sent,
         () = signals.next() => bail!("interrupted before all samples were delivered"),
     };
     let arrived = outcome?
         && tokio::select! {
-            synced = sync_accounts(&relay.syncs) => synced?,
+            synced = sync_accounts(&relays[0].syncs) => synced?,
             () = signals.next() => bail!("interrupted before the accounts were synced"),
         };
-    show::next_steps(relay.address, relay.admin_address, sandbox_address, arrived)?;
+    show::next_steps(&relays, sandbox_address, cluster.as_ref(), arrived)?;
     if !args.once {
         let client = client()?;
-        let (address, stop) = (relay.address, tasks.stop_signal());
-        tasks.spawn("demo events", async move { traffic::run(&client, address, &sandbox, &stop).await });
+        let stop = tasks.stop_signal();
+        tasks.spawn("demo events", async move { traffic::run(&client, &addresses, &sandbox, &stop).await });
         show::runs_on()?;
         signals.next().await;
     }
     tokio::select! {
-        _ = relay.stop() => {}
+        _ = future::join_all(relays.into_iter().map(Relay::stop)) => {}
         () = signals.next() => {}
     }
     tasks.stop(STOP_TIMEOUT).await;
@@ -101,12 +118,34 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     }
 }
 
+/// The configuration of each relay: one with a file, or two that share the cluster.
+async fn configs(
+    folder: &Folder,
+    sandbox: SocketAddr,
+    cluster: Option<&Cluster>,
+) -> anyhow::Result<Vec<Config>> {
+    let Some(cluster) = cluster else {
+        return Ok(vec![config(folder.0.join("relay.db"), sandbox, RELAY_PORT).await?]);
+    };
+    let mut configs = Vec::new();
+    for port in [RELAY_PORT, RELAY_PORT + 2] {
+        let own = folder.0.join(format!("relay-{port}"));
+        std::fs::create_dir(&own).with_context(|| format!("cannot create {}", own.display()))?;
+        let mut config = config(own.join("relay.nats"), sandbox, port).await?;
+        config.outbox.url.servers = OutboxUrl::parse(&cluster.url()).map_err(anyhow::Error::msg)?.servers;
+        config.admin.listen = listen(port + 1).await?.local_addr()?;
+        configs.push(config);
+    }
+    Ok(configs)
+}
+
 /// The configuration of a first user, without a file and with one key, except that the destination is the sandbox.
-async fn config(folder: &Folder, sandbox: SocketAddr) -> anyhow::Result<Config> {
-    let environment = Environment::new(&folder.0, [("ACCOIL_API_KEY", "demo-key")]);
+async fn config(outbox: PathBuf, sandbox: SocketAddr, port: u16) -> anyhow::Result<Config> {
+    let folder = outbox.parent().unwrap_or(&outbox);
+    let environment = Environment::new(folder, [("ACCOIL_API_KEY", "demo-key")]);
     let mut config = Config::load(None, &environment)?;
-    config.server.listen = listen(RELAY_PORT).await?.local_addr()?;
-    config.outbox.url.path = folder.0.join("relay.db");
+    config.server.listen = listen(port).await?.local_addr()?;
+    config.outbox.url.path = outbox;
     config.log.level = tracing::Level::WARN;
     let base_url = format!("http://{sandbox}");
     config.accounts = Some(Accounts {
@@ -136,23 +175,23 @@ async fn sync_accounts(syncs: &Syncs) -> anyhow::Result<bool> {
     Ok(sound)
 }
 
-/// Sends one sample after another and shows what each became. Returns true if every call arrived.
-async fn send_samples(config: &Config, relay: SocketAddr, sandbox: &Sandbox) -> anyhow::Result<bool> {
+/// Sends one sample after another, to one relay after the other, and shows what each became. Returns true if every call arrived.
+async fn send_samples(config: &Config, relays: &[SocketAddr], sandbox: &Sandbox) -> anyhow::Result<bool> {
     let client = client()?;
     let mappers = [Mapper::of(config, "segment")?, Mapper::of(config, "amplitude")?];
     let [segment, amplitude] = &mappers;
     let (mut arrived, mut seen) = (true, 0);
     show::head()?;
-    for sample in samples::all()? {
+    for (sample, relay) in samples::all()?.iter().zip(relays.iter().cycle()) {
         let mapper = if sample.kind == SourceKind::Segment { segment } else { amplitude };
-        let expected = sample.expected_calls(mapper);
+        let expected = sample.expected_calls(mapper, relays.len() > 1);
         let post = client.post(format!("http://{relay}{}", sample.path)).body(sample.body.clone());
         let answer = post.header(CONTENT_TYPE, "application/json").send().await?;
         let status = answer.status().as_u16();
         let body = http_client::read_beginning(answer, MAX_ANSWER_BYTES).await?;
         let complete = sandbox.wait_for(seen + expected as u64, ARRIVAL_TIMEOUT).await;
         let calls = new_calls(sandbox, &mut seen);
-        show::sample(&sample, status, &body, &calls)?;
+        show::sample(sample, status, &body, &calls)?;
         arrived &= complete && sample.is_answered_by(status) && calls.len() == expected;
     }
     Ok(arrived)

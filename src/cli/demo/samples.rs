@@ -17,6 +17,8 @@ pub(super) struct Sample {
     refused: bool,
     /// Derived calls that were delivered before and are not sent again.
     repeats: usize,
+    /// The same for relays that share a cluster: they send a group's traits with each event.
+    repeats_in_cluster: usize,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +39,8 @@ struct Row {
     refused: bool,
     #[serde(default)]
     repeats: usize,
+    #[serde(default)]
+    repeats_in_cluster: usize,
 }
 
 pub(super) fn all() -> anyhow::Result<Vec<Sample>> {
@@ -55,18 +59,20 @@ impl From<Row> for Sample {
             body: row.body,
             refused: row.refused,
             repeats: row.repeats,
+            repeats_in_cluster: row.repeats_in_cluster,
         }
     }
 }
 
 impl Sample {
-    pub(super) fn expected_calls(&self, mapper: &Mapper) -> usize {
+    pub(super) fn expected_calls(&self, mapper: &Mapper, in_cluster: bool) -> usize {
+        let repeats = if in_cluster { self.repeats_in_cluster } else { self.repeats };
         let typed = match self.path.strip_prefix("/v1/") {
             // The path holds the call's type; the webhook form needs it in the body.
             Some(kind) => self.body.replacen('{', &format!("{{\"type\":\"{kind}\","), 1),
             None => self.body.clone(),
         };
-        mapper.plan(&typed).requests.len().saturating_sub(self.repeats)
+        mapper.plan(&typed).requests.len().saturating_sub(repeats)
     }
 
     pub(super) const fn is_answered_by(&self, status: u16) -> bool {

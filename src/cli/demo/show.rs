@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::cluster::Cluster;
 use super::samples::Sample;
 use crate::accounts::sync::{Direction, Summary};
 use crate::plain::one_line;
+use crate::run::Relay;
 use crate::sandbox::Received;
 
 pub(super) fn head() -> io::Result<()> {
@@ -66,9 +68,9 @@ pub(super) fn sync(summary: &Summary) -> io::Result<()> {
 
 /// Whether all went well, and where to go on.
 pub(super) fn next_steps(
-    relay: SocketAddr,
-    dashboard: SocketAddr,
+    relays: &[Relay],
     sandbox: SocketAddr,
+    cluster: Option<&Cluster>,
     arrived: bool,
 ) -> io::Result<()> {
     let verdict = if arrived {
@@ -76,13 +78,19 @@ pub(super) fn next_steps(
     } else {
         "NOT every call arrived as expected: compare the lines above with the log."
     };
-    writeln!(
-        io::stdout(),
-        "\n{verdict}\n\n\
-         \x20 Dashboard    http://{dashboard}\n\
-         \x20 Received     http://{sandbox}/received\n\
-         \x20 Send one     curl -d '{{\"type\":\"track\",\"event\":\"Hello\",\"userId\":\"me\"}}' http://{relay}/segment\n"
-    )
+    writeln!(io::stdout(), "\n{verdict}\n")?;
+    for relay in relays {
+        writeln!(io::stdout(), "  Dashboard    http://{}", relay.admin_address)?;
+    }
+    writeln!(io::stdout(), "  Received     http://{sandbox}/received")?;
+    for relay in relays {
+        let event = r#"{"type":"track","event":"Hello","userId":"me"}"#;
+        writeln!(io::stdout(), "  Send one     curl -d '{event}' http://{}/segment", relay.address)?;
+    }
+    for server in cluster.into_iter().flat_map(|cluster| &cluster.servers) {
+        writeln!(io::stdout(), "  NATS server  {}, process {}", server.address, server.pid)?;
+    }
+    writeln!(io::stdout())
 }
 
 /// The last line while events go on.

@@ -1,4 +1,4 @@
-//! Sends the demo's [`story`] to the relay, and makes the stand-in for Accoil fail for some of its people.
+//! Sends the demo's [`story`] to one relay after the other, and makes the stand-in for Accoil fail for some of its people.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,11 +20,11 @@ const PACE: usize = 15;
 /// Runs until it is stopped.
 pub(super) async fn run(
     client: &reqwest::Client,
-    relay: SocketAddr,
+    relays: &[SocketAddr],
     sandbox: &Sandbox,
     stop: &CancellationToken,
 ) {
-    for number in 0.. {
+    for (number, relay) in relays.iter().cycle().enumerate() {
         if number % story::CYCLE == 0
             && let Err(error) = set_faults(sandbox, number / story::CYCLE)
         {
