@@ -1,12 +1,10 @@
 //! What each failure of a relay or a node does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::Method;
-
+use super::proxy::Line;
 use super::trial::Trial;
 use crate::crash::number_from_environment;
-use crate::http::send;
 
 /// `KILLS` in the environment sets another number.
 const KILLS: usize = 6;
@@ -37,13 +35,8 @@ async fn without_a_quorum_posts_get_503_within_a_second_and_the_relays_recover_b
     trial.cluster.servers[1].signal("KILL");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let lost = trial.acknowledged();
-    for relay in &trial.relays {
-        let began = Instant::now();
-        let body = r#"{"type":"track","userId":"x","event":"0","writeKey":"web-key"}"#;
-        let answer = send(Method::POST, &relay.url("/v1/track"), &[], body).await;
-        assert_eq!(answer.status, 503, "{answer:?}");
-        assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    for relay in 0..trial.relays.len() {
+        trial.relay_refuses(relay).await;
     }
     assert_eq!(trial.acknowledged(), lost, "nothing is accepted without a quorum");
 
@@ -64,4 +57,69 @@ async fn a_relay_that_stands_still_past_its_lease_repeats_at_most_its_calls_in_f
     trial.relays[0].signal("CONT");
     trial.accepts_again(Duration::from_secs(20)).await;
     trial.verdict("a relay stood still for twice its lease", 1).await;
+}
+
+/// The first relay's connection to the cluster is slow, then cut for longer than its lease, then loses the answers to what it stores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_whose_connection_is_cut_or_loses_answers_recovers_without_a_restart() {
+    let mut trial = Trial::start_behind_proxies(2).await;
+    trial.begin();
+    trial.accepts_again(Duration::from_secs(20)).await;
+
+    trial.line(Line::Slow(Duration::from_millis(20)));
+    trial.accepts_again(Duration::from_secs(20)).await;
+    trial.relay_accepts(0).await;
+
+    trial.line(Line::Cut);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    trial.relay_refuses(0).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    trial.accepts_again(Duration::from_secs(20)).await;
+    trial.line(Line::Open);
+    trial.relay_accepts(0).await;
+
+    for _ in 0..3 {
+        trial.line(Line::NoAnswers);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        trial.line(Line::Cut);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        trial.line(Line::Open);
+        trial.relay_accepts(0).await;
+    }
+    trial.verdict("a cut for twice the lease, and answers lost three times", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_and_a_rolling_restart_of_all_lose_nothing() {
+    let mut trial = Trial::start(2).await;
+    trial.begin();
+    trial.accepts_again(Duration::from_secs(20)).await;
+    trial.cluster.servers[0].signal("STOP");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let took = trial.accepts_again(Duration::from_secs(20)).await;
+    println!("a server stood still for 3 s: accepting again after {took:?} more");
+    trial.cluster.servers[0].signal("CONT");
+    trial.accepts_again(Duration::from_secs(20)).await;
+    for number in 0..3 {
+        trial.cluster.servers[number].stop();
+        trial.cluster.servers[number].restart();
+        trial.cluster.servers[number].wait_until_it_listens();
+        let took = trial.accepts_again(Duration::from_secs(30)).await;
+        println!("server {number} was restarted: accepting again after {took:?}");
+    }
+    trial.verdict("a server stood still, then all three restarted in turn", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_four_relays_one_that_stands_still_holds_up_none_of_the_others() {
+    let mut trial = Trial::start(4).await;
+    trial.begin();
+    trial.accepts_again(Duration::from_secs(20)).await;
+    for number in [3, 1] {
+        trial.relays[number].signal("STOP");
+        trial.accepts_again(Duration::from_secs(20)).await;
+        trial.relays[number].signal("CONT");
+        trial.accepts_again(Duration::from_secs(20)).await;
+    }
+    trial.verdict("two of four relays stood still, one after the other", 2).await;
 }

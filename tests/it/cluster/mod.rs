@@ -1,5 +1,7 @@
-//! Several relays that share an outbox in a NATS cluster, with real servers: kills, lost quorums, and relays that stand still.
+//! Several relays that share an outbox in a NATS cluster, with real servers: kills, lost quorums, cut connections, and
+//! relays and servers that stand still.
 
 mod faults;
+mod proxy;
 pub(crate) mod servers;
 mod trial;

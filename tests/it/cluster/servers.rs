@@ -69,13 +69,23 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// Ends the server as an operator would.
+    pub(crate) fn stop(&self) {
+        self.signal("TERM");
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            assert!(began.elapsed() < READY, "the NATS server does not stop");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Starts a server that was killed, on what it had stored.
     pub(crate) fn restart(&mut self) {
         let (configuration, port) = (self.configuration.clone(), self.port);
         drop(std::mem::replace(self, Self::run(configuration, port)));
     }
 
-    fn wait_until_it_listens(&self) {
+    pub(crate) fn wait_until_it_listens(&self) {
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(began.elapsed() < READY, "the NATS server does not listen");
@@ -105,7 +115,7 @@ impl Cluster {
         let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let servers = clients.iter().zip(routes).enumerate().map(|(number, (client, route))| {
             let more = format!(
-                "cluster {{ name: relays, listen: \"127.0.0.1:{route}\", routes: [{}] }}",
+                "cluster {{ name: relays, no_advertise: true, listen: \"127.0.0.1:{route}\", routes: [{}] }}",
                 all.join(", ")
             );
             Server::start(folder.path(), &format!("node{number}"), *client, &more)

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::proxy::{Line, Proxy};
 use super::servers::Cluster;
-use crate::http::try_send;
+use crate::http::{Answer, try_send};
 use crate::relay::{Process, USUAL};
 use crate::sandbox::Served;
 
@@ -35,6 +36,8 @@ pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
     pub(crate) served: Served,
     pub(crate) relays: Vec<Process>,
+    /// Between the first relay and each server; empty if it connects directly.
+    pub(crate) proxies: Vec<Proxy>,
     folders: Vec<TempDir>,
     urls: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
@@ -44,12 +47,26 @@ pub(crate) struct Trial {
 
 impl Trial {
     pub(crate) async fn start(relays: usize) -> Self {
+        Self::start_on(Cluster::start(), Vec::new(), relays).await
+    }
+
+    /// The first relay reaches the servers through proxies.
+    pub(crate) async fn start_behind_proxies(relays: usize) -> Self {
         let cluster = Cluster::start();
+        let mut proxies = Vec::new();
+        for server in &cluster.servers {
+            proxies.push(Proxy::start(server.port).await);
+        }
+        Self::start_on(cluster, proxies, relays).await
+    }
+
+    async fn start_on(cluster: Cluster, proxies: Vec<Proxy>, relays: usize) -> Self {
         let served = Served::start(Options { keep: usize::MAX, ..Options::default() }).await;
         let mut trial = Self {
             cluster,
             served,
             relays: Vec::new(),
+            proxies,
             folders: Vec::new(),
             urls: Arc::default(),
             stop: CancellationToken::new(),
@@ -66,10 +83,15 @@ impl Trial {
     }
 
     async fn run(&self, number: usize) -> Process {
+        let url = match number {
+            0 if !self.proxies.is_empty() => {
+                self.proxies.iter().map(Proxy::url).collect::<Vec<_>>().join(",")
+            }
+            _ => self.cluster.url(),
+        };
         let mut serve = std::process::Command::new("sh");
         let script = format!(
-            "ACCOIL_RELAY_OUTBOX__URL='{}' exec '{}' serve",
-            self.cluster.url(),
+            "ACCOIL_RELAY_OUTBOX__URL='{url}' exec '{}' serve",
             env!("CARGO_BIN_EXE_accoil-relay")
         );
         serve.env_clear().args(["-c", &script]);
@@ -117,6 +139,37 @@ impl Trial {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         began.elapsed()
+    }
+
+    /// Changes the first relay's connections to all servers.
+    pub(crate) fn line(&self, line: Line) {
+        self.proxies.iter().for_each(|proxy| proxy.set(line));
+    }
+
+    /// Posts an event to a relay that cannot store it: it says so within a second, and a slow machine has another.
+    pub(crate) async fn relay_refuses(&self, number: usize) {
+        let began = Instant::now();
+        let answer = self.probe(number).await.unwrap();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+
+    /// Posts events to a relay until it stores one.
+    pub(crate) async fn relay_accepts(&self, number: usize) {
+        let began = Instant::now();
+        while !self.probe(number).await.is_some_and(|answer| answer.status == 200) {
+            assert!(began.elapsed() < SETTLED, "relay {number} does not recover\n{}", self.relays[number].log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// An event that no user of the load has, and that is not accepted: it has no user, and is only kept as a reject.
+    async fn probe(&self, number: usize) -> Option<Answer> {
+        let body = r#"{"type":"track","event":"0","writeKey":"web-key"}"#;
+        let url = self.relays[number].url("/v1/track");
+        let answer = try_send(Method::POST, &url, &[], body.to_owned());
+        tokio::time::timeout(Duration::from_secs(3), answer).await.ok()?.ok()
     }
 
     /// Ends the load, waits until everything that was acknowledged has arrived, and judges. Returns how many calls came again.
