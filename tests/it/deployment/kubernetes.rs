@@ -15,7 +15,8 @@ use super::{
 /// The oldest release of Kubernetes that the files are for: the first with `sleep` before a stop.
 const RELEASE: &str = "1.30";
 /// A list of Kubernetes' own kinds; the other files are for kustomize, the Prometheus operator and a chart.
-const MANIFESTS: [&str; 4] = ["nats.yaml", "relay.yaml", "secret.example.yaml", "autoscaling/autoscaler.yaml"];
+const MANIFESTS: [&str; 4] =
+    ["nats.yaml", "relay.yaml", "secret.example.yaml", "autoscaling/autoscaler.yaml"];
 
 fn of_kind(file: &str, kind: &str) -> Vec<Value> {
     let all = documents(&format!("kubernetes/{file}")).into_iter();
@@ -37,7 +38,8 @@ fn kubernetes_schemas_allow_every_manifest() {
     let output = check.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let manifests = MANIFESTS.iter().map(|file| documents(&format!("kubernetes/{file}")).len()).sum::<usize>();
+    let manifests =
+        MANIFESTS.iter().map(|file| documents(&format!("kubernetes/{file}")).len()).sum::<usize>();
     assert_eq!(said.matches(" passed for resource ").count(), manifests, "{said}");
 }
 
@@ -62,7 +64,8 @@ fn selectors_find_their_pods_and_probes_their_ports() {
             }
         }
         let governs = |service: &Value| {
-            service["metadata"]["name"] == set["spec"]["serviceName"] && service["spec"]["clusterIP"] == "None"
+            service["metadata"]["name"] == set["spec"]["serviceName"]
+                && service["spec"]["clusterIP"] == "None"
         };
         assert!(services.iter().any(governs), "{file}: a headless service gives the pods their names");
         let budget = only(file, "PodDisruptionBudget");
@@ -98,13 +101,15 @@ fn the_relays_start_with_their_file_and_secrets_and_find_the_nats_servers() {
     let file = variables.remove("ACCOIL_RELAY_CONFIG").unwrap();
     let mounted = Path::new(container["volumeMounts"][1]["mountPath"].as_str().unwrap());
     assert_eq!(Path::new(&file).parent(), Some(mounted));
-    let config =
-        config(&variables, Some(&deploy("kubernetes").join(Path::new(&file).file_name().unwrap())));
+    let config = config(&variables, Some(&deploy("kubernetes").join(Path::new(&file).file_name().unwrap())));
 
     let nats = only("nats.yaml", "StatefulSet");
     let replicas = nats["spec"]["replicas"].as_u64().unwrap();
     let name = |number| format!("nats-{number}.{}", nats["spec"]["serviceName"].as_str().unwrap());
-    assert_eq!(servers(&config), (0..replicas).map(|number| format!("{}:4222", name(number))).collect::<Vec<_>>());
+    assert_eq!(
+        servers(&config),
+        (0..replicas).map(|number| format!("{}:4222", name(number))).collect::<Vec<_>>()
+    );
     let routes: Vec<_> = (0..replicas).map(|number| format!("nats://{}:6222", name(number))).collect();
     nats_accepts("kubernetes/nats.conf", &routes);
     let server = &nats["spec"]["template"]["spec"]["containers"][0];
@@ -112,7 +117,8 @@ fn the_relays_start_with_their_file_and_secrets_and_find_the_nats_servers() {
     let password = &server["env"][1]["valueFrom"]["secretKeyRef"];
     assert!(secret["stringData"].get(password["key"].as_str().unwrap()).is_some());
 
-    let ports: Vec<_> = container["ports"].as_array().unwrap().iter().map(|port| &port["containerPort"]).collect();
+    let ports: Vec<_> =
+        container["ports"].as_array().unwrap().iter().map(|port| &port["containerPort"]).collect();
     assert_eq!(ports, [config.server.listen.port(), config.admin.listen.port()]);
     let before = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap();
     let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
