@@ -44,10 +44,11 @@ impl Cluster {
             let name = format!("nats-{}", number + 1);
             let log = folder.join(format!("{name}.log"));
             let configuration = format!(
-                "server_name: {name}\nlisten: \"{client}\"\nlog_file: {log:?}\n\
-                 jetstream {{ store_dir: {:?}, sync_interval: always, max_memory_store: 64MB, max_file_store: 4GB }}\n\
+                "server_name: {name}\nlisten: \"{client}\"\nlog_file: \"{}\"\n\
+                 jetstream {{ store_dir: \"{}\", sync_interval: always, max_memory_store: 64MB, max_file_store: 4GB }}\n\
                  cluster {{ name: demo, listen: \"{route}\", routes: [{}] }}\n",
-                folder.join(&name),
+                log.display(),
+                folder.join(&name).display(),
                 peers.join(", ")
             );
             let file = folder.join(format!("{name}.conf"));
