@@ -24,8 +24,8 @@ pub(super) struct OwnedLane {
     pub(super) lane: Lane,
     /// The last chunk that was loaded.
     cursor: Position,
-    /// The newest chunk at the time at which the lane was gained.
-    found: Position,
+    /// Background calls of chunks up to this one were not counted when they were accepted.
+    uncounted: Position,
     /// Users with parked requests. Their later requests are parked behind these.
     pub(super) waiting: Waiting,
     pub(super) last_delivered: Delivered,
@@ -33,11 +33,11 @@ pub(super) struct OwnedLane {
 }
 
 impl OwnedLane {
-    fn new(key: u32, lane: Lane, most_delivered: usize) -> Self {
+    fn new(key: u32, lane: Lane, uncounted: Position, most_delivered: usize) -> Self {
         Self {
             key,
             cursor: lane.start(),
-            found: lane.latest(),
+            uncounted,
             lane,
             waiting: Waiting::default(),
             last_delivered: Delivered::new(most_delivered),
@@ -140,7 +140,9 @@ impl Dispatcher {
         };
         self.outbox.background().add(name, usize::try_from(background).unwrap_or(usize::MAX));
         self.last_key = self.last_key.wrapping_add(1);
-        let mut owned = OwnedLane::new(self.last_key, lane, most_delivered);
+        let uncounted = self.found_lanes.iter().find(|(id, _)| *id == lane.id());
+        let uncounted = uncounted.map_or_else(|| lane.start(), |(_, latest)| *latest);
+        let mut owned = OwnedLane::new(self.last_key, lane, uncounted, most_delivered);
         let now = Instant::now();
         for (user, retry) in users {
             let wait = self.target.schedule.resume(self.clock.wall(now), retry);
@@ -226,7 +228,7 @@ impl Dispatcher {
         let Some(owned) = self.lane(key) else { return };
         owned.cursor = chunk.position();
         // What came later was counted when it was accepted, unless another relay may have accepted it.
-        let is_uncounted = owned.cursor <= owned.found || owned.lane.valid_until().is_some();
+        let is_uncounted = owned.cursor <= owned.uncounted || owned.lane.valid_until().is_some();
         if !jobs.is_empty() {
             self.window.loaded(chunk.size());
         }

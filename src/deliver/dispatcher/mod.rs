@@ -28,7 +28,7 @@ use super::window::Window;
 use super::worker::{Call, Done, Work};
 use crate::accoil::Fingerprint;
 use crate::facts::{Facts, Outcome, Verdict};
-use crate::outbox::{Held, Lanes, Outbox, ReadError, Settlement};
+use crate::outbox::{Held, Lanes, Outbox, Position, ReadError, Settlement};
 use lanes::{More, OwnedLane};
 
 /// With this many users waiting for a retry, nothing more is loaded: their number bounds memory, and such a
@@ -47,6 +47,8 @@ pub(super) struct Dispatcher {
     /// The lanes that the outbox owns, and those that are worked on.
     shown_lanes: watch::Receiver<Lanes>,
     lanes: Vec<OwnedLane>,
+    /// The id and the newest chunk of each lane that was owned when background calls began to be counted.
+    found_lanes: Vec<(u16, Position)>,
     last_key: u32,
     committed: watch::Receiver<i64>,
     failed: watch::Receiver<bool>,
@@ -91,11 +93,15 @@ impl Dispatcher {
     ) -> Self {
         let clock = Clock::read(&outbox);
         let status = shown.borrow().clone();
+        // Before the registration: a call that is accepted between the two is counted by nobody and delays nothing. A call
+        // that is counted twice would delay background calls for ever.
+        let found_lanes = shown_lanes.borrow().owned.iter().map(|lane| (lane.id(), lane.latest())).collect();
         outbox.background().register(&target.name);
         Self {
             committed: outbox.committed(),
             shown_lanes,
             lanes: Vec::new(),
+            found_lanes,
             last_key: 0,
             failed: outbox.failed(),
             due: outbox.made_due(),

@@ -329,3 +329,19 @@ async fn old_events_delay_no_live_one_and_a_users_order_holds_across_both() {
         assert!(waited < 4 * CALL, "{user} waited {waited:?}");
     }
 }
+
+/// Old events that are accepted while the dispatcher still reads what the last run left must be counted once: what is counted
+/// twice is never counted back, and would in the end delay all old events for ever.
+#[tokio::test(start_paused = true)]
+async fn old_events_that_come_during_a_start_count_once() {
+    let mut world = World::new(|_| (Duration::from_millis(1), answer(202)));
+    for round in 0..30 {
+        let run = world.start();
+        world.accept_old(&run, users(&format!("old{round}-"), 3)).await;
+        world.ended(world.sent).await;
+        let is_idle = |status: &Status| status.loaded == 0 && status.waiting_users == 0;
+        run.status.clone().wait_for(is_idle).await.unwrap();
+        assert_eq!(run.outbox.background().pending("accoil"), 0, "round {round}");
+        run.stop().await;
+    }
+}

@@ -228,6 +228,7 @@ impl World {
                 message_id: None,
                 requests: vec![request(user, *number)],
                 warned: Vec::new(),
+                title: None,
             });
             *number += 1;
             self.sent += 1;
