@@ -129,7 +129,7 @@ fn send(facts: &Facts, first: u64) {
             original: Bytes::from(original),
             message_id: Some(message_id),
             requests: vec![request],
-            warned: Vec::new(),
+            warned: Vec::new(), title: None,
         }
     });
     let accepted: Vec<_> = accepted.collect();

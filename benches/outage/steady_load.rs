@@ -176,6 +176,7 @@ fn submission(numbers: std::ops::Range<usize>) -> Submission {
         message_id: None,
         requests: vec![request(number % USERS, number / USERS)],
         warned: Vec::new(),
+        title: None,
     });
     Submission {
         source: Arc::from("web"),

@@ -7,6 +7,7 @@
 mod channel;
 mod counts;
 mod door;
+mod title;
 mod trace;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::reasons::Reason;
 pub use channel::{Fact, Facts, Inbox, LeftOut};
 pub use counts::{Counts, SourceCounts};
 pub use door::{Door, DoorGroup, DoorKey, KeyHint, RefusedRequest, Sample};
+pub use title::{MAX_BYTES, Title, cut};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct Accepted {
     pub requests: Vec<Request>,
     /// What was left out, replaced or converted in the requests; usually empty.
     pub warned: Vec<Reason>,
+    /// Only for the history, which reads it from `original` if it is missing.
+    pub title: Option<Title>,
 }
 
 /// An event that could not be read, or that one or more mappings refused.

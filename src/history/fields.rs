@@ -8,9 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::decode::Form;
-
-/// A field is cut to this many bytes.
-pub(super) const MAX_BYTES: usize = 256;
+use crate::facts::{MAX_BYTES, Title, cut};
 
 /// A field is empty if the event does not have it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,6 +40,15 @@ impl<'e> Fields<'e> {
     }
 }
 
+impl<'e> From<&'e Title> for Fields<'e> {
+    /// The user is empty: the calls of an accepted event have it.
+    fn from(title: &'e Title) -> Self {
+        let Title { kind, name, group, message_id } = title;
+        let [name, group, message_id] = [name, group, message_id].map(|text| Cow::Borrowed(&**text));
+        Self { kind: Cow::Borrowed(kind), name, user: Cow::Borrowed(""), message_id, group }
+    }
+}
+
 /// Returns the type that a form implies.
 fn kind_of(form: Form) -> &'static str {
     match form {
@@ -55,12 +62,6 @@ fn kind_of(form: Form) -> &'static str {
 
 fn first<const N: usize>(texts: [Cow<'_, str>; N]) -> Cow<'_, str> {
     texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
-}
-
-/// Returns at most this many bytes of a text, cut between characters.
-pub(super) fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -250,7 +251,47 @@ impl<'de> Visitor<'de> for MemberVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::EventType;
+    use crate::decode::{Anonymous, Context, EventType, Limits, SourceSettings, decode_item};
+    use crate::pipeline;
+
+    /// An event is listed alike whether the pipeline read its fields or the history.
+    #[test]
+    fn a_title_has_the_fields_of_the_text() {
+        let source = SourceSettings::new(Anonymous::Reject);
+        let limits = Limits { event_bytes: 9_999, events: 9, depth: 9 };
+        let context =
+            Context { received_at: chrono::Utc::now(), source: &source, limits, is_text_repaired: false };
+        let (segment, amplitude) = (Form::SegmentBatch, Form::AmplitudeUpload);
+        let long = format!(r#"{{"type":"track","event":"{}","userId":"u"}}"#, "é".repeat(300));
+        for (form, original) in [
+            (
+                segment,
+                r#"{"type":"track","event":"A\u00e9","userId":"u","messageId":"m","context":{"groupId":"g"}}"#,
+            ),
+            (segment, r#"{"type":"page","category":"Docs","userId":"u","messageId":"m"}"#),
+            (segment, r#"{"type":"screen","userId":"u"}"#),
+            (segment, r#"{"type":"identify","userId":"u","name":"x"}"#),
+            (segment, r#"{"type":"group","userId":"u","groupId":"g"}"#),
+            (Form::SegmentWebhook, r#"{"json":{"type":"track","event":"E","userId":"u","messageId":"m"}}"#),
+            (Form::SegmentCall(EventType::Track), r#"{"event":"E","userId":"u"}"#),
+            (segment, &long),
+            (amplitude, r#"{"event_type":"Play","user_id":"user3","insert_id":"i1","device_id":"d"}"#),
+            (amplitude, r#"{"event_type":"Play","user_id":"user3","groups":{"account":["a1"]}}"#),
+        ] {
+            let item = decode_item(form, original, None, context);
+            let title = pipeline::title(&item).expect("the event is accepted");
+            let by_title = Fields::from(&title);
+            let fields = Fields::of(original.as_bytes(), form);
+            assert_eq!(
+                [&by_title.kind, &by_title.name, &by_title.group],
+                [&fields.kind, &fields.name, &fields.group],
+                "{original}"
+            );
+            let message_id = Some(&*by_title.message_id).filter(|id| !id.is_empty());
+            let message_id = message_id.or(item.message_id.as_deref()).unwrap_or_default();
+            assert_eq!(message_id, fields.message_id, "{original}");
+        }
+    }
 
     #[test]
     fn fields_of_every_kind_of_sender() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::block::Payload;
 use super::budget::Budget;
-use super::fields::{self, Fields};
+use super::fields::Fields;
 use super::line::{Line, Refusal};
 use super::options::Payloads;
 use super::parts::Parts;
@@ -14,7 +14,7 @@ use super::running::{BLOCK_BYTES, Held, Running};
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Received, Reject, Skipped, Submission};
+use crate::facts::{Accepted, MAX_BYTES, Received, Reject, Skipped, Submission, cut};
 
 /// Bytes of a refusal's text that are kept.
 const MAX_REASON: usize = 512;
@@ -96,24 +96,25 @@ impl Intake {
     }
 
     fn held(&mut self, id: EventId, known: Known, post: &Post, into: &mut Running) -> Held {
-        let Known { accepted, is_duplicate, reject, skipped } = known;
+        let Known { mut accepted, is_duplicate, reject, skipped } = known;
         let original = accepted.as_ref().map(|event| &event.original);
         let original = original.or(reject.as_ref().map(|reject| &reject.original));
         let original =
             original.or(skipped.as_ref().map(|event| &event.original)).cloned().unwrap_or_default();
-        let fields = Fields::of(&original, post.form);
+        let title = accepted.as_mut().and_then(|event| event.title.take());
+        let fields = title.as_ref().map_or_else(|| Fields::of(&original, post.form), Fields::from);
         let refusals = reject.as_ref().map(refusals).unwrap_or_default();
         let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
         let skip_code = skipped.as_ref().map_or("", |event| event.reason.code());
         let sender_id = accepted.as_ref().and_then(|event| event.message_id.as_deref());
         let sender_id = sender_id.or(skipped.as_ref().and_then(|event| event.message_id.as_deref()));
         let message_id = match &*fields.message_id {
-            "" => fields::cut(sender_id.unwrap_or_default(), fields::MAX_BYTES).to_owned(),
+            "" => cut(sender_id.unwrap_or_default(), MAX_BYTES).to_owned(),
             id => id.to_owned(),
         };
         let mut requests = accepted.map(|event| event.requests).unwrap_or_default();
         // The event's own call is the last one; those before it are derived.
-        let user = requests.last().map(|request| fields::cut(&request.user, fields::MAX_BYTES));
+        let user = requests.last().map(|request| cut(&request.user, MAX_BYTES));
         let mut user = user.unwrap_or(&fields.user).to_owned();
         let is_kept = self.is_kept(&original, &requests, post);
         let bodies = requests.iter_mut().map(|request| std::mem::take(&mut request.body));
@@ -202,8 +203,8 @@ fn refusals(reject: &Reject) -> Vec<Refusal> {
     let mut refusals: Vec<Refusal> = serde_json::from_str(&reject.reasons).unwrap_or_default();
     refusals.truncate(MAX_REFUSALS);
     for refusal in &mut refusals {
-        refusal.reason = fields::cut(&refusal.reason, MAX_REASON).to_owned();
-        refusal.field = fields::cut(&refusal.field, fields::MAX_BYTES).to_owned();
+        refusal.reason = cut(&refusal.reason, MAX_REASON).to_owned();
+        refusal.field = cut(&refusal.field, MAX_BYTES).to_owned();
     }
     refusals
 }

@@ -3,9 +3,9 @@
 use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::fields;
 use super::line::{Call, Refusal, Shape};
 use crate::accoil::Request;
+use crate::facts::cut;
 
 /// The bytes of a call's warnings that are kept.
 const MAX_WARNINGS: usize = 512;
@@ -83,7 +83,7 @@ fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
 }
 
 fn warnings(request: &Request) -> &str {
-    fields::cut(&request.warnings, MAX_WARNINGS)
+    cut(&request.warnings, MAX_WARNINGS)
 }
 
 /// Only derived calls have fingerprints.

@@ -252,6 +252,7 @@ mod tests {
             message_id: None,
             requests: requests.collect(),
             warned: Vec::new(),
+            title: None,
         }
     }
 

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use super::original::KeyRemover;
 use super::{Pipeline, Planned, PlannedItems};
 use crate::accoil::{Plan, Refusal};
-use crate::decode::Shared;
+use crate::decode::{EventType, Shared};
+use crate::event::{Decoded, Item};
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Reject, Skipped, Submission};
+use crate::facts::{Accepted, Reject, Skipped, Submission, Title};
+use crate::json::Value;
 
 /// A submission that is being filled.
 pub struct Collector<'a> {
@@ -20,17 +22,25 @@ pub struct Collector<'a> {
     /// Made for the first reject of a batch and shared with the others.
     envelope: OnceCell<Option<Arc<str>>>,
     submission: Submission,
+    is_recorded: bool,
 }
 
 impl<'a> Collector<'a> {
-    /// `items` must come from this body. The submission shares the body's bytes.
-    pub fn new(pipeline: &Pipeline<'a>, body: &'a Bytes, items: &PlannedItems<'a>) -> Self {
+    /// `items` must come from this body. The submission shares the body's bytes. If `is_recorded`, it contains what only the
+    /// history needs.
+    pub fn new(
+        pipeline: &Pipeline<'a>,
+        body: &'a Bytes,
+        items: &PlannedItems<'a>,
+        is_recorded: bool,
+    ) -> Self {
         let source = pipeline.source;
         Self {
             body,
             keys: KeyRemover::new(source.write_key.as_ref(), body),
             shared: items.shared(),
             envelope: OnceCell::new(),
+            is_recorded,
             submission: Submission {
                 source: Arc::clone(&source.name),
                 form: pipeline.form,
@@ -66,15 +76,15 @@ impl<'a> Collector<'a> {
         }
         if !plan.requests.is_empty() {
             let Plan { requests, warned, .. } = plan;
+            let title = if self.is_recorded { title(&item) } else { None };
             let message_id = item.message_id;
-            self.submission.accepted.push(Accepted { event, original, message_id, requests, warned });
+            self.submission.accepted.push(Accepted { event, original, message_id, requests, warned, title });
         }
     }
 
-    /// Returns everything that was added. If `is_recorded`, adds the members of the body that apply to all events, for the
-    /// history.
-    pub fn finish(mut self, is_recorded: bool) -> Submission {
-        if is_recorded {
+    /// Returns everything that was added.
+    pub fn finish(mut self) -> Submission {
+        if self.is_recorded {
             let envelope = self.envelope.get_or_init(|| self.shared.to_json().map(Arc::from));
             self.submission.envelope.clone_from(envelope);
         }
@@ -108,4 +118,32 @@ fn share(body: &Bytes, part: &str) -> Bytes {
         Some(end) if end <= body.len() => body.slice(start..end),
         _ => Bytes::copy_from_slice(part.as_bytes()),
     }
+}
+
+/// Returns the title of the item's own event. The events before it are derived from it.
+pub(crate) fn title(item: &Item<'_>) -> Option<Title> {
+    let Decoded::Events(events) = &item.outcome else { return None };
+    let event = &events.last()?.value;
+    let text = |key| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    let kind = EventType::named(text("type"))?;
+    let names = match kind {
+        EventType::Track => [text("event"), ""],
+        EventType::Page | EventType::Screen => [text("name"), text("category")],
+        EventType::Identify | EventType::Group | EventType::Alias => ["", ""],
+    };
+    let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or(kind.name());
+    let message_id = text("messageId");
+    let message_id = if item.message_id.as_deref() == Some(message_id) { "" } else { message_id };
+    Some(Title::new(kind.name(), [name, group(event), message_id]))
+}
+
+fn group<'e>(event: &'e Value<'_>) -> &'e str {
+    let named = |object: &'e Value<'_>| object.get("groupId")?.as_str().filter(|id| !id.is_empty());
+    let context = event.get("context");
+    // An Amplitude event without group properties keeps the groups as they came: `{"account": ["a1"]}`.
+    let first = || {
+        let (_, ids) = context?.get("groups")?.as_object()?.iter().next()?;
+        ids.as_array().map_or(Some(ids), |ids| ids.first())?.as_str()
+    };
+    named(event).or_else(|| named(context?)).or_else(first).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ mod source;
 
 use chrono::{DateTime, Utc};
 
+#[cfg(test)]
+pub(crate) use collect::title;
 pub use collect::{Collector, unreadable};
 pub use document::DocumentError;
 pub use source::{Source, Sources};

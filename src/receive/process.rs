@@ -160,12 +160,12 @@ fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Su
     let items = pipeline.plan_body(text.as_str())?;
     let ids = receiver.0.event_ids.reserve(pipeline.received_at, items.len());
     let mut tally = Tally { events: items.len(), ids: Some(ids.clone()), ..Tally::default() };
-    let mut collector = Collector::new(pipeline, text.bytes(), &items);
+    let mut collector = Collector::new(pipeline, text.bytes(), &items, receiver.facts().is_on());
     for ((index, planned), event) in items.enumerate().zip(ids) {
         tally.note(index, &planned.plan);
         collector.add(event, planned);
     }
-    Ok((collector.finish(receiver.facts().is_on()), tally))
+    Ok((collector.finish(), tally))
 }
 
 /// Returns the beginning of an unreadable body as a reject, so that its owner can see it.

@@ -179,6 +179,7 @@ impl Maker {
             message_id: None,
             requests,
             warned: plan.warned,
+            title: None,
         };
         let submission = submission(source, form, letter.event, vec![accepted], Vec::new());
         Made::New { submission: Box::new(submission), is_same }
@@ -235,7 +236,7 @@ impl Maker {
         // If other mappings accepted the event, its id is known and must not make the rest of it a duplicate.
         let message_id = item.message_id.filter(|_| is_whole);
         let (requests, warned) = (plan.requests, plan.warned);
-        let accepted = Accepted { event: reject.event, original, message_id, requests, warned };
+        let accepted = Accepted { event: reject.event, original, message_id, requests, warned, title: None };
         let mut submission =
             submission(source, form, reject.event, vec![accepted], again.into_iter().collect());
         submission.received_at = reject.at;

@@ -189,7 +189,7 @@ fn status_bit(status: Status) -> u64 {
 
 /// Cuts a text to the length at which it is stored.
 fn cut(id: &str) -> String {
-    crate::history::fields::cut(id, crate::history::fields::MAX_BYTES).to_owned()
+    crate::facts::cut(id, crate::facts::MAX_BYTES).to_owned()
 }
 
 impl Filter {

@@ -3,6 +3,7 @@
 //! A line stays here for up to five seconds, so that it usually has its outcome when it is written. An attempt that ends later is
 //! a record of its own, which readers join to its line. The memory is bounded to some megabytes.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use super::line::{Attempt, Ending, Line, Shape};
 use super::parts::Parts;
 use super::redact::{Found, HIDDEN};
 use crate::event_id::EventId;
-use crate::facts::Outcomes;
+use crate::facts::{self, Outcomes, cut};
+use crate::reasons::Reason;
 
 /// The bytes of a block before it is packed.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
@@ -153,26 +155,19 @@ impl Running {
         let destination = outcomes.destination;
         for outcome in outcomes.outcomes {
             let text = String::from_utf8_lossy(&outcome.text);
-            let text = super::fields::cut(&text, MAX_TEXT);
+            let text = cut(&text, MAX_TEXT);
             let place = self.places.get(&outcome.event).copied();
             let held = place.and_then(|place| usize::try_from(place - self.first).ok());
             let held = held.and_then(|index| self.held.get(index));
             let text = match held {
-                Some(held) => held.found.hidden_in(text).unwrap_or_else(|| text.to_owned()),
-                None if self.hides_late_texts && !text.is_empty() => HIDDEN.to_owned(),
-                None => text.to_owned(),
-            };
-            let ending = Ending {
-                destination: Arc::clone(&destination),
-                outcome: outcome.verdict.into(),
-                reason: outcome.reason.map_or_else(String::new, |reason| reason.code().to_owned()),
-                status: outcome.status,
-                text,
+                Some(held) => held.found.hidden_in(text).map_or(Cow::Borrowed(text), Cow::Owned),
+                None if self.hides_late_texts && !text.is_empty() => Cow::Borrowed(HIDDEN),
+                None => Cow::Borrowed(text),
             };
             let attempt = Attempt {
                 call: outcome.request,
                 number: outcome.attempt,
-                ending: self.ending(ending),
+                ending: self.ending(&destination, &outcome, &text),
                 took_us: outcome.took_us,
                 at: outcome.at.timestamp_millis(),
             };
@@ -180,10 +175,26 @@ impl Running {
         }
     }
 
-    fn ending(&mut self, ending: Ending) -> Arc<Ending> {
-        if let Some(last) = self.last_ending.as_ref().filter(|last| ***last == ending) {
+    /// Returns the shared instance of an ending.
+    fn ending(&mut self, destination: &Arc<str>, outcome: &facts::Outcome, text: &str) -> Arc<Ending> {
+        let reason = outcome.reason.map_or("", Reason::code);
+        let is_last = |last: &&Arc<Ending>| {
+            last.destination == *destination
+                && last.outcome == outcome.verdict.into()
+                && last.reason == reason
+                && last.status == outcome.status
+                && last.text == text
+        };
+        if let Some(last) = self.last_ending.as_ref().filter(is_last) {
             return Arc::clone(last);
         }
+        let ending = Ending {
+            destination: Arc::clone(destination),
+            outcome: outcome.verdict.into(),
+            reason: reason.to_owned(),
+            status: outcome.status,
+            text: text.to_owned(),
+        };
         let known = self.endings.get(&ending).cloned();
         let ending = known.unwrap_or_else(|| {
             if self.endings.len() >= MAX_WORDS {

@@ -147,6 +147,7 @@ fn accepted(event: EventId, user: &str, message_id: &str) -> Accepted {
         message_id: Some(message_id.to_owned()),
         requests: vec![request],
         warned: Vec::new(),
+        title: None,
     }
 }
 

@@ -55,6 +55,7 @@ impl Delivery {
             message_id: None,
             requests: vec![request(user, body)],
             warned: Vec::new(),
+            title: None,
         });
         let submission = Submission {
             source: Arc::from("web"),

@@ -265,7 +265,7 @@ async fn an_https_destination_is_called_through_a_tunnel() {
 
     let mut test = command();
     test.arg("test-connection").current_dir(directory.path()).envs(environment);
-    let output = tokio::task::spawn_blocking(move || test.output().unwrap()).await.unwrap();
+    let output = crate::child::output(test).await;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && printed.contains("answered 202"), "{printed}{output:?}");
     assert_eq!(proxy.seen().len(), 2, "test-connection takes the same way");

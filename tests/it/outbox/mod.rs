@@ -53,7 +53,14 @@ pub(crate) fn request(destination: &str, user: &str, body: impl Into<Vec<u8>>) -
 
 pub(crate) fn event(id: Option<&str>, requests: Vec<Request>) -> Accepted {
     let original = Bytes::from_static(br#"{"type":"track"}"#);
-    Accepted { event: EventId(1), original, message_id: id.map(str::to_owned), requests, warned: Vec::new() }
+    Accepted {
+        event: EventId(1),
+        original,
+        message_id: id.map(str::to_owned),
+        requests,
+        warned: Vec::new(),
+        title: None,
+    }
 }
 
 pub(crate) fn submission(accepted: Vec<Accepted>, rejects: Vec<Reject>) -> Submission {

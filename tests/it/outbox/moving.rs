@@ -214,7 +214,7 @@ async fn the_command_moves_and_renames_and_no_relay_starts_in_between() {
             ("ACCOIL_RELAY_OUTBOX__URL", "sqlite:half.db"),
         ]);
         async move {
-            let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+            let output = crate::child::output(run).await;
             (output.status.code(), String::from_utf8(output.stderr).unwrap())
         }
     };
