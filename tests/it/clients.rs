@@ -36,7 +36,7 @@ async fn every_sdk_delivers_each_of_its_calls_once() {
         .arg("run.mjs")
         .args(["--relay", &test.url("")])
         .args(["--sandbox", test.sandbox_url()]);
-    let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+    let output = crate::child::output(run).await;
     let printed = String::from_utf8_lossy(&output.stdout);
     println!("{printed}");
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -56,7 +56,7 @@ async fn the_sender_in_the_readme_delivers_its_event() {
         .replace("'any'", "'clients-write-key'");
     let mut run = Command::new("node");
     run.current_dir("tests/clients").args(["--input-type=module", "--eval", &program]);
-    let output = tokio::task::spawn_blocking(move || run.output().unwrap()).await.unwrap();
+    let output = crate::child::output(run).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(test.calls(1).await[0].path, "/v2/track");
     test.stop().await;

@@ -24,9 +24,7 @@ pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]
     let mut command = command();
     command.args(args).current_dir(folder).envs(environment.iter().copied());
     command.stdin(std::process::Stdio::null());
-    let ended = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let Output { status, stdout, stderr } =
-        tokio::time::timeout(TEST_TIMEOUT, ended).await.expect("it ends by itself").unwrap();
+    let Output { status, stdout, stderr } = crate::child::output_within(TEST_TIMEOUT, command).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     CommandOutput { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }

@@ -14,7 +14,7 @@ use crate::sandbox::Served;
 async fn dead_letters(folder: &Path, url: &str, args: &[&str]) -> Output {
     let mut command = command();
     command.arg("dead-letters").args(args).current_dir(folder).envs(test_variables(folder, url));
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    crate::child::output(command).await
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -6,6 +6,7 @@
 mod accounts_accoil;
 mod admin;
 mod backup;
+mod child;
 mod clients;
 mod cluster;
 mod command_line;

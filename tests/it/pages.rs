@@ -132,8 +132,8 @@ async fn log_in_pauses_after_five_wrong_tokens() {
 }
 
 /// Runs `tests/browser/run.mjs`, for everything that only a browser can show. Each of its tests starts relays of its own.
-#[test]
-fn a_browser_finds_no_fault_on_any_page() {
+#[tokio::test]
+async fn a_browser_finds_no_fault_on_any_page() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
     assert!(
         std::path::Path::new(folder).join("node_modules").exists(),
@@ -141,7 +141,7 @@ fn a_browser_finds_no_fault_on_any_page() {
     );
     let mut run = Command::new("node");
     run.current_dir(folder).args(["run.mjs", "--binary", env!("CARGO_BIN_EXE_accoil-relay")]);
-    let output = run.output().unwrap();
+    let output = crate::child::output(run).await;
     let found = String::from_utf8_lossy(&output.stdout);
     println!("{found}");
     assert!(output.status.success(), "{found}\n{}", String::from_utf8_lossy(&output.stderr));

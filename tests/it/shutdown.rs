@@ -96,12 +96,9 @@ async fn a_pipe_as_mapping_file_is_a_fault() {
     assert_eq!(process.post("/segment", &[KEY], TRACK).await.status, 200);
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
-    let check = command()
-        .arg("check")
-        .current_dir(&directory)
-        .envs(test_variables(directory.path(), "http://h"))
-        .output();
-    let check = check.unwrap();
+    let mut check = command();
+    check.arg("check").current_dir(&directory).envs(test_variables(directory.path(), "http://h"));
+    let check = crate::child::output(check).await;
     let shown = String::from_utf8_lossy(&check.stderr) + String::from_utf8_lossy(&check.stdout);
     assert_eq!(check.status.code(), Some(78), "{shown}");
     assert!(shown.contains("it is not a regular file"), "{shown}");

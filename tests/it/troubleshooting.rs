@@ -116,7 +116,7 @@ async fn every_command_of_the_document_gives_its_result() {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(&filled).current_dir(folder).env_clear().env("PATH", &path);
         shell.envs(test_variables(folder, url));
-        let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+        let output = crate::child::output(shell).await;
         assert!(output.status.success(), "{filled}: {output:?}");
         let printed = [text(&output.stdout), text(&output.stderr)].concat();
         for (part, expected) in [

@@ -17,7 +17,7 @@ const SLOW: &str = "[deliver]\nretry_initial = \"1h\"\nretry_max = \"1h\"\n";
 pub(crate) async fn run(folder: &Path, url: &str, args: &[&str]) -> Output {
     let mut command = command();
     command.args(args).current_dir(folder).envs(test_variables(folder, url));
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    crate::child::output(command).await
 }
 
 pub(crate) fn text(bytes: &[u8]) -> &str {

@@ -159,13 +159,9 @@ async fn a_second_process_on_the_same_file_refuses_to_start() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(Options::default()).await;
     let _first = Process::start(folder.path(), USUAL, &served.url).await;
-    let second = tokio::task::spawn_blocking({
-        let (folder, url) = (folder.path().to_owned(), served.url.clone());
-        move || {
-            command().arg("serve").current_dir(&folder).envs(test_variables(&folder, &url)).output().unwrap()
-        }
-    });
-    let second = second.await.unwrap();
+    let mut second = command();
+    second.arg("serve").current_dir(&folder).envs(test_variables(folder.path(), &served.url));
+    let second = crate::child::output(second).await;
     let stderr = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("another process has it open"), "{stderr}");
@@ -179,7 +175,7 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
     let mut serve = command();
     serve.args(["serve"]).current_dir(folder.path()).envs(test_variables(folder.path(), &served.url));
     std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
-    let refused = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
+    let refused = crate::child::output(serve).await;
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && stderr.contains("--recover-outbox"), "{stderr}");
     assert_eq!(std::fs::metadata(folder.path().join("relay.db")).unwrap().len(), 100_000);

@@ -1,8 +1,6 @@
 //! `vitally accounts …` and `test-connection` through the real binary.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
 
@@ -22,16 +20,11 @@ fn folder(url: &str) -> TempDir {
 }
 
 async fn run(folder: &Path, args: &[&str], input: &str) -> Outcome {
-    let (mut command, input) = (command(), input.to_owned());
-    command.args(args).current_dir(folder);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        // The command may have ended without reading.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
-    });
-    let output = ended.await.unwrap();
+    let lines = folder.join("input");
+    std::fs::write(&lines, input).unwrap();
+    let mut command = command();
+    command.args(args).current_dir(folder).stdin(std::fs::File::open(lines).unwrap());
+    let output = crate::child::output(command).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
