@@ -42,6 +42,8 @@ pub enum CallError {
     Proxy(#[source] BoxError),
     #[error("TLS failed: {0}")]
     Tls(io::Error),
+    #[error("the relay stood still, and so the call was not made in time")]
+    TooLate,
     #[error("no answer in time")]
     HeadersTimeout,
     #[error("the answer did not end in time")]
@@ -61,7 +63,7 @@ impl CallError {
             Self::Resolve(_) => Reason::WaitName,
             Self::Connect(_) | Self::ConnectTimeout | Self::Proxy(_) => Reason::WaitConnect,
             Self::Tls(_) => Reason::WaitTls,
-            Self::HeadersTimeout | Self::BodyTimeout => Reason::WaitTimeout,
+            Self::TooLate | Self::HeadersTimeout | Self::BodyTimeout => Reason::WaitTimeout,
             Self::Reset(_) | Self::Closed(_) | Self::Unreadable(_) => Reason::WaitReset,
         }
     }

@@ -69,7 +69,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         while let Some(call) = self.next().await {
             let started = Instant::now();
-            let outcome = self.call(&call.work.job).await;
+            let outcome = self.call(&call, started).await;
             if self.done.send(Done { call, outcome, took: started.elapsed() }).is_err() {
                 break;
             }
@@ -87,8 +87,13 @@ impl Worker {
         }
     }
 
-    async fn call(&mut self, job: &Job) -> Result<Answer, CallError> {
-        self.deadline.set(self.target.timeout);
+    /// Makes a call that ends within its time since it was handed out: after that, the lane of the call may be another relay's.
+    async fn call(&mut self, Call { work, began }: &Call, now: Instant) -> Result<Answer, CallError> {
+        let (job, ends) = (&work.job, *began + self.target.timeout);
+        if now >= ends {
+            return Err(CallError::TooLate);
+        }
+        self.deadline.set(ends);
         tokio::select! {
             biased;
             outcome = self.connection.call(job.path.as_str(), job.body.clone()) => outcome,
@@ -109,8 +114,8 @@ impl Deadline {
         Self { timer: Box::pin(tokio::time::sleep_until(now)), at: now }
     }
 
-    fn set(&mut self, timeout: Duration) {
-        self.at = Instant::now() + timeout;
+    fn set(&mut self, at: Instant) {
+        self.at = at;
     }
 
     async fn passed(&mut self) {

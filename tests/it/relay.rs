@@ -162,12 +162,19 @@ impl Process {
             read_log(BufReader::new(stderr), &kept, found);
             ended.notify_one();
         });
-        let addresses = tokio::time::timeout(TEST_TIMEOUT, addresses).await.expect("it starts in time");
-        let [address, admin_address] =
-            addresses.unwrap_or_else(|_| panic!("it ended: {}", log.lock().unwrap()));
-        let process = Self { child, address, admin_address, log, logged };
-        let ready = send(Method::GET, &process.url("/readyz"), &[], "").await;
-        assert_eq!(ready.status, 200, "{ready:?}");
+        let (address, admin_address) = (String::new(), String::new());
+        // From here on it is killed whatever happens.
+        let mut process = Self { child, address, admin_address, log, logged };
+        let addresses = tokio::time::timeout(TEST_TIMEOUT, addresses).await;
+        let addresses = addresses.unwrap_or_else(|_| panic!("it does not start: {}", process.log()));
+        [process.address, process.admin_address] =
+            addresses.unwrap_or_else(|_| panic!("it ended: {}", process.log()));
+        let began = Instant::now();
+        // A cluster may not have answered yet.
+        while send(Method::GET, &process.url("/readyz"), &[], "").await.status != 200 {
+            assert!(began.elapsed() < TEST_TIMEOUT, "it is not ready: {}", process.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         process
     }
 

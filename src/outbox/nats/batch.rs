@@ -1,7 +1,7 @@
 //! An atomic batch: messages that the stream stores together or not at all, at most 1000. One batch is one transaction.
 //!
 //! `async-nats` has no call for it; the headers are JetStream's own (ADR-50). Without an answer it is unknown whether the batch
-//! was stored, until the next one is answered: each has the relay's own record in it, which may only follow its predecessor.
+//! was stored, or will be (`unsure` finds out).
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use serde::Deserialize;
 
+/// The most messages that the server takes in one batch.
+pub(super) const MOST_MESSAGES: usize = 1000;
 /// JetStream's codes for an expectation that does not hold.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 
@@ -69,7 +71,7 @@ pub(super) enum BatchError {
     #[error("JetStream refused the batch: {0}")]
     Failed(String),
     /// It may have been stored, or may be yet.
-    #[error("the cluster did not answer in time")]
+    #[error("the cluster did not answer in time, or its answer cannot be read")]
     NoAnswer,
 }
 
@@ -124,6 +126,6 @@ fn read(answer: &[u8]) -> Result<u64, BatchError> {
         }
         Ok(Answer { error: Some(Problem { description, .. }), .. }) => Err(BatchError::Failed(description)),
         Ok(Answer { seq, error: None }) if seq > 0 => Ok(seq),
-        _ => Err(BatchError::Failed("its answer cannot be read".to_owned())),
+        _ => Err(BatchError::NoAnswer),
     }
 }

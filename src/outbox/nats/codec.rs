@@ -198,6 +198,12 @@ pub(super) struct RelayRecord {
     pub(super) is_stopped: bool,
     pub(super) added: Tally,
     pub(super) removed: Tally,
+    /// The relay's batch that the record came with. Each batch has its own number.
+    #[serde(default)]
+    pub(super) batch: u64,
+    /// Another relay wrote this, when it took over a lane from this one.
+    #[serde(default)]
+    pub(super) is_fenced: bool,
 }
 
 /// Waiting calls and their bytes.

@@ -6,7 +6,7 @@ use super::super::chunk::Job;
 use super::super::jobs::{JobChange, JobStep};
 use super::super::{AcceptError, Priority, Receipt, Replayed, Settlement, Submission};
 
-use super::stage::Outcome;
+use super::group::Outcome;
 use crate::facts::{Facts, Received};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;

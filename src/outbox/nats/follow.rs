@@ -2,6 +2,7 @@
 //! relay sees its own changes as it sees everybody's.
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
@@ -20,7 +21,9 @@ use crate::reasons::Reason;
 const MOST: usize = 512;
 
 /// Half the time for which a removal is kept.
-const SILENCE: chrono::Duration = chrono::Duration::minutes(5);
+const SILENCE: Duration = Duration::from_secs(300);
+/// After this long without a record it is asked how many are left: some may have expired meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The users of calls that an operator made due: destination and user.
 type Due = Vec<(String, String)>;
@@ -31,38 +34,49 @@ pub(super) async fn catch_up(shared: &Arc<Shared>) -> Result<Log, async_nats::Er
     let mut log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
     let mut pending = log.open().await?;
     while pending > 0 {
-        let entries = burst(&mut log).await;
-        pending = entries.last().map_or(0, |entry| entry.pending);
-        apply(shared, entries).await;
+        if let Ok(entries) = tokio::time::timeout(PATIENCE, burst(&mut log)).await {
+            pending = entries.last().map_or(0, |entry| entry.pending);
+            apply(shared, entries).await;
+        } else {
+            pending = log.open().await?;
+        }
     }
     Ok(log)
 }
 
 /// Follows for ever. After a long silence some removals may be gone: then everything is read again.
 pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
-    let mut last = None;
+    let mut read_at = Clocks::now();
     loop {
         let entries = burst(&mut log).await;
-        let first = entries.first().map(|entry| entry.at);
-        if let (Some(first), Some(last)) = (first, last)
-            && first - last > SILENCE
-        {
-            tracing::warn!(
-                "this relay did not follow the others for minutes: it reads the records of the outbox again"
-            );
-            shared.followed.send_replace(0);
-            if let Err(error) = shared.read(Mirror::clear).await {
-                tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied");
-            }
-            shared.with_state(State::forget);
-            let subjects = &shared.subjects;
-            log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
-        } else {
-            last = entries.last().map(|entry| entry.at);
+        // A relay stores a record every few seconds, and so reads one.
+        if std::mem::replace(&mut read_at, Clocks::now()).elapsed() < SILENCE {
             apply(&shared, entries).await;
             continue;
         }
-        last = None;
+        tracing::warn!(
+            "this relay did not follow the others for minutes: it reads the records of the outbox again"
+        );
+        shared.followed.send_replace(0);
+        if let Err(error) = shared.read(Mirror::clear).await {
+            tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied");
+        }
+        shared.with_state(State::forget);
+        let subjects = &shared.subjects;
+        log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
+    }
+}
+
+/// Both clocks: one of them stands still while the machine is suspended, the other may be set.
+struct Clocks(Instant, SystemTime);
+
+impl Clocks {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
     }
 }
 
@@ -183,7 +197,7 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
         }
         Some(Record::Relay { relay }) => {
             if let Ok(record) = serde_json::from_slice(body) {
-                shared.with_state(|state| state.see_relay(relay, record, Instant::now()));
+                shared.with_state(|state| state.see_relay(relay, entry.sequence, record, Instant::now()));
             }
         }
         Some(Record::Job { job }) if is_removal => mirror.remove_job(subject, job)?,

@@ -1,7 +1,6 @@
 //! The handle of an outbox in a NATS cluster: every operation, as commands to the committer or as reads of the local copy.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,26 +8,24 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::chunk::{Chunk, Job};
+use super::super::chunk::Job;
 use super::super::jobs::{Job as Task, JobChange, JobStep};
 use super::super::priority::Background;
 use super::super::recent::Recent;
-use super::super::sqlite::{Mirror, in_lane};
+use super::super::sqlite::Mirror;
 use super::super::{
     AcceptError, Archive, ChangeError, DeadLetter, Filter, Group, Kind, Lanes, NoRoom,
-    OpenError as AnyOpenError, PageFrom, Parked, Position, Priority, ReadError, Receipt, Replayed, Retry,
-    Settlement, Stored, StoredReject, Submission, Usage, WaitingFilter, WaitingPage,
+    OpenError as AnyOpenError, PageFrom, Position, Priority, ReadError, Receipt, Replayed, Stored,
+    StoredReject, Submission, Usage, WaitingFilter, WaitingPage,
 };
 use super::command::{Command, Reply};
 use super::commit::{Committer, Settings};
 use super::error::OpenError;
-use super::lane::OwnedLane;
 use super::options::Options;
 use super::scan::{self, Scan};
 use super::shared::Shared;
 use super::subject::Subjects;
-use super::{connect, follow, stream};
-use crate::accoil::Fingerprint;
+use super::{connect, copy_folder, follow, stream};
 use crate::event_id::EventId;
 use crate::facts::{Facts, Received};
 use crate::tasks::Tasks;
@@ -39,19 +36,17 @@ const SUBMISSION_MEMORY_KIB: usize = 64 * 1024;
 /// A sender gets its answer within a second.
 const ANSWER: Duration = Duration::from_millis(950);
 /// How long a read waits for what this relay stored before it.
-const READ_ANSWER: Duration = Duration::from_secs(5);
-/// Settlements that one command has: each may be two messages of a batch.
-const SETTLEMENTS: usize = 200;
-/// Parked calls of one user that are returned at a time.
-const MAX_PARKED: usize = 16;
+pub(super) const READ_ANSWER: Duration = Duration::from_secs(5);
+/// Records that one command changes: each may be three messages of a batch, and a batch has a limit.
+pub(super) const AT_A_TIME: usize = 100;
 /// How long the last batch may take when the relay stops.
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// A cheap clone.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    shared: Arc<Shared>,
-    commands: mpsc::UnboundedSender<Command>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
     room: Arc<Semaphore>,
     moving: Arc<tokio::sync::Mutex<()>>,
     settings: Settings,
@@ -71,7 +66,7 @@ impl Outbox {
         let meta = stream::open(&client, &context, options).await?;
         let relay = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
         let failed = |source| OpenError::Stream { stream: options.stream.clone(), source };
-        let folder = copy_folder(&relay).map_err(|error| failed(Box::new(error)))?;
+        let folder = copy_folder::create(&relay).map_err(|error| failed(Box::new(error)))?;
         let mirror = Mirror::create(&folder.join("copy.db")).map_err(|error| failed(Box::new(error)))?;
         let recent = Recent::new(options.deduplication_ids, options.longest_window, Utc::now());
         let subjects = Subjects::new(&options.stream);
@@ -152,12 +147,19 @@ impl Outbox {
     }
 
     pub async fn replay_dead_letters(&self, dead_letters: Vec<i64>) -> Result<Replayed, ChangeError> {
-        self.change(|reply| Command::Replay { dead_letters, reply }).await
+        let mut all = Replayed::default();
+        for some in dead_letters.chunks(AT_A_TIME) {
+            let dead_letters = some.to_vec();
+            let replayed = self.change(|reply| Command::Replay { dead_letters, reply }).await?;
+            all.calls += replayed.calls;
+            all.damaged.extend(replayed.damaged);
+        }
+        Ok(all)
     }
 
     pub async fn purge(&self, ids: Vec<i64>) -> Result<usize, ChangeError> {
         let mut purged = 0;
-        for ids in ids.chunks(SETTLEMENTS) {
+        for ids in ids.chunks(AT_A_TIME) {
             purged += self.change(|reply| Command::Purge { ids: ids.to_vec(), reply }).await?;
         }
         Ok(purged)
@@ -183,13 +185,16 @@ impl Outbox {
     }
 
     pub async fn retry_users(&self, users: Vec<(String, String)>) -> Result<usize, ChangeError> {
-        self.change(|reply| Command::Retry { users, reply }).await
+        for some in users.chunks(AT_A_TIME) {
+            self.change(|reply| Command::Retry { users: some.to_vec(), reply }).await?;
+        }
+        Ok(users.len())
     }
 
     /// Only calls that are parked can be moved; [`Self::waiting`] gives no others.
     pub async fn move_calls(&self, jobs: Vec<Job>, to: Option<String>) -> Result<usize, ChangeError> {
         let mut moved = 0;
-        for jobs in jobs.chunks(SETTLEMENTS) {
+        for jobs in jobs.chunks(AT_A_TIME) {
             let (jobs, to) = (jobs.to_vec(), to.clone());
             moved += self.change(|reply| Command::Move { jobs, to, reply }).await?;
         }
@@ -201,7 +206,7 @@ impl Outbox {
     }
 
     /// Reads the local copy, with everything that this relay stored before.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Mirror) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
@@ -273,14 +278,14 @@ impl Outbox {
         after: Option<Position>,
         most: usize,
     ) -> Result<WaitingPage, ReadError> {
-        self.flush().await?;
+        tokio::time::timeout(READ_ANSWER, self.flush()).await.map_err(|_| ReadError::Away)??;
         scan::page(&self.shared, &filter, after, most).await
     }
 
     pub async fn waiting_by_destination(&self) -> Result<BTreeMap<String, u64>, ReadError> {
         let mut counts = self.read(|mirror| mirror.parked_destinations()).await?;
         let mut scan = Scan::all(&self.shared).await?;
-        while let Some(chunk) = scan.next().await {
+        while let Some(chunk) = scan.next().await? {
             chunk.count(&mut counts);
         }
         Ok(counts)
@@ -288,7 +293,7 @@ impl Outbox {
 
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
         let parked = self.read(|mirror| mirror.oldest_parked()).await?;
-        let first = Scan::all(&self.shared).await?.next().await;
+        let first = Scan::all(&self.shared).await?.next().await?;
         let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));
         let oldest = [parked, in_chunks].into_iter().flatten().filter(|id| id.has_time());
         Ok(oldest.min().map(EventId::time))
@@ -365,85 +370,6 @@ impl Outbox {
     }
 }
 
-/// What a lane's dispatcher reads and settles.
-impl Outbox {
-    fn owned(&self, lane: u16, epoch: u64) -> Option<Arc<OwnedLane>> {
-        self.shared.owned(lane).filter(|owned| owned.epoch == epoch)
-    }
-
-    pub fn latest_position(&self, lane: u16, epoch: u64) -> Position {
-        let newest = self.owned(lane, epoch).map_or(0, |owned| owned.newest());
-        Position::after_chunk(lane, newest)
-    }
-
-    pub async fn next_chunk(&self, after: Position, epoch: u64) -> Result<Option<Arc<Chunk>>, ReadError> {
-        let Some(owned) = self.owned(after.lane, epoch) else { return Ok(None) };
-        owned.next_chunk(&self.shared, after.chunk).await
-    }
-
-    pub fn settle(&self, lane: u16, epoch: u64, settlements: Vec<Settlement>) {
-        let mut settlements = settlements.into_iter();
-        loop {
-            let settlements: Vec<_> = settlements.by_ref().take(SETTLEMENTS).collect();
-            if settlements.is_empty()
-                || self.commands.send(Command::Settle { lane, epoch, settlements }).is_err()
-            {
-                return;
-            }
-        }
-    }
-
-    pub async fn parked(
-        &self,
-        lane: u16,
-        destination: &str,
-        users: Vec<String>,
-    ) -> Result<Vec<Parked>, ReadError> {
-        self.flush().await?;
-        let destination = destination.to_owned();
-        self.read(move |mirror| {
-            let mut parked = Vec::new();
-            for user in users {
-                let of_user = mirror.parked_of(&destination, &user, MAX_PARKED)?;
-                parked.extend(of_user.into_iter().map(|parked| in_lane(parked, lane)));
-            }
-            Ok(parked)
-        })
-        .await
-    }
-
-    pub async fn parked_users(
-        &self,
-        lane: u16,
-        destination: &str,
-    ) -> Result<Vec<(String, Option<Retry>)>, ReadError> {
-        let destination = destination.to_owned();
-        let mut users = self.read(move |mirror| mirror.parked_users(&destination)).await?;
-        users.retain(|(user, _)| self.shared.lane_of(user) == lane);
-        Ok(users)
-    }
-
-    pub async fn parked_in_background(&self, lane: u16, destination: &str) -> Result<u64, ReadError> {
-        Ok(self.parked_summary(lane, destination).await?.iter().map(|(_, background)| background).sum())
-    }
-
-    pub async fn resume_point(&self, lane: u16, destination: &str) -> Result<Option<Position>, ReadError> {
-        let newest = self.parked_summary(lane, destination).await?.iter().map(|(chunk, _)| *chunk).max();
-        Ok(newest.map(|chunk| Position::after_chunk(lane, chunk)))
-    }
-
-    async fn parked_summary(&self, lane: u16, destination: &str) -> Result<Vec<(i64, u64)>, ReadError> {
-        let destination = destination.to_owned();
-        let users = self.read(move |mirror| mirror.parked_summary(&destination)).await?;
-        let of_lane = users.into_iter().filter(|(user, _, _)| self.shared.lane_of(user) == lane);
-        Ok(of_lane.map(|(_, chunk, background)| (chunk, background)).collect())
-    }
-
-    pub async fn last_delivered(&self, most: usize) -> Result<Vec<(Fingerprint, DateTime<Utc>)>, ReadError> {
-        self.read(move |mirror| mirror.last_delivered(most)).await
-    }
-}
-
 /// Whether this many more bytes may wait.
 pub(super) fn room_for(shared: &Shared, settings: &Settings, bytes: u64) -> Result<(), NoRoom> {
     let waiting = shared.with_state(|state| state.waiting());
@@ -452,23 +378,4 @@ pub(super) fn room_for(shared: &Shared, settings: &Settings, bytes: u64) -> Resu
     }
     let (dead_letters, _) = *shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
     if dead_letters.bytes > settings.dead_letters.bytes { Err(NoRoom::DeadLetters) } else { Ok(()) }
-}
-
-/// A folder of this run that nobody else may read. Folders of runs that were killed are removed.
-fn copy_folder(relay: &str) -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let begin = "accoil-relay-copy-";
-    let temporary = std::env::temp_dir();
-    for entry in std::fs::read_dir(&temporary)?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix(begin).and_then(|name| name.split('-').next()?.parse::<u32>().ok());
-        if process.is_some_and(|process| !std::path::Path::new(&format!("/proc/{process}")).exists())
-            && std::path::Path::new("/proc/self").exists()
-        {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let folder = temporary.join(format!("{begin}{}-{relay}", std::process::id()));
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    Ok(folder)
 }

@@ -2,42 +2,79 @@
 //! others from when they saw it, so that no clock has to be right.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::handle::Outbox as AnyOutbox;
 use super::super::{Lane, Lanes, Lease};
-use super::batch::Message;
-use super::codec::{self, LeaseRecord};
-use super::commit::{Change, ChangeKind, Committer, Held};
+use super::batch::{self, Message};
+use super::codec::{self, LeaseRecord, RelayRecord};
+use super::commit::{Committer, LeasedLane};
+use super::group::Group;
 use super::lane::OwnedLane;
-use super::stage::Group;
 use super::state::fair_share;
 
+/// The answer to a call that ended with the call's time is settled within this.
+const ANSWERED: Duration = Duration::from_millis(500);
+
+/// What a batch changes about a lane's lease.
+#[derive(Debug, Clone)]
+pub(super) struct LeaseChange {
+    pub(super) lane: u16,
+    kind: ChangeKind,
+    epoch: u64,
+    /// Its message in the batch.
+    message: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChangeKind {
+    Renew,
+    Take,
+    GiveBack,
+}
+
+/// A change before it is a message.
+struct Wish {
+    lane: u16,
+    kind: ChangeKind,
+    epoch: u64,
+    /// The sequence that the lease must have.
+    expected: u64,
+}
+
 impl Committer {
-    /// Adds the changes of leases that are due to the batch.
-    pub(super) fn plan(&mut self, group: &mut Group) -> Vec<Change> {
+    /// Adds the changes of leases that are due to the batch, as many as fit.
+    pub(super) fn plan(&mut self, group: &mut Group) -> Vec<LeaseChange> {
         let now = Instant::now();
         let (is_closing, renew_after) = (self.is_closing(), self.settings.renew_after());
         let mut changes = Vec::new();
         if !is_closing {
             self.begin_to_leave(now);
         }
-        for (lane, held) in &self.held {
-            let kind = if is_closing || held.leaves_at.is_some_and(|at| now >= at) {
+        for (lane, leased) in &self.leased {
+            // Settlements of a lane come before its return.
+            let leaves = leased.leaves_at.is_some_and(|at| now >= at) && self.waiting.is_empty();
+            let kind = if is_closing || leaves {
                 ChangeKind::GiveBack
-            } else if now >= held.renewed_at + renew_after {
+            } else if now >= leased.renewed_at + renew_after {
                 ChangeKind::Renew
             } else {
                 continue;
             };
-            changes.push((*lane, kind, held.lane.epoch, held.sequence));
+            let (epoch, expected) = (leased.lane.epoch, leased.sequence);
+            changes.push(Wish { lane: *lane, kind, epoch, expected });
         }
         if !is_closing && now >= self.takes_after {
             changes.extend(self.free_lanes(now));
         }
+        let room = batch::MOST_MESSAGES.saturating_sub(group.messages.len() + 1) / 2;
         let mut planned = Vec::new();
-        for (lane, kind, epoch, expected) in changes {
+        for Wish { lane, kind, epoch, expected } in changes.into_iter().take(room) {
+            if kind == ChangeKind::Take {
+                self.fence_last_owner(lane, group);
+            }
             let record = LeaseRecord {
                 relay: self.shared.relay.clone(),
                 epoch,
@@ -47,56 +84,82 @@ impl Committer {
             let subject = self.shared.subjects.lease(lane);
             let message =
                 group.push(Message::new(subject.clone(), codec::json(&record)).expect(subject, expected));
-            planned.push(Change { lane, kind, epoch, message });
+            planned.push(LeaseChange { lane, kind, epoch, message });
         }
         planned
+    }
+
+    /// Takes over from a relay that fell silent. Whatever that relay sent and the cluster has not stored yet is refused from now on,
+    /// and it stores nothing before it has read what happened meanwhile: otherwise it would accept events that its senders have sent
+    /// again to other relays.
+    fn fence_last_owner(&self, lane: u16, group: &mut Group) {
+        let message = self.shared.with_state(|state| {
+            let lease = state.lease(lane).filter(|lease| !lease.record.is_free)?;
+            let owner = lease.record.relay.as_str();
+            let last =
+                state.relay(owner).filter(|last| !last.record.is_stopped && owner != self.shared.relay)?;
+            let record = RelayRecord { is_stopped: true, is_fenced: true, ..last.record.clone() };
+            let subject = self.shared.subjects.relay(owner);
+            Some(Message::new(subject.clone(), codec::json(&record)).expect(subject, last.sequence))
+        });
+        if let Some(message) = message
+            && !group.messages.iter().any(|other| other.subject == message.subject)
+        {
+            group.push(message);
+        }
     }
 
     /// Lanes beyond this relay's share are given back: no call of them is started any more, and when the last one in flight must have
     /// ended, they are free.
     fn begin_to_leave(&mut self, now: Instant) {
         let relays = self.shared.with_state(|state| state.live_relays(&self.shared.relay, now));
-        let staying = self.held.values().filter(|held| held.leaves_at.is_none()).count();
+        let staying = self.leased.values().filter(|leased| leased.leaves_at.is_none()).count();
         let surplus = staying.saturating_sub(fair_share(self.shared.meta.lanes, relays));
-        let leaves_at = now + self.settings.call_timeout;
-        for held in self.held.values_mut().filter(|held| held.leaves_at.is_none()).take(surplus) {
-            held.leaves_at = Some(leaves_at);
-            held.lane.lease.renew(now);
+        let leaves_at = now + self.settings.call_timeout + ANSWERED;
+        for leased in self.leased.values_mut().filter(|leased| leased.leaves_at.is_none()).take(surplus) {
+            leased.leaves_at = Some(leaves_at);
+            leased.lane.lease.renew(now);
         }
     }
 
     /// Free lanes up to this relay's share, beginning with one that depends on the relay, so that relays seldom want the same.
-    fn free_lanes(&self, now: Instant) -> Vec<(u16, ChangeKind, u64, u64)> {
+    fn free_lanes(&self, now: Instant) -> Vec<Wish> {
         let lanes = self.shared.meta.lanes;
         let begin =
             self.shared.relay.bytes().fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         self.shared.with_state(|state| {
             let share = fair_share(lanes, state.live_relays(&self.shared.relay, now));
-            let most = share.saturating_sub(self.held.len());
+            let most = share.saturating_sub(self.leased.len());
             (0..lanes)
                 .map(|lane| begin.wrapping_add(lane) % lanes)
-                .filter(|lane| !self.held.contains_key(lane) && state.is_free(*lane, now))
+                .filter(|lane| !self.leased.contains_key(lane) && state.is_free(*lane, now))
                 .take(most)
                 .map(|lane| {
                     let seen = state.lease(lane);
-                    let (epoch, sequence) =
+                    let (epoch, expected) =
                         seen.map_or((1, 0), |seen| (seen.record.epoch + 1, seen.sequence));
-                    (lane, ChangeKind::Take, epoch, sequence)
+                    Wish { lane, kind: ChangeKind::Take, epoch, expected }
                 })
                 .collect()
         })
     }
 
-    /// A change of a lease was stored with this sequence, in a batch that ends at `last` and was sent at `began`.
-    pub(super) fn changed_lease(&mut self, change: &Change, sequence: u64, last: u64, began: Instant) {
+    /// A batch that changes leases was stored: its messages are from `first` to `last`, and it was sent at `began`.
+    pub(super) fn changed_leases(&mut self, changes: &[LeaseChange], first: u64, last: u64, began: Instant) {
+        for change in changes {
+            self.changed_lease(change, first + change.message as u64, last, began);
+        }
+    }
+
+    fn changed_lease(&mut self, change: &LeaseChange, sequence: u64, last: u64, began: Instant) {
         let until = began + self.settings.lease;
         match change.kind {
             ChangeKind::Renew => {
-                if let Some(held) = self.held.get_mut(&change.lane) {
-                    held.sequence = sequence;
-                    held.renewed_at = began;
-                    if held.leaves_at.is_none() {
-                        held.lane.lease.renew(until);
+                if let Some(leased) = self.leased.get_mut(&change.lane) {
+                    leased.sequence = sequence;
+                    leased.renewed_at = began;
+                    if leased.leaves_at.is_none() {
+                        leased.lane.lease.renew(until);
                     }
                 }
             }
@@ -104,8 +167,9 @@ impl Committer {
             ChangeKind::Take => {
                 let lease = Lease::until(until);
                 let lane = Arc::new(OwnedLane::new(change.lane, change.epoch, lease, sequence));
-                let held = Held { lane: Arc::clone(&lane), sequence, renewed_at: began, leaves_at: None };
-                self.held.insert(change.lane, held);
+                let leased =
+                    LeasedLane { lane: Arc::clone(&lane), sequence, renewed_at: began, leaves_at: None };
+                self.leased.insert(change.lane, leased);
                 self.show_when_followed(lane, last);
             }
         }
@@ -116,14 +180,14 @@ impl Committer {
         let (shared, outbox) = (Arc::clone(&self.shared), AnyOutbox::Nats(self.outbox.clone()));
         self.shared.spawn("gain of a lane", async move {
             shared.followed(last).await;
+            let shown = Lane::new(lane.id, lane.epoch, lane.lease.clone(), outbox);
+            // [`Self::lose`] ends the lease before it takes this lock.
+            let mut owned = shared.owned.lock().unwrap_or_else(PoisonError::into_inner);
             if lane.lease.has_ended() {
                 return;
             }
             tracing::debug!(lane = lane.id, epoch = lane.epoch, "owns a lane");
-            let shown = Lane::new(lane.id, lane.epoch, lane.lease.clone(), outbox);
-            let mut owned = shared.owned.lock().unwrap_or_else(PoisonError::into_inner);
             owned.insert(lane.id, Arc::clone(&lane));
-            drop(owned);
             shared.lanes.send_modify(|lanes: &mut Lanes| {
                 lanes.owned.retain(|other| other.id() != lane.id);
                 lanes.owned.push(shown);
@@ -133,17 +197,18 @@ impl Committer {
 
     /// Another relay may own the lane now.
     pub(super) fn lose(&mut self, lane: u16) {
-        let Some(held) = self.held.remove(&lane) else { return };
-        tracing::debug!(lane, epoch = held.lane.epoch, "no longer owns a lane");
-        held.lane.lease.end();
+        let Some(leased) = self.leased.remove(&lane) else { return };
+        let (epoch, lost) = (leased.lane.epoch, leased.lane);
+        tracing::debug!(lane, epoch, "no longer owns a lane");
+        lost.lease.end();
         let mut owned = self.shared.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        if owned.get(&lane).is_some_and(|owned| owned.epoch == held.lane.epoch) {
+        if owned.get(&lane).is_some_and(|owned| owned.epoch == epoch) {
             owned.remove(&lane);
         }
-        drop(owned);
         self.shared.lanes.send_modify(|lanes| {
-            lanes.owned.retain(|other| (other.id(), other.epoch()) != (lane, held.lane.epoch));
+            lanes.owned.retain(|other| (other.id(), other.epoch()) != (lane, epoch));
         });
-        self.shared.spawn("end of a lane", async move { held.lane.close().await });
+        drop(owned);
+        self.shared.spawn("end of a lane", async move { lost.close().await });
     }
 }

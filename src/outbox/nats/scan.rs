@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::chunk::{Chunk, Job};
 use super::super::{Parked, Place, Position, ReadError, WaitingCall, WaitingFilter, WaitingFor, WaitingPage};
@@ -13,6 +14,9 @@ use crate::decode::Labels;
 use crate::event_id::EventId;
 
 const BATCH: usize = 64;
+/// After this long without a chunk it is asked how many are left.
+const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_SILENCES: u32 = 5;
 /// A page ends after this many bytes of chunks were scanned, whatever was found.
 const MAX_SCANNED: usize = 64 << 20;
 
@@ -21,6 +25,7 @@ pub(super) struct Scan {
     shared: Arc<Shared>,
     log: Log,
     pending: u64,
+    silences: u32,
 }
 
 impl Scan {
@@ -37,23 +42,31 @@ impl Scan {
     async fn of(shared: &Arc<Shared>, subject: String, from: u64) -> Result<Self, ReadError> {
         let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), vec![subject], from, BATCH);
         let pending = log.open().await.map_err(|_| ReadError::Away)?;
-        Ok(Self { shared: Arc::clone(shared), log, pending })
+        Ok(Self { shared: Arc::clone(shared), log, pending, silences: 0 })
     }
 
     /// Returns the next chunk that has unsettled requests.
-    pub(super) async fn next(&mut self) -> Option<Chunk> {
+    pub(super) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
         while self.pending > 0 {
-            let entry = self.log.next().await;
+            let Ok(entry) = tokio::time::timeout(PATIENCE, self.log.next()).await else {
+                // What was there when it began may have expired since, or the cluster does not answer.
+                self.silences += 1;
+                if self.silences > MOST_SILENCES {
+                    return Err(ReadError::Away);
+                }
+                self.pending = self.log.open().await.map_err(|_| ReadError::Away)?.min(self.pending);
+                continue;
+            };
             self.pending = (self.pending - 1).min(entry.pending);
             let Some(Record::Chunk { lane }) = self.shared.subjects.parse(&entry.subject) else { continue };
             let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
             let stored =
                 self.shared.with_state(|state| state.progress(lane, id).map(|stored| stored.settled.clone()));
             if let Some(chunk) = codec::read_chunk(lane, id, stored.unwrap_or_default(), &entry.body) {
-                return Some(chunk);
+                return Ok(Some(chunk));
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -105,7 +118,7 @@ async fn of_lane(
         rows.into_iter().map(|row| (row.job.clone(), Some(row))).collect();
     let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1)).await?;
     let (mut scanned, mut in_chunks) = (0, 0);
-    while let Some(chunk) = scan.next().await {
+    while let Some(chunk) = scan.next().await? {
         if end.is_some_and(|end| chunk.id > end.chunk) {
             break;
         }

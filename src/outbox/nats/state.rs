@@ -27,9 +27,11 @@ impl SeenLease {
     }
 }
 
+/// A relay's record as it was last seen.
 #[derive(Debug, Clone)]
-struct SeenRelay {
-    record: RelayRecord,
+pub(super) struct SeenRelay {
+    pub(super) sequence: u64,
+    pub(super) record: RelayRecord,
     seen_at: Instant,
 }
 
@@ -56,8 +58,15 @@ impl State {
         self.leases.insert(lane, SeenLease { sequence, record, seen_at: now });
     }
 
-    pub(super) fn see_relay(&mut self, relay: &str, record: RelayRecord, now: Instant) {
-        self.relays.insert(relay.to_owned(), SeenRelay { record, seen_at: now });
+    pub(super) fn see_relay(&mut self, relay: &str, sequence: u64, record: RelayRecord, now: Instant) {
+        let is_newer = self.relays.get(relay).is_none_or(|seen| seen.sequence < sequence);
+        if is_newer {
+            self.relays.insert(relay.to_owned(), SeenRelay { sequence, record, seen_at: now });
+        }
+    }
+
+    pub(super) fn relay(&self, relay: &str) -> Option<&SeenRelay> {
+        self.relays.get(relay)
     }
 
     pub(super) fn see_progress(&mut self, lane: u16, chunk: i64, progress: Option<StoredProgress>) {
@@ -136,8 +145,8 @@ mod tests {
         let mut state = State::default();
         let now = Instant::now();
         let alive = RelayRecord { lease_ms: 3_000, ..RelayRecord::default() };
-        state.see_relay("b", alive.clone(), now);
-        state.see_relay("c", RelayRecord { is_stopped: true, ..alive }, now);
+        state.see_relay("b", 1, alive.clone(), now);
+        state.see_relay("c", 2, RelayRecord { is_stopped: true, ..alive }, now);
         assert_eq!(state.live_relays("a", now), 2);
         assert_eq!(state.live_relays("a", now + Duration::from_secs(4)), 1);
         assert_eq!([1, 2, 3, 16, 20].map(|relays| fair_share(16, relays)), [16, 8, 6, 1, 1]);

@@ -2,6 +2,7 @@
 //! relays and servers that stand still.
 
 mod faults;
+pub(crate) mod holding_proxy;
 mod proxy;
 pub(crate) mod servers;
 mod trial;

@@ -1,7 +1,8 @@
-//! The outbox. `contract` tests its clauses with each backend; `sqlite` tests what only the SQLite backend has.
+//! The outbox. `contract` tests its clauses with each backend; `sqlite` and `nats` test what only one backend has.
 
 pub(crate) mod contract;
 mod moving;
+mod nats;
 pub(crate) mod sqlite;
 
 use std::path::Path;

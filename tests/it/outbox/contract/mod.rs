@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 use super::options;
 use crate::cluster::servers;
 
+/// A safety limit: what never happens fails the test instead of blocking it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
 /// The place of an outbox, in which it can be opened again.
 pub(super) enum Home {
     /// A folder with a file.
@@ -56,32 +59,39 @@ impl Stream {
         self.end();
         let mut usual = options(std::path::Path::new(""));
         change(&mut usual);
-        let options = ClusterOptions {
-            servers: vec![servers::shared().url()],
-            stream: self.name.clone(),
-            credentials: None,
-            nkey: None,
-            ca: None,
-            certificate: None,
-            lanes: 1,
-            lease: Duration::from_millis(1500),
-            call_timeout: Duration::from_millis(500),
-            deduplication_ids: usual.deduplication_ids,
-            longest_window: usual.longest_window,
-            max_bytes: usual.max_bytes,
-            dead_letters: usual.dead_letters,
-            rejects: usual.rejects,
-        };
+        let options = cluster_options(servers::shared().url(), &self.name, usual);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let opened = runtime.spawn(async move {
             let outbox =
                 Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
-            outbox.lanes().wait_for(|lanes| !lanes.owned.is_empty()).await.unwrap();
+            let mut lanes = outbox.lanes();
+            let owned = lanes.wait_for(|lanes| !lanes.owned.is_empty());
+            drop(tokio::time::timeout(LIMIT, owned).await.expect("a lane is gained in time").unwrap());
             outbox
         });
         *self.running.lock().unwrap() = Some(runtime);
         opened.await.unwrap()
+    }
+}
+
+/// One lane, and a lease that ends soon.
+pub(crate) fn cluster_options(server: String, stream: &str, usual: Options) -> ClusterOptions {
+    ClusterOptions {
+        servers: vec![server],
+        stream: stream.to_owned(),
+        credentials: None,
+        nkey: None,
+        ca: None,
+        certificate: None,
+        lanes: 1,
+        lease: Duration::from_millis(1500),
+        call_timeout: Duration::from_millis(500),
+        deduplication_ids: usual.deduplication_ids,
+        longest_window: usual.longest_window,
+        max_bytes: usual.max_bytes,
+        dead_letters: usual.dead_letters,
+        rejects: usual.rejects,
     }
 }
 
@@ -138,6 +148,7 @@ macro_rules! suite {
                 clause_1_what_was_acknowledged_is_there_after_a_crash,
                 clause_3_a_settled_chunk_is_gone_and_nothing_waits,
                 clause_3_a_settlement_that_comes_twice_counts_once,
+                clause_3_a_backlog_of_small_chunks_is_settled_at_once,
                 clause_4_a_reader_that_starts_again_finds_earlier_calls_of_parked_users,
                 clause_4_a_due_call_is_announced,
                 clause_5_an_accepted_id_is_known_in_its_source_and_a_refused_one_is_not,
@@ -171,7 +182,7 @@ macro_rules! suite {
         $(
             #[tokio::test]
             async fn $test() {
-                $module::$test($make()).await;
+                tokio::time::timeout(LIMIT, $module::$test($make())).await.expect("it ends in time");
             }
         )*
     };

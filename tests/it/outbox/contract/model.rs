@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::Home;
+use super::{Home, LIMIT};
 use crate::outbox::{
     attempt, bodies, dead, delivered, event, flush, jobs, lanes, newest_letters, parked_of, request, settle,
     submission,
@@ -226,17 +226,18 @@ fn starts(outbox: &Outbox) -> [Vec<Position>; 2] {
 /// Random runs over outboxes from this constructor.
 pub(super) fn all_clauses_hold_in_random_runs(make: fn() -> Home) {
     // A crash over a server costs the time until its lease has ended.
-    let cases = if matches!(make(), Home::Nats(_)) { 4 } else { 48 };
-    let config = ProptestConfig { cases, ..ProptestConfig::default() };
+    let (cases, max_shrink_iters) = if matches!(make(), Home::Nats(_)) { (4, 0) } else { (48, 200) };
+    let config = ProptestConfig { cases, max_shrink_iters, ..ProptestConfig::default() };
     proptest!(config, |(steps in vec(step(), 1..50))| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        let run = async {
             let mut run = Run::new(make()).await;
             for step in steps {
                 run.step(step).await;
             }
             run.step(Step::Crash).await;
             run.step(Step::Reopen).await;
-        });
+        };
+        runtime.block_on(async { tokio::time::timeout(3 * LIMIT, run).await.expect("it ends in time") });
     });
 }

@@ -77,6 +77,18 @@ pub(super) async fn clause_3_a_settlement_that_comes_twice_counts_once(home: Hom
     assert_eq!((outbox.usage().waiting.rows, bodies(&jobs(&outbox, "a").await.0)), (1, vec!["2"]));
 }
 
+pub(super) async fn clause_3_a_backlog_of_small_chunks_is_settled_at_once(home: Home) {
+    let outbox = home.open().await;
+    for number in 0..700 {
+        outbox.accept(single(None, "u", &number.to_string())).await.unwrap();
+    }
+    let waiting = jobs(&outbox, "a").await.0;
+    assert_eq!(waiting.len(), 700);
+    settle(&outbox, waiting.iter().map(|job| delivered(job.place)).collect());
+    flush(&outbox).await;
+    assert_eq!(outbox.usage().waiting.rows, 0);
+}
+
 pub(super) async fn clause_4_a_reader_that_starts_again_finds_earlier_calls_of_parked_users(home: Home) {
     let outbox = home.open().await;
     for body in ["1", "2", "3"] {

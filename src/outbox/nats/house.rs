@@ -1,0 +1,63 @@
+//! Housekeeping: expired dead letters and rejects, rejects over their size, old jobs. The owner of the first lane does it.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::super::Kind;
+use super::batch::{self, Message};
+use super::commit::Committer;
+use super::group::Group;
+
+/// Rows that are removed at a time.
+const AT_A_TIME: usize = 100;
+/// A batch with more messages than this has no room for it.
+const MOST_BEFORE: usize = batch::MOST_MESSAGES / 2;
+const EVERY: Duration = Duration::from_secs(60);
+/// Jobs that have ended are kept up to this many.
+const MAX_ENDED: usize = 500;
+
+impl Committer {
+    /// Once after the start and once a minute, and whenever the rejects are over their size.
+    pub(super) fn keep_house_if_due(&mut self, group: &mut Group) {
+        if self.lane(0).is_none() || self.closing || group.messages.len() > MOST_BEFORE {
+            return;
+        }
+        if !group.messages.is_empty() && self.house_kept_at.is_none_or(|at| at.elapsed() >= EVERY) {
+            self.house_kept_at = Some(tokio::time::Instant::now());
+            self.keep_house(group);
+        }
+        let (_, kept) = *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rows, bytes) = (kept.rows + group.rejects.rows, kept.bytes + group.rejects.bytes);
+        let Some(over) = bytes.checked_sub(self.settings.rejects.bytes).filter(|over| *over > 0) else {
+            return;
+        };
+        let each = (bytes / rows.max(1)).max(1);
+        let most = usize::try_from(over.div_ceil(each)).unwrap_or(AT_A_TIME).min(AT_A_TIME);
+        let oldest =
+            self.with_mirror(|mirror| mirror.older_than(Kind::Reject, DateTime::<Utc>::MAX_UTC, most));
+        self.purge(&oldest.unwrap_or_default(), group);
+    }
+
+    /// Removes expired dead letters and rejects, and old jobs; returns whether there may be more.
+    pub(super) fn keep_house(&mut self, group: &mut Group) -> bool {
+        if self.lane(0).is_none() {
+            return false;
+        }
+        let now = Utc::now();
+        let mut removed = 0;
+        for (kind, retention) in
+            [(Kind::DeadLetter, self.settings.dead_letters), (Kind::Reject, self.settings.rejects)]
+        {
+            let age = chrono::Duration::from_std(retention.age).unwrap_or(chrono::Duration::MAX);
+            let Some(before) = now.checked_sub_signed(age) else { continue };
+            let old = self.with_mirror(|mirror| mirror.older_than(kind, before, AT_A_TIME));
+            removed += self.purge(&old.unwrap_or_default(), group);
+        }
+        for job in self.with_mirror(|mirror| mirror.ended_jobs(MAX_ENDED)).unwrap_or_default() {
+            group.push(Message::removal(self.shared.subjects.job(&job.to_string())));
+        }
+        removed >= AT_A_TIME
+    }
+}
