@@ -19,12 +19,23 @@ pub(crate) const RELAY: &str = env!("CARGO_BIN_EXE_accoil-relay");
 
 /// Starts a relay whose only destination listens on the port `sink`. Returns its process and port.
 pub(crate) fn start(program: &Path, folder: &Path, sink: u16, has_history: bool) -> (Child, u16) {
+    start_on(program, folder, sink, has_history, "sqlite:relay.db")
+}
+
+/// Like [`start`], with this outbox.
+pub(crate) fn start_on(
+    program: &Path,
+    folder: &Path,
+    sink: u16,
+    has_history: bool,
+    outbox: &str,
+) -> (Child, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let history = if has_history { "" } else { "[history]\nurl = \"off\"\n" };
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n[[sources]]\nname = \"web\"\nkind = \"segment\"\nwrite_key = \"key\"\n\
          [[destinations]]\nname = \"accoil\"\napi_key = \"key\"\nbase_url = \"http://127.0.0.1:{sink}\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n{history}"
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n[outbox]\nurl = \"{outbox}\"\n{history}"
     );
     std::fs::write(folder.join("accoil-relay.toml"), config).unwrap();
     let relay = Command::new(program).arg("serve").current_dir(folder).stdin(Stdio::null()).spawn().unwrap();

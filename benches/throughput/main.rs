@@ -1,9 +1,11 @@
 //! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
 //! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--relay PROGRAM]`. Without
+//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--outbox nats-3]
+//! [--relay PROGRAM]`. Without
 //! `--history` each round measures a relay with a history and one without, in turn. Each `--relay` adds the program of another
-//! build, which is measured in turn with this one. The load, the destination and the relay share the machine, so compare ratios of
+//! build, which is measured in turn with this one. Each `--outbox` is `sqlite`, `nats-1` or `nats-3` (servers, which sync each write);
+//! they are measured in turn, and the servers' CPU time is shown beside the relay's. The load, the destination and the relay share the machine, so compare ratios of
 //! one run only. The relay uses both presets, keeps each user's calls in order, and syncs before each answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
@@ -17,6 +19,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod servers;
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -25,12 +28,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{ready, serve, start};
+use common::{ready, serve, start_on};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use servers::Servers;
 
 const EVENT: &str = include_str!("../track.json");
 
@@ -41,6 +46,7 @@ struct Args {
     rounds: usize,
     /// 0: without history, 1: with history, 2: both in turn.
     history: usize,
+    outboxes: Vec<Kind>,
     /// The program of this build comes first.
     relays: Vec<PathBuf>,
 }
@@ -53,11 +59,16 @@ fn main() {
         connections: 16,
         rounds: 3,
         history: 2,
+        outboxes: Vec::new(),
         relays: vec![common::RELAY.into()],
     };
     while let (Some(name), Some(value)) = (given.next(), given.next()) {
         if name == "--relay" {
             args.relays.push(value.into());
+            continue;
+        }
+        if name == "--outbox" {
+            args.outboxes.push(Kind::named(&value));
             continue;
         }
         let value = value.parse().unwrap();
@@ -70,11 +81,23 @@ fn main() {
             _ => panic!("unknown option {name}"),
         }
     }
+    if args.outboxes.is_empty() {
+        args.outboxes.push(Kind::Sqlite);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
     println!(
-        "{:>6} {:>8} {:>8} {:>12} {:>14} {:>12} {:>12} {:>10}",
-        "build", "batch", "history", "delivered/s", "CPU us/event", "p50 ms", "p99 ms", "RSS MB"
+        "{:>6} {:>8} {:>8} {:>8} {:>12} {:>14} {:>14} {:>10} {:>10} {:>8}",
+        "build",
+        "outbox",
+        "batch",
+        "history",
+        "delivered/s",
+        "CPU us/event",
+        "servers' CPU",
+        "p50 ms",
+        "p99 ms",
+        "RSS MB"
     );
     let histories = match args.history {
         0 => vec![false],
@@ -84,24 +107,62 @@ fn main() {
     for _ in 0..args.rounds {
         for batch in &batches {
             for has_history in &histories {
-                for build in 0..args.relays.len() {
-                    runtime.block_on(round(&args, build, *batch, *has_history));
+                for outbox in &args.outboxes {
+                    for build in 0..args.relays.len() {
+                        runtime.block_on(round(&args, build, *outbox, *batch, *has_history));
+                    }
                 }
             }
         }
     }
 }
 
-async fn round(args: &Args, build: usize, batch: usize, has_history: bool) {
+/// Where the relay keeps what it has accepted.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Nats { servers: usize },
+}
+
+impl Kind {
+    fn named(name: &str) -> Self {
+        match name {
+            "sqlite" => Self::Sqlite,
+            "nats-1" => Self::Nats { servers: 1 },
+            "nats-3" => Self::Nats { servers: 3 },
+            _ => panic!("unknown outbox {name}"),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Nats { servers: 1 } => "nats-1",
+            Self::Nats { .. } => "nats-3",
+        }
+    }
+}
+
+async fn round(args: &Args, build: usize, outbox: Kind, batch: usize, has_history: bool) {
+    let servers = match outbox {
+        Kind::Sqlite => None,
+        Kind::Nats { servers } => Some(Servers::start(servers).await),
+    };
+    let url = servers.as_ref().map_or("sqlite:relay.db", Servers::url);
     let delivered = Arc::new(AtomicUsize::new(0));
     let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (mut relay, port) =
-        start(&args.relays[build], folder.path(), sink.local_addr().unwrap().port(), has_history);
+        start_on(&args.relays[build], folder.path(), sink.local_addr().unwrap().port(), has_history, url);
     let serving = tokio::spawn(serve(sink, Arc::clone(&delivered)));
     ready(port).await;
+    if servers.is_some() {
+        // It takes its lanes.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
 
     let (cpu, start) = (cpu(&relay), Instant::now());
+    let servers_cpu = servers.as_ref().map_or(0.0, Servers::cpu);
     let mut times = load(args, batch, port).await;
     while delivered.load(Ordering::Relaxed) < args.events {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -111,11 +172,14 @@ async fn round(args: &Args, build: usize, batch: usize, has_history: bool) {
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     let spent = self::cpu(&relay) - cpu;
+    let servers_spent = servers.as_ref().map_or(0.0, Servers::cpu) - servers_cpu;
     println!(
-        "{build:>6} {batch:>8} {:>8} {:>12.0} {:>14.1} {:>12.2} {:>12.2} {:>10.0}",
+        "{build:>6} {:>8} {batch:>8} {:>8} {:>12.0} {:>14.1} {:>14.1} {:>10.2} {:>10.2} {:>8.0}",
+        outbox.name(),
         if has_history { "on" } else { "off" },
         args.events as f64 / seconds,
         spent * 1e6 / args.events as f64,
+        servers_spent * 1e6 / args.events as f64,
         at(0.5),
         at(0.99),
         rss(&relay)

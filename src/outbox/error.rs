@@ -17,6 +17,10 @@ pub enum AcceptError {
     Failed,
     #[error("the cluster that stores the outbox does not answer; try again in a moment")]
     Away,
+    #[error(
+        "an event is too large for the messages of the cluster, also when it is compressed; raise max_payload on the NATS servers"
+    )]
+    TooLarge,
 }
 
 /// Why a replay or a purge was not done; nothing was changed.

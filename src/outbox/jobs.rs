@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Submission;
-use super::taken::Taken;
+use super::moved::MovedRecord;
 
 /// A job as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub enum JobChange {
 #[derive(Debug, Default)]
 pub struct JobStep {
     pub job: i64,
+    /// The job's progress before the step. A step that comes again, or from a second relay, changes nothing.
+    pub from: i64,
     /// The job's progress after the step.
     pub cursor: i64,
     /// The events that the step could not handle.
@@ -103,12 +105,12 @@ pub struct JobStep {
     /// Dead letters and rejects that are removed permanently.
     pub purged: Vec<i64>,
     /// Records of another outbox.
-    pub taken: Vec<Taken>,
+    pub moved: Vec<MovedRecord>,
 }
 
 impl JobStep {
     pub(super) fn size(&self) -> usize {
         let made = self.made.iter().map(|(_, submission)| submission.size());
-        made.chain(self.taken.iter().map(Taken::size)).sum()
+        made.chain(self.moved.iter().map(MovedRecord::size)).sum()
     }
 }

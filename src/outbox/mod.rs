@@ -55,15 +55,16 @@ mod handle;
 mod jobs;
 mod lane;
 mod letters;
+mod moved;
 mod moving;
 pub mod nats;
 mod position;
 mod priority;
 mod recent;
 mod settlement;
+mod shown;
 mod sqlite;
 mod tail;
-mod taken;
 mod waiting;
 
 use std::time::Duration;
@@ -79,12 +80,12 @@ pub use handle::Outbox;
 pub use jobs::{Job, JobState, JobStep, NewJob};
 pub use lane::{Lane, Lanes, Lease};
 pub use letters::{DeadLetter, Filter, Kind, PageFrom, StoredReject};
+pub use moved::MovedRecord;
 pub use moving::{Move, MoveError};
 pub use position::{NoCallId, Place, Position};
 pub use priority::{Background, Priority};
 pub use settlement::{Attempt, Parked, Retry, Settlement};
 pub use sqlite::{Archive, BackupError, Lock, Missing, Recovered, announce, backup, lock, owner, recover};
-pub use taken::Taken;
 pub use waiting::{WaitingCall, WaitingFilter, WaitingFor, WaitingPage};
 
 /// The result of a submission.

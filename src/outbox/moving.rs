@@ -1,13 +1,15 @@
 //! Moves everything from one outbox into a new one, in steps that a kill does not repeat.
 //!
 //! The move is a job of the new outbox: what a step stores, and how far the move is, are one commit. The old outbox is
-//! only read. First come settings and fingerprints, then dead letters and rejects in their order, then the waiting
-//! calls in theirs. Ids of events that do not wait any more stay behind.
+//! only read. First come settings, ended jobs and fingerprints, then dead letters and rejects in their order, then the
+//! waiting calls in theirs. Ids for de-duplication stay behind: each outbox hashes them with a key of its own.
 
-use super::taken::Taken;
+use std::time::Duration;
+
+use super::moved::MovedRecord;
 use super::{
-    ChangeError, Filter, JobState, JobStep, NewJob, Outbox, PageFrom, Position, ReadError, Usage,
-    WaitingFilter, WaitingFor,
+    AcceptError, ChangeError, Filter, JobState, JobStep, NewJob, Outbox, PageFrom, Position, ReadError,
+    Usage, WaitingFilter, WaitingFor,
 };
 
 /// The kind of the job.
@@ -18,6 +20,11 @@ const MAX_JOBS: usize = 10_000;
 const MAX_FINGERPRINTS: usize = 500_000;
 /// Fingerprints of one step.
 const FINGERPRINTS: usize = 5_000;
+/// Records of one step that have a place of their own in the new outbox. The rest of a step shares chunks.
+const SINGLE_RECORDS: usize = 200;
+/// While a cluster does not answer, a step is tried again, this often.
+const TRIES: usize = 120;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
@@ -104,8 +111,25 @@ impl Move {
         self.damaged
     }
 
-    /// Moves some more; returns false if nothing is left.
+    /// Moves some more; returns false if nothing is left. Waits for a cluster that does not answer.
     pub async fn step(&mut self) -> Result<bool, MoveError> {
+        let mut tries = 0;
+        loop {
+            match self.try_step().await {
+                // Whether it was stored is not known. If it was, it changes nothing this time.
+                Err(MoveError::Change(ChangeError(AcceptError::Away | AcceptError::Busy)))
+                | Err(MoveError::Read(ReadError::Away))
+                    if tries < TRIES =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_step(&mut self) -> Result<bool, MoveError> {
         if self.is_finished {
             return Ok(false);
         }
@@ -125,51 +149,65 @@ impl Move {
         for (name, value) in self.from.kept_values("").await? {
             self.to.keep_value(name, Some(value)).await?;
         }
-        let lanes = self.from.lanes().borrow().owned.clone();
-        for lane in lanes {
-            let found = lane.last_delivered(MAX_FINGERPRINTS).await?;
-            for some in found.chunks(FINGERPRINTS) {
-                let taken = some.iter().map(|&(fingerprint, at)| Taken::LastDelivered(fingerprint, at));
-                self.store(JobStep { taken: taken.collect(), ..JobStep::default() }).await?;
-            }
+        let ended = self.from.jobs(MAX_JOBS).await?.into_iter().filter(|job| job.kind != MOVE);
+        let ended: Vec<MovedRecord> = ended.map(MovedRecord::Job).collect();
+        let mut ended = ended.into_iter().peekable();
+        while ended.peek().is_some() {
+            let moved = ended.by_ref().take(SINGLE_RECORDS).collect();
+            self.store(JobStep { moved, ..JobStep::default() }).await?;
+        }
+        // Any lane knows those of all.
+        let lane = self.from.lanes().borrow().owned.first().cloned();
+        let Some(lane) = lane else { return Ok(()) };
+        for some in lane.last_delivered(MAX_FINGERPRINTS).await?.chunks(FINGERPRINTS) {
+            let moved = some.iter().map(|&(fingerprint, at)| MovedRecord::LastDelivered(fingerprint, at));
+            self.store(JobStep { moved: moved.collect(), ..JobStep::default() }).await?;
         }
         Ok(())
     }
 
     async fn move_letters(&mut self) -> Result<(), MoveError> {
         let (filter, from) = (Filter::default(), PageFrom::After(self.cursor));
-        let letters = self.from.dead_letters(&filter, from, self.page).await?;
-        let rejects = self.from.rejects(&filter, from, self.page).await?;
+        let most = self.page.min(SINGLE_RECORDS);
+        let letters = self.from.dead_letters(&filter, from, most).await?;
+        let rejects = self.from.rejects(&filter, from, most).await?;
         let letters =
-            letters.into_iter().map(|letter| (letter.id, letter.is_damaged, Taken::DeadLetter(letter)));
-        let rejects = rejects.into_iter().map(|reject| (reject.id, reject.is_damaged, Taken::Reject(reject)));
+            letters.into_iter().map(|letter| (letter.id, letter.is_damaged, MovedRecord::DeadLetter(letter)));
+        let rejects =
+            rejects.into_iter().map(|reject| (reject.id, reject.is_damaged, MovedRecord::Reject(reject)));
         let mut found: Vec<_> = letters.chain(rejects).collect();
         found.sort_by_key(|(id, ..)| *id);
-        found.truncate(self.page);
-        let is_full = found.len() == self.page;
+        found.truncate(most);
+        let is_full = found.len() == most;
         let cursor = found.last().filter(|_| is_full).map_or(self.up_to, |(id, ..)| *id);
         let damaged = found.extract_if(.., |(_, is_damaged, _)| *is_damaged).count() as u64;
-        let taken: Vec<Taken> = found.into_iter().map(|(.., taken)| taken).collect();
-        self.advance(JobStep { cursor, failed: damaged, taken, ..JobStep::default() }).await
+        let moved = found.into_iter().map(|(.., record)| record).collect();
+        self.advance(JobStep { cursor, failed: damaged, moved, ..JobStep::default() }).await
     }
 
     async fn move_calls(&mut self) -> Result<(), MoveError> {
         self.skip_moved_calls().await?;
-        let page = self.from.waiting(WaitingFilter::default(), self.after, self.page).await?;
+        let mut page = self.from.waiting(WaitingFilter::default(), self.after, self.page).await?;
+        let parked = page.calls.iter().enumerate().filter(|(_, call)| !call.attempts.is_empty());
+        let too_many = parked.map(|(at, _)| at).nth(SINGLE_RECORDS);
+        if let Some(length) = too_many {
+            page.calls.truncate(length);
+            page.next = page.calls.last().map(|call| call.id);
+        }
         let count = i64::try_from(page.calls.len()).unwrap_or(i64::MAX);
-        self.after = page.calls.last().map(|call| call.id).or(page.next);
+        let after = page.calls.last().map(|call| call.id).max(page.next);
         let is_last = page.next.is_none();
         let (damaged, calls): (Vec<_>, Vec<_>) =
             page.calls.into_iter().partition(|call| call.waiting_for == WaitingFor::Damaged);
-        let taken = calls.into_iter().map(|call| Taken::Call {
+        let moved = calls.into_iter().map(|call| MovedRecord::Call {
             job: call.job,
             attempts: call.attempts,
             next_attempt_at: call.next_attempt_at,
         });
-        let (cursor, taken) = (self.cursor + count, taken.collect());
+        let (cursor, moved) = (self.cursor + count, moved.collect());
         let failed = damaged.len() as u64;
-        self.advance(JobStep { cursor, failed, is_last, taken, ..JobStep::default() }).await?;
-        self.is_finished = is_last;
+        self.advance(JobStep { cursor, failed, is_last, moved, ..JobStep::default() }).await?;
+        (self.after, self.is_finished) = (after.or(self.after), is_last);
         Ok(())
     }
 
@@ -192,7 +230,7 @@ impl Move {
     }
 
     async fn advance(&mut self, step: JobStep) -> Result<(), MoveError> {
-        let (cursor, moved, damaged) = (step.cursor, step.taken.len() as u64, step.failed);
+        let (cursor, moved, damaged) = (step.cursor, step.moved.len() as u64, step.failed);
         self.store(step).await?;
         self.cursor = cursor;
         self.moved += moved;
@@ -201,7 +239,9 @@ impl Move {
     }
 
     async fn store(&self, step: JobStep) -> Result<(), MoveError> {
-        let is_stored = self.to.advance_job(JobStep { job: self.job, ..step }).await?;
+        let cursor = step.cursor.max(self.cursor);
+        let is_stored =
+            self.to.advance_job(JobStep { job: self.job, from: self.cursor, cursor, ..step }).await?;
         if is_stored { Ok(()) } else { Err(MoveError::Stopped) }
     }
 }

@@ -21,6 +21,7 @@ use super::traffic;
 use crate::accoil::Refusal;
 use crate::decode;
 use crate::event_id::EventId;
+use crate::outbox::AcceptError;
 use crate::pipeline::Source;
 use crate::reasons::Reason;
 
@@ -102,6 +103,7 @@ impl Refused {
                 Unreadable::Body(decode::BodyError::TooManyEvents { .. }) => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
+            Self::Process(ProcessError::Outbox(AcceptError::TooLarge)) => too_large(audience),
             Self::NoPlace | Self::Process(ProcessError::Outbox(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -98,6 +98,7 @@ impl ProcessError {
             Self::Outbox(AcceptError::Full) => Reason::DoorFull,
             Self::Outbox(AcceptError::Failed) => Reason::DoorFailed,
             Self::Outbox(AcceptError::Away) => Reason::DoorAway,
+            Self::Outbox(AcceptError::TooLarge) => Reason::DoorLarge,
         }
     }
 }

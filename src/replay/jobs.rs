@@ -268,7 +268,13 @@ impl Inner {
         };
         let most = (order.rate / STEPS_PER_SECOND).clamp(1, MAX_STEP);
         let Some((found, cursor)) = self.page(&order, job.cursor, most as usize).await? else {
-            let step = JobStep { job: id, cursor: job.cursor, is_last: true, ..JobStep::default() };
+            let step = JobStep {
+                job: id,
+                from: job.cursor,
+                cursor: job.cursor,
+                is_last: true,
+                ..JobStep::default()
+            };
             self.outbox.advance_job(step).await?;
             tracing::info!(job.id = id, done = job.done, refused = job.failed, "a job is done");
             return Ok(Next::End);
@@ -279,7 +285,7 @@ impl Inner {
         }
         let wait =
             Duration::from_secs(1) * u32::try_from(found.len()).unwrap_or(MAX_STEP) / order.rate.max(1);
-        let mut step = JobStep { job: id, cursor, ..JobStep::default() };
+        let mut step = JobStep { job: id, from: job.cursor, cursor, ..JobStep::default() };
         if job.kind == PURGE {
             step.purged = found.iter().map(Found::number).collect();
         } else {

@@ -201,14 +201,14 @@ pub fn endpoint(section: &config::Destination, proxies: &Proxies) -> Result<Endp
 /// Kept beyond the longest call, so that a call that began in time ends before its lane is another's.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The settings of an outbox in a cluster; none if it is a file.
-pub(super) fn cluster_options(config: &Config) -> Option<outbox::nats::Options> {
+/// The settings of the outbox in the cluster of these servers.
+pub fn cluster_options(config: &Config, servers: &[String]) -> outbox::nats::Options {
     let section = &config.outbox;
     let timeouts = config.destinations.iter().map(|destination| destination.request_timeout);
     let call_timeout = timeouts.max().unwrap_or_default();
     let of_file = outbox_options(config);
-    (!section.url.servers.is_empty()).then(|| outbox::nats::Options {
-        servers: section.url.servers.clone(),
+    outbox::nats::Options {
+        servers: servers.to_vec(),
         stream: section.stream.clone(),
         credentials: section.credentials.clone(),
         nkey: section.nkey.clone(),
@@ -222,7 +222,8 @@ pub(super) fn cluster_options(config: &Config) -> Option<outbox::nats::Options> 
         max_bytes: of_file.max_bytes,
         dead_letters: of_file.dead_letters,
         rejects: of_file.rejects,
-    })
+        moves_to: None,
+    }
 }
 
 pub fn outbox_options(config: &Config) -> outbox::Options {

@@ -21,7 +21,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{accoil_client, destinations, endpoint, outbox_options, source_called, sources};
+pub use build::{
+    accoil_client, cluster_options, destinations, endpoint, outbox_options, source_called, sources,
+};
 pub use error::StartError;
 pub use recording::redactor;
 pub use syncing::{StandaloneSync, running_relay_admin_address};
@@ -353,7 +355,9 @@ async fn open(
     facts: Facts,
     broken: &CancellationToken,
 ) -> Result<(Outbox, Option<outbox::Lock>), StartError> {
-    if let Some(options) = build::cluster_options(config) {
+    let servers = &config.outbox.url.servers;
+    if !servers.is_empty() {
+        let options = build::cluster_options(config, servers);
         let lock = outbox::lock(&config.outbox.url.path)?;
         return Ok((Outbox::open_cluster(&options, facts, broken).await?, Some(lock)));
     }

@@ -16,7 +16,7 @@ pub enum OutboxCommand {
 
 #[derive(Debug, Args)]
 pub struct MoveArgs {
-    /// The outbox that is moved, as in outbox.url: sqlite:relay.db
+    /// The outbox that is moved, as in outbox.url: sqlite:relay.db, or nats://a:4222,b:4222
     #[arg(long, value_name = "URL")]
     from: String,
     /// The new outbox

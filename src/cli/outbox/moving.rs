@@ -7,67 +7,107 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
 use super::MoveArgs;
 use crate::cli::print_message;
 use crate::config::{Config, OutboxUrl};
-use crate::outbox::{Move, OpenError, Options, Outbox};
+use crate::facts::Facts;
+use crate::outbox::{Move, OpenError, Options, Outbox, nats};
 use crate::run;
 
 /// Records of one commit.
-const PAGE: usize = 500;
+const PAGE: usize = 1000;
+/// A process that works on a cluster alone owns all its lanes after this.
+const NOTICED: Duration = Duration::from_secs(2);
+/// Of this process: after a kill the next run waits for its end.
+const LEASE: Duration = Duration::from_secs(3);
+/// Added to the lease of a relay that was killed.
+const LEASES_END: Duration = Duration::from_secs(5);
 /// The time between two plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: &MoveArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let [from_url, to_url] = [parse("--from", &args.from)?, parse("--to", &args.to)?];
-    if absolute(&from_url.path) == absolute(&to_url.path) {
+    let [from_name, to_name] = [name(&from_url), name(&to_url)];
+    if from_name == to_name {
         bail!("--from and --to name the same outbox");
     }
-    if !from_url.path.exists() {
+    if from_url.servers.is_empty() && !from_url.path.exists() {
         return Err(OpenError::Missing { path: from_url.path }).context("nothing was moved");
     }
-    let from = open(&from_url, config).await?;
-    let to = open(&to_url, config).await?;
-    let name = format!("sqlite:{}", absolute(&from_url.path).display());
-    let begun = Move::begin(from.clone(), to.clone(), &name, PAGE).await;
-    let moved = match begun {
-        Ok(begun) => move_all(begun).await,
-        Err(error) => Err(error.into()),
-    };
-    // Both files are complete without their logs, whatever happened.
+    let from = open(&from_url, Some(&to_name), config).await?;
+    let to = open(&to_url, None, config).await?;
+    let moved = move_all(&from, &to, &from_name, &to_name, config).await;
+    // Both are complete, whatever happened: files without their logs, lanes given back.
     from.close().await;
     to.close().await;
     let Moved { records, damaged } = moved?;
-    let aside = rename(&from_url.path)?;
+    let old = if from_url.servers.is_empty() {
+        format!("the old outbox is now {}", rename(&from_url.path)?.display())
+    } else {
+        format!(
+            "the stream {} is marked as moved, and no relay starts on it: remove it with `nats stream rm` when nobody needs it",
+            config.outbox.stream
+        )
+    };
     print_message(&format!(
-        "moved {records} waiting calls, dead letters and rejects to {}; the old outbox is now {}. Set outbox.url to \"{}\" \
-         and start the relay. Dead letters and rejects have new numbers",
-        args.to,
-        aside.display(),
-        args.to
+        "moved {records} waiting calls, dead letters and rejects to {}; {old}. Set outbox.url to \"{}\" and start the relay. Dead \
+         letters and rejects have new numbers",
+        args.to, args.to
     ));
     if damaged > 0 {
-        print_message(&format!(
-            "{damaged} are damaged and could not be moved: they are still in {}",
-            aside.display()
-        ));
+        print_message(&format!("{damaged} are damaged and could not be moved: they stay in the old outbox"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn parse(option: &str, url: &str) -> anyhow::Result<OutboxUrl> {
-    let url = OutboxUrl::parse(url).map_err(|problem| anyhow!("{option} {problem}"))?;
-    url.file().map_err(|_| {
-        anyhow!("{option}: this version cannot move an outbox to or from a NATS cluster; let the old relay deliver what waits first")
-    })?;
-    Ok(url)
+    OutboxUrl::parse(url).map_err(|problem| anyhow!("{option} {problem}"))
 }
 
-async fn open(url: &OutboxUrl, config: &Config) -> anyhow::Result<Outbox> {
+/// The name of an outbox, by which a move that is continued knows it.
+fn name(url: &OutboxUrl) -> String {
+    if url.servers.is_empty() { format!("sqlite:{}", absolute(&url.path).display()) } else { url.shown() }
+}
+
+/// `moves_to` is the new outbox, if this is the old one.
+async fn open(url: &OutboxUrl, moves_to: Option<&str>, config: &Config) -> anyhow::Result<Outbox> {
+    if !url.servers.is_empty() {
+        let moves_to = moves_to.map(str::to_owned);
+        let options = nats::Options { moves_to, lease: LEASE, ..run::cluster_options(config, &url.servers) };
+        return Ok(Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await?);
+    }
     let options = Options { path: url.path.clone(), ..run::outbox_options(config) };
     Ok(tokio::task::spawn_blocking(move || Outbox::open(&options)).await??)
+}
+
+/// Waits until no relay works on the outbox any more.
+async fn wait_until_alone(outbox: &Outbox, name: &str, config: &Config) -> anyhow::Result<()> {
+    if outbox.is_alone(NOTICED).await {
+        return Ok(());
+    }
+    print_message("waiting until the leases of relays that were killed have ended");
+    let lease = run::cluster_options(config, &[]).lease;
+    if !outbox.is_alone(lease + LEASES_END).await {
+        bail!("a relay works on {name}: stop all relays on it first");
+    }
+    Ok(())
+}
+
+async fn move_all(
+    from: &Outbox,
+    to: &Outbox,
+    from_name: &str,
+    to_name: &str,
+    config: &Config,
+) -> anyhow::Result<Moved> {
+    wait_until_alone(from, from_name, config).await?;
+    wait_until_alone(to, to_name, config).await?;
+    let moving = Move::begin(from.clone(), to.clone(), from_name, PAGE).await?;
+    from.mark_moved(to_name).await?;
+    move_records(moving).await
 }
 
 struct Moved {
@@ -75,7 +115,7 @@ struct Moved {
     damaged: u64,
 }
 
-async fn move_all(mut moving: Move) -> anyhow::Result<Moved> {
+async fn move_records(mut moving: Move) -> anyhow::Result<Moved> {
     if moving.moved() > 0 {
         print_message(&format!("continuing after {} of {}", moving.moved(), moving.records()));
     }

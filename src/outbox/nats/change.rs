@@ -9,8 +9,8 @@ use super::super::frame::{self, Fields};
 use super::super::jobs::{Job as Task, JobChange, JobState, JobStep};
 use super::super::{DeadLetter, Filter, PageFrom, Place, Position, Priority, Replayed};
 use super::batch::Message;
-use super::codec;
 use super::commit::Committer;
+use super::failure_records::{self, CallRecord};
 use super::group::Group;
 use super::stage::CHUNK_BYTES;
 
@@ -67,7 +67,11 @@ impl Committer {
             };
             parked.job.place = Place::Parked { row, position: Position { lane, chunk, index } };
             let subject = self.shared.subjects.parked(lane, chunk, index);
-            let body = codec::call(&parked.job, &parked.attempts, Some(now), "", true);
+            let body = failure_records::call(&CallRecord {
+                next_attempt_at: Some(now),
+                is_due: true,
+                ..CallRecord::new(&parked.job, &parked.attempts)
+            });
             group.push(Message::new(subject.clone(), body).expect(subject, row.unsigned_abs()));
         }
     }
@@ -104,7 +108,7 @@ impl Committer {
         group.jobs.get(&id).cloned().or_else(|| self.with_mirror(|mirror| mirror.job(id)).flatten())
     }
 
-    fn put_task(&mut self, task: Task, group: &mut Group) {
+    pub(super) fn put_task(&mut self, task: Task, group: &mut Group) {
         let subject = self.shared.subjects.job(&task.id.to_string());
         let message = Message::new(subject.clone(), super::jobs::record(&task));
         if group.jobs.contains_key(&task.id) {
@@ -152,12 +156,15 @@ impl Committer {
         }
     }
 
-    /// Does a step of a job and moves the job on; `None` if the job is not running, or another relay did this step.
+    /// Does a step of a job and moves the job on; `None` if the job is not running, or is elsewhere. A step that was done before
+    /// changes nothing.
     pub(super) fn advance(&mut self, step: &JobStep, group: &mut Group) -> Option<Vec<Option<Vec<u32>>>> {
         let mut task = self.task(step.job, group)?;
-        // Nothing moves an outbox into a cluster yet.
-        if task.state != JobState::Running || step.cursor < task.cursor || !step.taken.is_empty() {
+        if task.state != JobState::Running && !(step.is_last && task.state == JobState::Done) {
             return None;
+        }
+        if task.cursor != step.from || task.state == JobState::Done {
+            return (task.cursor == step.cursor).then(|| vec![None; step.made.len()]);
         }
         let mut done = self.replay(&step.dead_letters, group).calls;
         let mut duplicates = Vec::with_capacity(step.made.len());
@@ -173,6 +180,7 @@ impl Committer {
             done += 1;
         }
         done += self.purge(&step.purged, group);
+        done += self.store_moved(step.job, &step.moved, group);
         task.cursor = step.cursor;
         task.done += done as u64;
         task.failed += step.failed;

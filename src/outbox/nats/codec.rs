@@ -5,23 +5,20 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::super::chunk::{Chunk, Job};
-use super::super::frame::{LAYOUT, Text};
+use super::super::chunk::Chunk;
+use super::super::frame::LAYOUT;
 use super::super::recent::{self, Identity};
-use super::super::{Attempt, Place, Position, Priority};
 use crate::accoil::Fingerprint;
-use crate::event_id::EventId;
 
 /// Before a chunk's bytes: their layout, whether they are compressed, the number of requests, the checksum.
 const CHUNK_HEAD: usize = 10;
 /// A chunk this large is compressed: the server's largest message is usually 1 MB.
-const COMPRESS_FROM: usize = 512 << 10;
+pub(super) const COMPRESS_FROM: usize = 512 << 10;
 /// The most bytes that a compressed chunk may become.
-const MAX_CHUNK: usize = 64 << 20;
-const LEVEL: i32 = 1;
+pub(super) const MAX_CHUNK: usize = 64 << 20;
+pub(super) const LEVEL: i32 = 1;
 
 pub(super) fn chunk(requests: u32, bytes: &[u8]) -> Bytes {
     let packed = (bytes.len() >= COMPRESS_FROM).then(|| zstd::bulk::compress(bytes, LEVEL).ok()).flatten();
@@ -50,132 +47,6 @@ pub(super) fn read_chunk(lane: u16, id: i64, settled: Vec<u8>, body: &Bytes) -> 
         }
     }
     Some(Chunk { lane, id, requests, settled, layout, bytes, is_sound })
-}
-
-/// A parked call or a dead letter.
-#[derive(Debug, Serialize, Deserialize)]
-struct StoredCall<'a> {
-    lane: u16,
-    chunk: i64,
-    index: u32,
-    event: u64,
-    request: u8,
-    is_background: bool,
-    source: &'a str,
-    #[serde(borrow)]
-    original: &'a [u8],
-    destination: &'a str,
-    user: &'a str,
-    path: &'a str,
-    #[serde(borrow)]
-    body: &'a [u8],
-    mapping: &'a str,
-    action: &'a str,
-    warnings: &'a str,
-    fingerprints: Vec<(u64, u64)>,
-    /// As JSON.
-    attempts: &'a str,
-    next_attempt_at: Option<i64>,
-    /// The code of a dead letter's reason; empty otherwise.
-    code: &'a str,
-    /// An operator asked to try it now.
-    is_due: bool,
-}
-
-/// A call with what is stored beside it.
-#[derive(Debug)]
-pub(super) struct Call {
-    pub(super) job: Job,
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) next_attempt_at: Option<DateTime<Utc>>,
-    pub(super) code: String,
-    pub(super) is_due: bool,
-}
-
-pub(super) fn call(
-    job: &Job,
-    attempts: &[Attempt],
-    next_attempt_at: Option<DateTime<Utc>>,
-    code: &str,
-    is_due: bool,
-) -> Bytes {
-    let Position { lane, chunk, index } = job.place.position();
-    let attempts = serde_json::to_string(attempts).unwrap_or_default();
-    sealed(&StoredCall {
-        lane,
-        chunk,
-        index,
-        event: job.event.0,
-        request: job.request,
-        is_background: job.priority == Priority::Background,
-        source: job.source.as_str(),
-        original: &job.original,
-        destination: job.destination.as_str(),
-        user: job.user.as_str(),
-        path: job.path.as_str(),
-        body: &job.body,
-        mapping: job.mapping.as_str(),
-        action: job.action.as_str(),
-        warnings: job.warnings.as_str(),
-        fingerprints: job.fingerprints.iter().map(|one| (one.key, one.content)).collect(),
-        attempts: &attempts,
-        next_attempt_at: next_attempt_at.map(|at| at.timestamp_millis()),
-        code,
-        is_due,
-    })
-}
-
-pub(super) fn read_call(body: &[u8]) -> Option<Call> {
-    let stored: StoredCall<'_> = open(body)?;
-    let text = |text: &str| Text::from(text.to_owned());
-    let position = Position { lane: stored.lane, chunk: stored.chunk, index: stored.index };
-    Some(Call {
-        job: Job {
-            place: Place::Chunk { position, of: stored.index.saturating_add(1) },
-            event: EventId(stored.event),
-            request: stored.request,
-            priority: if stored.is_background { Priority::Background } else { Priority::Live },
-            source: text(stored.source),
-            original: Bytes::copy_from_slice(stored.original),
-            destination: text(stored.destination),
-            user: text(stored.user),
-            path: text(stored.path),
-            body: Bytes::copy_from_slice(stored.body),
-            mapping: text(stored.mapping),
-            action: text(stored.action),
-            warnings: text(stored.warnings),
-            fingerprints: stored
-                .fingerprints
-                .into_iter()
-                .map(|(key, content)| Fingerprint { key, content })
-                .collect(),
-        },
-        attempts: serde_json::from_str(stored.attempts).unwrap_or_default(),
-        next_attempt_at: stored.next_attempt_at.and_then(DateTime::from_timestamp_millis),
-        code: stored.code.to_owned(),
-        is_due: stored.is_due,
-    })
-}
-
-/// A reject as it is stored.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredReject<'a> {
-    pub(super) event: u64,
-    pub(super) at: i64,
-    pub(super) source: &'a str,
-    pub(super) form: &'a str,
-    #[serde(borrow)]
-    pub(super) original: &'a [u8],
-    pub(super) reasons: &'a str,
-    pub(super) envelope: Option<&'a str>,
-}
-
-pub(super) fn reject(reject: &StoredReject<'_>) -> Bytes {
-    sealed(reject)
-}
-
-pub(super) fn read_reject(body: &[u8]) -> Option<StoredReject<'_>> {
-    open(body)
 }
 
 /// The owner of a lane.
@@ -280,71 +151,9 @@ pub(super) fn read_progress(body: &[u8]) -> Option<(u32, Vec<u8>)> {
     Some((of, body.get(4..)?.to_vec()))
 }
 
-/// A record behind its checksum.
-fn sealed<T: Serialize>(record: &T) -> Bytes {
-    let record = postcard::to_stdvec(record).unwrap_or_default();
-    let mut bytes = BytesMut::with_capacity(4 + record.len());
-    bytes.put_u32_le(crc32fast::hash(&record));
-    bytes.put_slice(&record);
-    bytes.freeze()
-}
-
-/// `None` if the bytes changed, or are not such a record.
-fn open<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
-    let checksum = u32::from_le_bytes(body.get(..4)?.try_into().ok()?);
-    let record = body.get(4..)?;
-    (crc32fast::hash(record) == checksum).then(|| postcard::from_bytes(record).ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn job() -> Job {
-        let text = |text: &str| Text::from(text.to_owned());
-        Job {
-            place: Place::Parked { row: 9, position: Position { lane: 3, chunk: 70, index: 2 } },
-            event: EventId(5),
-            request: 1,
-            priority: Priority::Background,
-            source: text("web"),
-            original: Bytes::from_static(b"{\"a\":1}"),
-            destination: text("accoil"),
-            user: text("ünï"),
-            path: text("/v2/track"),
-            body: Bytes::from_static(b"{}"),
-            mapping: text("Track"),
-            action: text("track"),
-            warnings: text(""),
-            fingerprints: vec![Fingerprint { key: 7, content: u64::MAX }],
-        }
-    }
-
-    #[test]
-    fn a_call_is_read_as_it_was_written_and_a_changed_one_is_none() {
-        let attempt = Attempt {
-            at: DateTime::UNIX_EPOCH,
-            status: Some(503),
-            reason: "busy".to_owned(),
-            took_ms: None,
-            running: None,
-        };
-        let at = DateTime::from_timestamp_millis(1_700_000_000_123);
-        let bytes = call(&job(), std::slice::from_ref(&attempt), at, "dead.refused", true);
-        let read = read_call(&bytes).unwrap();
-        let expected = job();
-        assert_eq!(read.job.place.position(), expected.place.position());
-        assert_eq!((read.job.user.as_str(), &read.job.body[..]), ("ünï", &b"{}"[..]));
-        assert_eq!((read.job.fingerprints, read.job.request), (expected.fingerprints, 1));
-        assert_eq!((read.attempts, read.next_attempt_at), (vec![attempt], at));
-        assert_eq!((read.code.as_str(), read.is_due), ("dead.refused", true));
-        for at in 0..bytes.len() {
-            let mut changed = bytes.to_vec();
-            changed[at] ^= 1;
-            assert!(read_call(&changed).is_none(), "{at}");
-            assert!(read_call(&bytes[..at]).is_none(), "{at}");
-        }
-    }
 
     #[test]
     fn a_chunk_is_read_as_it_was_written_large_or_small_and_a_changed_one_is_not_sound() {

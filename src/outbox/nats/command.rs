@@ -68,6 +68,10 @@ pub(super) enum Command {
         #[expect(dead_code, reason = "held, never read")]
         room: OwnedSemaphorePermit,
     },
+    MarkMoved {
+        to: String,
+        reply: Reply<()>,
+    },
     KeepHouse {
         reply: Reply<bool>,
     },
@@ -108,7 +112,7 @@ impl Command {
             ) => {
                 let _ = reply.send(Ok(rows));
             }
-            (Self::KeepValue { reply, .. }, Outcome::Done) => {
+            (Self::KeepValue { reply, .. } | Self::MarkMoved { reply, .. }, Outcome::Done) => {
                 let _ = reply.send(Ok(()));
             }
             (Self::ChangeJob { reply, .. }, Outcome::Job(answer)) => {
@@ -145,7 +149,7 @@ impl Command {
             Self::Purge { reply, .. } | Self::Retry { reply, .. } | Self::Move { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::KeepValue { reply, .. } => {
+            Self::KeepValue { reply, .. } | Self::MarkMoved { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::ChangeJob { reply, .. } => {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::sqlite::Mirror;
-use super::super::{NoRoom, Retention};
+use super::super::{AcceptError, NoRoom, Retention};
 use super::batch::{self, BatchError, Message};
 use super::codec::{self, RelayRecord};
 use super::command::Command;
@@ -46,6 +46,8 @@ pub(super) struct Settings {
     pub(super) lease: Duration,
     pub(super) call_timeout: Duration,
     pub(super) longest_window: Duration,
+    pub(super) deduplication_ids: usize,
+    pub(super) largest_event: usize,
     pub(super) max_bytes: u64,
     pub(super) dead_letters: Retention,
     pub(super) rejects: Retention,
@@ -146,13 +148,17 @@ impl Committer {
     async fn commit(&mut self) -> bool {
         self.waiting.retain(|command| !command.is_given_up());
         if !self.is_connected() || (self.unanswered.is_some() && !self.resolve().await) {
-            self.refuse_all();
+            self.lack();
             return false;
         }
         if !self.has_read_first().await {
             return false;
         }
-        if self.own > 0 && self.recorded_at.elapsed() > self.settings.renew_after() + STOOD_STILL {
+        if *self.shared.failed.borrow() {
+            self.refuse_all(AcceptError::Failed);
+            return false;
+        }
+        if self.own == 0 || self.recorded_at.elapsed() > self.settings.renew_after() + STOOD_STILL {
             return self.come_back().await;
         }
         if let Err(error) = self.store_many_rejects().await {
@@ -163,9 +169,7 @@ impl Committer {
         self.finish(&mut group);
         let leases = self.plan(&mut group);
         self.keep_house_if_due(&mut group);
-        let is_due = self.recorded_at.elapsed() >= self.settings.renew_after()
-            || self.own == 0
-            || self.shared.is_away();
+        let is_due = self.recorded_at.elapsed() >= self.settings.renew_after() || self.shared.is_away();
         if group.messages.is_empty() && !is_due {
             // Nothing to store.
             self.answer(staged, None);
@@ -175,11 +179,14 @@ impl Committer {
         self.send(group, staged, leases).await
     }
 
-    /// This relay stood still: it has to know first what happened meanwhile. Its record, stored alone, marks the place up to which
+    /// This relay begins, or stood still: it has to know first what happened meanwhile. Its record, stored alone, marks the place up to which
     /// it reads.
     async fn come_back(&mut self) -> bool {
+        if self.own > 0 {
+            self.let_others_renew();
+        }
         let is_stored = self.send(Group::default(), Vec::new(), Vec::new()).await;
-        self.reads_first = Some(self.own);
+        self.reads_first = self.reads_first.max(Some(self.own));
         is_stored
     }
 
@@ -254,7 +261,7 @@ impl Committer {
     }
 
     pub(super) fn lane(&self, lane: u16) -> Option<Arc<OwnedLane>> {
-        self.leased.get(&lane).map(|held| Arc::clone(&leased.lane))
+        self.leased.get(&lane).map(|leased| Arc::clone(&leased.lane))
     }
 
     pub(super) const fn is_closing(&self) -> bool {

@@ -29,6 +29,11 @@ pub enum OpenError {
     )]
     Foreign { stream: String, what: &'static str },
     #[error(
+        "outbox stream {stream}: it was moved to {to}, or the move is not finished: set outbox.url to that one, or run `accoil-relay \
+         outbox move` again"
+    )]
+    Moved { stream: String, to: String },
+    #[error(
         "outbox stream {stream}: written by a later version (format {found}, this program knows up to {known})"
     )]
     Version { stream: String, found: u32, known: u32 },

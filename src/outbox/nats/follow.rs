@@ -4,15 +4,18 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::super::sqlite::Mirror;
 use super::super::{Reject, Stored};
 use super::codec;
+use super::failure_records::{self, RejectRecord};
 use super::log::{Entry, Log};
 use super::shared::Shared;
 use super::state::{State, StoredProgress};
+use super::stream::Meta;
 use super::subject::{Record, value_name};
 use crate::event_id::EventId;
 use crate::reasons::Reason;
@@ -135,7 +138,7 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
             shared.with_state(|state| state.see_progress(lane, chunk, progress));
         }
         Some(Record::Parked { chunk, index, .. }) if is_removal => mirror.remove_parked(chunk, index)?,
-        Some(Record::Parked { .. }) => match codec::read_call(body) {
+        Some(Record::Parked { .. }) => match failure_records::read_call(body) {
             Some(call) => {
                 if call.is_due {
                     due.push((call.job.destination.as_str().to_owned(), call.job.user.as_str().to_owned()));
@@ -145,44 +148,34 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
             None => shared.damage.report(Stored::Call, sequence),
         },
         Some(Record::DeadLetter | Record::Reject) if is_removal => mirror.remove_letter(subject)?,
-        Some(Record::DeadLetter) => match codec::read_call(body) {
+        Some(Record::DeadLetter) => match failure_records::read_call(body) {
             Some(call) => {
                 let reason = Reason::of_code(&call.code).unwrap_or(Reason::DeadRefused);
-                mirror.set_dead_letter(subject, sequence, &call.job, &call.attempts, reason, entry.at)?;
+                let at = call.at.unwrap_or(entry.at);
+                mirror.set_dead_letter(subject, sequence, &call.job, &call.attempts, reason, at)?;
             }
             None => shared.damage.report(Stored::DeadLetter, sequence),
         },
-        Some(Record::Reject) => match codec::read_reject(body) {
-            Some(stored) => {
-                let received_at = chrono::DateTime::from_timestamp_millis(stored.at).unwrap_or(entry.at);
-                let reject = Reject {
-                    event: EventId(stored.event),
-                    original: bytes::Bytes::copy_from_slice(stored.original),
-                    envelope: stored.envelope.map(Arc::from),
-                    reasons: stored.reasons.to_owned(),
-                    code: Reason::DeadRefused,
-                    refused_by: Vec::new(),
-                };
-                mirror.set_reject(
-                    subject,
-                    sequence,
-                    stored.source,
-                    stored.form,
-                    received_at,
-                    &reject,
-                    entry.at,
-                )?;
-            }
-            None => shared.damage.report(Stored::Reject, sequence),
-        },
-        Some(Record::Ids) => {
-            let mut recent = shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            for identity in codec::read_ids(body) {
-                recent.insert(&identity, entry.at);
+        Some(Record::Reject) => {
+            let stored = failure_records::read_reject(body, |stored| {
+                set_reject(mirror, subject, sequence, &stored, entry.at)
+            });
+            match stored {
+                Some(stored) => stored?,
+                None => shared.damage.report(Stored::Reject, sequence),
             }
         }
+        Some(Record::Ids) => {
+            let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            codec::read_ids(body).for_each(|identity| ids.see(&identity, entry.at));
+            drop(ids);
+            let count = codec::read_ids(body).count();
+            shared.with_state(|state| state.ids.add(entry.sequence, count));
+        }
         Some(Record::Fingerprints { .. }) => {
-            mirror.record_delivered(&codec::read_fingerprints(body), entry.at)?;
+            let fingerprints = codec::read_fingerprints(body);
+            shared.with_state(|state| state.fingerprints.add(entry.sequence, fingerprints.len()));
+            mirror.record_delivered(&fingerprints, entry.at)?;
         }
         Some(Record::Value { name }) => {
             if let Some(name) = value_name(name) {
@@ -200,6 +193,12 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
                 shared.with_state(|state| state.see_relay(relay, entry.sequence, record, Instant::now()));
             }
         }
+        Some(Record::Meta) => {
+            let meta: Option<Meta> = serde_json::from_slice(body).ok();
+            if let Some(to) = meta.and_then(|meta| meta.moved_to) {
+                shared.end_if_moved(&to);
+            }
+        }
         Some(Record::Job { job }) if is_removal => mirror.remove_job(subject, job)?,
         Some(Record::Job { .. }) => {
             if let Some(job) = super::jobs::read(body) {
@@ -209,4 +208,23 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
         Some(Record::Chunk { .. }) | None => {}
     }
     Ok(())
+}
+
+fn set_reject(
+    mirror: &mut Mirror,
+    subject: &str,
+    sequence: i64,
+    stored: &RejectRecord<'_>,
+    at: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let received_at = DateTime::from_timestamp_millis(stored.at).unwrap_or(at);
+    let reject = Reject {
+        event: EventId(stored.event),
+        original: bytes::Bytes::copy_from_slice(stored.original),
+        envelope: stored.envelope.map(Arc::from),
+        reasons: stored.reasons.to_owned(),
+        code: Reason::DeadRefused,
+        refused_by: Vec::new(),
+    };
+    mirror.set_reject(subject, sequence, stored.source, stored.form, received_at, &reject, received_at)
 }

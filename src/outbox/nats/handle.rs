@@ -1,6 +1,5 @@
-//! The handle of an outbox in a NATS cluster: every operation, as commands to the committer or as reads of the local copy.
+//! The handle of an outbox in a NATS cluster: it opens and closes it, and gives commands to the committer.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,24 +8,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, wat
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::chunk::Job;
-use super::super::jobs::{Job as Task, JobChange, JobStep};
+use super::super::jobs::{JobChange, JobStep};
 use super::super::priority::Background;
 use super::super::recent::Recent;
 use super::super::sqlite::Mirror;
 use super::super::{
-    AcceptError, Archive, ChangeError, DeadLetter, Filter, Group, Kind, Lanes, NoRoom,
-    OpenError as AnyOpenError, PageFrom, Position, Priority, ReadError, Receipt, Replayed, Stored,
-    StoredReject, Submission, Usage, WaitingFilter, WaitingPage,
+    AcceptError, ChangeError, Lanes, NoRoom, Priority, ReadError, Receipt, Replayed, Stored, Submission,
+    Usage,
 };
 use super::command::{Command, Reply};
 use super::commit::{Committer, Settings};
 use super::error::OpenError;
+use super::ids::AcceptedIds;
 use super::options::Options;
-use super::scan::{self, Scan};
 use super::shared::Shared;
 use super::subject::Subjects;
-use super::{connect, copy_folder, follow, stream};
-use crate::event_id::EventId;
+use super::{connect, copy_folder, fits, follow, stream};
 use crate::facts::{Facts, Received};
 use crate::tasks::Tasks;
 use crate::telemetry::Timings;
@@ -35,8 +32,6 @@ use crate::telemetry::Timings;
 const SUBMISSION_MEMORY_KIB: usize = 64 * 1024;
 /// A sender gets its answer within a second.
 const ANSWER: Duration = Duration::from_millis(950);
-/// How long a read waits for what this relay stored before it.
-pub(super) const READ_ANSWER: Duration = Duration::from_secs(5);
 /// Records that one command changes: each may be three messages of a batch, and a batch has a limit.
 pub(super) const AT_A_TIME: usize = 100;
 /// How long the last batch may take when the relay stops.
@@ -68,7 +63,8 @@ impl Outbox {
         let failed = |source| OpenError::Stream { stream: options.stream.clone(), source };
         let folder = copy_folder::create(&relay).map_err(|error| failed(Box::new(error)))?;
         let mirror = Mirror::create(&folder.join("copy.db")).map_err(|error| failed(Box::new(error)))?;
-        let recent = Recent::new(options.deduplication_ids, options.longest_window, Utc::now());
+        let ids =
+            AcceptedIds::new(Recent::new(options.deduplication_ids, options.longest_window, Utc::now()));
         let subjects = Subjects::new(&options.stream);
         let shared = Arc::new(Shared::new(
             client,
@@ -78,14 +74,17 @@ impl Outbox {
             relay,
             mirror,
             folder,
-            recent,
+            ids,
             Tasks::new(broken),
+            options.moves_to.clone(),
         ));
         let log = follow::catch_up(&shared).await.map_err(failed)?;
         let settings = Settings {
             lease: options.lease,
             call_timeout: options.call_timeout,
             longest_window: options.longest_window,
+            deduplication_ids: options.deduplication_ids,
+            largest_event: fits::largest_event(shared.client.server_info().max_payload),
             max_bytes: options.max_bytes,
             dead_letters: options.dead_letters,
             rejects: options.rejects,
@@ -121,6 +120,7 @@ impl Outbox {
         if self.shared.is_away() {
             return Err(AcceptError::Away);
         }
+        let submission = self.fitting(submission).await?;
         let size = submission.size();
         room_for(&self.shared, &self.settings, size as u64).map_err(|_| AcceptError::Full)?;
         let room = self.memory_for(size)?;
@@ -129,6 +129,17 @@ impl Outbox {
         tokio::time::timeout(ANSWER, receipt)
             .await
             .map_or(Err(AcceptError::Away), |receipt| receipt.unwrap_or(Err(AcceptError::Failed)))
+    }
+
+    /// The submission again, if each of its events fits into a message.
+    async fn fitting(&self, submission: Submission) -> Result<Submission, AcceptError> {
+        let largest = self.settings.largest_event;
+        if !fits::is_doubtful(&submission, largest) {
+            return Ok(submission);
+        }
+        let check = move || fits::fits(&submission, largest).then_some(submission);
+        let checked = tokio::task::spawn_blocking(check).await.map_err(|_| AcceptError::Failed)?;
+        checked.ok_or(AcceptError::TooLarge)
     }
 
     fn ask(&self, command: Command) -> Result<(), AcceptError> {
@@ -201,102 +212,20 @@ impl Outbox {
         Ok(moved)
     }
 
+    /// Waits until this process owns all lanes; false if another one still works.
+    pub async fn owns_all_lanes(&self, within: Duration) -> bool {
+        let mut lanes = self.lanes();
+        let all = lanes.wait_for(|lanes| lanes.owned.len() >= usize::from(lanes.all));
+        tokio::time::timeout(within, all).await.is_ok_and(|all| all.is_ok())
+    }
+
+    /// From now on no relay works on this outbox.
+    pub async fn mark_moved(&self, to: String) -> Result<(), ChangeError> {
+        self.change(|reply| Command::MarkMoved { to, reply }).await
+    }
+
     pub fn moving(&self) -> &tokio::sync::Mutex<()> {
         &self.moving
-    }
-
-    /// Reads the local copy, with everything that this relay stored before.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&mut Mirror) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let stored = self.shared.followed(self.shared.stored());
-        tokio::time::timeout(READ_ANSWER, stored).await.map_err(|_| ReadError::Away)?;
-        self.shared.read(query).await
-    }
-
-    pub async fn jobs(&self, most: usize) -> Result<Vec<Task>, ReadError> {
-        self.read(move |mirror| mirror.jobs(most)).await
-    }
-
-    pub async fn job(&self, id: i64) -> Result<Option<Task>, ReadError> {
-        self.read(move |mirror| mirror.job(id)).await
-    }
-
-    pub async fn kept_values(&self, begin: &'static str) -> Result<Vec<(String, i64)>, ReadError> {
-        self.read(move |mirror| mirror.values(begin)).await
-    }
-
-    pub async fn dead_letters(
-        &self,
-        filter: &Filter,
-        from: PageFrom,
-        most: usize,
-    ) -> Result<Vec<DeadLetter>, ReadError> {
-        let filter = filter.clone();
-        self.read(move |mirror| mirror.dead_letters_page(&filter, from, most)).await
-    }
-
-    pub async fn rejects(
-        &self,
-        filter: &Filter,
-        from: PageFrom,
-        most: usize,
-    ) -> Result<Vec<StoredReject>, ReadError> {
-        let filter = filter.clone();
-        self.read(move |mirror| mirror.rejects_page(&filter, from, most)).await
-    }
-
-    pub async fn numbers(
-        &self,
-        kind: Kind,
-        filter: &Filter,
-        after: i64,
-        most: usize,
-    ) -> Result<Vec<i64>, ReadError> {
-        let filter = filter.clone();
-        self.read(move |mirror| mirror.numbers(kind, &filter, after, most)).await
-    }
-
-    pub async fn newest_number(&self) -> Result<i64, ReadError> {
-        self.read(|mirror| mirror.newest_number()).await
-    }
-
-    pub async fn groups(&self) -> Result<Vec<Group>, ReadError> {
-        self.read(|mirror| mirror.groups()).await
-    }
-
-    pub fn archive(&self) -> Result<Archive, AnyOpenError> {
-        let path = self.shared.mirror.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned();
-        Archive::open(&path)
-    }
-
-    /// Returns the waiting calls of all lanes, also of those that other relays own.
-    pub async fn waiting(
-        &self,
-        filter: WaitingFilter,
-        after: Option<Position>,
-        most: usize,
-    ) -> Result<WaitingPage, ReadError> {
-        tokio::time::timeout(READ_ANSWER, self.flush()).await.map_err(|_| ReadError::Away)??;
-        scan::page(&self.shared, &filter, after, most).await
-    }
-
-    pub async fn waiting_by_destination(&self) -> Result<BTreeMap<String, u64>, ReadError> {
-        let mut counts = self.read(|mirror| mirror.parked_destinations()).await?;
-        let mut scan = Scan::all(&self.shared).await?;
-        while let Some(chunk) = scan.next().await? {
-            chunk.count(&mut counts);
-        }
-        Ok(counts)
-    }
-
-    pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
-        let parked = self.read(|mirror| mirror.oldest_parked()).await?;
-        let first = Scan::all(&self.shared).await?.next().await?;
-        let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));
-        let oldest = [parked, in_chunks].into_iter().flatten().filter(|id| id.has_time());
-        Ok(oldest.min().map(EventId::time))
     }
 
     pub async fn flush(&self) -> Result<(), ReadError> {
@@ -329,7 +258,7 @@ impl Outbox {
         self.shared.due.subscribe()
     }
 
-    /// Never true: a cluster that does not answer is waited for.
+    /// True if the outbox was moved. A cluster that does not answer is waited for.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.shared.failed.subscribe()
     }

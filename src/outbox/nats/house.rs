@@ -1,6 +1,6 @@
 //! Housekeeping: expired dead letters and rejects, rejects over their size, old jobs. The owner of the first lane does it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +15,8 @@ const AT_A_TIME: usize = 100;
 /// A batch with more messages than this has no room for it.
 const MOST_BEFORE: usize = batch::MOST_MESSAGES / 2;
 const EVERY: Duration = Duration::from_secs(60);
+/// Fingerprints that are kept: as many as dispatchers remember.
+const MOST_FINGERPRINTS: usize = 500_000;
 /// Jobs that have ended are kept up to this many.
 const MAX_ENDED: usize = 500;
 
@@ -27,6 +29,7 @@ impl Committer {
         if !group.messages.is_empty() && self.house_kept_at.is_none_or(|at| at.elapsed() >= EVERY) {
             self.house_kept_at = Some(tokio::time::Instant::now());
             self.keep_house(group);
+            self.remove_forgotten();
         }
         let (_, kept) = *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, bytes) = (kept.rows + group.rejects.rows, kept.bytes + group.rejects.bytes);
@@ -38,6 +41,24 @@ impl Committer {
         let oldest =
             self.with_mirror(|mirror| mirror.older_than(Kind::Reject, DateTime::<Utc>::MAX_UTC, most));
         self.purge(&oldest.unwrap_or_default(), group);
+    }
+
+    /// Removes ids and fingerprints that no relay remembers, because there are newer ones: a start would have to read them all.
+    fn remove_forgotten(&self) {
+        let (ids, fingerprints) = self.shared.with_state(|state| {
+            (state.ids.cut(self.settings.deduplication_ids), state.fingerprints.cut(MOST_FINGERPRINTS))
+        });
+        let subjects = &self.shared.subjects;
+        for (cut, subject) in [(ids, subjects.all_ids()), (fingerprints, subjects.all_fingerprints())] {
+            let Some(cut) = cut else { continue };
+            let shared = Arc::clone(&self.shared);
+            self.shared.spawn("removal of forgotten ids", async move {
+                let Ok(stream) = shared.context.get_stream_no_info(shared.subjects.stream()).await else { return };
+                if let Err(error) = stream.purge().filter(subject).sequence(cut + 1).await {
+                    tracing::debug!(error.message = %error, "old ids could not be removed; the next removal takes them too");
+                }
+            });
+        }
     }
 
     /// Removes expired dead letters and rejects, and old jobs; returns whether there may be more.

@@ -8,7 +8,8 @@ use super::super::chunk::Chunk;
 use super::super::sqlite::in_lane;
 use super::super::{Parked, Position, ReadError, Retry, Settlement};
 use super::command::Command;
-use super::handle::{AT_A_TIME, Outbox, READ_ANSWER};
+use super::copy_reads::READ_ANSWER;
+use super::handle::{AT_A_TIME, Outbox};
 use super::lane::OwnedLane;
 use crate::accoil::Fingerprint;
 

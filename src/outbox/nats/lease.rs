@@ -93,13 +93,20 @@ impl Committer {
     /// and it stores nothing before it has read what happened meanwhile: otherwise it would accept events that its senders have sent
     /// again to other relays.
     fn fence_last_owner(&self, lane: u16, group: &mut Group) {
-        let message = self.shared.with_state(|state| {
+        let owner = self.shared.with_state(|state| {
             let lease = state.lease(lane).filter(|lease| !lease.record.is_free)?;
-            let owner = lease.record.relay.as_str();
-            let last =
-                state.relay(owner).filter(|last| !last.record.is_stopped && owner != self.shared.relay)?;
+            Some(lease.record.relay.clone())
+        });
+        if let Some(owner) = owner.filter(|owner| *owner != self.shared.relay) {
+            self.fence_relay(&owner, group);
+        }
+    }
+
+    pub(super) fn fence_relay(&self, relay: &str, group: &mut Group) {
+        let message = self.shared.with_state(|state| {
+            let last = state.relay(relay).filter(|last| !last.record.is_stopped)?;
             let record = RelayRecord { is_stopped: true, is_fenced: true, ..last.record.clone() };
-            let subject = self.shared.subjects.relay(owner);
+            let subject = self.shared.subjects.relay(relay);
             Some(Message::new(subject.clone(), codec::json(&record)).expect(subject, last.sequence))
         });
         if let Some(message) = message
@@ -107,6 +114,11 @@ impl Committer {
         {
             group.push(message);
         }
+    }
+
+    /// This relay did not hear the others for a while, which says nothing about them: it takes no lane before they had time to renew.
+    pub(super) fn let_others_renew(&mut self) {
+        self.takes_after = Instant::now() + self.settings.renew_after() + ANSWERED;
     }
 
     /// Lanes beyond this relay's share are given back: no call of them is started any more, and when the last one in flight must have

@@ -33,4 +33,6 @@ pub struct Options {
     pub max_bytes: u64,
     pub dead_letters: Retention,
     pub rejects: Retention,
+    /// The outbox to which this one is being moved. A relay has none.
+    pub moves_to: Option<String>,
 }

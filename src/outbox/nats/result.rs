@@ -1,6 +1,6 @@
 //! What follows from the answer to a batch: it was stored, it was not, or that is not known.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,6 +36,7 @@ impl Committer {
         self.shared.with_state(|state| state.see_relay(&relay, last, record, Instant::now()));
         self.shared.note_stored(last);
         self.forget_completed(&group);
+        self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner).stored(&group.identities);
         let first = last + 1 - count;
         for (lane, message) in &group.chunks {
             if let Some(lane) = self.lane(*lane) {
@@ -70,7 +71,7 @@ impl Committer {
                 });
                 let staged = staged.collect();
                 self.unanswered = Some(UnansweredBatch { number, group, staged, leases });
-                self.refuse_all();
+                self.lack();
                 false
             }
             BatchError::Refused => {
@@ -81,7 +82,7 @@ impl Committer {
             BatchError::Failed(reason) => {
                 tracing::warn!(reason, "the NATS cluster did not store a batch; the relay tries again");
                 self.give_up(batch);
-                self.refuse_all();
+                self.lack();
                 tokio::time::sleep(YIELD).await;
                 self.check().await;
                 false
@@ -99,10 +100,14 @@ impl Committer {
     }
 
     /// The cluster does not answer: senders do not wait for it.
-    pub(super) fn refuse_all(&mut self) {
+    pub(super) fn lack(&mut self) {
         self.shared.set_away(true);
+        self.refuse_all(AcceptError::Away);
+    }
+
+    pub(super) fn refuse_all(&mut self, why: AcceptError) {
         let waiting = std::mem::take(&mut self.waiting);
-        self.waiting = waiting.into_iter().filter_map(|command| command.refuse(AcceptError::Away)).collect();
+        self.waiting = waiting.into_iter().filter_map(|command| command.refuse(why)).collect();
     }
 
     /// Emits what was received, and answers the callers: of changes when they are in the local copy, too, where the callers look.

@@ -14,9 +14,9 @@ use tokio_util::sync::DropGuard;
 
 use super::super::damage::Damage;
 use super::super::priority::Background;
-use super::super::recent::Recent;
 use super::super::sqlite::Mirror;
 use super::super::{Amount, Lanes, ReadError};
+use super::ids::AcceptedIds;
 use super::lane::OwnedLane;
 use super::state::State;
 use super::stream::Meta;
@@ -35,13 +35,15 @@ pub(super) struct Shared {
     pub(super) mirror: Arc<Mutex<Mirror>>,
     pub(super) folder: PathBuf,
     state: Mutex<State>,
-    pub(super) recent: Mutex<Recent>,
+    pub(super) ids: Mutex<AcceptedIds>,
     /// The sequence of the last record that is in the mirror and the state.
     pub(super) followed: watch::Sender<u64>,
     pub(super) owned: Mutex<HashMap<u16, Arc<OwnedLane>>>,
     pub(super) lanes: watch::Sender<Lanes>,
     pub(super) committed: watch::Sender<i64>,
+    /// True if the outbox was moved: nothing is stored in it any more.
     pub(super) failed: watch::Sender<bool>,
+    moves_to: Option<String>,
     pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
     pub(super) background: Background,
     pub(super) damage: Damage,
@@ -64,8 +66,9 @@ impl Shared {
         relay: String,
         mirror: Mirror,
         folder: PathBuf,
-        recent: Recent,
+        ids: AcceptedIds,
         tasks: Tasks,
+        moves_to: Option<String>,
     ) -> Self {
         let lanes = Lanes { owned: Vec::new(), all: meta.lanes };
         Self {
@@ -77,12 +80,13 @@ impl Shared {
             mirror: Arc::new(Mutex::new(mirror)),
             folder,
             state: Mutex::default(),
-            recent: Mutex::new(recent),
+            ids: Mutex::new(ids),
             followed: watch::Sender::new(0),
             owned: Mutex::default(),
             lanes: watch::Sender::new(lanes),
             committed: watch::Sender::new(0),
             failed: watch::Sender::new(false),
+            moves_to,
             due: broadcast::Sender::new(16),
             background: Background::default(),
             damage: Damage::default(),
@@ -151,6 +155,17 @@ impl Shared {
         } else {
             tracing::info!("the NATS cluster answers again: posts are accepted");
         }
+    }
+
+    /// The outbox was moved. Only who moves it goes on.
+    pub(super) fn end_if_moved(&self, to: &str) {
+        if self.moves_to.as_deref() == Some(to) || self.failed.send_replace(true) {
+            return;
+        }
+        tracing::error!(
+            outbox.moved_to = to,
+            "this outbox was moved: the relay accepts and delivers nothing more from it; set outbox.url to the new one"
+        );
     }
 
     /// Returns when everything up to this sequence is in the mirror.

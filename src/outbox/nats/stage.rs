@@ -10,9 +10,10 @@ use super::super::frame::{self, Fields};
 use super::super::recent::Identity;
 use super::super::{AcceptError, Accepted, Place, Position, Priority, Settlement, Submission};
 use super::batch::Message;
-use super::codec::{self, StoredReject};
+use super::codec;
 use super::command::Command;
 use super::commit::Committer;
+use super::failure_records::{self, CallRecord, RejectRecord};
 use super::group::{Group, NewChunk, NewDeadLetter, Outcome};
 use crate::accoil::Request;
 
@@ -20,7 +21,7 @@ use crate::accoil::Request;
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 /// Rejects of one submission that are stored with the rest of it.
 pub(super) const MOST_REJECTS: usize = 200;
-const LAST_DELIVERED_TTL: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const LAST_DELIVERED_TTL: Duration = Duration::from_secs(30 * 86_400);
 
 impl Committer {
     pub(super) fn stage(&mut self, command: &Command, group: &mut Group) -> Outcome {
@@ -64,6 +65,10 @@ impl Committer {
                 });
                 Outcome::Done
             }
+            Command::MarkMoved { to, .. } => {
+                self.mark_moved(to, group);
+                Outcome::Done
+            }
             Command::ChangeJob { change, .. } => Outcome::Job(self.change_job(change, group)),
             Command::Advance { step, .. } => Outcome::Advanced(self.advance(step, group)),
             Command::KeepHouse { .. } => Outcome::HouseKept { is_more: self.keep_house(group) },
@@ -82,12 +87,12 @@ impl Committer {
         let now = Utc::now();
         for (index, event) in (0..).zip(&submission.accepted) {
             if let Some(identity) = self.identity(submission, event) {
-                let mut recent = self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
-                if !recent.insert(&identity, now) {
+                let mut ids = self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                if !ids.accept(&identity, now) {
                     duplicates.push(index);
                     continue;
                 }
-                drop(recent);
+                drop(ids);
                 group.identities.push(identity);
             }
             self.write_event(&submission.source, event, priority, group);
@@ -138,7 +143,7 @@ impl Committer {
     pub(super) fn rejects(&mut self, submission: &Submission, from: usize, most: usize, group: &mut Group) {
         for reject in submission.rejects.iter().skip(from).take(most) {
             let subject = self.shared.subjects.reject(&self.shared.relay, self.next_number());
-            let body = codec::reject(&StoredReject {
+            let body = failure_records::reject(&RejectRecord {
                 event: reject.event.0,
                 at: submission.received_at.timestamp_millis(),
                 source: &submission.source,
@@ -164,7 +169,10 @@ impl Committer {
             Settlement::Parked { job, attempts, next_attempt_at } => {
                 let Position { lane, chunk, index } = job.place.position();
                 let subject = self.shared.subjects.parked(lane, chunk, index);
-                let body = codec::call(job, attempts, *next_attempt_at, "", false);
+                let body = failure_records::call(&CallRecord {
+                    next_attempt_at: *next_attempt_at,
+                    ..CallRecord::new(job, attempts)
+                });
                 group.push_fenced(lane, Message::new(subject, body));
                 if matches!(job.place, Place::Chunk { .. }) {
                     group.added.add(1, (job.body.len() + job.original.len()) as u64);
@@ -174,7 +182,10 @@ impl Committer {
             Settlement::Dead { job, attempts, reason } => {
                 let Position { lane, chunk, index } = job.place.position();
                 let subject = self.shared.subjects.dead_letter(lane, chunk, index);
-                let body = codec::call(job, attempts, None, reason.code(), false);
+                let body = failure_records::call(&CallRecord {
+                    code: reason.code(),
+                    ..CallRecord::new(job, attempts)
+                });
                 let message = group.push_fenced(lane, Message::new(subject, body));
                 group.dead.push(NewDeadLetter {
                     message,
@@ -269,9 +280,7 @@ impl Committer {
 
     /// Undoes in memory what a group that was not stored changed.
     pub(super) fn undo(&mut self, group: &Group) {
-        let mut recent = self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        group.identities.iter().for_each(|identity| recent.forget(identity));
-        drop(recent);
+        self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner).undo(&group.identities);
         for Position { lane, chunk, index } in &group.marked {
             if let Some(owned) = self.lane(*lane) {
                 owned.with_open(|open| {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::{Amount, Usage};
 use super::codec::{self, LeaseRecord, RelayRecord};
+use super::trail::Trail;
 
 /// Added to a lease before another relay takes the lane: the owner must have stopped long before.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -46,12 +47,17 @@ pub(super) struct State {
     leases: HashMap<u16, SeenLease>,
     relays: HashMap<String, SeenRelay>,
     progress: HashMap<(u16, i64), StoredProgress>,
+    /// The records of ids for de-duplication.
+    pub(super) ids: Trail,
+    /// The records of last delivered fingerprints.
+    pub(super) fingerprints: Trail,
 }
 
 impl State {
     /// Forgets what is read again.
     pub(super) fn forget(&mut self) {
         self.progress.clear();
+        (self.ids, self.fingerprints) = (Trail::default(), Trail::default());
     }
 
     pub(super) fn see_lease(&mut self, lane: u16, sequence: u64, record: LeaseRecord, now: Instant) {
@@ -96,6 +102,11 @@ impl State {
         };
         let others = self.relays.iter().filter(|(relay, seen)| *relay != this && lives(seen));
         1 + others.count()
+    }
+
+    /// All relays that ever worked here, except this one.
+    pub(super) fn other_relays(&self, this: &str) -> Vec<String> {
+        self.relays.keys().filter(|relay| *relay != this).cloned().collect()
     }
 
     /// What waits, by what all relays ever added and removed.

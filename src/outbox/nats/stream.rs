@@ -22,10 +22,16 @@ const SYNC_ANSWER: Duration = Duration::from_millis(500);
 /// What all relays of a stream share, written once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Meta {
-    format: u32,
+    pub(super) format: u32,
     pub(super) lanes: u16,
     /// The key of the hashes of users and ids.
     pub(super) key: [u8; 16],
+    /// The outbox to which this one was moved, or is being moved: relays do not work on it any more.
+    #[serde(default)]
+    pub(super) moved_to: Option<String>,
+    /// The sequence of this record.
+    #[serde(skip)]
+    pub(super) sequence: u64,
 }
 
 /// Creates the stream if it is missing, and reads what its relays share.
@@ -124,17 +130,26 @@ async fn meta(
 ) -> Result<Meta, OpenError> {
     let failed = |source| OpenError::Stream { stream: options.stream.clone(), source };
     let subject = Subjects::new(&options.stream).meta();
-    let new =
-        Meta { format: FORMAT, lanes: options.lanes.clamp(1, 256), key: *uuid::Uuid::new_v4().as_bytes() };
+    let new = Meta {
+        format: FORMAT,
+        lanes: options.lanes.clamp(1, 256),
+        key: *uuid::Uuid::new_v4().as_bytes(),
+        moved_to: None,
+        sequence: 0,
+    };
     let body = serde_json::to_vec(&new).map_err(|error| failed(Box::new(error)))?;
     let first = super::batch::Message::new(subject.clone(), body).expect(subject.clone(), 0);
     // Refused if another relay was first.
     let _ = super::batch::publish(client, "meta", vec![first], Duration::from_secs(5)).await;
     let stored =
         stream.get_last_raw_message_by_subject(&subject).await.map_err(|error| failed(Box::new(error)))?;
-    let meta: Meta = serde_json::from_slice(&stored.payload).map_err(|error| failed(Box::new(error)))?;
+    let mut meta: Meta = serde_json::from_slice(&stored.payload).map_err(|error| failed(Box::new(error)))?;
     if meta.format > FORMAT {
         return Err(OpenError::Version { stream: options.stream.clone(), found: meta.format, known: FORMAT });
+    }
+    meta.sequence = stored.sequence;
+    if let Some(to) = meta.moved_to.clone().filter(|to| Some(to) != options.moves_to.as_ref()) {
+        return Err(OpenError::Moved { stream: options.stream.clone(), to });
     }
     if meta.lanes != options.lanes {
         tracing::warn!(

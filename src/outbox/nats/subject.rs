@@ -49,6 +49,7 @@ pub(super) enum Record<'a> {
     Job {
         job: &'a str,
     },
+    Meta,
 }
 
 impl Subjects {
@@ -100,6 +101,14 @@ impl Subjects {
         format!("{}.f.{lane}.{relay}.{number}", self.stream)
     }
 
+    pub(super) fn all_ids(&self) -> String {
+        format!("{}.i.>", self.stream)
+    }
+
+    pub(super) fn all_fingerprints(&self) -> String {
+        format!("{}.f.>", self.stream)
+    }
+
     /// `name` may have any letters; a subject may not.
     pub(super) fn value(&self, name: &str) -> String {
         let mut subject = format!("{}.v.", self.stream);
@@ -125,7 +134,8 @@ impl Subjects {
     /// Everything that every relay follows: all but the chunks.
     pub(super) fn followed(&self) -> Vec<String> {
         let families = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
-        families.iter().map(|family| format!("{}.{family}.>", self.stream)).collect()
+        let families = families.iter().map(|family| format!("{}.{family}.>", self.stream));
+        families.chain([self.meta()]).collect()
     }
 
     pub(super) fn parse<'a>(&self, subject: &'a str) -> Option<Record<'a>> {
@@ -147,6 +157,7 @@ impl Subjects {
             "v" => Record::Value { name: next()? },
             "j" => Record::Job { job: next()? },
             "lease" => Record::Lease { lane: next()?.parse().ok()? },
+            "meta" => Record::Meta,
             "relay" => Record::Relay { relay: next()? },
             _ => return None,
         })

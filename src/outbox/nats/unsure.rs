@@ -23,6 +23,7 @@ impl Committer {
 
     /// Finds out whether the batch without an answer was stored; returns false if that is still not known.
     pub(super) async fn resolve(&mut self) -> bool {
+        self.let_others_renew();
         let number = self.next_number();
         let marker = self.with_record(&Group::default(), number);
         let id = format!("{}-{number}", self.shared.relay);

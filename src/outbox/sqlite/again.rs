@@ -39,8 +39,10 @@ impl Writer {
         group: &mut Group,
         now: Now,
     ) -> Result<Option<Vec<Option<Vec<u32>>>>> {
-        if !sqlite::is_job_running(&self.store.connection, step.job)? {
-            return Ok(None);
+        let Some(cursor) = sqlite::running_job(&self.store.connection, step.job)? else { return Ok(None) };
+        if cursor != step.from {
+            // It was stored before, or the job is elsewhere.
+            return Ok((cursor == step.cursor).then(|| vec![None; step.made.len()]));
         }
         let Replayed { calls: mut done, damaged } = self.replay(&step.dead_letters, group)?;
         let mut duplicates = Vec::with_capacity(step.made.len());
@@ -56,7 +58,7 @@ impl Writer {
             done += 1;
         }
         done += self.remove(Kind::DeadLetter, &step.purged)? + self.remove(Kind::Reject, &step.purged)?;
-        done += self.take(&step.taken, group, now)?;
+        done += self.store_moved(step.job, &step.moved, group, now)?;
         let JobStep { job, cursor, is_last, .. } = *step;
         let failed = step.failed + damaged.len() as u64;
         sqlite::advance_job(&self.store.connection, job, cursor, done, failed, is_last)?;

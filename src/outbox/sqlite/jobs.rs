@@ -79,10 +79,37 @@ pub(in crate::outbox) fn advance_job(
     Ok(changed == 1)
 }
 
-pub(in crate::outbox) fn is_job_running(connection: &Connection, id: i64) -> Result<bool> {
+/// Returns the progress of a job; `None` if it is not running.
+pub(in crate::outbox) fn running_job(connection: &Connection, id: i64) -> Result<Option<i64>> {
     connection
-        .prepare_cached("SELECT count(*) FROM jobs WHERE id = ?1 AND state = 'running'")?
-        .query_row([id], |row| Ok(row.get::<_, i64>(0)? == 1))
+        .prepare_cached("SELECT cursor FROM jobs WHERE id = ?1 AND state = 'running'")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+/// Stores a job as it is, in place of an earlier one with its number.
+pub(in crate::outbox) fn put_job(connection: &Connection, job: &Job) -> Result<()> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO jobs (id, kind, filter, up_to, expect, cursor, done, failed, state, by, at, note)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            job.id,
+            job.kind,
+            job.order,
+            job.up_to,
+            number(job.expect),
+            job.cursor,
+            number(job.done),
+            number(job.failed),
+            job.state.name(),
+            job.by,
+            job.at.timestamp_millis(),
+            job.note
+        ])?;
+    Ok(())
 }
 
 pub(in crate::outbox) fn jobs(connection: &Connection, most: usize) -> Result<Vec<Job>> {

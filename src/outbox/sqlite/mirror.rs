@@ -259,27 +259,7 @@ impl Mirror {
     /// Stores a job as the backend has it.
     pub(in crate::outbox) fn set_job(&self, subject: &str, sequence: i64, job: &Task) -> Result<()> {
         self.remember(subject, sequence)?;
-        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO jobs (id, kind, filter, up_to, expect, cursor, done, failed, state, by, at, note)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?
-            .execute(params![
-                job.id,
-                job.kind,
-                job.order,
-                job.up_to,
-                number(job.expect),
-                job.cursor,
-                number(job.done),
-                number(job.failed),
-                job.state.name(),
-                job.by,
-                job.at.timestamp_millis(),
-                job.note
-            ])?;
-        Ok(())
+        sqlite::put_job(&self.connection, job)
     }
 
     pub(in crate::outbox) fn remove_job(&self, subject: &str, id: &str) -> Result<()> {

@@ -20,6 +20,7 @@ mod last_delivered;
 mod lock;
 mod log;
 mod mirror;
+mod moved;
 mod owner;
 mod parked;
 mod reads;
@@ -29,7 +30,6 @@ mod schema;
 mod space;
 mod stage;
 mod state;
-mod taken;
 mod upkeep;
 mod waiting;
 mod writer;
@@ -54,7 +54,7 @@ pub(super) use chunks::{
 };
 use columns::unsigned;
 pub(super) use groups::{groups, regroup};
-pub(super) use jobs::{advance_job, create_job, is_job_running, job, jobs, set_job_state};
+pub(super) use jobs::{advance_job, create_job, job, jobs, put_job, running_job, set_job_state};
 pub(super) use kept::{
     damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, kept_amount, newest_number,
     numbers, reject, rejects, remove, remove_old, remove_oldest,

@@ -77,7 +77,9 @@ impl HoldingProxy {
     }
 
     fn set(&self, passes: Passes) {
-        self.connections.lock().unwrap().iter().for_each(|connection| drop(connection.send_replace(passes)));
+        for connection in self.connections.lock().unwrap().iter() {
+            connection.send_replace(passes);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod contract;
 mod moving;
+mod moving_command;
 mod nats;
 pub(crate) mod sqlite;
 

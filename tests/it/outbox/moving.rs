@@ -9,6 +9,7 @@ use accoil_relay::outbox::{
 };
 use chrono::{DateTime, Utc};
 
+use super::contract::{Home, LIMIT};
 use super::{
     attempt, dead, delivered, event, flush, jobs, lanes, open, reject, request, settle, single, submission,
 };
@@ -101,13 +102,33 @@ async fn content(outbox: &Outbox) -> Vec<String> {
     found
 }
 
-/// What a kill at this moment would leave of the new outbox.
-fn killed(folder: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for name in ["relay.db", "relay.db-wal"] {
-        fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+/// Moves it once for each step that can be interrupted, and returns the new outbox of the last time.
+async fn killed_at_every_step(from: &Outbox, expected: &[String], make: fn() -> Home) -> (Home, Outbox) {
+    for kill_after in 0.. {
+        let mut home = make();
+        let to = home.open().await;
+        let mut moving = Move::begin(from.clone(), to.clone(), NAME, 2).await.unwrap();
+        for _ in 0..kill_after {
+            moving.step().await.unwrap();
+        }
+        home.crash();
+        let to = home.open().await;
+        let is_over = to.unfinished_move().await.unwrap().is_none();
+        let mut moving = Move::begin(from.clone(), to.clone(), NAME, 2).await.unwrap();
+        while moving.step().await.unwrap() {}
+        assert_eq!((moving.moved(), moving.damaged()), (11, 0), "killed after {kill_after} steps");
+        drop(moving);
+        to.close().await;
+        let to = home.open().await;
+        assert_eq!(content(&to).await, expected, "killed after {kill_after} steps");
+        assert_eq!(to.unfinished_move().await.unwrap(), None);
+        if is_over {
+            assert!(kill_after > 4, "{kill_after} steps: every one was interrupted");
+            return (home, to);
+        }
+        to.close().await;
     }
-    copy
+    unreachable!("a move ends")
 }
 
 #[tokio::test]
@@ -116,34 +137,19 @@ async fn everything_arrives_once_and_in_order_wherever_the_move_is_killed() {
     let from = filled(old.path()).await;
     let expected = content(&from).await;
     assert_eq!(expected.len(), 7 + 4 + 1 + 1 + 2 + 1, "{expected:#?}");
-    let mut steps = 0;
-    for kill_after in 0.. {
-        let mut folder = tempfile::tempdir().unwrap();
-        let mut to = open(folder.path());
-        let mut moving = Move::begin(from.clone(), to.clone(), NAME, 2).await.unwrap();
-        for _ in 0..kill_after {
-            moving.step().await.unwrap();
-        }
-        let copy = killed(folder.path());
-        to.close().await;
-        folder = copy;
-        to = open(folder.path());
-        let is_over = to.unfinished_move().await.unwrap().is_none();
-        let mut moving = Move::begin(from.clone(), to.clone(), NAME, 2).await.unwrap();
-        while moving.step().await.unwrap() {}
-        assert_eq!((moving.moved(), moving.damaged()), (11, 0), "killed after {kill_after} steps");
-        to.close().await;
-        let to = open(folder.path());
-        assert_eq!(content(&to).await, expected, "killed after {kill_after} steps");
-        assert_eq!(to.unfinished_move().await.unwrap(), None);
-        to.close().await;
-        if is_over {
-            break;
-        }
-        steps += 1;
-    }
-    assert!(steps > 4, "{steps} steps: every batch was interrupted");
-    from.close().await;
+    killed_at_every_step(&from, &expected, Home::sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_in_a_cluster_and_comes_back_wherever_the_moves_are_killed() {
+    let old = tempfile::tempdir().unwrap();
+    let from = filled(old.path()).await;
+    let expected = content(&from).await;
+    let moves = async {
+        let (_home, cluster) = killed_at_every_step(&from, &expected, Home::nats).await;
+        killed_at_every_step(&cluster, &expected, Home::sqlite).await;
+    };
+    tokio::time::timeout(3 * LIMIT, moves).await.expect("the moves end");
 }
 
 #[tokio::test]

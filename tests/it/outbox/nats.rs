@@ -7,8 +7,8 @@ use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Submission};
 use tokio_util::sync::CancellationToken;
 
 use super::contract::{LIMIT, cluster_options};
-use super::{bodies, delivered, flush, jobs, options, settle, single};
-use crate::cluster::proxy::Proxy;
+use super::{bodies, delivered, flush, jobs, options, reject, settle, single, submission};
+use crate::cluster::holding_proxy::HoldingProxy;
 use crate::cluster::servers;
 
 fn stream() -> String {
@@ -23,7 +23,7 @@ async fn open(server: String, stream: &str) -> Outbox {
 async fn gain(outbox: &Outbox) {
     let mut lanes = outbox.lanes();
     let owned = lanes.wait_for(|lanes| !lanes.owned.is_empty());
-    drop(tokio::time::timeout(LIMIT, owned).await.expect("it gains the lane").unwrap());
+    assert!(tokio::time::timeout(LIMIT, owned).await.expect("it gains the lane").is_ok());
 }
 
 /// Posts again and again until the cluster answers, as a sender does.
@@ -40,7 +40,7 @@ async fn accept(outbox: &Outbox, submission: impl Fn() -> Submission) -> Receipt
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_answer_is_lost_counts_once() {
-    let (proxy, stream) = (Proxy::start(servers::shared().port).await, stream());
+    let (proxy, stream) = (HoldingProxy::start(servers::shared().port).await, stream());
     let outbox = open(proxy.url(), &stream).await;
     gain(&outbox).await;
     assert_eq!(accept(&outbox, || single(Some("m1"), "u", "1")).await.accepted, 1);
@@ -64,7 +64,7 @@ async fn a_batch_whose_answer_is_lost_counts_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_arrives_late_is_not_stored() {
-    let (proxy, stream) = (Proxy::start(servers::shared().port).await, stream());
+    let (proxy, stream) = (HoldingProxy::start(servers::shared().port).await, stream());
     let outbox = open(proxy.url(), &stream).await;
     gain(&outbox).await;
     accept(&outbox, || single(Some("m1"), "u", "1")).await;
@@ -81,7 +81,7 @@ async fn a_batch_that_arrives_late_is_not_stored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_was_taken_over_stores_nothing_that_it_sent_before() {
-    let (proxy, stream) = (Proxy::start(servers::shared().port).await, stream());
+    let (proxy, stream) = (HoldingProxy::start(servers::shared().port).await, stream());
     let first = open(proxy.url(), &stream).await;
     gain(&first).await;
     let second = open(servers::shared().url(), &stream).await;
@@ -104,4 +104,60 @@ async fn a_relay_that_was_taken_over_stores_nothing_that_it_sent_before() {
     assert_eq!(accept(&second, || single(None, "u", "2")).await.accepted, 1);
     assert_eq!(bodies(&jobs(&second, "a").await.0), ["2"]);
     assert_eq!(second.usage().waiting.rows, 1);
+}
+
+#[tokio::test]
+async fn an_event_that_fits_into_no_message_is_refused_and_disturbs_nobody() {
+    let outbox = open(servers::shared().url(), &stream()).await;
+    gain(&outbox).await;
+    let text = "x".repeat(3 << 20);
+    assert_eq!(accept(&outbox, || single(None, "u", &text)).await.accepted, 1, "it is compressed");
+    // What cannot be compressed.
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(33 + u8::try_from((state >> 33) % 90).unwrap())
+    };
+    let noise: String = (0..3 << 20).map(|_| next()).collect();
+    assert_eq!(outbox.accept(single(None, "u", &noise)).await, Err(AcceptError::TooLarge));
+    let noise: &'static str = noise.leak();
+    let refused = submission(Vec::new(), vec![reject(noise, "[]")]);
+    assert_eq!(outbox.accept(refused).await, Err(AcceptError::TooLarge));
+    assert_eq!(outbox.accept(single(None, "u", "2")).await.unwrap().accepted, 1);
+    let rejects = submission(Vec::new(), vec![reject(text.leak(), "[]")]);
+    outbox.accept(rejects).await.unwrap();
+    flush(&outbox).await;
+    assert_eq!(outbox.usage().rejects.rows, 1);
+}
+
+#[tokio::test]
+async fn ids_that_no_relay_remembers_are_removed_from_the_stream() {
+    let (server, stream) = (servers::shared().url(), stream());
+    let mut usual = options(std::path::Path::new(""));
+    usual.deduplication_ids = 10;
+    let options = cluster_options(server.clone(), &stream, usual);
+    let outbox = Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
+    gain(&outbox).await;
+    for number in 0..30 {
+        outbox.accept(single(Some(&number.to_string()), "u", "1")).await.unwrap();
+    }
+    flush(&outbox).await;
+    outbox.close().await;
+    // The first batch after a start keeps house.
+    let outbox = Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
+    gain(&outbox).await;
+    outbox.accept(single(None, "u", "2")).await.unwrap();
+    let context = async_nats::jetstream::new(async_nats::connect(&server).await.unwrap());
+    let began = Instant::now();
+    loop {
+        let stored = context.get_stream(&stream).await.unwrap();
+        let subjects = stored.info_with_subjects(format!("{stream}.i.>")).await.unwrap();
+        let left = futures_util::StreamExt::count(subjects).await;
+        if left == 10 {
+            break;
+        }
+        assert!(left > 10 && began.elapsed() < LIMIT, "{left} records of ids");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(outbox.accept(single(Some("29"), "u", "1")).await.unwrap().duplicates, 1);
 }

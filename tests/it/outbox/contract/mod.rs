@@ -28,7 +28,7 @@ use crate::cluster::servers;
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// The place of an outbox, in which it can be opened again.
-pub(super) enum Home {
+pub(crate) enum Home {
     /// A folder with a file.
     Sqlite(TempDir),
     /// A stream of a NATS server.
@@ -36,7 +36,7 @@ pub(super) enum Home {
 }
 
 /// A stream with one lane, and the runtime of the relay that uses it.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     name: String,
     running: Mutex<Option<Runtime>>,
 }
@@ -67,7 +67,7 @@ impl Stream {
                 Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
             let mut lanes = outbox.lanes();
             let owned = lanes.wait_for(|lanes| !lanes.owned.is_empty());
-            drop(tokio::time::timeout(LIMIT, owned).await.expect("a lane is gained in time").unwrap());
+            assert!(tokio::time::timeout(LIMIT, owned).await.expect("a lane is gained in time").is_ok());
             outbox
         });
         *self.running.lock().unwrap() = Some(runtime);
@@ -92,20 +92,21 @@ pub(crate) fn cluster_options(server: String, stream: &str, usual: Options) -> C
         max_bytes: usual.max_bytes,
         dead_letters: usual.dead_letters,
         rejects: usual.rejects,
+        moves_to: None,
     }
 }
 
 impl Home {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
-    fn nats() -> Self {
+    pub(crate) fn nats() -> Self {
         let name = format!("test-{}", uuid::Uuid::new_v4().simple());
         Self::Nats(Stream { name, running: Mutex::default() })
     }
 
-    async fn open(&self) -> Outbox {
+    pub(crate) async fn open(&self) -> Outbox {
         self.open_with(|_| {}).await
     }
 
@@ -122,7 +123,7 @@ impl Home {
     }
 
     /// Leaves what a crash at this moment would leave, for the next open. The outbox that is open now is abandoned.
-    fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         match self {
             Self::Sqlite(folder) => {
                 let copy = tempfile::tempdir().unwrap();

@@ -79,13 +79,18 @@ pub(super) async fn clause_3_a_settlement_that_comes_twice_counts_once(home: Hom
 
 pub(super) async fn clause_3_a_backlog_of_small_chunks_is_settled_at_once(home: Home) {
     let outbox = home.open().await;
-    for number in 0..700 {
-        outbox.accept(single(None, "u", &number.to_string())).await.unwrap();
+    const CHUNKS: usize = 520;
+    for _ in 0..CHUNKS {
+        let both = vec![request("a", "u", "1"), request("a", "u", "2")];
+        outbox.accept(submission(vec![event(None, both)], Vec::new())).await.unwrap();
     }
     let waiting = jobs(&outbox, "a").await.0;
-    assert_eq!(waiting.len(), 700);
-    settle(&outbox, waiting.iter().map(|job| delivered(job.place)).collect());
-    flush(&outbox).await;
+    assert_eq!(waiting.len(), 2 * CHUNKS);
+    // Half of each chunk, then the rest.
+    for half in [0, 1] {
+        settle(&outbox, waiting.iter().skip(half).step_by(2).map(|job| delivered(job.place)).collect());
+        flush(&outbox).await;
+    }
     assert_eq!(outbox.usage().waiting.rows, 0);
 }
 

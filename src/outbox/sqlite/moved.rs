@@ -1,4 +1,4 @@
-//! Stages what is taken over from another outbox.
+//! Stages records that are moved from another outbox.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Result, named_params};
@@ -11,7 +11,8 @@ use crate::outbox::chunk::Job;
 use crate::outbox::clock::Now;
 use crate::outbox::frame::{self, Fields};
 use crate::outbox::groups::Reason;
-use crate::outbox::taken::Taken;
+use crate::outbox::jobs::Job as EndedJob;
+use crate::outbox::moved::MovedRecord;
 use crate::outbox::{Amount, Attempt, DeadLetter, Place, Position, Settlement, StoredReject};
 
 /// A call that is parked as soon as its chunk has an id.
@@ -24,15 +25,21 @@ struct ToPark<'a> {
 
 impl Writer {
     /// Returns the number of calls, dead letters and rejects.
-    pub(super) fn take(&mut self, taken: &[Taken], group: &mut Group, now: Now) -> Result<usize> {
+    pub(super) fn store_moved(
+        &mut self,
+        moving_job: i64,
+        moved: &[MovedRecord],
+        group: &mut Group,
+        now: Now,
+    ) -> Result<usize> {
         let mut count = 0;
         // The calls to park are counted from the beginning of a chunk.
         self.write_chunk(group)?;
         let mut to_park = Vec::new();
-        for record in taken {
+        for record in moved {
             count += 1;
             match record {
-                Taken::Call { job, attempts, next_attempt_at } => {
+                MovedRecord::Call { job, attempts, next_attempt_at } => {
                     if !attempts.is_empty() {
                         let next_attempt_at = *next_attempt_at;
                         to_park.push(ToPark { index: group.requests, job, attempts, next_attempt_at });
@@ -41,24 +48,29 @@ impl Writer {
                     frame::write_request(&mut group.bytes, &fields(job));
                     group.requests += 1;
                     if group.bytes.len() >= CHUNK_BYTES {
-                        self.park_taken(&mut to_park, group, now)?;
+                        self.park_moved(&mut to_park, group, now)?;
                     }
                 }
-                Taken::DeadLetter(letter) => self.take_letter(letter, now)?,
-                Taken::Reject(reject) => self.take_reject(reject, group, now)?,
-                Taken::LastDelivered(fingerprint, at) => {
+                MovedRecord::DeadLetter(letter) => self.store_letter(letter, now)?,
+                MovedRecord::Reject(reject) => self.store_reject(reject, group, now)?,
+                MovedRecord::LastDelivered(fingerprint, at) => {
                     count -= 1;
                     let at = (*at).min(now.running);
                     last_delivered::record_delivered(&self.store.connection, &[*fingerprint], at)?;
                 }
+                MovedRecord::Job(job) => {
+                    count -= 1;
+                    let id = job.id + moving_job;
+                    super::put_job(&self.store.connection, &EndedJob { id, ..job.clone() })?;
+                }
             }
         }
-        self.park_taken(&mut to_park, group, now)?;
+        self.park_moved(&mut to_park, group, now)?;
         Ok(count)
     }
 
     /// Writes the chunk, and parks calls of it.
-    fn park_taken(&mut self, to_park: &mut Vec<ToPark<'_>>, group: &mut Group, now: Now) -> Result<()> {
+    fn park_moved(&mut self, to_park: &mut Vec<ToPark<'_>>, group: &mut Group, now: Now) -> Result<()> {
         self.write_chunk(group)?;
         let Some((id, of)) = group.chunks.last().map(|chunk| (chunk.id, chunk.requests)) else {
             return Ok(());
@@ -77,7 +89,7 @@ impl Writer {
         Ok(())
     }
 
-    fn take_letter(&mut self, letter: &DeadLetter, now: Now) -> Result<()> {
+    fn store_letter(&mut self, letter: &DeadLetter, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let DeadLetter { destination, source, mapping, attempts, code, .. } = letter;
         let group = Reason::of_dead_letter(code, destination, source, mapping, attempts);
@@ -109,7 +121,7 @@ impl Writer {
         Ok(())
     }
 
-    fn take_reject(&mut self, reject: &StoredReject, staged: &mut Group, now: Now) -> Result<()> {
+    fn store_reject(&mut self, reject: &StoredReject, staged: &mut Group, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let group = Reason::of_reject(&reject.source, &reject.reasons);
         let at = reject.at.timestamp_millis();

@@ -1,14 +1,15 @@
-//! Records that one outbox takes over from another, with all that is known of them.
+//! Records that are moved from one outbox to another, with all that is known of them.
 
 use chrono::{DateTime, Utc};
 
 use super::chunk::Job;
+use super::jobs::Job as EndedJob;
 use super::{Attempt, DeadLetter, StoredReject};
 use crate::accoil::Fingerprint;
 
 #[derive(Debug)]
-pub enum Taken {
-    /// A waiting call. It follows all calls of its user that were taken before. A call with attempts is parked.
+pub enum MovedRecord {
+    /// A waiting call. It follows all calls of its user that were moved before. A call with attempts is parked.
     Call {
         job: Job,
         attempts: Vec<Attempt>,
@@ -19,16 +20,18 @@ pub enum Taken {
     /// It gets a new number, above all others.
     Reject(StoredReject),
     LastDelivered(Fingerprint, DateTime<Utc>),
+    /// A job that has ended. The number of the moving job is added to its own, so that a repeat changes nothing.
+    Job(EndedJob),
 }
 
-impl Taken {
+impl MovedRecord {
     /// Bytes that it adds to the disk.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Call { job, .. } => job.body.len() + job.original.len(),
             Self::DeadLetter(letter) => letter.body.len() + letter.original.len(),
             Self::Reject(reject) => reject.original.len() + reject.reasons.len(),
-            Self::LastDelivered(..) => 0,
+            Self::LastDelivered(..) | Self::Job(_) => 0,
         }
     }
 }

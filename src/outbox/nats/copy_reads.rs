@@ -1,0 +1,116 @@
+//! What the handle reads: lists and counts from the local copy, and the waiting calls of all lanes. Reading changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::super::jobs::Job as Task;
+use super::super::sqlite::Mirror;
+use super::super::{
+    Archive, DeadLetter, Filter, Group, Kind, OpenError as AnyOpenError, PageFrom, Position, ReadError,
+    StoredReject, WaitingFilter, WaitingPage,
+};
+use super::handle::Outbox;
+use super::scan::{self, Scan};
+use crate::event_id::EventId;
+
+/// How long a read waits for what this relay stored before it.
+pub(super) const READ_ANSWER: Duration = Duration::from_secs(5);
+
+impl Outbox {
+    /// Reads the local copy, with everything that this relay stored before.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Mirror) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let stored = self.shared.followed(self.shared.stored());
+        tokio::time::timeout(READ_ANSWER, stored).await.map_err(|_| ReadError::Away)?;
+        self.shared.read(query).await
+    }
+
+    pub async fn jobs(&self, most: usize) -> Result<Vec<Task>, ReadError> {
+        self.read(move |mirror| mirror.jobs(most)).await
+    }
+
+    pub async fn job(&self, id: i64) -> Result<Option<Task>, ReadError> {
+        self.read(move |mirror| mirror.job(id)).await
+    }
+
+    pub async fn kept_values(&self, begin: &'static str) -> Result<Vec<(String, i64)>, ReadError> {
+        self.read(move |mirror| mirror.values(begin)).await
+    }
+
+    pub async fn dead_letters(
+        &self,
+        filter: &Filter,
+        from: PageFrom,
+        most: usize,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |mirror| mirror.dead_letters_page(&filter, from, most)).await
+    }
+
+    pub async fn rejects(
+        &self,
+        filter: &Filter,
+        from: PageFrom,
+        most: usize,
+    ) -> Result<Vec<StoredReject>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |mirror| mirror.rejects_page(&filter, from, most)).await
+    }
+
+    pub async fn numbers(
+        &self,
+        kind: Kind,
+        filter: &Filter,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<i64>, ReadError> {
+        let filter = filter.clone();
+        self.read(move |mirror| mirror.numbers(kind, &filter, after, most)).await
+    }
+
+    pub async fn newest_number(&self) -> Result<i64, ReadError> {
+        self.read(|mirror| mirror.newest_number()).await
+    }
+
+    pub async fn groups(&self) -> Result<Vec<Group>, ReadError> {
+        self.read(|mirror| mirror.groups()).await
+    }
+
+    pub fn archive(&self) -> Result<Archive, AnyOpenError> {
+        let path = self.shared.mirror.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned();
+        Archive::open(&path)
+    }
+
+    /// Returns the waiting calls of all lanes, also of those that other relays own.
+    pub async fn waiting(
+        &self,
+        filter: WaitingFilter,
+        after: Option<Position>,
+        most: usize,
+    ) -> Result<WaitingPage, ReadError> {
+        tokio::time::timeout(READ_ANSWER, self.flush()).await.map_err(|_| ReadError::Away)??;
+        scan::page(&self.shared, &filter, after, most).await
+    }
+
+    pub async fn waiting_by_destination(&self) -> Result<BTreeMap<String, u64>, ReadError> {
+        let mut counts = self.read(|mirror| mirror.parked_destinations()).await?;
+        let mut scan = Scan::all(&self.shared).await?;
+        while let Some(chunk) = scan.next().await? {
+            chunk.count(&mut counts);
+        }
+        Ok(counts)
+    }
+
+    pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
+        let parked = self.read(|mirror| mirror.oldest_parked()).await?;
+        let first = Scan::all(&self.shared).await?.next().await?;
+        let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));
+        let oldest = [parked, in_chunks].into_iter().flatten().filter(|id| id.has_time());
+        Ok(oldest.min().map(EventId::time))
+    }
+}

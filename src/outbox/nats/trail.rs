@@ -1,0 +1,48 @@
+//! How much of one kind the stream has, oldest first: so that what no relay remembers is removed, and a start does not read it.
+
+use std::collections::VecDeque;
+
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    /// The sequence of each record, and how many entries it has.
+    records: VecDeque<(u64, usize)>,
+    entries: usize,
+}
+
+impl Trail {
+    pub(super) fn add(&mut self, sequence: u64, entries: usize) {
+        self.records.push_back((sequence, entries));
+        self.entries += entries;
+    }
+
+    /// Forgets the oldest records as long as this many entries remain; returns the sequence of the newest one that was forgotten.
+    pub(super) fn cut(&mut self, remaining: usize) -> Option<u64> {
+        let mut cut = None;
+        while let Some(&(sequence, entries)) = self.records.front()
+            && self.entries - entries >= remaining
+        {
+            self.records.pop_front();
+            self.entries -= entries;
+            cut = Some(sequence);
+        }
+        cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_entries_remain() {
+        let mut trail = Trail::default();
+        for sequence in 1..=5 {
+            trail.add(sequence, 10);
+        }
+        assert_eq!(trail.cut(50), None);
+        assert_eq!(trail.cut(25), Some(2));
+        assert_eq!(trail.cut(25), None);
+        trail.add(9, 100);
+        assert_eq!(trail.cut(25), Some(5));
+    }
+}
