@@ -43,33 +43,8 @@ impl Proxy {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-<<<<<<< HEAD
     pub(crate) fn set(&self, line: Line) {
         self.line.send_replace(line);
-=======
-    /// What the relay sends on its present connection stays here until [`Self::pass_all`].
-    pub(crate) fn hold_requests(&self) {
-        self.set(Passes { requests: false, ..ALL });
-    }
-
-    /// What the server answers on the present connection stays here.
-    pub(crate) fn hold_answers(&self) {
-        self.set(Passes { answers: false, ..ALL });
-    }
-
-    pub(crate) fn pass_all(&self) {
-        self.set(ALL);
-    }
-
-    pub(crate) fn refuse_connections(&self, refuses: bool) {
-        self.refuses.send_replace(refuses);
-    }
-
-    fn set(&self, passes: Passes) {
-        for connection in self.connections.lock().unwrap().iter() {
-            connection.send_replace(passes);
-        }
->>>>>>> 59b6237 (outbox: move an outbox into a cluster and back)
     }
 }
 
