@@ -67,7 +67,7 @@ fn run(folder: &Path, number: usize, port: u16, cluster: &str) -> Child {
     std::fs::write(&configuration, text).unwrap();
     let mut server = Command::new(PROGRAM);
     server.arg("-c").arg(&configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    server.spawn().expect("there is no NATS server: run tests/install.sh")
+    server.spawn().unwrap_or_else(|error| panic!("{PROGRAM}: {error}; run tests/install.sh"))
 }
 
 impl Drop for Servers {

@@ -117,10 +117,10 @@ impl Move {
         loop {
             match self.try_step().await {
                 // Whether it was stored is not known. If it was, it changes nothing this time.
-                Err(MoveError::Change(ChangeError(AcceptError::Away | AcceptError::Busy)))
-                | Err(MoveError::Read(ReadError::Away))
-                    if tries < TRIES =>
-                {
+                Err(
+                    MoveError::Change(ChangeError(AcceptError::Away | AcceptError::Busy))
+                    | MoveError::Read(ReadError::Away),
+                ) if tries < TRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
