@@ -17,13 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 /// The relay of this build.
 pub(crate) const RELAY: &str = env!("CARGO_BIN_EXE_accoil-relay");
 
-/// Starts a relay whose only destination listens on the port `sink`. Returns its process and port.
-pub(crate) fn start(program: &Path, folder: &Path, sink: u16, has_history: bool) -> (Child, u16) {
-    start_on(program, folder, sink, has_history, "sqlite:relay.db")
-}
+/// Where a relay keeps what it has accepted, if nothing else is measured.
+pub(crate) const SQLITE: &str = "sqlite:relay.db";
 
-/// Like [`start`], with this outbox.
-pub(crate) fn start_on(
+/// Starts a relay on this outbox, whose only destination listens on the port `sink`. Returns its process and port.
+pub(crate) fn start(
     program: &Path,
     folder: &Path,
     sink: u16,

@@ -50,8 +50,13 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sink = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let (mut relay, port) =
-        common::start(Path::new(common::RELAY), folder.path(), sink.local_addr().unwrap().port(), true);
+    let (mut relay, port) = common::start(
+        Path::new(common::RELAY),
+        folder.path(),
+        sink.local_addr().unwrap().port(),
+        true,
+        common::SQLITE,
+    );
     runtime.spawn(common::serve(sink, Arc::new(AtomicUsize::new(0))));
     runtime.block_on(common::ready(port));
     runtime.block_on(posts(port, rate));

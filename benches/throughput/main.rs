@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{ready, serve, start_on};
+use common::{SQLITE, ready, serve, start};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -148,12 +148,12 @@ async fn round(args: &Args, build: usize, outbox: Kind, batch: usize, has_histor
         Kind::Sqlite => None,
         Kind::Nats { servers } => Some(Servers::start(servers).await),
     };
-    let url = servers.as_ref().map_or("sqlite:relay.db", Servers::url);
+    let url = servers.as_ref().map_or(SQLITE, Servers::url);
     let delivered = Arc::new(AtomicUsize::new(0));
     let sink = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (mut relay, port) =
-        start_on(&args.relays[build], folder.path(), sink.local_addr().unwrap().port(), has_history, url);
+        start(&args.relays[build], folder.path(), sink.local_addr().unwrap().port(), has_history, url);
     let serving = tokio::spawn(serve(sink, Arc::clone(&delivered)));
     ready(port).await;
     if servers.is_some() {
