@@ -1,8 +1,6 @@
 //! A network between a relay and its server that fails when it is told to: requests or answers of the present connections are held
 //! back, and new connections are refused.
 
-#![expect(clippy::disallowed_methods, reason = "the proxy is not part of the relay")]
-
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

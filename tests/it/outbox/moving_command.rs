@@ -109,7 +109,7 @@ async fn the_command_moves_into_a_cluster_and_back_with_three_kills_each() {
     moving.kill_and_finish("sqlite:relay.db", &server, events).await;
     assert!(!folder.path().join("relay.db").exists(), "what was moved has another name");
     let usual = options(Path::new(""));
-    let options = ClusterOptions { lanes: 16, ..cluster_options(server.clone(), &stream, usual) };
+    let options = ClusterOptions { lanes: 16, ..cluster_options(server.clone(), &stream, &usual) };
     let cluster = open_cluster(&options).await.unwrap();
     assert!(cluster.is_alone(LIMIT).await);
     verify(&cluster, events).await;
@@ -127,7 +127,7 @@ async fn the_command_moves_into_a_cluster_and_back_with_three_kills_each() {
 async fn a_relay_that_works_on_an_outbox_stops_when_it_is_moved() {
     let stream = format!("test-{}", uuid::Uuid::new_v4().simple());
     let usual = options(Path::new(""));
-    let options = cluster_options(servers::shared().url(), &stream, usual);
+    let options = cluster_options(servers::shared().url(), &stream, &usual);
     let relay = open_cluster(&options).await.unwrap();
     relay.accept(single(None, "u", "1")).await.unwrap();
     let mover = ClusterOptions { moves_to: Some("sqlite:new.db".to_owned()), ..options };

@@ -16,7 +16,7 @@ fn stream() -> String {
 }
 
 async fn open(server: String, stream: &str) -> Outbox {
-    let options = cluster_options(server, stream, options(std::path::Path::new("")));
+    let options = cluster_options(server, stream, &options(std::path::Path::new("")));
     Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap()
 }
 
@@ -135,7 +135,7 @@ async fn ids_that_no_relay_remembers_are_removed_from_the_stream() {
     let (server, stream) = (servers::shared().url(), stream());
     let mut usual = options(std::path::Path::new(""));
     usual.deduplication_ids = 10;
-    let options = cluster_options(server.clone(), &stream, usual);
+    let options = cluster_options(server.clone(), &stream, &usual);
     let outbox = Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await.unwrap();
     gain(&outbox).await;
     for number in 0..30 {

@@ -59,7 +59,7 @@ impl Stream {
         self.end();
         let mut usual = options(std::path::Path::new(""));
         change(&mut usual);
-        let options = cluster_options(servers::shared().url(), &self.name, usual);
+        let options = cluster_options(servers::shared().url(), &self.name, &usual);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let opened = runtime.spawn(async move {
@@ -76,7 +76,7 @@ impl Stream {
 }
 
 /// One lane, and a lease that ends soon.
-pub(crate) fn cluster_options(server: String, stream: &str, usual: Options) -> ClusterOptions {
+pub(crate) fn cluster_options(server: String, stream: &str, usual: &Options) -> ClusterOptions {
     ClusterOptions {
         servers: vec![server],
         stream: stream.to_owned(),
