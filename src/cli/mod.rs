@@ -145,7 +145,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Events(what) => events::run(what, file).await,
         Command::Destinations(what) => destinations::run(what, file).await,
         Command::TestConnection => test_connection::run(&load(file)?).await,
-        Command::Waiting(what) => waiting::run(what, &load(file)?).await,
+        Command::Waiting(what) => waiting::run(what, file).await,
         Command::Failures(args) => failures::run(&args, file).await,
         Command::Replay(args) => replay::run(&args, file).await,
         Command::DeadLetters(what) => dead_letters::run(what, &load(file)?).await,

@@ -79,6 +79,10 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    pub(super) const fn is_given(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// The relay at `--url`, or the one that has the outbox of the configuration. The token comes from the configuration, or
     /// from the environment where there is none.
     pub(super) fn connect(&self, file: Option<&Path>) -> anyhow::Result<RelayApi> {
@@ -150,12 +154,15 @@ impl RelayApi {
 
     /// The answer of a relay that must be running.
     pub(super) async fn fetch(&self, path: &str) -> anyhow::Result<Value> {
-        self.get(path).await?.with_context(|| {
-            format!(
-                "no relay listens at {}: start it with `accoil-relay serve`, or name another with --url",
-                self.base
-            )
-        })
+        self.get(path).await?.with_context(|| self.is_missing())
+    }
+
+    /// Says that no relay listens there.
+    pub(super) fn is_missing(&self) -> String {
+        format!(
+            "no relay listens at {}: start it with `accoil-relay serve`, or name another with --url",
+            self.base
+        )
     }
 
     pub(super) async fn post<T: DeserializeOwned>(

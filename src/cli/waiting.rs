@@ -1,19 +1,23 @@
 //! `waiting`: lists, shows and retries the calls that wait for delivery, and moves or removes the calls of a removed
 //! destination.
 //!
-//! Uses the admin API of a running relay. If no relay is running, the command reads and changes the outbox itself.
+//! Uses the admin API of the relay at `--url`, or of the one that runs with this configuration's outbox. If none is running, the
+//! command reads and changes the outbox itself.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::relay::{Owner, RelayApi};
+use super::relay::{Owner, RelayApi, Remote};
 use super::{print_message, table};
+use crate::admin::api::waiting::WaitingCallView;
 use crate::config::Config;
 use crate::outbox::{Archive, Position, WaitingFilter};
+use crate::run;
 
 /// Calls per page.
 const PAGE: usize = 200;
@@ -61,6 +65,8 @@ pub struct ListArgs {
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +76,8 @@ pub struct ShowArgs {
     ids: Vec<Position>,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +90,8 @@ pub struct RetryArgs {
     /// Required to retry all calls without a filter
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +102,8 @@ pub struct MoveArgs {
     /// A configured destination
     #[arg(long, value_name = "NAME")]
     to: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +111,8 @@ pub struct PurgeArgs {
     /// The destination that is no longer configured
     #[arg(long, value_name = "NAME")]
     destination: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 impl Choice {
@@ -108,18 +122,47 @@ impl Choice {
     }
 }
 
-pub async fn run(what: Waiting, config: &Config) -> anyhow::Result<ExitCode> {
-    match what {
-        Waiting::List(args) => list(args, config).await,
-        Waiting::Show(args) => show(args, config).await,
-        Waiting::Retry(args) => retry(args, config).await,
-        Waiting::Move(args) => change_gone(config, "move", &args.from, Some(&args.to)).await,
-        Waiting::Purge(args) => change_gone(config, "purge", &args.destination, None).await,
+/// Where the calls are.
+enum Place {
+    /// At `--url`.
+    Relay(RelayApi),
+    /// In the outbox of the configuration, which a relay may have open.
+    Outbox(Box<Config>),
+}
+
+impl Place {
+    fn of(remote: &Remote, file: Option<&Path>) -> anyhow::Result<Self> {
+        if remote.is_given() {
+            return Ok(Self::Relay(remote.connect(file)?));
+        }
+        Ok(Self::Outbox(Box::new(super::load(file)?)))
+    }
+
+    async fn owner(self) -> anyhow::Result<Owner> {
+        match self {
+            Self::Relay(relay) => Ok(Owner::Relay(relay)),
+            Self::Outbox(config) => Owner::find(&config).await,
+        }
     }
 }
 
-async fn list(args: ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let found = read(config, &args.choice.filter(Vec::new()), args.limit.unwrap_or(LISTED), false).await?;
+pub async fn run(what: Waiting, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    match what {
+        Waiting::List(args) => list(args, file).await,
+        Waiting::Show(args) => show(args, file).await,
+        Waiting::Retry(args) => retry(args, file).await,
+        Waiting::Move(args) => {
+            change_gone(Place::of(&args.remote, file)?, "move", &args.from, Some(&args.to)).await
+        }
+        Waiting::Purge(args) => {
+            change_gone(Place::of(&args.remote, file)?, "purge", &args.destination, None).await
+        }
+    }
+}
+
+async fn list(args: ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let place = Place::of(&args.remote, file)?;
+    let found = read(&place, &args.choice.filter(Vec::new()), args.limit.unwrap_or(LISTED), false).await?;
     let mut output = io::BufWriter::new(io::stdout().lock());
     if args.json {
         for call in &found.calls {
@@ -161,9 +204,10 @@ fn row(call: &Value) -> [String; 8] {
     ]
 }
 
-async fn show(args: ShowArgs, config: &Config) -> anyhow::Result<ExitCode> {
+async fn show(args: ShowArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let place = Place::of(&args.remote, file)?;
     let filter = args.choice.filter(args.ids);
-    let found = read(config, &filter, usize::MAX, true).await?;
+    let found = read(&place, &filter, usize::MAX, true).await?;
     let mut output = io::BufWriter::new(io::stdout().lock());
     for call in &found.calls {
         writeln!(output, "{call:#}")?;
@@ -179,7 +223,7 @@ async fn show(args: ShowArgs, config: &Config) -> anyhow::Result<ExitCode> {
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
+async fn retry(args: RetryArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let filter = args.choice.filter(args.ids);
     let is_everything = filter.ids.is_empty()
         && filter.destination.is_none()
@@ -188,7 +232,7 @@ async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
     if is_everything && !args.all {
         bail!("name the calls by id, --user, --event or --destination, or give --all");
     }
-    let users = match Owner::find(config).await? {
+    let users = match Place::of(&args.remote, file)?.owner().await? {
         Owner::Relay(relay) => {
             let answer: Value = relay.post("/api/waiting/retry", &filter).await?;
             print_states(answer["destinations"].as_array().map(Vec::as_slice).unwrap_or_default());
@@ -206,10 +250,15 @@ async fn retry(args: RetryArgs, config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Moves or removes the calls of a destination that is not configured, page by page.
-async fn change_gone(config: &Config, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
-    let known: Vec<&str> = config.destinations.iter().map(|section| section.name.as_str()).collect();
+async fn change_gone(place: Place, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
+    let known: Vec<String> = match &place {
+        // It knows its destinations itself.
+        Place::Relay(_) => Vec::new(),
+        Place::Outbox(config) => config.destinations.iter().map(|section| section.name.clone()).collect(),
+    };
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut changed = 0;
-    match Owner::find(config).await? {
+    match place.owner().await? {
         Owner::Relay(relay) => loop {
             let body = json!({"from": from, "to": to});
             let answer: Value = relay.post(&format!("/api/waiting/{what}"), &body).await?;
@@ -254,18 +303,28 @@ struct Found {
     destinations: Vec<Value>,
 }
 
-async fn read(config: &Config, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<Found> {
+async fn read(place: &Place, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<Found> {
+    let config = match place {
+        Place::Relay(relay) => {
+            let found = read_from_relay(relay, filter, most, payload).await?;
+            return found.with_context(|| relay.is_missing());
+        }
+        Place::Outbox(config) => config,
+    };
     if let Some(relay) = RelayApi::find(config)?
         && let Some(found) = read_from_relay(&relay, filter, most, payload).await?
     {
         return Ok(found);
     }
     let archive = Archive::open(config.outbox.url.file()?)?;
+    let redactor = run::redactor(config);
     let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
     let mut after = None;
     loop {
         let page = archive.waiting(filter, after, PAGE.min(most - found.calls.len()))?;
-        found.calls.extend(page.calls.iter().map(|call| call.to_json(payload)));
+        for call in &page.calls {
+            found.calls.push(serde_json::to_value(WaitingCallView::new(call, payload, &redactor))?);
+        }
         after = page.next;
         found.is_cut = after.is_some();
         if after.is_none() || found.calls.len() >= most {

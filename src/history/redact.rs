@@ -74,6 +74,15 @@ impl Redactor {
         found
     }
 
+    /// As [`find`](Self::find), in what was received or sent.
+    pub fn find_in(&self, texts: &[&[u8]]) -> Found {
+        if self.is_off() {
+            return Found::default();
+        }
+        let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
+        self.find(texts.iter().map(|text| &**text))
+    }
+
     /// Hides all such values in a payload.
     pub fn hide(&self, payload: &mut Payload) {
         if self.is_off() {
@@ -195,6 +204,13 @@ impl Found {
             }
         }
         if let Cow::Owned(hidden) = hidden { Some(hidden) } else { None }
+    }
+
+    /// Hides the values in a text.
+    pub fn hide_in(&self, text: &mut String) {
+        if let Some(hidden) = self.hidden_in(text) {
+            *text = hidden;
+        }
     }
 
     fn take(&mut self, value: &Value<'_>) {

@@ -81,7 +81,7 @@ impl<'a> Reason<'a> {
             source,
             mapping,
             field,
-            text: general(&reason, None),
+            text: group_text(&reason, None),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Reason<'a> {
         mapping: &str,
         attempts: &[Attempt],
     ) -> Self {
-        let text = attempts.last().map(|last| general(&last.reason, last.status)).unwrap_or_default();
+        let text = attempts.last().map(|last| group_text(&last.reason, last.status)).unwrap_or_default();
         let (code, mapping) = (code.to_owned(), mapping.to_owned());
         Self { kind: Kind::DeadLetter, code, destination, source, mapping, field: String::new(), text }
     }
@@ -109,7 +109,7 @@ impl<'a> Reason<'a> {
 
 /// A text without the words that have a digit in them: ids, numbers and times differ from event to event. The status of an
 /// answer is the same for all members, and stays.
-fn general(text: &str, status: Option<u16>) -> String {
+pub fn group_text(text: &str, status: Option<u16>) -> String {
     let status = status.map(|status| status.to_string());
     let mut general = String::new();
     let is_of_word = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_');
@@ -141,8 +141,8 @@ mod tests {
             ("größer als ①②", None, "größer als ①②"),
             ("", None, ""),
         ] {
-            assert_eq!(general(text, status), expected);
+            assert_eq!(group_text(text, status), expected);
         }
-        assert_eq!(general(&"ä".repeat(1000), None).chars().count(), MAX_TEXT);
+        assert_eq!(group_text(&"ä".repeat(1000), None).chars().count(), MAX_TEXT);
     }
 }

@@ -75,7 +75,7 @@ pub use damage::Stored;
 pub use derived::{Delivered, Held};
 pub use error::{AcceptError, Cause, ChangeError, NoRoom, OpenError, ReadError};
 pub use gone::{GoneError, GoneStep};
-pub use groups::Group;
+pub use groups::{Group, group_text};
 pub use handle::Outbox;
 pub use jobs::{Job, JobState, JobStep, NewJob};
 pub use lane::{Lane, Lanes, Lease};

@@ -5,7 +5,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::chunk::Job;
 use super::{Attempt, Position};
@@ -62,33 +61,6 @@ pub struct WaitingCall {
     pub behind: Option<(Position, EventId)>,
     pub attempts: Vec<Attempt>,
     pub next_attempt_at: Option<DateTime<Utc>>,
-}
-
-impl WaitingCall {
-    /// Returns the JSON of the admin API and the command, on request with the body and the event.
-    pub fn to_json(&self, with_payload: bool) -> Value {
-        let Self { id, labels, job, waiting_for, behind, attempts, next_attempt_at } = self;
-        let behind = behind.map(|(id, event)| json!({"id": id, "event_id": event}));
-        let received_at = job.event.has_time().then(|| job.event.time());
-        let mut call = json!({
-            "id": id, "event_id": job.event, "event": labels.name, "message_id": labels.message_id,
-            "received_at": received_at, "user": job.user.as_str(), "destination": job.destination.as_str(),
-            "source": job.source.as_str(), "mapping": job.mapping.as_str(), "action": job.action.as_str(),
-            "path": job.path.as_str(), "waiting_for": waiting_for, "behind": behind, "attempts": attempts,
-            "next_attempt_at": next_attempt_at,
-        });
-        if with_payload && let Some(call) = call.as_object_mut() {
-            call.insert("warnings".to_owned(), job.warnings.as_str().into());
-            call.insert("body".to_owned(), raw(&job.body));
-            call.insert("original".to_owned(), raw(&job.original));
-        }
-        call
-    }
-}
-
-/// Returns JSON as it is, anything else as text.
-fn raw(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }
 
 /// Some waiting calls, in order.

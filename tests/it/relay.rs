@@ -91,6 +91,16 @@ impl TestRelay {
         assert!(self.relay.stop().await, "stopped in time");
     }
 
+    /// Stops and returns the folder with the files that it leaves.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
+        assert!(self.relay.stop().await, "stopped in time");
+        self.directory
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.relay.address)
     }

@@ -112,8 +112,16 @@ async fn a_waiting_call_is_listed_shown_and_retried_while_the_relay_runs() {
     assert!(text(&missing.stderr).contains("call 999.9 is not waiting"), "{missing:?}");
 
     assert_eq!(run(folder, url, &["waiting", "retry"]).await.status.code(), Some(1), "it asks for which");
+    // The same from elsewhere, without a configuration.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (elsewhere, admin) = (elsewhere.path(), relay.admin_url(""));
+    assert_eq!(listed(elsewhere, url, &["--url", &admin]).await, found);
+    let again = run(elsewhere, url, &["waiting", "show", first, "--url", &admin]).await;
+    assert_eq!(again.stdout, shown.stdout, "{again:?}");
+    let nobody = run(elsewhere, url, &["waiting", "list", "--url", "http://127.0.0.1:9"]).await;
+    assert!(text(&nobody.stderr).contains("no relay listens at http://127.0.0.1:9"), "{nobody:?}");
     // A retry of the second call makes the first one due, because it waits behind the first.
-    let retried = run(folder, url, &["waiting", "retry", "--event", "two"]).await;
+    let retried = run(elsewhere, url, &["waiting", "retry", "--event", "two", "--url", &admin]).await;
     assert!(retried.status.success() && text(&retried.stderr).contains("1 user "), "{retried:?}");
     assert!(served.sandbox.wait_for(3, TEST_TIMEOUT).await);
     assert_eq!(events(&served), ["three", "one", "two"]);

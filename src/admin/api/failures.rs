@@ -9,12 +9,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::events::EventLine;
+use super::events::line::refusals;
 use super::shared::ReasonView;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::request::{Named, NoParameters, Parameters};
-use crate::outbox::{Amount, Archive, DeadLetter, Group, Kind, StoredReject};
+use crate::history::Redactor;
+use crate::outbox::{self, Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;
 
 /// The most groups of one answer, the largest ones.
@@ -143,7 +145,10 @@ fn key(group: &Group) -> String {
 }
 
 pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
-    let groups = admin.outbox().groups().await?;
+    let mut groups = admin.outbox().groups().await?;
+    let is_cut = groups.len() > MAX_GROUPS;
+    groups.truncate(MAX_GROUPS);
+    let groups = without_hidden(admin, groups).await?;
     let usage = admin.outbox().usage();
     let turned_away = admin.facts().door().groups().iter().map(|(_, group)| group.count).sum();
     Ok(FailuresView {
@@ -151,9 +156,53 @@ pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
         dead_letters: usage.dead_letters.into(),
         waiting: usage.waiting.into(),
         turned_away,
-        is_cut: groups.len() > MAX_GROUPS,
-        groups: groups.iter().take(MAX_GROUPS).map(GroupView::from).collect(),
+        is_cut,
+        groups: groups.iter().map(GroupView::from).collect(),
     })
+}
+
+/// Hides the values that `[privacy]` names in the texts of groups: each text is made again of the newest member.
+async fn without_hidden(admin: &Admin, mut groups: Vec<Group>) -> Result<Vec<Group>, ApiError> {
+    let redactor = admin.redactor().clone();
+    if redactor.is_off() {
+        return Ok(groups);
+    }
+    let hide = move |archive: &Archive| {
+        for group in &mut groups {
+            group.text = shown_text(archive, group, &redactor)?;
+        }
+        Ok(groups)
+    };
+    read(admin, hide).await
+}
+
+/// Empty if the group has no member any more.
+fn shown_text(
+    archive: &Archive,
+    group: &Group,
+    redactor: &Redactor,
+) -> Result<String, crate::outbox::ReadError> {
+    let filter = group.filter();
+    let (values, text, status) = match group.kind {
+        Kind::Reject => {
+            let Some(reject) = archive.newest_rejects(&filter, i64::MAX, 1)?.pop() else {
+                return Ok(String::new());
+            };
+            let first = refusals(&reject.reasons).into_iter().next().unwrap_or_default();
+            (redactor.find_in(&[&reject.original]), first.reason, None)
+        }
+        Kind::DeadLetter => {
+            let letter = archive.newest_dead_letters(&filter, i64::MAX, 1)?.pop();
+            let Some((letter, last)) =
+                letter.and_then(|mut letter| letter.attempts.pop().map(|last| (letter, last)))
+            else {
+                return Ok(String::new());
+            };
+            (redactor.find_in(&[&letter.original, &letter.body]), last.reason, last.status)
+        }
+    };
+    let hidden = values.hidden_in(&text).unwrap_or(text);
+    Ok(outbox::group_text(&hidden, status))
 }
 
 /// Reads the failures on a thread that may block on the disk.
@@ -176,24 +225,20 @@ pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiEr
                      GET /api/failures lists those that there are";
         return Err(ApiError::not_found(error));
     };
+    let group = without_hidden(admin, vec![group]).await?.pop().ok_or_else(ApiError::failed)?;
     let (kind, filter) = (group.kind, group.filter());
     let redactor = admin.redactor().clone();
     let members = read(admin, move |archive| {
         Ok(match kind {
             Kind::Reject => {
                 let rejects = archive.newest_rejects(&filter, i64::MAX, MAX_COUNTED)?;
-                let line = |reject: &StoredReject| {
-                    EventLine::of_reject(reject).without_hidden(&redactor, &[&reject.original])
-                };
-                rejects.iter().map(|reject| (reject.at, line(reject))).collect::<Vec<_>>()
+                let line = |reject: &StoredReject| (reject.at, EventLine::of_reject(reject, &redactor));
+                rejects.iter().map(line).collect::<Vec<_>>()
             }
             Kind::DeadLetter => {
                 let letters = archive.newest_dead_letters(&filter, i64::MAX, MAX_COUNTED)?;
-                let line = |letter: &DeadLetter| {
-                    let texts: [&[u8]; 2] = [&letter.original, &letter.body];
-                    EventLine::of_dead_letter(letter).without_hidden(&redactor, &texts)
-                };
-                letters.iter().map(|letter| (letter.at, line(letter))).collect()
+                let line = |letter: &DeadLetter| (letter.at, EventLine::of_dead_letter(letter, &redactor));
+                letters.iter().map(line).collect()
             }
         })
     })

@@ -110,8 +110,8 @@ impl WaitingCallView {
     /// `redactor` hides the values that `[privacy]` names.
     pub fn new(call: &WaitingCall, with_payload: bool, redactor: &Redactor) -> Self {
         let WaitingCall { id, labels, job, waiting_for, behind, attempts, next_attempt_at } = call;
-        let texts = [&job.body, &job.original].map(|bytes| String::from_utf8_lossy(bytes));
-        let values = redactor.find(texts.iter().map(|text| &**text));
+        let values = redactor.find_in(&[&job.body, &job.original]);
+        let shown = |text: &str| values.hidden_in(text).unwrap_or_else(|| text.to_owned());
         let hidden = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
             redactor
@@ -121,10 +121,10 @@ impl WaitingCallView {
         Self {
             id: id.to_string(),
             event_id: job.event.to_string(),
-            event: labels.name.clone(),
-            message_id: labels.message_id.clone(),
+            event: shown(&labels.name),
+            message_id: shown(&labels.message_id),
             received_at: job.event.has_time().then(|| job.event.time()),
-            user: job.user.as_str().to_owned(),
+            user: shown(job.user.as_str()),
             destination: job.destination.as_str().to_owned(),
             source: job.source.as_str().to_owned(),
             mapping: job.mapping.as_str().to_owned(),
@@ -141,13 +141,10 @@ impl WaitingCallView {
             attempts: attempts
                 .iter()
                 .map(AttemptView::from)
-                .map(|attempt| AttemptView {
-                    reason: values.hidden_in(&attempt.reason).unwrap_or(attempt.reason),
-                    ..attempt
-                })
+                .map(|attempt| AttemptView { reason: shown(&attempt.reason), ..attempt })
                 .collect(),
             next_attempt_at: *next_attempt_at,
-            warnings: with_payload.then(|| job.warnings.as_str().to_owned()),
+            warnings: with_payload.then(|| shown(job.warnings.as_str())),
             body: with_payload.then(|| hidden(&job.body)),
             original: with_payload.then(|| hidden(&job.original)),
         }

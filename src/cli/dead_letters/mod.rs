@@ -15,6 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{print_message, table};
 use crate::config::{self, Config};
 use crate::outbox::{Archive, Filter, Kind};
+use crate::run;
 use show::Row;
 
 /// Rows per page.
@@ -177,6 +178,8 @@ fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.id()));
     rows.truncate(most);
+    let redactor = run::redactor(config);
+    let rows: Vec<_> = rows.into_iter().map(|row| row.without_hidden(&redactor)).collect();
     let mut output = io::BufWriter::new(io::stdout().lock());
     if args.json {
         for row in &rows {
@@ -205,6 +208,7 @@ fn show(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
 fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> anyhow::Result<Vec<i64>> {
     let archive = Archive::open(config.outbox.url.file()?)?;
     let (filter, mut output) = (choice.filter(), io::BufWriter::new(io::stdout().lock()));
+    let redactor = run::redactor(config);
     let (mut shown, mut after, limit) = (Vec::new(), 0, choice.limit.unwrap_or(usize::MAX));
     while shown.len() < limit {
         let most = PAGE.min(limit - shown.len());
@@ -223,9 +227,9 @@ fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> any
         rows.truncate(most);
         let Some(last) = rows.last() else { break };
         after = last.id();
-        for row in &rows {
-            writeln!(output, "{}", print(row))?;
+        for row in rows {
             shown.push(row.id());
+            writeln!(output, "{}", print(&row.without_hidden(&redactor)))?;
         }
     }
     output.flush()?;

@@ -1,8 +1,10 @@
-//! Formats a dead letter or a reject: as a table row for people, or as a JSON object for programs.
+//! Formats a dead letter or a reject: as a table row for people, or as a JSON object for programs. Never shows a value that
+//! `[privacy]` names.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::history::{Found, Redactor};
 use crate::outbox::{DeadLetter, StoredReject};
 use crate::reasons::Reason;
 
@@ -21,6 +23,39 @@ impl Row {
             Self::Letter(letter) => letter.id,
             Self::Reject(reject) => reject.id,
         }
+    }
+
+    /// Hides the values that `[privacy]` names.
+    pub(super) fn without_hidden(mut self, redactor: &Redactor) -> Self {
+        if redactor.is_off() {
+            return self;
+        }
+        match &mut self {
+            Self::Letter(letter) => {
+                let values = redactor.find_in(&[&letter.original, &letter.body]);
+                for payload in [&mut letter.original, &mut letter.body] {
+                    hide_payload(payload, redactor, &values);
+                }
+                let reasons = letter.attempts.iter_mut().map(|attempt| &mut attempt.reason);
+                let texts =
+                    [&mut letter.name, &mut letter.user, &mut letter.message_id, &mut letter.warnings];
+                reasons.chain(texts).for_each(|text| values.hide_in(text));
+            }
+            Self::Reject(reject) => {
+                let envelope = reject.envelope.as_deref().unwrap_or_default();
+                let values = redactor.find_in(&[&reject.original, envelope.as_bytes()]);
+                if let Some(hidden) = redactor.hidden(envelope, &values) {
+                    reject.envelope = Some(hidden);
+                }
+                hide_payload(&mut reject.original, redactor, &values);
+                if let Some(hidden) = redactor.hidden(&reject.reasons, &values) {
+                    reject.reasons = hidden;
+                }
+                let texts = [&mut reject.name, &mut reject.user, &mut reject.message_id];
+                texts.into_iter().for_each(|text| values.hide_in(text));
+            }
+        }
+        self
     }
 
     pub(super) fn cells(&self) -> [String; 9] {
@@ -78,6 +113,12 @@ impl Row {
                 "original": raw(&reject.original), "damaged": reject.is_damaged,
             }),
         }
+    }
+}
+
+fn hide_payload(payload: &mut Vec<u8>, redactor: &Redactor, values: &Found) {
+    if let Some(hidden) = redactor.hidden(&String::from_utf8_lossy(payload), values) {
+        *payload = hidden.into_bytes();
     }
 }
 

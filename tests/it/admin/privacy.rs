@@ -1,4 +1,7 @@
-//! A value that `[privacy] redact` names is in no answer of the API and on no page, wherever the event is stored.
+//! A value that `[privacy] redact` names is in no answer of the API, on no page and in no command's output, wherever the event is
+//! stored.
+
+use std::path::Path;
 
 use accoil_relay::sandbox::Fault;
 use http::Method;
@@ -6,23 +9,38 @@ use serde_json::json;
 
 use super::{get, until, url};
 use crate::http::send;
-use crate::relay::{TestRelay, USUAL};
+use crate::relay::{TestRelay, USUAL, command, test_variables};
 
-const VALUE: &str = "hush-hush-1842";
+const VALUE: &str = "hush-hush-secret";
+const COMMANDS: [&str; 8] = [
+    "dead-letters list",
+    "dead-letters list --json",
+    "dead-letters show 1 2",
+    "dead-letters export",
+    "waiting list",
+    "waiting list --json",
+    "waiting show --user waiting",
+    "failures",
+];
+
+async fn output(folder: &Path, sandbox: &str, arguments: &str) -> String {
+    let mut command = command();
+    command.args(arguments.split(' ')).current_dir(folder).envs(test_variables(folder, sandbox));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{arguments}: {output:?}");
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
 
 #[tokio::test]
 async fn a_hidden_value_is_shown_nowhere() {
     let toml = format!("{USUAL}[privacy]\nredact = [\"properties.secret\", \"traits.email\"]\n");
     let relay = TestRelay::start(&toml).await;
-    // The reason of a dead letter is also the key of its group, so the answer here does not contain the value.
-    for (user, status, answer) in
-        [("dead", 422, "no".to_owned()), ("waiting", 503, format!("no {VALUE} here"))]
-    {
+    for (user, status) in [("dead", 422), ("waiting", 503)] {
         let fault = Fault {
             status: Some(status),
             user: Some(user.to_owned()),
             times: 1_000_000,
-            body: Some(answer),
+            body: Some(format!("no {VALUE} here")),
             ..Fault::default()
         };
         relay.sandbox.faults().add(fault).unwrap();
@@ -58,11 +76,26 @@ async fn a_hidden_value_is_shown_nowhere() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         shown(path, answer.text());
     }
+    let failures = get(&relay, "/api/failures").await.json();
+    assert!(failures.to_string().contains("no [redacted] here"), "{failures:#}");
     for kind in ["reject", "dead-letter"] {
         let order = json!({"select": {"kind": kind}, "dry_run": true}).to_string();
         let answer = send(Method::POST, &url(&relay, "/api/replays"), &[], order).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         shown("/api/replays", answer.text());
     }
-    relay.stop().await;
+    for group in failures["groups"].as_array().unwrap() {
+        let path = format!("/api/failures/{}", group["key"].as_str().unwrap());
+        shown(&path, get(&relay, &path).await.text());
+    }
+    let sandbox = relay.sandbox_url().to_owned();
+    for command in COMMANDS {
+        shown(command, &output(relay.folder(), &sandbox, command).await);
+    }
+    let listed = output(relay.folder(), &sandbox, "dead-letters list").await;
+    assert!(listed.contains("no [redacted] here"), "{listed}");
+    let folder = relay.stop_and_keep().await;
+    for command in COMMANDS.iter().filter(|command| **command != "failures") {
+        shown(command, &output(folder.path(), &sandbox, command).await);
+    }
 }

@@ -36,7 +36,7 @@ pub struct EventLine {
     /// The mappings that made calls of it or refused it.
     pub mappings: Vec<String>,
     /// The number of its calls.
-    pub calls: usize,
+    pub call_count: usize,
     /// The reason code if the event was skipped, rejected, delayed or not delivered; otherwise empty.
     pub code: String,
     /// What became of it, as text for a person.
@@ -75,7 +75,7 @@ impl From<&Line> for EventLine {
             group: line.group.clone(),
             destinations,
             mappings,
-            calls: shape.calls.len(),
+            call_count: shape.calls.len(),
             code: code(line),
             outcome: cut(&outcome(line)),
             is_partly_rejected: line.is_partly_rejected(),
@@ -198,7 +198,7 @@ impl EventLine {
             group: String::new(),
             destinations: Vec::new(),
             mappings: Vec::new(),
-            calls: 0,
+            call_count: 0,
             code: String::new(),
             outcome: String::new(),
             is_partly_rejected: false,
@@ -208,23 +208,19 @@ impl EventLine {
         }
     }
 
-    /// Hides the values at the paths of `[privacy]` in these JSON texts.
-    pub(in crate::admin::api) fn without_hidden(mut self, redactor: &Redactor, texts: &[&[u8]]) -> Self {
-        if redactor.is_off() {
-            return self;
-        }
-        let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
-        let values = redactor.find(texts.iter().map(|text| &**text));
+    /// Hides the values at the paths of `[privacy]` in these JSON texts. Cuts the outcome only then: a part of a value would not
+    /// be found.
+    fn without_hidden(mut self, redactor: &Redactor, texts: &[&[u8]]) -> Self {
+        let values = redactor.find_in(texts);
         let Self { name, user, message_id, group, outcome, .. } = &mut self;
-        for text in [name, user, message_id, group, outcome] {
-            if let Some(hidden) = values.hidden_in(text) {
-                *text = hidden;
-            }
+        for text in [name, user, message_id, group, &mut *outcome] {
+            values.hide_in(text);
         }
+        *outcome = cut(outcome);
         self
     }
 
-    pub(in crate::admin::api) fn of_reject(reject: &StoredReject) -> Self {
+    pub(in crate::admin::api) fn of_reject(reject: &StoredReject, redactor: &Redactor) -> Self {
         let refusals = refusals(&reject.reasons);
         let first = refusals.first();
         Self {
@@ -238,12 +234,13 @@ impl EventLine {
                 .filter(|name| !name.is_empty())
                 .collect(),
             code: reject.code.clone(),
-            outcome: first.map(|one| cut(&named(&one.mapping, &one.field, &one.reason))).unwrap_or_default(),
+            outcome: first.map(|one| named(&one.mapping, &one.field, &one.reason)).unwrap_or_default(),
             ..Self::new(reject.event, reject.at, Status::Rejected)
         }
+        .without_hidden(redactor, &[&reject.original])
     }
 
-    pub(in crate::admin::api) fn of_dead_letter(letter: &DeadLetter) -> Self {
+    pub(in crate::admin::api) fn of_dead_letter(letter: &DeadLetter, redactor: &Redactor) -> Self {
         let last = letter.attempts.last();
         Self {
             source: letter.source.clone(),
@@ -252,15 +249,16 @@ impl EventLine {
             message_id: letter.message_id.clone(),
             destinations: vec![letter.destination.clone()],
             mappings: vec![letter.mapping.clone()],
-            calls: 1,
+            call_count: 1,
             code: letter.code.clone(),
-            outcome: last.map(|attempt| cut(&attempt.reason)).unwrap_or_default(),
+            outcome: last.map(|attempt| attempt.reason.clone()).unwrap_or_default(),
             has_warnings: !letter.warnings.is_empty(),
             ..Self::new(letter.event, letter.at, Status::Dead)
         }
+        .without_hidden(redactor, &[&letter.original, &letter.body])
     }
 
-    pub(super) fn of_waiting(call: &WaitingCall) -> Self {
+    pub(super) fn of_waiting(call: &WaitingCall, redactor: &Redactor) -> Self {
         let job = &call.job;
         let last = call.attempts.last();
         let (code, outcome) = match (call.waiting_for, last) {
@@ -280,12 +278,13 @@ impl EventLine {
             message_id: call.labels.message_id.clone(),
             destinations: vec![job.destination.as_str().to_owned()],
             mappings: vec![job.mapping.as_str().to_owned()],
-            calls: 1,
+            call_count: 1,
             code,
-            outcome: cut(&outcome),
+            outcome,
             has_warnings: !job.warnings.as_str().is_empty(),
             ..Self::new(job.event, Utc::now(), Status::Waiting)
         }
+        .without_hidden(redactor, &[&job.original, &job.body])
     }
 }
 
@@ -308,13 +307,13 @@ pub(super) fn wait_code(attempt: &crate::outbox::Attempt) -> &'static str {
 /// Returns why mappings refused an event, from the form that rejects store.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
-pub(super) struct StoredRefusal {
+pub(in crate::admin::api) struct StoredRefusal {
     pub(super) mapping: String,
     pub(super) field: String,
-    pub(super) reason: String,
+    pub(in crate::admin::api) reason: String,
     pub(super) code: String,
 }
 
-pub(super) fn refusals(reasons: &str) -> Vec<StoredRefusal> {
+pub(in crate::admin::api) fn refusals(reasons: &str) -> Vec<StoredRefusal> {
     serde_json::from_str(reasons).unwrap_or_default()
 }

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 pub use explain::{ExplainQuery, ExplainView};
 pub use line::EventLine;
 pub use one::{CallView, EventView, RefusalView};
+pub(super) use query::cursor;
 pub use query::{EventFilter, EventsQuery};
 
 use crate::admin::Admin;
@@ -84,10 +85,7 @@ async fn waiting(
     most: usize,
 ) -> Result<EventsView, ApiError> {
     let page = admin.outbox().waiting(filter, after, most).await?;
-    let line = |call: &WaitingCall| {
-        let texts: [&[u8]; 2] = [&call.job.original, &call.job.body];
-        EventLine::of_waiting(call).without_hidden(admin.redactor(), &texts)
-    };
+    let line = |call: &WaitingCall| EventLine::of_waiting(call, admin.redactor());
     let mut events: Vec<EventLine> = page.calls.iter().map(line).collect();
     events.dedup_by(|next, earlier| next.id == earlier.id);
     Ok(EventsView { next: page.next.map(|next| next.to_string()), ..from_outbox(admin, events) })
@@ -106,16 +104,12 @@ async fn kept(
         let mut found = Vec::new();
         if kinds.dead_letters {
             let letters = archive.newest_dead_letters(&filter, before, most)?;
-            let line = |letter: &DeadLetter| {
-                EventLine::of_dead_letter(letter).without_hidden(&redactor, &[&letter.original, &letter.body])
-            };
+            let line = |letter: &DeadLetter| EventLine::of_dead_letter(letter, &redactor);
             found.extend(letters.iter().map(|letter| (letter.id, line(letter))));
         }
         if kinds.rejects {
             let rejects = archive.newest_rejects(&filter, before, most)?;
-            let line = |reject: &StoredReject| {
-                EventLine::of_reject(reject).without_hidden(&redactor, &[&reject.original])
-            };
+            let line = |reject: &StoredReject| EventLine::of_reject(reject, &redactor);
             found.extend(rejects.iter().map(|reject| (reject.id, line(reject))));
         }
         found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));

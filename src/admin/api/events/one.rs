@@ -13,7 +13,7 @@ use crate::admin::api::destinations;
 use crate::admin::api::shared::{AttemptView, ReasonView};
 use crate::admin::api::waiting::BehindView;
 use crate::admin::guard::Access;
-use crate::history::{Line, Outcome, Recorded, Status};
+use crate::history::{Line, Outcome, Recorded, Redactor, Status};
 use crate::outbox::{DeadLetter, WaitingCall, WaitingFor};
 use crate::reasons::Reason;
 
@@ -119,7 +119,7 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
         }
     }
     let mut event = EventView {
-        line: first_line(known)?,
+        line: first_line(known, admin.redactor())?,
         reason: None,
         happened: String::new(),
         to_do: String::new(),
@@ -149,7 +149,7 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
     Some(event)
 }
 
-fn first_line(known: &Known) -> Option<EventLine> {
+fn first_line(known: &Known, redactor: &Redactor) -> Option<EventLine> {
     if let Some(event) = &known.history {
         let mut line = EventLine::from(&event.records.first()?.line);
         // The event's outcome is that of its last replay.
@@ -160,9 +160,10 @@ fn first_line(known: &Known) -> Option<EventLine> {
         }
         return Some(line);
     }
-    let waiting = known.waiting.first().map(EventLine::of_waiting);
-    let dead = known.letters.first().map(EventLine::of_dead_letter);
-    waiting.or(dead).or_else(|| known.rejects.first().map(EventLine::of_reject))
+    let waiting = known.waiting.first().map(|call| EventLine::of_waiting(call, redactor));
+    let dead = known.letters.first().map(|letter| EventLine::of_dead_letter(letter, redactor));
+    let rejected = || known.rejects.first().map(|reject| EventLine::of_reject(reject, redactor));
+    waiting.or(dead).or_else(rejected)
 }
 
 fn recorded_call(record: &Recorded, index: usize) -> CallView {
@@ -331,16 +332,12 @@ fn add_payload(admin: &Admin, event: &mut EventView, known: &Known) {
     for call in &mut event.calls {
         call.body = call.body.take().map(|body| shown(&body.to_string()));
         for attempt in &mut call.attempts {
-            if let Some(hidden) = values.hidden_in(&attempt.reason) {
-                attempt.reason = hidden;
-            }
+            values.hide_in(&mut attempt.reason);
         }
     }
     let shown_original = event.original.clone().unwrap_or_default();
     for refusal in &mut event.refusals {
-        if let Some(hidden) = values.hidden_in(&refusal.text) {
-            refusal.text = hidden;
-        }
+        values.hide_in(&mut refusal.text);
         let is_missing = refusal.reason.as_ref().is_some_and(|reason| {
             [Reason::RejectMissing, Reason::RejectNoUser].iter().any(|missing| missing.code() == reason.code)
         });
@@ -348,9 +345,7 @@ fn add_payload(admin: &Admin, event: &mut EventView, known: &Known) {
             refusal.suggestion = suggestion::find(&shown_original, &refusal.field);
         }
     }
-    if let Some(hidden) = values.hidden_in(&event.line.outcome) {
-        event.line.outcome = hidden;
-    }
+    values.hide_in(&mut event.line.outcome);
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -245,7 +245,7 @@ fn status(word: &str) -> Result<Status, ApiError> {
     })
 }
 
-fn cursor<T: std::str::FromStr>(text: &str) -> Result<T, ApiError> {
+pub(in crate::admin::api) fn cursor<T: std::str::FromStr>(text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|_| {
         ApiError::invalid("`before` is no cursor of this list: pass what `next` of the page before says, with the same filter")
     })
