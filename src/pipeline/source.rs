@@ -65,6 +65,11 @@ impl Sources {
         Ok(self.with_destinations(document::read(document)?))
     }
 
+    /// The version of the mappings, as events name it.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
         self.all.iter()
     }

@@ -1,10 +1,13 @@
-//! `/api/mappings`: the mappings in force. `/api/reload`: reloads their files.
+//! `/api/mappings`: the mappings in force, or those of a version that the history keeps. `/api/reload`: reloads their files.
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::events::history_failed;
 use crate::accoil::Destination;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
@@ -16,9 +19,19 @@ use crate::pipeline::Sources;
 use crate::receive::Receiver;
 use crate::telemetry;
 
-/// The mappings in force.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+pub struct MappingsQuery {
+    /// A version that `/api/mappings/versions` lists or an event names; without it, the mappings in force.
+    pub version: Option<String>,
+}
+
+/// The mappings of one version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MappingsView {
+    /// The version, as events name it.
+    pub version: String,
+    /// Whether it is in force.
+    pub is_in_force: bool,
     pub mappings: Vec<MappingView>,
 }
 
@@ -121,20 +134,51 @@ pub(in crate::admin) async fn reload_now(
     reload_view(admin, &query).await.map(Json)
 }
 
-pub fn view(admin: &Admin) -> MappingsView {
-    let sources = admin.receiver().sources();
-    MappingsView {
-        mappings: rows(&sources).map(|(destination, mapping)| row(destination, mapping)).collect(),
+/// Returns the mappings in force, or those of the version that is asked for.
+pub async fn view(admin: &Admin, query: &MappingsQuery) -> Result<MappingsView, ApiError> {
+    let in_force = admin.receiver().sources();
+    let version = match query.version.as_deref() {
+        None => in_force.version(),
+        Some(text) => u64::from_str_radix(text, 16).map_err(|_| {
+            ApiError::invalid("that is no version: GET /api/mappings/versions lists those that are kept")
+        })?,
+    };
+    let is_in_force = version == in_force.version();
+    let sources = if is_in_force {
+        in_force
+    } else {
+        sources_of(admin, version).await?.ok_or_else(|| {
+            ApiError::not_found(
+                "this version of the mappings is not kept: GET /api/mappings/versions lists those that are",
+            )
+        })?
+    };
+    let mappings = rows(&sources).map(|(destination, mapping)| row(destination, mapping)).collect();
+    Ok(MappingsView { version: format!("{version:016x}"), is_in_force, mappings })
+}
+
+/// Returns the sources with the mappings of this version; `None` if the history does not keep it.
+pub(super) async fn sources_of(admin: &Admin, version: u64) -> Result<Option<Arc<Sources>>, ApiError> {
+    let reader = admin.history().clone();
+    let document = tokio::task::spawn_blocking(move || reader.mappings(version)).await;
+    let document = document.map_err(|_| ApiError::failed())?.map_err(|error| history_failed(&error))?;
+    let Some(document) = document else { return Ok(None) };
+    match admin.receiver().sources().with_mappings_of(&document) {
+        Ok(sources) => Ok(Some(Arc::new(sources))),
+        Err(error) => {
+            let error = format!("this release cannot read the mappings of that version: {error}");
+            Err(ApiError::conflict("old_mappings", error))
+        }
     }
 }
 
-/// The mappings in force
-#[utoipa::path(get, path = "/api/mappings", responses((status = 200, body = MappingsView)))]
+/// The mappings in force, or a version that the history keeps
+#[utoipa::path(get, path = "/api/mappings", params(MappingsQuery), responses((status = 200, body = MappingsView)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
-    Parameters(NoParameters {}): Parameters<NoParameters>,
-) -> Json<MappingsView> {
-    Json(view(&admin))
+    Parameters(query): Parameters<MappingsQuery>,
+) -> Result<Json<MappingsView>, ApiError> {
+    view(&admin, &query).await.map(Json)
 }
 
 fn rows(sources: &Sources) -> impl Iterator<Item = (&Destination, &Mapping)> {
@@ -175,38 +219,37 @@ pub(super) fn fault(fault: &Fault) -> FaultView {
 
 /// The versions of the mappings that the history knows, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct VersionsView {
-    pub versions: Vec<VersionView>,
+pub struct MappingsVersionsView {
+    pub versions: Vec<MappingsVersionView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct VersionView {
+pub struct MappingsVersionView {
     /// As events name it.
     pub version: String,
     /// From when on it was in force.
     pub at: chrono::DateTime<chrono::Utc>,
 }
 
-pub async fn versions_view(admin: &Admin) -> Result<VersionsView, ApiError> {
+pub async fn versions_view(admin: &Admin) -> Result<MappingsVersionsView, ApiError> {
     let reader = admin.history().clone();
     if !reader.is_on() {
-        return Ok(VersionsView { versions: Vec::new() });
+        return Ok(MappingsVersionsView { versions: Vec::new() });
     }
     let versions = tokio::task::spawn_blocking(move || reader.versions()).await;
-    let versions =
-        versions.map_err(|_| ApiError::failed())?.map_err(|error| super::events::history_failed(&error))?;
-    let one = |one: crate::history::Version| VersionView {
+    let versions = versions.map_err(|_| ApiError::failed())?.map_err(|error| history_failed(&error))?;
+    let one = |one: crate::history::Version| MappingsVersionView {
         version: format!("{:016x}", one.version),
         at: chrono::DateTime::from_timestamp_millis(one.at).unwrap_or_default(),
     };
-    Ok(VersionsView { versions: versions.into_iter().map(one).collect() })
+    Ok(MappingsVersionsView { versions: versions.into_iter().map(one).collect() })
 }
 
 /// The versions of the mappings that the history knows
-#[utoipa::path(get, path = "/api/mappings/versions", responses((status = 200, body = VersionsView)))]
+#[utoipa::path(get, path = "/api/mappings/versions", responses((status = 200, body = MappingsVersionsView)))]
 pub(in crate::admin) async fn versions(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
-) -> Result<Json<VersionsView>, ApiError> {
+) -> Result<Json<MappingsVersionsView>, ApiError> {
     versions_view(&admin).await.map(Json)
 }

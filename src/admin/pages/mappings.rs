@@ -1,7 +1,7 @@
-//! `/mappings`: the mappings in force, and a button that reads their files again.
+//! `/mappings`: the mappings in force or of a kept version, and a button that reads their files again.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
 
@@ -11,14 +11,19 @@ use super::visitor::Form;
 use super::{assets, done, page, words};
 use crate::admin::Admin;
 use crate::admin::api::effect::EffectView;
-use crate::admin::api::mappings::{self, FaultView, MappingsView, ReloadQuery};
+use crate::admin::api::mappings::{
+    self, FaultView, MappingsQuery, MappingsVersionView, MappingsView, ReloadQuery,
+};
 use crate::admin::error::ApiError;
+use crate::admin::request::Parameters;
 
 #[derive(Template)]
 #[template(path = "mappings.html")]
 struct MappingsPage {
     shell: Shell,
     view: MappingsView,
+    /// The kept versions, the newest first; empty if the history is off or cannot be read.
+    versions: Vec<MappingsVersionView>,
     /// The result of reading the files again, if the page was asked to.
     tried: Option<Tried>,
 }
@@ -31,9 +36,27 @@ struct Tried {
     effect: Option<(EffectView, Option<EffectView>)>,
 }
 
-pub(super) async fn show(State(admin): State<Admin>, shell: Shell) -> Response {
-    let view = mappings::view(&admin);
-    page(StatusCode::OK, &MappingsPage { shell: shell.at("/mappings"), view, tried: None })
+pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, shell: Shell) -> Response {
+    let query = match Parameters::<MappingsQuery>::read(&raw.unwrap_or_default()) {
+        Ok(query) => query,
+        Err(error) => return shell.error(error),
+    };
+    show_version(&admin, &query, StatusCode::OK, shell, None).await
+}
+
+async fn show_version(
+    admin: &Admin,
+    query: &MappingsQuery,
+    status: StatusCode,
+    shell: Shell,
+    tried: Option<Tried>,
+) -> Response {
+    let view = match mappings::view(admin, query).await {
+        Ok(view) => view,
+        Err(error) => return shell.error(error),
+    };
+    let versions = mappings::versions_view(admin).await.map(|view| view.versions).unwrap_or_default();
+    page(status, &MappingsPage { shell: shell.at("/mappings"), view, versions, tried })
 }
 
 /// Reads the files again, or only checks them.
@@ -59,16 +82,9 @@ pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form)
             (error.error, "fail", faults)
         }
     };
-    let view = mappings::view(&admin);
     let status = if tone == "ok" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    page(
-        status,
-        &MappingsPage {
-            shell: shell.at("/mappings"),
-            view,
-            tried: Some(Tried { text, tone, faults, effect }),
-        },
-    )
+    let tried = Some(Tried { text, tone, faults, effect });
+    show_version(&admin, &MappingsQuery::default(), status, shell, tried).await
 }
 
 fn faults(error: &ApiError) -> Vec<FaultView> {

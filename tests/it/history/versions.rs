@@ -52,5 +52,21 @@ async fn an_event_is_explained_as_it_was() {
         let explained = crate::admin::get(&relay, &path).await.json();
         assert_eq!(explained["requests"].as_array().map(Vec::len), Some(calls), "{mappings}: {explained:#}");
     }
+    // Both versions can be shown.
+    let at = |version: u64| format!("/api/mappings?version={version:016x}");
+    let triggers = |view: &serde_json::Value| {
+        let mappings = view["mappings"].as_array().unwrap().iter();
+        mappings.filter(|one| one["trigger"].as_str().unwrap().contains("Never")).count()
+    };
+    let then = crate::admin::get(&relay, &at(version)).await.json();
+    let now = crate::admin::get(&relay, "/api/mappings").await.json();
+    assert_eq!((&then["is_in_force"], triggers(&then)), (&false.into(), 0), "{then:#}");
+    assert_eq!((&now["is_in_force"], triggers(&now)), (&true.into(), 1), "{now:#}");
+    let page = crate::admin::get(&relay, &at(version).replace("/api", "")).await;
+    assert!(page.text().contains("not in force any more"), "{}", page.text());
+    for (version, status) in [("1", 404), ("first", 400)] {
+        let answer = crate::admin::get(&relay, &format!("/api/mappings?version={version}")).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
     relay.stop().await;
 }

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::known::Known;
 use super::missing;
 use crate::admin::Admin;
+use crate::admin::api::mappings;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::decode::{self, Form};
@@ -168,15 +169,7 @@ async fn sources_of_then(admin: &Admin, version: u64) -> Result<Arc<Sources>, Ap
             "the mappings that the event met are not kept; ask with mappings=now for what those in force make of it",
         )
     };
-    let reader = admin.history().clone();
-    let document = tokio::task::spawn_blocking(move || reader.mappings(version)).await;
-    let document =
-        document.map_err(|_| ApiError::failed())?.map_err(|error| super::history_failed(&error))?;
-    let sources = admin.receiver().sources().with_mappings_of(&document.ok_or_else(unknown)?);
-    sources.map(Arc::new).map_err(|error| {
-        let error = format!("this version cannot read the mappings that the event met: {error}");
-        ApiError::conflict("old_mappings", error)
-    })
+    mappings::sources_of(admin, version).await?.ok_or_else(unknown)
 }
 
 /// What the source's mappings make of what was received.
