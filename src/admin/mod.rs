@@ -26,6 +26,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode, Uri};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -53,7 +54,9 @@ struct Shared {
     parts: Parts,
     /// The API's document, once the router is built.
     document: OnceLock<Bytes>,
-    sessions: pages::session::Sessions,
+    sessions: Sessions,
+    /// One for each export at a time.
+    exports: Arc<Semaphore>,
 }
 
 /// What the routes need from the rest of the relay.
@@ -75,7 +78,8 @@ pub struct Parts {
 
 impl Admin {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, document: OnceLock::new(), sessions: Sessions::default() }))
+        let (document, sessions) = (OnceLock::new(), Sessions::default());
+        Self(Arc::new(Shared { parts, document, sessions, exports: api::export::permits() }))
     }
 
     pub fn config(&self) -> &Config {
@@ -123,6 +127,10 @@ impl Admin {
 
     fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    fn exports(&self) -> &Arc<Semaphore> {
+        &self.0.exports
     }
 
     fn document(&self) -> Bytes {

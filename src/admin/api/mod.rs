@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod door;
 pub mod effect;
 pub mod events;
+pub mod export;
 pub mod failures;
 pub mod health;
 pub mod history;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(accounts::get))
         .routes(routes!(syncs::show))
         .routes(routes!(syncs::start))
+        .routes(routes!(syncs::show_run))
         .routes(routes!(waiting::list))
         .routes(routes!(waiting::retry))
         .routes(routes!(waiting::move_gone))
@@ -53,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(events::original))
         .routes(routes!(events::support))
         .routes(routes!(live::stream))
+        .routes(routes!(export::stream))
         .routes(routes!(test::dry))
         .routes(routes!(test::send))
         .routes(routes!(effect::show))

@@ -135,6 +135,7 @@ const keys = {
   p: () => one("#pause")?.click(),
   f: () => one(".filters select, .filters input")?.focus(),
   r: () => one("[data-key=replay] summary")?.click(),
+  e: () => one("[data-key=export]")?.click(),
   y: () => one("[data-key=copy]")?.click(),
   t: () => one("[data-key=theme]")?.click(),
   ".": () => one("[data-key=newest]")?.click(),

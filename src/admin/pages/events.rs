@@ -136,12 +136,16 @@ impl EventsPage {
         others.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
     }
 
+    fn has_history(&self) -> bool {
+        self.result.as_ref().is_ok_and(|view| view.has_history)
+    }
+
     /// Live lines are added on top of the first page, unless the filter has an end.
     fn is_live(&self) -> bool {
         self.query.before.is_none()
             && self.query.from.is_none()
             && self.query.to.is_none()
-            && self.result.as_ref().is_ok_and(|view| view.has_history)
+            && self.has_history()
     }
 }
 
