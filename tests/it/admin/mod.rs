@@ -1,8 +1,10 @@
 //! The operators' API: what it shows of each event and destination, and what it refuses.
 
+mod conformance;
 mod destinations;
 mod document;
 mod effect;
+mod export;
 mod failures;
 mod outcomes;
 mod privacy;
