@@ -157,8 +157,12 @@ export async function test_11_accounts_syncs_and_whether_accoil_has_a_user(brows
     await page.goto(`${world.admin}/settings`);
     await until("the sync has ended", async () => {
       await page.goto(`${world.admin}/syncs`);
-      return (await section.getByText("Last run").count()) === 1;
+      return (await section.getByRole("cell", { name: "done", exact: true }).count()) === 1;
     });
+    await withoutViolations(page, "the runs of the syncs");
+    await section.locator("td a").first().click();
+    await page.getByRole("heading", { name: "vitally-to-accoil" }).waitFor();
+    await withoutViolations(page, "a run of a sync");
     assert.ok((await world.received()).length > 0, "a run goes on without its page");
 
     const id = await world.track("u-1842", "Seen");

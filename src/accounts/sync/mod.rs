@@ -4,6 +4,7 @@
 //! reads all Vitally accounts, writes only the differences, records each after a 2xx, and sends [`Report`]s.
 
 mod group;
+mod kept;
 mod matching;
 mod reconcile;
 mod report;
@@ -14,13 +15,14 @@ mod to_accoil;
 mod to_vitally;
 mod traits;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub use group::CarriedTraits;
+pub use kept::{Cause, Counts, KeptRun};
 pub use matching::Matching;
 use reconcile::{Reconciliation, RunError, Strategy};
 use report::Reports;
@@ -84,6 +86,10 @@ struct Shared {
     /// The permit to write: held by the one run that is not dry.
     running: Arc<Semaphore>,
     last: Mutex<Vec<Arc<Summary>>>,
+    /// The number of the run that writes, while it runs.
+    current: std::sync::Mutex<Option<i64>>,
+    /// When each scheduled sync runs next.
+    next: std::sync::Mutex<Vec<(Direction, DateTime<Utc>)>>,
 }
 
 impl Syncs {
@@ -91,7 +97,9 @@ impl Syncs {
     pub fn new(mut setup: Setup, tasks: Tasks) -> Self {
         let last = setup.last.drain(..).map(Arc::new).collect();
         let running = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Shared { setup, tasks, running, last: Mutex::new(last) }))
+        let last = Mutex::new(last);
+        let (current, next) = (std::sync::Mutex::default(), std::sync::Mutex::default());
+        Self(Arc::new(Shared { setup, tasks, running, last, current, next }))
     }
 
     /// Starts a run. The last report is its summary. A real run continues without a listener; a dry run waits for its listener
@@ -104,7 +112,7 @@ impl Syncs {
         let (syncs, reporting) = (self.clone(), Reports::to(listener, dry_run));
         let stop = self.0.tasks.stop_signal();
         self.0.tasks.spawn("sync", async move {
-            let running = syncs.run(direction, dry_run, &reporting, permit);
+            let running = syncs.run(direction, Cause::Request, &reporting, permit);
             tokio::select! {
                 () = running => {}
                 () = reporting.listener_gone(), if dry_run => {}
@@ -124,14 +132,42 @@ impl Syncs {
         self.0.running.available_permits() == 0
     }
 
-    /// Releases `permit` before the last report, so that the next run can start.
+    /// The kept runs, the newest first.
+    pub async fn kept_runs(&self) -> Result<Vec<KeptRun>, StateError> {
+        match &self.0.setup.state {
+            Some(state) => state.kept_runs().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A kept run and its summary, which it has if it ended.
+    pub async fn kept_run(&self, id: i64) -> Result<Option<(KeptRun, Option<Summary>)>, StateError> {
+        match &self.0.setup.state {
+            Some(state) => state.kept_run(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The number of the run that writes, while it runs.
+    pub fn current(&self) -> Option<i64> {
+        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When each scheduled sync runs next.
+    pub fn next(&self) -> Vec<(Direction, DateTime<Utc>)> {
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Without a permit it is a dry run. Releases the permit before the last report, so that the next run can start.
     async fn run(
         &self,
         direction: Direction,
-        dry_run: bool,
+        cause: Cause,
         reports: &Reports,
         permit: Option<OwnedSemaphorePermit>,
     ) {
+        let dry_run = permit.is_none();
+        let number = if dry_run { None } else { self.begin_kept(direction, cause).await };
         let mut summary = Summary::new(direction, dry_run);
         let outcome = match direction {
             Direction::VitallyToAccoil => self.to_accoil(reports, &mut summary).await,
@@ -140,7 +176,7 @@ impl Syncs {
         summary.ended = outcome.err().map(|error| error.to_string());
         summary.at = Utc::now();
         if !dry_run {
-            self.keep(&mut summary).await;
+            self.keep(&mut summary, number).await;
         }
         drop(permit);
         reports.finish(summary).await;
@@ -176,13 +212,25 @@ impl Syncs {
         Reconciliation { strategy, vitally, state, reports, stop, dry_run }.run(summary).await
     }
 
+    /// Notes on disk that a run begins. A disk that fails is noticed by the run itself.
+    async fn begin_kept(&self, direction: Direction, cause: Cause) -> Option<i64> {
+        let number = self.0.setup.state.as_ref()?.begin_kept(direction, cause, Utc::now()).await.ok();
+        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = number;
+        number
+    }
+
     /// Logs the summary and keeps it in memory and on disk.
-    async fn keep(&self, summary: &mut Summary) {
-        if let Some(state) = &self.0.setup.state
-            && let Err(error) = state.end(summary).await
-        {
-            summary.ended.get_or_insert(error.to_string());
+    async fn keep(&self, summary: &mut Summary, number: Option<i64>) {
+        if let Some(state) = &self.0.setup.state {
+            let mut ended = state.end(summary).await;
+            if let Some(number) = number {
+                ended = ended.and(state.end_kept(number, summary).await);
+            }
+            if let Err(error) = ended {
+                summary.ended.get_or_insert(error.to_string());
+            }
         }
+        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
         summary.log();
         let mut last = self.0.last.lock().await;
         last.retain(|before| before.direction != summary.direction);

@@ -14,11 +14,12 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
+use super::kept;
 use super::report::{Direction, Summary};
 
 /// "ACWR": identifies the file to SQLite tools and to [`SyncState::open`].
 const APPLICATION_ID: i32 = 0x4143_5752;
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// `place` is where a value was written: `vitally`, or a destination.
 const SCHEMA: &str = "
 CREATE TABLE written (place TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
@@ -64,17 +65,18 @@ impl SyncState {
         let number = |name: &str| {
             connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(database)
         };
-        let create = |before: &str| {
+        let create = |tables: &str| {
             let create = format!(
-                "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; {before} {SCHEMA}
+                "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; {tables}
                  PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
             );
             connection.execute_batch(&create).map_err(database)
         };
         match (number("application_id")?, number("user_version")?) {
             (APPLICATION_ID, VERSION) => {}
-            (APPLICATION_ID, 1) => create(DROP_VERSION_1)?,
-            (0, 0) => create("")?,
+            (APPLICATION_ID, 2) => create(kept::SCHEMA)?,
+            (APPLICATION_ID, 1) => create(&format!("{DROP_VERSION_1} {SCHEMA} {}", kept::SCHEMA))?,
+            (0, 0) => create(&format!("{SCHEMA} {}", kept::SCHEMA))?,
             _ => return Err(StateError::Foreign { path: path.to_owned() }),
         }
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(database)?;
@@ -184,7 +186,7 @@ impl SyncState {
         .await
     }
 
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StateError> {
@@ -305,6 +307,10 @@ mod tests {
         ));
         let state = SyncState::open(&path).unwrap();
         assert!(state.begin(DIRECTION, 1, at(1)).await.unwrap().is_empty());
-        SyncState::open(&path).unwrap();
+        state.record_handled(DIRECTION, "a").await.unwrap();
+        execute("DROP TABLE kept_runs; PRAGMA user_version = 2");
+        let state = SyncState::open(&path).unwrap();
+        assert_eq!(state.begin(DIRECTION, 1, at(1)).await.unwrap().len(), 1, "version 2 keeps its rows");
+        assert_eq!(state.kept_runs().await.unwrap(), []);
     }
 }

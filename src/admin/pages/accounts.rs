@@ -1,4 +1,5 @@
-//! `/accounts`: an account with Accoil's scores. `/syncs`: the last runs of the syncs, a dry run, and a real run.
+//! `/accounts`: an account with Accoil's scores. `/syncs`: the kept runs of the syncs and the next ones, a dry run, and a real run.
+//! `/syncs/RUN`: one run.
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
@@ -10,14 +11,17 @@ use super::markup::Markup;
 use super::shell::Shell;
 use super::visitor::Form;
 use super::{assets, done, page, words};
-use crate::accounts::sync::{Direction, Report, Summary};
+use crate::accounts::sync::{Direction, Problem, Report, Summary};
 use crate::admin::Admin;
 use crate::admin::api::accounts::{self, AccountQuery};
+use crate::admin::api::syncs::{self, NextRunView, SyncRunView, SyncsView};
 use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
 
 /// Changes of a dry run that a page shows.
 const MAX_CHANGES: usize = 500;
+/// Runs of each direction that the page of the syncs shows.
+const MAX_RUNS: usize = 10;
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
@@ -89,9 +93,17 @@ impl Account {
 #[template(path = "syncs.html")]
 struct SyncsPage {
     shell: Shell,
-    running: bool,
-    last: Vec<Summary>,
+    view: SyncsView,
     tried: Option<DryRun>,
+}
+
+#[derive(Template)]
+#[template(path = "sync_run.html")]
+struct SyncRunPage {
+    shell: Shell,
+    run: SyncRunView,
+    /// What happened to which accounts, and why.
+    lists: Vec<(&'static str, Vec<Problem>)>,
 }
 
 /// The changes that a run would make.
@@ -104,15 +116,45 @@ struct DryRun {
 }
 
 pub(super) async fn syncs(State(admin): State<Admin>, shell: Shell) -> Response {
-    page(StatusCode::OK, &SyncsPage::new(&admin, shell, None).await)
+    syncs_page(&admin, shell, None).await
+}
+
+async fn syncs_page(admin: &Admin, shell: Shell, tried: Option<DryRun>) -> Response {
+    match syncs::view(admin).await {
+        Ok(view) => page(StatusCode::OK, &SyncsPage { shell: shell.at("/accounts"), view, tried }),
+        Err(error) => shell.error(error),
+    }
 }
 
 impl SyncsPage {
-    async fn new(admin: &Admin, shell: Shell, tried: Option<DryRun>) -> Self {
-        let syncs = admin.syncs();
-        let last = syncs.last().await.iter().map(|summary| Summary::clone(summary)).collect();
-        Self { shell: shell.at("/accounts"), running: syncs.is_running(), last, tried }
+    /// Returns the newest runs of a direction.
+    fn runs(&self, direction: &str) -> Vec<&SyncRunView> {
+        self.view.runs.iter().filter(|run| run.direction == direction).take(MAX_RUNS).collect()
     }
+
+    fn next(&self, direction: &str) -> Option<&NextRunView> {
+        self.view.next.iter().find(|next| next.direction == direction)
+    }
+}
+
+/// Shows one run.
+pub(super) async fn kept_run(State(admin): State<Admin>, Path(id): Path<String>, shell: Shell) -> Response {
+    let (run, summary) = match syncs::run_view(&admin, &id).await {
+        Ok(found) => found,
+        Err(error) => return shell.error(error),
+    };
+    let mut lists = Vec::new();
+    if let Some(Summary { failed, warnings, skipped, unknown, .. }) = summary {
+        let unknown = unknown.into_iter().map(|named| Problem { named, reason: String::new() }).collect();
+        lists = vec![
+            ("Failed", failed),
+            ("Warnings", warnings),
+            ("Skipped", skipped),
+            ("Unknown at Accoil", unknown),
+        ];
+        lists.retain(|(_, problems)| !problems.is_empty());
+    }
+    page(StatusCode::OK, &SyncRunPage { shell: shell.at("/accounts"), run, lists })
 }
 
 /// Starts a dry run or a real run. A real run continues if the page is closed.
@@ -147,5 +189,5 @@ pub(super) async fn run(
             Report::Reading { .. } | Report::Progress { .. } => {}
         }
     }
-    page(StatusCode::OK, &SyncsPage::new(&admin, shell, Some(tried)).await)
+    syncs_page(&admin, shell, Some(tried)).await
 }

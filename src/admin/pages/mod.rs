@@ -70,7 +70,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/failures/door", get(door::show))
         .route("/accounts", get(accounts::show))
         .route("/syncs", get(accounts::syncs))
-        .route("/syncs/{direction}", post(accounts::run))
+        .route("/syncs/{direction}", get(accounts::kept_run).post(accounts::run))
         .route("/api", get(reference::show))
         .route("/mappings", get(mappings::show).post(mappings::reload))
         .route("/setup", get(setup::show))

@@ -100,9 +100,8 @@ pub(super) fn capitalized(text: &str) -> String {
 pub(super) fn tone(state: &str) -> &'static str {
     match state {
         "ok" | "delivered" | "accepted" | "received" | "read" | "sent" | "done" | "fixed" => "ok",
-        "waiting" | "retrying" | "paused" | "failing" | "partly" | "warning" | "running" | "different" => {
-            "wait"
-        }
+        "waiting" | "retrying" | "interrupted" | "paused" | "failing" | "partly" | "warning" | "running"
+        | "different" => "wait",
         "skipped" | "duplicate" | "held" | "unchanged" | "disabled" | "cancelled" | "not recorded" => "skip",
         _ => "fail",
     }

@@ -107,13 +107,27 @@ async fn the_reason_for_a_failed_run_is_logged_and_kept() {
         let reason = entry["error.message"].as_str().unwrap_or_default();
         assert!(reason.contains("Unknown key.") && reason.contains("vitally.secret"), "{entry}");
     }
-    let kept = last(&relay).await;
-    assert_eq!(kept.as_array().unwrap().len(), 2, "{kept:#}");
+    let shown = syncs(&relay).await;
+    let (kept, runs) = (&shown["last"], &shown["runs"]);
+    assert_eq!((kept.as_array().unwrap().len(), runs.as_array().unwrap().len()), (2, 2), "{shown:#}");
     assert!(kept[0]["ended"].as_str().unwrap().contains("vitally.secret"), "{kept:#}");
+    assert_eq!((&runs[0]["state"], &runs[0]["cause"]), (&json!("failed"), &json!("schedule")), "{shown:#}");
+    assert_eq!(shown["next"].as_array().unwrap().len(), 2, "{shown:#}");
     relay.terminate();
     relay.ended().await;
     let relay = place.serve(BOTH).await;
-    assert_eq!(last(&relay).await, kept);
+    let after = syncs(&relay).await;
+    assert_eq!((&after["last"], &after["runs"], &after["next"]), (kept, runs, &json!([])));
+    let get = async |path: &str| send(Method::GET, &relay.admin_url(path), &[], "").await;
+    let id = &runs[1]["id"];
+    let run = get(&format!("/api/sync/runs/{id}")).await.json();
+    assert_eq!(run["reason"], run["summary"]["ended"], "{run:#}");
+    for page in ["/syncs".to_owned(), format!("/syncs/{id}")] {
+        assert!(get(&page).await.text().contains("Unknown key."), "{page}");
+    }
+    for id in ["99", "first"] {
+        assert_eq!(get(&format!("/api/sync/runs/{id}")).await.status, 404);
+    }
     let metrics = send(Method::GET, &relay.admin_url("/metrics"), &[], "").await.text().to_owned();
     for direction in [TO_ACCOIL, TO_VITALLY] {
         let line = format!("accoil_relay_sync_success{{direction=\"{direction}\"}} 0\n");
@@ -121,7 +135,6 @@ async fn the_reason_for_a_failed_run_is_logged_and_kept() {
     }
 }
 
-/// Returns the last runs from `GET /api/sync`.
-async fn last(relay: &Process) -> Value {
-    send(Method::GET, &relay.admin_url("/api/sync"), &[], "").await.json()["last"].clone()
+async fn syncs(relay: &Process) -> Value {
+    send(Method::GET, &relay.admin_url("/api/sync"), &[], "").await.json()
 }

@@ -39,7 +39,7 @@ async fn a_command_through_the_relay_prints_the_same() {
     let place = Place::usual().await;
     let toml = format!("{BOTH}{TOKEN}");
     let relay = Process::start(place.folder(), &toml, &place.served.url).await;
-    assert_eq!(get(&relay).await, json!({"running": false, "last": []}));
+    assert_eq!(get(&relay).await, json!({"running": false, "last": [], "runs": [], "next": []}));
     for direction in [TO_ACCOIL, TO_VITALLY] {
         for arguments in [&[direction, "--dry-run"][..], &[direction], &[direction]] {
             let mut runs = [alone.sync(arguments).await, place.sync(arguments).await];
@@ -57,6 +57,20 @@ async fn a_command_through_the_relay_prints_the_same() {
     let last: Vec<_> =
         shown["last"].as_array().unwrap().iter().filter_map(|run| run["direction"].as_str()).collect();
     assert_eq!((&shown["running"], last), (&json!(false), vec![TO_ACCOIL, TO_VITALLY]));
+    let kept: Vec<_> = shown["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| json!([run["direction"], run["cause"], run["state"], run["written"], run["unchanged"]]))
+        .collect();
+    let run = |direction: &str, written: u64, unchanged: u64| {
+        json!([direction, "request", "done", written, unchanged])
+    };
+    assert_eq!(
+        kept,
+        [run(TO_VITALLY, 0, 10), run(TO_VITALLY, 10, 0), run(TO_ACCOIL, 0, 11), run(TO_ACCOIL, 11, 0)],
+        "the newest first, and no dry run: {shown:#}"
+    );
     assert_eq!(place.groups().len() + place.writes().len(), 21);
 }
 
