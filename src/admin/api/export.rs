@@ -243,9 +243,9 @@ impl Export {
         let mut pack = || {
             gzip.write_all(&text)?;
             if is_last {
-                gzip.try_finish()?
+                gzip.try_finish()?;
             } else {
-                gzip.flush()?
+                gzip.flush()?;
             }
             Ok(std::mem::take(gzip.get_mut()))
         };
@@ -265,7 +265,7 @@ impl Exported {
         let sent = line.shape.calls.iter().enumerate().map(|(index, call)| Sent {
             destination: call.destination.to_string(),
             mapping: call.mapping.to_string(),
-            path: call.path.to_string(),
+            path: call.path.clone(),
             body: payload.and_then(|payload| payload.bodies.get(index)).and_then(|body| raw(body)),
         });
         Self {

@@ -52,7 +52,9 @@ impl Row {
                     reject.reasons = hidden;
                 }
                 let texts = [&mut reject.name, &mut reject.user, &mut reject.message_id];
-                texts.into_iter().for_each(|text| values.hide_in(text));
+                for text in texts {
+                    values.hide_in(text);
+                }
             }
         }
         self
