@@ -4,7 +4,7 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-const BITS_A_KEY: usize = 10;
+const BITS_PER_KEY: usize = 10;
 const PROBES: u64 = 7;
 
 /// What kind of id a key is.
@@ -25,7 +25,7 @@ pub(super) fn key(kind: Kind, id: &str) -> u64 {
 
 /// Returns the filter over these keys; empty if there are none.
 pub(super) fn filter(keys: &[u64]) -> Vec<u8> {
-    let mut bits = vec![0; (keys.len() * BITS_A_KEY).div_ceil(8)];
+    let mut bits = vec![0; (keys.len() * BITS_PER_KEY).div_ceil(8)];
     for key in keys {
         for place in places(*key, bits.len()) {
             if let Some(byte) = bits.get_mut(place / 8) {

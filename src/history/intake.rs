@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use super::block::Payload;
 use super::budget::Budget;
+use super::buffer::{BLOCK_BYTES, Buffer, BufferedEvent};
 use super::fields::Fields;
 use super::line::{Line, Refusal};
 use super::options::Payloads;
-use super::parts::Parts;
-use super::redact::{Found, Redactor};
-use super::running::{BLOCK_BYTES, Held, Running};
+use super::parts::ShapeParts;
+use super::redact::{HiddenValues, Redactor};
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, MAX_BYTES, Received, Reject, Skipped, Submission, cut};
+use crate::facts::{Accepted, MAX_BYTES, Received, Reject, SkippedEvent, Submission, cut};
 
 /// Bytes of a refusal's text that are kept.
 const MAX_REASON: usize = 512;
@@ -38,7 +38,7 @@ struct Known {
     accepted: Option<Accepted>,
     is_duplicate: bool,
     reject: Option<Reject>,
-    skipped: Option<Skipped>,
+    skipped: Option<SkippedEvent>,
 }
 
 /// The values that all events of a post share.
@@ -56,7 +56,7 @@ struct Post {
 
 impl Intake {
     /// Adds the lines of a post.
-    pub(super) fn take(&mut self, received: Received, has_payloads: bool, now: Instant, into: &mut Running) {
+    pub(super) fn take(&mut self, received: Received, has_payloads: bool, now: Instant, buffer: &mut Buffer) {
         let Received { submission, duplicates, is_replay } = received;
         let Submission { source, form, received_at, accepted, rejects, skipped, envelope, mappings, .. } =
             submission;
@@ -90,12 +90,12 @@ impl Intake {
             }
             known.reject = rejects.next_if(|reject| reject.event == id);
             known.skipped = skipped.next_if(|event| event.event == id);
-            let held = self.held(id, known, &post, into);
-            into.push(held);
+            let buffered = self.buffered(id, known, &post, buffer);
+            buffer.push(buffered);
         }
     }
 
-    fn held(&mut self, id: EventId, known: Known, post: &Post, into: &mut Running) -> Held {
+    fn buffered(&mut self, id: EventId, known: Known, post: &Post, buffer: &mut Buffer) -> BufferedEvent {
         let Known { mut accepted, is_duplicate, reject, skipped } = known;
         let original = accepted.as_ref().map(|event| &event.original);
         let original = original.or(reject.as_ref().map(|reject| &reject.original));
@@ -121,9 +121,9 @@ impl Intake {
         // During a flood, most events are beyond the budget: nothing of them is copied.
         let bodies: Vec<Box<str>> =
             if is_kept || !self.redactor.is_off() { bodies.map(text).collect() } else { Vec::new() };
-        let found = self.found(&original, &bodies, envelope.as_deref());
-        let name = found.hidden_in(&fields.name);
-        let parts = Parts {
+        let hidden = self.hidden(&original, &bodies, envelope.as_deref());
+        let name = hidden.hidden_in(&fields.name);
+        let parts = ShapeParts {
             source: &post.source,
             form: &post.form_name,
             kind: &fields.kind,
@@ -133,16 +133,16 @@ impl Intake {
             refusals: &refusals,
             requests: &requests,
         };
-        let shape = into.shape(&parts);
+        let shape = buffer.shape(&parts);
         let mut group = fields.group.into_owned();
         let mut message_id = message_id;
         for text in [&mut message_id, &mut group] {
-            if let Some(hidden) = found.hidden_in(text) {
+            if let Some(hidden) = hidden.hidden_in(text) {
                 *text = hidden;
             }
         }
         // A hidden user id, usually an email address, can still be searched by its hash.
-        if !user.is_empty() && (self.hash_users || found.is_value(&user)) {
+        if !user.is_empty() && (self.hash_users || hidden.is_value(&user)) {
             user = super::hashed(&self.user_key, &user);
         }
         let payload = is_kept.then(|| self.payload(&original, envelope, bodies));
@@ -158,13 +158,13 @@ impl Intake {
             shape,
             attempts: Vec::new(),
         };
-        Held { line, payload, found, since: post.now }
+        BufferedEvent { line, payload, hidden, since: post.now }
     }
 
     /// Returns the values that must be hidden in the event.
-    fn found(&self, original: &[u8], bodies: &[Box<str>], envelope: Option<&str>) -> Found {
+    fn hidden(&self, original: &[u8], bodies: &[Box<str>], envelope: Option<&str>) -> HiddenValues {
         if self.redactor.is_off() {
-            return Found::default();
+            return HiddenValues::default();
         }
         let original = String::from_utf8_lossy(original);
         let bodies = bodies.iter().map(|body| &**body);

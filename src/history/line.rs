@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::event_id::EventId;
-use crate::facts::Verdict;
+use crate::facts::OutcomeKind;
 use crate::reasons::Reason;
 
 /// The values that an event shares with many others.
@@ -83,7 +83,7 @@ pub struct Ending {
     pub text: String,
 }
 
-/// A [`Verdict`] in the form that is stored and shown.
+/// A [`OutcomeKind`] in the form that is stored and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -101,14 +101,14 @@ impl Outcome {
     }
 }
 
-impl From<Verdict> for Outcome {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Delivered => Self::Delivered,
-            Verdict::Held => Self::Held,
-            Verdict::Waits => Self::Waits,
-            Verdict::Behind => Self::Behind,
-            Verdict::Dead => Self::Dead,
+impl From<OutcomeKind> for Outcome {
+    fn from(kind: OutcomeKind) -> Self {
+        match kind {
+            OutcomeKind::Delivered => Self::Delivered,
+            OutcomeKind::Held => Self::Held,
+            OutcomeKind::Waits => Self::Waits,
+            OutcomeKind::Behind => Self::Behind,
+            OutcomeKind::Dead => Self::Dead,
         }
     }
 }

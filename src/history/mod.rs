@@ -4,7 +4,7 @@
 //! counts over time. It never delays an event. Losing the history loses no event: the outbox keeps everything that must be
 //! delivered or repaired. A [`Reader`] answers questions on any thread.
 //!
-//! - `intake`, `running`: facts become lines in memory, until their outcome is known.
+//! - `intake`, `buffer`: facts become lines in memory, until their outcome is known.
 //! - `block`, `bloom`, `store`: lines become packed blocks in a database file of their own.
 //! - `recorder`: the thread; it keeps the file within its bounds.
 //! - `reader`, `live`, `series`, `archive`: searches, live views, charts, and the files for events that leave.
@@ -13,6 +13,7 @@ pub mod archive;
 mod block;
 mod bloom;
 mod budget;
+mod buffer;
 mod fields;
 mod intake;
 mod line;
@@ -22,7 +23,6 @@ mod parts;
 mod reader;
 mod recorder;
 mod redact;
-mod running;
 mod series;
 mod store;
 
@@ -35,14 +35,14 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 pub use block::Payload;
 pub use line::{Attempt, Call, Ending, Line, Outcome, Refusal, Shape, Status};
-pub use live::{Live, Seen, Tick, TooMany};
+pub use live::{Live, Tick, TooMany, ViewerMessage};
 pub use options::{Options, Payloads};
-pub use reader::{Cursor, Event, Filter, Page, ReadError, Reader, Recorded, Show, Step};
-pub use redact::{Found, HIDDEN, Redactor};
+pub use reader::{Cursor, Event, Filter, Page, ReadError, Reader, RecordedEvent, Show, Step};
+pub use redact::{HIDDEN, HiddenValues, Redactor};
 pub use series::{Counters, Sample, Slot, Times};
 pub use store::{OpenError, Version};
 
-use crate::facts::{Inbox, LeftOut};
+use crate::facts::{Inbox, LeftOutCounts};
 use crate::tasks::Tasks;
 
 /// The name under which the key for hashing user ids is stored.
@@ -69,7 +69,7 @@ pub struct State {
     /// The largest size that the file may have; 0 if this process does not record.
     pub max_bytes: u64,
     /// Facts that came faster than they could be recorded, since the start.
-    pub left_out: LeftOut,
+    pub left_out: LeftOutCounts,
     /// Events that came while the file could not be written, since the start.
     pub not_recorded: u64,
     /// Why nothing is recorded at the moment, if so.
@@ -89,11 +89,11 @@ pub fn start(options: Options, inbox: Inbox, counters: Counters, tasks: &Tasks) 
     let newest = store::newest(&store.connection).map_err(failed)?;
     let (block, first) = newest.map_or((1, 0), |head| (head.id + 1, head.first + i64::from(head.events)));
     let user_key = user_key(&store).map_err(failed)?;
-    let running = running::Running::new(block, first, !redactor.is_off());
-    let shared = Arc::new(recorder::Shared::new(running, max_bytes, user_key));
+    let buffer = buffer::Buffer::new(block, first, !redactor.is_off());
+    let shared = Arc::new(recorder::Shared::new(buffer, max_bytes, user_key));
     let budget = budget::Budget::new(payload_rate, Instant::now());
     let intake = intake::Intake { payloads, redactor: redactor.clone(), user_key, hash_users, budget };
-    let recorder = recorder::Recorder::new(recorder::Parts {
+    let recorder = recorder::Recorder::new(recorder::RecorderParts {
         store,
         shared: Arc::clone(&shared),
         intake,

@@ -11,7 +11,7 @@ use crate::facts::cut;
 const MAX_WARNINGS: usize = 512;
 
 /// The parts of a [`Shape`].
-pub(super) struct Parts<'p> {
+pub(super) struct ShapeParts<'p> {
     pub(super) source: &'p Arc<str>,
     pub(super) form: &'p Arc<str>,
     pub(super) kind: &'p str,
@@ -22,7 +22,7 @@ pub(super) struct Parts<'p> {
     pub(super) requests: &'p [Request],
 }
 
-impl Parts<'_> {
+impl ShapeParts<'_> {
     /// Returns a hash; equal parts have equal hashes.
     pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
         let mut hasher = hasher.build_hasher();

@@ -1,7 +1,7 @@
 //! The history thread: receives facts, writes blocks, and keeps the file within its bounds.
 //!
-//! No stage waits for it. Facts that cannot be written, usually because the disk is full, are left out and counted. The thread
-//! tries again every few seconds and continues when it succeeds.
+//! No stage waits for it. Events that cannot be written, usually because the disk is full, are counted and not recorded. The
+//! thread tries again every few seconds and continues when it succeeds.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,48 +13,51 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::State;
-use super::archive::{self, Addition, Before};
+use super::archive::{self, Addition, LengthsBefore};
 use super::block::{self, Head};
+use super::buffer::{Buffer, FullBlock};
 use super::intake::Intake;
 use super::live::Viewers;
 use super::reader::Step;
-use super::running::{Full, Running};
 use super::series::{self, Counters, Sample, Series, Slot};
-use super::store::{self, Part, Store, Written};
-use crate::facts::{DoorGroup, DoorKey, Fact, Inbox, LeftOut};
+use super::store::{self, PackedBlock, Part, Store};
+use crate::facts::{Fact, Inbox, LeftOutCounts, RefusedRequestGroup, RefusedRequestKey};
 
-/// The pause between two polls of the inbox while facts come. Polling means that senders never have to wake this thread.
+/// The pause between two polls of the inbox while facts come. Because the thread polls, no stage has to wake it.
 const PAUSE: Duration = Duration::from_millis(25);
 /// The longest sleep while no facts come.
 const IDLE: Duration = Duration::from_millis(250);
-/// The facts that are handled before readers may look again.
+/// The most facts that are handled before the buffer is unlocked for readers.
 const MAX_FACTS: usize = 512;
 /// The interval of saving: a kill loses at most this much of the history.
 const SAVE: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(10);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-/// A viewer sees an event without its outcome after this time.
+/// An event that has no outcome yet is shown to viewers after this time.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 /// After a jump of the clock, nothing is removed for its age during this time.
 const JUMP_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// A difference between the wall clock and the monotonic clock that counts as a jump, in milliseconds.
 const JUMP: i64 = 600_000;
+/// How long the slots of a minute and of an hour are kept, in milliseconds.
 const MINUTES_KEPT: i64 = 7 * 24 * 3_600_000;
 const HOURS_KEPT: i64 = 400 * 24 * 3_600_000;
 /// The most blocks that are removed for their age at a time.
 const MAX_REMOVED: usize = 64;
-const DOOR: &str = "door";
-/// The name under which the lengths of the archive's files before the last addition are stored.
+/// The name under which the groups of refused requests are stored.
+const REFUSED_REQUESTS: &str = "door";
+/// The name under which [`LengthsBefore`] is stored.
 const ARCHIVING: &str = "archiving";
 
 /// The state that readers share with the thread.
 #[derive(Debug)]
 pub(super) struct Shared {
-    running: Mutex<Running>,
+    buffer: Mutex<Buffer>,
     series: Mutex<Series>,
     /// Why nothing is recorded at the moment, if so.
     paused: Mutex<Option<String>>,
-    left_out: Mutex<LeftOut>,
+    left_out: Mutex<LeftOutCounts>,
     /// Events that came while the file could not be written.
     not_recorded: AtomicU64,
     /// Events received since the start.
@@ -65,9 +68,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(running: Running, max_bytes: u64, user_key: [u8; 16]) -> Self {
+    pub(super) fn new(buffer: Buffer, max_bytes: u64, user_key: [u8; 16]) -> Self {
         Self {
-            running: Mutex::new(running),
+            buffer: Mutex::new(buffer),
             series: Mutex::default(),
             paused: Mutex::default(),
             left_out: Mutex::default(),
@@ -79,8 +82,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn series(&self) -> MutexGuard<'_, Series> {
@@ -93,17 +96,17 @@ impl Shared {
 
     /// Adds the values that only this process knows.
     pub(super) fn complete(&self, state: &mut State) {
-        let running = self.running();
-        // A part of the running block may have been saved to the file.
-        let saved = state.newest.as_ref().filter(|(block, ..)| *block >= running.block);
+        let buffer = self.buffer();
+        // The block in the buffer may have been saved to the file already.
+        let saved = state.newest.as_ref().filter(|(block, ..)| *block >= buffer.block);
         let (events, payloads) = saved.map_or((0, 0), |(_, events, payloads)| (*events, *payloads));
-        let kept = running.held.iter().filter(|held| held.payload.is_some()).count();
-        state.events = state.events.saturating_sub(events) + running.held.len() as u64;
+        let kept = buffer.events.iter().filter(|buffered| buffered.payload.is_some()).count();
+        state.events = state.events.saturating_sub(events) + buffer.events.len() as u64;
         state.payloads = state.payloads.saturating_sub(payloads) + kept as u64;
         if state.since.is_none() {
-            state.since = running.held.front().map(|held| held.line.at());
+            state.since = buffer.events.front().map(|buffered| buffered.line.at());
         }
-        drop(running);
+        drop(buffer);
         state.max_bytes = self.max_bytes;
         state.left_out = *self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         state.not_recorded = self.not_recorded.load(Ordering::Relaxed);
@@ -130,17 +133,19 @@ pub(super) struct Recorder {
     pub(super) archive: Option<PathBuf>,
     due: Due,
     /// A block that could not be written yet.
-    stuck: Option<Written>,
+    unwritten: Option<PackedBlock>,
     /// The number of the first line that viewers have not seen.
-    announced: i64,
-    ticked: u64,
-    /// The wall clock and the time of its reading, and the end of the time in which it is not trusted.
+    first_unseen: i64,
+    /// The number of received events at the last tick.
+    received_at_tick: u64,
+    /// The wall clock, and when it was read.
     clock: (DateTime<Utc>, Instant),
+    /// After a jump of the clock: until when nothing is removed for its age.
     mistrusted_until: Option<Instant>,
 }
 
-/// The parts of a recorder.
-pub(super) struct Parts {
+/// What a recorder is made of.
+pub(super) struct RecorderParts {
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) intake: Intake,
@@ -151,10 +156,10 @@ pub(super) struct Parts {
 }
 
 impl Recorder {
-    pub(super) fn new(parts: Parts) -> Self {
-        let Parts { store, shared, intake, inbox, counters, keep, archive } = parts;
+    pub(super) fn new(parts: RecorderParts) -> Self {
+        let RecorderParts { store, shared, intake, inbox, counters, keep, archive } = parts;
         let now = Instant::now();
-        let announced = shared.running().first;
+        let first_unseen = shared.buffer().first;
         let recorder = Self {
             store: Some(store),
             shared,
@@ -164,9 +169,9 @@ impl Recorder {
             keep,
             archive,
             due: Due { save: now + SAVE, sample: now, housekeeping: now, tick: now },
-            stuck: None,
-            announced,
-            ticked: 0,
+            unwritten: None,
+            first_unseen,
+            received_at_tick: 0,
             clock: (Utc::now(), now),
             mistrusted_until: None,
         };
@@ -187,46 +192,48 @@ impl Recorder {
             }
         }
         let before = store::state(&store.connection, ARCHIVING).ok().flatten().unwrap_or_default();
-        if let (Some(folder), Ok(before)) = (&self.archive, serde_json::from_slice::<Before>(&before))
+        if let (Some(folder), Ok(before)) = (&self.archive, serde_json::from_slice::<LengthsBefore>(&before))
             && store.oldest().ok().flatten().is_some_and(|oldest| oldest.id <= before.block)
         {
-            // The relay was killed between the addition to the archive and the removal of the block, which will be appended again.
+            // The relay was killed after it appended this block to the archive and before it removed it. The block will be appended
+            // again, so the first copy is cut off.
             before.restore(folder);
         }
-        let door = store::state(&store.connection, DOOR).ok().flatten().unwrap_or_default();
-        // If another version wrote the groups in another form they are dropped; they are only counts.
-        let groups: Vec<(DoorKey, DoorGroup)> = serde_json::from_slice(&door).unwrap_or_default();
-        self.inbox.door().restore(groups);
+        let refused = store::state(&store.connection, REFUSED_REQUESTS).ok().flatten().unwrap_or_default();
+        // Groups that another version wrote in another form are dropped: they are only counts.
+        let groups: Vec<(RefusedRequestKey, RefusedRequestGroup)> =
+            serde_json::from_slice(&refused).unwrap_or_default();
+        self.inbox.refused_requests().restore(groups);
     }
 
-    /// Records until the thread is stopped or every sender is gone, then writes what it has.
+    /// Records until the thread is stopped or no stage can send facts any more, then writes what it has.
     pub(super) fn run(mut self, stop: &CancellationToken) {
         loop {
-            let taken = self.take_facts();
+            let polled = self.take_facts();
             let now = Instant::now();
-            self.write_full(now, false);
+            self.write_full_blocks(now, false);
             self.do_what_is_due(now);
             self.announce(now);
-            match taken {
-                Taken::End => return self.finish(),
-                Taken::Nothing if stop.is_cancelled() => return self.finish(),
-                Taken::Nothing => {}
-                Taken::Some => std::thread::sleep(PAUSE),
+            match polled {
+                Polled::Closed => return self.finish(),
+                Polled::Nothing if stop.is_cancelled() => return self.finish(),
+                Polled::Nothing => {}
+                Polled::Facts => std::thread::sleep(PAUSE),
             }
         }
     }
 
-    fn take_facts(&mut self) -> Taken {
+    fn take_facts(&mut self) -> Polled {
         let mut first = match self.inbox.take(IDLE) {
             Ok(fact) => Some(fact),
-            Err(RecvTimeoutError::Timeout) => return Taken::Nothing,
-            Err(RecvTimeoutError::Disconnected) => return Taken::End,
+            Err(RecvTimeoutError::Timeout) => return Polled::Nothing,
+            Err(RecvTimeoutError::Disconnected) => return Polled::Closed,
         };
         let shared = Arc::clone(&self.shared);
         let mut rare = Vec::new();
         while let Some(fact) = first.take() {
             let now = Instant::now();
-            let mut running = shared.running();
+            let mut buffer = shared.buffer();
             let mut next = Some(fact);
             for _ in 0..MAX_FACTS {
                 let Some(fact) = next.take() else { break };
@@ -237,23 +244,23 @@ impl Recorder {
                         if self.is_paused() {
                             shared.not_recorded.fetch_add(events, Ordering::Relaxed);
                         } else {
-                            self.intake.take(received, has_payloads, now, &mut running);
+                            self.intake.take(received, has_payloads, now, &mut buffer);
                         }
                     }
                     Fact::Outcomes(_) if self.is_paused() => {}
-                    Fact::Outcomes(outcomes) => running.outcomes(outcomes, now),
+                    Fact::Outcomes(outcomes) => buffer.outcomes(outcomes, now),
                     other => rare.push(other),
                 }
                 next = self.inbox.take(Duration::ZERO).ok();
             }
-            drop(running);
-            self.write_full(now, false);
+            drop(buffer);
+            self.write_full_blocks(now, false);
             first = next;
         }
         for fact in &rare {
             self.take_rare(fact);
         }
-        Taken::Some
+        Polled::Facts
     }
 
     fn take_rare(&mut self, fact: &Fact) {
@@ -272,8 +279,8 @@ impl Recorder {
         if now >= self.due.tick {
             self.due.tick = now + SECOND;
             let received = self.shared.received.load(Ordering::Relaxed);
-            self.shared.live.tick(received - self.ticked);
-            self.ticked = received;
+            self.shared.live.tick(received - self.received_at_tick);
+            self.received_at_tick = received;
             *self.shared.left_out.lock().unwrap_or_else(PoisonError::into_inner) = self.inbox.left_out();
         }
         if now >= self.due.save {
@@ -286,63 +293,64 @@ impl Recorder {
         }
         if now >= self.due.housekeeping {
             self.due.housekeeping = now + HOUSEKEEPING;
-            self.keep_house(now);
+            self.do_housekeeping(now);
         }
     }
 
-    fn write_full(&mut self, now: Instant, all: bool) {
+    /// Writes the blocks in the buffer that are full or old enough; with `all`, every block.
+    fn write_full_blocks(&mut self, now: Instant, all: bool) {
         while !self.is_paused() {
-            let full = self.shared.running().take_full(now, all);
+            let full = self.shared.buffer().take_full(now, all);
             let Some(full) = full else { return };
-            self.write(pack(&full));
+            self.write(pack_full(&full));
         }
     }
 
     /// Writes what is in memory, so that a kill loses only a few seconds. If an earlier write failed, tries it again.
     fn save(&mut self) {
-        if let Some(stuck) = self.stuck.take() {
-            self.write(stuck);
+        if let Some(unwritten) = self.unwritten.take() {
+            self.write(unwritten);
         }
-        if self.stuck.is_some() {
+        if self.unwritten.is_some() {
             return;
         }
-        let written = {
-            let mut running = self.shared.running();
-            if !running.take_changed() && !self.is_paused() {
+        let packed = {
+            let mut buffer = self.shared.buffer();
+            if !buffer.take_changed() && !self.is_paused() {
                 return;
             }
-            let lines = running.held.iter().map(|held| &held.line);
-            let payloads = running.held.iter().map(|held| held.payload.as_ref());
-            (!running.is_empty())
-                .then(|| packed(running.block, running.first, lines, payloads, &running.late))
+            let lines = buffer.events.iter().map(|buffered| &buffered.line);
+            let payloads = buffer.events.iter().map(|buffered| buffered.payload.as_ref());
+            (!buffer.is_empty())
+                .then(|| pack_block(buffer.block, buffer.first, lines, payloads, &buffer.late))
         };
-        match written {
-            Some(written) => self.write(written),
+        match packed {
+            Some(packed) => self.write(packed),
             None => self.resume(),
         }
     }
 
-    fn write(&mut self, written: Written) {
-        match self.try_write(&written) {
+    fn write(&mut self, packed: PackedBlock) {
+        match self.try_write(&packed) {
             Ok(()) => self.resume(),
-            Err(error) => self.failed(&error, Some(written)),
+            Err(error) => self.failed(&error, Some(packed)),
         }
     }
 
-    fn try_write(&mut self, written: &Written) -> rusqlite::Result<()> {
-        let (size, block) = (written.size(), written.head.id);
+    fn try_write(&mut self, packed: &PackedBlock) -> rusqlite::Result<()> {
+        let (size, block) = (packed.size(), packed.head.id);
         while let Some(store) = &self.store {
             if !store.is_over(size)? {
                 break;
             }
             let Some(oldest) = store.oldest()?.filter(|oldest| oldest.id < block) else { break };
-            self.remove(&oldest)?;
+            self.archive_and_remove(&oldest)?;
         }
-        self.store.as_mut().map_or(Ok(()), |store| store.write(written))
+        self.store.as_mut().map_or(Ok(()), |store| store.write(packed))
     }
 
-    /// Archives a block, if there is an archive, and removes it.
-    fn remove(&mut self, head: &Head) -> rusqlite::Result<()> {
+    /// Appends a block to the archive, if there is one, and removes it from the history.
+    fn archive_and_remove(&mut self, head: &Head) -> rusqlite::Result<()> {
         let Some(store) = &mut self.store else { return Ok(()) };
         if let Some(folder) = &self.archive
             && let Err(error) = archive_block(store, folder, head)?
@@ -350,7 +358,7 @@ impl Recorder {
             tracing::warn!(
                 error.message = error,
                 events = head.events,
-                "a part of the history left without being archived; check the folder history.archive"
+                "events were removed from the history and not archived; check the folder of history.archive"
             );
         }
         store.remove(head.id)
@@ -368,18 +376,18 @@ impl Recorder {
         }
     }
 
-    fn keep_house(&mut self, now: Instant) {
-        if let Err(error) = self.try_keep_house(now) {
+    fn do_housekeeping(&mut self, now: Instant) {
+        if let Err(error) = self.try_housekeeping(now) {
             self.failed(&error, None);
         }
     }
 
-    fn try_keep_house(&mut self, now: Instant) -> rusqlite::Result<()> {
+    fn try_housekeeping(&mut self, now: Instant) -> rusqlite::Result<()> {
         self.watch_clock(now);
         let wall = Utc::now().timestamp_millis();
         if let Some(store) = &self.store {
-            let groups = serde_json::to_vec(&self.inbox.door().groups()).unwrap_or_default();
-            store.set_state(DOOR, &groups)?;
+            let groups = serde_json::to_vec(&self.inbox.refused_requests().groups()).unwrap_or_default();
+            store.set_state(REFUSED_REQUESTS, &groups)?;
             store.remove_series(Step::Minute.milliseconds(), wall - MINUTES_KEPT)?;
             store.remove_series(Step::Hour.milliseconds(), wall - HOURS_KEPT)?;
             store.shrink()?;
@@ -388,19 +396,19 @@ impl Recorder {
             return Ok(());
         }
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let block = self.shared.running().block;
+        let block = self.shared.buffer().block;
         for _ in 0..MAX_REMOVED {
             let oldest = self.store.as_ref().map_or(Ok(None), Store::oldest)?;
             let Some(oldest) = oldest.filter(|head| head.id < block && head.to < wall.saturating_sub(keep))
             else {
                 break;
             };
-            self.remove(&oldest)?;
+            self.archive_and_remove(&oldest)?;
         }
         Ok(())
     }
 
-    /// Notes a jump of the clock: it must not remove at once what should be kept for a week.
+    /// Notes a jump of the clock. Otherwise a clock that jumps ahead would remove at once what should be kept for a week.
     fn watch_clock(&mut self, now: Instant) {
         let (wall, at) = std::mem::replace(&mut self.clock, (Utc::now(), now));
         let ran = i64::try_from(now.duration_since(at).as_millis()).unwrap_or(i64::MAX);
@@ -415,31 +423,31 @@ impl Recorder {
     }
 
     /// Pauses recording until the file can be written. A damaged file is replaced.
-    fn failed(&mut self, error: &rusqlite::Error, written: Option<Written>) {
+    fn failed(&mut self, error: &rusqlite::Error, packed: Option<PackedBlock>) {
         if store::is_damaged(error)
             && let Some(damaged) = self.store.take()
         {
-            match damaged.begin_anew(error) {
+            match damaged.replace_damaged(error) {
                 Ok(store) => {
                     // Without this key a search by user id would not find hashed users; everything else works.
                     let _ = store.set_state(super::USER_KEY, &self.shared.user_key);
                     self.store = Some(store);
-                    return written.into_iter().for_each(|written| self.write(written));
+                    return packed.into_iter().for_each(|packed| self.write(packed));
                 }
                 Err(error) => tracing::error!(
                     error.message = %error,
-                    "the history is damaged and cannot be begun anew: nothing is recorded until a restart; events are \
-                     delivered as before"
+                    "the history is damaged and no new one can be created: nothing is recorded until a restart; \
+                     events are delivered as before. Check the disk of history.url, then restart the relay"
                 ),
             }
         }
-        self.stuck = written.or(self.stuck.take());
+        self.unwritten = packed.or(self.unwritten.take());
         let mut paused = self.shared.paused.lock().unwrap_or_else(PoisonError::into_inner);
         if paused.is_none() {
             tracing::warn!(
                 error.message = %error,
-                "the history cannot be written: nothing is recorded until it can be; events are delivered as before. Check \
-                 the disk of history.url"
+                "the history cannot be written: nothing is recorded until a write succeeds; events are delivered as \
+                 before. Check the disk of history.url"
             );
             *paused = Some(error.to_string());
         }
@@ -458,32 +466,32 @@ impl Recorder {
 
     /// Shows new lines to viewers, and shows changed lines again.
     fn announce(&mut self, now: Instant) {
-        let mut running = self.shared.running();
-        let end = running.first + i64::try_from(running.held.len()).unwrap_or(0);
+        let mut buffer = self.shared.buffer();
+        let end = buffer.first + i64::try_from(buffer.events.len()).unwrap_or(0);
         if self.shared.live.is_empty() {
-            running.changed.clear();
-            self.announced = end;
+            buffer.changed.clear();
+            self.first_unseen = end;
             return;
         }
-        self.announced = self.announced.max(running.first);
-        let changed = std::mem::take(&mut running.changed);
-        let again = changed.into_iter().filter(|number| *number < self.announced);
+        self.first_unseen = self.first_unseen.max(buffer.first);
+        let changed = std::mem::take(&mut buffer.changed);
+        let again = changed.into_iter().filter(|number| *number < self.first_unseen);
         let again: std::collections::BTreeSet<i64> = again.collect();
-        let index = |number: i64| usize::try_from(number - running.first).ok();
-        for held in again.into_iter().filter_map(|number| running.held.get(index(number)?)) {
-            self.shared.live.show(&held.line, held.payload.as_ref(), &self.intake.redactor);
+        let index = |number: i64| usize::try_from(number - buffer.first).ok();
+        for buffered in again.into_iter().filter_map(|number| buffer.events.get(index(number)?)) {
+            self.shared.live.show(&buffered.line, buffered.payload.as_ref(), &self.intake.redactor);
         }
-        while let Some(held) = index(self.announced).and_then(|index| running.held.get(index)) {
-            if !held.line.is_settled() && now.duration_since(held.since) < SHOWN_AFTER {
+        while let Some(buffered) = index(self.first_unseen).and_then(|index| buffer.events.get(index)) {
+            if !buffered.line.is_settled() && now.duration_since(buffered.since) < SHOWN_AFTER {
                 break;
             }
-            self.shared.live.show(&held.line, held.payload.as_ref(), &self.intake.redactor);
-            self.announced += 1;
+            self.shared.live.show(&buffered.line, buffered.payload.as_ref(), &self.intake.redactor);
+            self.first_unseen += 1;
         }
     }
 
     fn finish(mut self) {
-        self.write_full(Instant::now(), true);
+        self.write_full_blocks(Instant::now(), true);
         self.sample();
         if let Some(store) = self.store.take() {
             store.close();
@@ -508,29 +516,29 @@ fn archive_block(store: &Store, folder: &Path, head: &Head) -> rusqlite::Result<
 }
 
 /// The result of polling the inbox.
-enum Taken {
+enum Polled {
     Nothing,
-    Some,
+    Facts,
     /// No more facts will come.
-    End,
+    Closed,
 }
 
-fn pack(full: &Full) -> Written {
-    let lines = full.held.iter().map(|held| &held.line);
-    let payloads = full.held.iter().map(|held| held.payload.as_ref());
-    packed(full.id, full.first, lines, payloads, &full.late)
+fn pack_full(full: &FullBlock) -> PackedBlock {
+    let lines = full.events.iter().map(|buffered| &buffered.line);
+    let payloads = full.events.iter().map(|buffered| buffered.payload.as_ref());
+    pack_block(full.id, full.first, lines, payloads, &full.late)
 }
 
-fn packed<'h>(
+fn pack_block<'h>(
     id: i64,
     first: i64,
     lines: impl ExactSizeIterator<Item = &'h super::Line> + Clone,
     payloads: impl Iterator<Item = Option<&'h super::Payload>>,
-    late: &[block::Late],
-) -> Written {
+    late: &[block::LateAttempt],
+) -> PackedBlock {
     let keys: Vec<u64> = lines.clone().flat_map(block::keys).collect();
     let payloads = payloads.enumerate().filter_map(|(index, payload)| Some((index, payload?)));
-    Written {
+    PackedBlock {
         head: Head::of(id, first, lines.clone(), late),
         bloom: super::bloom::filter(&keys),
         lines: block::pack_lines(lines),

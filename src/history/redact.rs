@@ -34,7 +34,7 @@ pub struct Redactor {
 
 /// The values to hide in one event.
 #[derive(Debug, Default)]
-pub struct Found(Vec<String>);
+pub struct HiddenValues(Vec<String>);
 
 impl Redactor {
     /// `*` in a path stands for any one key; items of lists are searched without a key of their own.
@@ -59,8 +59,8 @@ impl Redactor {
     }
 
     /// Returns the values at the paths in these JSON texts.
-    pub fn find<'t>(&self, texts: impl Iterator<Item = &'t str>) -> Found {
-        let mut found = Found::default();
+    pub fn find<'t>(&self, texts: impl Iterator<Item = &'t str>) -> HiddenValues {
+        let mut found = HiddenValues::default();
         if self.is_off() {
             return found;
         }
@@ -119,14 +119,14 @@ impl Redactor {
     }
 
     /// Returns the JSON text with its values hidden; `None` if there is nothing to hide in it.
-    pub fn hidden(&self, text: &str, found: &Found) -> Option<String> {
+    pub fn hidden(&self, text: &str, found: &HiddenValues) -> Option<String> {
         if self.is_off() || text.is_empty() {
             return None;
         }
         let Ok(mut value) = Value::parse_within(text, MAX_DEPTH) else {
             return Some(HIDDEN_TEXT.to_owned());
         };
-        let mut again = Found::default();
+        let mut again = HiddenValues::default();
         self.hide_paths(&mut value, &mut again);
         let is_changed = found.hide_values(&mut value) | !again.0.is_empty();
         is_changed.then(|| {
@@ -146,7 +146,7 @@ impl Redactor {
             })
     }
 
-    fn hide_paths(&self, value: &mut Value<'_>, found: &mut Found) {
+    fn hide_paths(&self, value: &mut Value<'_>, found: &mut HiddenValues) {
         for path in &self.paths {
             hide_path(value, path, found);
         }
@@ -161,7 +161,7 @@ impl Redactor {
     }
 }
 
-fn hide_path(value: &mut Value<'_>, path: &[String], found: &mut Found) {
+fn hide_path(value: &mut Value<'_>, path: &[String], found: &mut HiddenValues) {
     if let Value::Array(items) = value {
         let rest = match path.split_first() {
             Some((key, rest)) if key == "*" => rest,
@@ -185,7 +185,7 @@ fn hide_path(value: &mut Value<'_>, path: &[String], found: &mut Found) {
     }
 }
 
-impl Found {
+impl HiddenValues {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

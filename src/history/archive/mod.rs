@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::block::{Payload, Unreadable};
+use super::block::{Payload, UnreadablePart};
 use super::line::{Line, time};
 use crate::event_id::EventId;
 
@@ -23,7 +23,7 @@ const END: &str = ".ndjson.zst";
 
 /// One event of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Archived {
+pub struct ArchivedEvent {
     pub id: EventId,
     /// The time of receipt.
     pub at: DateTime<Utc>,
@@ -42,25 +42,25 @@ pub struct Archived {
 pub(super) struct Addition {
     /// The text of each file, by the file's name.
     texts: BTreeMap<String, Vec<u8>>,
-    pub(super) before: Before,
+    pub(super) before: LengthsBefore,
 }
 
 /// The length of each file before a block was appended. It is stored until the block is removed from the history. If the relay
 /// is killed in between, the next start cuts the files to these lengths; otherwise the archive would have the events twice, or
 /// a part of them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Before {
+pub(super) struct LengthsBefore {
     pub(super) block: i64,
     lengths: Vec<(String, u64)>,
 }
 
 impl Addition {
     /// Sorts the events into the files of their hours. Replays are not archived, because their events are already.
-    pub(super) fn new(folder: &Path, id: i64, block: &Unpacked) -> io::Result<Self> {
+    pub(super) fn new(folder: &Path, id: i64, block: &BlockToArchive) -> io::Result<Self> {
         let mut texts = BTreeMap::<String, Vec<u8>>::new();
         for (index, payload) in &block.payloads {
             let Some(line) = block.lines.get(*index).filter(|line| !line.is_replay) else { continue };
-            let archived = Archived {
+            let archived = ArchivedEvent {
                 id: line.id,
                 at: time(line.received_at),
                 source: Arc::clone(&line.shape.source),
@@ -78,7 +78,7 @@ impl Addition {
             (name.clone(), length)
         };
         let lengths = texts.keys().map(length).collect();
-        Ok(Self { texts, before: Before { block: id, lengths } })
+        Ok(Self { texts, before: LengthsBefore { block: id, lengths } })
     }
 
     /// Appends and syncs the files. After an error nothing of the addition is left.
@@ -95,7 +95,7 @@ impl Addition {
     }
 }
 
-impl Before {
+impl LengthsBefore {
     /// Cuts the files to their former lengths.
     pub(super) fn restore(&self, folder: &Path) {
         for (name, length) in &self.lengths {
@@ -158,7 +158,7 @@ pub struct ArchiveError {
 }
 
 impl Iterator for Events {
-    type Item = Result<Archived, ArchiveError>;
+    type Item = Result<ArchivedEvent, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -177,7 +177,7 @@ impl Iterator for Events {
                     self.open = None;
                     continue;
                 }
-                Ok(_) => serde_json::from_str::<Archived>(&text).map_err(io::Error::from),
+                Ok(_) => serde_json::from_str::<ArchivedEvent>(&text).map_err(io::Error::from),
                 Err(error) => Err(error),
             };
             match archived {
@@ -196,18 +196,18 @@ impl Iterator for Events {
 }
 
 /// A block that was read in order to archive it.
-pub(super) struct Unpacked {
+pub(super) struct BlockToArchive {
     lines: Vec<Line>,
     /// The payloads, each with the index of its line.
     payloads: Vec<(usize, Payload)>,
 }
 
-pub(super) fn unpack(lines: &[u8], payloads: &[u8]) -> Result<Unpacked, Unreadable> {
+pub(super) fn unpack(lines: &[u8], payloads: &[u8]) -> Result<BlockToArchive, UnreadablePart> {
     let unpacked = super::block::Lines::unpack(lines)?;
     let mut whole = Vec::new();
     unpacked.each(|_, line| whole.push(unpacked.whole(line)))?;
     let lines = whole.into_iter().collect::<Result<_, _>>()?;
-    Ok(Unpacked { lines, payloads: super::block::Payloads::unpack(payloads)?.all()? })
+    Ok(BlockToArchive { lines, payloads: super::block::Payloads::unpack(payloads)?.all()? })
 }
 
 /// Writes JSON text as a part of the line, not as a string in it.

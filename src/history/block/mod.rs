@@ -38,7 +38,7 @@ impl Payload {
 
 /// An attempt that ended after the line of its event was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Late {
+pub(super) struct LateAttempt {
     pub(super) event: u64,
     pub(super) attempt: Attempt,
 }
@@ -46,9 +46,9 @@ pub(super) struct Late {
 /// A part cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 #[error("a part of a block of the history cannot be read")]
-pub(super) struct Unreadable;
+pub(super) struct UnreadablePart;
 
-impl From<postcard::Error> for Unreadable {
+impl From<postcard::Error> for UnreadablePart {
     fn from(_: postcard::Error) -> Self {
         Self
     }
@@ -139,7 +139,7 @@ pub(super) fn pack_lines<'l>(lines: impl ExactSizeIterator<Item = &'l Line>) -> 
 }
 
 /// A line whose strings are borrowed from the unpacked part.
-pub(super) struct Unpacked<'b> {
+pub(super) struct BorrowedLine<'b> {
     pub(super) shape: u32,
     pub(super) user: &'b str,
     pub(super) message_id: &'b str,
@@ -159,7 +159,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn unpack(packed: &[u8]) -> Result<Self, Unreadable> {
+    pub(super) fn unpack(packed: &[u8]) -> Result<Self, UnreadablePart> {
         let part = unpack(packed)?;
         let (common, rest) = postcard::take_from_bytes::<Common>(&part)?;
         let begin = part.len() - rest.len();
@@ -174,7 +174,10 @@ impl Lines {
     }
 
     /// Calls `each` with every line and its index; the strings are borrowed.
-    pub(super) fn each<'b>(&'b self, mut each: impl FnMut(usize, Unpacked<'b>)) -> Result<(), Unreadable> {
+    pub(super) fn each<'b>(
+        &'b self,
+        mut each: impl FnMut(usize, BorrowedLine<'b>),
+    ) -> Result<(), UnreadablePart> {
         let mut rest = self.part.get(self.begin..).unwrap_or_default();
         let mut before = 0_i64;
         for index in 0..self.count {
@@ -184,17 +187,17 @@ impl Lines {
             let id = EventId(before.cast_unsigned());
             let (shape, user) = (packed.shape, packed.user);
             let (message_id, group) = (packed.message_id, packed.group);
-            each(index, Unpacked { shape, user, message_id, group, packed, id });
+            each(index, BorrowedLine { shape, user, message_id, group, packed, id });
         }
         Ok(())
     }
 
     /// Returns the line with its attempts and its own strings.
-    pub(super) fn whole(&self, unpacked: Unpacked<'_>) -> Result<Line, Unreadable> {
-        let Unpacked { packed, id, .. } = unpacked;
+    pub(super) fn whole(&self, unpacked: BorrowedLine<'_>) -> Result<Line, UnreadablePart> {
+        let BorrowedLine { packed, id, .. } = unpacked;
         let received_at = id.time().timestamp_millis().wrapping_add(packed.received_at);
         let attempts = packed.attempts.into_iter().map(|attempt| {
-            let ending = self.endings.get(attempt.ending as usize).ok_or(Unreadable)?;
+            let ending = self.endings.get(attempt.ending as usize).ok_or(UnreadablePart)?;
             Ok(Attempt {
                 call: attempt.call,
                 number: attempt.number,
@@ -212,13 +215,13 @@ impl Lines {
             is_duplicate: packed.flags & DUPLICATE != 0,
             is_replay: packed.flags & REPLAY != 0,
             has_payload: packed.flags & PAYLOAD != 0,
-            shape: Arc::clone(self.shapes.get(packed.shape as usize).ok_or(Unreadable)?),
-            attempts: attempts.collect::<Result<_, Unreadable>>()?,
+            shape: Arc::clone(self.shapes.get(packed.shape as usize).ok_or(UnreadablePart)?),
+            attempts: attempts.collect::<Result<_, UnreadablePart>>()?,
         })
     }
 }
 
-impl Unpacked<'_> {
+impl BorrowedLine<'_> {
     pub(super) const fn id(&self) -> EventId {
         self.id
     }
@@ -229,7 +232,7 @@ impl Unpacked<'_> {
 }
 
 /// Packs late attempts; returns nothing if there are none.
-pub(super) fn pack_late(late: &[Late]) -> Vec<u8> {
+pub(super) fn pack_late(late: &[LateAttempt]) -> Vec<u8> {
     if late.is_empty() {
         return Vec::new();
     }
@@ -238,7 +241,7 @@ pub(super) fn pack_late(late: &[Late]) -> Vec<u8> {
     pack(&part)
 }
 
-pub(super) fn unpack_late(packed: &[u8]) -> Result<Vec<Late>, Unreadable> {
+pub(super) fn unpack_late(packed: &[u8]) -> Result<Vec<LateAttempt>, UnreadablePart> {
     if packed.is_empty() {
         return Ok(Vec::new());
     }
@@ -266,7 +269,7 @@ pub(super) struct Payloads {
 }
 
 impl Payloads {
-    pub(super) fn unpack(packed: &[u8]) -> Result<Self, Unreadable> {
+    pub(super) fn unpack(packed: &[u8]) -> Result<Self, UnreadablePart> {
         let part = if packed.is_empty() { Vec::new() } else { unpack(packed)? };
         Ok(Self { part })
     }
@@ -276,7 +279,7 @@ impl Payloads {
     }
 
     /// Calls `each` with every text of every payload and the index of its line.
-    pub(super) fn each_text(&self, mut each: impl FnMut(usize, &str)) -> Result<(), Unreadable> {
+    pub(super) fn each_text(&self, mut each: impl FnMut(usize, &str)) -> Result<(), UnreadablePart> {
         self.each(|packed| {
             let texts = packed.bodies.iter().copied().chain([packed.original]);
             texts.for_each(|text| each(packed.line as usize, text));
@@ -284,7 +287,7 @@ impl Payloads {
     }
 
     /// Returns the payload of this line.
-    pub(super) fn of(&self, line: usize) -> Result<Option<Payload>, Unreadable> {
+    pub(super) fn of(&self, line: usize) -> Result<Option<Payload>, UnreadablePart> {
         let mut found = None;
         self.each(|packed| {
             if packed.line as usize == line {
@@ -295,13 +298,13 @@ impl Payloads {
     }
 
     /// Returns all payloads, each with the index of its line.
-    pub(super) fn all(&self) -> Result<Vec<(usize, Payload)>, Unreadable> {
+    pub(super) fn all(&self) -> Result<Vec<(usize, Payload)>, UnreadablePart> {
         let mut all = Vec::new();
         self.each(|packed| all.push((packed.line as usize, owned(packed))))?;
         Ok(all)
     }
 
-    fn each<'b>(&'b self, mut each: impl FnMut(&PackedPayload<'b>)) -> Result<(), Unreadable> {
+    fn each<'b>(&'b self, mut each: impl FnMut(&PackedPayload<'b>)) -> Result<(), UnreadablePart> {
         let mut rest = self.part.as_slice();
         while !rest.is_empty() {
             let (packed, left) = postcard::take_from_bytes::<PackedPayload<'b>>(rest)?;
@@ -359,8 +362,8 @@ fn pack(part: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(part, LEVEL).unwrap_or_default()
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    zstd::bulk::decompress(packed, MAX_UNPACKED).map_err(|_| Unreadable)
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, UnreadablePart> {
+    zstd::bulk::decompress(packed, MAX_UNPACKED).map_err(|_| UnreadablePart)
 }
 
 /// The summary of a block, by which a search decides whether to unpack it.
@@ -388,7 +391,7 @@ impl Head {
         id: i64,
         first: i64,
         lines: impl Iterator<Item = &'l Line> + Clone,
-        late: &[Late],
+        late: &[LateAttempt],
     ) -> Self {
         let mut head = Self {
             id,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::block::Payload;
 use super::line::Line;
-use super::reader::{Compiled, Filter};
+use super::reader::{CompiledFilter, Filter};
 use super::redact::Redactor;
 
 /// The most live views at a time.
@@ -25,7 +25,7 @@ pub struct TooMany;
 
 /// A message to a viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum ViewerMessage {
     /// An event that is new, or that has changed since it was shown. A changed event has the same id as before.
     Line(Box<Line>),
     Tick(Tick),
@@ -44,11 +44,11 @@ pub struct Tick {
 
 /// A live view. Dropping it closes it.
 #[derive(Debug)]
-pub struct Live(mpsc::Receiver<Seen>);
+pub struct Live(mpsc::Receiver<ViewerMessage>);
 
 impl Live {
     /// Returns `None` when the relay stops.
-    pub async fn next(&mut self) -> Option<Seen> {
+    pub async fn next(&mut self) -> Option<ViewerMessage> {
         self.0.recv().await
     }
 }
@@ -59,8 +59,8 @@ pub(super) struct Viewers(Mutex<Vec<Viewer>>);
 
 #[derive(Debug)]
 struct Viewer {
-    filter: Compiled,
-    sender: mpsc::Sender<Seen>,
+    filter: CompiledFilter,
+    sender: mpsc::Sender<ViewerMessage>,
     tick: Tick,
 }
 
@@ -72,7 +72,7 @@ impl Viewers {
             return Err(TooMany);
         }
         let (sender, receiver) = mpsc::channel(MAX_UNREAD);
-        viewers.push(Viewer { filter: Compiled::new(filter, hashed), sender, tick: Tick::default() });
+        viewers.push(Viewer { filter: CompiledFilter::new(filter, hashed), sender, tick: Tick::default() });
         Ok(Live(receiver))
     }
 
@@ -92,7 +92,7 @@ impl Viewers {
         for viewer in viewers.iter_mut().filter(|viewer| viewer.concerns(line, payload, redactor)) {
             viewer.tick.matched += 1;
             if viewer.tick.shown < MAX_LINES
-                && viewer.sender.try_send(Seen::Line(Box::new(line.clone()))).is_ok()
+                && viewer.sender.try_send(ViewerMessage::Line(Box::new(line.clone()))).is_ok()
             {
                 viewer.tick.shown += 1;
             }
@@ -104,7 +104,7 @@ impl Viewers {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for viewer in viewers.iter_mut() {
             viewer.tick.received += received;
-            if viewer.sender.try_send(Seen::Tick(viewer.tick)).is_ok() {
+            if viewer.sender.try_send(ViewerMessage::Tick(viewer.tick)).is_ok() {
                 viewer.tick = Tick::default();
             } else {
                 viewer.tick.shown = MAX_LINES.min(viewer.tick.shown);

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::late::LateAttempts;
 use super::{Filter, Inner, ReadError, search};
 use crate::event_id::EventId;
-use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
+use crate::history::block::{Head, Lines, Payload, Payloads, UnreadablePart};
 use crate::history::line::Line;
 use crate::history::store::{self, Part};
 
@@ -24,7 +24,7 @@ pub enum Show {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its receipt and each replay of it, in that order. Never empty.
-    pub records: Vec<Recorded>,
+    pub records: Vec<RecordedEvent>,
     /// The event that was accepted before with the same message id, if this one is a duplicate.
     pub first: Option<EventId>,
     /// Later duplicates of it.
@@ -35,7 +35,7 @@ pub struct Event {
 
 /// One receipt or replay of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedEvent {
     pub line: Line,
     /// `None` if the payload was beyond the budget, or payloads are not kept.
     pub payload: Option<Payload>,
@@ -49,15 +49,15 @@ pub(super) fn event(inner: &Inner, id: EventId, show: Show) -> Result<Option<Eve
     let below = match &inner.recording {
         None => i64::MAX,
         Some(recording) => {
-            let running = recording.running();
-            late.add(running.late.iter().filter(|late| late.event == id.0).cloned());
-            let held = running.held.iter().rev().filter(|held| held.line.id == id);
-            let recorded = |held: &crate::history::running::Held| Recorded {
-                line: held.line.clone(),
-                payload: held.payload.clone(),
+            let buffer = recording.buffer();
+            late.add(buffer.late.iter().filter(|late| late.event == id.0).cloned());
+            let buffered = buffer.events.iter().rev().filter(|buffered| buffered.line.id == id);
+            let recorded = |buffered: &crate::history::buffer::BufferedEvent| RecordedEvent {
+                line: buffered.line.clone(),
+                payload: buffered.payload.clone(),
             };
-            records.extend(held.map(recorded));
-            running.block
+            records.extend(buffered.map(recorded));
+            buffer.block
         }
     };
     store::each_head(&connection, below, |head| -> Result<bool, ReadError> {
@@ -65,7 +65,7 @@ pub(super) fn event(inner: &Inner, id: EventId, show: Show) -> Result<Option<Eve
         if head.may_have_event(id) {
             match of_block(&connection, &head, id)? {
                 Ok(found) => records.extend(found),
-                Err(Unreadable) => unreadable += 1,
+                Err(UnreadablePart) => unreadable += 1,
             }
         }
         Ok(true)
@@ -88,17 +88,17 @@ fn of_block(
     connection: &Connection,
     head: &Head,
     id: EventId,
-) -> Result<Result<Vec<Recorded>, Unreadable>, ReadError> {
+) -> Result<Result<Vec<RecordedEvent>, UnreadablePart>, ReadError> {
     let lines = store::part(connection, head.id, Part::Lines)?;
     let payloads = store::part(connection, head.id, Part::Payloads)?;
     Ok(records_of(lines, payloads, id))
 }
 
 fn records_of(
-    lines: Result<Vec<u8>, Unreadable>,
-    payloads: Result<Vec<u8>, Unreadable>,
+    lines: Result<Vec<u8>, UnreadablePart>,
+    payloads: Result<Vec<u8>, UnreadablePart>,
     id: EventId,
-) -> Result<Vec<Recorded>, Unreadable> {
+) -> Result<Vec<RecordedEvent>, UnreadablePart> {
     let lines = Lines::unpack(&lines?)?;
     let mut found = Vec::new();
     lines.each(|index, line| {
@@ -113,7 +113,7 @@ fn records_of(
     let payloads = payloads.and_then(|part| Payloads::unpack(&part)).ok();
     let recorded = found.into_iter().rev().map(|(index, line)| {
         let payload = payloads.as_ref().and_then(|payloads| payloads.of(index).ok().flatten());
-        Ok(Recorded { line: lines.whole(line)?, payload })
+        Ok(RecordedEvent { line: lines.whole(line)?, payload })
     });
     recorded.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::history::block::{Unpacked, word};
+use crate::history::block::{BorrowedLine, word};
 use crate::history::bloom::{self, Kind};
 use crate::history::line::{Line, Outcome, Shape, Status};
 
@@ -40,7 +40,7 @@ pub struct Filter {
 
 /// A filter, prepared for comparing many lines.
 #[derive(Debug)]
-pub(in crate::history) struct Compiled {
+pub(in crate::history) struct CompiledFilter {
     pub(in crate::history) filter: Filter,
     from: i64,
     to: i64,
@@ -54,7 +54,7 @@ pub(in crate::history) struct Compiled {
     keys: Vec<Vec<u64>>,
 }
 
-impl Compiled {
+impl CompiledFilter {
     /// `hashed` returns a user id in its hidden form.
     pub(in crate::history) fn new(filter: Filter, hashed: impl Fn(&str) -> String) -> Self {
         let both = |id: &String| vec![cut(id), hashed(&cut(id))];
@@ -124,7 +124,7 @@ impl Compiled {
     }
 
     /// Compares the ids and the time, without unpacking the attempts.
-    pub(in crate::history) fn fits_ids(&self, line: &Unpacked<'_>) -> bool {
+    pub(in crate::history) fn fits_ids(&self, line: &BorrowedLine<'_>) -> bool {
         self.fits(line.received_at(), line.user, line.message_id, line.group, || line.id().to_string())
     }
 

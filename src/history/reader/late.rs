@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::ReadError;
 use crate::event_id::EventId;
-use crate::history::block::{self, Head, Late};
+use crate::history::block::{self, Head, LateAttempt};
 use crate::history::line::{Attempt, Line};
 use crate::history::store::{self, Part};
 
@@ -26,8 +26,8 @@ impl LateAttempts {
         }
     }
 
-    pub(super) fn add(&mut self, late: impl IntoIterator<Item = Late>) {
-        for Late { event, attempt } in late {
+    pub(super) fn add(&mut self, late: impl IntoIterator<Item = LateAttempt>) {
+        for LateAttempt { event, attempt } in late {
             match self.read.entry(event) {
                 Entry::Occupied(mut known) => known.get_mut().push(attempt),
                 Entry::Vacant(place) => drop(place.insert(vec![attempt])),

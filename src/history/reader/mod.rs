@@ -14,8 +14,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-pub use event::{Event, Recorded, Show};
-pub(super) use filter::Compiled;
+pub use event::{Event, RecordedEvent, Show};
+pub(super) use filter::CompiledFilter;
 pub use filter::Filter;
 pub use search::{Cursor, Page};
 
@@ -39,7 +39,7 @@ pub enum ReadError {
     Damaged,
 }
 
-/// Answers questions. Clones are the same.
+/// Answers questions about one history. Clones read the same one.
 #[derive(Debug, Clone)]
 pub struct Reader(Option<Arc<Inner>>);
 

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::late::LateAttempts;
-use super::{Compiled, Filter, Inner, ReadError};
-use crate::history::block::{Head, Lines, Payload, Payloads, Unreadable};
+use super::{CompiledFilter, Filter, Inner, ReadError};
+use crate::history::block::{Head, Lines, Payload, Payloads, UnreadablePart};
 use crate::history::line::{Line, time};
 use crate::history::store::{self, Part};
 
@@ -56,7 +56,7 @@ pub struct Page {
 struct Search<'s> {
     inner: &'s Inner,
     connection: &'s Connection,
-    filter: Compiled,
+    filter: CompiledFilter,
     before: i64,
     most: usize,
     has_payloads: bool,
@@ -77,7 +77,7 @@ pub(super) fn search(
     let mut search = Search {
         inner,
         connection: &connection,
-        filter: Compiled::new(filter.clone(), |user| super::hashed(&connection, user)),
+        filter: CompiledFilter::new(filter.clone(), |user| super::hashed(&connection, user)),
         before: before.map_or(i64::MAX, |Cursor(number)| number),
         most: most.max(1),
         has_payloads,
@@ -97,22 +97,22 @@ impl Search<'_> {
     /// Searches the events that are not in a block yet. Returns the id below which blocks must be searched.
     fn memory(&mut self) -> i64 {
         let Some(recording) = &self.inner.recording else { return i64::MAX };
-        let running = recording.running();
-        self.late.add(running.late.iter().cloned());
-        let numbers = running.first..running.first + i64::try_from(running.held.len()).unwrap_or(0);
+        let buffer = recording.buffer();
+        self.late.add(buffer.late.iter().cloned());
+        let numbers = buffer.first..buffer.first + i64::try_from(buffer.events.len()).unwrap_or(0);
         let before = self.before;
-        let numbered = numbers.rev().zip(running.held.iter().rev());
-        for (number, held) in numbered.filter(|(number, _)| *number < before) {
-            if !self.filter.fits_whole(&held.line) {
+        let numbered = numbers.rev().zip(buffer.events.iter().rev());
+        for (number, buffered) in numbered.filter(|(number, _)| *number < before) {
+            if !self.filter.fits_whole(&buffered.line) {
                 continue;
             }
-            let has_text = self.filter.has_text(&held.line)
-                || held.payload.as_ref().is_some_and(|payload| self.is_in(payload));
-            if has_text && self.found(held.line.clone(), held.payload.clone(), number) {
+            let has_text = self.filter.has_text(&buffered.line)
+                || buffered.payload.as_ref().is_some_and(|payload| self.is_in(payload));
+            if has_text && self.add_line(buffered.line.clone(), buffered.payload.clone(), number) {
                 break;
             }
         }
-        running.block
+        buffer.block
     }
 
     /// Searches a block. Returns whether to continue with the next older one.
@@ -130,7 +130,7 @@ impl Search<'_> {
         if !self.filter.may_have(head.from, head.to, head.mask) || !self.may_be_in(head)? {
             return Ok(true);
         }
-        let is_full = self.lines_of(head)?.unwrap_or_else(|Unreadable| {
+        let is_full = self.lines_of(head)?.unwrap_or_else(|UnreadablePart| {
             self.page.unreadable_blocks += 1;
             false
         });
@@ -151,7 +151,7 @@ impl Search<'_> {
     }
 
     /// Searches the lines of a block. Returns whether the page is full.
-    fn lines_of(&mut self, head: &Head) -> Result<Result<bool, Unreadable>, ReadError> {
+    fn lines_of(&mut self, head: &Head) -> Result<Result<bool, UnreadablePart>, ReadError> {
         let lines = store::part(self.connection, head.id, Part::Lines)?.and_then(|part| Lines::unpack(&part));
         let lines = match lines {
             Ok(lines) => lines,
@@ -188,9 +188,9 @@ impl Search<'_> {
             self.page.unreadable_blocks += self.late.complete(&mut line, self.connection)?;
             let has_text = with_text.contains(&index) || self.filter.has_text(&line);
             if has_text && self.filter.fits_line(&line) {
-                // A line is worth something without what it held.
+                // The line is useful without its payload.
                 let payload = payloads.as_ref().and_then(|payloads| payloads.of(index).ok().flatten());
-                if self.found(line, payload, number) {
+                if self.add_line(line, payload, number) {
                     return Ok(Ok(true));
                 }
             }
@@ -210,7 +210,7 @@ impl Search<'_> {
     }
 
     /// Returns the lines of a block whose payload contains the text of the filter; `None` if the filter has no text.
-    fn with_text(&mut self, head: &Head) -> Result<Result<HashSet<usize>, Unreadable>, ReadError> {
+    fn with_text(&mut self, head: &Head) -> Result<Result<HashSet<usize>, UnreadablePart>, ReadError> {
         let mut with_text = HashSet::new();
         let Some(text) = self.filter.filter.text.as_deref() else { return Ok(Ok(with_text)) };
         let part = store::part(self.connection, head.id, Part::Payloads)?;
@@ -242,7 +242,7 @@ impl Search<'_> {
     }
 
     /// Adds a line. Returns whether the page is full.
-    fn found(&mut self, line: Line, payload: Option<Payload>, number: i64) -> bool {
+    fn add_line(&mut self, line: Line, payload: Option<Payload>, number: i64) -> bool {
         let is_full = self.page.lines.len() + 1 >= self.most;
         if is_full {
             self.page.next = Some(Cursor(number));

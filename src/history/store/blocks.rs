@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use super::Store;
-use crate::history::block::{Head, Unreadable};
+use crate::history::block::{Head, UnreadablePart};
 
 /// The pages of free space that are returned to the disk at a time.
-const MAX_GIVEN_BACK: u32 = 4096;
+const MAX_RETURNED_PAGES: u32 = 4096;
 
 /// The parts of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Part {
 
 /// A block, packed and ready to be written.
 #[derive(Debug, Default)]
-pub(in crate::history) struct Written {
+pub(in crate::history) struct PackedBlock {
     pub(in crate::history) head: Head,
     pub(in crate::history) bloom: Vec<u8>,
     pub(in crate::history) lines: Vec<u8>,
@@ -34,7 +34,7 @@ pub(in crate::history) struct Written {
     pub(in crate::history) payloads: Vec<u8>,
 }
 
-impl Written {
+impl PackedBlock {
     pub(in crate::history) fn size(&self) -> u64 {
         (self.bloom.len() + self.lines.len() + self.late.len() + self.payloads.len()) as u64
     }
@@ -88,16 +88,16 @@ pub(in crate::history) fn part(
     connection: &Connection,
     block: i64,
     part: Part,
-) -> Result<std::result::Result<Vec<u8>, Unreadable>> {
+) -> Result<std::result::Result<Vec<u8>, UnreadablePart>> {
     let mut statement = connection.prepare_cached("SELECT checksum, body FROM parts WHERE id = ?1")?;
     let row =
         statement.query_row([part.row(block)], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?)));
     match row {
         Ok((checksum, body)) if checksum == crc32fast::hash(&body) => Ok(Ok(body)),
-        Ok(_) => Ok(Err(Unreadable)),
+        Ok(_) => Ok(Err(UnreadablePart)),
         Err(rusqlite::Error::QueryReturnedNoRows) => Ok(Ok(Vec::new())),
         // A page of this part is damaged; other parts may be readable.
-        Err(error) if super::is_damaged(&error) => Ok(Err(Unreadable)),
+        Err(error) if super::is_damaged(&error) => Ok(Err(UnreadablePart)),
         Err(error) => Err(error),
     }
 }
@@ -110,7 +110,7 @@ pub(in crate::history) fn bloom(connection: &Connection, block: i64) -> Result<O
     Ok(row.filter(|(checksum, bits)| *checksum == crc32fast::hash(bits)).map(|(_, bits)| bits))
 }
 
-fn write_block(transaction: &Connection, block: &Written) -> Result<()> {
+fn write_block(transaction: &Connection, block: &PackedBlock) -> Result<()> {
     let head = &block.head;
     let mut statement = transaction.prepare_cached(
         "INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -144,7 +144,7 @@ fn write_block(transaction: &Connection, block: &Written) -> Result<()> {
 }
 
 impl Store {
-    pub(in crate::history) fn write(&mut self, block: &Written) -> Result<()> {
+    pub(in crate::history) fn write(&mut self, block: &PackedBlock) -> Result<()> {
         let transaction = self.connection.transaction()?;
         write_block(&transaction, block)?;
         transaction.commit()
@@ -182,7 +182,7 @@ impl Store {
     pub(in crate::history) fn shrink(&self) -> Result<()> {
         let [pages, _, size] = self.pages()?;
         if pages * size > self.max_bytes {
-            let sql = format!("PRAGMA incremental_vacuum({MAX_GIVEN_BACK})");
+            let sql = format!("PRAGMA incremental_vacuum({MAX_RETURNED_PAGES})");
             self.connection.execute_batch(&sql)?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub(super) use blocks::{Part, Written, bloom, each_head, newest, part};
+pub(super) use blocks::{PackedBlock, Part, bloom, each_head, newest, part};
 pub use rest::Version;
 pub(super) use rest::{mappings, marks, series_rows, state, versions};
 
@@ -50,7 +50,7 @@ const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 pub enum OpenError {
     #[error("history {}: the folder or file cannot be opened; check that it exists and may be written", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("history {}: there is none; check history.url, and where the command runs", path.display())]
+    #[error("history {}: the file does not exist; check history.url, and the folder in which the command runs", path.display())]
     Missing { path: PathBuf },
     #[error("history {}: another relay records into it; give each relay a file of its own", path.display())]
     InUse { path: PathBuf },
@@ -63,7 +63,7 @@ pub enum OpenError {
     Version { path: PathBuf, found: i32 },
     #[error("history {}: the database cannot be opened; check the disk and who may read and write there", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
-    #[error("history {}: its thread could not be started", path.display())]
+    #[error("history {}: its thread could not be started; raise the limit of threads or memory of this process", path.display())]
     Thread { path: PathBuf, source: std::io::Error },
 }
 
@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// Moves the file aside, because it turned out to be damaged, and creates a new one.
-    pub(super) fn begin_anew(self, error: &rusqlite::Error) -> Result<Self, OpenError> {
+    pub(super) fn replace_damaged(self, error: &rusqlite::Error) -> Result<Self, OpenError> {
         let Self { connection, path, max_bytes, lock } = self;
         drop(connection);
         move_aside(&path, error).map_err(|source| OpenError::File { path: path.clone(), source })?;

@@ -38,7 +38,7 @@ async fn the_file_stays_within_its_size_and_the_archive_has_what_left() {
         });
         let accepted: Vec<_> = accepted.collect();
         let outcomes: Vec<_> =
-            accepted.iter().map(|one| outcome(one.event, Verdict::Delivered, "")).collect();
+            accepted.iter().map(|one| outcome(one.event, OutcomeKind::Delivered, "")).collect();
         history.facts.received(of(Submission { accepted, ..post() }));
         settle(&history.facts, outcomes);
         std::thread::sleep(Duration::from_millis(5));
@@ -47,7 +47,7 @@ async fn the_file_stays_within_its_size_and_the_archive_has_what_left() {
     }
     history.stop().await;
     assert!(size("") + size("-wal") <= MAX + MAX / 20);
-    assert_eq!(history.facts.left_out(), crate::facts::LeftOut::default());
+    assert_eq!(history.facts.left_out(), crate::facts::LeftOutCounts::default());
 
     let kept = {
         let (mut kept, mut before) = (HashSet::new(), None);
@@ -63,7 +63,7 @@ async fn the_file_stays_within_its_size_and_the_archive_has_what_left() {
         }
     };
     let (from, to) = (Utc::now() - Duration::from_secs(7200), Utc::now() + Duration::from_secs(3600));
-    let archived: Vec<archive::Archived> =
+    let archived: Vec<archive::ArchivedEvent> =
         archive::read(archive.path(), from, to).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(!kept.is_empty() && !archived.is_empty(), "{} kept, {} archived", kept.len(), archived.len());
     assert_eq!(archived[0].original, String::from_utf8(original("u0", "m0").to_vec()).unwrap());

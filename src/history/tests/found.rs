@@ -79,9 +79,9 @@ async fn every_outcome_is_found_in_memory_and_in_the_file() {
     settle(
         &history.facts,
         [
-            outcome(delivered, Verdict::Delivered, "{}"),
-            outcome(waiting, Verdict::Waits, "try again later"),
-            outcome(dead, Verdict::Dead, "no such user"),
+            outcome(delivered, OutcomeKind::Delivered, "{}"),
+            outcome(waiting, OutcomeKind::Waits, "try again later"),
+            outcome(dead, OutcomeKind::Dead, "no such user"),
         ],
     );
     check(&history, &ids);
@@ -94,10 +94,10 @@ async fn an_outcome_that_comes_after_its_line_was_written_is_joined() {
     let history = History::start(|_| {});
     let event = id(1);
     track(&history.facts, event, "u1", "m1");
-    settle(&history.facts, [outcome(event, Verdict::Waits, "later")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Waits, "later")]);
     history.line(event, Status::Waiting);
     let history = history.again().await;
-    settle(&history.facts, [outcome(event, Verdict::Delivered, "")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Delivered, "")]);
     let line = history.line(event, Status::Delivered);
     assert_eq!(line.attempts.len(), 2);
     let history = history.again().await;
@@ -138,10 +138,10 @@ async fn a_replay_of_an_event_is_a_record_of_its_own() {
     history.facts.received(of(Submission { rejects: vec![reject(event)], ..post() }));
     let submission = Submission { accepted: vec![accepted(event, "u1", "m1")], ..post() };
     history.facts.received(Received { submission, duplicates: Vec::new(), is_replay: true });
-    settle(&history.facts, [outcome(event, Verdict::Delivered, "")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Delivered, "")]);
     wait_for(|| {
         let event = history.reader.event(event, Show::Whole).unwrap()?;
-        let of = |record: &Recorded| (record.line.status(), record.line.is_replay);
+        let of = |record: &RecordedEvent| (record.line.status(), record.line.is_replay);
         let records: Vec<_> = event.records.iter().map(of).collect();
         (records == [(Status::Rejected, false), (Status::Delivered, true)]).then_some(())
     });

@@ -1,4 +1,4 @@
-//! The recorder and its readers, by the module's public door.
+//! The recorder and its readers, by the module's public functions.
 
 mod bounds;
 mod damage;
@@ -18,7 +18,9 @@ use super::*;
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Facts, Outcome, Outcomes, Received, Reject, Skipped, Submission, Verdict};
+use crate::facts::{
+    Accepted, Facts, Outcome, OutcomeKind, Outcomes, Received, Reject, SkippedEvent, Submission,
+};
 use crate::reasons::Reason;
 
 /// A history that is recorded, as the relay does it.
@@ -48,7 +50,7 @@ impl History {
         Self { folder, facts, reader, tasks, options }
     }
 
-    /// Writes everything and stops; the file can be looked at then.
+    /// Writes everything and stops; the file can be read then.
     async fn stop(&self) {
         assert!(self.tasks.stop(Duration::from_secs(20)).await, "the history's thread does not end");
     }
@@ -163,9 +165,9 @@ fn reject(event: EventId) -> Reject {
     }
 }
 
-fn skipped_event(event: EventId) -> Skipped {
+fn skipped_event(event: EventId) -> SkippedEvent {
     let original = Bytes::from_static(br#"{"type":"alias","userId":"u9"}"#);
-    Skipped { event, original, message_id: None, reason: Reason::SkipAlias }
+    SkippedEvent { event, original, message_id: None, reason: Reason::SkipAlias }
 }
 
 fn of(submission: Submission) -> Received {
@@ -176,18 +178,18 @@ fn track(facts: &Facts, event: EventId, user: &str, message_id: &str) {
     facts.received(of(Submission { accepted: vec![accepted(event, user, message_id)], ..post() }));
 }
 
-fn outcome(event: EventId, verdict: Verdict, text: &str) -> Outcome {
-    let reason = match verdict {
-        Verdict::Delivered | Verdict::Held => None,
+fn outcome(event: EventId, kind: OutcomeKind, text: &str) -> Outcome {
+    let reason = match kind {
+        OutcomeKind::Delivered | OutcomeKind::Held => None,
         _ => Some(Reason::Rejected),
     };
     Outcome {
         event,
         request: 0,
         attempt: 1,
-        verdict,
+        kind,
         reason,
-        status: if verdict == Verdict::Delivered { 202 } else { 503 },
+        status: if kind == OutcomeKind::Delivered { 202 } else { 503 },
         took_us: 1500,
         at: Utc::now(),
         text: Bytes::from(text.to_owned()),

@@ -24,14 +24,14 @@ async fn redacted_values_are_not_written() {
     });
     let event = id(1);
     track(&history.facts, event, "secret-user", "m1");
-    settle(&history.facts, [outcome(event, Verdict::Waits, "secret-user@example.com is no address")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Waits, "secret-user@example.com is no address")]);
     history.line(event, Status::Waiting);
     let found = |history: &History| {
         history.find(&Filter { user: Some("secret-user".to_owned()), ..Filter::default() })
     };
     assert_eq!(found(&history), [event], "a search by the id finds it all the same");
     let history = history.again().await;
-    settle(&history.facts, [outcome(event, Verdict::Dead, "secret-user@example.com is unknown")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Dead, "secret-user@example.com is unknown")]);
     history.line(event, Status::Dead);
     assert_eq!(found(&history), [event]);
     history.stop().await;

@@ -13,10 +13,10 @@ async fn a_viewer_gets_its_lines_and_later_their_outcome() {
     let mut statuses = Vec::new();
     while statuses.last() != Some(&Status::Delivered) {
         let seen = tokio::time::timeout(Duration::from_secs(20), live.next()).await.unwrap().unwrap();
-        if let Seen::Line(line) = seen {
+        if let ViewerMessage::Line(line) = seen {
             assert_eq!(line.id, event);
             if line.status() == Status::Accepted {
-                settle(&history.facts, [outcome(event, Verdict::Delivered, "")]);
+                settle(&history.facts, [outcome(event, OutcomeKind::Delivered, "")]);
             }
             statuses.push(line.status());
         }
@@ -30,10 +30,10 @@ async fn an_outcome_that_comes_before_its_event_is_in_its_line() {
     let history = History::start(|_| {});
     let mut live = history.reader.live(Filter::default()).unwrap().unwrap();
     let event = id(1);
-    settle(&history.facts, [outcome(event, Verdict::Held, "")]);
+    settle(&history.facts, [outcome(event, OutcomeKind::Held, "")]);
     track(&history.facts, event, "u1", "m1");
     loop {
-        if let Seen::Line(line) =
+        if let ViewerMessage::Line(line) =
             tokio::time::timeout(Duration::from_secs(20), live.next()).await.unwrap().unwrap()
         {
             assert_eq!((line.id, line.status()), (event, Status::Held));
@@ -51,13 +51,13 @@ async fn a_slow_viewer_learns_how_much_was_left_out() {
     for number in 0..500 {
         let event = EventId(first + number);
         track(&history.facts, event, "u1", "m1");
-        settle(&history.facts, [outcome(event, Verdict::Delivered, "")]);
+        settle(&history.facts, [outcome(event, OutcomeKind::Delivered, "")]);
     }
     let (mut lines, mut total) = (0, Tick::default());
     while total.matched < 500 {
         match tokio::time::timeout(Duration::from_secs(20), live.next()).await.unwrap().unwrap() {
-            Seen::Line(_) => lines += 1,
-            Seen::Tick(tick) => {
+            ViewerMessage::Line(_) => lines += 1,
+            ViewerMessage::Tick(tick) => {
                 assert!(tick.shown <= 20, "{tick:?}");
                 total.matched += tick.matched;
                 total.shown += tick.shown;
@@ -88,13 +88,13 @@ async fn a_viewer_cannot_find_what_is_hidden() {
     let mut shown = history.reader.live(filter("Signed Up")).unwrap().unwrap();
     track(&history.facts, id(1), "u1", "m1");
     loop {
-        if let Some(Seen::Line(_)) = shown.next().await {
+        if let Some(ViewerMessage::Line(_)) = shown.next().await {
             break;
         }
     }
     history.stop().await;
     drop(history);
     while let Ok(Some(seen)) = tokio::time::timeout(Duration::from_millis(200), hidden.next()).await {
-        assert!(matches!(seen, Seen::Tick(_)), "{seen:?}");
+        assert!(matches!(seen, ViewerMessage::Tick(_)), "{seen:?}");
     }
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use super::block::{Late, Payload};
+use super::block::{LateAttempt, Payload};
 use super::line::{Attempt, Ending, Line, Shape};
-use super::parts::Parts;
-use super::redact::{Found, HIDDEN};
+use super::parts::ShapeParts;
+use super::redact::{HIDDEN, HiddenValues};
 use crate::event_id::EventId;
 use crate::facts::{self, Outcomes, cut};
 use crate::reasons::Reason;
@@ -39,15 +39,15 @@ const MAX_TEXT: usize = 512;
 
 /// An event in memory.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BufferedEvent {
     pub(super) line: Line,
     pub(super) payload: Option<Payload>,
     /// The values to hide in it.
-    pub(super) found: Found,
+    pub(super) hidden: HiddenValues,
     pub(super) since: Instant,
 }
 
-impl Held {
+impl BufferedEvent {
     fn size(&self) -> usize {
         let Line { user, message_id, group, .. } = &self.line;
         let payload = self.payload.as_ref().map_or(0, Payload::size);
@@ -57,21 +57,21 @@ impl Held {
 
 /// A block that is complete and can be written.
 #[derive(Debug, Default)]
-pub(super) struct Full {
+pub(super) struct FullBlock {
     pub(super) id: i64,
     pub(super) first: i64,
-    pub(super) held: Vec<Held>,
-    pub(super) late: Vec<Late>,
+    pub(super) events: Vec<BufferedEvent>,
+    pub(super) late: Vec<LateAttempt>,
 }
 
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct Buffer {
     /// The id that the next block will have.
     pub(super) block: i64,
     /// The number of its first line, counted over all blocks.
     pub(super) first: i64,
-    pub(super) held: VecDeque<Held>,
-    pub(super) late: Vec<Late>,
+    pub(super) events: VecDeque<BufferedEvent>,
+    pub(super) late: Vec<LateAttempt>,
     /// The events of `late`.
     late_events: HashSet<u64, RandomState>,
     /// The place of each event's newest line, as its number over all blocks.
@@ -92,12 +92,12 @@ pub(super) struct Running {
     hides_late_texts: bool,
 }
 
-impl Running {
+impl Buffer {
     pub(super) fn new(block: i64, first: i64, hides_late_texts: bool) -> Self {
         Self {
             block,
             first,
-            held: VecDeque::new(),
+            events: VecDeque::new(),
             late: Vec::new(),
             late_events: HashSet::default(),
             places: HashMap::default(),
@@ -114,7 +114,7 @@ impl Running {
     }
 
     /// Returns the shared instance of a shape.
-    pub(super) fn shape(&mut self, parts: &Parts<'_>) -> Arc<Shape> {
+    pub(super) fn shape(&mut self, parts: &ShapeParts<'_>) -> Arc<Shape> {
         let hash = parts.hash(&self.hasher);
         if let Some(known) = self.shapes.get(&hash).filter(|known| parts.make(known)) {
             return Arc::clone(known);
@@ -130,23 +130,23 @@ impl Running {
         shape
     }
 
-    pub(super) fn push(&mut self, mut held: Held) {
+    pub(super) fn push(&mut self, mut buffered: BufferedEvent) {
         // A call that needs no answer can end before the fact of its event arrives here.
-        let event = held.line.id.0;
-        if !held.line.is_duplicate && self.late_events.remove(&event) {
+        let event = buffered.line.id.0;
+        if !buffered.line.is_duplicate && self.late_events.remove(&event) {
             for late in self.late.extract_if(.., |late| late.event == event) {
-                held.line.add(late.attempt);
+                buffered.line.add(late.attempt);
             }
         }
-        if self.held.is_empty() && self.late.is_empty() {
-            self.opened = held.since;
+        if self.events.is_empty() && self.late.is_empty() {
+            self.opened = buffered.since;
         }
-        let number = self.first + i64::try_from(self.held.len()).unwrap_or(0);
-        if !held.line.is_duplicate {
-            self.places.insert(held.line.id, number);
+        let number = self.first + i64::try_from(self.events.len()).unwrap_or(0);
+        if !buffered.line.is_duplicate {
+            self.places.insert(buffered.line.id, number);
         }
-        self.bytes += held.size();
-        self.held.push_back(held);
+        self.bytes += buffered.size();
+        self.events.push_back(buffered);
         self.is_changed = true;
     }
 
@@ -157,10 +157,10 @@ impl Running {
             let text = String::from_utf8_lossy(&outcome.text);
             let text = cut(&text, MAX_TEXT);
             let place = self.places.get(&outcome.event).copied();
-            let held = place.and_then(|place| usize::try_from(place - self.first).ok());
-            let held = held.and_then(|index| self.held.get(index));
-            let text = match held {
-                Some(held) => held.found.hidden_in(text).map_or(Cow::Borrowed(text), Cow::Owned),
+            let buffered = place.and_then(|place| usize::try_from(place - self.first).ok());
+            let buffered = buffered.and_then(|index| self.events.get(index));
+            let text = match buffered {
+                Some(buffered) => buffered.hidden.hidden_in(text).map_or(Cow::Borrowed(text), Cow::Owned),
                 None if self.hides_late_texts && !text.is_empty() => Cow::Borrowed(HIDDEN),
                 None => Cow::Borrowed(text),
             };
@@ -180,7 +180,7 @@ impl Running {
         let reason = outcome.reason.map_or("", Reason::code);
         let is_last = |last: &&Arc<Ending>| {
             last.destination == *destination
-                && last.outcome == outcome.verdict.into()
+                && last.outcome == outcome.kind.into()
                 && last.reason == reason
                 && last.status == outcome.status
                 && last.text == text
@@ -190,7 +190,7 @@ impl Running {
         }
         let ending = Ending {
             destination: Arc::clone(destination),
-            outcome: outcome.verdict.into(),
+            outcome: outcome.kind.into(),
             reason: reason.to_owned(),
             status: outcome.status,
             text: text.to_owned(),
@@ -213,35 +213,35 @@ impl Running {
         self.bytes += ATTEMPT_BYTES;
         self.is_changed = true;
         if let Some(place) = self.places.get(&event)
-            && let Some(held) =
-                usize::try_from(place - self.first).ok().and_then(|index| self.held.get_mut(index))
+            && let Some(buffered) =
+                usize::try_from(place - self.first).ok().and_then(|index| self.events.get_mut(index))
         {
-            held.line.add(attempt);
+            buffered.line.add(attempt);
             self.changed.push(*place);
             return;
         }
-        if self.held.is_empty() && self.late.is_empty() {
+        if self.events.is_empty() && self.late.is_empty() {
             self.opened = now;
         }
         self.bytes += LINE_BYTES + attempt.ending.text.len();
         self.late_events.insert(event.0);
-        self.late.push(Late { event: event.0, attempt });
+        self.late.push(LateAttempt { event: event.0, attempt });
     }
 
     /// Returns the next block if it is full or old enough. Call it until it returns `None`. With `all` it returns everything that is
     /// left.
-    pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<Full> {
-        let is_crowded = self.bytes > MAX_BYTES || self.held.len() > MAX_EVENTS;
+    pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<FullBlock> {
+        let is_crowded = self.bytes > MAX_BYTES || self.events.len() > MAX_EVENTS;
         let is_old = now.duration_since(self.opened) >= BLOCK_AGE;
-        let is_full = self.bytes >= BLOCK_BYTES || self.held.len() >= BLOCK_EVENTS;
-        if self.held.is_empty() && self.late.is_empty() || !(all || is_full || is_old) {
+        let is_full = self.bytes >= BLOCK_BYTES || self.events.len() >= BLOCK_EVENTS;
+        if self.events.is_empty() && self.late.is_empty() || !(all || is_full || is_old) {
             return None;
         }
         let may_wait = !all && !is_crowded;
         let (mut bytes, mut count) = (self.late.len() * LINE_BYTES, 0);
-        for held in &self.held {
-            let is_ready = held.line.is_settled() || now.duration_since(held.since) >= OUTCOME_WAIT;
-            let size = held.size() + held.line.attempts.len() * ATTEMPT_BYTES;
+        for buffered in &self.events {
+            let is_ready = buffered.line.is_settled() || now.duration_since(buffered.since) >= OUTCOME_WAIT;
+            let size = buffered.size() + buffered.line.attempts.len() * ATTEMPT_BYTES;
             if (may_wait && !is_ready) || count == BLOCK_EVENTS || (count > 0 && bytes + size > BLOCK_BYTES) {
                 break;
             }
@@ -256,19 +256,20 @@ impl Running {
         Some(self.take(count, bytes, now))
     }
 
-    fn take(&mut self, count: usize, bytes: usize, now: Instant) -> Full {
-        let held: Vec<Held> = self.held.drain(..count).collect();
-        let full = Full { id: self.block, first: self.first, late: std::mem::take(&mut self.late), held };
+    fn take(&mut self, count: usize, bytes: usize, now: Instant) -> FullBlock {
+        let events: Vec<BufferedEvent> = self.events.drain(..count).collect();
+        let full =
+            FullBlock { id: self.block, first: self.first, late: std::mem::take(&mut self.late), events };
         self.late_events.clear();
         self.block += 1;
         self.first += i64::try_from(count).unwrap_or(0);
-        for one in &full.held {
+        for one in &full.events {
             if self.places.get(&one.line.id).is_some_and(|place| *place < self.first) {
                 self.places.remove(&one.line.id);
             }
         }
-        self.bytes = if self.held.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };
-        self.opened = self.held.front().map_or(now, |held| held.since);
+        self.bytes = if self.events.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };
+        self.opened = self.events.front().map_or(now, |buffered| buffered.since);
         self.is_changed = true;
         full
     }
@@ -279,6 +280,6 @@ impl Running {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.late.is_empty()
+        self.events.is_empty() && self.late.is_empty()
     }
 }
