@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
 use accoil_relay::event_id::EventId;
-use accoil_relay::facts::{Accepted, Facts, LeftOut, Outcome, Outcomes, Received, Submission, Verdict};
+use accoil_relay::facts::{
+    Accepted, Facts, LeftOutCounts, Outcome, OutcomeKind, Outcomes, Received, Submission,
+};
 use accoil_relay::history::{self, Filter, Options, Payloads, Reader, Redactor, Show};
 use accoil_relay::tasks::Tasks;
 use bytes::Bytes;
@@ -89,7 +91,7 @@ async fn record(folder: &Path, events: u64, payload_rate: u64) -> Duration {
         std::thread::sleep(Duration::from_millis(5));
         spent = time_of(&thread);
     }
-    assert_eq!(facts.left_out(), LeftOut::default());
+    assert_eq!(facts.left_out(), LeftOutCounts::default());
     assert!(tasks.stop(Duration::from_secs(60)).await);
     println!("  RSS {} MB", memory() >> 20);
     spent.saturating_sub(before)
@@ -138,7 +140,7 @@ fn send(facts: &Facts, first: u64) {
         event: event.event,
         request: 0,
         attempt: 1,
-        verdict: Verdict::Delivered,
+        kind: OutcomeKind::Delivered,
         reason: None,
         status: 202,
         took_us: 1_200,

@@ -6,7 +6,7 @@
 
 mod channel;
 mod counts;
-mod door;
+mod refused_requests;
 mod title;
 mod trace;
 
@@ -21,9 +21,11 @@ use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
-pub use channel::{Fact, Facts, Inbox, LeftOut};
+pub use channel::{Fact, Facts, Inbox, LeftOutCounts};
 pub use counts::{Counts, SourceCounts};
-pub use door::{Door, DoorGroup, DoorKey, KeyHint, RefusedRequest, Sample};
+pub use refused_requests::{
+    KeyHint, RefusedRequest, RefusedRequestGroup, RefusedRequestKey, RefusedRequests, Sample,
+};
 pub use title::{MAX_BYTES, Title, cut};
 
 /// One accepted event: its original bytes and the requests it became. Never without a request.
@@ -58,7 +60,7 @@ pub struct Reject {
 
 /// A skipped event. It is not sent, and only the history records it.
 #[derive(Debug, Clone)]
-pub struct Skipped {
+pub struct SkippedEvent {
     pub event: EventId,
     pub original: Bytes,
     pub message_id: Option<String>,
@@ -78,7 +80,7 @@ pub struct Submission {
     pub accepted: Vec<Accepted>,
     pub rejects: Vec<Reject>,
     /// Only for the history: the outbox stores none of these.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedEvent>,
     /// Only for the history: the members of the post that apply to all events, as `decode::Shared::to_json` returned them.
     pub envelope: Option<Arc<str>>,
     /// Only for the history: the [`Mappings::version`] that was in force; 0 if it is unknown.
@@ -121,7 +123,7 @@ pub struct Outcome {
     pub request: u8,
     /// The number of the attempt, from 1; 0 if no call was made.
     pub attempt: u8,
-    pub verdict: Verdict,
+    pub kind: OutcomeKind,
     /// Why the call was not delivered; `None` for a delivered call.
     pub reason: Option<Reason>,
     /// The HTTP status; 0 if there was no answer.
@@ -137,9 +139,9 @@ impl Outcome {
     pub const UNKNOWN_REQUEST: u8 = u8::MAX;
 }
 
-/// The result of an attempt.
+/// What became of a call: how its attempt ended, or how it was settled without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum OutcomeKind {
     Delivered,
     /// Not sent, because the destination has the same content already (a derived call).
     Held,

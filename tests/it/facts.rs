@@ -62,7 +62,7 @@ async fn refused_requests_are_grouped_with_what_finds_their_sender() {
     let url = format!("http://{}/v1/projects/mistyped/settings", relay.relay.address);
     assert_eq!(send(Method::GET, &url, &[agent], "").await.status, 404);
 
-    let groups = relay.relay.facts.door().groups();
+    let groups = relay.relay.facts.refused_requests().groups();
     let seen: Vec<_> = groups
         .iter()
         .map(|(key, group)| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Counts, Door, Mappings, Mark, Outcomes, Received, RefusedRequest, trace};
+use super::{Counts, Mappings, Mark, Outcomes, Received, RefusedRequest, RefusedRequests, trace};
 
 /// The bytes of all posts in the channel. The last quarter is for posts without payloads.
 const MAX_BYTES: usize = 16 << 20;
@@ -30,7 +30,7 @@ pub enum Fact {
 
 /// The number of facts that found no room in the channel since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct LeftOut {
+pub struct LeftOutCounts {
     /// Events that are recorded without their payload.
     pub payloads: u64,
     /// Events that are not recorded at all.
@@ -52,7 +52,7 @@ struct Level {
 pub struct Facts {
     to: Option<(mpsc::Sender<Fact>, Arc<Level>)>,
     counts: Arc<Counts>,
-    door: Arc<Door>,
+    refused_requests: Arc<RefusedRequests>,
     /// True if nothing of a refused request's body may be kept.
     without_bodies: bool,
 }
@@ -66,9 +66,10 @@ impl Facts {
     pub fn channel() -> (Self, Inbox) {
         let (sender, facts) = mpsc::channel();
         let level = Arc::new(Level::default());
-        let door = Arc::new(Door::default());
-        let inbox = Inbox { facts, level: Arc::clone(&level), door: Arc::clone(&door) };
-        (Self { to: Some((sender, level)), door, ..Self::default() }, inbox)
+        let refused_requests = Arc::new(RefusedRequests::default());
+        let inbox =
+            Inbox { facts, level: Arc::clone(&level), refused_requests: Arc::clone(&refused_requests) };
+        (Self { to: Some((sender, level)), refused_requests, ..Self::default() }, inbox)
     }
 
     /// Returns the same facts without the bodies of refused requests: an unread body may hold values that must be hidden.
@@ -136,7 +137,7 @@ impl Facts {
 
     /// Emits a refused request.
     pub fn refused_request(&self, request: &RefusedRequest<'_>) {
-        self.door.add(request, !self.without_bodies);
+        self.refused_requests.add(request, !self.without_bodies);
     }
 
     /// Returns the counters of received events since the start.
@@ -145,18 +146,18 @@ impl Facts {
     }
 
     /// Returns the refused requests, in groups.
-    pub fn door(&self) -> &Door {
-        &self.door
+    pub fn refused_requests(&self) -> &RefusedRequests {
+        &self.refused_requests
     }
 
-    pub fn left_out(&self) -> LeftOut {
+    pub fn left_out(&self) -> LeftOutCounts {
         self.to.as_ref().map(|(_, level)| level.left_out()).unwrap_or_default()
     }
 }
 
 impl Level {
-    fn left_out(&self) -> LeftOut {
-        LeftOut {
+    fn left_out(&self) -> LeftOutCounts {
+        LeftOutCounts {
             payloads: self.payloads_left_out.load(Ordering::Relaxed),
             events: self.events_left_out.load(Ordering::Relaxed),
             outcomes: self.outcomes_left_out.load(Ordering::Relaxed),
@@ -180,7 +181,7 @@ fn strip(received: &mut Received) {
 pub struct Inbox {
     facts: mpsc::Receiver<Fact>,
     level: Arc<Level>,
-    door: Arc<Door>,
+    refused_requests: Arc<RefusedRequests>,
 }
 
 impl Inbox {
@@ -204,11 +205,11 @@ impl Inbox {
         Ok(fact)
     }
 
-    pub fn door(&self) -> &Door {
-        &self.door
+    pub fn refused_requests(&self) -> &RefusedRequests {
+        &self.refused_requests
     }
 
-    pub fn left_out(&self) -> LeftOut {
+    pub fn left_out(&self) -> LeftOutCounts {
         self.level.left_out()
     }
 }

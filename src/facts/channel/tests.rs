@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::super::{Outcome, Skipped, Submission, Verdict};
+use super::super::{Outcome, OutcomeKind, SkippedEvent, Submission};
 use super::*;
 use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
 fn post(bytes: usize) -> Received {
-    let skipped = Skipped {
+    let skipped = SkippedEvent {
         event: EventId(1),
         original: Bytes::from(vec![b'x'; bytes]),
         message_id: None,
@@ -36,7 +36,7 @@ fn turn(calls: usize) -> Outcomes {
         event: EventId(1),
         request: 0,
         attempt: 1,
-        verdict: Verdict::Delivered,
+        kind: OutcomeKind::Delivered,
         reason: None,
         status: 202,
         took_us: 5,
@@ -52,7 +52,7 @@ fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     for _ in 0..17 {
         facts.received(post(1 << 20));
     }
-    assert_eq!(facts.left_out(), LeftOut { payloads: 6, events: 0, outcomes: 0 });
+    assert_eq!(facts.left_out(), LeftOutCounts { payloads: 6, events: 0, outcomes: 0 });
     for _ in 0..20_000 {
         facts.received(post(1));
     }
@@ -76,7 +76,7 @@ fn outcomes_have_a_bound_of_their_own() {
     for _ in 0..70 {
         facts.outcomes(turn(1000));
     }
-    assert_eq!(facts.left_out(), LeftOut { payloads: 0, events: 0, outcomes: 5_000 });
+    assert_eq!(facts.left_out(), LeftOutCounts { payloads: 0, events: 0, outcomes: 5_000 });
     drop(inbox);
     facts.outcomes(turn(100));
     Facts::off().outcomes(turn(100));

@@ -66,7 +66,7 @@ impl KeyHint {
 
 /// The values by which requests are grouped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct DoorKey {
+pub struct RefusedRequestKey {
     pub kind: Option<SourceKind>,
     pub source: Option<Arc<str>>,
     pub route: Cow<'static, str>,
@@ -88,7 +88,7 @@ pub struct Sample {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct DoorGroup {
+pub struct RefusedRequestGroup {
     pub count: u64,
     pub first: DateTime<Utc>,
     pub last: DateTime<Utc>,
@@ -98,11 +98,11 @@ pub struct DoorGroup {
 
 /// The groups of this run and, if there is a history, of the runs before it.
 #[derive(Debug, Default)]
-pub struct Door(Mutex<BTreeMap<DoorKey, DoorGroup>>);
+pub struct RefusedRequests(Mutex<BTreeMap<RefusedRequestKey, RefusedRequestGroup>>);
 
-impl Door {
+impl RefusedRequests {
     pub(super) fn add(&self, request: &RefusedRequest<'_>, keeps_body: bool) {
-        let mut key = DoorKey {
+        let mut key = RefusedRequestKey {
             kind: request.kind,
             source: request.source.clone(),
             route: Cow::Borrowed(request.route),
@@ -129,7 +129,8 @@ impl Door {
             let oldest = groups.iter().min_by_key(|(_, group)| group.last).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| groups.remove(&oldest));
         }
-        let new = || DoorGroup { count: 0, first: request.at, last: request.at, samples: Vec::new() };
+        let new =
+            || RefusedRequestGroup { count: 0, first: request.at, last: request.at, samples: Vec::new() };
         let group = groups.entry(key).or_insert_with(new);
         group.count += 1;
         group.last = group.last.max(request.at);
@@ -140,7 +141,7 @@ impl Door {
     }
 
     /// Takes over the groups of an earlier run; a group of this run stays as it is.
-    pub fn restore(&self, groups: Vec<(DoorKey, DoorGroup)>) {
+    pub fn restore(&self, groups: Vec<(RefusedRequestKey, RefusedRequestGroup)>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, group) in groups.into_iter().take(MAX_GROUPS_WITH_KEY) {
             known.entry(key).or_insert(group);
@@ -148,7 +149,7 @@ impl Door {
     }
 
     /// Returns every group with its key, in the order of the keys.
-    pub fn groups(&self) -> Vec<(DoorKey, DoorGroup)> {
+    pub fn groups(&self) -> Vec<(RefusedRequestKey, RefusedRequestGroup)> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         groups.iter().map(|(key, group)| (key.clone(), group.clone())).collect()
     }
@@ -176,14 +177,14 @@ mod tests {
 
     #[test]
     fn a_group_keeps_its_count_its_last_samples_and_no_key() {
-        let door = Door::default();
+        let refused = RefusedRequests::default();
         let body = Bytes::from(vec![b'x'; 1000]);
         for _ in 0..5 {
-            door.add(&refused_request(Some("wk_123456789"), Some(&body)), true);
+            refused.add(&refused_request(Some("wk_123456789"), Some(&body)), true);
         }
-        door.add(&refused_request(Some("secret-key"), None), true);
-        door.add(&refused_request(None, None), true);
-        let groups = door.groups();
+        refused.add(&refused_request(Some("secret-key"), None), true);
+        refused.add(&refused_request(None, None), true);
+        let groups = refused.groups();
         let shown: Vec<_> = groups.iter().map(|(key, group)| (key.key.clone(), group.count)).collect();
         let hint = |length, begins: &str| Some(KeyHint { length, begins: begins.to_owned() });
         assert_eq!(shown, [(None, 1), (hint(10, ""), 1), (hint(12, "wk_"), 5)]);
@@ -194,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_makes_few_groups_and_loses_no_count() {
-        let door = Door::default();
+        let refused = RefusedRequests::default();
         for length in 1..1000 {
             let key = "k".repeat(length);
-            door.add(&refused_request(Some(&key), None), true);
+            refused.add(&refused_request(Some(&key), None), true);
         }
-        let groups = door.groups();
+        let groups = refused.groups();
         assert_eq!(groups.len(), MAX_GROUPS_WITH_KEY + 1);
         assert_eq!(groups.iter().map(|(_, group)| group.count).sum::<u64>(), 999);
     }
