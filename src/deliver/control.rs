@@ -9,11 +9,11 @@ use crate::outbox::{ChangeError, Outbox, ReadError};
 
 /// Controls one destination's dispatcher. Clones control the same one.
 #[derive(Debug, Clone)]
-pub struct Control(watch::Sender<Wishes>);
+pub struct Control(watch::Sender<OperatorWishes>);
 
 /// The operator's present wishes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wishes {
+pub(super) struct OperatorWishes {
     /// Since this time no calls are made, until the destination is resumed.
     pub(super) paused_since: Option<DateTime<Utc>>,
     /// The number of probes asked for so far.
@@ -23,7 +23,7 @@ pub(super) struct Wishes {
 impl Control {
     /// Returns the control of a destination that is paused since this time, or not paused.
     pub fn new(paused_since: Option<DateTime<Utc>>) -> Self {
-        Self(watch::Sender::new(Wishes { paused_since, probes: 0 }))
+        Self(watch::Sender::new(OperatorWishes { paused_since, probes: 0 }))
     }
 
     pub fn pause(&self, since: DateTime<Utc>) {
@@ -43,7 +43,7 @@ impl Control {
         self.0.borrow().paused_since
     }
 
-    pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
+    pub(super) fn wishes(&self) -> watch::Receiver<OperatorWishes> {
         self.0.subscribe()
     }
 }

@@ -43,7 +43,7 @@ impl Failing {
         self.long
     }
 
-    pub(super) fn holds(&self, user: &str) -> bool {
+    pub(super) fn contains(&self, user: &str) -> bool {
         !self.users.is_empty() && self.users.contains_key(user)
     }
 

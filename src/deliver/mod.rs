@@ -1,7 +1,7 @@
-//! Makes the HTTP calls of requests (stage 6) and settles each by its answer: delivered, retried later, or a dead letter.
+//! Makes the HTTP calls of stored requests (stage 6) and settles each by its answer: delivered, parked for a retry, or a dead letter.
 //!
 //! One [`dispatcher`] per destination schedules the calls; a bounded set of [`worker`]s makes them, each on one kept-alive
-//! connection. A user's calls go one after another. If one waits for its retry, the user's requests move to rows of
+//! connection. A user's calls go one after another. If one waits for its retry, the user's calls move to rows of
 //! their own in the outbox and delay nobody else. Nothing leaves the outbox here except after an answer.
 
 mod breaker;

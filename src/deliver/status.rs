@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::breaker::State;
 use super::connection::{Answer, CallError};
 use super::counters::Counters;
-use crate::facts::Verdict;
+use crate::facts::OutcomeKind;
 use crate::outbox::chunk::Job;
 
 /// A destination, as its dispatcher last saw it.
@@ -28,10 +28,10 @@ pub struct Status {
     pub concurrency: usize,
     /// The last failure, without the text of the answer.
     pub last_error: Option<Arc<str>>,
-    /// Requests in memory, including those in flight; more may wait in the outbox.
+    /// Calls in memory, including those in flight; more may wait in the outbox.
     pub loaded: usize,
     pub in_flight: usize,
-    /// Users with requests in rows of their own, usually for a retry.
+    /// Users with calls in rows of their own, usually for a retry.
     pub waiting_users: usize,
     /// Users whose calls have failed for a minute or more, while others may succeed.
     pub failing_users: usize,
@@ -43,7 +43,7 @@ pub struct Status {
     pub held: u64,
     /// Attempts that failed and are retried.
     pub retried: u64,
-    /// Requests that became dead letters.
+    /// Calls that became dead letters.
     pub dead: u64,
 }
 
@@ -73,20 +73,20 @@ impl Status {
     pub(super) fn count(
         &mut self,
         job: &Job,
-        verdict: Verdict,
+        kind: OutcomeKind,
         tried: Option<(&Result<Answer, CallError>, Duration)>,
         at: DateTime<Utc>,
     ) {
-        match verdict {
-            Verdict::Delivered => self.delivered += 1,
-            Verdict::Held => self.held += 1,
-            Verdict::Waits => self.retried += 1,
-            Verdict::Dead => self.dead += 1,
-            Verdict::Behind => {}
+        match kind {
+            OutcomeKind::Delivered => self.delivered += 1,
+            OutcomeKind::Held => self.held += 1,
+            OutcomeKind::Waits => self.retried += 1,
+            OutcomeKind::Dead => self.dead += 1,
+            OutcomeKind::Behind => {}
         }
         let Some((result, took)) = tried else { return };
         self.counters.call_time.add(took);
-        if verdict != Verdict::Delivered {
+        if kind != OutcomeKind::Delivered {
             self.counters.failed(result);
         } else if job.event.has_time() {
             let since = (at - job.event.time()).to_std().unwrap_or_default();

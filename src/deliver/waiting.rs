@@ -1,6 +1,6 @@
-//! The users of a destination with requests parked in the outbox, and when each is due.
+//! The users of a destination with calls parked in the outbox, and when each is due.
 //!
-//! Each of them either is in the heap once or has requests in the window; none is forgotten.
+//! Each of them either is in the heap once or has calls in the window; none is forgotten.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -22,24 +22,24 @@ impl Waiting {
         self.users.iter().map(String::as_str)
     }
 
-    pub(super) fn holds(&self, user: &str) -> bool {
+    pub(super) fn contains(&self, user: &str) -> bool {
         !self.users.is_empty() && self.users.contains(user)
     }
 
-    /// The user has parked requests, and a request in the window that will end.
+    /// The user has parked calls, and a call in the window that will end.
     pub(super) fn join(&mut self, user: &str) {
-        if !self.holds(user) {
+        if !self.contains(user) {
             self.users.insert(user.to_owned());
         }
     }
 
-    /// The user has parked requests and none in the window, and is due at this time.
+    /// The user has parked calls and none in the window, and is due at this time.
     pub(super) fn due_at(&mut self, user: &str, at: Instant) {
         self.join(user);
         self.due.push(Reverse((at, user.to_owned())));
     }
 
-    /// Makes users due now instead of later. A user with requests in the window does not change.
+    /// Makes users due now instead of later. A user with calls in the window does not change.
     pub(super) fn due_now(&mut self, is_meant: impl Fn(&str) -> bool, now: Instant) {
         let mut due = std::mem::take(&mut self.due).into_vec();
         for Reverse((at, user)) in &mut due {
@@ -66,7 +66,7 @@ impl Waiting {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The user has no more parked requests.
+    /// The user has no more parked calls.
     pub(super) fn leave(&mut self, user: &str) {
         self.users.remove(user);
     }

@@ -1,7 +1,7 @@
-//! The window: the part of a destination's queue that is in memory. A user's first request is ready to be sent; the user's
-//! next ones follow it. Live requests are sent before background ones.
+//! The window: the part of a destination's queue that is in memory. A user's first call is ready to be sent; the user's
+//! next ones follow it. Live calls are sent before background ones.
 //!
-//! Bounded by count and bytes. Never keeps a user without requests, nor more than a few old chunks.
+//! Bounded by count and bytes. Never keeps a user without calls, nor more than a few old chunks.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -13,25 +13,25 @@ use crate::outbox::chunk::Job;
 
 const MAX_REQUESTS: usize = 16_384;
 const MAX_BYTES: usize = 16 << 20;
-/// The most requests of one user that wait here. Further ones are parked, so that no user's backlog fills the window.
+/// The most calls of one user that wait here. Further ones are parked, so that no user's backlog fills the window.
 const MAX_FOLLOWERS: usize = 256;
-/// After this many bytes of later chunks, requests are copied out of their chunk: one user's last request must not
+/// After this many bytes of later chunks, calls are copied out of their chunk: one user's last call must not
 /// keep a whole chunk in memory.
 const DETACH_AFTER: usize = 32 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Live requests that may be sent.
+    /// Live calls that may be sent.
     ready: VecDeque<Work>,
-    /// Background requests that may be sent when no live one is ready.
+    /// Background calls that may be sent when no live one is ready.
     background: VecDeque<Work>,
-    /// The users with a request ready or in flight, by their hash. If two users have the same hash, they wait for each
+    /// The users with a call ready or in flight, by their hash. If two users have the same hash, they wait for each
     /// other, which does no harm.
     turns: HashMap<u64, Turn>,
     hasher: RandomState,
     requests: usize,
     bytes: usize,
-    /// Grows each time that `loaded` starts from zero. Each request has the one in which it was added.
+    /// Grows each time that `loaded` starts from zero. Each call has the one in which it was added.
     generation: u32,
     /// The bytes of the chunks loaded in this generation.
     loaded: usize,
@@ -40,14 +40,14 @@ pub(super) struct Window {
 /// The state of one user.
 #[derive(Debug, Default)]
 struct Turn {
-    /// The requests that follow the one that is ready or in flight.
+    /// The calls that follow the one that is ready or in flight.
     followers: VecDeque<Work>,
-    /// True if the user's next request waits in the background.
+    /// True if the user's next call waits in the background.
     is_in_background: bool,
 }
 
 impl Window {
-    /// Returns the number of requests in it, including those in flight.
+    /// Returns the number of calls in it, including those in flight.
     pub(super) const fn len(&self) -> usize {
         self.requests
     }
@@ -60,7 +60,7 @@ impl Window {
         !self.ready.is_empty() || !self.background.is_empty()
     }
 
-    /// Adds a request, ready or behind its user's others; returns it if the user has too many.
+    /// Adds a call, ready or behind its user's others; returns it if the user has too many.
     pub(super) fn push(&mut self, mut work: Work) -> Option<Work> {
         work.generation = self.generation;
         let size = size(&work.job);
@@ -83,13 +83,13 @@ impl Window {
         None
     }
 
-    /// A live request follows this user's background request, which then no longer waits for other users.
+    /// A live call follows this user's background call, which then no longer waits for other users.
     fn promote(&mut self, user: u64) {
         let place = self.background.iter().position(|work| self.hash(&work.job) == user);
         self.ready.extend(place.and_then(|place| self.background.remove(place)));
     }
 
-    /// Returns the next request that may be sent, of any lane but these. It counts until [`Self::leave`].
+    /// Returns the next call that may be sent, of any lane but these. It counts until [`Self::leave`].
     pub(super) fn next(&mut self, resting: &[u32]) -> Option<Work> {
         if let Some(work) = first_of(&mut self.ready, resting) {
             return Some(work);
@@ -102,13 +102,13 @@ impl Window {
         Some(work)
     }
 
-    /// A request is finished.
+    /// A call is finished.
     pub(super) fn leave(&mut self, job: &Job) {
         self.requests -= 1;
         self.bytes -= size(job);
     }
 
-    /// Makes the user's next request ready; returns false if there is none.
+    /// Makes the user's next call ready; returns false if there is none.
     pub(super) fn next_turn(&mut self, job: &Job) -> bool {
         let user = self.hash(job);
         let Some(turn) = self.turns.get_mut(&user) else { return false };
@@ -118,7 +118,7 @@ impl Window {
         };
         let is_theirs = |work: &Work| work.job.user.as_str() == job.user.as_str();
         let more = is_theirs(&next) || turn.followers.iter().any(is_theirs);
-        // A background request that a live one waits for is ready immediately.
+        // A background call that a live one waits for is ready immediately.
         let is_live = |work: &Work| work.job.priority == Priority::Live;
         turn.is_in_background = !is_live(&next) && !turn.followers.iter().any(is_live);
         if turn.is_in_background {
@@ -129,7 +129,7 @@ impl Window {
         more
     }
 
-    /// Ends the user's turn and returns its other requests, which leave the window.
+    /// Ends the user's turn and returns its other calls, which leave the window.
     pub(super) fn end_turn(&mut self, job: &Job) -> VecDeque<Work> {
         let followers = self.turns.remove(&self.hash(job)).unwrap_or_default().followers;
         for follower in &followers {
@@ -138,7 +138,7 @@ impl Window {
         followers
     }
 
-    /// Drops the requests of a lane. Those in flight stay until they end.
+    /// Drops the calls of a lane. Those in flight stay until they end.
     pub(super) fn drop_lane(&mut self, lane: u32) {
         let (mut dropped, mut bytes) = (0, 0);
         let mut keeps = |work: &Work| {
@@ -163,7 +163,7 @@ impl Window {
         }
         self.requests -= dropped;
         self.bytes -= bytes;
-        // The first request of each of these users is gone. What follows it is another user's with the same hash.
+        // The first call of each of these users is gone. What follows it is another user's with the same hash.
         for user in users {
             let Some(turn) = self.turns.get_mut(&user) else { continue };
             turn.is_in_background = false;
@@ -174,7 +174,7 @@ impl Window {
         }
     }
 
-    /// The number of old requests in it whose turn has come.
+    /// The number of old calls in it whose turn has come.
     pub(super) fn in_background(&self) -> usize {
         self.background.len()
     }
@@ -203,7 +203,7 @@ fn size(job: &Job) -> usize {
     job.body.len() + job.original.len()
 }
 
-/// Removes the first request that is of none of these lanes. Usually it is the first of all.
+/// Removes the first call that is of none of these lanes. Usually it is the first of all.
 fn first_of(queue: &mut VecDeque<Work>, resting: &[u32]) -> Option<Work> {
     if resting.is_empty() {
         return queue.pop_front();

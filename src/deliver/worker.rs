@@ -1,4 +1,4 @@
-//! One worker of a destination: takes a request, makes the call, reports the answer. It has one connection and makes
+//! One worker of a destination: takes a call, makes it, reports the answer. It has one connection and makes
 //! one call at a time.
 
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::connection::{Answer, CallError, Connection};
 use crate::outbox::Attempt;
 use crate::outbox::chunk::Job;
 
-/// A request with the attempts made before.
+/// A call with the attempts made before.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) job: Job,
@@ -30,7 +30,7 @@ impl Work {
     }
 }
 
-/// A request that was handed out to be sent.
+/// A call that a worker makes now.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) work: Work,
@@ -40,7 +40,7 @@ pub(super) struct Call {
 
 /// The outcome of a call.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct EndedCall {
     pub(super) call: Call,
     pub(super) outcome: Result<Answer, CallError>,
     /// How long the call took.
@@ -50,7 +50,7 @@ pub(super) struct Done {
 pub(super) struct Worker {
     target: Arc<Target>,
     calls: async_channel::Receiver<Call>,
-    done: mpsc::UnboundedSender<Done>,
+    done: mpsc::UnboundedSender<EndedCall>,
     connection: Connection,
     deadline: Deadline,
 }
@@ -59,7 +59,7 @@ impl Worker {
     pub(super) fn new(
         target: Arc<Target>,
         calls: async_channel::Receiver<Call>,
-        done: mpsc::UnboundedSender<Done>,
+        done: mpsc::UnboundedSender<EndedCall>,
     ) -> Self {
         let connection = Connection::new(Arc::clone(&target.endpoint));
         Self { target, calls, done, connection, deadline: Deadline::new() }
@@ -70,7 +70,7 @@ impl Worker {
         while let Some(call) = self.next().await {
             let started = Instant::now();
             let outcome = self.call(&call, started).await;
-            if self.done.send(Done { call, outcome, took: started.elapsed() }).is_err() {
+            if self.done.send(EndedCall { call, outcome, took: started.elapsed() }).is_err() {
                 break;
             }
         }

@@ -6,11 +6,11 @@
 use tokio::time::Instant;
 
 use super::super::waiting::Waiting;
-use super::super::worker::{Done, Work};
+use super::super::worker::{EndedCall, Work};
 use super::{Dispatcher, READ_RETRY_DELAY, parked, unreadable};
-use crate::facts::Verdict;
+use crate::facts::OutcomeKind;
 use crate::outbox::chunk::Chunk;
-use crate::outbox::{Delivered, Lane, Position, Priority, ReadError, Settlement};
+use crate::outbox::{Lane, LastDelivered, Position, Priority, ReadError, Settlement};
 use crate::reasons::Reason;
 
 /// Derived calls whose last delivered content is remembered, in all lanes together.
@@ -26,9 +26,9 @@ pub(super) struct OwnedLane {
     cursor: Position,
     /// Background calls of chunks up to this one were not counted when they were accepted.
     uncounted: Position,
-    /// Users with parked requests. Their later requests are parked behind these.
+    /// Users with parked calls. Their later calls are parked behind these.
     pub(super) waiting: Waiting,
-    pub(super) last_delivered: Delivered,
+    pub(super) last_delivered: LastDelivered,
     pub(super) settlements: Vec<Settlement>,
 }
 
@@ -40,7 +40,7 @@ impl OwnedLane {
             uncounted,
             lane,
             waiting: Waiting::default(),
-            last_delivered: Delivered::new(most_delivered),
+            last_delivered: LastDelivered::new(most_delivered),
             settlements: Vec::new(),
         }
     }
@@ -88,18 +88,18 @@ impl Dispatcher {
         let is_lost = |mine: &OwnedLane| mine.lane.lost() || !shown.owned.iter().any(|lane| mine.is(lane));
         let lost: Vec<OwnedLane> = self.lanes.extract_if(.., |mine| is_lost(mine)).collect();
         if !lost.is_empty() {
-            self.lose(lost);
+            self.drop_lanes(lost);
         }
         for lane in &shown.owned {
             if !self.lanes.iter().any(|mine| mine.is(lane)) {
-                self.gain(lane.clone(), MAX_LAST_DELIVERED / usize::from(shown.all.max(1))).await;
+                self.take_over(lane.clone(), MAX_LAST_DELIVERED / usize::from(shown.all.max(1))).await;
             }
         }
         self.limits.share(self.lanes.len(), usize::from(shown.all));
     }
 
     /// Drops the state of these lanes. Their calls in flight end by themselves; see [`Self::give_up`].
-    fn lose(&mut self, lanes: Vec<OwnedLane>) {
+    fn drop_lanes(&mut self, lanes: Vec<OwnedLane>) {
         for OwnedLane { key, lane, waiting, .. } in lanes {
             self.window.drop_lane(key);
             waiting.users().for_each(|user| self.failing.end(user));
@@ -114,7 +114,7 @@ impl Dispatcher {
     }
 
     /// Drops the result of a call that ended after its lane was lost. The new owner makes the call once more.
-    pub(super) fn give_up(&mut self, done: &Done) {
+    pub(super) fn give_up(&mut self, done: &EndedCall) {
         let job = &done.call.work.job;
         self.window.next_turn(job);
         tracing::debug!(
@@ -126,7 +126,7 @@ impl Dispatcher {
 
     /// Reads what the last owner left: the waiting users, and the last delivered fingerprints. Without them the order
     /// of users' calls would be lost.
-    async fn gain(&mut self, lane: Lane, most_delivered: usize) {
+    async fn take_over(&mut self, lane: Lane, most_delivered: usize) {
         let name = &self.target.name;
         let users = retry_read(&lane, || lane.parked_users(name)).await;
         let last_delivered = retry_read(&lane, || lane.last_delivered(most_delivered)).await;
@@ -156,7 +156,7 @@ impl Dispatcher {
         self.reload_earlier_chunks(key, last).await;
     }
 
-    /// Loads what the last owner had loaded, up to the newest chunk from which it parked something: a request that was
+    /// Loads what the last owner had loaded, up to the newest chunk from which it parked something: a call that was
     /// parked for lack of room may have earlier ones of its user in these chunks. They are no more than the last
     /// owner's window contained.
     async fn reload_earlier_chunks(&mut self, key: u32, last: Position) {
@@ -212,7 +212,7 @@ impl Dispatcher {
         self.window.has_room() && self.waiting_users() < super::MAX_PARKED_USERS
     }
 
-    /// The number of users with parked requests.
+    /// The number of users with parked calls.
     pub(super) fn waiting_users(&self) -> usize {
         self.lanes.iter().map(|owned| owned.waiting.len()).sum()
     }
@@ -241,13 +241,13 @@ impl Dispatcher {
         }
     }
 
-    /// Puts a request of a chunk into the window, or parks it behind its user's waiting requests.
+    /// Puts a call of a chunk into the window, or parks it behind its user's waiting calls.
     fn admit(&mut self, work: Work) {
         let user = work.job.user.as_str();
-        let waits = self.lane(work.lane).is_some_and(|owned| owned.waiting.holds(user));
+        let waits = self.lane(work.lane).is_some_and(|owned| owned.waiting.contains(user));
         let refused = if waits { Some(work) } else { self.window.push(work) };
         if let Some(work) = refused {
-            self.emit(&work.job, Verdict::Behind, None, Instant::now());
+            self.emit(&work.job, OutcomeKind::Behind, None, Instant::now());
             if let Some(owned) = self.lane(work.lane) {
                 owned.waiting.join(work.job.user.as_str());
                 owned.settlements.push(parked(work, None));

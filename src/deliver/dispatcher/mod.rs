@@ -1,7 +1,7 @@
 //! Schedules deliveries: one task per destination decides order, retries and pauses.
 //!
 //! It holds a bounded window of the outbox in memory. A user has at most one call in flight; the next ones wait behind it in the
-//! window, or, if the call must be retried later, in rows of their own in the outbox. No lock, task or timer per request.
+//! window, or, if the call must be retried later, in rows of their own in the outbox. No lock, task or timer per call.
 //! Never keeps a user in memory who has nothing loaded or parked.
 
 mod lanes;
@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Target;
 use super::clock::Clock;
-use super::control::Wishes;
+use super::control::OperatorWishes;
 use super::failing::Failing;
 use super::limits::Limits;
 use super::status::Status;
 use super::window::Window;
-use super::worker::{Call, Done, Work};
+use super::worker::{Call, EndedCall, Work};
 use crate::accoil::Fingerprint;
-use crate::facts::{Facts, Outcome, Verdict};
-use crate::outbox::{Held, Lanes, Outbox, Position, ReadError, Settlement};
+use crate::facts::{Facts, Outcome, OutcomeKind};
+use crate::outbox::{Lanes, Outbox, Position, ReadError, Settlement, Unchanged};
 use lanes::{More, OwnedLane};
 
 /// With this many users waiting for a retry, nothing more is loaded: their number bounds memory, and such a
@@ -36,9 +36,9 @@ use lanes::{More, OwnedLane};
 const MAX_PARKED_USERS: usize = 10_000;
 /// Delay between a failed read of the outbox and the next.
 const READ_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Answers that one turn handles.
+/// The most answers that one turn handles.
 const ANSWERS_PER_TURN: usize = 256;
-/// While a lease is too short for a call, it is looked at this often: it is renewed in the meantime.
+/// While a lease is too short for a call, the dispatcher checks it this often, because its owner renews it.
 const LEASE_CHECK: Duration = Duration::from_millis(500);
 
 pub(super) struct Dispatcher {
@@ -55,11 +55,11 @@ pub(super) struct Dispatcher {
     /// Receives the users whose waiting calls an operator made due.
     due: broadcast::Receiver<Arc<[(String, String)]>>,
     /// The operator's wishes for the destination.
-    wishes: watch::Receiver<Wishes>,
+    wishes: watch::Receiver<OperatorWishes>,
     /// The number of probes that were asked for so far.
     probes: u64,
     work: async_channel::Sender<Call>,
-    answers: mpsc::UnboundedReceiver<Done>,
+    answers: mpsc::UnboundedReceiver<EndedCall>,
     window: Window,
     failing: Failing,
     /// The running time at which the destination last began to accept calls again. Failures before it do not count.
@@ -74,7 +74,7 @@ pub(super) struct Dispatcher {
     shown: watch::Sender<Status>,
 }
 
-/// How a turn ends.
+/// What the dispatcher waits for after a turn.
 struct Next {
     more: More,
     /// When to continue if nothing happens.
@@ -88,7 +88,7 @@ impl Dispatcher {
         shown_lanes: watch::Receiver<Lanes>,
         facts: Facts,
         work: async_channel::Sender<Call>,
-        answers: mpsc::UnboundedReceiver<Done>,
+        answers: mpsc::UnboundedReceiver<EndedCall>,
         shown: watch::Sender<Status>,
     ) -> Self {
         let clock = Clock::read(&outbox);
@@ -161,7 +161,7 @@ impl Dispatcher {
 
     /// Does what an operator has asked for since the last time.
     fn obey(&mut self) {
-        let Wishes { probes, .. } = *self.wishes.borrow_and_update();
+        let OperatorWishes { probes, .. } = *self.wishes.borrow_and_update();
         if std::mem::replace(&mut self.probes, probes) == probes {
             return;
         }
@@ -182,7 +182,7 @@ impl Dispatcher {
         if has_new_lanes {
             self.follow_lanes().await;
         }
-        // Parked requests come first: a full window must not keep out those that have waited longest.
+        // Parked calls come first: a full window must not keep out those that have waited longest.
         self.unpark_due().await;
         let more = self.load().await;
         let dispatched_at = self.dispatch();
@@ -193,7 +193,7 @@ impl Dispatcher {
         Next { more, at: self.wake_at(more, dispatched_at) }
     }
 
-    /// Hands out as many requests as may be in flight; returns the time at which it decided that.
+    /// Hands out as many calls as may be in flight; returns the time at which it decided that.
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         let at = self.clock.wall(now);
@@ -202,9 +202,9 @@ impl Dispatcher {
             && self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next(&resting)
         {
-            if let Some(fingerprints) = self.held(&work, at) {
+            if let Some(fingerprints) = self.unchanged(&work, at) {
                 self.window.leave(&work.job);
-                self.emit(&work.job, Verdict::Held, None, now);
+                self.emit(&work.job, OutcomeKind::Held, None, now);
                 self.push(work.lane, Settlement::Delivered { place: work.job.place, fingerprints });
                 self.next_turn(&work, now);
                 continue;
@@ -226,26 +226,25 @@ impl Dispatcher {
         self.lanes.iter().filter(rests).map(|owned| owned.key).collect()
     }
 
-    /// If a call has nothing new, returns the fingerprints that must be stored again.
-    fn held(&mut self, work: &Work, at: DateTime<Utc>) -> Option<Vec<Fingerprint>> {
+    /// Returns `Some` if a derived call has nothing new, with the fingerprints that must be stored again.
+    fn unchanged(&mut self, work: &Work, at: DateTime<Utc>) -> Option<Vec<Fingerprint>> {
         let owned = self.lane(work.lane)?;
         if owned.lane.valid_until().is_some() && work.job.fingerprints.len() > 1 {
             // The users of a group are in several lanes: another relay may have sent other traits of it since.
             return None;
         }
         let last_delivered = &mut owned.last_delivered;
-        Some(match last_delivered.holds(&work.job.fingerprints, at)? {
-            Held::Stored => Vec::new(),
-            Held::Old => {
+        Some(match last_delivered.unchanged(&work.job.fingerprints, at)? {
+            Unchanged::Stored => Vec::new(),
+            Unchanged::Old => {
                 last_delivered.insert(&work.job.fingerprints, at);
                 work.job.fingerprints.clone()
             }
         })
     }
 
-    /// Returns when to continue if nothing happens: when due requests may be unparked or ready ones sent. The limits
-    /// are asked for the time at which requests were handed out, so that a moment that has passed since is not
-    /// missed.
+    /// Returns when to continue if nothing happens: when due calls may be unparked or ready ones sent. The limits
+    /// are computed for the time at which calls were handed out, so that no moment between then and now is missed.
     fn wake_at(&self, more: More, dispatched_at: Instant) -> Option<Instant> {
         let now = Instant::now();
         let load = match more {
@@ -278,9 +277,9 @@ impl Dispatcher {
         self.shown.send_replace(self.status.clone());
     }
 
-    /// Hands out no more requests, and settles the calls in flight when they are answered. The rest stays in the
+    /// Hands out no more calls, and settles the calls in flight when they are answered. The rest stays in the
     /// outbox.
-    async fn finish(mut self, answers: &mut Vec<Done>) {
+    async fn finish(mut self, answers: &mut Vec<EndedCall>) {
         self.work.close();
         while self.in_flight > 0 && self.answers.recv_many(answers, ANSWERS_PER_TURN).await > 0 {
             self.record_all(answers);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::connection::{Answer, CallError};
 use super::super::counters::failure_reason;
 use super::Dispatcher;
-use crate::facts::{Mark, Outcome, Outcomes, Verdict};
+use crate::facts::{Mark, Outcome, OutcomeKind, Outcomes};
 use crate::outbox::Priority;
 use crate::outbox::chunk::Job;
 use crate::reasons::Reason;
@@ -17,7 +17,7 @@ use crate::reasons::Reason;
 const MAX_TEXT: usize = 512;
 
 /// The attempt that ended.
-pub(super) struct Tried<'o> {
+pub(super) struct EndedAttempt<'o> {
     /// 1 for the first.
     pub(super) number: usize,
     pub(super) result: &'o Result<Answer, CallError>,
@@ -26,12 +26,18 @@ pub(super) struct Tried<'o> {
 
 impl Dispatcher {
     /// Emits the end of an attempt, or the settlement of a call without one.
-    pub(super) fn emit(&mut self, job: &Job, verdict: Verdict, tried: Option<&Tried<'_>>, now: Instant) {
+    pub(super) fn emit(
+        &mut self,
+        job: &Job,
+        kind: OutcomeKind,
+        tried: Option<&EndedAttempt<'_>>,
+        now: Instant,
+    ) {
         let at = self.clock.wall(now);
         let status = tried.and_then(|tried| Some(tried.result.as_ref().ok()?.status));
-        self.status.count(job, verdict, tried.map(|tried| (tried.result, tried.took)), at);
+        self.status.count(job, kind, tried.map(|tried| (tried.result, tried.took)), at);
         if job.priority == Priority::Background
-            && matches!(verdict, Verdict::Delivered | Verdict::Held | Verdict::Dead)
+            && matches!(kind, OutcomeKind::Delivered | OutcomeKind::Held | OutcomeKind::Dead)
         {
             self.outbox.background().finished(&self.target.name);
         }
@@ -43,7 +49,7 @@ impl Dispatcher {
                 http.status = status,
                 call.attempt = tried.number,
                 call.duration_ms = u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
-                verdict = ?verdict,
+                verdict = ?kind,
                 "a call was made"
             );
         }
@@ -51,7 +57,7 @@ impl Dispatcher {
             destination.name = &*self.target.name,
             event.id = %job.event,
             mapping.name = job.mapping.as_str(),
-            outcome = describe(verdict),
+            outcome = describe(kind),
             "settled a call"
         );
         if self.facts.is_on() {
@@ -59,8 +65,8 @@ impl Dispatcher {
                 event: job.event,
                 request: job.request,
                 attempt: tried.map_or(0, |tried| u8::try_from(tried.number).unwrap_or(u8::MAX)),
-                verdict,
-                reason: reason(verdict, tried),
+                kind,
+                reason: reason(kind, tried),
                 status: status.unwrap_or(0),
                 took_us: tried.map_or(0, |tried| u32::try_from(tried.took.as_micros()).unwrap_or(u32::MAX)),
                 at,
@@ -86,23 +92,23 @@ impl Dispatcher {
     }
 }
 
-const fn describe(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Delivered => "delivered",
-        Verdict::Held => "not sent: nothing new in it",
-        Verdict::Waits => "parked for its next attempt",
-        Verdict::Behind => "parked behind an earlier call of its user",
-        Verdict::Dead => "dead letter",
+const fn describe(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Delivered => "delivered",
+        OutcomeKind::Held => "not sent: nothing new in it",
+        OutcomeKind::Waits => "parked for its next attempt",
+        OutcomeKind::Behind => "parked behind an earlier call of its user",
+        OutcomeKind::Dead => "dead letter",
     }
 }
 
-fn reason(verdict: Verdict, tried: Option<&Tried<'_>>) -> Option<Reason> {
-    match verdict {
-        Verdict::Delivered => None,
-        Verdict::Held => Some(Reason::Held),
-        Verdict::Behind => Some(Reason::WaitBehind),
-        Verdict::Waits => tried.map(|tried| failure_reason(tried.result)),
-        Verdict::Dead => Some(match tried.map(|tried| failure_reason(tried.result)) {
+fn reason(kind: OutcomeKind, tried: Option<&EndedAttempt<'_>>) -> Option<Reason> {
+    match kind {
+        OutcomeKind::Delivered => None,
+        OutcomeKind::Held => Some(Reason::Held),
+        OutcomeKind::Behind => Some(Reason::WaitBehind),
+        OutcomeKind::Waits => tried.map(|tried| failure_reason(tried.result)),
+        OutcomeKind::Dead => Some(match tried.map(|tried| failure_reason(tried.result)) {
             Some(Reason::DeadRefused) => Reason::DeadRefused,
             _ => Reason::DeadExhausted,
         }),
@@ -110,7 +116,7 @@ fn reason(verdict: Verdict, tried: Option<&Tried<'_>>) -> Option<Reason> {
 }
 
 /// Returns the beginning of the answer, or how the call failed.
-fn text(tried: &Tried<'_>) -> Bytes {
+fn text(tried: &EndedAttempt<'_>) -> Bytes {
     match tried.result {
         Ok(answer) if answer.body.len() <= MAX_TEXT => answer.body.clone(),
         Ok(answer) => Bytes::copy_from_slice(answer.body.get(..MAX_TEXT).unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! Parked requests: loads those that are due, and makes some due when an operator asks for it.
+//! Parked calls: loads those that are due, and makes some due when an operator asks for it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Dispatcher {
         }
     }
 
-    /// Fetches the first parked requests of users whose time has come. Their other requests stay behind these.
+    /// Fetches the first parked calls of users whose time has come. Their other calls stay behind these.
     pub(super) async fn unpark_due(&mut self) {
         let now = Instant::now();
         if !self.may_unpark(now) {
@@ -62,7 +62,7 @@ impl Dispatcher {
         }
     }
 
-    /// While nothing may be sent, or the window is full, due requests stay in the outbox.
+    /// While nothing may be sent, or the window is full, due calls stay in the outbox.
     fn may_unpark(&self, now: Instant) -> bool {
         !self.is_paused() && self.window.has_room() && self.limits.open_until(now).is_none()
     }

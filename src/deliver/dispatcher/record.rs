@@ -12,16 +12,16 @@ use super::super::clock::Clock;
 use super::super::connection::{Answer, CallError};
 use super::super::reason;
 use super::super::retry_after::retry_after;
-use super::super::worker::{Call, Done, Work};
+use super::super::worker::{Call, EndedCall, Work};
 use super::super::{failing, schedule};
-use super::outcome::Tried;
+use super::outcome::EndedAttempt;
 use super::{Dispatcher, parked};
 use crate::facts;
 use crate::outbox::{Attempt, Place, Settlement};
 use crate::reasons::Reason;
 
 impl Dispatcher {
-    pub(super) fn record_all(&mut self, answers: &mut Vec<Done>) {
+    pub(super) fn record_all(&mut self, answers: &mut Vec<EndedCall>) {
         let now = Instant::now();
         for done in answers.drain(..) {
             self.in_flight -= 1;
@@ -41,12 +41,12 @@ impl Dispatcher {
         }
     }
 
-    fn record(&mut self, done: Done, now: Instant) {
-        let Done { call: Call { work, .. }, outcome, took } = done;
-        let tried = Tried { number: work.attempts.len() + 1, result: &outcome, took };
+    fn record(&mut self, done: EndedCall, now: Instant) {
+        let EndedCall { call: Call { work, .. }, outcome, took } = done;
+        let tried = EndedAttempt { number: work.attempts.len() + 1, result: &outcome, took };
         match judge(&outcome) {
             Verdict::Delivered => {
-                self.emit(&work.job, facts::Verdict::Delivered, Some(&tried), now);
+                self.emit(&work.job, facts::OutcomeKind::Delivered, Some(&tried), now);
                 self.failing.end(work.job.user.as_str());
                 self.next_turn(&work, now);
                 let at = self.clock.wall(now);
@@ -60,7 +60,7 @@ impl Dispatcher {
         }
     }
 
-    fn record_failure(&mut self, verdict: Verdict, mut work: Work, tried: &Tried<'_>, now: Instant) {
+    fn record_failure(&mut self, verdict: Verdict, mut work: Work, tried: &EndedAttempt<'_>, now: Instant) {
         if self.waiting_users() == 0 {
             // No stored time depends on the old reading.
             self.clock = Clock::read(&self.outbox);
@@ -90,10 +90,10 @@ impl Dispatcher {
             }
         };
         if let Some(wait) = wait {
-            self.emit(&work.job, facts::Verdict::Waits, Some(tried), now);
+            self.emit(&work.job, facts::OutcomeKind::Waits, Some(tried), now);
             self.park(work, wait, now);
         } else {
-            self.emit(&work.job, facts::Verdict::Dead, Some(tried), now);
+            self.emit(&work.job, facts::OutcomeKind::Dead, Some(tried), now);
             self.dead_letter(work, dead_reason(verdict), now);
         }
     }
@@ -152,17 +152,17 @@ impl Dispatcher {
         }
     }
 
-    /// Makes the user's next request ready, if there is one, and fetches more rows of a waiting user.
+    /// Makes the user's next call ready, if there is one, and fetches more rows of a waiting user.
     pub(super) fn next_turn(&mut self, work: &Work, now: Instant) {
         let user = work.job.user.as_str();
         if !self.window.next_turn(&work.job)
-            && let Some(owned) = self.lane(work.lane).filter(|owned| owned.waiting.holds(user))
+            && let Some(owned) = self.lane(work.lane).filter(|owned| owned.waiting.contains(user))
         {
             owned.waiting.due_at(user, now);
         }
     }
 
-    /// Parks the request for this long; its user's other requests wait behind it.
+    /// Parks the call for this long; its user's other calls wait behind it.
     fn park(&mut self, work: Work, wait: Duration, now: Instant) {
         self.note_failing(&work, now);
         let (job, lane) = (work.job.clone(), work.lane);
@@ -174,11 +174,11 @@ impl Dispatcher {
         }
         for follower in self.window.end_turn(&job) {
             if follower.job.user.as_str() != job.user.as_str() {
-                // Two users have the same hash, so this one's request may be sent.
+                // Two users have the same hash, so this one's call may be sent.
                 let _ = self.window.push(follower);
             } else if matches!(follower.job.place, Place::Chunk { .. }) {
-                // A request that was parked before is still in its row.
-                self.emit(&follower.job, facts::Verdict::Behind, None, now);
+                // A call that was parked before is still in its row.
+                self.emit(&follower.job, facts::OutcomeKind::Behind, None, now);
                 self.push(follower.lane, parked(follower, None));
             }
         }
@@ -186,7 +186,7 @@ impl Dispatcher {
 
     fn note_failing(&mut self, work: &Work, now: Instant) {
         let user = work.job.user.as_str();
-        if self.failing.holds(user) {
+        if self.failing.contains(user) {
             return;
         }
         // A call of an earlier run failed before this one began.

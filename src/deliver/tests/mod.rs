@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::*;
-use crate::facts::{Fact, Facts, Verdict as Became};
+use crate::facts::{Fact, Facts, OutcomeKind};
 use world::{Dice, WORKERS, World, answer, users};
 
 /// Any mixture of outcomes, a user with many calls, and restarts in the middle.
@@ -265,22 +265,22 @@ async fn every_attempt_and_settlement_is_emitted_once() {
         for outcome in turn.outcomes {
             assert!(outcome.took_us >= 10_000 || outcome.attempt == 0, "{outcome:?}");
             let reason = outcome.reason.map_or("", crate::reasons::Reason::code);
-            seen.push((outcome.verdict, outcome.attempt, outcome.status, reason));
+            seen.push((outcome.kind, outcome.attempt, outcome.status, reason));
         }
     }
-    seen.sort_by_key(|(verdict, attempt, ..)| (*attempt, format!("{verdict:?}")));
+    seen.sort_by_key(|(kind, attempt, ..)| (*attempt, format!("{kind:?}")));
     assert_eq!(
         seen,
         [
-            (Became::Behind, 0, 0, "wait.behind"),
-            (Became::Dead, 1, 400, "dead.refused"),
-            (Became::Delivered, 1, 202, ""),
-            (Became::Waits, 1, 503, "wait.5xx"),
-            (Became::Waits, 1, 503, "wait.5xx"),
-            (Became::Waits, 2, 0, "wait.timeout"),
-            (Became::Waits, 2, 0, "wait.timeout"),
-            (Became::Delivered, 3, 202, ""),
-            (Became::Delivered, 3, 202, ""),
+            (OutcomeKind::Behind, 0, 0, "wait.behind"),
+            (OutcomeKind::Dead, 1, 400, "dead.refused"),
+            (OutcomeKind::Delivered, 1, 202, ""),
+            (OutcomeKind::Waits, 1, 503, "wait.5xx"),
+            (OutcomeKind::Waits, 1, 503, "wait.5xx"),
+            (OutcomeKind::Waits, 2, 0, "wait.timeout"),
+            (OutcomeKind::Waits, 2, 0, "wait.timeout"),
+            (OutcomeKind::Delivered, 3, 202, ""),
+            (OutcomeKind::Delivered, 3, 202, ""),
         ]
     );
     assert_eq!((status.delivered, status.retried, status.dead, status.held), (3, 4, 1, 0));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::deliver::dispatcher::Dispatcher;
-use crate::deliver::worker::{Call as Handed, Done, Work};
+use crate::deliver::worker::{Call as Handed, EndedCall, Work};
 use crate::deliver::*;
 use crate::facts::Facts;
 use crate::outbox::{Accepted, Lanes, Options, Retention, Submission};
@@ -188,7 +188,7 @@ impl World {
                     let (time, outcome) = destination.lock().unwrap().begin(&call.work);
                     tokio::time::sleep(time).await;
                     destination.lock().unwrap().end(&call.work, &outcome);
-                    let _ = done.send(Done { call, outcome, took: time });
+                    let _ = done.send(EndedCall { call, outcome, took: time });
                 }
             });
         }
