@@ -33,7 +33,8 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     let stop = stop_signal(config.server.shutdown_timeout)?;
     // From here on SIGHUP does not end the process, also while the relay starts or stops.
     let mut hangup = listen(SignalKind::hangup())?;
-    // Beyond a limit on the size of files (ulimit -f) a write then fails, and the relay says so; by default it would die.
+    // A write beyond the limit on the size of files (ulimit -f) then fails, and the relay logs it. By default the signal would kill
+    // the process.
     let _file_too_large = listen(SignalKind::from_raw(SIGXFSZ))?;
     if args.recover_outbox {
         // Not interrupted by the first signal: the copy would stay incomplete.
@@ -92,7 +93,7 @@ async fn recover(config: &Config) -> anyhow::Result<()> {
     let recover = move || outbox::recover(&path, chrono::Utc::now());
     let recovered = tokio::task::spawn_blocking(recover).await?.map_err(StartError::from)?;
     match recovered {
-        Some(outbox::Recovered { aside, rows, unreadable, missing }) => {
+        Some(outbox::Recovery { aside, rows, unreadable, missing }) => {
             telemetry::recovered(&aside, &rows, unreadable);
             if !missing.is_empty() {
                 telemetry::lost(missing.commits, missing.rejects, &missing.to_string());

@@ -105,7 +105,7 @@ impl Chunk {
         Position::after_chunk(self.lane, self.id)
     }
 
-    /// Returns the bytes that it holds in memory.
+    /// Returns the bytes that the chunk uses in memory.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }

@@ -1,6 +1,6 @@
 //! Damaged rows, whose bytes changed on the disk after they were written. Each is reported once and counted.
 //!
-//! Whatever reads such a row keeps it and never sends it.
+//! Code that reads such a row keeps it and never sends it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

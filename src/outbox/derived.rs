@@ -15,46 +15,51 @@ const REFRESH_AFTER_DAYS: i32 = 7;
 
 /// The content delivered for one key, and the day on which it was stored.
 #[derive(Debug, Clone, Copy)]
-struct LastDelivered {
+struct Content {
     content: u64,
     stored_on: i32,
 }
 
 /// The fingerprints that were delivered last.
 #[derive(Debug)]
-pub struct Delivered {
-    newer: HashMap<u64, LastDelivered>,
-    older: HashMap<u64, LastDelivered>,
+pub struct LastDelivered {
+    newer: HashMap<u64, Content>,
+    older: HashMap<u64, Content>,
     capacity: usize,
 }
 
-/// Why a call need not be made.
+/// A derived call has the content that was delivered last, so it need not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum Unchanged {
+    /// Its entry on disk is recent.
     Stored,
-    /// The same content was delivered, but its entry is old and must be stored again.
+    /// Its entry on disk is old and must be stored again, so that it does not expire.
     Old,
 }
 
-impl Delivered {
+impl LastDelivered {
     /// Remembers at most this many ids.
     pub fn new(most: usize) -> Self {
         Self { newer: HashMap::new(), older: HashMap::new(), capacity: (most / 2).max(1) }
     }
 
-    /// Returns whether all of these fingerprints were delivered last, so that the call has nothing new. A call
+    /// Returns `Some` if all of these fingerprints were delivered last, so that the call has nothing new. A call
     /// without fingerprints is always new.
-    pub fn holds(&self, fingerprints: &[Fingerprint], now: DateTime<Utc>) -> Option<Held> {
-        let mut held = None;
+    pub fn unchanged(&self, fingerprints: &[Fingerprint], now: DateTime<Utc>) -> Option<Unchanged> {
+        let mut unchanged = None;
         for one in fingerprints {
             let last = self.newer.get(&one.key).or_else(|| self.older.get(&one.key))?;
             if last.content != one.content {
                 return None;
             }
             let is_old = day(now) - last.stored_on >= REFRESH_AFTER_DAYS;
-            held = Some(if is_old || held == Some(Held::Old) { Held::Old } else { Held::Stored });
+            unchanged = Some(if is_old || unchanged == Some(Unchanged::Old) {
+                Unchanged::Old
+            } else {
+                Unchanged::Stored
+            });
         }
-        held
+        unchanged
     }
 
     /// Records fingerprints that were delivered, or stored again.
@@ -64,7 +69,7 @@ impl Delivered {
             if self.newer.len() >= self.capacity {
                 self.older = std::mem::take(&mut self.newer);
             }
-            self.newer.insert(one.key, LastDelivered { content: one.content, stored_on });
+            self.newer.insert(one.key, Content { content: one.content, stored_on });
         }
     }
 }
@@ -78,27 +83,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_held_only_while_all_its_content_was_delivered_last() {
+    fn a_call_is_unchanged_only_while_all_its_content_was_delivered_last() {
         let group = Fingerprint::new(&[b"group", b"g1"], &[b"pro"]);
         let member = Fingerprint::new(&[b"member", b"u1", b"g1"], &[]);
         let changed = Fingerprint::new(&[b"group", b"g1"], &[b"free"]);
         let (now, week) = (DateTime::UNIX_EPOCH, chrono::Duration::days(7));
-        let mut delivered = Delivered::new(10);
-        assert_eq!(delivered.holds(&[group, member], now), None);
+        let mut delivered = LastDelivered::new(10);
+        assert_eq!(delivered.unchanged(&[group, member], now), None);
         delivered.insert(&[group, member], now);
-        assert_eq!(delivered.holds(&[group, member], now), Some(Held::Stored));
-        assert_eq!(delivered.holds(&[group, member], now + week), Some(Held::Old));
+        assert_eq!(delivered.unchanged(&[group, member], now), Some(Unchanged::Stored));
+        assert_eq!(delivered.unchanged(&[group, member], now + week), Some(Unchanged::Old));
         delivered.insert(&[group], now + week);
-        assert_eq!(delivered.holds(&[group], now + week), Some(Held::Stored));
-        assert_eq!(delivered.holds(&[group, member], now + week), Some(Held::Old));
+        assert_eq!(delivered.unchanged(&[group], now + week), Some(Unchanged::Stored));
+        assert_eq!(delivered.unchanged(&[group, member], now + week), Some(Unchanged::Old));
         delivered.insert(&[changed], now);
-        assert_eq!(delivered.holds(&[group, member], now), None);
-        assert_eq!(delivered.holds(&[], now), None);
+        assert_eq!(delivered.unchanged(&[group, member], now), None);
+        assert_eq!(delivered.unchanged(&[], now), None);
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut delivered = Delivered::new(100);
+        let mut delivered = LastDelivered::new(100);
         for index in 0_u64..10_000 {
             delivered.insert(&[Fingerprint { key: index, content: 0 }], DateTime::UNIX_EPOCH);
         }

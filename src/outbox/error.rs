@@ -1,4 +1,4 @@
-//! What can go wrong with an outbox, whatever stores it. No error has a backend's own types in it.
+//! The errors of an outbox, the same for every backend. They contain none of a backend's own types.
 
 use std::path::PathBuf;
 
@@ -65,7 +65,7 @@ pub enum OpenError {
     Nats(#[from] super::nats::OpenError),
     #[error("outbox {}: the folder or file cannot be opened; check that it exists and may be written", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("outbox {}: there is none; check outbox.url, and where the command runs", path.display())]
+    #[error("outbox {}: the file does not exist; check outbox.url, and the folder in which the command runs", path.display())]
     Missing { path: PathBuf },
     #[error(
         "outbox {}: another process has it open; stop that one, or give each relay a file of its own", path.display()
@@ -97,6 +97,6 @@ pub enum OpenError {
     Damaged { path: PathBuf, what: String },
     #[error("outbox {}: the database cannot be opened; check the disk and who may read and write there", path.display())]
     Database { path: PathBuf, source: Cause },
-    #[error("outbox {}: its writer could not be started", path.display())]
+    #[error("outbox {}: its writer thread could not be started; raise the limit of threads or memory of this process", path.display())]
     Writer { path: PathBuf, source: std::io::Error },
 }

@@ -50,16 +50,16 @@ const LEFT_OUT: char = '…';
 /// Why an event was rejected, as its row has it: the first of the reasons.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct First {
+struct FirstReason {
     mapping: String,
     field: String,
     reason: String,
     code: String,
 }
 
-/// By what failures are grouped.
+/// The values by which failures are grouped.
 #[derive(Debug)]
-pub(super) struct Reason<'a> {
+pub(super) struct GroupReason<'a> {
     pub(super) kind: Kind,
     pub(super) code: String,
     pub(super) destination: &'a str,
@@ -69,11 +69,11 @@ pub(super) struct Reason<'a> {
     pub(super) text: String,
 }
 
-impl<'a> Reason<'a> {
+impl<'a> GroupReason<'a> {
     /// `reasons` is JSON: `[{"mapping","field","reason","code"}]`.
     pub(super) fn of_reject(source: &'a str, reasons: &str) -> Self {
-        let reasons: Vec<First> = serde_json::from_str(reasons).unwrap_or_default();
-        let First { mapping, field, reason, code } = reasons.into_iter().next().unwrap_or_default();
+        let reasons: Vec<FirstReason> = serde_json::from_str(reasons).unwrap_or_default();
+        let FirstReason { mapping, field, reason, code } = reasons.into_iter().next().unwrap_or_default();
         Self {
             kind: Kind::Reject,
             code,

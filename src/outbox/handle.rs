@@ -220,7 +220,7 @@ impl Outbox {
         }
     }
 
-    /// Returns the number of waiting requests by destination, for all destinations except these: the others are no
+    /// Returns the number of waiting calls by destination, for all destinations except these: the others are no
     /// longer configured. Reads the whole backlog, one chunk at a time.
     pub async fn waiting_for_others(&self, known: &[&str]) -> Result<BTreeMap<String, u64>, ReadError> {
         let mut others = match self {

@@ -25,7 +25,7 @@ pub struct Job {
     pub done: u64,
     pub failed: u64,
     pub state: JobState,
-    /// The name of who asked for it.
+    /// The name of the person or program that started it.
     pub by: String,
     pub at: DateTime<Utc>,
     /// Why the job stopped by itself; otherwise empty.

@@ -76,7 +76,7 @@ impl Lane {
         }
     }
 
-    /// Reports how requests of this lane ended; durable with the next commit. Does nothing once the lane is lost: its
+    /// Reports how calls of this lane ended; durable with the next commit. Does nothing once the lane is lost: its
     /// new owner makes the calls once more.
     pub fn settle(&self, settlements: Vec<Settlement>) {
         if self.lost() {
@@ -96,7 +96,7 @@ impl Lane {
         }
     }
 
-    /// Returns the first parked requests of each of these users, in order, after all earlier settlements.
+    /// Returns the first parked calls of each of these users, in order, after all earlier settlements.
     pub async fn parked(&self, destination: &str, users: Vec<String>) -> Result<Vec<Parked>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.parked(destination, users).await,
@@ -112,7 +112,7 @@ impl Lane {
         }
     }
 
-    /// Returns how many requests of a destination are parked in the background.
+    /// Returns how many calls of a destination are parked in the background.
     pub async fn parked_in_background(&self, destination: &str) -> Result<u64, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.parked_in_background(destination).await,
@@ -120,8 +120,8 @@ impl Lane {
         }
     }
 
-    /// Returns the position after the newest chunk that a parked request came from. Chunks up to it may contain
-    /// earlier requests of the same users, which must be loaded before the parked ones are sent.
+    /// Returns the position after the newest chunk that a parked call came from. Chunks up to it may contain
+    /// earlier calls of the same users, which must be loaded before the parked ones are sent.
     pub async fn resume_point(&self, destination: &str) -> Result<Option<Position>, ReadError> {
         match &self.outbox {
             Outbox::Sqlite(outbox) => outbox.resume_point(destination).await,

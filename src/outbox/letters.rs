@@ -1,4 +1,4 @@
-//! Dead letters and rejects: what is kept of them, and how some of them are selected.
+//! Dead letters and rejects: what is kept of each, and the filter that selects some of them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub struct StoredReject {
     pub is_damaged: bool,
 }
 
-/// Which of the two something is.
+/// A dead letter or a reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {

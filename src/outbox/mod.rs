@@ -4,15 +4,15 @@
 //!
 //! 1. **Accept.** [`Outbox::accept`] returns `Ok` only after the events' requests and rejects are on disk (fsync
 //!    done, not merely handed to the system). A submission is stored completely or not at all.
-//! 2. **Chunks.** One commit stores one [`chunk::Chunk`] a lane: the requests of many posts in the order in which they
+//! 2. **Chunks.** One commit stores at most one [`chunk::Chunk`] for each lane: the requests of many posts in the order in which they
 //!    were accepted. [`Position`]s only grow. Every destination reads the chunks in order, at its own pace. A chunk is
 //!    deleted when all its requests are settled. Reading never changes anything.
 //! 3. **Settle.** A request leaves its chunk by one [`Settlement`]: delivered, parked (it waits in a row of its own,
 //!    with the time of its next attempt), or dead (a dead letter). A settlement is durable with the next commit. If a
 //!    crash loses one, the call is made once more; the call itself is never lost.
-//! 4. **Order.** Live events and old ones ([`Priority`]) share the chunks. The [`Position`] orders one user's requests,
-//!    parked or not. A later request may be parked while an earlier one is still in its chunk: a reader that starts
-//!    again loads the chunks up to [`Lane::resume_point`] before it continues with parked requests.
+//! 4. **Order.** Live events and old ones ([`Priority`]) share the chunks. The [`Position`] orders one user's calls,
+//!    parked or not. A later call may be parked while an earlier one is still in its chunk: a reader that starts
+//!    again loads the chunks up to [`Lane::resume_point`] before it continues with parked calls.
 //! 5. **De-duplication.** An id that was accepted from the same source within its window is not accepted again, even
 //!    after a restart. An id whose first copy was rejected or skipped is not remembered. The number of remembered ids is
 //!    limited by the configuration; the oldest are forgotten first.
@@ -49,7 +49,6 @@ mod damage;
 mod derived;
 mod error;
 mod frame;
-mod gone;
 mod groups;
 mod handle;
 mod jobs;
@@ -66,15 +65,15 @@ mod shown;
 mod sqlite;
 mod tail;
 mod waiting;
+mod waiting_changes;
 
 use std::time::Duration;
 
 pub use crate::facts::{Accepted, Reject, Submission};
 pub use amount::{Amount, Retention, Usage};
 pub use damage::Stored;
-pub use derived::{Delivered, Held};
+pub use derived::{LastDelivered, Unchanged};
 pub use error::{AcceptError, Cause, ChangeError, NoRoom, OpenError, ReadError};
-pub use gone::{GoneError, GoneStep};
 pub use groups::{Group, group_text};
 pub use handle::Outbox;
 pub use jobs::{Job, JobState, JobStep, NewJob};
@@ -82,11 +81,12 @@ pub use lane::{Lane, Lanes, Lease};
 pub use letters::{DeadLetter, Filter, Kind, PageFrom, StoredReject};
 pub use moved::MovedRecord;
 pub use moving::{Move, MoveError};
-pub use position::{NoCallId, Place, Position};
+pub use position::{InvalidCallId, Place, Position};
 pub use priority::{Background, Priority};
 pub use settlement::{Attempt, Parked, Retry, Settlement};
-pub use sqlite::{Archive, BackupError, Lock, Missing, Recovered, announce, backup, lock, owner, recover};
+pub use sqlite::{Archive, BackupError, Lock, Losses, Recovery, announce, backup, lock, owner, recover};
 pub use waiting::{WaitingCall, WaitingFilter, WaitingFor, WaitingPage};
+pub use waiting_changes::{ChangeWaitingError, OrphanedStep};
 
 /// The result of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,4 +1,4 @@
-//! Records that are moved from one outbox to another, with all that is known of them.
+//! The records that a move takes from one outbox to another: calls, dead letters, rejects, fingerprints, ended jobs.
 
 use chrono::{DateTime, Utc};
 

@@ -14,11 +14,11 @@ use super::{
 
 /// The kind of the job.
 const MOVE: &str = "move";
-/// Jobs that are looked at.
+/// The most jobs that are searched for the move.
 const MAX_JOBS: usize = 10_000;
-/// Fingerprints that are moved: as many as a dispatcher remembers.
+/// The most fingerprints that are moved: as many as a dispatcher remembers.
 const MAX_FINGERPRINTS: usize = 500_000;
-/// Fingerprints of one step.
+/// The most fingerprints of one step.
 const FINGERPRINTS: usize = 5_000;
 /// Records of one step that have a place of their own in the new outbox. The rest of a step shares chunks.
 const SINGLE_RECORDS: usize = 200;
@@ -61,7 +61,7 @@ pub struct Move {
     records: u64,
     moved: u64,
     damaged: u64,
-    /// Records of one step.
+    /// The records of one step.
     page: usize,
 }
 
@@ -144,7 +144,7 @@ impl Move {
         Ok(!self.is_finished)
     }
 
-    /// Repeated if the first step was interrupted, which changes nothing.
+    /// Moves settings and fingerprints. A second run, after an interruption, changes nothing.
     async fn move_settings(&self) -> Result<(), MoveError> {
         for (name, value) in self.from.kept_values("").await? {
             self.to.keep_value(name, Some(value)).await?;
@@ -211,7 +211,7 @@ impl Move {
         Ok(())
     }
 
-    /// Finds the place at which an interrupted run stopped.
+    /// Finds the call at which an interrupted run stopped.
     async fn skip_moved_calls(&mut self) -> Result<(), MoveError> {
         let mut moved = usize::try_from(self.cursor - self.up_to).unwrap_or(0);
         while self.after.is_none() && moved > 0 {

@@ -1,14 +1,14 @@
 //! Where a call is: its position in the order of its lane, and the place where it is stored until it is settled.
 //!
-//! Only a backend looks into a position. Everybody else compares, shows and reads back.
+//! Only a backend reads the parts of a position. All other code compares positions, shows them, and parses them again.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The position of a call in the order of its lane. It names a waiting call, it stays the same until the call is
-/// settled, and a reader uses it as its cursor.
+/// The position of a call in the order of its lane. It identifies a waiting call and stays the same until the call is
+/// settled. Readers also use it as their cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub(super) lane: u16,
@@ -47,18 +47,18 @@ impl fmt::Display for Position {
 /// The text is not the id of a waiting call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a waiting call's id is two numbers and a dot, such as 17.3; `waiting list` shows them")]
-pub struct NoCallId;
+pub struct InvalidCallId;
 
 impl FromStr for Position {
-    type Err = NoCallId;
+    type Err = InvalidCallId;
 
-    fn from_str(text: &str) -> Result<Self, NoCallId> {
+    fn from_str(text: &str) -> Result<Self, InvalidCallId> {
         let (lane, rest) = text.split_once(':').unwrap_or(("0", text));
-        let (chunk, index) = rest.split_once('.').ok_or(NoCallId)?;
+        let (chunk, index) = rest.split_once('.').ok_or(InvalidCallId)?;
         Ok(Self {
-            lane: lane.parse().map_err(|_| NoCallId)?,
-            chunk: chunk.parse().map_err(|_| NoCallId)?,
-            index: index.parse().map_err(|_| NoCallId)?,
+            lane: lane.parse().map_err(|_| InvalidCallId)?,
+            chunk: chunk.parse().map_err(|_| InvalidCallId)?,
+            index: index.parse().map_err(|_| InvalidCallId)?,
         })
     }
 }
@@ -106,7 +106,7 @@ mod tests {
             assert_eq!((position.to_string().as_str(), text.parse()), (text, Ok(position)));
         }
         for wrong in ["", "17", "17.", ".3", "17.x", "17.-3", "17.3.1", ":17.3", "x:17.3", "70000:17.3"] {
-            assert_eq!(wrong.parse::<Position>(), Err(NoCallId), "{wrong}");
+            assert_eq!(wrong.parse::<Position>(), Err(InvalidCallId), "{wrong}");
         }
     }
 }

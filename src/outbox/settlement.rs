@@ -34,7 +34,7 @@ pub struct Retry {
     pub wait: Option<Duration>,
 }
 
-/// A request that waits in a row of its own.
+/// A call that waits in a row of its own.
 #[derive(Debug, Clone)]
 pub struct Parked {
     pub job: Job,

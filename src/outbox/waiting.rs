@@ -1,7 +1,7 @@
-//! The waiting calls as people ask for them: which ones, since when, behind what, and after which attempts.
+//! The waiting calls as lists show them: which ones, since when, behind what, and after which attempts.
 //!
-//! A call waits in its chunk until its turn comes, or in a row of its own until its next attempt. `gone` has what an
-//! operator does with waiting calls.
+//! A call waits in its chunk until its turn comes, or in a row of its own until its next attempt. `waiting_changes` has what
+//! an operator does with waiting calls.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl WaitingFilter {
     }
 }
 
-/// Why a call is not being made right now.
+/// What a waiting call waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitingFor {
@@ -57,7 +57,7 @@ pub struct WaitingCall {
     pub labels: Labels,
     pub job: Job,
     pub waiting_for: WaitingFor,
-    /// The call of the same user that must be done first.
+    /// The earlier call of the same user that must be finished first.
     pub behind: Option<(Position, EventId)>,
     pub attempts: Vec<Attempt>,
     pub next_attempt_at: Option<DateTime<Utc>>,

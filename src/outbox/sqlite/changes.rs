@@ -1,4 +1,4 @@
-//! What changes the outbox: each operation is a command to the writer, answered after the commit.
+//! The operations that change the outbox: each is a command to the writer, answered after the commit.
 
 use std::sync::Arc;
 

@@ -3,11 +3,16 @@
 use rusqlite::{Connection, Result, Row, named_params, params};
 
 use super::columns;
-use crate::outbox::groups::Reason;
+use crate::outbox::groups::GroupReason;
 use crate::outbox::{Attempt, Group, Kind};
 
 /// Adds a failure to its group. Creates the group if there is none.
-pub(in crate::outbox) fn add(connection: &Connection, reason: &Reason<'_>, id: i64, at: i64) -> Result<()> {
+pub(in crate::outbox) fn add(
+    connection: &Connection,
+    reason: &GroupReason<'_>,
+    id: i64,
+    at: i64,
+) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO reasons (kind, reason, code, destination, source, mapping, field, text, first_at, last_at, newest,
@@ -80,7 +85,7 @@ pub(in crate::outbox) fn regroup(connection: &Connection) -> Result<()> {
     let mut rows = rejects.query([])?;
     while let Some(row) = rows.next()? {
         let (source, reasons) = (columns::text(row, 2)?, columns::text(row, 3)?);
-        let reason = Reason::of_reject(&source, &reasons);
+        let reason = GroupReason::of_reject(&source, &reasons);
         join(connection, &reason, columns::integer(row, 0)?, columns::integer(row, 1)?)?;
     }
     let mut letters = connection
@@ -90,13 +95,13 @@ pub(in crate::outbox) fn regroup(connection: &Connection) -> Result<()> {
         let text = |index| columns::text(row, index);
         let attempts: Vec<Attempt> = serde_json::from_str(&text(6)?).unwrap_or_default();
         let (code, destination, source, mapping) = (text(2)?, text(3)?, text(4)?, text(5)?);
-        let reason = Reason::of_dead_letter(&code, &destination, &source, &mapping, &attempts);
+        let reason = GroupReason::of_dead_letter(&code, &destination, &source, &mapping, &attempts);
         join(connection, &reason, columns::integer(row, 0)?, columns::integer(row, 1)?)?;
     }
     Ok(())
 }
 
-fn join(connection: &Connection, reason: &Reason<'_>, id: i64, at: i64) -> Result<()> {
+fn join(connection: &Connection, reason: &GroupReason<'_>, id: i64, at: i64) -> Result<()> {
     let table = reason.kind.table();
     connection
         .prepare_cached(&format!("UPDATE {table} SET reason = ?2 WHERE id = ?1"))?

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use super::command::Command;
 use super::space::Space;
-use super::writer::{Shown, Writer};
+use super::writer::{Writer, WriterState};
 use super::{self as sqlite, LANE, Store};
 use crate::facts::Facts;
 use crate::outbox::clock::Clock;
@@ -31,7 +31,7 @@ const DUE_CAPACITY: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Outbox {
     pub(super) commands: mpsc::UnboundedSender<Command>,
-    pub(super) shown: Arc<Shown>,
+    pub(super) shown: Arc<WriterState>,
     pub(super) reader: Arc<Mutex<Connection>>,
     pub(super) room: Arc<Semaphore>,
     /// Held while calls are moved to another destination.
@@ -56,7 +56,7 @@ impl Outbox {
         let last = sqlite::last_id(&store.connection).map_err(database)?;
         let space = space(&store.connection, options).map_err(database)?;
         let clock = Clock::new(sqlite::running_time(&store.connection).map_err(database)?);
-        let shown = Arc::new(Shown {
+        let shown = Arc::new(WriterState {
             tail: Mutex::new(Tail::new(TAIL_BYTES, last)),
             latest: watch::Sender::new(last),
             failed: watch::Sender::new(false),
@@ -155,8 +155,8 @@ impl Outbox {
     }
 }
 
-/// Progress is repaired. In a file of moderate size every row that would be sent is looked at; damage in a larger one is
-/// found when its row is read.
+/// Repairs progress and reports damaged rows. It checks every row that would be sent in a file of moderate size; in a larger file
+/// damage is found when its row is read.
 fn report_damage(connection: &Connection, damage: &Damage, path: &Path) -> rusqlite::Result<()> {
     for chunk in sqlite::repair_progress(connection)? {
         damage.report(Stored::Progress, chunk);
@@ -179,8 +179,8 @@ fn space(connection: &Connection, options: &Options) -> rusqlite::Result<Space> 
     waiting.add(sqlite::parked_amount(connection)?);
     let usage = Usage {
         waiting,
-        dead_letters: sqlite::kept_amount(connection, Kind::DeadLetter)?,
-        rejects: sqlite::kept_amount(connection, Kind::Reject)?,
+        dead_letters: sqlite::letters_amount(connection, Kind::DeadLetter)?,
+        rejects: sqlite::letters_amount(connection, Kind::Reject)?,
     };
     Ok(Space::new(options, usage, sqlite::reusable_bytes(connection)?))
 }

@@ -1,4 +1,4 @@
-//! The table of jobs: a row each, changed with every step.
+//! The table of jobs: one row for each job, changed with every step.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
@@ -20,7 +20,7 @@ pub(in crate::outbox) fn create_job(
         "DELETE FROM jobs WHERE state NOT IN ('running', 'paused') AND id <= (SELECT max(id) FROM jobs) - ?1",
         [MAX_ENDED],
     )?;
-    // Without anything to do it is done.
+    // A job without events is done at once.
     let state = if job.expect == 0 { JobState::Done } else { JobState::Running };
     connection.execute(
         "INSERT INTO jobs (kind, filter, up_to, expect, state, by, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

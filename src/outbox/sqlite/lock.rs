@@ -1,6 +1,6 @@
 //! Ownership of an outbox: one process at a time, by whatever name it knows the file.
 //!
-//! There are two locks of the operating system: on the lock file beside the database, whose content tells how the
+//! There are two locks of the operating system: on the lock file beside the database, whose content shows how the
 //! last owner ended, and on the database file itself, because a bind mount may show it in two folders. A database
 //! with a second name (a hard link) is refused, because each name would have a log of its own.
 

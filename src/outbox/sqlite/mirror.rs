@@ -1,6 +1,6 @@
 //! A copy of what another backend stores, in the tables of this one, so that lists, filters and groups are the same everywhere.
 //!
-//! It is no store: it lives in a temporary folder, is built anew at each start and is never synced. Its owner applies each change
+//! It is not durable: it is in a temporary folder, is rebuilt at each start and is never synced. Its owner applies each change
 //! in the order in which the backend stored it; the sequence numbers of the backend become the numbers of the rows.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::{self as sqlite, kept, schema};
+use super::{self as sqlite, letters, schema};
 use crate::accoil::Fingerprint;
 use crate::event_id::EventId;
 use crate::outbox::chunk::Job;
@@ -201,7 +201,7 @@ impl Mirror {
         self.remove_letter(subject)?;
         self.number_next(sequence)?;
         let now = Now { wall: at, running: at };
-        let bytes = sqlite::reject(&self.connection, source, form, received_at, reject, now)?;
+        let bytes = sqlite::insert_reject(&self.connection, source, form, received_at, reject, now)?;
         self.rejects.add(Amount { rows: 1, bytes });
         self.remember(subject, sequence)
     }
@@ -218,8 +218,8 @@ impl Mirror {
     /// Removes the dead letter or reject of a subject.
     pub(in crate::outbox) fn remove_letter(&mut self, subject: &str) -> Result<()> {
         if let Some(number) = self.forget(subject)? {
-            self.dead_letters.remove(kept::remove(&self.connection, Kind::DeadLetter, &[number])?);
-            self.rejects.remove(kept::remove(&self.connection, Kind::Reject, &[number])?);
+            self.dead_letters.remove(letters::remove(&self.connection, Kind::DeadLetter, &[number])?);
+            self.rejects.remove(letters::remove(&self.connection, Kind::Reject, &[number])?);
         }
         Ok(())
     }

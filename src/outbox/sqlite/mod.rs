@@ -1,10 +1,9 @@
-//! The outbox's one database file: opened, locked, checked, brought to this program's version.
+//! The outbox's one database file: opens it, locks it, checks it, and migrates it to this program's version.
 //!
-//! One writing connection, owned by the writer thread, and reading ones. `synchronous=FULL` is set and read
-//! back: it is what "on disk" in the contract stands on. Never opens a file that is not ours, and never goes on with
-//! one that is damaged.
+//! It has one connection that writes, owned by the writer thread, and others that read. `synchronous=FULL` is set and read
+//! back, because the contract's "on disk" depends on it. Never opens a file of another program, and never uses one that is
+//! damaged.
 
-mod again;
 mod archive;
 mod backup;
 mod changes;
@@ -15,8 +14,8 @@ mod command;
 mod groups;
 mod handle;
 mod jobs;
-mod kept;
 mod last_delivered;
+mod letters;
 mod lock;
 mod log;
 mod mirror;
@@ -26,6 +25,7 @@ mod parked;
 mod reads;
 mod recover;
 mod recovery_note;
+mod requeue;
 mod schema;
 mod space;
 mod stage;
@@ -55,11 +55,11 @@ pub(super) use chunks::{
 use columns::unsigned;
 pub(super) use groups::{groups, regroup};
 pub(super) use jobs::{advance_job, create_job, job, jobs, put_job, running_job, set_job_state};
-pub(super) use kept::{
-    damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, kept_amount, newest_number,
-    numbers, reject, rejects, remove, remove_old, remove_oldest,
-};
 pub(super) use last_delivered::{last_delivered, record_delivered};
+pub(super) use letters::{
+    damaged as damaged_letters, dead_letter, dead_letters, insert_dead_letter, insert_reject, letters_amount,
+    newest_number, numbers, rejects, remove, remove_old, remove_oldest,
+};
 pub(super) use parked::{
     damaged_calls, first_parked, last_parked_chunk, make_due, oldest_parked, park, parked, parked_amount,
     parked_destinations, parked_in_background, parked_page, parked_users, unpark,
@@ -72,7 +72,7 @@ use lock::{canonical, warn_of_readers};
 use log::Log;
 pub(super) use mirror::{Mirror, in_lane};
 pub use owner::{announce, owner};
-pub use recover::{Recovered, recover};
+pub use recover::{Recovery, recover};
 
 use owner::Mark;
 use recovery_note::refuse_interrupted;
@@ -115,7 +115,7 @@ pub(super) struct Store {
     log_size: Arc<LogSize>,
     page_size: u64,
     log: Option<File>,
-    /// Held for the life of the store, so that a second process is refused.
+    /// Held as long as the store is open, so that a second process is refused.
     lock: Lock,
 }
 
@@ -247,22 +247,22 @@ fn refuse_missing(connection: &Connection, path: &Path, mark: Option<Mark>) -> R
     })
 }
 
-/// What is certainly lost.
+/// What was committed and is certainly lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Missing {
+pub struct Losses {
     /// Commits with accepted events, at least one event each.
     pub commits: u64,
     /// True if at least one reject is lost.
     pub rejects: bool,
 }
 
-impl Missing {
+impl Losses {
     pub const fn is_empty(self) -> bool {
         self.commits == 0 && !self.rejects
     }
 }
 
-impl std::fmt::Display for Missing {
+impl std::fmt::Display for Losses {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} commits of accepted events (one event or more each)", self.commits)?;
         if self.rejects { formatter.write_str(" and one reject or more") } else { Ok(()) }
@@ -270,14 +270,14 @@ impl std::fmt::Display for Missing {
 }
 
 /// Ids only grow. Those given out up to the mark that the database does not know are lost.
-fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Missing> {
+fn missing(connection: &Connection, mark: Mark) -> rusqlite::Result<Losses> {
     let is_new: bool =
         connection.query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'chunks'", [], |row| {
             row.get(0)
         })?;
     let [chunk, reject] = if is_new { [0, 0] } else { [last_id(connection)?, last_reject(connection)?] };
     let commits = u64::try_from(mark.chunk.saturating_sub(chunk)).unwrap_or(0);
-    Ok(Missing { commits, rejects: mark.reject > reject })
+    Ok(Losses { commits, rejects: mark.reject > reject })
 }
 
 /// Returns whether a file is small enough to be checked completely at the start.

@@ -1,16 +1,16 @@
-//! Stages records that are moved from another outbox.
+//! Stages the records that move here from another outbox.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Result, named_params};
 
-use super::kept::{INSERT_DEAD_LETTER, INSERT_REJECT};
+use super::letters::{INSERT_DEAD_LETTER, INSERT_REJECT};
 use super::stage::{CHUNK_BYTES, Group};
 use super::writer::Writer;
 use super::{LANE, groups, last_delivered};
 use crate::outbox::chunk::Job;
 use crate::outbox::clock::Now;
 use crate::outbox::frame::{self, Fields};
-use crate::outbox::groups::Reason;
+use crate::outbox::groups::GroupReason;
 use crate::outbox::jobs::Job as EndedJob;
 use crate::outbox::moved::MovedRecord;
 use crate::outbox::{Amount, Attempt, DeadLetter, Place, Position, Settlement, StoredReject};
@@ -24,7 +24,7 @@ struct ToPark<'a> {
 }
 
 impl Writer {
-    /// Returns the number of calls, dead letters and rejects.
+    /// Stages moved records; returns the number of calls, dead letters and rejects among them.
     pub(super) fn store_moved(
         &mut self,
         moving_job: i64,
@@ -92,7 +92,7 @@ impl Writer {
     fn store_letter(&mut self, letter: &DeadLetter, now: Now) -> Result<()> {
         let connection = &self.store.connection;
         let DeadLetter { destination, source, mapping, attempts, code, .. } = letter;
-        let group = Reason::of_dead_letter(code, destination, source, mapping, attempts);
+        let group = GroupReason::of_dead_letter(code, destination, source, mapping, attempts);
         let (at, attempts) = (letter.at.timestamp_millis(), super::to_json(attempts));
         connection.prepare_cached(&INSERT_DEAD_LETTER)?.execute(named_params! {
             ":at": at,
@@ -123,7 +123,7 @@ impl Writer {
 
     fn store_reject(&mut self, reject: &StoredReject, staged: &mut Group, now: Now) -> Result<()> {
         let connection = &self.store.connection;
-        let group = Reason::of_reject(&reject.source, &reject.reasons);
+        let group = GroupReason::of_reject(&reject.source, &reject.reasons);
         let at = reject.at.timestamp_millis();
         connection.prepare_cached(&INSERT_REJECT)?.execute(named_params! {
             ":at": at,

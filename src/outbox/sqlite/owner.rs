@@ -21,7 +21,7 @@ const NO_ADDRESS: &str = "owned";
 /// Longer than any mark.
 const MAX_BYTES: usize = 512;
 
-/// How far the outbox was committed when its owner wrote this. The disk always has at least that much.
+/// How far the outbox was committed when its owner wrote this mark. The disk always has at least these commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Mark {
     /// The salts of the log. SQLite changes them when it starts the log again from its beginning.

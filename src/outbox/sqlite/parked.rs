@@ -1,4 +1,4 @@
-//! Parked requests, one row each: those that wait for their retry, and those that wait behind them.
+//! Parked calls, one row each: those that wait for their retry, and those that wait behind them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -32,7 +32,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Parks a request in a row of its own, or updates the row in which it is parked.
+/// Parks a call in a row of its own, or updates the row in which it is parked.
 pub(in crate::outbox) fn park(
     connection: &Connection,
     job: &Job,
@@ -69,7 +69,7 @@ pub(in crate::outbox) fn park(
     Ok(())
 }
 
-/// Removes a parked request; returns its size, or `None` if it does not exist.
+/// Removes a parked call; returns its size, or `None` if it does not exist.
 pub(in crate::outbox) fn unpark(connection: &Connection, row: i64) -> Result<Option<u64>> {
     let bytes = connection
         .prepare_cached("SELECT length(body) + length(original) FROM parked WHERE id = ?1")?
@@ -79,7 +79,7 @@ pub(in crate::outbox) fn unpark(connection: &Connection, row: i64) -> Result<Opt
     Ok(bytes)
 }
 
-/// Returns the number of parked requests and their size.
+/// Returns the number of parked calls and their size.
 pub(in crate::outbox) fn parked_amount(connection: &Connection) -> Result<Amount> {
     super::amount(
         connection,
@@ -87,13 +87,13 @@ pub(in crate::outbox) fn parked_amount(connection: &Connection) -> Result<Amount
     )
 }
 
-/// Returns the oldest event with a parked request.
+/// Returns the oldest event with a parked call.
 pub(in crate::outbox) fn oldest_parked(connection: &Connection) -> Result<Option<EventId>> {
     let oldest: Option<i64> = connection.query_row("SELECT min(event) FROM parked", [], |row| row.get(0))?;
     Ok(oldest.map(|id| EventId(id.cast_unsigned())))
 }
 
-/// Returns the number of parked requests of each destination.
+/// Returns the number of parked calls of each destination.
 pub(in crate::outbox) fn parked_destinations(connection: &Connection) -> Result<BTreeMap<String, u64>> {
     connection
         .prepare("SELECT destination, count(*) FROM parked GROUP BY destination")?
@@ -101,13 +101,13 @@ pub(in crate::outbox) fn parked_destinations(connection: &Connection) -> Result<
         .collect()
 }
 
-/// How many requests of a destination are parked in the background.
+/// How many calls of a destination are parked in the background.
 pub(in crate::outbox) fn parked_in_background(connection: &Connection, destination: &str) -> Result<u64> {
     let query = "SELECT count(*) FROM parked WHERE destination = ?1 AND lane = 1";
     connection.query_row(query, [destination], |row| super::unsigned(row, 0))
 }
 
-/// Returns one user's first parked requests for a destination, in order: at most `most` that can be sent. Calls
+/// Returns one user's first parked calls for a destination, in order: at most `most` that can be sent. Calls
 /// `damaged` for the damaged ones before them.
 pub(in crate::outbox) fn parked(
     connection: &Connection,
@@ -133,12 +133,12 @@ pub(in crate::outbox) fn parked(
     Ok(found)
 }
 
-/// Returns the parked requests whose bytes changed on the disk. Reads all of them.
+/// Returns the parked calls whose bytes changed on the disk. Reads all of them.
 pub(in crate::outbox) fn damaged_calls(connection: &Connection) -> Result<Vec<i64>> {
     super::damaged(connection, "parked", checksum::PARKED)
 }
 
-/// Returns the parked requests after a place, in order. The caller must check the event's name itself.
+/// Returns the parked calls after a place, in order. The caller must check the event's name itself.
 pub(in crate::outbox) fn parked_page(
     connection: &Connection,
     filter: &WaitingFilter,
@@ -163,7 +163,7 @@ pub(in crate::outbox) fn parked_page(
     connection.prepare(&page)?.query_map(values, read_parked)?.collect()
 }
 
-/// Returns a user's first parked request that can be sent, and its event.
+/// Returns a user's first parked call that can be sent, and its event.
 pub(in crate::outbox) fn first_parked(
     connection: &Connection,
     destination: &str,
@@ -197,7 +197,7 @@ pub(in crate::outbox) fn make_due(
     Ok(())
 }
 
-/// Returns the newest chunk that a parked request of the destination came from.
+/// Returns the newest chunk that a parked call of the destination came from.
 pub(in crate::outbox) fn last_parked_chunk(
     connection: &Connection,
     destination: &str,

@@ -1,4 +1,4 @@
-//! What reads the file: one connection, used on a thread that may wait for the disk. The newest chunks are in memory.
+//! The operations that read the file: with one connection, on a thread that may wait for the disk. The newest chunks are in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};

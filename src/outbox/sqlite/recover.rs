@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_fro
 
 use super::owner::Mark;
 use super::recovery_note::Note;
-use super::{self as sqlite, Log, Missing, Store};
+use super::{self as sqlite, Log, Losses, Store};
 use crate::outbox::OpenError;
 
 /// In the order of their importance.
@@ -21,7 +21,7 @@ const TABLES: [&str; 10] =
 
 /// The result of a recovery.
 #[derive(Debug)]
-pub struct Recovered {
+pub struct Recovery {
     /// The new place of the damaged file.
     pub aside: PathBuf,
     /// The number of rows copied from each table.
@@ -29,12 +29,12 @@ pub struct Recovered {
     /// The number of places that could not be read.
     pub unreadable: u64,
     /// What was committed and is missing from the file and its log.
-    pub missing: Missing,
+    pub missing: Losses,
 }
 
 /// Recovers a damaged outbox; returns `None` if it is sound. A file of another program is refused. A recovery that was
 /// interrupted is done again from the files that it had moved aside.
-pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, OpenError> {
+pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovery>, OpenError> {
     let sound = Store::open(path).and_then(|mut store| {
         sqlite::check_whole(&store.connection, path)?;
         store.close();
@@ -51,7 +51,7 @@ pub fn recover(path: &Path, now: DateTime<Utc>) -> Result<Option<Recovered>, Ope
     let Note { aside, mark, .. } = set_aside(path, lock.mark(), now).map_err(file_failed)?;
     let mut store = Store::open_locked(path, lock.renew(path)?)?;
     let failed = |source: rusqlite::Error| OpenError::Database { path: path.clone(), source: source.into() };
-    let mut recovered = Recovered { aside, rows: Vec::new(), unreadable: 0, missing: Missing::default() };
+    let mut recovered = Recovery { aside, rows: Vec::new(), unreadable: 0, missing: Losses::default() };
     let readings = Reading::all(&recovered.aside).map_err(file_failed)?;
     let log = Log::read(&sqlite::beside(&recovered.aside, "-wal")).map_err(file_failed)?;
     // A damaged page in the log counts as one more place, whatever the pages after it contained.
@@ -201,7 +201,7 @@ fn take_over(
     old: &Connection,
     new: &Connection,
     insert: &'static str,
-    recovered: &mut Recovered,
+    recovered: &mut Recovery,
 ) -> rusqlite::Result<()> {
     new.execute_batch("BEGIN IMMEDIATE")?;
     for table in TABLES {
@@ -275,7 +275,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
 }
 
 /// A row that could be read.
-struct Found {
+struct ReadableRow {
     id: i64,
     is_sound: bool,
     values: Vec<Value>,
@@ -328,7 +328,7 @@ impl Copy<'_> {
     }
 
     /// Returns the first or last row between two ids.
-    fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<Found>> {
+    fn row(&self, low: i64, high: i64, direction: &str) -> rusqlite::Result<Option<ReadableRow>> {
         let Self { table, columns, is_sound, .. } = self;
         let query = format!(
             "SELECT rowid, {is_sound}, {columns} FROM {table} WHERE rowid > ?1 AND rowid < ?2 ORDER BY rowid {direction} LIMIT 1"
@@ -344,12 +344,12 @@ impl Copy<'_> {
                     return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
                 }
                 let values = (2..width).map(|index| row.get(index)).collect::<rusqlite::Result<_>>()?;
-                Ok(Found { id, is_sound: row.get(1)?, values })
+                Ok(ReadableRow { id, is_sound: row.get(1)?, values })
             })
             .optional()
     }
 
-    fn take(&mut self, Found { id, is_sound, values: row }: &Found) -> rusqlite::Result<i64> {
+    fn take(&mut self, ReadableRow { id, is_sound, values: row }: &ReadableRow) -> rusqlite::Result<i64> {
         if *is_sound && self.is_sound_chunk(row) {
             let (insert, table, columns) = (self.insert, self.table, &self.columns);
             let marks = vec!["?"; row.len()].join(", ");

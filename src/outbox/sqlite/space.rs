@@ -1,8 +1,8 @@
 //! Decides whether there is room for more: compares the waiting calls and the dead letters with their limits, and the
 //! disk with its floor.
 //!
-//! Each submission costs two atomic reads; the disk is asked a few times a second. The handles, which ask, and the
-//! writer, which counts, share it.
+//! Each submission costs two atomic reads; the free space of the disk is read a few times a second. The handles, which check for
+//! room, and the writer, which counts, share a [`Space`].
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use rustix::process::{Resource, getrlimit};
 use super as sqlite;
 use crate::outbox::{Amount, NoRoom, Options, Usage};
 
-/// The disk is asked at most this often.
+/// The free space of the disk is read at most this often.
 const DISK_INTERVAL: Duration = Duration::from_millis(100);
 /// While there is no room, this is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,12 +28,12 @@ const POST: u64 = 4096;
 
 /// An [`Amount`] that the writer stores and every thread can read.
 #[derive(Debug, Default)]
-struct Shown {
+struct SharedAmount {
     rows: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl Shown {
+impl SharedAmount {
     fn set(&self, amount: Amount) {
         self.rows.store(amount.rows, Ordering::Relaxed);
         self.bytes.store(amount.bytes, Ordering::Relaxed);
@@ -52,14 +52,14 @@ pub(super) struct Space {
     max_bytes: u64,
     max_dead_letter_bytes: u64,
     min_free_disk: u64,
-    waiting: Shown,
-    dead_letters: Shown,
-    rejects: Shown,
+    waiting: SharedAmount,
+    dead_letters: SharedAmount,
+    rejects: SharedAmount,
     /// Unused bytes of the file, which are used before it grows.
     reusable: AtomicU64,
     /// Bytes in the log for which the file must have room.
     log: AtomicU64,
-    /// The free bytes at the last look.
+    /// The free bytes when they were last read.
     free: AtomicU64,
     started: Instant,
     asked: AtomicU64,
@@ -76,9 +76,9 @@ impl Space {
             max_bytes: options.max_bytes,
             max_dead_letter_bytes: options.dead_letters.bytes,
             min_free_disk: options.min_free_disk,
-            waiting: Shown::default(),
-            dead_letters: Shown::default(),
-            rejects: Shown::default(),
+            waiting: SharedAmount::default(),
+            dead_letters: SharedAmount::default(),
+            rejects: SharedAmount::default(),
             reusable: AtomicU64::new(reusable),
             log: AtomicU64::new(0),
             free: AtomicU64::new(u64::MAX),
@@ -103,7 +103,7 @@ impl Space {
         }
     }
 
-    /// What the outbox holds after a commit.
+    /// Stores what the outbox contains after a commit.
     pub(super) fn set_usage(&self, usage: Usage) {
         let more = usage.waiting.bytes.saturating_sub(self.waiting.get().bytes);
         // These are used first, before the file grows. The exact number is read when a chunk is done.
@@ -191,7 +191,7 @@ impl Space {
         left < SETTLING || left.saturating_add(self.reusable.load(Ordering::Relaxed)) < floor
     }
 
-    /// Asks the disk. If it does not answer, the next commit finds out.
+    /// Reads the free space of the disk. If that fails, the next commit finds out.
     fn look(&self) {
         self.free.store(self.free_disk().unwrap_or(u64::MAX), Ordering::Relaxed);
     }

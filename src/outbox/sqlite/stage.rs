@@ -22,7 +22,7 @@ use crate::outbox::{
 };
 use crate::reasons::Reason;
 
-/// The number of one user's parked requests that are returned at a time.
+/// The number of one user's parked calls that are returned at a time.
 const MAX_PARKED: usize = 16;
 /// A chunk is closed at this size, because a reader holds a whole chunk in memory.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -97,7 +97,7 @@ impl Writer {
     fn stage(&mut self, command: &Command, group: &mut Group, now: Now) -> Result<Outcome> {
         Ok(match command {
             Command::Accept { submission, replayed, priority, .. } => {
-                // The handle looked at its own submission alone.
+                // The handle checked only its own submission: several together may not fit.
                 let bytes = group.accepted_bytes + submission.size() as u64;
                 if self.shown.space.check(bytes).is_err() {
                     return Ok(Outcome::Refused(AcceptError::Full));
@@ -123,7 +123,9 @@ impl Writer {
                 group.due.extend_from_slice(users);
                 Outcome::Changed(users.len())
             }
-            Command::Move { jobs, to, .. } => Outcome::Changed(self.give(jobs, to.as_deref(), group)?),
+            Command::Move { jobs, to, .. } => {
+                Outcome::Changed(self.move_calls(jobs, to.as_deref(), group)?)
+            }
             Command::ChangeJob { change, .. } => Outcome::JobChanged(self.change_job(change)?),
             Command::Advance { step, .. } => Outcome::Advanced(self.advance(step, group, now)?),
             Command::Purge { ids, .. } => {
@@ -172,7 +174,7 @@ impl Writer {
         let (source, form) = (&submission.source, submission.form.name());
         for reject in &submission.rejects {
             let at = submission.received_at;
-            let bytes = sqlite::reject(&self.store.connection, source, form, at, reject, now)?;
+            let bytes = sqlite::insert_reject(&self.store.connection, source, form, at, reject, now)?;
             self.usage.rejects.add(Amount { rows: 1, bytes });
             group.reject = self.store.connection.last_insert_rowid();
         }

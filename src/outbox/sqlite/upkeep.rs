@@ -1,4 +1,4 @@
-//! Stages what removes rows: expired ones, rejects over their size, and those that an operator or a replay removes.
+//! Stages the removal of rows: expired ones, rejects over their size, and those that an operator or a replay removes.
 
 use rusqlite::Result;
 

@@ -81,7 +81,7 @@ fn call(
 }
 
 /// Calls found in chunks.
-struct Queued {
+struct CallsInChunks {
     jobs: Vec<Job>,
     /// The last place that was read; `None` if that was everything.
     end: Option<Position>,
@@ -93,8 +93,8 @@ fn queued(
     after: Position,
     until: Option<Position>,
     most: usize,
-) -> Result<Queued> {
-    let mut found = Queued { jobs: Vec::new(), end: None };
+) -> Result<CallsInChunks> {
+    let mut found = CallsInChunks { jobs: Vec::new(), end: None };
     let (mut cursor, mut scanned) = (after.chunk - 1, 0);
     loop {
         if !filter.ids.is_empty() {

@@ -36,7 +36,7 @@ const MAX_KEPT: usize = 10_000;
 
 /// The part of the writer's state that other threads can see.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct WriterState {
     pub(super) tail: Mutex<Tail>,
     /// The id of the newest committed chunk; readers wait for it to change.
     pub(super) latest: watch::Sender<i64>,
@@ -54,7 +54,7 @@ pub(super) struct Shown {
 
 pub(super) struct Writer {
     pub(super) store: Store,
-    pub(super) shown: Arc<Shown>,
+    pub(super) shown: Arc<WriterState>,
     facts: Facts,
     pub(super) recent: Recent,
     /// Chunks in which some requests are settled and some are not.
@@ -74,7 +74,7 @@ impl Writer {
     pub(super) fn new(
         store: Store,
         options: &Options,
-        shown: Arc<Shown>,
+        shown: Arc<WriterState>,
         facts: Facts,
     ) -> rusqlite::Result<Self> {
         let connection = &store.connection;
@@ -105,7 +105,7 @@ impl Writer {
 
     /// Writes until it is asked to close or every handle is dropped.
     pub(super) fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let _watch = Watch(Arc::clone(&self.shown));
+        let _watch = PanicGuard(Arc::clone(&self.shown));
         let mut waiting = Vec::new();
         while take(&mut commands, &mut waiting) {
             let is_last = waiting.iter().any(|command| matches!(command, Command::Close));
@@ -339,9 +339,9 @@ fn refuse(waiting: &mut Vec<Command>) {
 }
 
 /// If the writer panics, the relay must not look ready.
-struct Watch(Arc<Shown>);
+struct PanicGuard(Arc<WriterState>);
 
-impl Drop for Watch {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("the outbox's writer panicked: nothing more is accepted until a restart");

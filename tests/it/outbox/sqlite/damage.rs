@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use accoil_relay::outbox::{OpenError, Outbox, Recovered, recover};
+use accoil_relay::outbox::{OpenError, Outbox, Recovery, recover};
 use chrono::Utc;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -16,11 +16,11 @@ fn refused(folder: &Path) -> String {
     error.to_string().replace(&folder.display().to_string(), "…")
 }
 
-pub(super) fn recovered(folder: &Path) -> Recovered {
+pub(super) fn recovered(folder: &Path) -> Recovery {
     recover(&folder.join("relay.db"), Utc::now()).unwrap().expect("it is damaged")
 }
 
-fn rows(recovered: &Recovered, table: &str) -> u64 {
+fn rows(recovered: &Recovery, table: &str) -> u64 {
     recovered.rows.iter().find(|(name, _)| *name == table).map_or(0, |(_, rows)| *rows)
 }
 

@@ -61,18 +61,18 @@ async fn a_damaged_call_is_not_sent_and_the_calls_behind_it_are() {
         assert_eq!(rows.iter().map(|row| &row.job.body[..]).collect::<Vec<_>>(), [b"behind ."]);
         assert_eq!(outbox.damaged(Stored::Call), 1, "counted once");
         // It is not moved either, but the operator can remove it.
-        let moved = outbox.change_gone("a", Some("b"), &["b"]).await.unwrap();
+        let moved = outbox.change_orphaned("a", Some("b"), &["b"]).await.unwrap();
         let left = waiting(&outbox).await;
         assert_eq!((left.len(), left[0].waiting_for), (2, WaitingFor::Damaged));
         assert_eq!((moved.calls, left[1].job.destination.as_str()), (1, "b"));
-        outbox.change_gone("b", Some("a"), &["a"]).await.unwrap();
+        outbox.change_orphaned("b", Some("a"), &["a"]).await.unwrap();
         let back = jobs(&outbox, "a").await.0;
         crate::outbox::settle(&outbox, back.into_iter().map(parked).collect());
         flush(&outbox).await;
         outbox.close().await;
     }
     let outbox = open(folder.path());
-    assert_eq!(outbox.change_gone("a", None, &["b"]).await.unwrap().calls, 2);
+    assert_eq!(outbox.change_orphaned("a", None, &["b"]).await.unwrap().calls, 2);
     assert_eq!(outbox.waiting_bytes(), 0);
 }
 

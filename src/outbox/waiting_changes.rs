@@ -9,7 +9,7 @@ const PAGE: usize = 500;
 
 /// Why waiting calls were not changed.
 #[derive(Debug, thiserror::Error)]
-pub enum GoneError {
+pub enum ChangeWaitingError {
     #[error(
         "destination {name} is configured, and its calls are being delivered; only those of a destination that was removed \
          or renamed can be moved or purged"
@@ -23,9 +23,9 @@ pub enum GoneError {
     Change(#[from] ChangeError),
 }
 
-/// One page of [`Outbox::change_gone`].
+/// One page of [`Outbox::change_orphaned`].
 #[derive(Debug, Clone, Copy)]
-pub struct GoneStep {
+pub struct OrphanedStep {
     pub calls: usize,
     pub is_last: bool,
 }
@@ -33,7 +33,7 @@ pub struct GoneStep {
 impl Outbox {
     /// Makes the next attempts of these calls due now. If a call waits behind an earlier call of its user, that one
     /// becomes due. Returns the number of users.
-    pub async fn retry(&self, filter: &WaitingFilter) -> Result<usize, GoneError> {
+    pub async fn retry(&self, filter: &WaitingFilter) -> Result<usize, ChangeWaitingError> {
         let (mut users, mut after) = (BTreeSet::new(), None);
         loop {
             let page = self.waiting(filter.clone(), after, PAGE).await?;
@@ -54,17 +54,17 @@ impl Outbox {
 
     /// Moves a page of the calls of `from`, which must not be configured, after all waiting calls of `to`, or removes
     /// them if there is no `to`. Each call is moved in one commit, in order. Damaged calls are not moved.
-    pub async fn change_gone(
+    pub async fn change_orphaned(
         &self,
         from: &str,
         to: Option<&str>,
         known: &[&str],
-    ) -> Result<GoneStep, GoneError> {
+    ) -> Result<OrphanedStep, ChangeWaitingError> {
         if known.contains(&from) {
-            return Err(GoneError::StillConfigured { name: from.to_owned() });
+            return Err(ChangeWaitingError::StillConfigured { name: from.to_owned() });
         }
         if let Some(to) = to.filter(|to| !known.contains(to)) {
-            return Err(GoneError::Unknown { name: to.to_owned(), known: known.join(", ") });
+            return Err(ChangeWaitingError::Unknown { name: to.to_owned(), known: known.join(", ") });
         }
         // Two of these at the same time would move a call twice.
         let _one_at_a_time = self.moving().lock().await;
@@ -80,7 +80,7 @@ impl Outbox {
             }
             let to = to.map(str::to_owned);
             let calls = self.move_calls(jobs, to).await?;
-            return Ok(GoneStep { calls, is_last: page.next.is_none() });
+            return Ok(OrphanedStep { calls, is_last: page.next.is_none() });
         }
     }
 }

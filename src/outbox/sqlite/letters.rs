@@ -18,13 +18,13 @@ use crate::decode::Labels;
 use crate::event_id::EventId;
 use crate::outbox::chunk::Job;
 use crate::outbox::clock::Now;
-use crate::outbox::groups::Reason as GroupReason;
+use crate::outbox::groups::GroupReason;
 use crate::outbox::{Amount, Attempt, DeadLetter, Filter, Kind, PageFrom, Reject, Retention, StoredReject};
 use crate::reasons::Reason;
 
-/// Rows deleted at a time.
+/// The rows that are deleted at a time.
 const BATCH: usize = 256;
-/// Rows deleted at a time to make room: few, so that no more are deleted than necessary.
+/// The rows that are deleted at a time to make room: few, so that no more are deleted than necessary.
 const FEW: usize = 16;
 
 impl Kind {
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// The columns that its checksum covers.
+    /// Returns the columns that the checksum of a row covers.
     const fn checked(self) -> &'static str {
         match self {
             Self::DeadLetter => checksum::DEAD_LETTER,
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// The columns that its row is read from, the last one whether it is sound.
+    /// Returns the columns to select. The last one is 1 if the checksum of the row is right.
     fn columns(self) -> String {
         let columns = match self {
             Self::DeadLetter => DEAD_LETTER,
@@ -74,6 +74,7 @@ impl Kind {
     }
 }
 
+/// `said` has the fingerprints of a derived call; `number` is the number of the request within its event.
 const DEAD_LETTER: &str =
     "id, at, destination, user, source, mapping, action, path, body, original, warnings, attempts, said, event, name,
      message_id, code, number";
@@ -93,7 +94,7 @@ pub(in crate::outbox) fn dead_letters(
     page(connection, kind, &kind.columns(), filter, from, most, read_dead_letter)
 }
 
-/// Returns only the numbers.
+/// Returns the ids (the numbers that people see) and nothing else.
 pub(in crate::outbox) fn numbers(
     connection: &Connection,
     kind: Kind,
@@ -133,7 +134,8 @@ fn page<T>(
         PageFrom::Before(id) => ("id < :start AND", id),
     };
     let direction = if matches!(from, PageFrom::After(_)) { "ASC" } else { "DESC" };
-    // By these SQLite finds the rows: conditions that may be NULL would make it look at all of them.
+    // These two conditions are written only if they are set, so that SQLite uses an index for them. With the form of the
+    // others (`:x IS NULL OR …`) it would read every row.
     let ids = if filter.ids.is_empty() {
         String::new()
     } else {
@@ -210,7 +212,7 @@ fn read_reject(row: &Row<'_>) -> Result<StoredReject> {
     })
 }
 
-/// The rows of a kind whose bytes changed on the disk. Reads all of them.
+/// Returns the rows of a kind whose bytes changed on the disk. Reads the whole table.
 pub(in crate::outbox) fn damaged(connection: &Connection, kind: Kind) -> Result<Vec<i64>> {
     super::damaged(connection, kind.table(), kind.checked())
 }
@@ -228,7 +230,7 @@ pub(super) static INSERT_DEAD_LETTER: LazyLock<String> =
 pub(super) static INSERT_REJECT: LazyLock<String> =
     LazyLock::new(|| insert(Kind::Reject, "name, user, message_id, code, kept_at, reason"));
 
-/// The statement that inserts a row of a kind: the columns that its checksum covers, and these.
+/// Returns the statement that inserts a row of a kind: the columns that its checksum covers, and these others.
 fn insert(kind: Kind, others: &str) -> String {
     let columns = format!("{}, {others}", kind.checked());
     format!(
@@ -285,7 +287,7 @@ pub(in crate::outbox) fn insert_dead_letter(
 }
 
 /// Stores a reject; returns its size.
-pub(in crate::outbox) fn reject(
+pub(in crate::outbox) fn insert_reject(
     connection: &Connection,
     source: &str,
     form: &str,
@@ -317,12 +319,12 @@ pub(in crate::outbox) fn reject(
 }
 
 /// Returns the number of rows of a kind and their size.
-pub(in crate::outbox) fn kept_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
+pub(in crate::outbox) fn letters_amount(connection: &Connection, kind: Kind) -> Result<Amount> {
     let (table, size) = (kind.table(), kind.size());
     super::amount(connection, &format!("SELECT count(*), coalesce(sum({size}), 0) FROM {table}"))
 }
 
-/// Deletes those of these ids that exist.
+/// Deletes the rows with these ids; returns how many existed, and their size.
 pub(in crate::outbox) fn remove(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Amount> {
     let mut removed = Amount::default();
     for ids in ids.chunks(BATCH) {

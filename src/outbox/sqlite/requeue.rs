@@ -1,4 +1,4 @@
-//! Stages what is stored again: dead letters that are replayed, calls that move to another destination, steps of jobs.
+//! Stages calls that are stored again: dead letters that are replayed, calls that move to another destination, steps of jobs.
 
 use rusqlite::Result;
 
@@ -12,24 +12,24 @@ use crate::outbox::jobs::{JobChange, JobStep};
 use crate::outbox::{DeadLetter, Kind, Priority, Replayed, Stored};
 
 impl Writer {
-    /// Removes calls from their places. If there is a new destination, adds them to the chunk that is being filled, after
+    /// Removes calls from their places, and returns how many there were. If there is a new destination, adds them to the chunk that is being filled, after
     /// all waiting calls of their users. Their fingerprints belong to the old destination, so derived calls are sent
     /// again.
-    pub(super) fn give(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> Result<usize> {
-        let mut given = 0;
+    pub(super) fn move_calls(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> Result<usize> {
+        let mut moved = 0;
         for job in jobs {
             if !self.leave(job.place, group)? {
                 continue;
             }
-            given += 1;
+            moved += 1;
             if let Some(destination) = to {
                 frame::write_head(&mut group.bytes, job.event, job.source.as_str(), &job.original, 1);
-                frame::write_request(&mut group.bytes, &moved(job, destination));
+                frame::write_request(&mut group.bytes, &fields_for(job, destination));
                 group.requests += 1;
                 self.close_chunk(group)?;
             }
         }
-        Ok(given)
+        Ok(moved)
     }
 
     /// Does a step of a job and moves the job on; `None` if the job is not running.
@@ -78,7 +78,7 @@ impl Writer {
             } else {
                 sent.push(*id);
                 frame::write_head(&mut group.bytes, letter.event, &letter.source, &letter.original, 1);
-                frame::write_request(&mut group.bytes, &fields(&letter));
+                frame::write_request(&mut group.bytes, &fields_of(&letter));
                 group.add_background(&letter.destination);
                 group.requests += 1;
                 self.close_chunk(group)?;
@@ -99,7 +99,7 @@ impl Writer {
     }
 }
 
-fn moved<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
+fn fields_for<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
     Fields {
         destination,
         user: job.user.as_str(),
@@ -114,7 +114,7 @@ fn moved<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
     }
 }
 
-fn fields(letter: &DeadLetter) -> Fields<'_> {
+fn fields_of(letter: &DeadLetter) -> Fields<'_> {
     Fields {
         destination: &letter.destination,
         user: &letter.user,
