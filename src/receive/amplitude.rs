@@ -7,8 +7,8 @@ use axum::response::Response;
 use http::Request;
 use http::header::CONTENT_TYPE;
 
-use super::answer::{self, Audience, Refused};
-use super::door::{Door, Seen};
+use super::answer::{self, Audience, RequestRefusal};
+use super::authenticator::{Authenticator, RequestContext};
 use super::form::{self, Fields};
 use super::process::process;
 use super::{Receiver, status};
@@ -62,33 +62,38 @@ pub(super) async fn post(route: Route, State(receiver): State<Receiver>, request
         return status::unknown_route(State(receiver), request).await;
     }
     let (parts, body) = request.into_parts();
-    let door = Door { receiver: &receiver, kind: SourceKind::Amplitude, parts: &parts };
-    let mut seen = Seen::default();
-    match accept(&door, route, body, &mut seen).await {
+    let authenticator = Authenticator { receiver: &receiver, kind: SourceKind::Amplitude, parts: &parts };
+    let mut context = RequestContext::default();
+    match accept(&authenticator, route, body, &mut context).await {
         Ok(response) => response,
-        Err(refused) => door.refuse(&refused, route.audience, &seen),
+        Err(refused) => authenticator.refuse(&refused, route.audience, &context),
     }
 }
 
 /// Reads and stores the request's events.
-async fn accept(door: &Door<'_>, route: Route, body: Body, seen: &mut Seen) -> Result<Response, Refused> {
+async fn accept(
+    authenticator: &Authenticator<'_>,
+    route: Route,
+    body: Body,
+    context: &mut RequestContext,
+) -> Result<Response, RequestRefusal> {
     let Route { form, audience, .. } = route;
-    let receiver = door.receiver;
+    let receiver = authenticator.receiver;
     let shared = &receiver.0.limits;
     let (bytes, events) = ((route.bytes)(shared), (route.events)(shared));
     let limits = decode::Limits { event_bytes: bytes, events, depth: shared.json_depth };
-    let text = door.read(body, bytes, seen).await?;
+    let text = authenticator.read(body, bytes, context).await?;
     let size = text.bytes().len();
     let is_legacy = audience == Audience::AmplitudeLegacy;
     let tally = if is_form(form) || (is_legacy && !form::is_json(text.as_str())) {
-        let fields = Fields::read(door.parts, &text).await;
-        let source = door.by_body_key(fields.key.as_deref(), seen)?;
+        let fields = Fields::read(authenticator.parts, &text).await;
+        let source = authenticator.by_body_key(fields.key.as_deref(), context)?;
         let content = if is_legacy { fields.to_upload() } else { fields.content };
         let field = if is_legacy { "e" } else { "identification" };
-        let content = content.ok_or(Refused::FormField { field })?;
+        let content = content.ok_or(RequestRefusal::FormField { field })?;
         process(receiver, source, form, limits, text.part(content)).await?
     } else {
-        let source = door.source(&text, seen).await?;
+        let source = authenticator.source(&text, context).await?;
         process(receiver, source, form, limits, text).await?
     };
     Ok(answer::accepted(audience, &tally, size))

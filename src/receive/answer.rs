@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::body::BodyError;
-use super::process::{ProcessError, Tally, Unreadable};
+use super::process::{ProcessError, Tally, UnreadableBody};
 use super::sender::Sender;
 use super::traffic;
 use crate::accoil::Refusal;
@@ -56,7 +56,7 @@ impl Audience {
 
 /// Why a whole request was refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum RequestRefusal {
     #[error(
         "no source of this kind has this write key; check the key, and that it is sent as Basic user name, Bearer token, \
          x-api-key header or in the body"
@@ -86,7 +86,7 @@ pub(super) enum Refused {
     Process(#[from] ProcessError),
 }
 
-impl Refused {
+impl RequestRefusal {
     const fn status(&self, audience: Audience) -> StatusCode {
         match self {
             // Amplitude's ingestion has no 401; its SDKs recognise a wrong key by the 400.
@@ -100,7 +100,7 @@ impl Refused {
             Self::Malformed(_) | Self::FormField { .. } => StatusCode::BAD_REQUEST,
             Self::Body(error) => body_status(error, audience),
             Self::Process(ProcessError::Unreadable { why, .. }) => match why {
-                Unreadable::Body(decode::BodyError::TooManyEvents { .. }) => too_large(audience),
+                UnreadableBody::Body(decode::BodyError::TooManyEvents { .. }) => too_large(audience),
                 _ => StatusCode::BAD_REQUEST,
             },
             Self::Process(ProcessError::Outbox(AcceptError::TooLarge)) => too_large(audience),
@@ -173,7 +173,7 @@ pub(super) fn refused(
     source: Option<Arc<str>>,
     sender: Sender,
 ) -> Response {
-    response.extensions_mut().insert(traffic::Refusal { reason, source, sender });
+    response.extensions_mut().insert(traffic::RefusalMark { reason, source, sender });
     response
 }
 
@@ -220,7 +220,7 @@ fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         return response;
     }
-    let mut answer = Counted::new(tally);
+    let mut answer = StoredAnswer::new(tally);
     if audience.is_amplitude() {
         answer.code = Some(Code::Status(200));
         answer.events_ingested = Some(tally.events);
@@ -245,7 +245,7 @@ fn counted(audience: Audience, tally: &Tally, bytes: usize) -> Response {
 /// The answer to a request whose events were stored, rejects included. Every post gets one, so it is written without a
 /// tree of values.
 #[derive(Serialize)]
-struct Counted<'t> {
+struct StoredAnswer<'t> {
     accepted: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Code>,
@@ -261,17 +261,17 @@ struct Counted<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_size_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<Rejected<'t>>,
+    reasons: Vec<RejectedEvent<'t>>,
     rejected: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_upload_time: Option<i64>,
     skipped: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    skips: Vec<Skipped>,
+    skips: Vec<SkippedEvent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     success: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Warned<'t>>,
+    warnings: Vec<WarnedEvent<'t>>,
 }
 
 #[derive(Serialize)]
@@ -282,7 +282,7 @@ enum Code {
 }
 
 #[derive(Serialize)]
-struct Rejected<'t> {
+struct RejectedEvent<'t> {
     code: Reason,
     field: &'t str,
     index: usize,
@@ -291,22 +291,22 @@ struct Rejected<'t> {
 }
 
 #[derive(Serialize)]
-struct Skipped {
+struct SkippedEvent {
     code: Reason,
     index: usize,
     reason: &'static str,
 }
 
 #[derive(Serialize)]
-struct Warned<'t> {
+struct WarnedEvent<'t> {
     index: usize,
     mapping: &'t str,
     warning: &'t str,
 }
 
-impl<'t> Counted<'t> {
+impl<'t> StoredAnswer<'t> {
     fn new(tally: &'t Tally) -> Self {
-        let rejected = |(index, refusal): &'t (usize, Refusal)| Rejected {
+        let rejected = |(index, refusal): &'t (usize, Refusal)| RejectedEvent {
             code: refusal.code,
             field: &refusal.field,
             index: *index,
@@ -314,8 +314,8 @@ impl<'t> Counted<'t> {
             reason: &refusal.reason,
         };
         let skipped =
-            |(index, why): &(usize, Reason)| Skipped { code: *why, index: *index, reason: why.title() };
-        let warned = |(index, mapping, warning): &'t (usize, Arc<str>, String)| Warned {
+            |(index, why): &(usize, Reason)| SkippedEvent { code: *why, index: *index, reason: why.title() };
+        let warned = |(index, mapping, warning): &'t (usize, Arc<str>, String)| WarnedEvent {
             index: *index,
             mapping,
             warning,

@@ -16,7 +16,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::memory::{Held, Memory, Peer, STEP};
+use super::memory::{BodyMemory, Memory, Peer, STEP};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// At most this much of a refused body is still received, and discarded.
@@ -56,7 +56,7 @@ pub(super) struct Text {
     content: ByteString,
     /// The first byte that was no UTF-8, if any: such bytes were replaced by U+FFFD, and items that have one are refused.
     pub(super) first_invalid_utf8: Option<usize>,
-    _held: Arc<Held>,
+    _held: Arc<BodyMemory>,
 }
 
 impl Text {
@@ -95,7 +95,7 @@ pub(super) async fn read(
 ) -> Result<Text, BodyError> {
     let Reading { memory, peer, is_keyed, limit, timeout } = reading;
     let deadline = Instant::now() + timeout;
-    let mut held = Held::new(memory.clone(), peer, is_keyed);
+    let mut held = BodyMemory::new(memory.clone(), peer, is_keyed);
     let received = timeout_at(deadline, receive(headers, &mut body, limit, &mut held)).await;
     let (encoding, bytes) = match received {
         Ok(Ok(received)) => received,
@@ -124,7 +124,7 @@ pub(super) async fn read(
     memory.work(true, is_keyed, decompressed).await?
 }
 
-fn text(bytes: Bytes, held: Held) -> Text {
+fn text(bytes: Bytes, held: BodyMemory) -> Text {
     // RFC 8259 lets a reader ignore it; some editors and platforms put it before every text.
     let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     let (content, first_invalid_utf8) = match ByteString::try_from(bytes.clone()) {
@@ -138,7 +138,7 @@ async fn receive(
     headers: &HeaderMap,
     body: &mut Body,
     limit: usize,
-    held: &mut Held,
+    held: &mut BodyMemory,
 ) -> Result<(Encoding, Bytes), BodyError> {
     let encoding = encoding(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -171,7 +171,7 @@ async fn collect(
     body: &mut Body,
     announced: Option<usize>,
     limit: usize,
-    held: &mut Held,
+    held: &mut BodyMemory,
 ) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::new();
     let mut only = Bytes::new();
@@ -205,7 +205,7 @@ fn decompress_within(
     encoding: &Encoding,
     bytes: &[u8],
     limit: usize,
-    held: &mut Held,
+    held: &mut BodyMemory,
 ) -> Result<Bytes, BodyError> {
     inflate(encoding, bytes, limit, |bytes| held.take(bytes))
 }

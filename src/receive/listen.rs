@@ -209,10 +209,12 @@ struct Places {
 impl Places {
     async fn next(&self) -> io::Result<Place> {
         let held = match Arc::clone(&self.usual).try_acquire_owned() {
-            Ok(permit) => Held::Usual(permit),
-            Err(_) => Held::Beyond(Arc::clone(&self.beyond).acquire_owned().await.map_err(io::Error::other)?),
+            Ok(permit) => PlacePermit::Usual(permit),
+            Err(_) => {
+                PlacePermit::Beyond(Arc::clone(&self.beyond).acquire_owned().await.map_err(io::Error::other)?)
+            }
         };
-        let is_usual = AtomicBool::new(matches!(held, Held::Usual(_)));
+        let is_usual = AtomicBool::new(matches!(held, PlacePermit::Usual(_)));
         Ok(Place { usual: Arc::clone(&self.usual), is_usual, held: tokio::sync::Mutex::new(held) })
     }
 }
@@ -222,11 +224,11 @@ struct Place {
     usual: Arc<Semaphore>,
     /// True from when it is within the limit.
     is_usual: AtomicBool,
-    held: tokio::sync::Mutex<Held>,
+    held: tokio::sync::Mutex<PlacePermit>,
 }
 
 /// The permit, which is held until the connection ends.
-enum Held {
+enum PlacePermit {
     Usual(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
     Beyond(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
 }
@@ -235,10 +237,10 @@ impl Place {
     /// Returns the same place, within the limit if there is room now.
     fn better(mut self) -> Self {
         let held = self.held.get_mut();
-        if matches!(held, Held::Beyond(_))
+        if matches!(held, PlacePermit::Beyond(_))
             && let Ok(permit) = Arc::clone(&self.usual).try_acquire_owned()
         {
-            *held = Held::Usual(permit);
+            *held = PlacePermit::Usual(permit);
             *self.is_usual.get_mut() = true;
         }
         self
@@ -254,10 +256,10 @@ impl Place {
             return true;
         }
         let mut held = self.held.lock().await;
-        if matches!(*held, Held::Beyond(_)) {
+        if matches!(*held, PlacePermit::Beyond(_)) {
             match tokio::time::timeout(EXTRA_TIMEOUT, Arc::clone(&self.usual).acquire_owned()).await {
                 Ok(Ok(permit)) => {
-                    *held = Held::Usual(permit);
+                    *held = PlacePermit::Usual(permit);
                     self.is_usual.store(true, Ordering::Release);
                 }
                 _ => return false,

@@ -103,7 +103,7 @@ impl Peer {
 pub(super) struct HeadRoom {
     memory: Memory,
     peer: Peer,
-    held: Option<Held>,
+    held: Option<BodyMemory>,
 }
 
 impl HeadRoom {
@@ -116,7 +116,7 @@ impl HeadRoom {
         if head <= LONG_HEAD {
             self.held = None;
         } else if self.held.is_none() {
-            let mut held = Held::new(self.memory.clone(), self.peer.clone(), true);
+            let mut held = BodyMemory::new(self.memory.clone(), self.peer.clone(), true);
             held.take(STEP)?;
             self.held = Some(held);
         }
@@ -126,7 +126,7 @@ impl HeadRoom {
 
 /// The memory that a body uses; released when this is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BodyMemory {
     memory: Memory,
     peer: Peer,
     is_keyed: bool,
@@ -135,13 +135,13 @@ pub(super) struct Held {
     keyless: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Held {
+impl Drop for BodyMemory {
     fn drop(&mut self) {
         self.peer.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Held {
+impl BodyMemory {
     pub(super) const fn new(memory: Memory, peer: Peer, is_keyed: bool) -> Self {
         Self { memory, peer, is_keyed, bytes: 0, all: None, keyless: None }
     }

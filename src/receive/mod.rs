@@ -6,9 +6,9 @@
 
 mod amplitude;
 mod answer;
+mod authenticator;
 mod body;
 mod credentials;
-mod door;
 mod form;
 mod heads;
 pub mod listen;

@@ -67,21 +67,21 @@ impl Tally {
 pub(super) enum ProcessError {
     /// The body is kept as a reject with this event id.
     #[error("{why}")]
-    Unreadable { event: EventId, why: Unreadable },
+    Unreadable { event: EventId, why: UnreadableBody },
     #[error(transparent)]
     Outbox(#[from] AcceptError),
 }
 
 /// Why a body could not be read as a whole.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(super) enum UnreadableBody {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("the body is not UTF-8 from its byte {at} on; send JSON as UTF-8")]
     NotUtf8 { at: usize },
 }
 
-impl Unreadable {
+impl UnreadableBody {
     const fn reason(&self) -> Reason {
         match self {
             Self::Body(BodyError::TooManyEvents { .. }) => Reason::DoorMany,
@@ -131,7 +131,7 @@ pub(super) async fn process(
         Ok(planned) => planned,
         Err(error) => {
             let why = match (error, text.first_invalid_utf8) {
-                (BodyError::Syntax(_), Some(at)) => Unreadable::NotUtf8 { at },
+                (BodyError::Syntax(_), Some(at)) => UnreadableBody::NotUtf8 { at },
                 (error, _) => error.into(),
             };
             let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired };
@@ -170,7 +170,7 @@ fn plan(receiver: &Receiver, pipeline: &Pipeline<'_>, text: &Text) -> Result<(Su
 }
 
 /// Returns the beginning of an unreadable body as a reject, so that its owner can see it.
-fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, why: &Unreadable) -> Submission {
+fn unreadable(pipeline: &Pipeline<'_>, body: &Bytes, event: EventId, why: &UnreadableBody) -> Submission {
     let refusal =
         Refusal { mapping: Arc::from(""), field: String::new(), reason: why.to_string(), code: why.reason() };
     pipeline::unreadable(pipeline, &body.slice(..body.len().min(MAX_UNREADABLE)), event, refusal)

@@ -10,9 +10,9 @@ use http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::answer::{self, Audience, Refused};
+use super::answer::{self, Audience, RequestRefusal};
+use super::authenticator::{Authenticator, RequestContext};
 use super::body::Text;
-use super::door::{Door, Seen};
 use super::process::process;
 use super::sender::Sender;
 use super::{Receiver, signature, status};
@@ -72,29 +72,29 @@ async fn answered(
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let door = Door { receiver, kind: SourceKind::Segment, parts: &parts };
-    let mut seen = Seen::default();
-    match take(&door, body, form, limits, bytes, &mut seen).await {
+    let authenticator = Authenticator { receiver, kind: SourceKind::Segment, parts: &parts };
+    let mut context = RequestContext::default();
+    match take(&authenticator, body, form, limits, bytes, &mut context).await {
         Ok(response) => response,
-        Err(refused) => door.refuse(&refused, audience, &seen),
+        Err(refused) => authenticator.refuse(&refused, audience, &context),
     }
 }
 
 async fn take(
-    door: &Door<'_>,
+    authenticator: &Authenticator<'_>,
     body: Body,
     form: Form,
     limits: decode::Limits,
     bytes: usize,
-    seen: &mut Seen,
-) -> Result<Response, Refused> {
-    let text = door.read(body, bytes, seen).await?;
-    let source = door.source(&text, seen).await?;
-    if !is_signed(source, &door.parts.headers, &text) {
-        return Err(Refused::Signature);
+    context: &mut RequestContext,
+) -> Result<Response, RequestRefusal> {
+    let text = authenticator.read(body, bytes, context).await?;
+    let source = authenticator.source(&text, context).await?;
+    if !is_signed(source, &authenticator.parts.headers, &text) {
+        return Err(RequestRefusal::Signature);
     }
     let size = text.bytes().len();
-    let tally = process(door.receiver, source, form, limits, text).await?;
+    let tally = process(authenticator.receiver, source, form, limits, text).await?;
     let is_webhook = matches!(form, Form::SegmentWebhook);
     let audience = if is_webhook { Audience::SegmentWebhook } else { Audience::SegmentSdk };
     Ok(answer::accepted(audience, &tally, size))

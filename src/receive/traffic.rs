@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::answer::{Audience, Refused};
+use super::answer::{Audience, RequestRefusal};
 use super::listen::Routes;
 use super::sender::Sender;
 use super::{Receiver, panicked};
@@ -61,7 +61,7 @@ const STATUSES: [&str; 14] =
 
 /// Marks the answer to a request that was refused.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal {
+pub(super) struct RefusalMark {
     pub(super) reason: Reason,
     /// `None` if no source is known.
     pub(super) source: Option<Arc<str>>,
@@ -72,7 +72,7 @@ pub(super) struct Refusal {
 #[derive(Debug, Default)]
 pub struct Traffic {
     routes: [Counts; ROUTES.len()],
-    refused: Mutex<BTreeMap<RefusedKey, u64>>,
+    refused: Mutex<BTreeMap<RefusalKey, u64>>,
     log: Log,
 }
 
@@ -84,7 +84,7 @@ struct Counts {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct RefusedKey {
+struct RefusalKey {
     source: Option<Arc<str>>,
     route: usize,
     status: usize,
@@ -96,9 +96,9 @@ pub(super) async fn observe(receiver: &Receiver, routes: impl Routes, request: R
     let began = Instant::now();
     let route = route(request.uri().path());
     let refused = if request.extensions().get::<NoPlace>().is_some() {
-        Some(Refused::NoPlace)
+        Some(RequestRefusal::NoPlace)
     } else {
-        malformed(request.headers(), request.version()).map(Refused::Malformed)
+        malformed(request.headers(), request.version()).map(RequestRefusal::Malformed)
     };
     let response = match refused {
         None => match AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await {
@@ -155,16 +155,16 @@ impl Traffic {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if let Some(refusal) = response.extensions().get::<Refusal>() {
+        if let Some(refusal) = response.extensions().get::<RefusalMark>() {
             self.refused_request(refusal, route, response.status().as_u16(), facts);
         }
     }
 
     /// Only this function logs, counts and records a refused request.
-    fn refused_request(&self, refusal: &Refusal, route: usize, code: u16, facts: &Facts) {
-        let Refusal { reason, source, sender } = refusal;
+    fn refused_request(&self, refusal: &RefusalMark, route: usize, code: u16, facts: &Facts) {
+        let RefusalMark { reason, source, sender } = refusal;
         self.log.refused(source.as_ref(), *reason, route, code);
-        let key = RefusedKey { source: source.clone(), route, status: status(code), reason: *reason };
+        let key = RefusalKey { source: source.clone(), route, status: status(code), reason: *reason };
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
         facts.refused_request(&RefusedRequest {
             kind: kind(route),
@@ -187,7 +187,7 @@ impl Traffic {
         if let Some(count) = self.routes.get(other).and_then(|counts| counts.statuses.get(status(code))) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let refusal = Refusal { reason: Reason::DoorRequest, source: None, sender: Sender::default() };
+        let refusal = RefusalMark { reason: Reason::DoorRequest, source: None, sender: Sender::default() };
         self.refused_request(&refusal, other, code, facts);
     }
 
