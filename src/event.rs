@@ -51,12 +51,12 @@ pub struct Item<'a> {
     pub original: &'a str,
     /// `messageId` or `insert_id`, for de-duplication within the source.
     pub message_id: Option<String>,
-    pub outcome: Decoded<'a>,
+    pub outcome: DecodeResult<'a>,
 }
 
 /// The result of the decode stage for one item.
 #[derive(Debug, Clone)]
-pub enum Decoded<'a> {
+pub enum DecodeResult<'a> {
     /// The events that the item becomes, in the order in which their calls must be sent: derived ones first.
     Events(Vec<Event<'a>>),
     /// There is nothing to send, and that is no fault; counted under this reason.

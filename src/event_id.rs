@@ -57,15 +57,15 @@ impl fmt::Display for EventId {
 /// The text is not an event id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event id has 13 letters and digits, as answers and lists show it")]
-pub struct NoEventId;
+pub struct InvalidEventId;
 
 impl FromStr for EventId {
-    type Err = NoEventId;
+    type Err = InvalidEventId;
 
     /// Reads upper case too, and `o` as 0, `i` and `l` as 1, because people type them.
-    fn from_str(text: &str) -> Result<Self, NoEventId> {
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
         if text.len() != CHARACTERS {
-            return Err(NoEventId);
+            return Err(InvalidEventId);
         }
         let mut id: u64 = 0;
         for character in text.bytes() {
@@ -74,9 +74,9 @@ impl FromStr for EventId {
                 b'i' | b'l' => b'1',
                 other => other,
             };
-            let digit = ALPHABET.iter().position(|known| *known == character).ok_or(NoEventId)?;
+            let digit = ALPHABET.iter().position(|known| *known == character).ok_or(InvalidEventId)?;
             if id >> 59 != 0 {
-                return Err(NoEventId);
+                return Err(InvalidEventId);
             }
             id = (id << 5) | digit as u64;
         }
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!("O000000000oiL".parse(), Ok(EventId(33)));
         assert_eq!(EventId(u64::MAX).to_string().parse(), Ok(EventId(u64::MAX)));
         for wrong in ["", "short", "zzzzzzzzzzzzz", "0000000000u00", "00000000000000", "ééééééa"] {
-            assert_eq!(wrong.parse::<EventId>(), Err(NoEventId), "{wrong}");
+            assert_eq!(wrong.parse::<EventId>(), Err(InvalidEventId), "{wrong}");
         }
     }
 

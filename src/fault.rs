@@ -24,7 +24,7 @@ pub enum Place {
 
 /// A text of the configuration with its place, so that a later stage can report what is wrong with it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Located {
+pub struct LocatedText {
     pub text: String,
     pub place: Place,
 }
@@ -52,7 +52,7 @@ pub struct SourceText {
     lines: Vec<usize>,
 }
 
-impl Located {
+impl LocatedText {
     /// A text without a place.
     pub fn unplaced(text: impl Into<String>) -> Self {
         Self { text: text.into(), place: Place::Unknown }
@@ -156,7 +156,7 @@ impl fmt::Display for Fault {
 }
 
 /// Prints only the text, so that two configurations can be compared without their places.
-impl fmt::Debug for Located {
+impl fmt::Debug for LocatedText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.text.fmt(formatter)
     }

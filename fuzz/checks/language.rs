@@ -1,7 +1,7 @@
 //! Texts: triggers, paths, templates, JSON, and the bodies that senders post.
 
 use accoil_relay::decode::{self, Anonymous, Context, EventType, Form, Limits, SourceSettings};
-use accoil_relay::event::Decoded;
+use accoil_relay::event::DecodeResult;
 use accoil_relay::json::{MAX_DEPTH, Value, same_length};
 use accoil_relay::mapping::directive::Directive;
 use accoil_relay::mapping::trigger::Trigger;
@@ -88,7 +88,7 @@ pub(crate) fn decode(bytes: &[u8]) {
     };
     let Ok(items) = decode::decode(form, body, context) else { return };
     for item in items {
-        if let Decoded::Events(events) = item.outcome {
+        if let DecodeResult::Events(events) = item.outcome {
             assert!(events.iter().all(|event| event.value.get("type").and_then(Value::as_str).is_some()));
         }
     }

@@ -25,7 +25,7 @@ pub struct Destination {
 }
 
 /// The result of encoding a payload in a dialect.
-pub(super) enum Encoded {
+pub(super) enum EncodeResult {
     Request {
         path: &'static str,
         body: Body,
@@ -97,9 +97,9 @@ impl Destination {
             Dialect::Segment => segment::encode(action, &payload, self.money),
         };
         match encoded {
-            Encoded::Skipped(why) => plan.skip(why),
-            Encoded::Refused(violation) => plan.refuse(&mapping.name, vec![violation]),
-            Encoded::Request { path, body } => {
+            EncodeResult::Skipped(why) => plan.skip(why),
+            EncodeResult::Refused(violation) => plan.refuse(&mapping.name, vec![violation]),
+            EncodeResult::Request { path, body } => {
                 let user = user(&payload).unwrap_or_else(|| fallback_user(&event.value));
                 let fingerprints =
                     if event.derived { self.fingerprints_of(action, &payload, &body) } else { Vec::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Destination, Request};
-use crate::event::{Decoded, SourceKind, Violation};
+use crate::event::{DecodeResult, SourceKind, Violation};
 use crate::reasons::Reason;
 
 /// The result of decode, match, map and validate for one item. Everything is empty only for an item without events.
@@ -50,12 +50,12 @@ impl Refusal {
 }
 
 /// Runs one decoded item through the destinations of its source.
-pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded: &Decoded<'_>) -> Plan {
+pub fn plan<D: AsRef<Destination>>(destinations: &[D], kind: SourceKind, decoded: &DecodeResult<'_>) -> Plan {
     let mut plan = Plan::default();
     match decoded {
-        Decoded::Skipped(why) => plan.skip(*why),
-        Decoded::Rejected(violation) => plan.refuse(&Arc::from(""), vec![violation.clone()]),
-        Decoded::Events(events) => {
+        DecodeResult::Skipped(why) => plan.skip(*why),
+        DecodeResult::Rejected(violation) => plan.refuse(&Arc::from(""), vec![violation.clone()]),
+        DecodeResult::Events(events) => {
             for event in events {
                 for destination in destinations {
                     destination.as_ref().handle(kind, event, &mut plan);

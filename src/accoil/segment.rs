@@ -3,14 +3,14 @@
 //! Segment's order.
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
-use super::destination::Encoded;
+use super::destination::EncodeResult;
 use super::v2::groups;
 use crate::event::Dialect;
 use crate::mapping::Payload;
 
 pub const PATH: &str = "/segment";
 
-pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
+pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> EncodeResult {
     let mut body = Body::new(Dialect::Segment);
     body.text("type", action);
     match action {
@@ -38,5 +38,5 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
     }
     body.end_content();
     body.value("timestamp", payload.get("timestamp"));
-    Encoded::Request { path: PATH, body }
+    EncodeResult::Request { path: PATH, body }
 }

@@ -7,19 +7,19 @@
 use std::borrow::Cow;
 
 use super::body::{ACCOUNT_TRAITS, Body, Money, USER_TRAITS};
-use super::destination::Encoded;
+use super::destination::EncodeResult;
 use super::money;
 use crate::event::{Dialect, Violation};
 use crate::json::Value;
 use crate::mapping::Payload;
 use crate::reasons::Reason;
 
-pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encoded {
+pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> EncodeResult {
     match action {
         "identify" => identify(payload),
         "group" => group(payload, money),
-        "page" | "screen" if payload.get("event").is_none() => Encoded::Skipped(Reason::SkipPage),
-        "page" | "screen" if payload.get("userId").is_none() => Encoded::Refused(Violation::new(
+        "page" | "screen" if payload.get("event").is_none() => EncodeResult::Skipped(Reason::SkipPage),
+        "page" | "screen" if payload.get("userId").is_none() => EncodeResult::Refused(Violation::new(
             "userId",
             "is missing: Accoil does not record a view without a user id; identify the user first, or map another field to it",
         )
@@ -28,7 +28,7 @@ pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> Encod
     }
 }
 
-fn identify(payload: &Payload<'_>) -> Encoded {
+fn identify(payload: &Payload<'_>) -> EncodeResult {
     let mut body = Body::new(Dialect::V2);
     body.value("userId", payload.get("userId"));
     body.value("groupId", payload.get("groupId"));
@@ -36,7 +36,7 @@ fn identify(payload: &Payload<'_>) -> Encoded {
     finish("/v2/identify", body, payload)
 }
 
-fn group(payload: &Payload<'_>, money: Money) -> Encoded {
+fn group(payload: &Payload<'_>, money: Money) -> EncodeResult {
     let mut body = Body::new(Dialect::V2);
     body.value("groupId", payload.get("groupId"));
     body.value("userId", payload.get("userId"));
@@ -44,7 +44,7 @@ fn group(payload: &Payload<'_>, money: Money) -> Encoded {
     finish("/v2/group", body, payload)
 }
 
-fn track(payload: &Payload<'_>, money: Money) -> Encoded {
+fn track(payload: &Payload<'_>, money: Money) -> EncodeResult {
     let mut body = Body::new(Dialect::V2);
     body.value("userId", payload.get("userId"));
     body.value("event", payload.get("event"));
@@ -76,8 +76,8 @@ fn in_cents(groups: Value<'_>) -> Value<'_> {
     Value::Array(groups)
 }
 
-fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> Encoded {
+fn finish(path: &'static str, mut body: Body, payload: &Payload<'_>) -> EncodeResult {
     body.end_content();
     body.time("timestamp", payload.get("timestamp"));
-    Encoded::Request { path, body }
+    EncodeResult::Request { path, body }
 }

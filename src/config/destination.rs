@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::table::section;
 use super::value::{self, Word};
 use crate::event::Dialect;
-use crate::fault::Located;
+use crate::fault::LocatedText;
 
 /// A key that begins with `stg_`, in any case, belongs to staging (`docs/accoil-api.md#keys-and-hosts`).
 const PRODUCTION: &str = "https://in.accoil.com";
@@ -27,7 +27,7 @@ section! {
             "https://in.accoil.com", "from the key: Accoil, or its staging", default_base_url(&api_key).to_owned()
         ), value::base_url;
         /// Presets by name, and paths of `.toml` or `.json` files; 50 mappings at most.
-        mappings: Vec<Located> = default(["segment", "amplitude"]), value::located;
+        mappings: Vec<LocatedText> = default(["segment", "amplitude"]), value::located;
         /// `true`: refuse exactly what Segment's destination refuses. `false`: correct what can be corrected.
         strict: bool = default(false), value::switch;
         /// The name in an event's `integrations` that enables or disables this destination.

@@ -84,12 +84,12 @@ pub struct OutboxUrl {
     "outbox.url names a NATS cluster, and this command reads the file of an outbox; look at the dashboard or the API of a running \
      relay instead"
 )]
-pub struct NoFile;
+pub struct OutboxIsCluster;
 
 impl OutboxUrl {
     /// The file, if it is one.
-    pub fn file(&self) -> Result<&Path, NoFile> {
-        if self.servers.is_empty() { Ok(&self.path) } else { Err(NoFile) }
+    pub fn file(&self) -> Result<&Path, OutboxIsCluster> {
+        if self.servers.is_empty() { Ok(&self.path) } else { Err(OutboxIsCluster) }
     }
 
     /// As in the configuration, without passwords.

@@ -12,7 +12,7 @@ use super::table::Keys;
 use super::value::Word;
 use super::{Config, History, HistoryUrl, duration};
 use crate::event::SourceKind;
-use crate::fault::Located;
+use crate::fault::LocatedText;
 
 /// Printed in place of a secret.
 pub(super) const HIDDEN: &str = "[hidden]";
@@ -63,7 +63,7 @@ impl Show for String {
     }
 }
 
-impl Show for Located {
+impl Show for LocatedText {
     fn show(&self) -> Option<toml::Value> {
         self.text.show()
     }

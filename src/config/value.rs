@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::duration;
 use crate::document::Node;
-use crate::fault::{Located, Place};
+use crate::fault::{LocatedText, Place};
 use crate::json::{Number, Value};
 use accoil_mapping::nearest;
 
@@ -247,17 +247,17 @@ pub(super) fn list(node: &Node<'_>) -> Reading<Vec<String>> {
 }
 
 /// The same, each with its place.
-pub(super) fn located(node: &Node<'_>) -> Reading<Vec<Located>> {
+pub(super) fn located(node: &Node<'_>) -> Reading<Vec<LocatedText>> {
     let strings = match (node.value, node.place()) {
         (Value::Array(_), _) => node
             .items()
-            .map(|item| Ok(Located { text: text(&item)?, place: item.place() }))
+            .map(|item| Ok(LocatedText { text: text(&item)?, place: item.place() }))
             .collect::<Reading<Vec<_>>>()?,
         (Value::String(text), place @ Place::Variable(_)) => text
             .split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty())
-            .map(|item| Located { text: item.to_owned(), place: place.clone() })
+            .map(|item| LocatedText { text: item.to_owned(), place: place.clone() })
             .collect(),
         (other, _) => {
             let what = format!("must be a list of strings, not {}", kind(other));

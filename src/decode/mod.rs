@@ -15,7 +15,7 @@ mod operators;
 mod segment;
 mod warnings;
 
-use crate::event::{Decoded, Item, Violation};
+use crate::event::{DecodeResult, Item, Violation};
 use crate::json::{self, Object, Value};
 use crate::reasons::Reason;
 
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
             Form::AmplitudeGroupIdentify => amplitude(event, Role::GroupIdentify),
         };
         if !warnings.is_empty()
-            && let Decoded::Events(events) = &mut outcome
+            && let DecodeResult::Events(events) = &mut outcome
         {
             for event in events {
                 event.warnings.splice(..0, warnings.iter().cloned());
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
 }
 
 fn rejected(original: &str, violation: Violation) -> Item<'_> {
-    Item { original: original.trim(), message_id: None, outcome: Decoded::Rejected(violation) }
+    Item { original: original.trim(), message_id: None, outcome: DecodeResult::Rejected(violation) }
 }
 
 /// Why items are skipped.

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Decoded, Event, Violation};
+use crate::event::{DecodeResult, Event, Violation};
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
@@ -103,7 +103,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Reads an event of a webhook destination.
-pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<String>, Decoded<'a>) {
+pub(super) fn webhook<'a>(event: Object<'a>, context: &Context<'a>) -> (Option<String>, DecodeResult<'a>) {
     let mut event = without_wrapper(event);
     complete_from_context(&mut event);
     let warnings = names::complete(&mut event);
@@ -116,7 +116,7 @@ pub(super) fn call<'a>(
     kind: Option<EventType>,
     batch: &Batch<'a>,
     context: &Context<'a>,
-) -> (Option<String>, Decoded<'a>) {
+) -> (Option<String>, DecodeResult<'a>) {
     if let Some(kind) = kind {
         event.insert("type", Value::from(kind.name()));
     }
@@ -128,36 +128,36 @@ pub(super) fn call<'a>(
 }
 
 /// Accepts an event in the shape of the spec if Accoil has a use for it.
-fn admit<'a>(event: Object<'a>, warnings: Vec<Violation>, context: &Context<'a>) -> Decoded<'a> {
+fn admit<'a>(event: Object<'a>, warnings: Vec<Violation>, context: &Context<'a>) -> DecodeResult<'a> {
     let kind = match event_type(&event) {
         Ok(kind) => kind,
         Err(outcome) => return outcome,
     };
     if kind == EventType::Alias {
-        return Decoded::Skipped(skip::ALIAS);
+        return DecodeResult::Skipped(skip::ALIAS);
     }
     let has_person = || {
         kind == EventType::Group
             || event.get("userId").and_then(identifier).is_some_and(|id| !is_placeholder(&id))
     };
     if context.source.anonymous == Anonymous::Skip && !has_person() {
-        return Decoded::Skipped(skip::NO_USER_ID);
+        return DecodeResult::Skipped(skip::NO_USER_ID);
     }
     let value = Value::Object(event);
-    Decoded::Events(vec![Event { value, received_at: context.received_at, derived: false, warnings }])
+    DecodeResult::Events(vec![Event { value, received_at: context.received_at, derived: false, warnings }])
 }
 
-fn event_type<'a>(event: &Object<'a>) -> Result<EventType, Decoded<'a>> {
+fn event_type<'a>(event: &Object<'a>) -> Result<EventType, DecodeResult<'a>> {
     let refused = |fault: String| {
         let reason =
             format!("{fault}; it must be identify, track, page, screen, group or alias, in lower case");
-        Decoded::Rejected(Violation::new("type", reason).coded(Reason::RejectEventType))
+        DecodeResult::Rejected(Violation::new("type", reason).coded(Reason::RejectEventType))
     };
     match event.get("type") {
         Some(Value::String(name)) => match EventType::named(name) {
             Some(kind) => Ok(kind),
             // Classic webhooks send this when a person's data is to be deleted.
-            None if name == "delete" => Err(Decoded::Skipped(skip::DELETION)),
+            None if name == "delete" => Err(DecodeResult::Skipped(skip::DELETION)),
             None => Err(refused("is not one of the spec's event types".to_owned())),
         },
         Some(other) => Err(refused(format!("is of kind {}", other.kind()))),

@@ -13,7 +13,7 @@ use crate::document::Node;
 use crate::event::SourceKind;
 use crate::json::Value;
 
-const OWN_KEYS: [&str; 5] = ["name", "enabled", "trigger", "action", "fields"];
+const RELAY_KEYS: [&str; 5] = ["name", "enabled", "trigger", "action", "fields"];
 
 /// A mapping with any of these is in Segment's form.
 pub(super) const SEGMENT_KEYS: [&str; 6] =
@@ -53,8 +53,8 @@ impl<'d> Entry<'d> {
             return None;
         }
         if !self.segment {
-            for (key, node) in self.node.members().filter(|(key, _)| !OWN_KEYS.contains(key)) {
-                let hint = did_you_mean(key, OWN_KEYS.into_iter());
+            for (key, node) in self.node.members().filter(|(key, _)| !RELAY_KEYS.contains(key)) {
+                let hint = did_you_mean(key, RELAY_KEYS.into_iter());
                 loading.fault(|| node.fault_of_key(format!("a mapping has no key {key}{hint}")));
             }
         }
@@ -63,7 +63,7 @@ impl<'d> Entry<'d> {
         } else {
             (&["trigger"], &["action"])
         };
-        let name = if self.segment { self.given_name() } else { self.own_name(loading) };
+        let name = if self.segment { self.segment_form_name() } else { self.relay_form_name(loading) };
         let enabled = self.enabled(loading);
         let trigger = self.text(trigger_keys, loading).and_then(|node| trigger(&node, loading));
         let action = self.text(action_keys, loading);
@@ -84,18 +84,18 @@ impl<'d> Entry<'d> {
         })
     }
 
-    fn own_name(&self, loading: &mut Loading) -> Option<&'d str> {
+    fn relay_form_name(&self, loading: &mut Loading) -> Option<&'d str> {
         self.text(&["name"], loading)?.value.as_str()
     }
 
     /// Returns the name that it has at Segment, which may be empty or missing.
-    fn given_name(&self) -> Option<&'d str> {
+    fn segment_form_name(&self) -> Option<&'d str> {
         self.node.get("name")?.value.as_str().map(str::trim).filter(|name| !name.is_empty())
     }
 
     /// Returns the first of these keys that exists; it must be a string that is not empty.
     fn text(&self, keys: &[&str], loading: &mut Loading) -> Option<Node<'d>> {
-        let Some(node) = self.any(keys) else {
+        let Some(node) = self.first_of(keys) else {
             loading.fault(|| self.node.fault(format!("the mapping has no {}", keys.join(" or "))));
             return None;
         };
@@ -107,7 +107,8 @@ impl<'d> Entry<'d> {
         Some(node)
     }
 
-    fn any(&self, keys: &[&str]) -> Option<Node<'d>> {
+    /// Returns the member with the first of these keys that exists.
+    fn first_of(&self, keys: &[&str]) -> Option<Node<'d>> {
         keys.iter().find_map(|key| self.node.get(key))
     }
 
@@ -124,7 +125,7 @@ impl<'d> Entry<'d> {
 
     /// Returns the object of fields. An action without fields needs none.
     fn fields(&self, loading: &mut Loading) -> Option<Node<'d>> {
-        let node = self.any(&["fields", "mapping", "settings"])?;
+        let node = self.first_of(&["fields", "mapping", "settings"])?;
         if node.value.as_object().is_none() {
             let rule = "an object: the action's fields, each with its value or directive";
             let message = format!("{} {}", node.key(), refusal(rule, node.value.kind()));
@@ -134,7 +135,8 @@ impl<'d> Entry<'d> {
         Some(node)
     }
 
-    /// Makes a slot for every field of the action, and compiles the root directive if there is one.
+    /// Makes a slot for every field of the action: the field, and where its value comes from. Compiles the root directive if
+    /// there is one.
     fn slots(
         &self,
         action: &'static Action,
@@ -143,19 +145,19 @@ impl<'d> Entry<'d> {
     ) -> (Vec<Slot>, Option<Directive>) {
         self.check_unknown_keys(fields, action, loading);
         let whole = fields.filter(|fields| fields.get(ROOT_DIRECTIVE).is_some());
-        let root =
-            whole.and_then(|fields| self.compiled(fields, Directive::compile_mapping(fields.value), loading));
+        let root = whole
+            .and_then(|fields| self.directive(fields, Directive::compile_mapping(fields.value), loading));
         let mut slots = Vec::with_capacity(action.fields.len());
         for field in &action.fields {
             let origin = match (fields.and_then(|fields| fields.get(&field.key)), &field.default) {
                 (Some(node), _) if whole.is_some() => Origin::Root(node.value.clone().into_owned()),
                 (Some(node), _) => self
-                    .compiled(&node, Directive::compile(node.value), loading)
+                    .directive(&node, Directive::compile(node.value), loading)
                     .map(|directive| Expression { directive, written: node.value.clone().into_owned() })
                     .map_or(Origin::Nothing, Origin::Directive),
                 (None, Some(default)) if field.dialect.is_some() => Origin::Extension(default),
                 (None, _) => {
-                    self.warn_about_required_fields(field, loading);
+                    self.warn_if_required(field, loading);
                     Origin::Nothing
                 }
             };
@@ -164,9 +166,9 @@ impl<'d> Entry<'d> {
         (slots, root)
     }
 
-    /// Compiles a directive; returns `None` if it is not valid. Parts that fail whenever an event reaches them are
+    /// Returns a compiled directive and reports its faults; `None` if it is not valid. Parts that fail whenever an event reaches them are
     /// faults too. In Segment's form they are warnings, because Segment accepts such a mapping.
-    fn compiled(
+    fn directive(
         &self,
         node: &Node<'d>,
         compiled: Result<Directive, CompileError>,
@@ -201,10 +203,10 @@ impl<'d> Entry<'d> {
     ) {
         let types = trigger.map_or_else(|| spec::TYPES.to_vec(), |trigger| trigger.types(&spec::TYPES));
         if types.is_empty() {
-            // This is a fault already.
+            // Compiling the trigger reported this as a fault.
             return;
         }
-        if let (Some(trigger), Some(node)) = (trigger, self.any(&["trigger", "subscribe"])) {
+        if let (Some(trigger), Some(node)) = (trigger, self.first_of(&["trigger", "subscribe"])) {
             for mismatch in trigger.paths().filter_map(|path| spec::mismatch_of_member(path, &types)) {
                 loading.warn(|| node.fault(format!("trigger: {mismatch}")));
             }
@@ -222,9 +224,9 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Warns about required fields without a value. Unless the destination is strict, a missing `timestamp` is
+    /// Warns if a field without a value is required. Unless the destination is strict, a missing `timestamp` is
     /// replaced by the time of receipt; no other field has a replacement.
-    fn warn_about_required_fields(&self, field: &Field, loading: &mut Loading) {
+    fn warn_if_required(&self, field: &Field, loading: &mut Loading) {
         if field.required && field.key != "timestamp" {
             let message =
                 format!("{} is required, but nothing is mapped to it: every event is refused", field.key);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::payload::{Findings, Resolved};
+use super::payload::{Findings, MappedValue};
 use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, SourceKind, Violation};
 use crate::json::Value;
@@ -40,11 +40,11 @@ pub struct FieldExplanation<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Resolved<'e>,
+    pub value: MappedValue<'e>,
     pub outcome: Outcome,
     /// What is sent, if it differs from the mapped value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent: Resolved<'e>,
+    pub sent: MappedValue<'e>,
     /// The warning or the violation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -153,7 +153,7 @@ impl<'e> FieldExplanation<'e> {
         Self { outcome: Outcome::Refused, reason: Some(reason), ..self }
     }
 
-    fn given(self, value: Resolved<'e>, mut findings: Findings<'e>) -> Self {
+    fn given(self, value: MappedValue<'e>, mut findings: Findings<'e>) -> Self {
         let sent = findings.values.pop().map(|(_, sent)| sent);
         let warning = findings.warnings.pop();
         let violation = findings.violations.pop();

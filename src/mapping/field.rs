@@ -45,7 +45,7 @@ pub struct Field {
 }
 
 /// The result of checking a mapped value.
-pub(super) enum Checked<'e> {
+pub(super) enum CheckResult<'e> {
     /// Null or empty: counts as not mapped.
     Absent,
     Valid(Cow<'e, Value<'e>>),
@@ -60,18 +60,18 @@ pub(super) enum Checked<'e> {
 impl Field {
     /// Checks a mapped value. With `strict` the rules are exactly those of Segment's engine, without lenient
     /// conversions.
-    pub(super) fn check<'e>(&self, value: Cow<'e, Value<'e>>, strict: bool) -> Checked<'e> {
+    pub(super) fn check<'e>(&self, value: Cow<'e, Value<'e>>, strict: bool) -> CheckResult<'e> {
         if self.multiple {
             return self.check_list(value);
         }
         if is_empty(&value) {
-            return Checked::Absent;
+            return CheckResult::Absent;
         }
         let given = value.kind();
         if strict {
             return match coerce(value, self.kind) {
                 Some(value) => self.check_format(value, given),
-                None => Checked::Invalid(refusal(self.kind.rule(), given)),
+                None => CheckResult::Invalid(refusal(self.kind.rule(), given)),
             };
         }
         if let Some(text) = value.as_str()
@@ -79,14 +79,14 @@ impl Field {
             && self.kind == Type::String
         {
             // Text of spaces only counts as missing.
-            return Checked::Absent;
+            return CheckResult::Absent;
         }
         match self.format {
             Some(Format::DateTime) => self.check_time(value),
             Some(Format::Email) => self.check_address(value),
             None if self.is_id() => self.check_id(value),
             None if self.key == "event" && value.as_str().is_some_and(is_object_text) => {
-                Checked::Invalid("must be a name, but is an object that was turned into text".to_owned())
+                CheckResult::Invalid("must be a name, but is an object that was turned into text".to_owned())
             }
             None => self.check_plain(value),
         }
@@ -98,7 +98,7 @@ impl Field {
     }
 
     /// Accoil would merge all users or accounts with the same placeholder as their id into one.
-    fn check_id<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+    fn check_id<'e>(&self, value: Cow<'e, Value<'e>>) -> CheckResult<'e> {
         let is_placeholder_id = match &*value {
             Value::String(id) => is_placeholder(id),
             Value::Bool(_) => true,
@@ -107,47 +107,49 @@ impl Field {
         if is_placeholder_id {
             let given =
                 if value.as_str().is_some() { "a placeholder for a missing value" } else { "a boolean" };
-            return Checked::Placeholder(format!("must be an id, but is {given}; send the id, or none"));
+            return CheckResult::Placeholder(format!("must be an id, but is {given}; send the id, or none"));
         }
         self.check_plain(value)
     }
 
-    fn check_plain<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+    fn check_plain<'e>(&self, value: Cow<'e, Value<'e>>) -> CheckResult<'e> {
         let given = value.kind();
         match coerce(value, self.kind) {
-            None => Checked::Invalid(refusal(self.kind.rule(), given)),
+            None => CheckResult::Invalid(refusal(self.kind.rule(), given)),
             Some(value) => match &*value {
                 // A single null, or an empty text in a list, still counts as missing.
-                Value::String(text) if text.is_empty() => Checked::Absent,
-                Value::Null => Checked::Invalid("must be a finite number, but is infinite".to_owned()),
+                Value::String(text) if text.is_empty() => CheckResult::Absent,
+                Value::Null => CheckResult::Invalid("must be a finite number, but is infinite".to_owned()),
                 _ => self.check_format(value, given),
             },
         }
     }
 
     /// A time that Segment's engine accepts stays unchanged. Any other readable time is written as RFC 3339.
-    fn check_time<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+    fn check_time<'e>(&self, value: Cow<'e, Value<'e>>) -> CheckResult<'e> {
         if value.as_str().is_some_and(|text| Format::DateTime.accepts(text)) {
-            return Checked::Valid(value);
+            return CheckResult::Valid(value);
         }
         match times::read(&value) {
             Some(time) => {
                 let text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
                 let warning =
                     format!("was {} in another form; it is sent as RFC 3339", article(value.kind()));
-                Checked::Converted(Cow::Owned(Value::from(text)), warning)
+                CheckResult::Converted(Cow::Owned(Value::from(text)), warning)
             }
             None => self.check_plain(value),
         }
     }
 
     /// Spaces and line ends around an address do not belong to it.
-    fn check_address<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+    fn check_address<'e>(&self, value: Cow<'e, Value<'e>>) -> CheckResult<'e> {
         match value.as_str().map(|text| (text, text.trim_matches(is_javascript_space))) {
-            Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => Checked::Converted(
-                Cow::Owned(Value::from(trimmed.to_owned())),
-                "had spaces or line ends around it; they were removed".to_owned(),
-            ),
+            Some((text, trimmed)) if text != trimmed && Format::Email.accepts(trimmed) => {
+                CheckResult::Converted(
+                    Cow::Owned(Value::from(trimmed.to_owned())),
+                    "had spaces or line ends around it; they were removed".to_owned(),
+                )
+            }
             _ => self.check_plain(value),
         }
     }
@@ -156,42 +158,42 @@ impl Field {
     pub(super) fn literal_warning(&self, literal: &Value<'_>) -> Option<String> {
         let key = self.key.as_str();
         match self.check(Cow::Borrowed(literal), false) {
-            Checked::Absent if self.required && key != "timestamp" => {
+            CheckResult::Absent if self.required && key != "timestamp" => {
                 Some(format!("{key} is required, but this is empty: every event is refused"))
             }
-            Checked::Invalid(reason) if self.required => {
+            CheckResult::Invalid(reason) if self.required => {
                 Some(format!("{key} {reason}: every event is refused"))
             }
-            Checked::Invalid(reason) => Some(format!("{key} {reason}: it is left out of every request")),
+            CheckResult::Invalid(reason) => Some(format!("{key} {reason}: it is left out of every request")),
             _ if literal.as_str() == Some(key) => Some(format!(
                 "{key} is sent as the text {key:?}: write {{ \"@path\" = \"$.{key}\" }} for the event's own value"
             )),
-            Checked::Valid(_) if matches!(literal, Value::Bool(_)) && self.kind == Type::String => {
+            CheckResult::Valid(_) if matches!(literal, Value::Bool(_)) && self.kind == Type::String => {
                 Some(format!("{key} must be {}: this is sent as the text \"{literal}\"", self.kind.rule()))
             }
             _ => None,
         }
     }
 
-    fn check_format<'e>(&self, value: Cow<'e, Value<'e>>, given: &str) -> Checked<'e> {
+    fn check_format<'e>(&self, value: Cow<'e, Value<'e>>, given: &str) -> CheckResult<'e> {
         match (self.format, value.as_str()) {
             (Some(format), Some(text)) if !format.accepts(text) => {
                 let given = if given == "string" { "string of another form" } else { given };
-                Checked::Invalid(refusal(format.rule(), given))
+                CheckResult::Invalid(refusal(format.rule(), given))
             }
-            _ => Checked::Valid(value),
+            _ => CheckResult::Valid(value),
         }
     }
 
     /// Wraps a single value, drops empty items and coerces the others. List items have no format.
-    fn check_list<'e>(&self, value: Cow<'e, Value<'e>>) -> Checked<'e> {
+    fn check_list<'e>(&self, value: Cow<'e, Value<'e>>) -> CheckResult<'e> {
         if value.as_array().is_some_and(|items| items.iter().all(|item| self.kind.holds(item))) {
-            return Checked::Valid(value);
+            return CheckResult::Valid(value);
         }
         let items = match value.into_owned() {
-            Value::Null => return Checked::Absent,
+            Value::Null => return CheckResult::Absent,
             Value::Array(items) => items,
-            single if is_empty(&single) => return Checked::Absent,
+            single if is_empty(&single) => return CheckResult::Absent,
             single => vec![single],
         };
         let mut kept = Vec::with_capacity(items.len());
@@ -204,14 +206,14 @@ impl Field {
             match coerce(Cow::Owned(item), self.kind) {
                 Some(item) => kept.push(item.into_owned()),
                 None => {
-                    return Checked::Invalid(refusal(
+                    return CheckResult::Invalid(refusal(
                         &format!("a list, each item {}", self.kind.rule()),
                         given,
                     ));
                 }
             }
         }
-        Checked::Valid(Cow::Owned(Value::Array(kept)))
+        CheckResult::Valid(Cow::Owned(Value::Array(kept)))
     }
 }
 

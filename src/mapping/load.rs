@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::file;
 use super::{Action, Mapping};
 use crate::document::Document;
-use crate::fault::{Fault, Located, MAX_FAULTS, SourceText};
+use crate::fault::{Fault, LocatedText, MAX_FAULTS, SourceText};
 use accoil_mapping::nearest;
 
 /// The largest number of mappings of one destination, disabled ones included. Segment has the same limit
@@ -50,14 +50,14 @@ pub struct Mappings {
     /// What loads but may be a mistake: keys that the action does not have, a required field without a value.
     pub warnings: Vec<Fault>,
     /// The presets and files that they came from, to load them again.
-    listed: Vec<Located>,
+    listed: Vec<LocatedText>,
     directory: PathBuf,
     files: Vec<SourceFile>,
 }
 
 impl Mappings {
     /// Loads presets (by name) and files (by path, `.toml` or `.json`, relative to the configuration's folder).
-    pub fn load(listed: &[Located], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
+    pub fn load(listed: &[LocatedText], relative_to: &Path) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         for one in listed {
             loading.source(one, relative_to);
@@ -96,7 +96,8 @@ impl Mappings {
         Self::load(&self.listed, &self.directory)
     }
 
-    /// The mappings loaded so far, and the faults found in them.
+    /// Returns the same mappings with those of a draft, TOML or JSON: a mapping of the draft replaces the one of the same name,
+    /// and the others are added at the end.
     pub fn with_draft(&self, draft: &str) -> Result<Mappings, Vec<Fault>> {
         let mut loading = Loading::default();
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(draft).is_ok();
@@ -131,7 +132,7 @@ impl<'m> IntoIterator for &'m Mappings {
     }
 }
 
-/// The number of mappings seen, including those with faults.
+/// The mappings loaded so far, and the faults found in them.
 #[derive(Default)]
 pub(super) struct Loading {
     mappings: Vec<Mapping>,
@@ -153,7 +154,7 @@ impl Loading {
         }
     }
 
-    fn source(&mut self, listed: &Located, relative_to: &Path) {
+    fn source(&mut self, listed: &LocatedText, relative_to: &Path) {
         let name = listed.text.as_str();
         if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
             return self.toml(&format!("preset {name}"), text);
@@ -204,7 +205,7 @@ impl Loading {
         }
     }
 
-    /// Returns a unique name such as `Track Calls (2)`: at Segment mappings may share a name, and many do.
+    /// Compiles a mapping and adds it, or reports its faults.
     pub(super) fn entry(&mut self, entry: &Entry<'_>) {
         self.seen += 1;
         if self.seen == MAX_MAPPINGS + 1 {
@@ -230,7 +231,7 @@ impl Loading {
         self.mappings.push(mapping);
     }
 
-    /// Returns `; did you mean x?` if one of the words is similar.
+    /// Returns a unique name such as `Track Calls (2)`: at Segment mappings may share a name, and many do.
     fn numbered(&self, name: &str) -> Arc<str> {
         let mut number = 2;
         loop {
@@ -270,12 +271,12 @@ fn text_of(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Returns `; did you mean track?`, or a list of all actions.
+/// Returns `; did you mean track?` if one of the words is similar; otherwise nothing.
 pub(super) fn did_you_mean<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     nearest(word, words).map(|word| format!("; did you mean {word}?")).unwrap_or_default()
 }
 
-/// `; did you mean track?`, or all the actions.
+/// Returns `; did you mean track?`, or a list of all actions.
 pub(super) fn action_hint(slug: &str) -> String {
     let slugs = || Action::all().iter().map(|action| action.slug.as_str());
     match nearest(slug, slugs()) {

@@ -1,6 +1,6 @@
 //! Applies one mapping to an event: resolves and validates the action's fields.
 //!
-//! This is the hot path of the stage. A typical track costs one look-up a field and one `Vec`; values stay where the
+//! This is the hot path of the stage. A typical track costs one look-up for each field and one `Vec`; values stay where the
 //! event has them.
 
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use accoil_mapping::check;
 
 use super::directive::Directive;
-use super::field::{Checked, Field};
+use super::field::{CheckResult, Field};
 use super::{Expression, Mapping, Origin, Slot};
 use crate::event::{Dialect, Event, Violation};
 use crate::json::Value;
@@ -23,7 +23,7 @@ pub struct Payload<'e> {
 }
 
 /// The value that a mapping gives for a field; `None` is JavaScript's undefined.
-pub(super) type Resolved<'e> = Option<Cow<'e, Value<'e>>>;
+pub(super) type MappedValue<'e> = Option<Cow<'e, Value<'e>>>;
 
 impl<'e> Payload<'e> {
     pub fn get(&self, key: &str) -> Option<&Value<'e>> {
@@ -60,7 +60,7 @@ impl Mapping {
     }
 
     /// Returns the object that the root directive makes, if there is one.
-    pub(super) fn resolve_root<'e>(&'e self, event: &'e Event<'e>) -> Result<Resolved<'e>, Violation> {
+    pub(super) fn resolve_root<'e>(&'e self, event: &'e Event<'e>) -> Result<MappedValue<'e>, Violation> {
         self.root.as_ref().map_or(Ok(None), |root| resolve("", root, &event.value))
     }
 }
@@ -71,7 +71,7 @@ impl Slot {
         &'e self,
         root: Option<&mut Cow<'e, Value<'e>>>,
         event: &'e Event<'e>,
-    ) -> Result<Resolved<'e>, Violation> {
+    ) -> Result<MappedValue<'e>, Violation> {
         match &self.origin {
             Origin::Nothing => Ok(None),
             Origin::Directive(Expression { directive, .. }) => {
@@ -93,31 +93,31 @@ pub(super) struct Findings<'e> {
 
 impl<'e> Findings<'e> {
     /// Checks the value of a field and keeps the result.
-    pub(super) fn take(&mut self, slot: &'e Slot, value: Resolved<'e>, event: &Event<'_>, strict: bool) {
+    pub(super) fn take(&mut self, slot: &'e Slot, value: MappedValue<'e>, event: &Event<'_>, strict: bool) {
         let field = slot.field;
         let is_timestamp = !strict && field.key == "timestamp";
-        match value.map_or(Checked::Absent, |value| field.check(value, strict)) {
-            Checked::Valid(value) | Checked::Converted(value, _)
+        match value.map_or(CheckResult::Absent, |value| field.check(value, strict)) {
+            CheckResult::Valid(value) | CheckResult::Converted(value, _)
                 if is_timestamp && !is_possible(&value, event) =>
             {
                 self.use_receipt(field, event, "is before 1970 or in the future");
             }
-            Checked::Valid(value) => self.keep(field, value),
-            Checked::Converted(value, warning) => {
+            CheckResult::Valid(value) => self.keep(field, value),
+            CheckResult::Converted(value, warning) => {
                 self.keep(field, value);
                 self.warn(field, warning, Reason::Converted);
             }
-            Checked::Absent if !field.required => {}
-            Checked::Absent if is_timestamp => self.use_receipt(field, event, "is missing"),
-            Checked::Invalid(_) if is_timestamp => self.use_receipt(field, event, "cannot be read"),
-            Checked::Absent => self.refuse(field, missing(slot), Reason::RejectMissing),
-            Checked::Invalid(reason) if strict || field.required => {
+            CheckResult::Absent if !field.required => {}
+            CheckResult::Absent if is_timestamp => self.use_receipt(field, event, "is missing"),
+            CheckResult::Invalid(_) if is_timestamp => self.use_receipt(field, event, "cannot be read"),
+            CheckResult::Absent => self.refuse(field, missing(slot), Reason::RejectMissing),
+            CheckResult::Invalid(reason) if strict || field.required => {
                 self.refuse(field, reason, Reason::RejectType);
             }
-            Checked::Placeholder(reason) if field.required => {
+            CheckResult::Placeholder(reason) if field.required => {
                 self.refuse(field, reason, Reason::RejectPlaceholder);
             }
-            Checked::Invalid(reason) | Checked::Placeholder(reason) => {
+            CheckResult::Invalid(reason) | CheckResult::Placeholder(reason) => {
                 self.warn(field, format!("was left out: it {reason}"), Reason::LeftOut);
             }
         }
@@ -141,7 +141,11 @@ impl<'e> Findings<'e> {
     }
 }
 
-fn resolve<'e>(key: &str, directive: &'e Directive, event: &'e Value<'e>) -> Result<Resolved<'e>, Violation> {
+fn resolve<'e>(
+    key: &str,
+    directive: &'e Directive,
+    event: &'e Value<'e>,
+) -> Result<MappedValue<'e>, Violation> {
     directive.resolve(event).map_err(|error| {
         let path =
             [key, &error.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");

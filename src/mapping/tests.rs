@@ -6,10 +6,10 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::field::Checked;
+use super::field::CheckResult;
 use super::*;
 use crate::event::{Dialect, Violation};
-use crate::fault::{Fault, Located};
+use crate::fault::{Fault, LocatedText};
 use crate::json::Value;
 
 fn fixture(name: &str) -> String {
@@ -19,7 +19,7 @@ fn fixture(name: &str) -> String {
 
 fn load(names: &[&str]) -> Result<Mappings, Vec<Fault>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mappings");
-    Mappings::load(&names.iter().copied().map(Located::unplaced).collect::<Vec<_>>(), &folder)
+    Mappings::load(&names.iter().copied().map(LocatedText::unplaced).collect::<Vec<_>>(), &folder)
 }
 
 fn lines<T: ToString>(items: &[T]) -> String {
@@ -92,9 +92,11 @@ fn fields_are_read_as_segment_reads_them() {
         let given = case.given.to_string();
         let field = field(case.r#type, case.format, case.multiple);
         let check = |strict| match field.check(Cow::Owned(Value::parse(&given).unwrap()), strict) {
-            Checked::Absent => serde_json::json!("absent"),
-            Checked::Valid(value) | Checked::Converted(value, _) => serde_json::to_value(&*value).unwrap(),
-            Checked::Invalid(reason) | Checked::Placeholder(reason) => serde_json::json!(reason),
+            CheckResult::Absent => serde_json::json!("absent"),
+            CheckResult::Valid(value) | CheckResult::Converted(value, _) => {
+                serde_json::to_value(&*value).unwrap()
+            }
+            CheckResult::Invalid(reason) | CheckResult::Placeholder(reason) => serde_json::json!(reason),
         };
         let (strict, lenient) = (check(true), check(false));
         let loose =
@@ -139,7 +141,7 @@ proptest! {
             (Type::Object, None),
         ] {
             let field = field(kind, format, multiple);
-            let (Checked::Valid(once) | Checked::Converted(once, _)) = field.check(Cow::Borrowed(&value), strict) else {
+            let (CheckResult::Valid(once) | CheckResult::Converted(once, _)) = field.check(Cow::Borrowed(&value), strict) else {
                 continue;
             };
             prop_assert!(multiple || kind.holds(&once) || once.is_null());
@@ -147,7 +149,7 @@ proptest! {
                 prop_assert!(format.accepts(text));
                 prop_assert!(utc(text).is_none_or(|utc| self::utc(&utc).as_deref() == Some(&*utc)));
             }
-            if let (false, Checked::Valid(twice)) = (multiple, field.check(Cow::Borrowed(&once), strict)) {
+            if let (false, CheckResult::Valid(twice)) = (multiple, field.check(Cow::Borrowed(&once), strict)) {
                 prop_assert_eq!(&once, &twice);
             }
         }
@@ -320,7 +322,7 @@ fn a_destination_has_fifty_mappings_at_most() {
     };
     let load = |count: usize| {
         std::fs::write(folder.path().join("many.toml"), (0..count).map(mapping).collect::<String>()).unwrap();
-        Mappings::load(&["segment", "many.toml"].map(Located::unplaced), folder.path())
+        Mappings::load(&["segment", "many.toml"].map(LocatedText::unplaced), folder.path())
     };
     assert_eq!(load(45).map(|mappings| mappings.iter().count()).ok(), Some(50));
     insta::assert_snapshot!(lines(&load(60).err().unwrap_or_default()), @"many.toml:181:1: this is mapping 51: a destination can have 50 at most");
@@ -347,7 +349,7 @@ fn mappings_are_found_in_every_shape_of_file() {
         (format!(r#"{{"data":[{exported}]}}"#), vec![segment]),
     ] {
         std::fs::write(folder.path().join("a.json"), &text).unwrap();
-        let loaded = Mappings::load(&[Located::unplaced("a.json")], folder.path())
+        let loaded = Mappings::load(&[LocatedText::unplaced("a.json")], folder.path())
             .unwrap_or_else(|faults| panic!("{text}: {}", lines(&faults)));
         assert_eq!(loaded.iter().map(|mapping| mapping.source).collect::<Vec<_>>(), expected, "{text}");
         assert!(loaded.iter().all(|mapping| mapping.enabled) && loaded.warnings.is_empty(), "{text}");
@@ -359,7 +361,7 @@ fn files_that_cannot_be_read_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let faults_of = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
-        let loaded = Mappings::load(&[Located::unplaced(name)], folder.path());
+        let loaded = Mappings::load(&[LocatedText::unplaced(name)], folder.path());
         loaded.err().map(|faults| lines(&faults)).unwrap_or_default()
     };
     let deep = format!("{{\"mappings\":{}", "[".repeat(100_000));

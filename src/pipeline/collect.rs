@@ -9,9 +9,9 @@ use super::original::KeyRemover;
 use super::{Pipeline, Planned, PlannedItems};
 use crate::accoil::{Plan, Refusal};
 use crate::decode::{EventType, Shared};
-use crate::event::{Decoded, Item};
+use crate::event::{DecodeResult, Item};
 use crate::event_id::EventId;
-use crate::facts::{Accepted, Reject, Skipped, Submission, Title};
+use crate::facts::{Accepted, Reject, SkippedEvent, Submission, Title};
 use crate::json::Value;
 
 /// A submission that is being filled.
@@ -60,7 +60,7 @@ impl<'a> Collector<'a> {
         let original = self.keys.remove(share(self.body, item.original));
         if let Some(reason) = plan.skipped {
             let message_id = item.message_id;
-            self.submission.skipped.push(Skipped { event, original, message_id, reason });
+            self.submission.skipped.push(SkippedEvent { event, original, message_id, reason });
             return;
         }
         if let Some(first) = plan.rejected.first() {
@@ -122,7 +122,7 @@ fn share(body: &Bytes, part: &str) -> Bytes {
 
 /// Returns the title of the item's own event. The events before it are derived from it.
 pub(crate) fn title(item: &Item<'_>) -> Option<Title> {
-    let Decoded::Events(events) = &item.outcome else { return None };
+    let DecodeResult::Events(events) = &item.outcome else { return None };
     let event = &events.last()?.value;
     let text = |key| event.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = EventType::named(text("type"))?;

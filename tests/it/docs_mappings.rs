@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use accoil_relay::config::{Config, Environment};
-use accoil_relay::fault::{Fault, Located};
+use accoil_relay::fault::{Fault, LocatedText};
 use accoil_relay::json::Value;
 use accoil_relay::mapping::Mappings;
 use accoil_relay::mapping::directive::{Directive, transform};
@@ -132,7 +132,7 @@ impl Page {
     fn load(&self, name: &str, text: &str) -> Result<(), String> {
         std::fs::write(self.folder.path().join(name), text).unwrap();
         let listed = |faults: &[Fault]| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
-        match Mappings::load(&[Located::unplaced(name)], self.folder.path()) {
+        match Mappings::load(&[LocatedText::unplaced(name)], self.folder.path()) {
             Ok(mappings) if mappings.warnings.is_empty() => Ok(()),
             Ok(mappings) => Err(listed(&mappings.warnings)),
             Err(faults) => Err(listed(&faults)),

@@ -47,7 +47,7 @@ fn random_events_give_the_payload_that_segment_gives() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner =
         TestRunner::new_with_rng(ProptestConfig::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let mappings = Mappings::load(&[accoil_relay::fault::Located::unplaced("segment")], ".".as_ref())
+    let mappings = Mappings::load(&[accoil_relay::fault::LocatedText::unplaced("segment")], ".".as_ref())
         .unwrap_or_else(|_| unreachable!());
     let mappings: Vec<&Mapping> = mappings.iter().collect();
     let strategy = (0..mappings.len(), event());

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::{Decoded, Event, Violation};
+use crate::event::{DecodeResult, Event, Violation};
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
@@ -26,9 +26,9 @@ pub(super) struct Calls<'c, 'a> {
 
 impl<'a> Calls<'_, 'a> {
     /// Builds the events of an item in one of Amplitude's dialects.
-    pub(super) fn event(&self, mut source: Object<'a>, name: Cow<'a, str>) -> Decoded<'a> {
+    pub(super) fn event(&self, mut source: Object<'a>, name: Cow<'a, str>) -> DecodeResult<'a> {
         if is_excluded(&name, self.context.source) {
-            return Decoded::Skipped(skip::EXCLUDED);
+            return DecodeResult::Skipped(skip::EXCLUDED);
         }
         if name == GROUP_IDENTIFY {
             return self.group_identify(source);
@@ -49,13 +49,13 @@ impl<'a> Calls<'_, 'a> {
 
     /// Builds the events of an item that looks like a Segment event. The event does not change, but its group call is
     /// derived as well.
-    pub(super) fn spec_event(&self, mut event: Object<'a>, kind: EventType) -> Decoded<'a> {
+    pub(super) fn spec_event(&self, mut event: Object<'a>, kind: EventType) -> DecodeResult<'a> {
         let name = event.get("event").and_then(Value::as_str);
         if name.is_some_and(|name| is_excluded(name, self.context.source)) {
-            return Decoded::Skipped(skip::EXCLUDED);
+            return DecodeResult::Skipped(skip::EXCLUDED);
         }
         if kind == EventType::Alias {
-            return Decoded::Skipped(skip::ALIAS);
+            return DecodeResult::Skipped(skip::ALIAS);
         }
         let user_id = user_id(&event, self.context.source);
         let mut events = Vec::with_capacity(2);
@@ -72,7 +72,7 @@ impl<'a> Calls<'_, 'a> {
         // A template prints "" for missing values, and times without a zone: the time that was read replaces them.
         event.insert("timestamp", self.timestamp.clone());
         events.push(self.as_sent(event));
-        Decoded::Events(events)
+        DecodeResult::Events(events)
     }
 
     fn track(
@@ -83,7 +83,7 @@ impl<'a> Calls<'_, 'a> {
         traits: Object<'a>,
         groups: Object<'a>,
         group: Option<Group<'a>>,
-    ) -> Decoded<'a> {
+    ) -> DecodeResult<'a> {
         let mut events = Vec::with_capacity(3);
         let mut about = Object::new();
         if let Some(group) = &group {
@@ -107,7 +107,7 @@ impl<'a> Calls<'_, 'a> {
             events.push(self.derived(self.group_call(group, Some(user_id))));
         }
         events.push(self.as_sent(with_source(call, about, source)));
-        Decoded::Events(events)
+        DecodeResult::Events(events)
     }
 
     fn view_or_track(
@@ -141,14 +141,14 @@ impl<'a> Calls<'_, 'a> {
         traits: Object<'a>,
         groups: &Object<'a>,
         group: Option<Group<'a>>,
-    ) -> Decoded<'a> {
+    ) -> DecodeResult<'a> {
         let preferred = self.context.source.prefer_group_type.as_deref();
         let group_id = match &group {
             Some(group) => Some(group.id.clone()),
             None => groups::primary(groups, preferred).map(|candidate| candidate.id),
         };
         if traits.is_empty() && group_id.is_none() {
-            return Decoded::Skipped(skip::NOTHING);
+            return DecodeResult::Skipped(skip::NOTHING);
         }
         let mut about = Object::new();
         about.fill(group_id.map(|id| ("groupId".into(), Value::String(id))));
@@ -156,19 +156,20 @@ impl<'a> Calls<'_, 'a> {
         call.insert("traits", Value::Object(traits));
         let mut events = vec![self.as_sent(with_source(call, about, source))];
         events.extend(group.map(|group| self.derived(self.group_call(group, Some(user_id)))));
-        Decoded::Events(events)
+        DecodeResult::Events(events)
     }
 
     /// Builds one group call for each group. The sender sets properties of the groups and does not join them.
-    fn group_identify(&self, mut source: Object<'a>) -> Decoded<'a> {
+    fn group_identify(&self, mut source: Object<'a>) -> DecodeResult<'a> {
         let groups = take_object(&mut source, &GROUPS);
         let properties = take_object(&mut source, &GROUP_PROPERTIES);
         let named: Vec<_> = groups::candidates(&groups).take(MAX_GROUPS + 1).collect();
-        let refused =
-            |reason: String| Decoded::Rejected(Violation::new("groups", reason).coded(Reason::RejectGroups));
+        let refused = |reason: String| {
+            DecodeResult::Rejected(Violation::new("groups", reason).coded(Reason::RejectGroups))
+        };
         match named.len() {
             0 => refused("names no group; send each as group type and group name".to_owned()),
-            1..=MAX_GROUPS => Decoded::Events(
+            1..=MAX_GROUPS => DecodeResult::Events(
                 named
                     .into_iter()
                     .map(|candidate| candidate.with_traits(&groups, &properties))
@@ -193,10 +194,10 @@ impl<'a> Calls<'_, 'a> {
         Some(groups::primary(groups, preferred)?.with_traits(groups, &properties))
     }
 
-    fn anonymous(&self) -> Decoded<'a> {
+    fn anonymous(&self) -> DecodeResult<'a> {
         match self.context.source.anonymous {
-            Anonymous::Skip => Decoded::Skipped(skip::NO_USER_ID),
-            Anonymous::Reject => Decoded::Rejected(Violation::new(
+            Anonymous::Skip => DecodeResult::Skipped(skip::NO_USER_ID),
+            Anonymous::Reject => DecodeResult::Rejected(Violation::new(
                 "userId",
                 "is missing or a placeholder; set the user id in Amplitude, or `anonymous = \"skip\"` on the source",
             )

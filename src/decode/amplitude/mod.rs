@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Decoded, Violation};
+use crate::event::{DecodeResult, Violation};
 use crate::json::{Object, Value};
 use crate::reasons::Reason;
 
@@ -62,10 +62,10 @@ pub(super) fn decode<'a>(
     role: Role,
     sent_at: Option<DateTime<Utc>>,
     context: &Context<'a>,
-) -> (Option<String>, Decoded<'a>) {
+) -> (Option<String>, DecodeResult<'a>) {
     let id = event_id(&event);
     if event.contains_key("cohort_id") && event.contains_key("users") {
-        return (id, Decoded::Skipped(skip::COHORT));
+        return (id, DecodeResult::Skipped(skip::COHORT));
     }
     let mut warnings = text::read_objects(&mut event, context.limits.depth);
     if role == Role::GroupIdentify {
@@ -78,7 +78,7 @@ pub(super) fn decode<'a>(
         (Role::Event, Some(kind)) => calls.spec_event(event, kind),
         (Role::Event, None) => match event_name(&event) {
             Ok(name) => calls.event(event, name),
-            Err(violation) => Decoded::Rejected(violation),
+            Err(violation) => DecodeResult::Rejected(violation),
         },
         (Role::Identify, _) => calls.event(event, IDENTIFY.into()),
         (Role::GroupIdentify, _) => calls.event(event, GROUP_IDENTIFY.into()),

@@ -39,11 +39,11 @@ fn decoded(form: Form, body: &str) -> Vec<String> {
 
 fn outcome(item: &Item<'_>) -> String {
     match &item.outcome {
-        Decoded::Events(events) => {
+        DecodeResult::Events(events) => {
             events.iter().map(|event| event.value.to_string()).collect::<Vec<_>>().join("\n")
         }
-        Decoded::Skipped(reason) => format!("skipped: {reason}"),
-        Decoded::Rejected(Violation { field, reason, .. }) => format!("rejected: {field}: {reason}"),
+        DecodeResult::Skipped(reason) => format!("skipped: {reason}"),
+        DecodeResult::Rejected(Violation { field, reason, .. }) => format!("rejected: {field}: {reason}"),
     }
 }
 
@@ -107,7 +107,7 @@ fn every_fixture_decodes_to_its_events() {
         writeln!(seen, "{folder}/{file}").unwrap();
         for item in decode(form, &body, context).unwrap() {
             match &item.outcome {
-                Decoded::Events(events) => {
+                DecodeResult::Events(events) => {
                     for event in events {
                         writeln!(seen, "  {}", summary(event)).unwrap();
                     }

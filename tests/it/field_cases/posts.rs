@@ -1,7 +1,7 @@
 //! The files that are posted to a real listener, and the calls that must arrive at Accoil.
 
 use accoil_relay::decode::{self, Anonymous, Context, Form, Limits, SourceSettings};
-use accoil_relay::event::Decoded;
+use accoil_relay::event::DecodeResult;
 use chrono::Utc;
 
 use super::field;
@@ -36,7 +36,7 @@ fn warnings(form: Form, body: &str) -> Vec<String> {
     let context = Context { received_at: Utc::now(), source: &source, limits, is_text_repaired: false };
     let mut found = Vec::new();
     for item in decode::decode(form, body, context).unwrap() {
-        let Decoded::Events(events) = item.outcome else { panic!("{:?}", item.outcome) };
+        let DecodeResult::Events(events) = item.outcome else { panic!("{:?}", item.outcome) };
         for event in events {
             found
                 .extend(event.warnings.iter().map(|warning| format!("{} {}", warning.field, warning.reason)));
