@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 
 use super::error::MissingSection;
 use super::{load, print_message};
-use crate::accounts::vitally::{Changes, Client, Listing, MAX_PAGE_SIZE, New, Page, Pages, Sort, Status};
+use crate::accounts::vitally::{
+    Changes, Client, Listing, MAX_PAGE_SIZE, NewAccount, Page, Pages, Sort, Status,
+};
 use crate::config::Config;
 
 /// The most bytes of traits on stdin.
@@ -157,7 +159,7 @@ enum Request {
     All(Listing),
     Get(String),
     Health(String),
-    Create(New),
+    Create(NewAccount),
     Update(String, Changes),
     Delete(String),
 }
@@ -169,7 +171,7 @@ impl Request {
             Accounts::List(args) => Self::All(args.listing()),
             Accounts::Get(account) => Self::Get(account.id),
             Accounts::Health(account) => Self::Health(account.id),
-            Accounts::Create(args) => Self::Create(New {
+            Accounts::Create(args) => Self::Create(NewAccount {
                 external_id: args.external_id,
                 name: args.name,
                 organization_id: args.organization,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use moka::future::Cache as Moka;
 use moka::policy::EvictionPolicy;
 
-use super::client::{Client, Found};
+use super::client::{Client, FetchedAccount};
 use super::error::GetError;
-use super::query::{Expand, Query};
+use super::query::{ExpandBlocks, Query};
 
 /// How often Accoil refreshes each block (its documentation's "Cache Durations").
 const INSIGHTS: Duration = Duration::from_secs(30 * 60);
@@ -35,8 +35,8 @@ pub struct Cache {
 
 /// An account and how old it is.
 #[derive(Debug, Clone)]
-pub struct Cached {
-    pub found: Arc<Found>,
+pub struct CachedAccount {
+    pub found: Arc<FetchedAccount>,
     /// The time since Accoil's answer.
     pub age: Duration,
     /// The time from now until Accoil is asked again.
@@ -47,7 +47,7 @@ pub struct Cached {
 #[derive(Debug, Clone)]
 struct Read {
     at: Instant,
-    outcome: Result<Arc<Found>, Arc<GetError>>,
+    outcome: Result<Arc<FetchedAccount>, Arc<GetError>>,
     lifetime: Duration,
 }
 
@@ -77,7 +77,7 @@ impl Cache {
     }
 
     /// Like [`Client::get`]. Callers that share a call share its error.
-    pub async fn get(&self, query: &Query) -> Result<Cached, Arc<GetError>> {
+    pub async fn get(&self, query: &Query) -> Result<CachedAccount, Arc<GetError>> {
         let workspace_id = query.workspace_id.as_deref().unwrap_or(self.client.workspace_id());
         let key = Query { workspace_id: Some(workspace_id.to_owned()), ..query.clone() };
         self.get_or_read(key, self.client.get(query)).await
@@ -86,18 +86,18 @@ impl Cache {
     async fn get_or_read(
         &self,
         key: Query,
-        call: impl Future<Output = Result<Found, GetError>>,
-    ) -> Result<Cached, Arc<GetError>> {
+        call: impl Future<Output = Result<FetchedAccount, GetError>>,
+    ) -> Result<CachedAccount, Arc<GetError>> {
         let expand = key.expand;
         let read = self.reads.try_get_with(key, async { Read::new(call.await, expand) }).await?;
         let (found, age) = (read.outcome?, read.at.elapsed());
-        Ok(Cached { found, age, fresh_for: read.lifetime.saturating_sub(age) })
+        Ok(CachedAccount { found, age, fresh_for: read.lifetime.saturating_sub(age) })
     }
 }
 
 impl Read {
     /// Fails with the errors that are not cached.
-    fn new(outcome: Result<Found, GetError>, expand: Expand) -> Result<Self, GetError> {
+    fn new(outcome: Result<FetchedAccount, GetError>, expand: ExpandBlocks) -> Result<Self, GetError> {
         let (outcome, lifetime) = match outcome {
             Ok(found) => (Ok(Arc::new(found)), refresh_period(expand)),
             Err(error) if error.is_not_found() => (Err(Arc::new(error)), NOT_FOUND),
@@ -112,7 +112,7 @@ impl Read {
 }
 
 /// The shortest refresh period among the requested blocks.
-fn refresh_period(expand: Expand) -> Duration {
+fn refresh_period(expand: ExpandBlocks) -> Duration {
     [(expand.insights, INSIGHTS), (expand.traits, TRAITS), (expand.segments, SEGMENTS)]
         .into_iter()
         .filter_map(|(is_asked, period)| is_asked.then_some(period))
@@ -151,11 +151,15 @@ mod tests {
             Arc::new(Self { cache: Cache::new(Arc::new(client)), reads: AtomicUsize::new(0), permits })
         }
 
-        async fn get(&self, query: Query, outcome: Result<usize, GetError>) -> Result<Cached, Arc<GetError>> {
+        async fn get(
+            &self,
+            query: Query,
+            outcome: Result<usize, GetError>,
+        ) -> Result<CachedAccount, Arc<GetError>> {
             let call = async {
                 self.reads.fetch_add(1, Ordering::Relaxed);
                 self.permits.acquire().await.unwrap().forget();
-                outcome.map(|bytes| Found { account: Account::default(), body: "x".repeat(bytes) })
+                outcome.map(|bytes| FetchedAccount { account: Account::default(), body: "x".repeat(bytes) })
             };
             self.cache.get_or_read(query, call).await
         }
@@ -189,7 +193,7 @@ mod tests {
             ("insights,traits", 15),
             ("insights,traits,segments", 10),
         ] {
-            let found = Found { account: Account::default(), body: String::new() };
+            let found = FetchedAccount { account: Account::default(), body: String::new() };
             let read = Read::new(Ok(found), expand.parse().unwrap()).unwrap();
             assert_eq!(read.lifetime.as_secs(), minutes * 60, "{expand}");
             let lifetime = Lifetimes.expire_after_create(&query("1", expand), &read, Instant::now());
@@ -210,7 +214,7 @@ mod tests {
             counted.get(query("1", ""), Err(not_found())).await.unwrap_err();
         }
         assert_eq!(counted.reads(), 1);
-        assert_eq!(Read::new(Err(not_found()), Expand::default()).unwrap().lifetime.as_secs(), 30);
+        assert_eq!(Read::new(Err(not_found()), ExpandBlocks::default()).unwrap().lifetime.as_secs(), 30);
         for _ in 0..2 {
             counted.get(query("2", ""), Err(failed())).await.unwrap_err();
         }

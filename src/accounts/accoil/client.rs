@@ -26,7 +26,7 @@ pub struct Client {
 
 /// An account that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct FetchedAccount {
     pub account: Account,
     /// The JSON object that Accoil sent, on one line; order and unknown fields are kept.
     pub body: String,
@@ -60,7 +60,7 @@ impl Client {
 
     /// Reads the account that the query names. The caller must check that Accoil matched the account that was meant. Waits as
     /// long as Accoil asks, and retries failures that may be temporary.
-    pub async fn get(&self, query: &Query) -> Result<Found, GetError> {
+    pub async fn get(&self, query: &Query) -> Result<FetchedAccount, GetError> {
         let lookup = query.lookup.as_ref().ok_or(GetError::MissingLookup)?;
         let path = query.path(lookup, &self.workspace_id)?;
         let answer = self.caller.send(Call::get(path)).await?;
@@ -91,7 +91,7 @@ impl Client {
     }
 }
 
-impl Found {
+impl FetchedAccount {
     /// The account as Accoil sent it, with a last member `age`: the seconds since Accoil's answer. It replaces a member of the
     /// same name.
     pub fn with_age(&self, age: Duration) -> String {
@@ -106,7 +106,7 @@ impl Found {
 }
 
 /// `hide` removes the token from messages.
-fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetError> {
+fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<FetchedAccount, GetError> {
     let status = answer.status;
     let retry_after = http::retry_after(answer);
     let not_json = |reason: String| match status {
@@ -126,7 +126,7 @@ fn read(answer: &Answer, hide: impl Fn(&str) -> String) -> Result<Found, GetErro
         return Err(failed());
     }
     let account = serde_json::from_str(&body).map_err(|_| failed())?;
-    Ok(Found { account, body })
+    Ok(FetchedAccount { account, body })
 }
 
 /// Whether the JSON is an account, and not an error with status 2xx or another server's answer.

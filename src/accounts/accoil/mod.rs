@@ -11,10 +11,10 @@ mod query;
 mod users;
 
 pub use account::{Account, Expansions, Metrics};
-pub use cache::{Cache, Cached};
-pub use client::{Client, Found};
+pub use cache::{Cache, CachedAccount};
+pub use client::{Client, FetchedAccount};
 pub use error::{GetError, Refusal};
-pub use query::{Expand, Lookup, Query, QueryError};
+pub use query::{ExpandBlocks, Lookup, Query, QueryError};
 pub use users::UserKey;
 
 /// The keys that `[accounts]` must have, named in the error when there is no such section.

@@ -1,9 +1,9 @@
-//! How a Vitally account is looked up at Accoil, and whether Accoil answered with the right account. Pure.
+//! How a Vitally account is looked up at Accoil, and the check that Accoil answered with the right account. Pure.
 
 use serde_json::{Map, Value};
 
 use crate::accoil::Fingerprint;
-use crate::accounts::accoil::{self, Expand};
+use crate::accounts::accoil::{self, ExpandBlocks};
 use crate::accounts::vitally::Account;
 use crate::json::number_text;
 
@@ -45,8 +45,8 @@ impl Matching {
         ["tracking_id", "domain", "name"].contains(&self.kind.as_str())
     }
 
-    pub(super) fn expand(&self) -> Expand {
-        Expand { segments: true, insights: self.insights, traits: !self.is_match_in_answer() }
+    pub(super) fn expand(&self) -> ExpandBlocks {
+        ExpandBlocks { segments: true, insights: self.insights, traits: !self.is_match_in_answer() }
     }
 
     /// The traits that the sync may write. The others need not stay in memory.

@@ -57,7 +57,7 @@ pub(super) enum Failure {
 pub(super) trait Strategy: Sync {
     const DIRECTION: Direction;
     /// The part of a Vitally account that stays in memory.
-    type Kept: Send;
+    type KeptPart: Send;
     /// A call that writes to the other system.
     type Call: Send;
 
@@ -70,15 +70,15 @@ pub(super) trait Strategy: Sync {
     /// The value by which the other system knows the account, or why there is none.
     fn key(&self, account: &Account) -> Result<String, String>;
 
-    fn keep(&self, account: Account) -> Self::Kept;
+    fn keep(&self, account: Account) -> Self::KeptPart;
 
     /// Adds the warnings that concern the whole run.
-    fn warn(&self, _entries: &[Entry<Self::Kept>], _summary: &mut Summary) {}
+    fn warn(&self, _entries: &[Entry<Self::KeptPart>], _summary: &mut Summary) {}
 
     /// Reads the other side and returns the writes that are needed.
     fn compare(
         &self,
-        entry: &Entry<Self::Kept>,
+        entry: &Entry<Self::KeptPart>,
     ) -> impl Future<Output = Result<Comparison<Self::Call>, Failure>> + Send;
 
     fn write(&self, call: Self::Call) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -92,7 +92,7 @@ pub(super) enum Comparison<C> {
     Skipped(String),
     Compared {
         /// Values that the other side has already, but that are not recorded yet.
-        found: Option<Recorded>,
+        found: Option<WrittenValues>,
         writes: Vec<Write<C>>,
         warnings: Vec<String>,
     },
@@ -102,11 +102,11 @@ pub(super) enum Comparison<C> {
 pub(super) struct Write<C> {
     pub(super) change: Change,
     pub(super) call: C,
-    pub(super) values: Recorded,
+    pub(super) values: WrittenValues,
 }
 
 /// The values of an account that are recorded as written.
-pub(super) struct Recorded {
+pub(super) struct WrittenValues {
     pub(super) place: String,
     pub(super) account: String,
     pub(super) values: Map<String, Value>,
@@ -148,7 +148,7 @@ impl<W: Strategy> Reconciliation<'_, W> {
     /// When the run must end, no further account is started. Accounts in progress get a few seconds to finish.
     async fn handle_all(
         &self,
-        entries: Vec<Entry<W::Kept>>,
+        entries: Vec<Entry<W::KeptPart>>,
         handled: &HashSet<String>,
         summary: &mut Summary,
     ) -> Result<(), RunError> {
@@ -196,7 +196,7 @@ impl<W: Strategy> Reconciliation<'_, W> {
 
     async fn handle(
         &self,
-        entry: Entry<W::Kept>,
+        entry: Entry<W::KeptPart>,
         handled: &HashSet<String>,
     ) -> (AccountName, Result<Outcome, Failure>) {
         let id = entry.named.account.as_deref().unwrap_or_default();
@@ -207,7 +207,7 @@ impl<W: Strategy> Reconciliation<'_, W> {
         (entry.named, outcome)
     }
 
-    async fn reconcile(&self, id: &str, entry: &Entry<W::Kept>) -> Result<Outcome, Failure> {
+    async fn reconcile(&self, id: &str, entry: &Entry<W::KeptPart>) -> Result<Outcome, Failure> {
         let (found, writes, warnings) = match self.strategy.compare(entry).await? {
             // Not recorded as handled, so that a resumed run lists the account again.
             Comparison::Unknown => return Ok(Outcome::Unknown),
@@ -234,7 +234,7 @@ impl<W: Strategy> Reconciliation<'_, W> {
         Ok(outcome)
     }
 
-    async fn record(&self, values: Recorded) -> Result<(), StateError> {
+    async fn record(&self, values: WrittenValues) -> Result<(), StateError> {
         self.state.record(&values.place, &values.account, values.values).await
     }
 }

@@ -20,14 +20,14 @@ pub(super) struct Entry<T> {
     pub(super) kept: T,
 }
 
-/// All that a sweep found.
+/// The accounts that a sweep read.
 #[derive(Debug)]
-pub(super) struct Swept<T> {
+pub(super) struct SweepResult<T> {
     pub(super) entries: Vec<Entry<T>>,
     pub(super) skipped: Vec<Problem>,
 }
 
-impl<T> Swept<T> {
+impl<T> SweepResult<T> {
     pub(super) const fn accounts(&self) -> usize {
         self.entries.len() + self.skipped.len()
     }
@@ -50,9 +50,9 @@ pub(super) async fn sweep<T>(
     stop: &CancellationToken,
     key: impl Fn(&Account) -> Result<String, String>,
     mut keep: impl FnMut(Account) -> T,
-) -> Result<Swept<T>, SweepError> {
+) -> Result<SweepResult<T>, SweepError> {
     let mut pages = Pages::new(client, Listing::sweep());
-    let mut swept = Swept { entries: Vec::new(), skipped: Vec::new() };
+    let mut swept = SweepResult { entries: Vec::new(), skipped: Vec::new() };
     let mut ids = HashSet::new();
     loop {
         let page = stop.run_until_cancelled(pages.next()).await.ok_or(SweepError::Stopped)??;
@@ -84,7 +84,7 @@ pub(super) fn name(account: &Account) -> AccountName {
     }
 }
 
-fn skip_ambiguous<T>(swept: &mut Swept<T>) {
+fn skip_ambiguous<T>(swept: &mut SweepResult<T>) {
     let mut count: HashMap<&str, usize> = HashMap::new();
     for entry in &swept.entries {
         *count.entry(&entry.key).or_default() += 1;

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Map, Value};
 
 use super::group::{self, CarriedTraits};
-use super::reconcile::{Comparison, Failure, Recorded, RunError, Strategy, Write};
+use super::reconcile::{Comparison, Failure, RunError, Strategy, Write, WrittenValues};
 use super::report::{AccountName, Change, Direction, Summary};
 use super::state::SyncState;
 use super::sweep::Entry;
@@ -20,7 +20,7 @@ use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError, ret
 use crate::accounts::pace::Pace;
 use crate::accounts::vitally::Account;
 use crate::deliver::{Verdict, classify, is_web_page};
-use crate::event::{Decoded, Event, SourceKind};
+use crate::event::{DecodeResult, Event, SourceKind};
 use crate::json;
 use crate::proxies::Proxies;
 
@@ -97,7 +97,7 @@ fn judge(name: &str, answer: &Answer) -> Result<(), Failure> {
 }
 
 /// The calls to Accoil for one Vitally account, mapped and validated.
-pub(super) struct Prepared {
+pub(super) struct AccountCalls {
     has_mrr: bool,
     /// One per destination.
     requests: Vec<Request>,
@@ -115,7 +115,7 @@ pub(super) struct ToAccoil<'a> {
 
 impl Strategy for ToAccoil<'_> {
     const DIRECTION: Direction = Direction::VitallyToAccoil;
-    type Kept = Prepared;
+    type KeptPart = AccountCalls;
     type Call = Request;
 
     /// Comparing again costs no call to Accoil, so nothing is resumed.
@@ -131,11 +131,11 @@ impl Strategy for ToAccoil<'_> {
         account.external_id.clone().ok_or_else(|| "it has no externalId".to_owned())
     }
 
-    fn keep(&self, account: Account) -> Prepared {
+    fn keep(&self, account: Account) -> AccountCalls {
         let group = account.external_id.as_deref().unwrap_or_default();
         let (event, warnings) = group::event(&account, group, self.carried, self.now);
         let (text, has_mrr) = (event.to_string(), event["traits"].get("mrr").is_some());
-        let mut prepared = Prepared { has_mrr, requests: Vec::new(), refusals: Vec::new(), warnings };
+        let mut prepared = AccountCalls { has_mrr, requests: Vec::new(), refusals: Vec::new(), warnings };
         let value = match json::Value::parse(&text) {
             Ok(value) => value,
             Err(error) => {
@@ -146,7 +146,7 @@ impl Strategy for ToAccoil<'_> {
         // Derived events get a hash of their content.
         let event = Event { value, received_at: self.now, derived: true, warnings: Vec::new() };
         let destinations: Vec<_> = self.recipients.iter().map(|one| Arc::clone(&one.destination)).collect();
-        let plan = accoil::plan(&destinations, SourceKind::Segment, &Decoded::Events(vec![event]));
+        let plan = accoil::plan(&destinations, SourceKind::Segment, &DecodeResult::Events(vec![event]));
         let refusals = plan.rejected.iter().map(|refusal| format!("{} {}", refusal.field, refusal.reason));
         prepared.refusals.extend(refusals);
         let warnings = plan.requests.iter().map(|request| request.warnings.clone());
@@ -155,13 +155,13 @@ impl Strategy for ToAccoil<'_> {
         prepared
     }
 
-    fn warn(&self, entries: &[Entry<Prepared>], summary: &mut Summary) {
+    fn warn(&self, entries: &[Entry<AccountCalls>], summary: &mut Summary) {
         if !self.carried.is_mrr_unit_set && entries.iter().any(|entry| entry.kept.has_mrr) {
             summary.warn(&AccountName::default(), MRR_UNIT_MISSING);
         }
     }
 
-    async fn compare(&self, entry: &Entry<Prepared>) -> Result<Comparison<Request>, Failure> {
+    async fn compare(&self, entry: &Entry<AccountCalls>) -> Result<Comparison<Request>, Failure> {
         if let Some(why) = entry.kept.refusals.first() {
             return Err(Failure::Account(why.clone()));
         }
@@ -172,7 +172,7 @@ impl Strategy for ToAccoil<'_> {
             let written = self.state.written(&place, &entry.key).await?;
             if written.get(CONTENT) != Some(&content) {
                 let values = Map::from_iter([(CONTENT.to_owned(), content)]);
-                let values = Recorded { place, account: entry.key.clone(), values };
+                let values = WrittenValues { place, account: entry.key.clone(), values };
                 writes.push(Write { change: change(&entry.named, request), call: request.clone(), values });
             }
         }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::matching::Matching;
-use super::reconcile::{Comparison, Failure, Recorded, Strategy, Write};
+use super::reconcile::{Comparison, Failure, Strategy, Write, WrittenValues};
 use super::report::{AccountName, Change, Direction};
 use super::state::SyncState;
 use super::sweep::Entry;
@@ -35,7 +35,7 @@ pub(super) struct Update {
 impl Strategy for ToVitally<'_> {
     const DIRECTION: Direction = Direction::AccoilToVitally;
     /// The account's traits that the sync may write.
-    type Kept = Map<String, Value>;
+    type KeptPart = Map<String, Value>;
     type Call = Update;
 
     fn resumable_settings(&self) -> Option<u64> {
@@ -50,11 +50,11 @@ impl Strategy for ToVitally<'_> {
         self.matching.match_value(account)
     }
 
-    fn keep(&self, account: Account) -> Self::Kept {
+    fn keep(&self, account: Account) -> Self::KeptPart {
         self.matching.with_prefix(account.traits)
     }
 
-    async fn compare(&self, entry: &Entry<Self::Kept>) -> Result<Comparison<Self::Call>, Failure> {
+    async fn compare(&self, entry: &Entry<Self::KeptPart>) -> Result<Comparison<Self::Call>, Failure> {
         let query = Query {
             lookup: Some(Lookup::Match { kind: self.matching.kind.clone(), value: entry.key.clone() }),
             expand: self.matching.expand(),
@@ -85,7 +85,7 @@ impl Strategy for ToVitally<'_> {
 }
 
 fn comparison(named: &AccountName, id: &str, difference: Difference) -> Result<Comparison<Update>, Failure> {
-    let recorded = |values| Recorded { place: PLACE.to_owned(), account: id.to_owned(), values };
+    let recorded = |values| WrittenValues { place: PLACE.to_owned(), account: id.to_owned(), values };
     let found = (!difference.found.is_empty()).then(|| recorded(difference.found));
     let mut writes = Vec::new();
     if !difference.changed.is_empty() {

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::error::VitallyError;
 use super::listing::{self, Listing};
-use super::pages::{Listed, Page};
-use super::write::{Changes, New};
+use super::pages::{ListedAccount, Page};
+use super::write::{Changes, NewAccount};
 use crate::accounts::answer;
 use crate::accounts::http::{Answer, Call, CallSettings, Caller, ClientError};
 use crate::accounts::pace::Pace;
@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// By Vitally's id or by the externalId.
-    pub async fn get(&self, id: &str) -> Result<Listed, VitallyError> {
+    pub async fn get(&self, id: &str) -> Result<ListedAccount, VitallyError> {
         let answer = self.send(Call::get(listing::account(id)?)).await?;
         account(self.json(&answer)?).ok_or(VitallyError::Shape("it is not an account, an object with an id"))
     }
@@ -69,7 +69,7 @@ impl Client {
 
     /// Creates an account and returns it. Looks for an existing one first: Vitally does not document whether a create would
     /// overwrite it.
-    pub async fn create(&self, new: &New) -> Result<Listed, VitallyError> {
+    pub async fn create(&self, new: &NewAccount) -> Result<ListedAccount, VitallyError> {
         if self.find(&new.external_id).await?.is_some() {
             return Err(VitallyError::Conflict);
         }
@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Returns the account after the update.
-    pub async fn update(&self, id: &str, changes: &Changes) -> Result<Listed, VitallyError> {
+    pub async fn update(&self, id: &str, changes: &Changes) -> Result<ListedAccount, VitallyError> {
         let answer = self.send(call(Method::PUT, listing::account(id)?, changes, true)).await?;
         self.written(&answer, id).await
     }
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    async fn find(&self, id: &str) -> Result<Option<Listed>, VitallyError> {
+    async fn find(&self, id: &str) -> Result<Option<ListedAccount>, VitallyError> {
         match self.get(id).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -131,7 +131,7 @@ impl Client {
     }
 
     /// The account in the answer to a write. Vitally does not document that answer, so the account is read if it is not there.
-    async fn written(&self, answer: &Answer, id: &str) -> Result<Listed, VitallyError> {
+    async fn written(&self, answer: &Answer, id: &str) -> Result<ListedAccount, VitallyError> {
         let sent = if answer.body.is_empty() { None } else { account(self.json(answer)?) };
         match sent {
             Some(listed) => Ok(listed),
@@ -179,8 +179,8 @@ fn call(method: Method, path: String, body: &impl Serialize, is_idempotent: bool
     Call { method, path, body, is_idempotent }
 }
 
-fn account(text: &str) -> Option<Listed> {
-    Listed::read(text).filter(|listed| listed.account.id.is_some())
+fn account(text: &str) -> Option<ListedAccount> {
+    ListedAccount::read(text).filter(|listed| listed.account.id.is_some())
 }
 
 #[cfg(test)]

@@ -14,5 +14,5 @@ pub use client::Client;
 pub use error::VitallyError;
 pub(super) use listing::account as account_path;
 pub use listing::{Listing, MAX_PAGE_SIZE, Sort, Status};
-pub use pages::{Listed, Page, Pages};
-pub use write::{Changes, New};
+pub use pages::{ListedAccount, Page, Pages};
+pub use write::{Changes, NewAccount};

@@ -19,9 +19,9 @@ const MAX_PAGES: u32 = 10_000;
 /// A longer cursor is refused.
 const MAX_CURSOR_BYTES: usize = 4096;
 
-/// An account as it was read.
+/// An account, typed and as Vitally sent it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
+pub struct ListedAccount {
     pub account: Account,
     /// The JSON object that Vitally sent, on one line; order and unknown fields are kept.
     pub body: String,
@@ -30,7 +30,7 @@ pub struct Listed {
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    pub accounts: Vec<Listed>,
+    pub accounts: Vec<ListedAccount>,
     /// The number of items that are not account objects.
     pub unreadable: usize,
     /// The cursor of the next page; `None` on the last.
@@ -38,13 +38,13 @@ pub struct Page {
 }
 
 #[derive(Deserialize)]
-struct Sent<'a> {
+struct RawPage<'a> {
     #[serde(borrow)]
     results: Option<&'a RawValue>,
     next: Option<Value>,
 }
 
-impl Listed {
+impl ListedAccount {
     /// `None` if this is not an account object.
     pub(super) fn read(text: &str) -> Option<Self> {
         let sent = json::Value::parse(text).ok()?;
@@ -59,12 +59,13 @@ impl Listed {
 impl Page {
     /// Reads JSON text. Items are read one by one, so that an odd item does not fail the others.
     pub(super) fn read(text: &str) -> Result<Self, VitallyError> {
-        let sent: Sent<'_> =
+        let sent: RawPage<'_> =
             serde_json::from_str(text).map_err(|_| VitallyError::Shape("it is not a page, an object"))?;
         let results = sent.results.ok_or(VitallyError::Shape("the page has no results"))?;
         let items: Vec<&RawValue> = serde_json::from_str(results.get())
             .map_err(|_| VitallyError::Shape("the results of the page are not a list"))?;
-        let accounts: Vec<Listed> = items.iter().filter_map(|item| Listed::read(item.get())).collect();
+        let accounts: Vec<ListedAccount> =
+            items.iter().filter_map(|item| ListedAccount::read(item.get())).collect();
         Ok(Self { unreadable: items.len() - accounts.len(), accounts, next: cursor(sent.next)? })
     }
 

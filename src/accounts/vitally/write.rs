@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// A new account.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct New {
+pub struct NewAccount {
     pub external_id: String,
     pub name: String,
     /// Vitally's own id of the organization.
@@ -51,7 +51,11 @@ mod tests {
 
     #[test]
     fn only_what_is_set_is_sent() {
-        let new = New { external_id: "account-101".into(), name: "Big Corp".into(), ..New::default() };
+        let new = NewAccount {
+            external_id: "account-101".into(),
+            name: "Big Corp".into(),
+            ..NewAccount::default()
+        };
         assert_eq!(json!(new), json!({"externalId": "account-101", "name": "Big Corp"}));
         assert_eq!(json!(Changes::default()), json!({}));
         assert!(Changes::default().is_empty());

@@ -10,7 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::error::MissingSection;
-use crate::accounts::accoil::{Expand, Lookup, Query};
+use crate::accounts::accoil::{ExpandBlocks, Lookup, Query};
 use crate::config::Config;
 use crate::run;
 
@@ -37,7 +37,7 @@ pub struct GetArgs {
     match_value: Option<String>,
     /// Further blocks to read: traits, insights, segments, separated by commas
     #[arg(long, value_name = "BLOCKS", default_value = "", hide_default_value = true)]
-    expand: Expand,
+    expand: ExpandBlocks,
     /// The workspace; without this option the one in the configuration
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace_id: Option<String>,

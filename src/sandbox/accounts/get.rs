@@ -68,7 +68,9 @@ impl Accounts {
             );
         };
         match lookup.find(&self.store()) {
-            Some(account) => http::json(StatusCode::OK, &Found { account, workspace, expand: &query.expand }),
+            Some(account) => {
+                http::json(StatusCode::OK, &AccountAnswer { account, workspace, expand: &query.expand })
+            }
             None => error(StatusCode::NOT_FOUND, "Resource not found", "not_found", "not_found", None),
         }
     }
@@ -147,13 +149,13 @@ fn is_match(account: &Account, kind: &str, value: &str) -> bool {
 }
 
 /// The answer with an account, its members in the documented order.
-struct Found<'a> {
+struct AccountAnswer<'a> {
     account: &'a Account,
     workspace: &'a str,
     expand: &'a [String],
 }
 
-impl Serialize for Found<'_> {
+impl Serialize for AccountAnswer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for name in ["id", "name", "domain", "tracking_id"] {
@@ -174,7 +176,7 @@ impl Serialize for Found<'_> {
     }
 }
 
-impl Found<'_> {
+impl AccountAnswer<'_> {
     fn href(&self) -> String {
         let id = self.account.get("id").and_then(Value::as_str).unwrap_or_default();
         let query = form_urlencoded::Serializer::new(String::new())

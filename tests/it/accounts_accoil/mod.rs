@@ -6,7 +6,7 @@ mod command;
 
 use std::time::Duration;
 
-use accoil_relay::accounts::accoil::{Client, Found, GetError, Lookup, Query};
+use accoil_relay::accounts::accoil::{Client, FetchedAccount, GetError, Lookup, Query};
 use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::{Fault, Options};
 use secrecy::SecretString;
@@ -47,7 +47,7 @@ fn answering(status: u16, body: &str) -> Fault {
     }
 }
 
-async fn answered(sandbox: &Served, status: u16, body: &str) -> Result<Found, GetError> {
+async fn answered(sandbox: &Served, status: u16, body: &str) -> Result<FetchedAccount, GetError> {
     sandbox.sandbox.faults().add(answering(status, body)).unwrap();
     client(&sandbox.url).get(&by_id("456")).await
 }

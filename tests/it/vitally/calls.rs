@@ -1,6 +1,8 @@
 //! The exact requests to Vitally (`docs/vitally.md#accounts`).
 
-use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort, Status, VitallyError};
+use accoil_relay::accounts::vitally::{
+    Changes, Client, Listing, NewAccount, Pages, Sort, Status, VitallyError,
+};
 use accoil_relay::proxies::Proxies;
 use serde_json::{Map, Value, json};
 
@@ -95,11 +97,12 @@ async fn create_an_account_with_every_member_of_the_body() {
     let none = || reply(404, r#"{"error":"no"}"#);
     let vitally = Canned::start([none(), reply(200, ACCOUNT), none(), reply(201, ACCOUNT)]).await;
     let client = vitally.client();
-    let least = New { external_id: "account-101".into(), name: "Big Corp".into(), ..New::default() };
+    let least =
+        NewAccount { external_id: "account-101".into(), name: "Big Corp".into(), ..NewAccount::default() };
     assert_eq!(client.create(&least).await.unwrap().account.id.as_deref(), Some("v1"));
     assert_eq!(vitally.body(), json!({"externalId": "account-101", "name": "Big Corp"}));
     let traits = map(json!({"paymentMethod": "subscription", "hspot.city": "Bern"}));
-    let all = New { organization_id: Some("o1".into()), traits, ..least };
+    let all = NewAccount { organization_id: Some("o1".into()), traits, ..least };
     client.create(&all).await.unwrap();
     let body = json!({"externalId": "account-101", "name": "Big Corp", "organizationId": "o1",
         "traits": {"paymentMethod": "subscription", "hspot.city": "Bern"}});
@@ -170,7 +173,7 @@ async fn an_id_that_no_path_can_contain_is_refused_before_any_call() {
         assert!(matches!(client.get(id).await, Err(VitallyError::BadId(_))), "{id}");
         assert!(matches!(client.delete(id).await, Err(VitallyError::BadId(_))), "{id}");
         assert!(matches!(client.update(id, &Changes::default()).await, Err(VitallyError::BadId(_))), "{id}");
-        let new = New { external_id: id.to_owned(), name: "n".into(), ..New::default() };
+        let new = NewAccount { external_id: id.to_owned(), name: "n".into(), ..NewAccount::default() };
         assert!(matches!(client.create(&new).await, Err(VitallyError::BadId(_))), "{id}");
     }
     let listing = Listing { from: Some("x".repeat(70_000)), ..Listing::sweep() };

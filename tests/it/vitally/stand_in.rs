@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use accoil_relay::accounts::vitally::{Changes, Client, Listing, New, Pages, Sort, Status, VitallyError};
+use accoil_relay::accounts::vitally::{
+    Changes, Client, Listing, NewAccount, Pages, Sort, Status, VitallyError,
+};
 use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Map, Value, json};
@@ -22,8 +24,8 @@ fn map(value: Value) -> Map<String, Value> {
     serde_json::from_value(value).unwrap()
 }
 
-fn new(id: &str) -> New {
-    New { external_id: id.to_owned(), name: "Big Corp".into(), ..New::default() }
+fn new(id: &str) -> NewAccount {
+    NewAccount { external_id: id.to_owned(), name: "Big Corp".into(), ..NewAccount::default() }
 }
 
 async fn sweep(client: &Client, listing: Listing) -> Vec<String> {
@@ -72,7 +74,7 @@ async fn an_account_with_an_odd_id_is_created_read_changed_and_deleted() {
     let (served, client) = served(Options::default()).await;
     for id in ["plain", "a/b", "100%", "%2F", "🏢 é", "a?b#c", "..."] {
         let traits = map(json!({"a.b": 1, "gone": "soon"}));
-        let made = client.create(&New { traits, ..new(id) }).await.unwrap().account;
+        let made = client.create(&NewAccount { traits, ..new(id) }).await.unwrap().account;
         assert_eq!((made.external_id.as_deref(), made.name.as_deref()), (Some(id), Some("Big Corp")));
         assert!(matches!(client.create(&new(id)).await, Err(VitallyError::Conflict)), "{id}");
         let own = made.id.unwrap();
@@ -97,7 +99,8 @@ async fn an_organization_is_joined_and_left() {
     let (served, client) = served(Options::default()).await;
     let all = served.sandbox.vitally().accounts();
     let organization = all.iter().find_map(|account| account["organizationId"].as_str()).unwrap();
-    let made = client.create(&New { organization_id: Some(organization.into()), ..new("e1") }).await.unwrap();
+    let made =
+        client.create(&NewAccount { organization_id: Some(organization.into()), ..new("e1") }).await.unwrap();
     assert_eq!(made.account.organization_id.as_deref(), Some(organization));
     let change = async |organization: Option<&str>| {
         let organization = Some(organization.map(str::to_owned));

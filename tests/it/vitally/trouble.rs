@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use accoil_relay::accounts::HttpError;
-use accoil_relay::accounts::vitally::{Changes, Listing, New, Pages, VitallyError};
+use accoil_relay::accounts::vitally::{Changes, Listing, NewAccount, Pages, VitallyError};
 
 use super::canned::{Canned, Reply, TOKEN, reply};
 
@@ -13,8 +13,8 @@ const ACCOUNT: &str =
 const HTML: &str =
     "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>\u{1b}[31m sk_live_hush</body></html>";
 
-fn new() -> New {
-    New { external_id: "e1".into(), name: "n".into(), ..New::default() }
+fn new() -> NewAccount {
+    NewAccount { external_id: "e1".into(), name: "n".into(), ..NewAccount::default() }
 }
 
 async fn get(answers: impl IntoIterator<Item = Reply>) -> Result<(), VitallyError> {

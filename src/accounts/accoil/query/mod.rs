@@ -16,7 +16,7 @@ const MAX_VALUE_BYTES: usize = 2048;
 pub struct Query {
     /// Accoil requires one.
     pub lookup: Option<Lookup>,
-    pub expand: Expand,
+    pub expand: ExpandBlocks,
     /// `None`: the client's own workspace.
     pub workspace_id: Option<String>,
 }
@@ -32,7 +32,7 @@ pub enum Lookup {
 
 /// The data blocks that Accoil sends only on request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Expand {
+pub struct ExpandBlocks {
     pub insights: bool,
     pub traits: bool,
     pub segments: bool,
@@ -81,7 +81,7 @@ impl Lookup {
     }
 }
 
-impl Expand {
+impl ExpandBlocks {
     const NAMES: [&str; 3] = ["insights", "traits", "segments"];
 
     /// The requested blocks, by the API's names.
@@ -92,7 +92,7 @@ impl Expand {
 }
 
 /// Reads `insights,traits`. Blanks and repeats are ignored.
-impl FromStr for Expand {
+impl FromStr for ExpandBlocks {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {

@@ -24,16 +24,16 @@ fn parameters_name_one_account_or_say_what_is_missing() {
 
 #[test]
 fn expand_is_a_list_and_an_unknown_word_has_its_nearest() {
-    let all = Expand { insights: true, traits: true, segments: true };
+    let all = ExpandBlocks { insights: true, traits: true, segments: true };
     for (text, expected) in [
-        ("", Expand::default()),
-        ("traits", Expand { traits: true, ..Expand::default() }),
-        (" segments , ,traits,segments", Expand { insights: false, ..all }),
+        ("", ExpandBlocks::default()),
+        ("traits", ExpandBlocks { traits: true, ..ExpandBlocks::default() }),
+        (" segments , ,traits,segments", ExpandBlocks { insights: false, ..all }),
         ("insights,traits,segments", all),
     ] {
         assert_eq!(text.parse(), Ok(expected), "{text}");
     }
-    let error_of = |text: &str| text.parse::<Expand>().unwrap_err().to_string();
+    let error_of = |text: &str| text.parse::<ExpandBlocks>().unwrap_err().to_string();
     insta::assert_snapshot!(error_of("traits,insight"), @r#"expand has no block "insight", did you mean insights?: give insights, traits and segments, with commas between"#);
     insta::assert_snapshot!(error_of("all"), @r#"expand has no block "all": give insights, traits and segments, with commas between"#);
 }

@@ -22,14 +22,14 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// The traits as they should be. Null: the trait should not exist.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Wanted {
+pub(super) struct WantedTraits {
     pub(super) traits: Map<String, Value>,
     pub(super) warnings: Vec<String>,
 }
 
 /// Reads the account's JSON as Accoil sent it.
-pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
-    let mut wanted = Wanted::default();
+pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> WantedTraits {
+    let mut wanted = WantedTraits::default();
     let metric = |name: &str| account.get("metrics").and_then(|metrics| metrics.get(name));
     for name in NUMBERS {
         wanted.put(prefix, name, metric(name), |value| lenient::to_number(value).map(Value::Number));
@@ -55,7 +55,7 @@ pub(super) fn wanted(account: &Value, prefix: &str, insights: bool) -> Wanted {
     wanted
 }
 
-impl Wanted {
+impl WantedTraits {
     fn put(
         &mut self,
         prefix: &str,
@@ -131,7 +131,7 @@ pub(super) struct Difference {
 /// Compares the wanted traits with those of the Vitally account. `written` holds the values that the relay wrote last.
 pub(super) fn difference(
     current: &Map<String, Value>,
-    wanted: Wanted,
+    wanted: WantedTraits,
     written: &Map<String, Value>,
 ) -> Difference {
     let mut difference = Difference { warnings: wanted.warnings, ..Difference::default() };

@@ -47,7 +47,7 @@ fn only_what_differs_is_written_and_only_ours_is_cleared() {
         "number": 75.5, "date": "2023-01-15", "text": "new", "ours": null, "theirs": null, "null": null, "more": 1,
     }));
     let written = map(json!({"ours": "1.0", "theirs": 1, "date": "2023-01-15"}));
-    let difference = difference(&current, Wanted { traits, warnings: Vec::new() }, &written);
+    let difference = difference(&current, WantedTraits { traits, warnings: Vec::new() }, &written);
     assert_eq!(Value::Object(difference.changed), json!({"text": "new", "ours": null, "more": 1}));
     assert_eq!(Value::Object(difference.before), json!({"text": "old", "ours": 1}));
     assert_eq!(Value::Object(difference.found), json!({"number": 75.5}), "it counts as written from now on");
