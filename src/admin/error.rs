@@ -18,7 +18,7 @@ pub struct ApiError {
     pub status: StatusCode,
     pub code: &'static str,
     pub error: String,
-    /// When to ask again.
+    /// When the client may ask again.
     pub retry_after: Option<Duration>,
     /// Further members of the answer, for codes that have some.
     pub more: serde_json::Map<String, serde_json::Value>,

@@ -44,7 +44,7 @@ impl Access {
     }
 }
 
-/// As [`let_pass`] found it.
+/// The access that [`let_pass`] determined.
 impl<S: Sync> FromRequestParts<S> for Access {
     type Rejection = ApiError;
 

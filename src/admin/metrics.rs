@@ -1,6 +1,6 @@
 //! `GET /metrics`: the counters that the stages keep, in Prometheus' text format. `docs/metrics.md` lists them.
 //!
-//! Everything is read when it is asked for: an event costs only an atomic addition.
+//! The values are read when the page is requested: counting an event costs only an atomic addition.
 
 use std::fmt;
 use std::sync::Arc;

@@ -12,12 +12,12 @@ pub struct Moment(pub DateTime<Utc>);
 /// The text is not a time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, such as 30m, 2h or 7d")]
-pub struct NoMoment;
+pub struct InvalidMoment;
 
 impl std::str::FromStr for Moment {
-    type Err = NoMoment;
+    type Err = InvalidMoment;
 
-    fn from_str(text: &str) -> Result<Self, NoMoment> {
+    fn from_str(text: &str) -> Result<Self, InvalidMoment> {
         // A plus sign that was not percent-encoded arrives as a space.
         let text = text.replace(' ', "+");
         if let Ok(time) = DateTime::parse_from_rfc3339(&text) {
@@ -28,10 +28,10 @@ impl std::str::FromStr for Moment {
         }
         let ago = text.strip_prefix('-').unwrap_or(&text);
         if let Some(ago) = config::parse_duration(ago).and_then(|ago| chrono::Duration::from_std(ago).ok()) {
-            return Utc::now().checked_sub_signed(ago).map(Self).ok_or(NoMoment);
+            return Utc::now().checked_sub_signed(ago).map(Self).ok_or(InvalidMoment);
         }
         let midnight = text.parse::<NaiveDate>().ok().and_then(|date| date.and_hms_opt(0, 0, 0));
-        midnight.map(|midnight| Self(midnight.and_utc())).ok_or(NoMoment)
+        midnight.map(|midnight| Self(midnight.and_utc())).ok_or(InvalidMoment)
     }
 }
 

@@ -40,7 +40,7 @@ impl<T: DeserializeOwned + IntoParams> Parameters<T> {
                 given.push((name, value.into_owned()));
             }
         }
-        // One at a time first, so that the error can name it.
+        // Each parameter is read alone first, so that the error can name it.
         for (name, value) in &given {
             let one = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
             if let Err(error) = serde_urlencoded::from_str::<T>(&one)
@@ -116,11 +116,11 @@ async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
         .map_err(|error| refused(format!("the body cannot be read as JSON: {error}")))
 }
 
-/// The part of the path that names a resource.
+/// The name of a resource in the path.
 #[derive(Debug)]
-pub struct Named(pub String);
+pub struct PathName(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {

@@ -141,9 +141,7 @@ pub fn mappings_not_reloaded(faults: &[Fault]) {
     for fault in faults {
         tracing::error!(mapping.fault = %fault, "a mapping file cannot be used");
     }
-    tracing::error!(
-        "the mapping files were reloaded but have faults; the mappings before them stay in force"
-    );
+    tracing::error!("the mapping files were reloaded but have faults; the previous mappings stay in force");
 }
 
 /// `waiting` is the number of calls in the outbox; `None` if counting them took too long.

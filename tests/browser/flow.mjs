@@ -57,10 +57,10 @@ export async function test_01_one_minute_from_a_failing_event_to_its_delivery(br
 
     await page.goto(`${world.admin}/mappings`);
     await page.getByRole("button", { name: "Check the files" }).click();
-    await page.getByText("The files are well").waitFor();
+    await page.getByText("The files have no faults").waitFor();
     await page.getByText("3 of the 4 kept rejects would be fixed").waitFor();
     await page.getByRole("button", { name: "Reload" }).click();
-    await page.getByText("Read again").waitFor();
+    await page.getByText("Reloaded:").waitFor();
 
     await page.goto(`${world.admin}/failures`);
     await page.locator("tr", { hasText: "userId" }).getByRole("link").click();
@@ -80,7 +80,7 @@ export async function test_01_one_minute_from_a_failing_event_to_its_delivery(br
     await page.goto(`${world.admin}/events/${id}`);
     await page.locator(".head .tag", { hasText: "delivered" }).waitFor();
     await page.goto(`${world.admin}/failures`);
-    await page.getByText("1 events that no mapping could take").waitFor();
+    await page.getByText("1 events that no mapping could use").waitFor();
   });
 }
 
@@ -145,7 +145,7 @@ export async function test_13_the_flow_works_with_the_keyboard_alone(browser, st
     await page.waitForURL("**/mappings");
     await tabTo(page, "Reload");
     await page.keyboard.press("Enter");
-    await page.getByText("Read again").waitFor();
+    await page.getByText("Reloaded:").waitFor();
     for (const key of ["g", "f"]) await page.keyboard.press(key);
     await page.waitForURL("**/failures");
     await page.keyboard.press("j");

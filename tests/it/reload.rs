@@ -69,7 +69,7 @@ async fn a_bad_file_changes_nothing_and_valid_files_are_used() {
     let answer = reload().await;
     assert_eq!(answer.status, 400);
     let shown = answer.text().replace(folder.path().to_str().unwrap(), "FOLDER");
-    insta::assert_snapshot!(shown, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; the mappings before them stay in force; fix them and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
+    insta::assert_snapshot!(shown, @r#"{"code":"invalid_mappings","error":"the mapping files have faults; the previous mappings stay in force; fix the files and reload","faults":[{"column":1,"file":"FOLDER/two.toml","line":1,"message":"the mapping has no trigger"},{"column":10,"file":"FOLDER/two.toml","line":3,"message":"there is no action trak; did you mean track?"}]}"#);
     relay.post("/segment", &[KEY], track("u2")).await;
     let calls = relay.calls(4).await;
     assert!(calls.iter().all(|call| event_name(call) == "Before"));
@@ -188,7 +188,7 @@ async fn sighup_reloads_the_mappings() {
     std::fs::write(folder.path().join("one.toml"), "mappings = 1").unwrap();
     process.signal("HUP");
     logged("one.toml:1:12: contains no list of mappings").await;
-    logged("the mappings before them stay in force").await;
+    logged("the previous mappings stay in force").await;
     process.post("/segment", &[KEY], track("u1")).await;
     assert!(sandbox.sandbox.wait_for(2, TEST_TIMEOUT).await);
 

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::accounts::accoil::{Cached, Expand, GetError, KEYS, Lookup, Query};
+use crate::accounts::accoil::{CachedAccount, ExpandBlocks, GetError, KEYS, Lookup, Query};
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
@@ -50,7 +50,7 @@ pub(in crate::admin) async fn get(
 }
 
 /// Asks Accoil or the cache.
-pub async fn find(admin: &Admin, query: AccountQuery) -> Result<Cached, ApiError> {
+pub async fn find(admin: &Admin, query: AccountQuery) -> Result<CachedAccount, ApiError> {
     let Some(cache) = admin.accounts() else {
         return Err(not_configured());
     };
@@ -77,13 +77,13 @@ fn read(query: AccountQuery) -> Result<Query, ApiError> {
     let AccountQuery { workspace_id, id, match_type, match_value, expand } = query;
     Ok(Query {
         lookup: Lookup::from_parameters(id, match_type, match_value).map_err(invalid)?,
-        expand: expand.map_or(Ok(Expand::default()), |expand| expand.parse()).map_err(invalid)?,
+        expand: expand.map_or(Ok(ExpandBlocks::default()), |expand| expand.parse()).map_err(invalid)?,
         workspace_id: workspace_id.filter(|id| !id.trim().is_empty()),
     })
 }
 
 /// The age and the cache time are the account's own.
-fn found(cached: &Cached) -> Response {
+fn found(cached: &CachedAccount) -> Response {
     let mut response = Response::new(Body::from(cached.found.with_age(cached.age)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,7 +14,7 @@ use super::shared::ReasonView;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
-use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::admin::request::{NoParameters, Parameters, PathName};
 use crate::config;
 use crate::deliver::{self, Control, Status};
 use crate::reasons::Reason;
@@ -162,44 +162,48 @@ pub async fn confirm_keys(admin: &Admin, names: &[String]) -> Result<(), ApiErro
 
 /// What an operator can ask of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum DestinationAction {
     Pause,
     Resume,
     Probe,
 }
 
-/// Carries it out and returns the destination's status afterwards.
-pub async fn change(admin: &Admin, name: &str, wish: Wish) -> Result<DestinationView, ApiError> {
+/// Performs the action and returns the destination's status afterwards.
+pub async fn change(
+    admin: &Admin,
+    name: &str,
+    action: DestinationAction,
+) -> Result<DestinationView, ApiError> {
     let Some(control) = admin.control(name) else {
         let names = || admin.config().destinations.iter().map(|section| section.name.as_str());
         let advice = nearest(name, names()).map(|nearest| format!(", did you mean {nearest}?"));
         let shown: String = name.chars().take(64).collect();
         let error = format!(
-            "there is no destination {shown:?}{} There are {}",
+            "there is no destination {shown:?}{} The destinations are {}",
             advice.unwrap_or_else(|| ".".to_owned()),
             names().collect::<Vec<_>>().join(", ")
         );
         return Err(ApiError::not_found(error));
     };
-    match wish {
+    match action {
         // Stored first, because a pause that is not stored would end with the process.
-        Wish::Pause if control.paused_since().is_none() => {
+        DestinationAction::Pause if control.paused_since().is_none() => {
             let now = Utc::now();
             deliver::keep_pause(admin.outbox(), name, Some(now)).await?;
             control.pause(now);
             tracing::warn!(destination.name = name, "an operator has paused the destination; its calls wait");
         }
-        Wish::Pause => {}
-        Wish::Resume => {
+        DestinationAction::Pause => {}
+        DestinationAction::Resume => {
             deliver::keep_pause(admin.outbox(), name, None).await?;
             control.resume();
             tracing::info!(destination.name = name, "an operator has resumed the destination");
         }
-        Wish::Probe if control.paused_since().is_some() => {
+        DestinationAction::Probe if control.paused_since().is_some() => {
             let error = "the destination is paused by an operator: resume it instead";
             return Err(ApiError::conflict("paused", error));
         }
-        Wish::Probe => control.probe(),
+        DestinationAction::Probe => control.probe(),
     }
     let view = view(admin).await?;
     view.destinations.into_iter().find(|destination| destination.name == name).ok_or_else(ApiError::failed)
@@ -221,10 +225,10 @@ pub(in crate::admin) async fn list(
     responses((status = 200, body = DestinationView)))]
 pub(in crate::admin) async fn pause(
     State(admin): State<Admin>,
-    Named(name): Named,
+    PathName(name): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<DestinationView>, ApiError> {
-    change(&admin, &name, Wish::Pause).await.map(Json)
+    change(&admin, &name, DestinationAction::Pause).await.map(Json)
 }
 
 /// Make calls to a destination again
@@ -232,10 +236,10 @@ pub(in crate::admin) async fn pause(
     responses((status = 200, body = DestinationView)))]
 pub(in crate::admin) async fn resume(
     State(admin): State<Admin>,
-    Named(name): Named,
+    PathName(name): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<DestinationView>, ApiError> {
-    change(&admin, &name, Wish::Resume).await.map(Json)
+    change(&admin, &name, DestinationAction::Resume).await.map(Json)
 }
 
 /// Make one call now, although the destination is left alone because it failed
@@ -243,8 +247,8 @@ pub(in crate::admin) async fn resume(
     responses((status = 200, body = DestinationView)))]
 pub(in crate::admin) async fn probe(
     State(admin): State<Admin>,
-    Named(name): Named,
+    PathName(name): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<DestinationView>, ApiError> {
-    change(&admin, &name, Wish::Probe).await.map(Json)
+    change(&admin, &name, DestinationAction::Probe).await.map(Json)
 }

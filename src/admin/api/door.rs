@@ -10,7 +10,7 @@ use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters};
-use crate::facts::{DoorGroup, DoorKey, Sample};
+use crate::facts::{RefusedRequestGroup, RefusedRequestKey, Sample};
 
 /// The requests that were refused since the start, the latest group first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,13 +58,18 @@ pub struct SampleView {
 }
 
 pub fn view(admin: &Admin, access: Access) -> DoorView {
-    let mut groups: Vec<_> =
-        admin.facts().door().groups().into_iter().map(|(key, group)| one(key, group, access)).collect();
+    let mut groups: Vec<_> = admin
+        .facts()
+        .refused_requests()
+        .groups()
+        .into_iter()
+        .map(|(key, group)| one(key, group, access))
+        .collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.last));
     DoorView { count: groups.iter().map(|group| group.count).sum(), groups }
 }
 
-fn one(key: DoorKey, group: DoorGroup, access: Access) -> DoorGroupView {
+fn one(key: RefusedRequestKey, group: RefusedRequestGroup, access: Access) -> DoorGroupView {
     DoorGroupView {
         reason: key.reason.into(),
         kind: key.kind.map(|kind| kind.name().to_owned()),

@@ -19,9 +19,9 @@ use crate::outbox::{Filter, StoredReject};
 use crate::pipeline::Sources;
 use crate::replay::{self, Effect, EffectExample, KeptEvent};
 
-/// Events that are looked at, unless the request says otherwise.
-const USUAL: usize = 500;
-const MOST: usize = 1000;
+/// The number of events that are tried, unless the request names one.
+const DEFAULT_EVENTS: usize = 500;
+const MAX_EVENTS: usize = 1000;
 
 /// Mappings to try on events that are kept.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -29,7 +29,7 @@ const MOST: usize = 1000;
 pub struct EffectRequest {
     /// Mappings to try instead of those in force; the mapping files as they are now if it is left out.
     pub draft: Option<Draft>,
-    /// Which events.
+    /// Which kept events to try.
     pub select: EffectSelect,
     /// The most events, the newest first; 500 if it is left out, 1,000 at most.
     pub most: Option<usize>,
@@ -45,14 +45,14 @@ pub struct EffectSelect {
     pub filter: Filter,
 }
 
-/// Of which events.
+/// Where the kept events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EffectKind {
-    /// Those of the history, whatever became of them.
+    /// From the history, whatever became of them.
     #[default]
     Event,
-    /// The rejects that are kept.
+    /// From the rejects.
     Reject,
 }
 
@@ -69,13 +69,13 @@ pub struct EffectView {
     pub refused: u64,
     /// Events whose source is no longer configured, or whose form this version does not read.
     pub gone: u64,
-    /// Of `different`: those that the mappings in force refuse and the others take whole.
+    /// Of `different`: events that the mappings in force refuse and the other mappings accept completely.
     pub fixed: u64,
-    /// Of `refused`: those that the mappings in force take whole.
+    /// Of `refused`: events that the mappings in force accept completely.
     pub newly_refused: u64,
-    /// Events that fit and could not be tried, because what they held is not kept.
+    /// Matching events that could not be tried, because their payload is not kept.
     pub not_kept: u64,
-    /// There are more such events than were looked at.
+    /// True if more events match than were tried.
     pub is_cut: bool,
     /// Up to five of each kind of change.
     pub examples: Vec<EffectExampleView>,
@@ -88,9 +88,9 @@ pub struct EffectExampleView {
     pub event: String,
     /// `fixed`, `different`, `newly refused` or `still refused`.
     pub change: String,
-    /// By the mappings in force.
+    /// What the mappings in force make of it.
     pub before: OutcomeView,
-    /// By the others.
+    /// What the other mappings make of it.
     pub after: OutcomeView,
 }
 
@@ -104,9 +104,9 @@ pub struct OutcomeView {
     pub skipped: Option<String>,
 }
 
-/// The events to try, and what is to be said about their number.
+/// The events to try, how many have no payload, and whether there are more.
 #[derive(Default)]
-struct Found {
+struct EventsToTry {
     events: Vec<KeptEvent>,
     not_kept: u64,
     is_cut: bool,
@@ -119,10 +119,10 @@ pub async fn view(admin: &Admin, request: EffectRequest) -> Result<EffectView, A
         Some(draft) => drafted(Arc::clone(&in_force), draft).await?,
         None => reloaded(Arc::clone(&in_force)).await?,
     };
-    let most = request.most.unwrap_or(USUAL).clamp(1, MOST);
+    let most = request.most.unwrap_or(DEFAULT_EVENTS).clamp(1, MAX_EVENTS);
     let (admin, select) = (admin.clone(), request.select);
     let compare = move || {
-        let Found { events, not_kept, is_cut } = match select.kind {
+        let EventsToTry { events, not_kept, is_cut } = match select.kind {
             EffectKind::Event => of_history(&admin, &select.filter, most)?,
             EffectKind::Reject => of_rejects(&admin, &select.filter, most)?,
         };
@@ -153,12 +153,12 @@ async fn reloaded(in_force: Arc<Sources>) -> Result<Arc<Sources>, ApiError> {
     read.map(Arc::new).map_err(|faults| super::mappings::invalid("the mapping files have faults", &faults))
 }
 
-fn of_rejects(admin: &Admin, filter: &Filter, most: usize) -> Result<Found, ApiError> {
+fn of_rejects(admin: &Admin, filter: &Filter, most: usize) -> Result<EventsToTry, ApiError> {
     let archive = admin.outbox().archive().map_err(|error| ApiError::outbox(&error))?;
     let mut rejects = archive.newest_rejects(filter, i64::MAX, most + 1)?;
     let is_cut = rejects.len() > most;
     rejects.truncate(most);
-    Ok(Found { events: rejects.into_iter().map(KeptEvent::from).collect(), not_kept: 0, is_cut })
+    Ok(EventsToTry { events: rejects.into_iter().map(KeptEvent::from).collect(), not_kept: 0, is_cut })
 }
 
 impl From<StoredReject> for KeptEvent {
@@ -174,7 +174,7 @@ impl From<StoredReject> for KeptEvent {
     }
 }
 
-fn of_history(admin: &Admin, filter: &Filter, most: usize) -> Result<Found, ApiError> {
+fn of_history(admin: &Admin, filter: &Filter, most: usize) -> Result<EventsToTry, ApiError> {
     if !filter.ids.is_empty() || filter.group.is_some() {
         let error = "ids and group select rejects: name an event of the history by its id, as event";
         return Err(ApiError::invalid(error));
@@ -183,7 +183,7 @@ fn of_history(admin: &Admin, filter: &Filter, most: usize) -> Result<Found, ApiE
     filter.statuses = Status::ALL.into_iter().filter(|status| *status != Status::Duplicate).collect();
     let page = admin.history().search_whole(&filter, None, most, Show::Whole);
     let page = page.map_err(|error| super::events::history_failed(&error))?;
-    let mut found = Found { is_cut: page.next.is_some(), ..Found::default() };
+    let mut found = EventsToTry { is_cut: page.next.is_some(), ..EventsToTry::default() };
     for (line, payload) in page.lines.into_iter().zip(page.payloads).filter(|(line, _)| !line.is_replay) {
         let Some(payload) = payload else {
             found.not_kept += 1;
@@ -215,7 +215,7 @@ fn example(redactor: &Redactor, example: &EffectExample) -> EffectExampleView {
     }
 }
 
-fn outcome(redactor: &Redactor, values: &history::Found, plan: &Plan) -> OutcomeView {
+fn outcome(redactor: &Redactor, values: &history::HiddenValues, plan: &Plan) -> OutcomeView {
     let shown = |one: &crate::accoil::Request| {
         let mut view = request(one);
         if let Some(hidden) = redactor.hidden(&view.body.to_string(), values) {

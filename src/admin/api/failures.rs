@@ -14,7 +14,7 @@ use super::shared::ReasonView;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
-use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::admin::request::{PathName, NoParameters, Parameters};
 use crate::history::Redactor;
 use crate::outbox::{self, Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;
@@ -150,7 +150,7 @@ pub async fn view(admin: &Admin) -> Result<FailuresView, ApiError> {
     groups.truncate(MAX_GROUPS);
     let groups = without_hidden(admin, groups).await?;
     let usage = admin.outbox().usage();
-    let turned_away = admin.facts().door().groups().iter().map(|(_, group)| group.count).sum();
+    let turned_away = admin.facts().refused_requests().groups().iter().map(|(_, group)| group.count).sum();
     Ok(FailuresView {
         rejects: usage.rejects.into(),
         dead_letters: usage.dead_letters.into(),
@@ -276,7 +276,7 @@ pub(in crate::admin) async fn list(
     responses((status = 200, body = OneGroupView)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
-    Named(key): Named,
+    PathName(key): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<OneGroupView>, ApiError> {
     one_view(&admin, &key).await.map(Json)

@@ -19,7 +19,7 @@ use super::events::{EventFilter, EventLine, history_failed};
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
-use crate::history::{Live, Seen};
+use crate::history::{Live, ViewerMessage};
 
 /// When to try again after too many live views were open.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -50,14 +50,14 @@ fn subscribe(admin: &Admin, query: EventFilter) -> Result<Live, ApiError> {
     })
 }
 
-fn text(seen: &Seen) -> Bytes {
+fn text(message: &ViewerMessage) -> Bytes {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = match seen {
-        Seen::Line(line) => {
+    let _ = match message {
+        ViewerMessage::Line(line) => {
             write!(text, "event: line\nid: {}\ndata: {}\n\n", line.id, json(&EventLine::from(&**line)))
         }
-        Seen::Tick(tick) => write!(text, "event: tick\ndata: {}\n\n", json(tick)),
+        ViewerMessage::Tick(tick) => write!(text, "event: tick\ndata: {}\n\n", json(tick)),
     };
     text.into()
 }

@@ -113,14 +113,13 @@ pub async fn reload_view(admin: Admin, query: &ReloadQuery) -> Result<ReloadView
             Ok(ReloadView { mappings, warnings: warnings.iter().map(fault).collect() })
         }
         Ok(Err(faults)) => {
-            let error =
-                "the mapping files have faults; the mappings before them stay in force; fix them and reload";
+            let error = "the mapping files have faults; the previous mappings stay in force; fix the files and reload";
             Err(invalid(error, &faults))
         }
         Err(_) => Err(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "failed",
-            "the relay failed while it read the mappings; the mappings before them stay in force; see its log",
+            "the relay failed while it read the mappings; the previous mappings stay in force; see its log",
         )),
     }
 }
@@ -225,9 +224,9 @@ pub struct MappingsVersionsView {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MappingsVersionView {
-    /// As events name it.
+    /// The version, as events name it.
     pub version: String,
-    /// From when on it was in force.
+    /// When it came into force.
     pub at: chrono::DateTime<chrono::Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! The routes, one file a resource. Each has a view, which is the answer's shape, and a plain function that makes it of the
+//! The routes, one file for each resource. Each has a view, which is the answer's shape, and a plain function that makes it of the
 //! state and the request; the JSON handler and the dashboard's page both call that function.
 //!
 //! A new route: a file with its view, function and handler, and a line in [`routes`]. The document follows by itself.

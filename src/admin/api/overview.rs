@@ -45,7 +45,7 @@ pub struct CountsView {
     pub duplicates: u64,
     pub skipped: u64,
     pub rejected: u64,
-    /// Calls, like all that follow.
+    /// Counts calls, like all fields that follow.
     pub delivered: u64,
     pub held: u64,
     pub retried: u64,
@@ -73,7 +73,7 @@ pub struct SourceView {
     pub name: String,
     /// `segment` or `amplitude`.
     pub kind: String,
-    /// Since the start, like all that follow.
+    /// Counts since the start, like all fields that follow.
     pub received: u64,
     pub accepted: u64,
     pub duplicates: u64,
@@ -167,7 +167,7 @@ async fn attention(
     let mut found = Vec::new();
     if let Err(why) = admin.receiver().ready() {
         let to_do = "Free disk space or raise outbox.max_bytes; after a failed write restart the relay.";
-        found.push(item("storage", "", &format!("The relay takes no events: {why}."), to_do));
+        found.push(item("storage", "", &format!("The relay accepts no events: {why}."), to_do));
     }
     found.extend(destinations.iter().filter_map(stopped));
     for group in failures.groups.iter().take(MAX_NAMED) {
@@ -224,7 +224,7 @@ fn stopped(destination: &DestinationView) -> Option<AttentionView> {
     let reason = destination.reason.as_deref().unwrap_or_default();
     let text =
         format!("{} is {}: {reason}. Its calls wait; none is lost.", destination.name, destination.state);
-    let to_do = destination.wait.as_ref().map_or("Nothing, if it passes soon.", |wait| wait.to_do.as_str());
+    let to_do = destination.wait.as_ref().map_or("Nothing, if it recovers soon.", |wait| wait.to_do.as_str());
     Some(AttentionView {
         since: Some(destination.since),
         ..item("destination", &destination.name, &text, to_do)

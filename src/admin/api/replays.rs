@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
-use crate::admin::request::{Named, NoParameters, Parameters, Payload};
+use crate::admin::request::{NoParameters, Parameters, PathName, Payload};
 use crate::history::HIDDEN;
 use crate::outbox::Job;
 use crate::replay::{DryRun, How, JobError, Order, Select};
@@ -286,7 +286,7 @@ pub async fn purge_view(admin: &Admin, request: PurgeRequest) -> Result<JobView,
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<JobView>, ApiError> {
     Ok(Json(admin.jobs().get(number(&id)?).await?.into()))
@@ -297,7 +297,7 @@ pub(in crate::admin) async fn show(
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn pause(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<JobView>, ApiError> {
     Ok(Json(admin.jobs().pause(number(&id)?).await?.into()))
@@ -308,7 +308,7 @@ pub(in crate::admin) async fn pause(
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn resume(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<JobView>, ApiError> {
     Ok(Json(admin.jobs().resume(number(&id)?).await?.into()))
@@ -319,7 +319,7 @@ pub(in crate::admin) async fn resume(
     responses((status = 200, body = JobView)))]
 pub(in crate::admin) async fn cancel(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<JobView>, ApiError> {
     Ok(Json(admin.jobs().cancel(number(&id)?).await?.into()))

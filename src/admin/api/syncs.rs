@@ -16,7 +16,7 @@ use crate::accounts::sync::{Direction, KeptRun, Report, StateError, Summary, Syn
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
-use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::admin::request::{NoParameters, Parameters, PathName};
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct SyncQuery {
@@ -177,7 +177,7 @@ pub(in crate::admin) async fn show_run(
     responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 pub(in crate::admin) async fn start(
     State(admin): State<Admin>,
-    Named(direction): Named,
+    PathName(direction): PathName,
     Parameters(query): Parameters<SyncQuery>,
     body: Body,
 ) -> Result<Response, ApiError> {

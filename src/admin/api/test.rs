@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 use utoipa::ToSchema;
 
-use super::events::explain::{ExplainView, Received, explained};
+use super::events::explain::{ExplainView, ReceivedEvent, explained};
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
@@ -26,8 +26,8 @@ use crate::receive;
 
 /// The user of a test event, unless the request names one.
 const USER: &str = "relay-test";
-/// Bytes of an answer that are read.
-const MOST_ANSWER: usize = 1 << 20;
+/// The most bytes of an answer that are read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// An event to try.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -63,7 +63,7 @@ pub struct SentView {
     pub status: u16,
     /// The relay's answer, as a sender gets it.
     pub answer: Value,
-    /// The event's id, by which it is followed.
+    /// The event's id.
     pub ids: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub async fn dry_view(admin: &Admin, request: TestRequest) -> Result<ExplainView
         SourceKind::Amplitude => Form::AmplitudeStream,
     };
     let original = event.to_string();
-    let received = Received { form, at: Utc::now(), original: &original, envelope: None };
+    let received = ReceivedEvent { form, at: Utc::now(), original: &original, envelope: None };
     Ok(explained(admin, &source, &received))
 }
 
@@ -119,7 +119,7 @@ pub async fn send_view(admin: &Admin, request: &TestRequest) -> Result<SentView,
     let post = post.body(Body::from(body)).map_err(|_| ApiError::failed())?;
     let Ok(response) = receive::router(admin.receiver().clone()).oneshot(post).await;
     let status = response.status().as_u16();
-    let answer = Limited::new(response.into_body(), MOST_ANSWER).collect().await;
+    let answer = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     let answer = answer.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
     let ids = answer["ids"].as_array().into_iter().flatten();
@@ -137,7 +137,9 @@ fn source(admin: &Admin, name: Option<&str>) -> Result<Arc<Source>, ApiError> {
         let names: Vec<&str> = sources.iter().map(|source| &*source.name).collect();
         match names.as_slice() {
             [] => ApiError::not_found("the configuration has no source: add a [[sources]] section"),
-            names => ApiError::not_found(format!("there is no such source; there are {}", names.join(", "))),
+            names => {
+                ApiError::not_found(format!("there is no such source; the sources are {}", names.join(", ")))
+            }
         }
     })
 }
@@ -160,7 +162,7 @@ fn event(source: &Source, request: &TestRequest) -> Value {
     }
 }
 
-/// The sources with the draft's mappings in place of those in force.
+/// Returns the sources with the draft's mappings in place of those in force.
 pub(super) async fn drafted(sources: Arc<Sources>, draft: Draft) -> Result<Arc<Sources>, ApiError> {
     let names: Vec<String> = sources.destinations().iter().map(|one| one.name.to_string()).collect();
     let Draft { destination, document } = draft;
@@ -168,7 +170,7 @@ pub(super) async fn drafted(sources: Arc<Sources>, draft: Draft) -> Result<Arc<S
     match drafted.map_err(|_| ApiError::failed())? {
         Ok(Some(sources)) => Ok(Arc::new(sources)),
         Ok(None) => Err(ApiError::not_found(format!(
-            "the draft is for a destination that does not exist; there are {}",
+            "the draft is for a destination that does not exist; the destinations are {}",
             names.join(", ")
         ))),
         Err(faults) => {

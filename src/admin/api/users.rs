@@ -16,7 +16,7 @@ use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
 use crate::history::{Filter, Outcome};
 
-/// Events of the user that are looked through for the destinations that took them.
+/// The most events of the user that are searched for their destinations.
 const MAX_EVENTS: usize = 20;
 const MAX_VALUE: usize = 2048;
 
@@ -53,15 +53,16 @@ pub async fn view(admin: &Admin, query: UserQuery) -> Result<UserView, ApiError>
     }
     let user = cache.client().find_user(key, &value).await.map_err(|error| failed(&error))?;
     let destinations =
-        if key == UserKey::TrackingId { took_events_of(admin, &value).await } else { Vec::new() };
+        if key == UserKey::TrackingId { destinations_of_user(admin, &value).await } else { Vec::new() };
     if user.is_some() {
         destinations::confirm_keys(admin, &destinations).await?;
     }
     Ok(UserView { is_known: user.is_some(), user, asked_at: Utc::now(), destinations })
 }
 
-/// The destinations that lately took an event of this user. Without a history: the only destination, if there is one only.
-async fn took_events_of(admin: &Admin, user: &str) -> Vec<String> {
+/// Returns the destinations that recently received an event of this user. Without a history it returns the configured
+/// destination if there is exactly one.
+async fn destinations_of_user(admin: &Admin, user: &str) -> Vec<String> {
     let reader = admin.history().clone();
     if !reader.is_on() {
         return match admin.config().destinations.as_slice() {

@@ -14,7 +14,7 @@ use crate::admin::guard::Access;
 use crate::admin::request::{NoParameters, Parameters, Payload};
 use crate::deliver::Status;
 use crate::history::Redactor;
-use crate::outbox::{GoneError, NoCallId, Position, WaitingCall, WaitingFilter, WaitingFor};
+use crate::outbox::{ChangeWaitingError, InvalidCallId, Position, WaitingCall, WaitingFilter, WaitingFor};
 
 /// The most calls in one answer, unless the request asks for fewer.
 const MAX_CALLS: usize = 200;
@@ -157,7 +157,7 @@ pub async fn view(admin: &Admin, access: Access, query: WaitingQuery) -> Result<
         access.require_payloads()?;
     }
     let ids = query.id.as_deref().unwrap_or_default().split(',').filter(|id| !id.is_empty());
-    let ids = ids.map(str::parse).collect::<Result<_, NoCallId>>();
+    let ids = ids.map(str::parse).collect::<Result<_, InvalidCallId>>();
     let ids = ids.map_err(|error| ApiError::invalid(error.to_string()))?;
     let filter = WaitingFilter { ids, destination: query.destination, user: query.user, event: query.event };
     let most = query.most.unwrap_or(MAX_CALLS).min(MAX_CALLS);
@@ -247,14 +247,14 @@ pub(in crate::admin) async fn purge(
 async fn change(admin: &Admin, from: &str, to: Option<&str>) -> Result<GoneView, ApiError> {
     let sources = admin.receiver().sources();
     let known: Vec<&str> = sources.destinations().iter().map(|destination| &*destination.name).collect();
-    let step = admin.outbox().change_gone(from, to, &known).await?;
+    let step = admin.outbox().change_orphaned(from, to, &known).await?;
     Ok(GoneView { calls: step.calls, is_last: step.is_last })
 }
 
-impl From<GoneError> for ApiError {
-    fn from(error: GoneError) -> Self {
+impl From<ChangeWaitingError> for ApiError {
+    fn from(error: ChangeWaitingError) -> Self {
         match error {
-            GoneError::StillConfigured { .. } | GoneError::Unknown { .. } => {
+            ChangeWaitingError::StillConfigured { .. } | ChangeWaitingError::Unknown { .. } => {
                 Self::conflict("conflict", error.to_string())
             }
             _ => Self::outbox(&error),

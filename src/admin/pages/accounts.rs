@@ -71,7 +71,7 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
 }
 
 impl Account {
-    fn new(cached: &crate::accounts::accoil::Cached) -> Self {
+    fn new(cached: &crate::accounts::accoil::CachedAccount) -> Self {
         let value: Value = serde_json::from_str(&cached.found.body).unwrap_or_default();
         let members = value.as_object().into_iter().flatten();
         let facts = members.filter_map(|(key, value)| match value {
@@ -165,7 +165,9 @@ pub(super) async fn run(
     form: Form,
 ) -> Response {
     let Some(direction) = Direction::of_name(&direction) else {
-        return shell.error(ApiError::not_found("there are vitally-to-accoil and accoil-to-vitally"));
+        return shell.error(ApiError::not_found(
+            "there is no such sync; the syncs are vitally-to-accoil and accoil-to-vitally",
+        ));
     };
     let is_dry = form.get("do") != "run";
     let mut reports = match admin.syncs().start(direction, is_dry) {

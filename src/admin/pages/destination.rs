@@ -10,7 +10,7 @@ use super::shell::Shell;
 use super::visitor::Form;
 use super::{assets, done, page, words};
 use crate::admin::Admin;
-use crate::admin::api::destinations::{self, DestinationView, Wish};
+use crate::admin::api::destinations::{self, DestinationAction, DestinationView};
 use crate::admin::api::waiting::{self, WaitingQuery, WaitingView};
 use crate::admin::error::ApiError;
 use crate::outbox::WaitingFilter;
@@ -24,14 +24,14 @@ struct DestinationPage {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct After {
+pub(super) struct DestinationQuery {
     after: Option<String>,
 }
 
 pub(super) async fn show(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(After { after }): Query<After>,
+    Query(DestinationQuery { after }): Query<DestinationQuery>,
     shell: Shell,
 ) -> Response {
     let all = match destinations::view(&admin).await {
@@ -55,18 +55,31 @@ pub(super) async fn change(State(admin): State<Admin>, Path(name): Path<String>,
         format!("/destinations/{}", form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>());
     let result = match form.get("do") {
         "pause" => {
-            change_state(&admin, &name, Wish::Pause, "Paused: its calls wait until you resume it.").await
+            change_state(
+                &admin,
+                &name,
+                DestinationAction::Pause,
+                "Paused: its calls wait until you resume it.",
+            )
+            .await
         }
-        "resume" => change_state(&admin, &name, Wish::Resume, "Resumed: its calls go out again.").await,
-        "probe" => change_state(&admin, &name, Wish::Probe, "One call is tried now.").await,
+        "resume" => {
+            change_state(&admin, &name, DestinationAction::Resume, "Resumed: its calls go out again.").await
+        }
+        "probe" => change_state(&admin, &name, DestinationAction::Probe, "One call is tried now.").await,
         "retry" => retry(&admin, name, form.get("user")).await,
         _ => Err(ApiError::invalid("the form has no known button")),
     };
     done(&back, result)
 }
 
-async fn change_state(admin: &Admin, name: &str, wish: Wish, done: &str) -> Result<String, ApiError> {
-    destinations::change(admin, name, wish).await.map(|_| done.to_owned())
+async fn change_state(
+    admin: &Admin,
+    name: &str,
+    action: DestinationAction,
+    done: &str,
+) -> Result<String, ApiError> {
+    destinations::change(admin, name, action).await.map(|_| done.to_owned())
 }
 
 async fn retry(admin: &Admin, destination: String, user: &str) -> Result<String, ApiError> {

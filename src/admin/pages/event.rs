@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::explained::{Explained, as_events};
+use super::explained::{ExplainedMapping, as_events};
 use super::login::with_cookie;
 use super::markup::Markup;
 use super::shell::{Message, Shell};
@@ -39,8 +39,8 @@ struct EventPage {
 }
 
 struct Explanation {
-    matched: Vec<Explained>,
-    others: Vec<Explained>,
+    matched: Vec<ExplainedMapping>,
+    others: Vec<ExplainedMapping>,
     /// Mappings for the other kind of source.
     elsewhere: usize,
     events: Vec<Markup>,
@@ -83,7 +83,7 @@ pub(super) async fn show(
         .is_some_and(|one| one.kind == SourceKind::Segment);
     let faulty = explained.as_ref().ok().filter(|_| is_segment);
     let faulty: Vec<String> =
-        faulty.into_iter().flat_map(|one| &one.matched).flat_map(Explained::faulty_paths).collect();
+        faulty.into_iter().flat_map(|one| &one.matched).flat_map(ExplainedMapping::faulty_paths).collect();
     let was_delivered = event.calls.iter().any(|call| call.status == "delivered");
     let page_of_event = EventPage {
         can_verify: was_delivered
@@ -111,7 +111,7 @@ async fn explain(
     let ask = async |mappings: &str| {
         let query = ExplainQuery { mappings: Some(mappings.to_owned()) };
         explain::view(admin, shell.access, id, &query).await.map(|view| {
-            let (matched, mut others) = Explained::of(&view);
+            let (matched, mut others) = ExplainedMapping::of(&view);
             let all = others.len();
             others.retain(|other| !other.is_of_other_sources());
             Explanation { matched, elsewhere: all - others.len(), others, events: as_events(&view) }

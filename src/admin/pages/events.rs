@@ -16,7 +16,7 @@ use crate::history::Status;
 
 const TYPES: [&str; 6] = ["track", "identify", "group", "page", "screen", "alias"];
 /// The parameters that only the page's scripts read.
-const OF_THE_PAGE: [&str; 1] = ["open"];
+const SCRIPT_PARAMETERS: [&str; 1] = ["open"];
 
 #[derive(Template)]
 #[template(path = "events.html")]
@@ -89,7 +89,7 @@ fn is_filter(key: &str) -> bool {
 /// Returns the parameters without those that are empty or only for scripts.
 fn filter_text(raw: &str) -> String {
     let pairs = form_urlencoded::parse(raw.as_bytes());
-    let pairs = pairs.filter(|(key, value)| !value.is_empty() && !OF_THE_PAGE.contains(&&**key));
+    let pairs = pairs.filter(|(key, value)| !value.is_empty() && !SCRIPT_PARAMETERS.contains(&&**key));
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 

@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 80;
 /// A mapping and one event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Explained {
+pub(super) struct ExplainedMapping {
     pub(super) destination: String,
     pub(super) mapping: String,
     pub(super) trigger: String,
@@ -34,7 +34,7 @@ pub(super) struct ExplainedField {
     pub(super) reason: String,
 }
 
-impl Explained {
+impl ExplainedMapping {
     /// Returns those that matched, then those that did not.
     pub(super) fn of(view: &ExplainView) -> (Vec<Self>, Vec<Self>) {
         let all = view.events.iter().flat_map(|event| &event.mappings);
@@ -50,7 +50,7 @@ impl Explained {
     /// Returns the paths whose values the mapping could not use.
     pub(super) fn faulty_paths(&self) -> impl Iterator<Item = String> {
         let faulty = self.fields.iter().filter(|field| ["fail", "wait"].contains(&field.tone()));
-        faulty.map(ExplainedField::says).filter(|says| says.starts_with("$."))
+        faulty.map(ExplainedField::written).filter(|written| written.starts_with("$."))
     }
 
     /// Returns the mapping in the form of a file, to be changed in the tester.
@@ -104,8 +104,8 @@ fn literal(text: &str) -> String {
 }
 
 impl ExplainedField {
-    /// Returns the mapping's value: a path as `$.userId`, anything else as it is written.
-    pub(super) fn says(&self) -> String {
+    /// Returns what the mapping has for the field: a path as `$.userId`, anything else as it is written.
+    pub(super) fn written(&self) -> String {
         match &self.from {
             Value::Null => String::new(),
             Value::Object(directive) if directive.len() == 1 && directive.contains_key("@path") => {
@@ -115,12 +115,12 @@ impl ExplainedField {
         }
     }
 
-    pub(super) fn gave(&self) -> String {
+    pub(super) fn given(&self) -> String {
         if self.value.is_null() { "nothing".to_owned() } else { shown(&self.value) }
     }
 
     /// Returns the sent value, if it differs from the given one.
-    pub(super) fn sends(&self) -> String {
+    pub(super) fn sent(&self) -> String {
         if self.sent.is_null() { String::new() } else { shown(&self.sent) }
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_draft_is_the_mapping_as_a_file_has_it() {
-        let explained = Explained {
+        let explained = ExplainedMapping {
             mapping: "Track \"all\"".to_owned(),
             trigger: "type = \"track\"".to_owned(),
             action: "track".to_owned(),
@@ -181,7 +181,7 @@ mod tests {
                 },
                 ExplainedField { field: "event".to_owned(), ..ExplainedField::default() },
             ],
-            ..Explained::default()
+            ..ExplainedMapping::default()
         };
         let draft = explained.draft();
         assert_eq!(

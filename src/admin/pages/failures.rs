@@ -30,11 +30,11 @@ struct GroupPage {
     shell: Shell,
     view: OneGroupView,
     spark: Markup,
-    tried: Option<Tried>,
+    preview: Option<ReplayPreview>,
 }
 
-/// What a replay would do.
-struct Tried {
+/// The result of a dry run of a replay.
+struct ReplayPreview {
     run: DryRunView,
     how: String,
     only: String,
@@ -62,7 +62,7 @@ pub(super) async fn group(State(admin): State<Admin>, Path(key): Path<String>, s
     group_page(&admin, &key, shell, None).await
 }
 
-async fn group_page(admin: &Admin, key: &str, shell: Shell, tried: Option<Tried>) -> Response {
+async fn group_page(admin: &Admin, key: &str, shell: Shell, preview: Option<ReplayPreview>) -> Response {
     let shell = shell.at("/failures");
     let view = match failures::one_view(admin, key).await {
         Ok(view) => view,
@@ -71,7 +71,7 @@ async fn group_page(admin: &Admin, key: &str, shell: Shell, tried: Option<Tried>
     let hours: Vec<u64> = view.by_hour.iter().map(|hour| hour.count).collect();
     let label = format!("{} in {} hours that had some", view.group.count, hours.len());
     let spark = Markup::chart(chart::sparkline("b-fail", &label, &hours));
-    page(StatusCode::OK, &GroupPage { shell, view, spark, tried })
+    page(StatusCode::OK, &GroupPage { shell, view, spark, preview })
 }
 
 /// Tries a replay of the group, starts it, or removes the group.
@@ -88,7 +88,7 @@ pub(super) async fn act(
     };
     match form.get("do") {
         "try" => match try_replay(&admin, &view, &form).await {
-            Ok(tried) => group_page(&admin, &key, shell, Some(tried)).await,
+            Ok(preview) => group_page(&admin, &key, shell, Some(preview)).await,
             Err(error) => done(&back, Err(error)),
         },
         "replay" => match replay_request(&view, &form, false) {
@@ -107,9 +107,9 @@ fn started(back: &str, job: Result<JobView, ApiError>) -> Response {
     }
 }
 
-async fn try_replay(admin: &Admin, view: &OneGroupView, form: &Form) -> Result<Tried, ApiError> {
+async fn try_replay(admin: &Admin, view: &OneGroupView, form: &Form) -> Result<ReplayPreview, ApiError> {
     let run = replays::dry_view(admin, replay_request(view, form, true)?).await?;
-    Ok(Tried {
+    Ok(ReplayPreview {
         examples: run.examples.iter().map(Markup::json).collect(),
         how: form.get("how").to_owned(),
         only: form.get("only").to_owned(),

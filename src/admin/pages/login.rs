@@ -31,12 +31,12 @@ struct LogInPage {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct To {
+pub(super) struct LogInQuery {
     #[serde(default)]
     to: String,
 }
 
-pub(super) async fn show(headers: HeaderMap, Query(To { to }): Query<To>) -> Response {
+pub(super) async fn show(headers: HeaderMap, Query(LogInQuery { to }): Query<LogInQuery>) -> Response {
     log_in_page(&headers, &to, None)
 }
 

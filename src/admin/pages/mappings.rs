@@ -1,4 +1,4 @@
-//! `/mappings`: the mappings in force or of a kept version, and a button that reads their files again.
+//! `/mappings`: the mappings in force or of a kept version, and a button that reloads their files.
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -24,11 +24,11 @@ struct MappingsPage {
     view: MappingsView,
     /// The kept versions, the newest first; empty if the history is off or cannot be read.
     versions: Vec<MappingsVersionView>,
-    /// The result of reading the files again, if the page was asked to.
-    tried: Option<Tried>,
+    /// The result, if the files were just reloaded or checked.
+    result: Option<ReloadResult>,
 }
 
-struct Tried {
+struct ReloadResult {
     text: String,
     tone: &'static str,
     faults: Vec<FaultView>,
@@ -49,31 +49,31 @@ async fn show_version(
     query: &MappingsQuery,
     status: StatusCode,
     shell: Shell,
-    tried: Option<Tried>,
+    result: Option<ReloadResult>,
 ) -> Response {
     let view = match mappings::view(admin, query).await {
         Ok(view) => view,
         Err(error) => return shell.error(error),
     };
     let versions = mappings::versions_view(admin).await.map(|view| view.versions).unwrap_or_default();
-    page(status, &MappingsPage { shell: shell.at("/mappings"), view, versions, tried })
+    page(status, &MappingsPage { shell: shell.at("/mappings"), view, versions, result })
 }
 
-/// Reads the files again, or only checks them.
+/// Reloads the files, or only checks them.
 pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form) -> Response {
     let dry_run = form.get("do") == "check";
     let result = mappings::reload_view(admin.clone(), &ReloadQuery { dry_run }).await;
     let mut effect = None;
     let (text, tone, faults) = match result {
         Ok(view) if !dry_run => {
-            let text = format!("Read again: {} mappings, {} warnings.", view.mappings, view.warnings.len());
+            let text = format!("Reloaded: {} mappings, {} warnings.", view.mappings, view.warnings.len());
             return done("/mappings", Ok(text));
         }
         Ok(view) => {
             effect = effect_of(&admin, None).await.ok();
             let (mappings, warnings) = (view.mappings, view.warnings.len());
             let text = format!(
-                "The files are well: {mappings} mappings, {warnings} warnings. Nothing was changed yet."
+                "The files have no faults: {mappings} mappings, {warnings} warnings. Nothing was changed yet."
             );
             (text, "ok", view.warnings)
         }
@@ -83,8 +83,8 @@ pub(super) async fn reload(State(admin): State<Admin>, shell: Shell, form: Form)
         }
     };
     let status = if tone == "ok" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let tried = Some(Tried { text, tone, faults, effect });
-    show_version(&admin, &MappingsQuery::default(), status, shell, tried).await
+    let result = Some(ReloadResult { text, tone, faults, effect });
+    show_version(&admin, &MappingsQuery::default(), status, shell, result).await
 }
 
 fn faults(error: &ApiError) -> Vec<FaultView> {

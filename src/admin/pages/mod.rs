@@ -1,4 +1,4 @@
-//! The dashboard: pages for people over the same views as the API, one file a page, templates in `templates/`.
+//! The dashboard: pages for people over the same views as the API, one file for each page, templates in `templates/`.
 //!
 //! Every page can be read and every action done without scripts. The content security policy of each page allows nothing from
 //! other hosts, no inline script or style, and no way to turn text into markup.
@@ -113,7 +113,7 @@ fn done(to: &str, result: Result<String, ApiError>) -> Response {
     with_cookie(Redirect::to(to).into_response(), &Message::cookie(tone, &text))
 }
 
-/// Returns a page that explains why there is nothing to show.
+/// A page that explains why there is nothing to show.
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {

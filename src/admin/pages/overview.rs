@@ -230,7 +230,7 @@ impl OverviewPage {
     }
 
     /// Returns the text of an item's button.
-    fn deed(&self, item: &AttentionView) -> &'static str {
+    fn button(&self, item: &AttentionView) -> &'static str {
         match item.kind.as_str() {
             "destination" => "Show calls",
             "failures" => "Show events",

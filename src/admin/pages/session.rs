@@ -115,7 +115,7 @@ impl Sessions {
 
 impl Visitor {
     /// Returns whether a form was made for this session.
-    pub(super) fn made(&self, form_token: &str) -> bool {
+    pub(super) fn is_form_of_session(&self, form_token: &str) -> bool {
         bool::from(self.form_token.as_bytes().ct_eq(form_token.as_bytes()))
     }
 }
@@ -139,7 +139,11 @@ mod tests {
         let name = sessions.begin(Access::Viewer { sees_payloads: false }, start);
         let visitor = sessions.visitor(&name, start + Duration::from_secs(60)).unwrap();
         assert_eq!(visitor.access, Access::Viewer { sees_payloads: false });
-        assert!(visitor.made(&visitor.form_token) && !visitor.made("") && !visitor.made(&name));
+        assert!(
+            visitor.is_form_of_session(&visitor.form_token)
+                && !visitor.is_form_of_session("")
+                && !visitor.is_form_of_session(&name)
+        );
         assert!(sessions.visitor("another", start).is_none());
         assert!(sessions.visitor(&name, start + MAX_IDLE + Duration::from_secs(61)).is_none());
         sessions.end(&name);

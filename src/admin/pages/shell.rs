@@ -36,13 +36,13 @@ pub(super) struct Shell {
     pub(super) can_log_out: bool,
     failures: u64,
     /// Destinations that need attention.
-    pub(super) states: Vec<Troubled>,
+    pub(super) states: Vec<DestinationTag>,
     /// The result of the last form.
     pub(super) message: Option<Message>,
 }
 
-/// A destination in the top bar.
-pub(super) struct Troubled {
+/// A destination that needs attention, as the top bar shows it.
+pub(super) struct DestinationTag {
     pub(super) name: String,
     pub(super) state: String,
     pub(super) tone: &'static str,
@@ -55,7 +55,7 @@ pub(super) struct Message {
 }
 
 /// An entry of the navigation.
-pub(super) struct RailPlace {
+pub(super) struct NavigationEntry {
     pub(super) name: &'static str,
     pub(super) address: &'static str,
     pub(super) icon: &'static str,
@@ -65,7 +65,7 @@ pub(super) struct RailPlace {
     pub(super) count: u64,
 }
 
-const PLACES: [(&str, &str, &str, bool); 7] = [
+const ENTRIES: [(&str, &str, &str, bool); 7] = [
     ("Overview", "/", "home", false),
     ("Events", "/events", "list", false),
     ("Failures", "/failures", "warning", false),
@@ -96,7 +96,7 @@ impl Shell {
             states: states(admin)
                 .into_iter()
                 .filter(|one| one.state != "ok")
-                .map(|one| Troubled { tone: words::tone(&one.state), name: one.name, state: one.state })
+                .map(|one| DestinationTag { tone: words::tone(&one.state), name: one.name, state: one.state })
                 .collect(),
             message: cookie(headers, MESSAGE).and_then(Message::read),
         }
@@ -116,8 +116,8 @@ impl Shell {
         self.access == Access::Full
     }
 
-    pub(super) fn places(&self) -> Vec<RailPlace> {
-        let place = |(name, address, icon, is_wide)| RailPlace {
+    pub(super) fn entries(&self) -> Vec<NavigationEntry> {
+        let entry = |(name, address, icon, is_wide)| NavigationEntry {
             name,
             address,
             icon,
@@ -125,7 +125,7 @@ impl Shell {
             is_current: address == self.current,
             count: if address == "/failures" { self.failures } else { 0 },
         };
-        PLACES.map(place).into()
+        ENTRIES.map(entry).into()
     }
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::explained::Explained;
+use super::explained::ExplainedMapping;
 use super::markup::Markup;
 use super::shell::Shell;
 use super::visitor::Form;
@@ -53,8 +53,8 @@ struct TesterPage {
 /// The result of a try.
 enum Outcome {
     Tried {
-        matched: Vec<Explained>,
-        others: Vec<Explained>,
+        matched: Vec<ExplainedMapping>,
+        others: Vec<ExplainedMapping>,
         calls: Vec<Call>,
         refusals: Vec<String>,
         skipped: String,
@@ -87,7 +87,7 @@ struct FaultPlace {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Pick {
+pub(super) struct TesterQuery {
     /// The kept event to begin with.
     event: String,
     /// The mapping with which the draft begins.
@@ -95,20 +95,24 @@ pub(super) struct Pick {
     source: String,
 }
 
-pub(super) async fn show(State(admin): State<Admin>, Query(pick): Query<Pick>, shell: Shell) -> Response {
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Query(query): Query<TesterQuery>,
+    shell: Shell,
+) -> Response {
     let mut tester = TesterPage::new(&admin, shell);
-    if let Some(known) = tester.sources.iter().find(|source| **source == pick.source) {
+    if let Some(known) = tester.sources.iter().find(|source| **source == query.source) {
         tester.source.clone_from(known);
     }
-    if !pick.event.is_empty() {
-        match events::one_view(&admin, tester.shell.access, &pick.event).await {
+    if !query.event.is_empty() {
+        match events::one_view(&admin, tester.shell.access, &query.event).await {
             Ok(view) => {
                 tester.source = view.line.source;
                 let original =
                     view.original.and_then(|original| serde_json::to_string_pretty(&original).ok());
                 tester.event = original.unwrap_or_default();
                 if let Some((destination, draft)) =
-                    draft_of(&admin, tester.shell.access, &pick.event, &pick.mapping).await
+                    draft_of(&admin, tester.shell.access, &query.event, &query.mapping).await
                 {
                     (tester.destination, tester.draft) = (destination, draft);
                 }
@@ -129,7 +133,7 @@ pub(super) async fn show(State(admin): State<Admin>, Query(pick): Query<Pick>, s
 /// Returns the mapping in force that refuses the event, in the form of a file, and its destination.
 async fn draft_of(admin: &Admin, access: Access, event: &str, mapping: &str) -> Option<(String, String)> {
     let view = explain::view(admin, access, event, &ExplainQuery::default()).await.ok()?;
-    let (matched, _) = Explained::of(&view);
+    let (matched, _) = ExplainedMapping::of(&view);
     let explained = matched.into_iter().find(|explained| explained.mapping == mapping)?;
     let draft = explained.draft();
     Some((explained.destination, draft))
@@ -237,7 +241,7 @@ impl Outcome {
     }
 
     fn tried(view: &ExplainView) -> Self {
-        let (matched, others) = Explained::of(view);
+        let (matched, others) = ExplainedMapping::of(view);
         let call = |request: &events::explain::RequestView| Call {
             title: format!("{} → POST {} to {}", request.mapping, request.path, request.destination),
             warnings: request.warnings.clone(),

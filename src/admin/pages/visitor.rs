@@ -118,7 +118,7 @@ impl FromRequest<Admin> for Form {
             return Err(cross_site());
         }
         let form = Self::read(request).await?;
-        if !visitor.made(form.get("form_token")) {
+        if !visitor.is_form_of_session(form.get("form_token")) {
             let error =
                 "this form was made before the last log-in or restart; load its page again, then send it";
             return Err(forbidden("stale_form", error));

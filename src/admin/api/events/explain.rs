@@ -1,4 +1,5 @@
-//! Why each mapping took an event or did not, field by field: with the mappings in force now, or with those of then.
+//! Why each mapping matched an event or did not, field by field: with the mappings in force now, or with those that were in force
+//! when the event came.
 
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::known::Known;
+use super::known::KnownEvent;
 use super::missing;
 use crate::admin::Admin;
 use crate::admin::api::mappings;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::decode::{self, Form};
-use crate::event::Decoded;
+use crate::event::DecodeResult;
 use crate::event_id::EventId;
 use crate::history::{self, Show};
 use crate::pipeline::{Pipeline, Source, Sources};
@@ -31,9 +32,9 @@ pub struct ExplainView {
     pub id: String,
     /// `now` or `then`.
     pub mappings: String,
-    /// One for each event that the item is: a received item may imply others.
+    /// One for each event that the received item becomes: it may imply others.
     pub events: Vec<ExplainedView>,
-    /// The calls that come of it.
+    /// The calls that it becomes.
     pub requests: Vec<RequestView>,
     /// Why mappings refuse it.
     pub rejected: Vec<Value>,
@@ -46,7 +47,7 @@ pub struct ExplainView {
 pub struct ExplainedView {
     /// The event as mappings see it.
     pub event: Value,
-    /// Another event implies it.
+    /// True if another event implies it.
     pub derived: bool,
     /// Each has `destination`, `mapping`, `origin`, `trigger`, `matched`, `unmatched`, `action`, and `fields` with `field`,
     /// `from`, `kind`, `value`, `outcome`, `sent` and `reason`.
@@ -65,7 +66,7 @@ pub struct RequestView {
 }
 
 /// What was received, and how it is read.
-pub(in crate::admin::api) struct Received<'r> {
+pub(in crate::admin::api) struct ReceivedEvent<'r> {
     pub(in crate::admin::api) form: Form,
     pub(in crate::admin::api) at: DateTime<Utc>,
     pub(in crate::admin::api) original: &'r str,
@@ -85,18 +86,20 @@ pub async fn view(
         Some(_) => return Err(ApiError::invalid("mappings is either now or then")),
     };
     let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
-    let known = Known::load(admin, event, Show::Hidden).await?;
+    let known = KnownEvent::load(admin, event, Show::Hidden).await?;
     if !known.is_known() {
         return Err(missing::error(admin, id).await);
     }
     let Some(kept) = kept(admin, &known) else {
-        return Err(ApiError::not_found("what this event held is not kept, so that it cannot be explained"));
+        return Err(ApiError::not_found(
+            "the payload of this event is not kept, so it cannot be explained; raise [history] payload_rate to keep more",
+        ));
     };
     let sources =
-        if is_then { sources_of_then(admin, kept.version).await? } else { admin.receiver().sources() };
+        if is_then { sources_of_version(admin, kept.version).await? } else { admin.receiver().sources() };
     let Some(source) = sources.named(&kept.source) else {
         let error = format!(
-            "the source {:?} is no longer configured, so that the event cannot be read again",
+            "the source {:?} is no longer configured, so the event cannot be read again",
             kept.source
         );
         return Err(ApiError::conflict("no_source", error));
@@ -107,8 +110,12 @@ pub async fn view(
             "the event came in a form that this version does not read",
         ));
     };
-    let received =
-        Received { form, at: kept.received_at, original: &kept.original, envelope: kept.envelope.as_deref() };
+    let received = ReceivedEvent {
+        form,
+        at: kept.received_at,
+        original: &kept.original,
+        envelope: kept.envelope.as_deref(),
+    };
     let mut view = explained(admin, source, &received);
     id.clone_into(&mut view.id);
     if is_then { "then" } else { "now" }.clone_into(&mut view.mappings);
@@ -116,10 +123,10 @@ pub async fn view(
 }
 
 /// What is kept of an event to read it again.
-struct Kept {
+struct StoredEvent {
     source: String,
     form: String,
-    /// Of the mappings that it met; 0 if nobody knows.
+    /// The version of the mappings that were in force when it came; 0 if it is unknown.
     version: u64,
     received_at: DateTime<Utc>,
     original: String,
@@ -127,12 +134,12 @@ struct Kept {
 }
 
 /// Without the values that `[privacy]` hides.
-fn kept(admin: &Admin, known: &Known) -> Option<Kept> {
+fn kept(admin: &Admin, known: &KnownEvent) -> Option<StoredEvent> {
     let recorded = known.history.iter().flat_map(|event| &event.records);
     let recorded = recorded.filter_map(|record| {
         let payload = record.payload.as_ref()?;
         let shape = &record.line.shape;
-        Some(Kept {
+        Some(StoredEvent {
             source: shape.source.to_string(),
             form: shape.form.to_string(),
             version: shape.mappings,
@@ -149,7 +156,7 @@ fn kept(admin: &Admin, known: &Known) -> Option<Kept> {
             bodies: Vec::new(),
         };
         admin.redactor().hide(&mut payload);
-        Some(Kept {
+        Some(StoredEvent {
             source: reject.source.clone(),
             form: reject.form.clone(),
             version: 0,
@@ -162,21 +169,21 @@ fn kept(admin: &Admin, known: &Known) -> Option<Kept> {
     recorded.next().or_else(reject)
 }
 
-/// The sources with the mappings of this version.
-async fn sources_of_then(admin: &Admin, version: u64) -> Result<Arc<Sources>, ApiError> {
+/// Returns the sources with the mappings of this version.
+async fn sources_of_version(admin: &Admin, version: u64) -> Result<Arc<Sources>, ApiError> {
     let unknown = || {
         ApiError::not_found(
-            "the mappings that the event met are not kept; ask with mappings=now for what those in force make of it",
+            "the mappings that were in force when the event came are not kept; ask with mappings=now to explain it by the present ones",
         )
     };
     mappings::sources_of(admin, version).await?.ok_or_else(unknown)
 }
 
-/// What the source's mappings make of what was received.
+/// Returns what the source's mappings make of what was received.
 pub(in crate::admin::api) fn explained(
     admin: &Admin,
     source: &Source,
-    received: &Received<'_>,
+    received: &ReceivedEvent<'_>,
 ) -> ExplainView {
     let limits = &admin.config().limits;
     let limits = decode::Limits {
@@ -184,11 +191,11 @@ pub(in crate::admin::api) fn explained(
         events: 1,
         depth: limits.json_depth,
     };
-    let Received { form, at: received_at, original, envelope } = *received;
+    let ReceivedEvent { form, at: received_at, original, envelope } = *received;
     let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
     let planned = pipeline.plan_item(original, envelope);
     let events = match &planned.item.outcome {
-        Decoded::Events(events) => events.as_slice(),
+        DecodeResult::Events(events) => events.as_slice(),
         _ => &[],
     };
     let events = events.iter().map(|event| {

@@ -12,7 +12,8 @@ const MAX_KEPT: usize = 100;
 /// Waiting calls of one event.
 const MAX_WAITING: usize = 100;
 
-pub(super) struct Known {
+/// What the outbox and the history know of one event.
+pub(super) struct KnownEvent {
     /// `None` if the history does not have the event, or is off.
     pub(super) history: Option<history::Event>,
     pub(super) rejects: Vec<StoredReject>,
@@ -20,10 +21,10 @@ pub(super) struct Known {
     pub(super) waiting: Vec<WaitingCall>,
 }
 
-impl Known {
+impl KnownEvent {
     pub(super) async fn load(admin: &Admin, id: EventId, show: Show) -> Result<Self, ApiError> {
         let (reader, outbox) = (admin.history().clone(), admin.outbox().clone());
-        // What was settled so far is to be seen.
+        // The reads below must see everything that was settled so far.
         admin.outbox().flush().await?;
         tokio::task::spawn_blocking(move || read(&reader, &outbox, id, show))
             .await
@@ -38,7 +39,7 @@ impl Known {
     }
 }
 
-fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Known, ApiError> {
+fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<KnownEvent, ApiError> {
     let history = if reader.is_on() {
         reader.event(id, show).map_err(|error| super::history_failed(&error))?
     } else {
@@ -52,13 +53,13 @@ fn read(reader: &Reader, outbox: &Outbox, id: EventId, show: Show) -> Result<Kno
     rejects.retain(|reject| reject.event == id);
     letters.retain(|letter| letter.event == id);
     let waiting = if history.as_ref().is_some_and(is_settled) {
-        // Searching all waiting calls would find nothing.
+        // A search of all waiting calls would find nothing, at the cost of reading them.
         Vec::new()
     } else {
         let filter = WaitingFilter { event: Some(id.to_string()), ..WaitingFilter::default() };
         archive.waiting(&filter, None, MAX_WAITING)?.calls
     };
-    Ok(Known { history, rejects, letters, waiting })
+    Ok(KnownEvent { history, rejects, letters, waiting })
 }
 
 /// Returns whether, according to the history, every call of the event is finished.

@@ -25,12 +25,12 @@ use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
-use crate::admin::request::{Named, NoParameters, Parameters};
+use crate::admin::request::{NoParameters, Parameters, PathName};
 use crate::event_id::EventId;
 use crate::history::{self, Cursor, Show};
 use crate::outbox::{DeadLetter, Filter, Position, StoredReject, WaitingCall, WaitingFilter};
-use known::Known;
-use query::Where;
+use known::KnownEvent;
+use query::EventStore;
 
 /// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,9 +53,9 @@ pub struct EventsView {
 pub async fn view(admin: &Admin, query: EventsQuery) -> Result<EventsView, ApiError> {
     let most = query.most();
     match query.place(admin.history().is_on())? {
-        Where::History { filter, before } => search(admin, filter, before, most).await,
-        Where::Waiting { filter, after } => waiting(admin, filter, after, most).await,
-        Where::Kept { filter, kinds, before } => kept(admin, filter, kinds, before, most).await,
+        EventStore::History { filter, before } => search(admin, filter, before, most).await,
+        EventStore::Waiting { filter, after } => waiting(admin, filter, after, most).await,
+        EventStore::Kept { filter, kinds, before } => kept(admin, filter, kinds, before, most).await,
     }
 }
 
@@ -146,7 +146,7 @@ pub(in crate::admin) async fn list(
 /// Returns everything that is known of one event. An error with the code `not_here` contains what else is known.
 pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventView, ApiError> {
     let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
-    let known = Known::load(admin, event, Show::Hidden).await?;
+    let known = KnownEvent::load(admin, event, Show::Hidden).await?;
     match one::view(admin, access, &known) {
         Some(view) => Ok(view),
         None => Err(missing::error(admin, id).await),
@@ -159,7 +159,7 @@ pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventVi
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     access: Access,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<EventView>, ApiError> {
     one_view(&admin, access, &id).await.map(Json)
@@ -192,7 +192,7 @@ pub async fn original_view(admin: &Admin, access: Access, id: &str) -> Result<Or
 pub(in crate::admin) async fn original(
     State(admin): State<Admin>,
     access: Access,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<OriginalView>, ApiError> {
     original_view(&admin, access, &id).await.map(Json)
@@ -224,7 +224,7 @@ pub async fn support_view(admin: &Admin, id: &str) -> Result<SupportView, ApiErr
     responses((status = 200, body = SupportView)))]
 pub(in crate::admin) async fn support(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<SupportView>, ApiError> {
     support_view(&admin, &id).await.map(Json)
@@ -237,7 +237,7 @@ pub(in crate::admin) async fn support(
 pub(in crate::admin) async fn explain(
     State(admin): State<Admin>,
     access: Access,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(query): Parameters<ExplainQuery>,
 ) -> Result<Json<ExplainView>, ApiError> {
     explain::view(&admin, access, &id, &query).await.map(Json)

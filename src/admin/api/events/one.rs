@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::known::Known;
+use super::known::KnownEvent;
 use super::line::{self, EventLine};
 use super::suggestion;
 use crate::admin::Admin;
@@ -13,7 +13,7 @@ use crate::admin::api::destinations;
 use crate::admin::api::shared::{AttemptView, ReasonView};
 use crate::admin::api::waiting::BehindView;
 use crate::admin::guard::Access;
-use crate::history::{Line, Outcome, Recorded, Redactor, Status};
+use crate::history::{Line, Outcome, RecordedEvent, Redactor, Status};
 use crate::outbox::{DeadLetter, WaitingCall, WaitingFor};
 use crate::reasons::Reason;
 
@@ -93,7 +93,7 @@ pub struct CallView {
 }
 
 /// Returns `None` if nothing is known of the event.
-pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<EventView> {
+pub(super) fn view(admin: &Admin, access: Access, known: &KnownEvent) -> Option<EventView> {
     let mut calls = Vec::new();
     let records = known.history.as_ref().map(|event| event.records.as_slice()).unwrap_or_default();
     for record in records {
@@ -149,7 +149,7 @@ pub(super) fn view(admin: &Admin, access: Access, known: &Known) -> Option<Event
     Some(event)
 }
 
-fn first_line(known: &Known, redactor: &Redactor) -> Option<EventLine> {
+fn first_line(known: &KnownEvent, redactor: &Redactor) -> Option<EventLine> {
     if let Some(event) = &known.history {
         let mut line = EventLine::from(&event.records.first()?.line);
         // The event's outcome is that of its last replay.
@@ -166,7 +166,7 @@ fn first_line(known: &Known, redactor: &Redactor) -> Option<EventLine> {
     waiting.or(dead).or_else(rejected)
 }
 
-fn recorded_call(record: &Recorded, index: usize) -> CallView {
+fn recorded_call(record: &RecordedEvent, index: usize) -> CallView {
     let Line { shape, attempts, is_replay, .. } = &record.line;
     let call = shape.calls.get(index);
     let text = |text: fn(&crate::history::Call) -> &str| call.map(text).unwrap_or_default().to_owned();
@@ -273,7 +273,7 @@ fn open<'c>(calls: &'c mut [CallView], call: &CallView) -> Option<&'c mut CallVi
     })
 }
 
-fn refusals(known: &Known) -> Vec<RefusalView> {
+fn refusals(known: &KnownEvent) -> Vec<RefusalView> {
     let kept = known.rejects.iter().rev().flat_map(|reject| {
         line::refusals(&reject.reasons).into_iter().map(|one| RefusalView {
             reject: Some(reject.id),
@@ -302,7 +302,7 @@ fn refusals(known: &Known) -> Vec<RefusalView> {
 }
 
 /// Adds what was received and hides what the configuration hides.
-fn add_payload(admin: &Admin, event: &mut EventView, known: &Known) {
+fn add_payload(admin: &Admin, event: &mut EventView, known: &KnownEvent) {
     let recorded =
         known.history.iter().flat_map(|event| &event.records).find_map(|record| record.payload.as_ref());
     let reject = || known.rejects.first().map(|one| (text(&one.original), one.envelope.clone()));
@@ -358,7 +358,7 @@ fn json(text: &str) -> Value {
 }
 
 /// What became of it as a whole: the outbox decides about what waits and what failed.
-fn judge(event: &mut EventView, known: &Known) {
+fn judge(event: &mut EventView, known: &KnownEvent) {
     let of =
         |event: &EventView, status: Status| event.calls.iter().position(|call| call.status == status.name());
     if !known.waiting.is_empty() {

@@ -1,4 +1,4 @@
-//! Which events a request asks for, and where they are looked up.
+//! The query of a list of events: what it asks for, and where those events are looked up.
 
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -9,9 +9,9 @@ use crate::history::{self, Cursor, Status};
 use crate::outbox::{Filter, Position, WaitingFilter};
 use accoil_mapping::nearest;
 
-/// Events of one page unless the request says otherwise.
-const USUAL: usize = 100;
-const MOST: usize = 500;
+/// The number of events of a page, unless the request names one.
+const DEFAULT_EVENTS: usize = 100;
+const MAX_EVENTS: usize = 500;
 
 /// The parameters of the list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -19,7 +19,7 @@ pub struct EventsQuery {
     /// `accepted`, `delivered`, `held`, `waiting`, `dead`, `rejected`, `skipped`, `duplicate`; several with commas between.
     pub status: Option<String>,
     pub source: Option<String>,
-    /// A call goes there.
+    /// The destination of one of its calls.
     pub destination: Option<String>,
     /// `track`, `identify`, `group`, `page`, `screen` or `alias`.
     #[serde(rename = "type")]
@@ -73,8 +73,8 @@ pub struct EventFilter {
     pub any: Option<String>,
 }
 
-/// Where the events of a filter are looked up.
-pub(super) enum Where {
+/// Where the events of a query are looked up, with the filter of that place.
+pub(super) enum EventStore {
     History { filter: history::Filter, before: Option<Cursor> },
     Waiting { filter: WaitingFilter, after: Option<Position> },
     Kept { filter: Filter, kinds: Kinds, before: i64 },
@@ -125,10 +125,10 @@ impl EventFilter {
 
 impl EventsQuery {
     pub(super) fn most(&self) -> usize {
-        self.most.unwrap_or(USUAL).clamp(1, MOST)
+        self.most.unwrap_or(DEFAULT_EVENTS).clamp(1, MAX_EVENTS)
     }
 
-    /// As the history asks.
+    /// Returns the query as a filter of the history.
     pub fn filter(&self) -> Result<history::Filter, ApiError> {
         Ok(history::Filter {
             statuses: self.statuses()?,
@@ -154,8 +154,9 @@ impl EventsQuery {
         words.filter(|word| !word.is_empty()).map(status).collect()
     }
 
-    /// What waits or failed is in the outbox; the history does not know whether it has been replayed or purged since.
-    pub(super) fn place(&self, has_history: bool) -> Result<Where, ApiError> {
+    /// Decides where the events are looked up. Waiting calls and failures are in the outbox: the history does not know whether they
+    /// were replayed or purged since.
+    pub(super) fn place(&self, has_history: bool) -> Result<EventStore, ApiError> {
         let statuses = self.statuses()?;
         let only =
             |wanted: &[Status]| !statuses.is_empty() && statuses.iter().all(|status| wanted.contains(status));
@@ -171,21 +172,21 @@ impl EventsQuery {
             return self.without_history(&statuses);
         }
         let before = self.before.as_deref().map(cursor).transpose()?;
-        Ok(Where::History { filter: self.filter()?, before })
+        Ok(EventStore::History { filter: self.filter()?, before })
     }
 
-    /// Whether a filter of waiting calls has all that is asked for.
+    /// Returns whether the filter of waiting calls has every condition that the query sets.
     fn is_of_waiting(&self) -> bool {
         let others = [&self.source, &self.message_id, &self.mapping, &self.reason, &self.code];
         others.iter().all(|filter| filter.is_none()) && self.from.is_none() && self.to.is_none()
     }
 
-    /// Whether a filter of dead letters and rejects has all that is asked for.
+    /// Returns whether the filter of dead letters and rejects has every condition that the query sets.
     fn is_of_kept(&self) -> bool {
         [&self.source, &self.mapping, &self.code].iter().all(|filter| filter.is_none())
     }
 
-    fn waiting(&self) -> Result<Where, ApiError> {
+    fn waiting(&self) -> Result<EventStore, ApiError> {
         let filter = WaitingFilter {
             ids: Vec::new(),
             destination: self.destination.clone(),
@@ -193,10 +194,10 @@ impl EventsQuery {
             event: self.name.clone(),
         };
         let after = self.before.as_deref().map(cursor).transpose()?;
-        Ok(Where::Waiting { filter, after })
+        Ok(EventStore::Waiting { filter, after })
     }
 
-    fn kept(&self, statuses: &[Status]) -> Result<Where, ApiError> {
+    fn kept(&self, statuses: &[Status]) -> Result<EventStore, ApiError> {
         let filter = Filter {
             destination: self.destination.clone(),
             user: self.user.clone(),
@@ -212,11 +213,11 @@ impl EventsQuery {
             dead_letters: statuses.is_empty() || statuses.contains(&Status::Dead),
         };
         let before = self.before.as_deref().map(cursor).transpose()?.unwrap_or(i64::MAX);
-        Ok(Where::Kept { filter, kinds, before })
+        Ok(EventStore::Kept { filter, kinds, before })
     }
 
-    /// Only failures are known: they are all that can be listed.
-    fn without_history(&self, statuses: &[Status]) -> Result<Where, ApiError> {
+    /// Looks only in the dead letters and rejects, because without a history the relay keeps no other ended events.
+    fn without_history(&self, statuses: &[Status]) -> Result<EventStore, ApiError> {
         let failures = [Status::Rejected, Status::Dead];
         let is_known = statuses.is_empty() || statuses.iter().any(|status| failures.contains(status));
         let is_simple =
@@ -226,7 +227,7 @@ impl EventsQuery {
         }
         match &self.any {
             None => self.kept(statuses),
-            // An id of an event or of a message says itself what it is; all else is a user.
+            // An event id is recognised by its form; anything else is taken for a user id.
             Some(any) if any.parse::<crate::event_id::EventId>().is_ok() => {
                 Self { name: Some(any.clone()), any: None, ..self.clone() }.kept(statuses)
             }
@@ -239,14 +240,18 @@ fn status(word: &str) -> Result<Status, ApiError> {
     Status::named(word).ok_or_else(|| {
         let nearest = nearest(word, Status::ALL.iter().map(|status| status.name()));
         let names: Vec<_> = Status::ALL.iter().map(|status| status.name()).collect();
-        let advice = nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_default();
+        let advice =
+            nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_else(|| ".".to_owned());
         let word: String = word.chars().take(64).collect();
-        ApiError::invalid(format!("there is no status {word:?}{advice} There are {}", names.join(", ")))
+        ApiError::invalid(format!(
+            "there is no status {word:?}{advice} The statuses are {}",
+            names.join(", ")
+        ))
     })
 }
 
 pub(in crate::admin::api) fn cursor<T: std::str::FromStr>(text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|_| {
-        ApiError::invalid("`before` is no cursor of this list: pass what `next` of the page before says, with the same filter")
+        ApiError::invalid("`before` is not a cursor of this list: pass the value of `next` in the previous page, with the same filter")
     })
 }
