@@ -12,11 +12,11 @@ use super::{print_message, table};
 
 #[derive(Debug, Subcommand)]
 pub enum Destinations {
-    /// One line each
+    /// List the destinations, one line each
     List(ListArgs),
-    /// Stop the calls to a destination until it is resumed, also after a restart; events are accepted and wait
+    /// Make no calls to a destination until it is resumed, also after a restart; its calls wait
     Pause(NameArgs),
-    /// Start the calls to a destination again
+    /// Make calls to a paused destination again
     Resume(NameArgs),
     /// Make one call now to a destination that is paused because it failed
     Probe(NameArgs),
@@ -103,9 +103,7 @@ async fn change(args: &NameArgs, what: &str, file: Option<&Path>) -> anyhow::Res
                 format!("{name} is paused: its calls wait until `accoil-relay destinations resume {name}`")
             }
             "resume" => format!("{name} gets calls again"),
-            _ => format!(
-                "one call to {name} is made now; `accoil-relay destinations list` shows what came of it"
-            ),
+            _ => format!("one call to {name} is made now; `accoil-relay destinations list` shows the result"),
         });
     }
     Ok(ExitCode::SUCCESS)

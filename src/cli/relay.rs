@@ -117,14 +117,14 @@ pub(super) struct RelayApi {
 /// The relay refused the request.
 #[derive(Debug, thiserror::Error)]
 #[error("the relay at {base}: {}", plain(.error, MAX_SHOWN))]
-pub(super) struct Refused {
+pub(super) struct RelayRefusal {
     base: String,
     error: String,
     /// The whole answer.
     pub(super) answer: Value,
 }
 
-impl Refused {
+impl RelayRefusal {
     pub(super) fn code(&self) -> &str {
         self.answer["code"].as_str().unwrap_or_default()
     }
@@ -217,7 +217,7 @@ impl RelayApi {
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let base = self.base.clone();
         match answer["error"].as_str() {
-            Some(error) => Err(Refused { base, error: error.to_owned(), answer }.into()),
+            Some(error) => Err(RelayRefusal { base, error: error.to_owned(), answer }.into()),
             None => bail!("the relay at {base} answered {status}"),
         }
     }

@@ -14,7 +14,7 @@ use super::relay::{RelayApi, Remote};
 use crate::plain::plain;
 
 /// The wait between two requests for the state of the event.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -43,8 +43,14 @@ pub struct TestArgs {
 pub async fn run(args: &TestArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let relay = args.remote.connect(file)?;
     let event = match args.event.as_deref() {
-        Some("-") => Some(serde_json::from_reader(io::stdin().lock()).context("stdin has no JSON")?),
-        Some(text) => Some(serde_json::from_str::<Value>(text).context("--event is no JSON")?),
+        Some("-") => Some(
+            serde_json::from_reader(io::stdin().lock())
+                .context("stdin is not JSON; give one event as a JSON object")?,
+        ),
+        Some(text) => Some(
+            serde_json::from_str::<Value>(text)
+                .context("--event is not JSON; give one event as a JSON object")?,
+        ),
         None => None,
     };
     let request = json!({"source": args.source, "user": args.user, "event": event});
@@ -65,7 +71,7 @@ pub async fn run(args: &TestArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
         ));
     }
     let Some(id) = id else {
-        bail!("the relay did not take the event: {}", plain(&sent["answer"].to_string(), 500))
+        bail!("the relay did not accept the event: {}", plain(&sent["answer"].to_string(), 500))
     };
     let event = follow(&relay, &id, Duration::from_secs(args.wait)).await?;
     let status = event["status"].as_str().unwrap_or_default();
@@ -98,7 +104,7 @@ async fn follow(relay: &RelayApi, id: &str, wait: Duration) -> anyhow::Result<Va
             Ok(event) if !is_open(&event) || Instant::now() >= deadline => return Ok(event),
             // The history gets the event a moment after the answer.
             Err(error) if Instant::now() >= deadline => return Err(error),
-            _ => tokio::time::sleep(LOOK_AGAIN).await,
+            _ => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }

@@ -22,19 +22,19 @@ use crate::run;
 /// Calls per page.
 const PAGE: usize = 200;
 /// The default of --limit.
-const LISTED: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum Waiting {
-    /// One line each, the oldest first
+    /// List waiting calls, one line each, the oldest first
     List(ListArgs),
-    /// Everything about each call, with body and event
+    /// Show everything about waiting calls, with body and event
     Show(ShowArgs),
-    /// Try them now instead of at their next attempt
+    /// Make the next attempt of waiting calls now
     Retry(RetryArgs),
     /// Move the calls of a destination that is no longer configured to another one
     Move(MoveArgs),
-    /// Remove the calls of a destination that is no longer configured, for good
+    /// Remove the calls of a destination that is no longer configured, permanently
     Purge(PurgeArgs),
 }
 
@@ -152,17 +152,17 @@ pub async fn run(what: Waiting, file: Option<&Path>) -> anyhow::Result<ExitCode>
         Waiting::Show(args) => show(args, file).await,
         Waiting::Retry(args) => retry(args, file).await,
         Waiting::Move(args) => {
-            change_gone(Place::of(&args.remote, file)?, "move", &args.from, Some(&args.to)).await
+            change_orphaned(Place::of(&args.remote, file)?, "move", &args.from, Some(&args.to)).await
         }
         Waiting::Purge(args) => {
-            change_gone(Place::of(&args.remote, file)?, "purge", &args.destination, None).await
+            change_orphaned(Place::of(&args.remote, file)?, "purge", &args.destination, None).await
         }
     }
 }
 
 async fn list(args: ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let place = Place::of(&args.remote, file)?;
-    let found = read(&place, &args.choice.filter(Vec::new()), args.limit.unwrap_or(LISTED), false).await?;
+    let found = read(&place, &args.choice.filter(Vec::new()), args.limit.unwrap_or(DEFAULT_LIMIT), false).await?;
     let mut output = io::BufWriter::new(io::stdout().lock());
     if args.json {
         for call in &found.calls {
@@ -217,7 +217,7 @@ async fn show(args: ShowArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let missing: Vec<_> = filter.ids.iter().filter(|id| !shown(id)).collect();
     for id in &missing {
         print_message(&format!(
-            "call {id} is not waiting: it was delivered, became a dead letter, or never existed"
+            "call {id} is not waiting: it was delivered, became a dead letter, or never existed; `accoil-relay waiting list` shows those that wait"
         ));
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -250,7 +250,7 @@ async fn retry(args: RetryArgs, file: Option<&Path>) -> anyhow::Result<ExitCode>
 }
 
 /// Moves or removes the calls of a destination that is not configured, page by page.
-async fn change_gone(place: Place, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
+async fn change_orphaned(place: Place, what: &str, from: &str, to: Option<&str>) -> anyhow::Result<ExitCode> {
     let known: Vec<String> = match &place {
         // It knows its destinations itself.
         Place::Relay(_) => Vec::new(),
@@ -270,7 +270,7 @@ async fn change_gone(place: Place, what: &str, from: &str, to: Option<&str>) -> 
         Owner::Command(outbox) => {
             let mut outcome = Ok(());
             loop {
-                match outbox.change_gone(from, to, &known).await {
+                match outbox.change_orphaned(from, to, &known).await {
                     Ok(step) => {
                         changed += step.calls as u64;
                         if step.is_last {
@@ -295,7 +295,7 @@ async fn change_gone(place: Place, what: &str, from: &str, to: Option<&str>) -> 
 }
 
 /// The waiting calls, as JSON.
-struct Found {
+struct StoredCalls {
     calls: Vec<Value>,
     /// Whether there are more calls than requested.
     is_cut: bool,
@@ -303,7 +303,7 @@ struct Found {
     destinations: Vec<Value>,
 }
 
-async fn read(place: &Place, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<Found> {
+async fn read(place: &Place, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<StoredCalls> {
     let config = match place {
         Place::Relay(relay) => {
             let found = read_from_relay(relay, filter, most, payload).await?;
@@ -318,7 +318,7 @@ async fn read(place: &Place, filter: &WaitingFilter, most: usize, payload: bool)
     }
     let archive = Archive::open(config.outbox.url.file()?)?;
     let redactor = run::redactor(config);
-    let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
+    let mut found = StoredCalls { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
     let mut after = None;
     loop {
         let page = archive.waiting(filter, after, PAGE.min(most - found.calls.len()))?;
@@ -339,8 +339,8 @@ async fn read_from_relay(
     filter: &WaitingFilter,
     most: usize,
     payload: bool,
-) -> anyhow::Result<Option<Found>> {
-    let mut found = Found { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
+) -> anyhow::Result<Option<StoredCalls>> {
+    let mut found = StoredCalls { calls: Vec::new(), is_cut: false, destinations: Vec::new() };
     let mut after = Value::Null;
     loop {
         let path = path(filter, after.as_str(), PAGE.min(most - found.calls.len()), payload);

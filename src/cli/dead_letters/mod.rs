@@ -21,19 +21,19 @@ use show::Row;
 /// Rows per page.
 const PAGE: usize = 256;
 /// The default of --limit.
-const LISTED: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
-    /// One line each, the newest first
+    /// List dead letters and rejects, one line each, the newest first
     List(ListArgs),
-    /// Everything about each, as indented JSON
+    /// Show everything about dead letters and rejects, as indented JSON
     Show(Choice),
-    /// Everything about each, as one JSON object per line, the oldest first
+    /// Export everything about them, one JSON object per line, the oldest first
     Export(Choice),
     /// Send dead letters again unchanged; run rejects through the current mappings
     Replay(Choice),
-    /// Remove them for good
+    /// Remove dead letters and rejects permanently
     Purge(PurgeArgs),
 }
 
@@ -43,7 +43,7 @@ pub struct Choice {
     /// The numbers that `dead-letters list` shows
     #[arg(value_name = "ID")]
     ids: Vec<i64>,
-    /// The same as an option, separated by commas
+    /// Numbers as an option, separated by commas
     #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
     more_ids: Vec<i64>,
     /// Only calls that Accoil refused for good, or only events that could not be mapped [default: both]
@@ -162,7 +162,7 @@ pub async fn run(what: DeadLetters, config: &Config) -> anyhow::Result<ExitCode>
 
 fn list(args: &ListArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let archive = Archive::open(config.outbox.url.file()?)?;
-    let (filter, most) = (args.choice.filter(), args.choice.limit.unwrap_or(LISTED));
+    let (filter, most) = (args.choice.filter(), args.choice.limit.unwrap_or(DEFAULT_LIMIT));
     let mut rows = Vec::new();
     for kind in args.choice.kinds() {
         match kind {
@@ -198,7 +198,7 @@ fn show(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
     let missing: Vec<_> = choice.filter().ids.into_iter().filter(|id| !shown.contains(id)).collect();
     for id in &missing {
         print_message(&format!(
-            "there is no dead letter or reject {id}: it was replayed, purged, too old, or never existed"
+            "there is no dead letter or reject {id}: it was replayed, purged or expired, or never existed; `accoil-relay dead-letters list` shows those that exist"
         ));
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,4 +1,4 @@
-//! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs. Then it goes on sending events, so
+//! `demo`: starts the sandbox and the relay, sends sample events, and runs both syncs. Then it keeps sending events, so
 //! that every page of the dashboard has something to show, until Ctrl-C.
 
 mod cluster;

@@ -1,4 +1,4 @@
-//! Prints the demo's results: one line for each sample, one for each sync, and the addresses to go on with.
+//! Prints the demo's results: one line for each sample, one for each sync, and the addresses to open next.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ pub(super) fn sync(summary: &Summary) -> io::Result<()> {
     summary.ended.iter().try_for_each(|why| writeln!(io::stdout(), "  ENDED EARLY: {why}"))
 }
 
-/// Whether all went well, and where to go on.
+/// Prints whether all calls arrived, and the addresses to open next.
 pub(super) fn next_steps(
     relays: &[Relay],
     sandbox: SocketAddr,
@@ -93,11 +93,11 @@ pub(super) fn next_steps(
     writeln!(io::stdout())
 }
 
-/// The last line while events go on.
+/// Prints the last line, while the demo keeps sending events.
 pub(super) fn runs_on() -> io::Result<()> {
     writeln!(
         io::stdout(),
-        "The demo goes on sending events, some of them faulty, so that every page has something to show.\n\
+        "The demo keeps sending events, some of them faulty, so that every page has something to show.\n\
          Ctrl-C ends it and removes its files."
     )
 }

@@ -1,17 +1,17 @@
-//! The demo's endless story: what the people of some small companies do in a product, and now and then an event with a
-//! fault that an operator meets in the first week.
+//! The demo's events: what the people of some small companies do in a product, and from time to time an event with one of the
+//! faults that operators meet in their first week.
 
 use serde_json::{Value, json};
 
-/// Among this many events each kind comes at least once.
+/// This many events contain each kind at least once.
 pub(super) const CYCLE: usize = 40;
-/// Accoil's stand-in does not take this person's calls: they wait.
+/// The stand-in for Accoil answers 503 to this person's calls, so they wait.
 pub(super) const WAITS: &str = "u-olga";
-/// It takes them at the third attempt.
+/// The stand-in accepts this person's calls at the third attempt.
 pub(super) const RETRIED: &str = "u-kenji";
-/// It asks for a pause.
+/// The stand-in asks for a pause at this person's calls.
 pub(super) const LIMITED: &str = "u-lucia";
-/// It refuses this person's calls for good.
+/// The stand-in refuses this person's calls for good.
 pub(super) const REFUSED: &str = "u-former";
 
 /// User id, name, account.
@@ -29,7 +29,7 @@ const PEOPLE: [(&str, &str, &str); 12] = [
     (RETRIED, "Kenji Mori", "contoso"),
     (LIMITED, "Lucia Vidal", "contoso"),
 ];
-const DEEDS: [&str; 9] = [
+const EVENT_NAMES: [&str; 9] = [
     "Report Created",
     "Invite Sent",
     "Dashboard Viewed",
@@ -50,8 +50,8 @@ pub(super) struct Post {
 /// The event with this number.
 pub(super) fn post(number: usize) -> Post {
     let (user, name, company) = PEOPLE[(number * 7 + number / 5) % PEOPLE.len()];
-    let deed = DEEDS[(number * 5 + number / 7) % DEEDS.len()];
-    let track = |user: &str, id: usize| json!({"userId": user, "event": deed, "properties": {"seconds": number % 90}, "messageId": format!("demo-web-{id}")});
+    let event_name = EVENT_NAMES[(number * 5 + number / 7) % EVENT_NAMES.len()];
+    let track = |user: &str, id: usize| json!({"userId": user, "event": event_name, "properties": {"seconds": number % 90}, "messageId": format!("demo-web-{id}")});
     let (path, body) = match number % CYCLE {
         0 => (
             "/v1/group",
@@ -65,13 +65,13 @@ pub(super) fn post(number: usize) -> Post {
         4 | 13 | 29 => (
             "/2/httpapi",
             amplitude(
-                &json!({"event_type": deed, "user_id": user, "groups": {"company": [company]}, "group_properties": {"company": {company: {"name": company}}}}),
+                &json!({"event_type": event_name, "user_id": user, "groups": {"company": [company]}, "group_properties": {"company": {company: {"name": company}}}}),
             ),
         ),
         // The rest of the cycle has one fault each.
         5 | 25 => (
             "/v1/track",
-            json!({"event": deed, "anonymousId": format!("a-{}", number % 97), "properties": {"user_id": user, "pages": number % 12 + 1}}),
+            json!({"event": event_name, "anonymousId": format!("a-{}", number % 97), "properties": {"user_id": user, "pages": number % 12 + 1}}),
         ),
         8 | 18 | 28 | 38 => (
             "/2/httpapi",
@@ -86,7 +86,7 @@ pub(super) fn post(number: usize) -> Post {
         23 => return Post { path: "/segment", body: r#"{"type":"track","event":"Report Cre"#.to_owned() },
         27 => ("/v1/alias", json!({"userId": user, "previousId": "a-1"})),
         31 | 36 => ("/v1/track", track(WAITS, number)),
-        35 => ("/v1/track", json!({"userId": user, "event": deed, "integrations": {"All": false}})),
+        35 => ("/v1/track", json!({"userId": user, "event": event_name, "integrations": {"All": false}})),
         _ => ("/v1/track", track(user, number)),
     };
     Post { path, body: body.to_string() }

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::story;
 use crate::sandbox::{Fault, FaultError, Sandbox};
 
-/// These come at once, so that no page is empty at the first look.
-const AT_ONCE: usize = story::CYCLE;
+/// The events that are sent at the start, so that no page is empty.
+const FIRST_EVENTS: usize = story::CYCLE;
 /// Milliseconds between two events: the day of a small product has busy and quiet times.
 const PAUSES: [u64; 12] = [260, 220, 190, 180, 200, 260, 350, 450, 520, 480, 400, 320];
-/// Events after which the pause changes.
-const PACE: usize = 15;
+/// The pause changes after this number of events.
+const EVENTS_PER_PAUSE: usize = 15;
 
 /// Runs until it is stopped.
 pub(super) async fn run(
@@ -28,7 +28,7 @@ pub(super) async fn run(
         if number % story::CYCLE == 0
             && let Err(error) = set_faults(sandbox, number / story::CYCLE)
         {
-            tracing::warn!(error.message = %error, "the stand-in for Accoil does not fail as the demo wants");
+            tracing::warn!(error.message = %error, "the faults of the stand-in for Accoil could not be set: the demo shows fewer failures");
         }
         let post = story::post(number);
         let request = client.post(format!("http://{relay}{}", post.path)).body(post.body);
@@ -38,8 +38,8 @@ pub(super) async fn run(
         {
             tracing::warn!(error.message = %error, "an event of the demo was not sent");
         }
-        let pause = PAUSES[number / PACE % PAUSES.len()];
-        let pause = Duration::from_millis(if number < AT_ONCE { 0 } else { pause });
+        let pause = PAUSES[number / EVENTS_PER_PAUSE % PAUSES.len()];
+        let pause = Duration::from_millis(if number < FIRST_EVENTS { 0 } else { pause });
         tokio::select! {
             () = sleep(pause) => {}
             () = stop.cancelled() => return,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::plain::plain;
 
 pub(in crate::cli) const HEADER: [&str; 7] =
-    ["TIME", "STATUS", "EVENT", "USER", "SOURCE", "EVENT-ID", "WHAT CAME OF IT"];
+    ["TIME", "STATUS", "EVENT", "USER", "SOURCE", "EVENT-ID", "OUTCOME"];
 /// The width of each column of a single line; the last column has no limit.
 const WIDTHS: [usize; 6] = [24, 9, 24, 20, 10, 13];
 

@@ -18,13 +18,13 @@ use super::{print_message, table};
 /// The most events of one request.
 const PAGE: usize = 500;
 /// The default of --limit.
-const LISTED: usize = 50;
+const DEFAULT_LIMIT: usize = 50;
 
 #[derive(Debug, Subcommand)]
 pub enum Events {
-    /// One line each, the newest first
+    /// List events, one line each, the newest first
     List(ListArgs),
-    /// What became of an event, why, and what to do
+    /// Show what became of an event, why, and what to do
     Show(ShowArgs),
     /// Show events as they come
     Tail(TailArgs),
@@ -87,7 +87,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// The most events to list
-    #[arg(long, value_name = "NUMBER", default_value_t = LISTED)]
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_LIMIT)]
     limit: usize,
     /// Print one JSON object per line
     #[arg(long)]

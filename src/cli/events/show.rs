@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::format;
 use crate::cli::print_message;
-use crate::cli::relay::{Refused, RelayApi, path_with};
+use crate::cli::relay::{RelayApi, RelayRefusal, path_with};
 use crate::event_id::EventId;
 use crate::plain::{one_line, plain};
 
@@ -18,7 +18,7 @@ const LISTED: &str = "20";
 pub(super) async fn run(id: &str, json: bool, relay: &RelayApi) -> anyhow::Result<ExitCode> {
     let (event, others) = match find(id, relay).await {
         Ok(found) => found,
-        Err(error) => match error.downcast_ref::<Refused>() {
+        Err(error) => match error.downcast_ref::<RelayRefusal>() {
             Some(refused) if refused.code() == "not_here" => return missing(refused, json),
             _ => return Err(error),
         },
@@ -59,7 +59,7 @@ async fn one(id: &str, relay: &RelayApi) -> anyhow::Result<Value> {
 }
 
 /// The relay does not know the event: shows what may lead to it.
-fn missing(refused: &Refused, json: bool) -> anyhow::Result<ExitCode> {
+fn missing(refused: &RelayRefusal, json: bool) -> anyhow::Result<ExitCode> {
     let answer = &refused.answer;
     if json {
         writeln!(io::stdout(), "{answer}")?;

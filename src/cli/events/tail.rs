@@ -14,7 +14,7 @@ use crate::cli::relay::RelayApi;
 /// The longest line of the stream.
 const MAX_BYTES: usize = 1 << 20;
 /// The wait before the stream is opened again.
-const AGAIN: Duration = Duration::from_secs(1);
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// Continues after a restart of the relay, and ends after the given number of events.
 pub(super) async fn run(
@@ -45,7 +45,7 @@ pub(super) async fn run(
         }
         print_message("the relay has closed the stream; asking again");
         response = loop {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RECONNECT_DELAY).await;
             if let Ok(response) = relay.stream(path).await {
                 break response;
             }
@@ -95,7 +95,7 @@ impl Stream {
         }
         if self.text.len() > MAX_BYTES {
             bail!(
-                "the relay sends something that is no stream of events: is --url the admin listener of a relay?"
+                "the answer is not a stream of events: check that --url names the admin listener of a relay"
             );
         }
         Ok(events)

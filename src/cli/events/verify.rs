@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::print_message;
-use crate::cli::relay::{Refused, RelayApi, Remote, path_with};
+use crate::cli::relay::{RelayApi, RelayRefusal, Remote, path_with};
 use crate::plain::plain;
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub(super) async fn run(args: &VerifyArgs, file: Option<&Path>) -> anyhow::Resul
         writeln!(out, "Accoil knows the {kind} {}{}", plain(&args.id, 160), last_seen(&found))?;
     } else {
         print_message(&format!(
-            "Accoil knows neither a user nor an account {}. New ones appear within minutes. If it lasts: Accoil answers \
+            "Accoil knows neither a user nor an account {}. New ones appear within minutes. If this one does not appear: Accoil answers \
              202 to a wrong key, too, so compare api_key with the key in Accoil's settings",
             plain(&args.id, 160)
         ));
@@ -57,7 +57,7 @@ async fn account(relay: &RelayApi, id: &str) -> anyhow::Result<Option<Value>> {
     let path = path_with("/api/accounts", &[("match_type", Some("tracking_id")), ("match_value", Some(id))]);
     match relay.fetch(&path).await {
         Ok(account) => Ok(Some(account)),
-        Err(error) => match error.downcast_ref::<Refused>() {
+        Err(error) => match error.downcast_ref::<RelayRefusal>() {
             Some(refused) if refused.code() == "not_found" => Ok(None),
             _ => Err(error),
         },

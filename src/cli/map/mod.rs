@@ -20,7 +20,7 @@ use super::error::UsageError;
 use crate::accoil::{self, Destination, Plan, Refusal};
 use crate::config::{Config, Environment};
 use crate::decode::{self, Form};
-use crate::event::{Decoded, Dialect, SourceKind, Violation};
+use crate::event::{DecodeResult, Dialect, SourceKind, Violation};
 use crate::json::Value;
 use crate::pipeline::{Pipeline, Planned, Source};
 use crate::reasons::Reason;
@@ -52,8 +52,8 @@ pub enum Api {
 
 /// One line of stdout.
 #[derive(Serialize)]
-struct Shown<'p> {
-    requests: Vec<ShownRequest<'p>>,
+struct EventOutput<'p> {
+    requests: Vec<RequestOutput<'p>>,
     rejected: &'p [Refusal],
     skipped: Option<&'p str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ struct Shown<'p> {
 }
 
 #[derive(Serialize)]
-struct ShownRequest<'p> {
+struct RequestOutput<'p> {
     destination: &'p str,
     mapping: &'p str,
     action: &'p str,
@@ -73,7 +73,7 @@ struct ShownRequest<'p> {
 
 /// An event as mappings see it, with the result of each mapping.
 #[derive(Serialize)]
-struct Explained<'e> {
+struct ExplainedEvent<'e> {
     event: &'e Value<'e>,
     /// Whether another event implies it. A derived call is sent only if its content is new.
     derived: bool,
@@ -157,7 +157,7 @@ impl Mapper {
     }
 
     /// Plans the calls of a body, and passes each of its items to `look`.
-    fn look(&self, text: &str, mut look: impl FnMut(&Decoded<'_>)) -> Plan {
+    fn look(&self, text: &str, mut look: impl FnMut(&DecodeResult<'_>)) -> Plan {
         let form = match self.source.kind {
             SourceKind::Segment => Form::SegmentWebhook,
             SourceKind::Amplitude => Form::AmplitudeStream,
@@ -182,15 +182,15 @@ impl Mapper {
     }
 
     /// The explanation of each of an item's events.
-    fn explain(&self, decoded: &Decoded<'_>) -> Vec<Box<RawValue>> {
-        let Decoded::Events(events) = decoded else { return Vec::new() };
+    fn explain(&self, decoded: &DecodeResult<'_>) -> Vec<Box<RawValue>> {
+        let DecodeResult::Events(events) = decoded else { return Vec::new() };
         let explained = events.iter().filter_map(|event| {
             let destinations = &self.source.destinations;
             let mappings: Vec<_> = destinations
                 .iter()
                 .flat_map(|destination| destination.explain(self.source.kind, event))
                 .collect();
-            let explained = Explained { event: &event.value, derived: event.derived, mappings };
+            let explained = ExplainedEvent { event: &event.value, derived: event.derived, mappings };
             serde_json::value::to_raw_value(&explained).ok()
         });
         explained.collect()
@@ -198,12 +198,16 @@ impl Mapper {
 }
 
 fn refused(reason: String) -> Plan {
-    accoil::plan::<Arc<Destination>>(&[], SourceKind::Segment, &Decoded::Rejected(Violation::new("", reason)))
+    accoil::plan::<Arc<Destination>>(
+        &[],
+        SourceKind::Segment,
+        &DecodeResult::Rejected(Violation::new("", reason)),
+    )
 }
 
-fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Shown<'_>> {
+fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<EventOutput<'_>> {
     let requests = plan.requests.iter().map(|request| {
-        Ok(ShownRequest {
+        Ok(RequestOutput {
             destination: &request.destination,
             mapping: &request.mapping,
             action: request.action,
@@ -212,7 +216,7 @@ fn shown(plan: &Plan, explain: Option<Vec<Box<RawValue>>>) -> anyhow::Result<Sho
             warnings: &request.warnings,
         })
     });
-    Ok(Shown {
+    Ok(EventOutput {
         requests: requests.collect::<anyhow::Result<_>>()?,
         rejected: &plan.rejected,
         skipped: plan.skipped.map(Reason::title),

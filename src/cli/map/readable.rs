@@ -4,14 +4,14 @@ use std::io::Write;
 
 use serde_json::Value as Json;
 
-use super::Shown;
-use crate::event::Decoded;
+use super::EventOutput;
+use crate::event::DecodeResult;
 use crate::json::Value;
 use crate::plain::one_line;
 
 /// One title per event, such as `track "Report Created" by me`.
-pub(super) fn titles(decoded: &Decoded<'_>) -> Vec<String> {
-    let Decoded::Events(events) = decoded else { return Vec::new() };
+pub(super) fn titles(decoded: &DecodeResult<'_>) -> Vec<String> {
+    let DecodeResult::Events(events) = decoded else { return Vec::new() };
     let title = |event: &crate::event::Event<'_>| {
         let text = |key: &str| event.value.get(key).and_then(Value::as_str);
         let label = text("event").or_else(|| text("name"));
@@ -27,7 +27,7 @@ pub(super) fn write(
     out: &mut impl Write,
     number: usize,
     titles: &[String],
-    shown: &Shown<'_>,
+    shown: &EventOutput<'_>,
 ) -> anyhow::Result<()> {
     writeln!(out, "{number}. {}", if titles.is_empty() { "event".to_owned() } else { titles.join(", ") })?;
     for request in &shown.requests {
@@ -80,7 +80,7 @@ fn indent(out: &mut impl Write, columns: usize, text: &str) -> std::io::Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mapper, Shown, shown};
+    use super::super::{EventOutput, Mapper, shown};
     use super::*;
     use crate::config::{Config, Environment};
 
@@ -93,7 +93,7 @@ mod tests {
             headings.extend(titles(decoded));
             explanations.extend(mapper.explain(decoded));
         });
-        let shown: Shown<'_> = shown(&plan, explain.then_some(explanations)).unwrap();
+        let shown: EventOutput<'_> = shown(&plan, explain.then_some(explanations)).unwrap();
         let mut out = Vec::new();
         write(&mut out, 1, &headings, &shown).unwrap();
         String::from_utf8(out).unwrap()

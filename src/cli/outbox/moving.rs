@@ -42,7 +42,7 @@ pub(super) async fn run(args: &MoveArgs, config: &Config) -> anyhow::Result<Exit
     // Both are complete, whatever happened: files without their logs, lanes given back.
     from.close().await;
     to.close().await;
-    let Moved { records, damaged } = moved?;
+    let MoveResult { records, damaged } = moved?;
     let old = if from_url.servers.is_empty() {
         format!("the old outbox is now {}", rename(&from_url.path)?.display())
     } else {
@@ -102,7 +102,7 @@ async fn move_all(
     from_name: &str,
     to_name: &str,
     config: &Config,
-) -> anyhow::Result<Moved> {
+) -> anyhow::Result<MoveResult> {
     wait_until_alone(from, from_name, config).await?;
     wait_until_alone(to, to_name, config).await?;
     let moving = Move::begin(from.clone(), to.clone(), from_name, PAGE).await?;
@@ -110,12 +110,12 @@ async fn move_all(
     move_records(moving).await
 }
 
-struct Moved {
+struct MoveResult {
     records: u64,
     damaged: u64,
 }
 
-async fn move_records(mut moving: Move) -> anyhow::Result<Moved> {
+async fn move_records(mut moving: Move) -> anyhow::Result<MoveResult> {
     if moving.moved() > 0 {
         print_message(&format!("continuing after {} of {}", moving.moved(), moving.records()));
     }
@@ -136,7 +136,7 @@ async fn move_records(mut moving: Move) -> anyhow::Result<Moved> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(Moved { records: moving.moved(), damaged: moving.damaged() })
+    Ok(MoveResult { records: moving.moved(), damaged: moving.damaged() })
 }
 
 fn bar(records: u64) -> ProgressBar {
