@@ -2,12 +2,12 @@
 //!
 //! Every message that contains text from outside the relay must use it.
 
-/// The whole text on one line.
+/// Returns the whole text on one line.
 pub(crate) fn one_line(text: &str) -> String {
     plain(text, usize::MAX)
 }
 
-/// The first `max_characters` characters. White space and control characters between two words become one space.
+/// Returns the first `max_characters` characters of a text from outside the relay, on one line. White space and control characters between two words become one space.
 pub(crate) fn plain(text: &str, max_characters: usize) -> String {
     let mut shown = String::new();
     let mut left = max_characters;

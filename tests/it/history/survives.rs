@@ -7,7 +7,7 @@ use crate::outbox::sqlite::room::Disk;
 use crate::relay::Process;
 use crate::sandbox::Served;
 
-/// Nothing is waited for but the history itself: it is written by a relay that goes on running.
+/// The test waits only for the history itself: the relay that writes it keeps running.
 #[tokio::test]
 async fn a_kill_costs_only_what_was_not_written_yet() {
     let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
@@ -91,7 +91,7 @@ async fn without_a_history_everything_else_works() {
     relay.stop().await;
 }
 
-/// Two relays that would record into one file: the second says so and does not start.
+/// Two relays that would record into one file: the second logs an error and does not start.
 #[tokio::test]
 async fn two_relays_do_not_share_a_history() {
     let folder = tempfile::tempdir().unwrap();
