@@ -14,7 +14,7 @@ use accoil_relay::reasons::Reason;
 use accoil_relay::run;
 use chrono::DateTime;
 
-use super::relay::{DESTINATION, Door, configuration, folder};
+use super::relay::{DESTINATION, Listener, configuration, folder};
 
 /// In the order of their numbers in an input.
 const NAMES: [&str; 3] = ["relay.db", "relay.db-wal", "relay.db.lock"];
@@ -160,7 +160,7 @@ impl Files {
 impl Sample {
     /// Six chunks of two calls. Of the first three chunks one call is parked, a dead letter, and delivered.
     fn make() -> Self {
-        let door = Door::open();
+        let listener = Listener::open();
         for number in 0..6 {
             let track = |name| {
                 format!(
@@ -169,10 +169,10 @@ impl Sample {
             };
             let body = format!(r#"{{"batch":[{},{}]}}"#, track("Signed Up"), track("Report Created"));
             let head = "POST /v1/batch HTTP/1.1\r\nhost: x\r\nx-api-key: w\r\ncontent-length: *\r\n\r\n";
-            door.exchange(&[head, &body].concat().into_bytes());
+            listener.exchange(&[head, &body].concat().into_bytes());
         }
-        door.runtime.block_on(async {
-            let lane = door.outbox.lanes().borrow().owned[0].clone();
+        listener.runtime.block_on(async {
+            let lane = listener.outbox.lanes().borrow().owned[0].clone();
             let (mut jobs, mut cursor) = (Vec::new(), lane.start());
             while let Ok(Some(chunk)) = lane.next_chunk(cursor).await {
                 cursor = chunk.position();
@@ -195,10 +195,10 @@ impl Sample {
                 Settlement::Dead { job: dead, attempts, reason: Reason::DeadRefused },
                 Settlement::Delivered { place: delivered.place, fingerprints: Vec::new() },
             ]);
-            door.outbox.flush().await.expect("the outbox is written");
-            let killed = Files::read(door.folder.path());
-            door.outbox.close().await;
-            Self { files: [killed, Files::read(door.folder.path())], bodies }
+            listener.outbox.flush().await.expect("the outbox is written");
+            let killed = Files::read(listener.folder.path());
+            listener.outbox.close().await;
+            Self { files: [killed, Files::read(listener.folder.path())], bodies }
         })
     }
 }

@@ -6,23 +6,23 @@ use accoil_relay::json::Value;
 use accoil_relay::outbox::chunk::Job;
 use accoil_relay::outbox::{Filter, Kind, Outbox, Position, Settlement};
 
-use super::relay::{DESTINATION, Door, HEAD_END};
+use super::relay::{DESTINATION, Listener, HEAD_END};
 
 /// Rejects that are kept before they are purged.
 const MOST_REJECTS: u64 = 500;
 
 /// Any bytes get an answer that their sender can read, or none. Accepted events become calls that Accoil can accept.
 pub(crate) fn receive(bytes: &[u8]) {
-    // The door, and the position up to which was read.
-    static DOOR: OnceLock<Mutex<(Door, Option<Position>)>> = OnceLock::new();
-    let door = DOOR.get_or_init(|| Mutex::new((Door::open(), None)));
-    let (door, cursor) = &mut *door.lock().unwrap_or_else(PoisonError::into_inner);
-    check_answer(&door.exchange(bytes), bytes.starts_with(b"HEAD "));
-    door.runtime.block_on(async {
-        settle(&door.outbox, cursor).await;
-        if door.outbox.usage().rejects.rows > MOST_REJECTS {
-            let ids = door.outbox.numbers(Kind::Reject, &Filter::default(), 0, 10_000).await;
-            door.outbox.purge(ids.expect("the outbox is read")).await.expect("the outbox is written");
+    // The listener, and the position up to which was read.
+    static LISTENER: OnceLock<Mutex<(Listener, Option<Position>)>> = OnceLock::new();
+    let listener = LISTENER.get_or_init(|| Mutex::new((Listener::open(), None)));
+    let (listener, cursor) = &mut *listener.lock().unwrap_or_else(PoisonError::into_inner);
+    check_answer(&listener.exchange(bytes), bytes.starts_with(b"HEAD "));
+    listener.runtime.block_on(async {
+        settle(&listener.outbox, cursor).await;
+        if listener.outbox.usage().rejects.rows > MOST_REJECTS {
+            let ids = listener.outbox.numbers(Kind::Reject, &Filter::default(), 0, 10_000).await;
+            listener.outbox.purge(ids.expect("the outbox is read")).await.expect("the outbox is written");
         }
     });
 }

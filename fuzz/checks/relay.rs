@@ -55,14 +55,14 @@ pub(super) fn configuration(folder: &Path) -> Config {
 }
 
 /// A public listener with its outbox. Time is paused, so the time-outs pass as soon as the relay waits for more bytes.
-pub(super) struct Door {
+pub(super) struct Listener {
     pub(super) runtime: Runtime,
     pub(super) outbox: Outbox,
     pub(super) folder: TempDir,
     address: SocketAddr,
 }
 
-impl Door {
+impl Listener {
     pub(super) fn open() -> Self {
         let folder = folder();
         let config = configuration(folder.path());

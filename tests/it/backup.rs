@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use accoil_relay::sandbox::{Fault, Options, Received};
 
 use crate::relay::{Process, TEST_TIMEOUT, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 use crate::waiting::{run, text, track};
 
 #[tokio::test]
 async fn a_relay_on_a_backup_delivers_what_waited_when_the_backup_was_made() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     let url = &served.url;
     served.sandbox.faults().add(Fault { status: Some(503), times: u64::MAX, ..Fault::default() }).unwrap();
     let relay = Process::start(folder, USUAL, url).await;

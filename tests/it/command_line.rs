@@ -8,7 +8,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use tempfile::tempdir;
 
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// Names and values of environment variables.
 pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -116,7 +116,7 @@ async fn check_prints_every_fault_before_the_mappings() {
 /// Success shows that the destination is reachable and accepts the form of the key, in both dialects.
 #[tokio::test]
 async fn test_connection_asks_each_destination() {
-    let (folder, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (folder, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let file = "[[destinations]]\nname = 'documented'\napi_key = 'k'\nbase_url = '${SANDBOX}'\n\
                 [[destinations]]\nname = 'as-segment'\napi_key = 'k'\napi = 'segment'\nbase_url = '${SANDBOX}'\n";
     std::fs::write(folder.path().join("accoil-relay.toml"), file).unwrap();
@@ -161,7 +161,7 @@ async fn healthcheck_asks_the_relay_on_this_machine() {
 /// The file was changed while the relay runs. The command still finds the relay, by the lock file of its outbox.
 #[tokio::test]
 async fn healthcheck_is_not_misled_by_a_faulty_file() {
-    let (folder, served) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (folder, served) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     let environment = [("ACCOIL_RELAY_SERVER__LISTEN", "127.0.0.1:1")];
     for text in ["[[sources]\nname = ", "[outbox]\nsurl = 3\n", "[deliver]\nretry_max = \"soon\"\n"] {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::http::send;
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 async fn dead_letters(folder: &Path, url: &str, args: &[&str]) -> Output {
     let mut command = command();
@@ -52,7 +52,7 @@ async fn logged(relay: &Process, text: &str) -> String {
 #[tokio::test]
 async fn dead_letters_are_listed_replayed_and_purged_while_the_relay_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     let refusal =
         Fault { status: Some(400), times: 3, body: Some("no\u{1b}[2J such".to_owned()), ..Fault::default() };
     served.sandbox.faults().add(refusal).unwrap();
@@ -146,7 +146,7 @@ async fn dead_letters_are_listed_replayed_and_purged_while_the_relay_runs() {
 #[tokio::test]
 async fn dead_letters_over_their_size_stay_and_readyz_and_the_log_report_them() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     served.sandbox.faults().add(Fault { status: Some(400), times: 1, ..Fault::default() }).unwrap();
     let toml = format!("{USUAL}[outbox]\nmax_dead_letter_bytes = 1\n");
     let relay = Process::start(folder, &toml, &served.url).await;
@@ -176,7 +176,7 @@ async fn dead_letters_over_their_size_stay_and_readyz_and_the_log_report_them() 
 #[tokio::test]
 async fn rejects_are_replayed_through_the_mappings_as_they_are_now() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     let mapping = |event: &str| {
         format!(
             "source = \"segment\"\n[[mappings]]\nname = \"Track\"\naction = \"track\"\ntrigger = 'type = \"track\"'\n\

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::http::{Answer, send};
 use crate::relay::{Process, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TOKENS: &str = "[admin]\ntoken = \"full-token\"\nviewer_token = \"viewer-token\"\n";
 const PAGES: [&str; 8] = [
@@ -46,7 +46,7 @@ fn form_token(page: &Answer) -> String {
 #[tokio::test]
 async fn every_page_needs_a_session_and_has_the_policy() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     let relay = Process::start(folder.path(), &format!("{TOKENS}{USUAL}"), &served.url).await;
     for path in PAGES {
         let answer = get(&relay, path, "").await;
@@ -84,7 +84,7 @@ async fn every_page_needs_a_session_and_has_the_policy() {
 #[tokio::test]
 async fn only_a_form_of_this_session_and_site_changes_something() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     let relay = Process::start(folder.path(), &format!("{TOKENS}{USUAL}"), &served.url).await;
     let (cookie, other) = (session(&relay, "full-token").await, session(&relay, "full-token").await);
     let viewer = session(&relay, "viewer-token").await;
@@ -119,7 +119,7 @@ async fn only_a_form_of_this_session_and_site_changes_something() {
 #[tokio::test]
 async fn log_in_pauses_after_five_wrong_tokens() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     let relay = Process::start(folder.path(), &format!("{TOKENS}{USUAL}"), &served.url).await;
     for _ in 0..5 {
         let answer = log_in(&relay, "wrong").await;

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::http::{Answer, send};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// One source of each kind and one destination: what most tests need.
 pub(crate) const USUAL: &str = r#"
@@ -58,7 +58,7 @@ pub(crate) struct TestRelay {
     pub(crate) relay: Relay,
     pub(crate) sandbox: Sandbox,
     pub(crate) config: Config,
-    served: Served,
+    served: RunningSandbox,
     directory: TempDir,
 }
 
@@ -67,7 +67,7 @@ impl TestRelay {
     pub(crate) async fn start(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), toml).unwrap();
-        let served = Served::start(Options::default()).await;
+        let served = RunningSandbox::start(Options::default()).await;
         let test_variables = test_variables(directory.path(), &served.url);
         let environment = Environment::new(directory.path(), test_variables);
         let config = Config::load(None, &environment).unwrap_or_else(|faults| panic!("{faults}"));

@@ -11,7 +11,7 @@ use tempfile::tempdir;
 
 use crate::http::{Answer, send};
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
@@ -172,7 +172,7 @@ async fn without_a_token_pages_of_other_sites_are_refused() {
 #[tokio::test]
 async fn sighup_reloads_the_mappings() {
     let folder = tempdir().unwrap();
-    let sandbox = Served::start(Options::default()).await;
+    let sandbox = RunningSandbox::start(Options::default()).await;
     write_mapping(folder.path(), "one.toml", "Before");
     write_mapping(folder.path(), "two.toml", "Before");
     let process = Process::start(folder.path(), &configuration(folder.path()), &sandbox.url).await;

@@ -15,7 +15,7 @@ use tempfile::tempdir;
 use crate::crash::number_from_environment;
 use crate::outbox::{event, options, request, submission};
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
@@ -212,7 +212,7 @@ async fn a_job_is_paused_goes_on_after_a_restart_and_is_cancelled() {
 async fn three_kills_during_a_replay_repeat_nothing_but_calls_in_flight() {
     let letters = number_from_environment("LETTERS", 3000);
     let timeout = TEST_TIMEOUT * u32::try_from(1 + letters / 10_000).unwrap();
-    let served = Served::start(Options { keep: letters * 2, ..Options::default() }).await;
+    let served = RunningSandbox::start(Options { keep: letters * 2, ..Options::default() }).await;
     let letters = letters as u64;
     let folder = tempdir().unwrap();
     let outbox = Outbox::open(&options(folder.path())).unwrap();

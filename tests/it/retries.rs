@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
 use crate::relay::{Process, TEST_TIMEOUT, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TRACK: &str = r#"{"type":"track","userId":"u1","event":"Report Created"}"#;
 
@@ -27,8 +27,8 @@ async fn until(folder: &Path, sql: &str) {
 
 /// Returns a stopped relay with a call that waits two seconds for its retry, after moving the stored times, as if the clock had
 /// been changed the other way.
-async fn stopped_with_stored_times_moved(seconds: i64) -> (TempDir, Served) {
-    let (directory, served) = (tempdir().unwrap(), Served::start(Options::default()).await);
+async fn stopped_with_stored_times_moved(seconds: i64) -> (TempDir, RunningSandbox) {
+    let (directory, served) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let retry_after = Some("2".to_owned());
     served
         .sandbox

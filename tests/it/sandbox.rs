@@ -16,14 +16,14 @@ const TRACK: &str = r#"{"userId":"u1","event":"Report_Created","timestamp":"2026
 const ENCODED: &str = "Basic YXBpX2tleTo=";
 
 /// A running sandbox; it stops when this is dropped.
-pub(crate) struct Served {
+pub(crate) struct RunningSandbox {
     pub(crate) sandbox: Sandbox,
     pub(crate) url: String,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: JoinSet<std::io::Result<()>>,
 }
 
-impl Served {
+impl RunningSandbox {
     pub(crate) async fn start(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -49,8 +49,8 @@ impl Served {
     }
 }
 
-async fn served() -> Served {
-    Served::start(Options::default()).await
+async fn served() -> RunningSandbox {
+    RunningSandbox::start(Options::default()).await
 }
 
 /// Status and body of every write path, for a key that is right, wrong, malformed and missing.
@@ -107,7 +107,7 @@ async fn unknown_routes_and_the_index() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_gets_413_and_is_not_kept() {
-    let sandbox = Served::start(Options { body_limit: 100, ..Options::default() }).await;
+    let sandbox = RunningSandbox::start(Options { body_limit: 100, ..Options::default() }).await;
     assert_eq!(sandbox.post("/v2/track", "Basic key", &" ".repeat(100)).await.status, 202);
     let answer = sandbox.post("/v2/track", "Basic key", &" ".repeat(101)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (413, ""));
@@ -301,8 +301,8 @@ async fn received_is_filtered_and_forgotten() {
 
 #[tokio::test]
 async fn the_number_of_kept_requests_is_bounded_and_the_count_is_not() {
-    let few = Served::start(Options { keep: 2, ..Options::default() }).await;
-    let none = Served::start(Options { keep: 0, ..Options::default() }).await;
+    let few = RunningSandbox::start(Options { keep: 2, ..Options::default() }).await;
+    let none = RunningSandbox::start(Options { keep: 0, ..Options::default() }).await;
     for user in ["a", "b", "c"] {
         few.track(user).await;
         none.track(user).await;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
 use crate::relay::{Process, TEST_TIMEOUT, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
@@ -17,7 +17,7 @@ const KEY: (&str, &str) = ("x-api-key", "web-key");
 /// 200 means that the event is on disk: the sandbox refuses the call until the process is dead, and gets it after the next start.
 #[tokio::test]
 async fn a_kill_after_the_answer_loses_nothing() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     sandbox.sandbox.faults().add(down).unwrap();
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
@@ -36,7 +36,7 @@ async fn a_kill_after_the_answer_loses_nothing() {
 /// read and answered. Then the process exits with 0.
 #[tokio::test]
 async fn a_stop_lets_a_request_in_flight_finish() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
     let mut slow = TcpStream::connect(process.address()).await.unwrap();
     let head = format!(
@@ -74,7 +74,7 @@ async fn a_stop_lets_a_request_in_flight_finish() {
 /// counts the waiting calls.
 #[tokio::test]
 async fn the_log_names_the_addresses_and_what_waits_at_the_end() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     sandbox.sandbox.faults().add(down).unwrap();
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;

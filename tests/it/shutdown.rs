@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::http::{send, try_send};
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TRACK: &str =
     r#"{"type":"track","userId":"u1","event":"Report Created","timestamp":"2026-01-02T03:04:05Z"}"#;
@@ -78,7 +78,7 @@ async fn a_hanging_name_look_up_does_not_hold_the_exit() {
 /// A reload reports the pipe, and the relay continues with its mappings. `check` reports it too.
 #[tokio::test]
 async fn a_pipe_as_mapping_file_is_a_fault() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let file = directory.path().join("mine.toml");
     let mapping = "[[mappings]]\nname = 'Tracks'\ntrigger = 'type = \"track\"'\naction = 'track'\n\
                    fields = { event = 'E', userId = 'u', timestamp = '2026-01-02T03:04:05Z' }\n";
@@ -107,7 +107,7 @@ async fn a_pipe_as_mapping_file_is_a_fault() {
 /// The first signal waits for a request in flight, up to ten minutes here. The second one does not.
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let config = format!("[server]\nshutdown_timeout = \"600s\"\n{USUAL}");
     let process = Process::start(directory.path(), &config, &sandbox.url).await;
     let mut slow = TcpStream::connect(process.address()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_second_signal_ends_it_at_once() {
 /// Another process holds SQLite's lock on the outbox, so the start waits.
 #[tokio::test]
 async fn a_signal_ends_a_start() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
@@ -147,7 +147,7 @@ async fn a_signal_ends_a_start() {
 /// The log is a pipe that nobody reads: in the end each thread blocks when it writes a line.
 #[tokio::test]
 async fn a_blocked_log_does_not_hold_the_exit() {
-    let (directory, sandbox) = (tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let config =
         format!("[server]\nshutdown_timeout = \"1s\"\n[log]\nlevel = \"trace\"\nformat = \"json\"\n{USUAL}");
     std::fs::write(directory.path().join("accoil-relay.toml"), config).unwrap();

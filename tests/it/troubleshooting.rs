@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::http::send;
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 use crate::waiting::{run, text, until};
 
 const DOCUMENT: &str = include_str!("../../docs/troubleshooting.md");
@@ -53,7 +53,7 @@ async fn ids(folder: &Path, url: &str, kind: &str) -> Vec<i64> {
 #[tokio::test]
 async fn every_command_of_the_document_gives_its_result() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     let url = &served.url;
     std::fs::write(folder.join("own.toml"), MAPPING).unwrap();
     let own = "mappings = [\"own.toml\"]\n[deliver]\nretry_initial = \"1h\"\nretry_max = \"1h\"\n";
@@ -120,6 +120,7 @@ async fn every_command_of_the_document_gives_its_result() {
         assert!(output.status.success(), "{filled}: {output:?}");
         let printed = [text(&output.stdout), text(&output.stderr)].concat();
         for (part, expected) in [
+            ("events show", "What happened"),
             ("list --event", "EVENT-ID"),
             ("waiting list --user ada", "answered 500"),
             ("waiting show", "\"attempts\""),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::http::send;
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// Failed calls wait for up to an hour.
 const SLOW: &str = "[deliver]\nretry_initial = \"1h\"\nretry_max = \"1h\"\n";
@@ -57,7 +57,7 @@ fn fault(user: &str, times: u64) -> Fault {
     Fault { status: Some(500), user: Some(user.to_owned()), times, body, ..Fault::default() }
 }
 
-fn events(served: &Served) -> Vec<String> {
+fn events(served: &RunningSandbox) -> Vec<String> {
     let received = served.sandbox.received();
     received
         .iter()
@@ -68,7 +68,7 @@ fn events(served: &Served) -> Vec<String> {
 #[tokio::test]
 async fn a_waiting_call_is_listed_shown_and_retried_while_the_relay_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     served.sandbox.faults().add(fault("ada", 1)).unwrap();
     let url = &served.url;
     let relay = Process::start(folder, &format!("{USUAL}{SLOW}"), url).await;
@@ -132,7 +132,7 @@ async fn a_waiting_call_is_listed_shown_and_retried_while_the_relay_runs() {
 #[tokio::test]
 async fn without_a_relay_waiting_calls_are_read_and_made_due_for_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     served.sandbox.faults().add(fault("ada", 1)).unwrap();
     let (url, toml) = (&served.url, format!("{USUAL}{SLOW}"));
     let relay = Process::start(folder, &toml, url).await;
@@ -154,7 +154,7 @@ async fn without_a_relay_waiting_calls_are_read_and_made_due_for_the_next_start(
 #[tokio::test]
 async fn calls_of_a_removed_destination_are_moved_or_purged() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     for user in ["ada", "bob"] {
         // For two destinations.
         served.sandbox.faults().add(fault(user, 2)).unwrap();
@@ -202,7 +202,7 @@ async fn calls_of_a_removed_destination_are_moved_or_purged() {
 #[tokio::test]
 async fn the_api_reports_faults_of_a_request() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     for (method, path, body) in [
         (Method::GET, "/api/waiting?id=x", ""),

@@ -11,15 +11,15 @@ use accoil_relay::proxies::Proxies;
 use accoil_relay::sandbox::{Fault, Options};
 use secrecy::SecretString;
 
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TOKEN: &str = "accoil_t0ken-7531";
 const SECTION: &str =
     "[accounts]\ntoken = 'accoil_t0ken-7531'\nworkspace_id = '13'\nbase_url = '${SANDBOX}'\n";
 const PATH: &str = "/v1/accounts";
 
-async fn served() -> Served {
-    Served::start(Options::default()).await
+async fn served() -> RunningSandbox {
+    RunningSandbox::start(Options::default()).await
 }
 
 /// Returns a client that does not retry, so that each test sees the first answer.
@@ -47,7 +47,7 @@ fn answering(status: u16, body: &str) -> Fault {
     }
 }
 
-async fn answered(sandbox: &Served, status: u16, body: &str) -> Result<FetchedAccount, GetError> {
+async fn answered(sandbox: &RunningSandbox, status: u16, body: &str) -> Result<FetchedAccount, GetError> {
     sandbox.sandbox.faults().add(answering(status, body)).unwrap();
     client(&sandbox.url).get(&by_id("456")).await
 }

@@ -4,7 +4,7 @@ use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Value, json};
 
 use crate::relay::{Process, TEST_TIMEOUT, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 use crate::waiting::{run, text};
 
 /// Failed calls wait for up to an hour.
@@ -31,7 +31,7 @@ async fn shown(folder: &std::path::Path, url: &str, id: &str, status: &str) -> V
 #[tokio::test]
 async fn events_show_says_what_happened_why_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let (folder, served) = (folder.path(), Served::start(Options::default()).await);
+    let (folder, served) = (folder.path(), RunningSandbox::start(Options::default()).await);
     let faults = served.sandbox.faults();
     let fault = |user: &str, status: u16| Fault {
         status: Some(status),

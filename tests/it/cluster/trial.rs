@@ -19,7 +19,7 @@ use super::proxy::{Line, Proxy};
 use super::servers::Cluster;
 use crate::http::{Answer, send, try_send};
 use crate::relay::{Process, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 pub(crate) const USERS: usize = 12;
 pub(crate) const CONCURRENCY: usize = 4;
@@ -47,7 +47,7 @@ fn configuration() -> String {
 
 pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
-    pub(crate) served: Served,
+    pub(crate) served: RunningSandbox,
     pub(crate) relays: Vec<Process>,
     /// Between the first relay and each server; empty if it connects directly.
     pub(crate) proxies: Vec<Proxy>,
@@ -75,7 +75,7 @@ impl Trial {
     }
 
     async fn start_on(cluster: Cluster, proxies: Vec<Proxy>, relays: usize) -> Self {
-        let served = Served::start(Options { keep: usize::MAX, ..Options::default() }).await;
+        let served = RunningSandbox::start(Options { keep: usize::MAX, ..Options::default() }).await;
         let mut trial = Self {
             cluster,
             served,

@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::oracle::{Acknowledged, Event};
+use super::oracle::{AcknowledgedBatches, Event};
 use crate::http::try_send;
 use crate::relay::{TEST_TIMEOUT, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 pub(crate) const SENDERS: usize = 6;
 /// The users of one sender; each batch has an event of every one.
@@ -52,7 +52,7 @@ fn dead_user(sender: usize) -> String {
 }
 
 /// Accoil refuses every call of these users.
-pub(crate) fn refuse_dead_users(served: &Served) {
+pub(crate) fn refuse_dead_users(served: &RunningSandbox) {
     for sender in 0..SENDERS {
         let user = Some(dead_user(sender));
         let refused = Fault { user, status: Some(400), times: u64::MAX, ..Fault::default() };
@@ -89,14 +89,14 @@ pub(crate) struct Load {
     stop: CancellationToken,
     is_paused: watch::Sender<bool>,
     senders: JoinSet<()>,
-    acknowledged: Arc<Mutex<Acknowledged>>,
+    acknowledged: Arc<Mutex<AcknowledgedBatches>>,
 }
 
 impl Load {
     /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has arrived.
     pub(crate) fn start(url: String, on_answer: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         let on_answer = Arc::new(on_answer);
-        let (url, acknowledged) = (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(Acknowledged::new())));
+        let (url, acknowledged) = (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(AcknowledgedBatches::new())));
         let (stop, is_paused) = (CancellationToken::new(), watch::Sender::new(false));
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
@@ -132,7 +132,7 @@ impl Load {
     }
 
     /// Returns when each sender has the answer to its last batch.
-    pub(crate) async fn finish(self) -> Acknowledged {
+    pub(crate) async fn finish(self) -> AcknowledgedBatches {
         self.stop.cancel();
         self.pause(false);
         tokio::time::timeout(TEST_TIMEOUT, self.senders.join_all()).await.unwrap();

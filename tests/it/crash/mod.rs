@@ -11,11 +11,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use self::load::{Load, SENDERS, USERS, configuration};
-use self::oracle::{Event, Kept, Verdict};
+use self::oracle::{Event, OutboxContent, Verdict};
 use crate::http::send;
 use crate::power::recording::{compile, recorded};
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// `KILLS` in the environment sets another number.
 const KILLS: usize = 25;
@@ -42,7 +42,7 @@ fn next(state: &mut u64, below: u64) -> u64 {
 /// A relay under load, over any number of runs of the process.
 struct Trial {
     folder: TempDir,
-    served: Served,
+    served: RunningSandbox,
     relay: Process,
     load: Load,
     /// The number of calls that had arrived at the end of each run of the relay.
@@ -52,7 +52,7 @@ struct Trial {
 impl Trial {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let served = Served::start(everything()).await;
+        let served = RunningSandbox::start(everything()).await;
         load::refuse_dead_users(&served);
         let relay = Process::start(folder.path(), &configuration(), &served.url).await;
         let load = Load::start(relay.url("/v1/batch"), |_, _| ());
@@ -90,7 +90,7 @@ impl Trial {
     /// Ends the load, waits until no call waits, and judges.
     async fn verdict(self) -> Verdict {
         let acknowledged = self.load.finish().await;
-        let kept = Kept::settled(self.folder.path()).await;
+        let kept = OutboxContent::settled(self.folder.path()).await;
         let calls: Vec<_> = (1_u64..)
             .zip(self.served.sandbox.received())
             .map(|(count, call)| {
@@ -157,7 +157,7 @@ async fn sigterm_under_load_ends_well_within_the_deadline_and_repeats_nothing() 
 #[tokio::test]
 async fn a_second_process_on_the_same_file_refuses_to_start() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     let _first = Process::start(folder.path(), USUAL, &served.url).await;
     let mut second = command();
     second.arg("serve").current_dir(&folder).envs(test_variables(folder.path(), &served.url));
@@ -170,7 +170,7 @@ async fn a_second_process_on_the_same_file_refuses_to_start() {
 #[tokio::test]
 async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(Options::default()).await;
+    let served = RunningSandbox::start(Options::default()).await;
     std::fs::write(folder.path().join("relay.db"), vec![7; 100_000]).unwrap();
     let mut serve = command();
     serve.args(["serve"]).current_dir(folder.path()).envs(test_variables(folder.path(), &served.url));
@@ -191,7 +191,7 @@ async fn a_damaged_outbox_is_refused_and_moved_aside_only_on_request() {
 #[tokio::test]
 async fn after_a_failed_commit_nothing_is_accepted_until_a_restart_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(everything()).await;
+    let served = RunningSandbox::start(everything()).await;
     let library = compile(folder.path());
     let broken = folder.path().join("broken");
     let mut serve = recorded(&library, &folder.path().canonicalize().unwrap(), &folder.path().join("record"));

@@ -16,7 +16,7 @@ use crate::relay::TEST_TIMEOUT;
 const MOST: usize = 10_000_000;
 
 /// By sender, the number of batches that were answered with 200.
-pub(crate) type Acknowledged = BTreeMap<usize, usize>;
+pub(crate) type AcknowledgedBatches = BTreeMap<usize, usize>;
 
 /// An event of the load; its text is its message id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,13 +45,13 @@ impl Event {
 
 /// The content of an outbox that did not arrive as calls.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct OutboxContent {
     pub(crate) waiting: HashSet<Event>,
     dead_letters: Vec<Event>,
     rejects: Vec<Event>,
 }
 
-impl Kept {
+impl OutboxContent {
     /// Reads the outbox in a folder, also while a relay uses it.
     pub(crate) fn read(folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let archive = Archive::open(&folder.join("relay.db"))?;
@@ -103,7 +103,7 @@ pub(crate) struct Verdict {
 }
 
 /// Judges the calls in the order in which they arrived, each with the number of the relay's run that made it.
-pub(crate) fn judge(acknowledged: &Acknowledged, calls: &[(usize, Event)], kept: &Kept) -> Verdict {
+pub(crate) fn judge(acknowledged: &AcknowledgedBatches, calls: &[(usize, Event)], kept: &OutboxContent) -> Verdict {
     let mut users: HashMap<&str, User> = HashMap::new();
     let mut verdict = Verdict { arrived: calls.len(), ..Verdict::default() };
     for (run, event) in calls {
@@ -186,7 +186,7 @@ fn the_oracle_finds_what_must_not_be() {
         calls.iter().map(|(run, number)| (*run, Event { user: "0-0".to_owned(), number: *number })).collect()
     };
     let faults =
-        |list: &[(usize, usize)]| judge(&BTreeMap::new(), &calls(list), &Kept::default()).faults.len();
+        |list: &[(usize, usize)]| judge(&BTreeMap::new(), &calls(list), &OutboxContent::default()).faults.len();
     assert_eq!(faults(&[(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]), 0);
     for wrong in [
         &[(0, 1), (0, 0)][..],
@@ -199,11 +199,11 @@ fn the_oracle_finds_what_must_not_be() {
         assert_eq!(faults(wrong), 1, "{wrong:?}");
     }
     let acknowledged = BTreeMap::from([(0, 2)]);
-    let verdict = judge(&acknowledged, &calls(&[(0, 0)]), &Kept::default());
+    let verdict = judge(&acknowledged, &calls(&[(0, 0)]), &OutboxContent::default());
     // Ten calls minus one, a dead letter and a reject.
     assert_eq!((verdict.acknowledged, verdict.faults.len()), (12, 11), "{verdict:?}");
     let event = dead_twice();
-    let kept = Kept { dead_letters: vec![event.clone(), event], ..Kept::default() };
+    let kept = OutboxContent { dead_letters: vec![event.clone(), event], ..OutboxContent::default() };
     assert_eq!(judge(&BTreeMap::new(), &[], &kept).faults, ["0-dead/0 is a dead letter 2 times"]);
 }
 

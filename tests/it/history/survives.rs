@@ -5,12 +5,12 @@ use accoil_relay::sandbox::Options;
 use super::*;
 use crate::outbox::sqlite::room::Disk;
 use crate::relay::Process;
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// The test waits only for the history itself: the relay that writes it keeps running.
 #[tokio::test]
 async fn a_kill_costs_only_what_was_not_written_yet() {
-    let (folder, served) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
+    let (folder, served) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = Process::start(folder.path(), USUAL, &served.url).await;
     let first = id_of(&process.post("/v1/track", &[], track("u1", "m1")).await);
     let reader = of_file(folder.path());

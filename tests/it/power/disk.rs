@@ -108,7 +108,7 @@ impl<'r> Disk<'r> {
     }
 
     /// Writes the content that is left after a power cut at this moment into a folder.
-    pub(super) fn write_image(&self, folder: &Path, survivors: Survivors) {
+    pub(super) fn write_image(&self, folder: &Path, survivors: SurvivingChanges) {
         let mut names = self.synced_names.clone();
         let kept = survivors.kept(0, 0, self.pending_names.len());
         for change in &self.pending_names[..kept] {
@@ -126,7 +126,7 @@ impl<'r> Disk<'r> {
 
     /// The files as a process sees them.
     pub(super) fn files(&self) -> BTreeMap<&str, Vec<u8>> {
-        let content = |index: &usize| self.contents[*index].image(self.bytes, Survivors::All, *index);
+        let content = |index: &usize| self.contents[*index].image(self.bytes, SurvivingChanges::All, *index);
         self.names.iter().map(|(name, index)| (name.as_str(), content(index))).collect()
     }
 }
@@ -169,7 +169,7 @@ impl Change {
 }
 
 impl Content {
-    fn image(&self, bytes: &[u8], survivors: Survivors, file: usize) -> Vec<u8> {
+    fn image(&self, bytes: &[u8], survivors: SurvivingChanges, file: usize) -> Vec<u8> {
         let lengths = self.pending.iter().scan(self.synced.len(), |length, change| {
             *length = change.length_after(*length);
             Some(*length)
@@ -203,14 +203,14 @@ impl Content {
 
 /// Which of the changes that were not synced survive.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Survivors {
+pub(super) enum SurvivingChanges {
     None,
     All,
     /// A random choice from this seed, different for each file.
     Random(u64),
 }
 
-impl Survivors {
+impl SurvivingChanges {
     /// Returns how many of a file's changes, counted from the first, a sector keeps.
     fn kept(self, file: usize, sector: usize, changes: usize) -> usize {
         let seed = match self {
@@ -259,7 +259,7 @@ fn what_was_synced_is_kept_and_the_rest_is_torn_at_sectors() {
     let mut torn = 0;
     for seed in 0..200 {
         let folder = tempfile::tempdir().unwrap();
-        disk.write_image(folder.path(), Survivors::Random(seed));
+        disk.write_image(folder.path(), SurvivingChanges::Random(seed));
         let image = std::fs::read(folder.path().join("relay.db")).unwrap();
         assert!(image.len() == 600 || image.len() == 1100, "seed {seed}: {}", image.len());
         assert_eq!(image[..500], [1; 500], "seed {seed}: what was synced is kept");

@@ -14,15 +14,15 @@ use accoil_relay::config::{Config, Environment};
 use accoil_relay::run::Relay;
 use tokio::sync::OnceCell;
 
-use self::disk::{Disk, Survivors, Syncs, mix};
+use self::disk::{Disk, SurvivingChanges, Syncs, mix};
 use self::record::Change;
 use self::recording::Recording;
 use crate::crash::load::{self, SENDERS, configuration};
-use crate::crash::oracle::{self, Acknowledged, Event, Kept, Verdict};
+use crate::crash::oracle::{self, AcknowledgedBatches, Event, OutboxContent, Verdict};
 use crate::crash::{everything, number_from_environment};
 use crate::http::send;
 use crate::relay::{Process, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// `POWER_CUTS` in the environment sets another number.
 const CUTS: usize = 100;
@@ -37,15 +37,15 @@ async fn recording() -> &'static Recording {
 
 /// The moment at which the power is cut, and which changes survive.
 #[derive(Debug, Clone, Copy)]
-struct Cut {
+struct PowerCut {
     /// The number of entries of the record that happened before.
     entries: usize,
-    survivors: Survivors,
+    survivors: SurvivingChanges,
 }
 
 /// Returns the cuts in order: the same number in each run of the recorded process, half of them during a sync.
-fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
-    let mut cuts: Vec<Cut> = (0..count)
+fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<PowerCut> {
+    let mut cuts: Vec<PowerCut> = (0..count)
         .map(|number| {
             let random = |question: u64| mix(seed ^ mix(number as u64 * 2 + question));
             let run = number % recording.runs.len();
@@ -60,7 +60,7 @@ fn cuts(recording: &Recording, count: usize, seed: u64) -> Vec<Cut> {
                 let sync = rest.iter().position(|entry| matches!(entry.change, Change::Sync));
                 entries += sync.unwrap_or(0);
             }
-            Cut { entries, survivors: Survivors::Random(random(1)) }
+            PowerCut { entries, survivors: SurvivingChanges::Random(random(1)) }
         })
         .collect();
     cuts.sort_by_key(|cut| cut.entries);
@@ -125,8 +125,8 @@ impl AnyRelay {
 async fn check(
     recording: &Recording,
     disk: &Disk<'_>,
-    cut: Cut,
-    acknowledged: Acknowledged,
+    cut: PowerCut,
+    acknowledged: AcknowledgedBatches,
     as_process: bool,
 ) -> Result<Outcome, String> {
     let moment = cut.entries.checked_sub(1).map_or(0, |last| recording.entries[last].end);
@@ -137,11 +137,11 @@ async fn check(
     let waiting = if acknowledged.is_empty() {
         HashSet::new()
     } else {
-        disk.write_image(synced.path(), Survivors::None);
-        Kept::read(synced.path()).map_or_else(|_| HashSet::new(), |kept| kept.waiting)
+        disk.write_image(synced.path(), SurvivingChanges::None);
+        OutboxContent::read(synced.path()).map_or_else(|_| HashSet::new(), |kept| kept.waiting)
     };
 
-    let served = Served::start(everything()).await;
+    let served = RunningSandbox::start(everything()).await;
     load::refuse_dead_users(&served);
     let relay = AnyRelay::start(image.path(), &served.url, as_process).await?;
     let mut sent = acknowledged;
@@ -150,13 +150,13 @@ async fn check(
         relay.post(load::batch(sender, *batch)).await;
         *batch += 1;
     }
-    let kept = Kept::settled(image.path()).await;
+    let kept = OutboxContent::settled(image.path()).await;
     let calls: Vec<Event> = served.sandbox.received().iter().map(Event::of_call).collect();
     // The ids of accepted events are remembered after any crash.
     for (sender, batches) in &sent {
         relay.post(load::batch(*sender, batches - 1)).await;
     }
-    Kept::settled(image.path()).await;
+    OutboxContent::settled(image.path()).await;
     relay.stop().await;
     let again = served.sandbox.received().len() - calls.len();
 
@@ -200,8 +200,8 @@ async fn power_cuts_under_load_lose_nothing() {
 /// Counts the cuts at which the oracle finds a fault, and all cuts.
 async fn failures(
     syncs: Syncs,
-    answered: impl Fn(&Recording, usize) -> Acknowledged,
-    survivors: impl Fn(Cut) -> Survivors,
+    answered: impl Fn(&Recording, usize) -> AcknowledgedBatches,
+    survivors: impl Fn(PowerCut) -> SurvivingChanges,
 ) -> (usize, usize) {
     let recording = recording().await;
     let mut disk = Disk::new(&recording.bytes, syncs);
@@ -215,7 +215,7 @@ async fn failures(
         }
         checked += 1;
         let outcome =
-            check(recording, &disk, Cut { survivors: survivors(cut), ..cut }, acknowledged, false).await;
+            check(recording, &disk, PowerCut { survivors: survivors(cut), ..cut }, acknowledged, false).await;
         failed += usize::from(outcome.is_err() || outcome.is_ok_and(|outcome| !outcome.faults().is_empty()));
     }
     (failed, checked)
@@ -239,6 +239,6 @@ async fn an_answer_before_the_sync_fails_the_test() {
         let mut synced = rest.iter().filter(|entry| matches!(entry.change, Change::Synced));
         recording.acknowledged(synced.nth(1).map_or(usize::MAX, |entry| entry.end))
     };
-    let (failed, checked) = failures(Syncs::Kept, early, |_| Survivors::None).await;
+    let (failed, checked) = failures(Syncs::Kept, early, |_| SurvivingChanges::None).await;
     assert!(checked > 6 && failed > 0, "{failed} of {checked} cuts");
 }

@@ -12,9 +12,9 @@ use accoil_relay::sandbox::Fault;
 use super::record::{self, Change, Entry};
 use crate::crash::everything;
 use crate::crash::load::{self, Load, SENDERS, USERS, configuration};
-use crate::crash::oracle::{Acknowledged, Event};
+use crate::crash::oracle::{AcknowledgedBatches, Event};
 use crate::relay::{Process, command};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// The number of batches in each run. In the first run they are sent after its log was copied into the database.
 const FEW: usize = 100;
@@ -52,7 +52,7 @@ impl Recording {
         std::fs::create_dir(&outbox).unwrap();
         let library = compile(folder.path());
         let records: Vec<PathBuf> = (0..3).map(|run| folder.path().join(format!("record-{run}"))).collect();
-        let served = Served::start(everything()).await;
+        let served = RunningSandbox::start(everything()).await;
         load::refuse_dead_users(&served);
         let answers = Arc::new(Mutex::new(Vec::new()));
         let sampler = Sampler::start(served.sandbox.clone(), records.clone());
@@ -122,8 +122,8 @@ impl Recording {
     }
 
     /// Returns the batches that were answered by this moment.
-    pub(super) fn acknowledged(&self, moment: usize) -> Acknowledged {
-        let mut acknowledged = Acknowledged::new();
+    pub(super) fn acknowledged(&self, moment: usize) -> AcknowledgedBatches {
+        let mut acknowledged = AcknowledgedBatches::new();
         for (sender, batch, _) in self.answers.iter().filter(|(_, _, answered)| *answered <= moment) {
             acknowledged.insert(*sender, batch + 1);
         }
@@ -141,7 +141,7 @@ impl Recording {
 }
 
 /// Lets the load run until the condition holds and a few more batches were sent. Some calls always wait.
-async fn send_a_few(load: &Load, relay: &Process, served: &Served, may_end: impl Fn() -> bool) {
+async fn send_a_few(load: &Load, relay: &Process, served: &RunningSandbox, may_end: impl Fn() -> bool) {
     let (start, mut sent) = (Instant::now(), load.batches());
     while load.batches() < sent + FEW {
         if !may_end() {

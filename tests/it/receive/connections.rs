@@ -11,7 +11,7 @@ use crate::http::send;
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
 use accoil_relay::sandbox::Options;
 
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// One post on a connection that stays open.
 async fn post(stream: &mut TcpStream) {
@@ -59,7 +59,7 @@ async fn idle(process: &Process, count: usize) -> Vec<TcpStream> {
 /// The soft limit is raised, so 150 idle senders do not keep others out.
 #[tokio::test]
 async fn a_low_soft_limit_of_open_files_is_raised() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = limited(directory.path(), "ulimit -Sn 100", &sandbox.url).await;
     let _idle = idle(&process, 150).await;
     assert_eq!(process.post("/segment", &[("x-api-key", "web-key")], TRACK).await.status, 200);
@@ -70,7 +70,7 @@ async fn a_low_soft_limit_of_open_files_is_raised() {
 /// The hard limit is low too: further senders wait, but accepted events are delivered and the admin listener answers.
 #[tokio::test]
 async fn a_low_hard_limit_leaves_room_for_delivery_and_the_operator() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = limited(directory.path(), "ulimit -n 100", &sandbox.url).await;
     let mut sender = TcpStream::connect(process.address()).await.unwrap();
     post(&mut sender).await;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::encoding::gzip;
 use super::{AMPLITUDE, ROUTES, SEGMENT, TRACK, raw, shown};
 use crate::relay::{Process, TestRelay, USUAL};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// Returns the text with spaces added at its end, which count as a part of the body.
 fn padded(text: &str, bytes: usize) -> String {
@@ -135,7 +135,7 @@ async fn a_gzip_bomb_costs_its_limit_and_no_more() {
     }
     let bomb = encoder.finish().unwrap();
 
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), Served::start(Options::default()).await);
+    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let relay = Process::start(directory.path(), USUAL, &sandbox.url).await;
     for (path, key, _) in ROUTES {
         let answer = relay.post(path, &[key, ("content-encoding", "gzip")], bomb.clone()).await;

@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 
 use crate::http::{Answer, send, try_send};
 use crate::relay::command;
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const READ_TOKEN: &str = "Bearer accoil_token";
 /// The example in Vitally's documents: base64 of `secret_key:` (`docs/vitally.md#the-secret`).
 const SECRET: &str = "Basic c2VjcmV0X2tleTo=";
 const TECHCORP: &str = "7c1f0a52-93d4-4e0b-8a57-000000000001";
 
-async fn served() -> Served {
-    Served::start(Options::default()).await
+async fn served() -> RunningSandbox {
+    RunningSandbox::start(Options::default()).await
 }
 
-impl Served {
+impl RunningSandbox {
     async fn accoil(&self, query: &str) -> Answer {
         let url = format!("{}/v1/accounts{query}", self.url);
         send(Method::GET, &url, &[("authorization", READ_TOKEN)], "").await
@@ -137,7 +137,7 @@ async fn tests_put_accounts_in_and_take_them_out() {
 /// Bodies over the sandbox's limit, unknown methods and paths, and the index.
 #[tokio::test]
 async fn oversized_bodies_and_unknown_routes_of_the_account_apis() {
-    let sandbox = Served::start(Options { body_limit: 100, ..Options::default() }).await;
+    let sandbox = RunningSandbox::start(Options { body_limit: 100, ..Options::default() }).await;
     let large = json!({"traits": {"text": "x".repeat(100)}});
     let answer = sandbox.vitally(Method::PUT, "/accounts/ext-12345", &large).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);

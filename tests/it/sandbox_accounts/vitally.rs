@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{TECHCORP, served};
 use crate::http::send;
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 /// The list: `status` with its default, `limit`, `sortBy`, and the values that are refused.
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn vitally_lists_by_status() {
 /// `limit` and `from`: each account appears once, in descending order of either time, by default of `updatedAt`.
 #[tokio::test]
 async fn vitally_pages_list_every_account_once() {
-    let sandbox = Served::start(Options { accounts: 250, ..Options::default() }).await;
+    let sandbox = RunningSandbox::start(Options { accounts: 250, ..Options::default() }).await;
     for (sort, attribute) in
         [("", "updatedAt"), ("&sortBy=updatedAt", "updatedAt"), ("&sortBy=createdAt", "createdAt")]
     {
@@ -275,7 +275,7 @@ async fn vitally_limits_the_rate() {
 
     let hour = Duration::from_secs(3600);
     let sandbox =
-        Served::start(Options { vitally_limit: (10, hour), vitally_write_cost: 4, ..Options::default() })
+        RunningSandbox::start(Options { vitally_limit: (10, hour), vitally_write_cost: 4, ..Options::default() })
             .await;
     let change = json!({"traits": {"n": 1}});
     for (method, path, status, remaining) in [

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::relay::{TEST_TIMEOUT, command, test_variables};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 const TO_ACCOIL: &str = "vitally-to-accoil";
 const TO_VITALLY: &str = "accoil-to-vitally";
@@ -51,7 +51,7 @@ base_url = "${SANDBOX}"
 /// A folder with a configuration and an outbox, and the systems that the sync talks to.
 struct Place {
     folder: TempDir,
-    served: Served,
+    served: RunningSandbox,
 }
 
 /// The exit code and output of a command.
@@ -65,7 +65,7 @@ struct Run {
 
 impl Place {
     async fn new(options: Options, toml: &str) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap(), served: Served::start(options).await };
+        let place = Self { folder: tempfile::tempdir().unwrap(), served: RunningSandbox::start(options).await };
         place.configure(toml);
         place
     }

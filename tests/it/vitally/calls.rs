@@ -6,7 +6,7 @@ use accoil_relay::accounts::vitally::{
 use accoil_relay::proxies::Proxies;
 use serde_json::{Map, Value, json};
 
-use super::canned::{Canned, TOKEN, reply};
+use super::canned::{CannedServer, TOKEN, reply};
 
 const ACCOUNT: &str =
     r#"{"id":"v1","externalId":"e1","name":"Big Corp","zz":1.5,"traits":{"hspot.city":"Bern"}}"#;
@@ -18,7 +18,7 @@ fn map(value: Value) -> Map<String, Value> {
 
 #[tokio::test]
 async fn list_accounts_by_status_limit_from_and_sort_by() {
-    let vitally = Canned::start((0..4).map(|_| reply(200, LAST))).await;
+    let vitally = CannedServer::start((0..4).map(|_| reply(200, LAST))).await;
     let client = vitally.client();
     for (status, sort, limit, from) in [
         (Status::Active, Sort::UpdatedAt, 10, Some("c29tZWJhc2U2NA==")),
@@ -42,7 +42,7 @@ async fn list_accounts_by_status_limit_from_and_sort_by() {
 
 #[tokio::test]
 async fn list_accounts_of_an_organization() {
-    let vitally = Canned::start([reply(200, LAST)]).await;
+    let vitally = CannedServer::start([reply(200, LAST)]).await;
     let listing = Listing {
         organization: Some("org/1".to_owned()),
         limit: 10,
@@ -58,7 +58,7 @@ async fn list_accounts_of_an_organization() {
 async fn all_pages_follow_next_with_the_same_parameters() {
     let page =
         |id: u32, next: &str| reply(200, format!(r#"{{"results":[{{"id":"{id}"}},7],"next":{next}}}"#));
-    let vitally = Canned::start([page(1, r#""a=""#), page(2, r#""b""#), page(3, "null")]).await;
+    let vitally = CannedServer::start([page(1, r#""a=""#), page(2, r#""b""#), page(3, "null")]).await;
     let client = vitally.client();
     let mut pages = Pages::new(&client, Listing { status: Status::Churned, ..Listing::sweep() });
     let (mut ids, mut unreadable) = (Vec::new(), 0);
@@ -75,7 +75,7 @@ async fn all_pages_follow_next_with_the_same_parameters() {
 #[tokio::test]
 async fn get_an_account_by_either_id_and_its_health_scores() {
     let scores = "{\n \"overall\": 7.5, \"b\": [ ], \"a\": null }";
-    let vitally = Canned::start([reply(200, ACCOUNT), reply(200, ACCOUNT), reply(200, scores)]).await;
+    let vitally = CannedServer::start([reply(200, ACCOUNT), reply(200, ACCOUNT), reply(200, scores)]).await;
     let client = vitally.client();
     let found = client.get("b7e1f3a0-1111-4222-8333-444455556666").await.unwrap();
     assert_eq!(found.body, ACCOUNT, "as it was sent, with unknown fields and in order");
@@ -95,7 +95,7 @@ async fn get_an_account_by_either_id_and_its_health_scores() {
 #[tokio::test]
 async fn create_an_account_with_every_member_of_the_body() {
     let none = || reply(404, r#"{"error":"no"}"#);
-    let vitally = Canned::start([none(), reply(200, ACCOUNT), none(), reply(201, ACCOUNT)]).await;
+    let vitally = CannedServer::start([none(), reply(200, ACCOUNT), none(), reply(201, ACCOUNT)]).await;
     let client = vitally.client();
     let least =
         NewAccount { external_id: "account-101".into(), name: "Big Corp".into(), ..NewAccount::default() };
@@ -113,7 +113,7 @@ async fn create_an_account_with_every_member_of_the_body() {
 
 #[tokio::test]
 async fn update_sends_only_what_changes_and_null_where_something_goes() {
-    let vitally = Canned::start((0..5).map(|_| reply(200, ACCOUNT))).await;
+    let vitally = CannedServer::start((0..5).map(|_| reply(200, ACCOUNT))).await;
     let client = vitally.client();
     let traits = map(json!({"existingTrait": "new value", "newTrait": 100, "gone": null, "a.b": true}));
     for (changes, body) in [
@@ -136,7 +136,7 @@ async fn update_sends_only_what_changes_and_null_where_something_goes() {
 #[tokio::test]
 async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
     for silent in [reply(204, ""), reply(200, r#"{"success":true}"#)] {
-        let vitally = Canned::start([silent, reply(200, ACCOUNT)]).await;
+        let vitally = CannedServer::start([silent, reply(200, ACCOUNT)]).await;
         let changes = Changes { name: Some("n".into()), ..Changes::default() };
         assert_eq!(vitally.client().update("e1", &changes).await.unwrap().body, ACCOUNT);
         assert_eq!(vitally.asked(), ["PUT /resources/accounts/e1", "GET /resources/accounts/e1"]);
@@ -145,7 +145,7 @@ async fn a_write_that_answers_without_the_account_is_followed_by_a_read() {
 
 #[tokio::test]
 async fn delete_an_account_with_any_2xx() {
-    let vitally = Canned::start([reply(200, r#"{"id":"v1"}"#), reply(204, ""), reply(404, "{}")]).await;
+    let vitally = CannedServer::start([reply(200, r#"{"id":"v1"}"#), reply(204, ""), reply(404, "{}")]).await;
     let client = vitally.client();
     client.delete("e1").await.unwrap();
     client.delete("e 2").await.unwrap();
@@ -156,7 +156,7 @@ async fn delete_an_account_with_any_2xx() {
 
 #[tokio::test]
 async fn both_forms_of_the_secret_are_sent_as_one() {
-    let vitally = Canned::start([reply(200, ACCOUNT), reply(200, ACCOUNT)]).await;
+    let vitally = CannedServer::start([reply(200, ACCOUNT), reply(200, ACCOUNT)]).await;
     // The base64 of `sk_live_hush:`.
     let header = "Basic c2tfbGl2ZV9odXNoOg==";
     for secret in [TOKEN, header] {
@@ -167,7 +167,7 @@ async fn both_forms_of_the_secret_are_sent_as_one() {
 
 #[tokio::test]
 async fn an_id_that_no_path_can_contain_is_refused_before_any_call() {
-    let vitally = Canned::start([]).await;
+    let vitally = CannedServer::start([]).await;
     let client = vitally.client();
     for id in ["", ".", "..", &"x".repeat(70_000)] {
         assert!(matches!(client.get(id).await, Err(VitallyError::BadId(_))), "{id}");

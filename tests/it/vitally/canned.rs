@@ -23,7 +23,7 @@ pub(crate) fn reply(status: u16, body: impl Into<String>) -> Reply {
 }
 
 /// The server; it stops when dropped.
-pub(crate) struct Canned {
+pub(crate) struct CannedServer {
     pub(crate) url: String,
     state: Arc<State>,
     _tasks: JoinSet<()>,
@@ -50,7 +50,7 @@ impl State {
     }
 }
 
-impl Canned {
+impl CannedServer {
     pub(crate) async fn start(answers: impl IntoIterator<Item = Reply>) -> Self {
         let state =
             Arc::new(State { answers: Mutex::new(answers.into_iter().collect()), ..State::default() });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::{TempDir, tempdir};
 
-use super::canned::{Canned, Reply, TOKEN, reply};
+use super::canned::{CannedServer, Reply, TOKEN, reply};
 use crate::relay::command;
 
 const ACCOUNT: &str = r#"{"id":"v1","zz":[1,2],"externalId":"e1","name":"Big 🏢","traits":{}}"#;
@@ -31,8 +31,8 @@ async fn run(folder: &Path, args: &[&str], input: &str) -> Outcome {
 
 /// Runs `vitally accounts` against a server with these answers. Returns the outcome, and the server with its
 /// requests.
-async fn accounts(answers: Vec<Reply>, args: &[&str], input: &str) -> (Outcome, Canned) {
-    let vitally = Canned::start(answers).await;
+async fn accounts(answers: Vec<Reply>, args: &[&str], input: &str) -> (Outcome, CannedServer) {
+    let vitally = CannedServer::start(answers).await;
     let args = [&["vitally", "accounts"], args].concat();
     let outcome = run(folder(&vitally.url).path(), &args, input).await;
     assert!(!format!("{outcome:?}").contains("hush"), "{outcome:?}");
@@ -147,7 +147,7 @@ async fn test_connection_tries_vitallys_secret() {
     for (answer, code, word) in
         [(reply(200, page), 0, "ok  [vitally]"), (reply(401, "{}"), 1, "FAILED  [vitally]")]
     {
-        let vitally = Canned::start([answer]).await;
+        let vitally = CannedServer::start([answer]).await;
         let (ended, out, err) = run(folder(&vitally.url).path(), &["test-connection"], "").await;
         assert_eq!(ended, code, "{out}{err}");
         assert!(out.contains(word), "{out}");

@@ -12,10 +12,10 @@ use accoil_relay::sandbox::{Fault, Options};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
-async fn served(options: Options) -> (Served, Client) {
-    let served = Served::start(options).await;
+async fn served(options: Options) -> (RunningSandbox, Client) {
+    let served = RunningSandbox::start(options).await;
     let client = Client::new(&served.url, &"sk_live_1".into(), &Proxies::default()).unwrap();
     (served, client)
 }

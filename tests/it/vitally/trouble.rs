@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use accoil_relay::accounts::HttpError;
 use accoil_relay::accounts::vitally::{Changes, Listing, NewAccount, Pages, VitallyError};
 
-use super::canned::{Canned, Reply, TOKEN, reply};
+use super::canned::{CannedServer, Reply, TOKEN, reply};
 
 const ACCOUNT: &str =
     r#"{"id":"v1","externalId":"e1","usersCount":"12","mrr":"100.50","traits":{"a.b":"1"}}"#;
@@ -18,7 +18,7 @@ fn new() -> NewAccount {
 }
 
 async fn get(answers: impl IntoIterator<Item = Reply>) -> Result<(), VitallyError> {
-    Canned::start(answers).await.client().get("e1").await.map(|_| ())
+    CannedServer::start(answers).await.client().get("e1").await.map(|_| ())
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn endless_lists_are_stopped() {
         (vec![empty()], None, 0),
     ] {
         let asked = answers.len();
-        let vitally = Canned::start(answers).await;
+        let vitally = CannedServer::start(answers).await;
         let client = vitally.client();
         let mut pages = Pages::new(&client, Listing { from: from.map(str::to_owned), ..Listing::sweep() });
         for _ in 0..good {
@@ -91,7 +91,7 @@ async fn endless_lists_are_stopped() {
 
 #[tokio::test]
 async fn numbers_as_text_are_read_and_shown_unchanged() {
-    let vitally = Canned::start([reply(200, ACCOUNT)]).await;
+    let vitally = CannedServer::start([reply(200, ACCOUNT)]).await;
     let found = vitally.client().get("e1").await.unwrap();
     assert_eq!(found.account.users_count, Some(12.into()));
     assert_eq!(found.account.mrr, Some("100.50".into()));
@@ -111,7 +111,7 @@ async fn an_answer_that_is_too_large_is_not_read() {
 async fn a_page_that_is_too_large_is_read_in_smaller_ones() {
     let large = || reply(200, "x".repeat(17 << 20));
     let page = |next: &str| reply(200, format!(r#"{{"results":[{{"id":"1"}}],"next":{next}}}"#));
-    let vitally = Canned::start([page(r#""a""#), large(), page(r#""b""#), large(), large()]).await;
+    let vitally = CannedServer::start([page(r#""a""#), large(), page(r#""b""#), large(), large()]).await;
     let client = vitally.client();
     let mut pages = Pages::new(&client, Listing { limit: 5, ..Listing::sweep() });
     assert!(pages.next().await.unwrap().is_some());
@@ -131,7 +131,7 @@ async fn a_429_is_retried() {
         (vec![("ratelimit-reset", "1")], 1_000),
         (vec![], 200),
     ] {
-        let vitally = Canned::start([(429, headers, String::new()), reply(200, ACCOUNT)]).await;
+        let vitally = CannedServer::start([(429, headers, String::new()), reply(200, ACCOUNT)]).await;
         let start = Instant::now();
         vitally.client().get("e1").await.unwrap();
         assert!(start.elapsed() >= Duration::from_millis(least), "{:?}", start.elapsed());
@@ -143,15 +143,15 @@ async fn a_429_is_retried() {
 #[tokio::test]
 async fn temporary_failures_are_retried() {
     let busy = || reply(503, "");
-    let vitally = Canned::start([busy(), reply(200, ACCOUNT), busy(), reply(200, ACCOUNT)]).await;
+    let vitally = CannedServer::start([busy(), reply(200, ACCOUNT), busy(), reply(200, ACCOUNT)]).await;
     let client = vitally.client();
     client.get("e1").await.unwrap();
     client.update("e1", &Changes { name: Some("n".into()), ..Changes::default() }).await.unwrap();
     // If the answer to a DELETE is lost, a later 404 means that it succeeded.
-    let vitally = Canned::start([busy(), reply(404, "{}")]).await;
+    let vitally = CannedServer::start([busy(), reply(404, "{}")]).await;
     vitally.client().delete("e1").await.unwrap();
     assert_eq!(vitally.asked(), ["DELETE /resources/accounts/e1"; 2]);
-    let vitally = Canned::start([reply(404, "{}"), reply(429, ""), reply(200, ACCOUNT)]).await;
+    let vitally = CannedServer::start([reply(404, "{}"), reply(429, ""), reply(200, ACCOUNT)]).await;
     vitally.client().create(&new()).await.unwrap();
     assert_eq!(vitally.asked().len(), 3);
 }
@@ -181,7 +181,7 @@ async fn a_create_is_never_repeated_without_a_look() {
         ("refused", vec![none(), reply(401, "{}")], vec![look, post], false),
         ("a page for people", vec![none(), reply(200, HTML)], vec![look, post], false),
     ] {
-        let vitally = Canned::start(answers).await;
+        let vitally = CannedServer::start(answers).await;
         let created = vitally.client().create(&new()).await;
         assert_eq!(created.is_ok(), is_created, "{name}: {created:?}");
         assert_eq!(vitally.asked(), asked, "{name}");

@@ -10,7 +10,7 @@ use super::text::MAX_PATTERN;
 use crate::javascript::text_length;
 use crate::json::{Object, Value};
 
-type Checked = Result<(), CompileError>;
+type CheckResult = Result<(), CompileError>;
 
 /// The values that a directive accepts for one of its options.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ const TRANSFORM: &[Field] =
     &[("apply", true, Accepts::ObjectOrDirective), ("mapping", true, Accepts::ObjectOrDirective)];
 
 /// Checks a mapping value and returns the first fault.
-pub(super) fn check(value: &Value<'_>, place: &Place<'_>) -> Checked {
+pub(super) fn check(value: &Value<'_>, place: &Place<'_>) -> CheckResult {
     match value {
         Value::Object(members) if has_directive(members) => directive(members, place),
         Value::Object(members) => object(members, place),
@@ -65,15 +65,15 @@ fn has_directive(members: &Object<'_>) -> bool {
     members.iter().any(|(key, _)| key.starts_with('@'))
 }
 
-fn fault(place: &Place<'_>, message: impl Into<String>) -> Checked {
+fn fault(place: &Place<'_>, message: impl Into<String>) -> CheckResult {
     Err(CompileError { path: place.to_string(), message: message.into() })
 }
 
-fn object(members: &Object<'_>, place: &Place<'_>) -> Checked {
+fn object(members: &Object<'_>, place: &Place<'_>) -> CheckResult {
     members.iter().try_for_each(|(key, member)| check(member, &place.key(key)))
 }
 
-fn directive(members: &Object<'_>, place: &Place<'_>) -> Checked {
+fn directive(members: &Object<'_>, place: &Place<'_>) -> CheckResult {
     let Some((name, operand)) = members.iter().find(|(key, _)| key.starts_with('@')) else { return Ok(()) };
     let keys: Vec<&str> = members.iter().map(|(key, _)| key).filter(|key| *key != "_metadata").collect();
     if keys.len() > 1 {
@@ -106,7 +106,7 @@ fn directive(members: &Object<'_>, place: &Place<'_>) -> Checked {
     }
 }
 
-fn array_path(operand: &Value<'_>, place: &Place<'_>) -> Checked {
+fn array_path(operand: &Value<'_>, place: &Place<'_>) -> CheckResult {
     let Some(operands) = operand.as_array() else {
         return fault(place, format!("takes an array [path, shape], but it is {}", operand.kind()));
     };
@@ -114,7 +114,7 @@ fn array_path(operand: &Value<'_>, place: &Place<'_>) -> Checked {
     operands.get(1).map_or(Ok(()), |shape| check(shape, &place.key("1")))
 }
 
-fn options(operand: &Value<'_>, fields: &[Field], place: &Place<'_>) -> Checked {
+fn options(operand: &Value<'_>, fields: &[Field], place: &Place<'_>) -> CheckResult {
     let Some(members) = operand.as_object().filter(|members| !has_directive(members)) else {
         return fault(place, format!("takes an object of options, but it is {}", described(operand)));
     };
@@ -134,7 +134,7 @@ fn described(value: &Value<'_>) -> &'static str {
 }
 
 /// Checks the kind of a value and what is inside it.
-fn accept_deeply(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
+fn accept_deeply(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> CheckResult {
     accept(accepts, value, place)?;
     match value {
         Value::Object(members) if has_directive(members) => directive(members, place),
@@ -144,7 +144,7 @@ fn accept_deeply(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Chec
 }
 
 /// Checks only the kind of a value. Options were checked inside before, once: otherwise nesting would cost 2^depth.
-fn accept(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> Checked {
+fn accept(accepts: Accepts, value: &Value<'_>, place: &Place<'_>) -> CheckResult {
     let expected = match (accepts, value) {
         (_, Value::Object(members)) if has_directive(members) => match accepts {
             Accepts::Anything | Accepts::TextOrDirective | Accepts::ObjectOrDirective => return Ok(()),

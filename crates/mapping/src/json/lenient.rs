@@ -24,11 +24,11 @@ const NOT_NUMBERS: [&str; 9] =
 pub struct Replacement {
     /// The path of the value: `properties.items[2].price`.
     pub path: String,
-    pub what: Replaced,
+    pub what: ReplacementKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replaced {
+pub enum ReplacementKind {
     /// Half of a surrogate pair became U+FFFD.
     HalfPair,
     /// `NaN`, an infinity or `undefined` became null.
@@ -182,7 +182,7 @@ impl<'t> Scanner<'t> {
             *key = self.text.get(start + 1..at - 1).unwrap_or_default();
         }
         for half in halves {
-            self.replace(half, half + 6, Replaced::HalfPair);
+            self.replace(half, half + 6, ReplacementKind::HalfPair);
         }
         at
     }
@@ -205,20 +205,20 @@ impl<'t> Scanner<'t> {
         let end = start + word.len();
         let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
         if NOT_NUMBERS.iter().any(|none| none.eq_ignore_ascii_case(unsigned)) {
-            self.replace(start, end, Replaced::NotANumber);
+            self.replace(start, end, ReplacementKind::NotANumber);
         } else if self.words == Words::ToNull
             && unsigned.starts_with(|first: char| first.is_ascii_digit())
             && word.parse::<f64>().is_ok_and(f64::is_infinite)
         {
-            self.replace(start, end, Replaced::TooLarge);
+            self.replace(start, end, ReplacementKind::TooLarge);
         }
         end
     }
 
-    fn replace(&mut self, start: usize, end: usize, what: Replaced) {
+    fn replace(&mut self, start: usize, end: usize, what: ReplacementKind) {
         self.output.push_str(self.text.get(self.copied..start).unwrap_or_default());
         match (what, self.words) {
-            (Replaced::HalfPair, _) => self.output.push_str("\\ufffd"),
+            (ReplacementKind::HalfPair, _) => self.output.push_str("\\ufffd"),
             (_, Words::ToNull) => {
                 self.output.push_str("null");
                 // Padding, so that a fault later on the line keeps its column.

@@ -1,6 +1,6 @@
 //! Tests of the value type through its public functions: order, duplicates, numbers, depth.
 
-use super::{Replaced, Value, same_length};
+use super::{ReplacementKind, Value, same_length};
 
 fn printed(text: &str) -> String {
     Value::parse(text).map_or_else(|error| error.to_string(), |value| value.to_string())
@@ -38,7 +38,7 @@ fn many_duplicate_keys_cost_no_more_than_their_number() {
 }
 
 /// Returns what the lenient reader makes of a text, and what it replaced where.
-fn lenient(text: &str) -> (String, Vec<(String, Replaced)>) {
+fn lenient(text: &str) -> (String, Vec<(String, ReplacementKind)>) {
     match Value::parse_lenient(text, 64) {
         Ok((value, replaced)) => {
             assert_eq!(replaced.others, 0);
@@ -50,7 +50,7 @@ fn lenient(text: &str) -> (String, Vec<(String, Replaced)>) {
 
 #[test]
 fn the_json_of_javascript_and_python_is_read() {
-    use Replaced::{HalfPair, NotANumber, TooLarge};
+    use ReplacementKind::{HalfPair, NotANumber, TooLarge};
     let huge = format!("[-{}]", "9".repeat(400));
     for (text, expected, replaced) in [
         (r#"{"a":"x \ud83d"}"#, "{\"a\":\"x \u{fffd}\"}", vec![("a", HalfPair)]),

@@ -1,7 +1,7 @@
 //! Explains why a trigger does not match an event: lists the conditions that fail. Never used on the hot path.
 
 use super::Trigger;
-use super::field::Actual;
+use super::field::ActualValue;
 use super::predicate::Predicate;
 use crate::json::Value;
 
@@ -39,17 +39,17 @@ impl Predicate {
     }
 }
 
-fn shown(actual: Actual<'_>) -> String {
+fn shown(actual: ActualValue<'_>) -> String {
     match actual {
-        Actual::Missing => "nothing".to_owned(),
-        Actual::Bool(bool) => bool.to_string(),
-        Actual::Number(number) => number.to_string(),
-        Actual::Text(text) => match text.char_indices().nth(MAX_CHARACTERS) {
+        ActualValue::Missing => "nothing".to_owned(),
+        ActualValue::Bool(bool) => bool.to_string(),
+        ActualValue::Number(number) => number.to_string(),
+        ActualValue::Text(text) => match text.char_indices().nth(MAX_CHARACTERS) {
             Some((end, _)) => format!("a text that begins {:?}", text.get(..end).unwrap_or_default()),
             None => format!("{text:?}"),
         },
-        Actual::List(items) => format!("a list of {}", items.len()),
-        Actual::Object(_) => "an object".to_owned(),
+        ActualValue::List(items) => format!("a list of {}", items.len()),
+        ActualValue::Object(_) => "an object".to_owned(),
     }
 }
 

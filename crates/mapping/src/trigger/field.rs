@@ -52,14 +52,14 @@ impl Field {
         matches!(self.path.as_slice(), [root] if root == "type")
     }
 
-    pub(super) fn actual<'e>(&self, event: &'e Value<'e>) -> Actual<'e> {
-        self.path.iter().fold(Actual::of(event), |here, name| here.step(name))
+    pub(super) fn actual<'e>(&self, event: &'e Value<'e>) -> ActualValue<'e> {
+        self.path.iter().fold(ActualValue::of(event), |here, name| here.step(name))
     }
 }
 
 /// The value that an event has in a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Actual<'e> {
+pub(super) enum ActualValue<'e> {
     /// Missing or null.
     Missing,
     Bool(bool),
@@ -69,7 +69,7 @@ pub(super) enum Actual<'e> {
     Object(&'e Object<'e>),
 }
 
-impl<'e> Actual<'e> {
+impl<'e> ActualValue<'e> {
     fn of(value: &'e Value<'e>) -> Self {
         match value {
             Value::Null => Self::Missing,

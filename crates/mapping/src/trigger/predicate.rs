@@ -2,7 +2,7 @@
 //!
 //! Contains the comparisons of Segment's evaluator (docs/segment.md#triggers). Allocates nothing.
 
-use super::field::{Actual, Field};
+use super::field::{ActualValue, Field};
 use super::pattern::Pattern;
 use crate::json::Value;
 
@@ -64,7 +64,7 @@ impl Predicate {
             Self::Any(any) => any.iter().all(|one| one.may_be(false, kind)),
             Self::Not(one) => one.may_be(!wanted, kind),
             Self::Condition(..) if self.never_matches().is_some() => !wanted,
-            Self::Condition(field, test) if field.is_type() => test.holds(Actual::Text(kind)) == wanted,
+            Self::Condition(field, test) if field.is_type() => test.holds(ActualValue::Text(kind)) == wanted,
             Self::Condition(..) => true,
         }
     }
@@ -107,13 +107,13 @@ impl Predicate {
 }
 
 impl Test {
-    fn holds(&self, actual: Actual<'_>) -> bool {
+    fn holds(&self, actual: ActualValue<'_>) -> bool {
         match (self, actual) {
             (Self::Compare(operator, literal), actual) => compare(*operator, literal, actual),
-            (Self::Contains(part), Actual::Text(text)) => text.contains(part.as_str()),
-            (Self::Lacks(part), Actual::Text(text)) => !text.contains(part.as_str()),
-            (Self::Match(pattern), Actual::Text(text)) => pattern.matches(text),
-            (Self::Mismatch(pattern), Actual::Text(text)) => !pattern.matches(text),
+            (Self::Contains(part), ActualValue::Text(text)) => text.contains(part.as_str()),
+            (Self::Lacks(part), ActualValue::Text(text)) => !text.contains(part.as_str()),
+            (Self::Match(pattern), ActualValue::Text(text)) => pattern.matches(text),
+            (Self::Mismatch(pattern), ActualValue::Text(text)) => !pattern.matches(text),
             (Self::Contains(_) | Self::Lacks(_) | Self::Match(_) | Self::Mismatch(_), _) => false,
         }
     }
@@ -127,13 +127,13 @@ impl Test {
 
 /// Numbers compare only with numbers, so a missing field is neither equal nor unequal to one. Every other literal
 /// is unequal to whatever it does not equal, a missing field included.
-fn compare(operator: Operator, literal: &Literal, actual: Actual<'_>) -> bool {
+fn compare(operator: Operator, literal: &Literal, actual: ActualValue<'_>) -> bool {
     let equal = match (literal, actual) {
-        (Literal::Number(right), Actual::Number(left)) => return operator.holds(left, *right),
+        (Literal::Number(right), ActualValue::Number(left)) => return operator.holds(left, *right),
         (Literal::Number(_), _) => return false,
-        (Literal::Text(right), Actual::Text(left)) => left == right,
-        (Literal::Bool(right), Actual::Bool(left)) => left == *right,
-        (Literal::Null, Actual::Missing) => true,
+        (Literal::Text(right), ActualValue::Text(left)) => left == right,
+        (Literal::Bool(right), ActualValue::Bool(left)) => left == *right,
+        (Literal::Null, ActualValue::Missing) => true,
         _ => false,
     };
     match operator {

@@ -27,20 +27,20 @@ enum Step {
     Settle {
         destination: usize,
         pick: usize,
-        how: How,
+        ending: Ending,
     },
     /// The first parked request of a user leaves its row, or stays.
     Unpark {
         destination: usize,
         user: usize,
-        how: How,
+        ending: Ending,
     },
     Reopen,
     Crash,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum How {
+enum Ending {
     Deliver,
     Park,
     Bury,
@@ -55,7 +55,7 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Known {
+struct ModelCall {
     destination: usize,
     user: usize,
     body: String,
@@ -63,13 +63,13 @@ struct Known {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let how = || prop_oneof![2 => Just(How::Deliver), 2 => Just(How::Park), 1 => Just(How::Bury)];
+    let ending = || prop_oneof![2 => Just(Ending::Deliver), 2 => Just(Ending::Park), 1 => Just(Ending::Bury)];
     let events = vec((0..USERS, proptest::option::of(0_u8..12), any::<bool>()), 1..5);
-    let (settled, unparked) = ((0_usize..2, 0_usize..8, how()), (0_usize..2, 0..USERS, how()));
+    let (settled, unparked) = ((0_usize..2, 0_usize..8, ending()), (0_usize..2, 0..USERS, ending()));
     prop_oneof![
         4 => events.prop_map(Step::Accept),
-        6 => settled.prop_map(|(destination, pick, how)| Step::Settle { destination, pick, how }),
-        3 => unparked.prop_map(|(destination, user, how)| Step::Unpark { destination, user, how }),
+        6 => settled.prop_map(|(destination, pick, ending)| Step::Settle { destination, pick, ending }),
+        3 => unparked.prop_map(|(destination, user, ending)| Step::Unpark { destination, user, ending }),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]
@@ -83,7 +83,7 @@ struct Run {
     loaded: [VecDeque<Job>; 2],
     /// For each destination and lane.
     cursors: [Vec<Position>; 2],
-    model: Vec<Known>,
+    model: Vec<ModelCall>,
     ids: HashSet<u8>,
 }
 
@@ -103,8 +103,8 @@ impl Run {
     async fn step(&mut self, step: Step) {
         match step {
             Step::Accept(events) => self.accept(&events).await,
-            Step::Settle { destination, pick, how } => self.settle(destination, pick, how).await,
-            Step::Unpark { destination, user, how } => self.unpark(destination, user, how).await,
+            Step::Settle { destination, pick, ending } => self.settle(destination, pick, ending).await,
+            Step::Unpark { destination, user, ending } => self.unpark(destination, user, ending).await,
             Step::Reopen => {
                 self.outbox.close().await;
                 self.start().await;
@@ -128,7 +128,7 @@ impl Run {
                 let body = if is_new { self.model.len().to_string() } else { "duplicate".to_owned() };
                 requests.push(request(name, &user.to_string(), body.clone()));
                 if is_new {
-                    self.model.push(Known { destination, user: *user, body, state: State::Waiting });
+                    self.model.push(ModelCall { destination, user: *user, body, state: State::Waiting });
                 }
             }
             duplicates += usize::from(!is_new);
@@ -139,7 +139,7 @@ impl Run {
     }
 
     /// Loads new requests, as a dispatcher does, and settles one of them.
-    async fn settle(&mut self, destination: usize, pick: usize, how: How) {
+    async fn settle(&mut self, destination: usize, pick: usize, ending: Ending) {
         for (lane, cursor) in lanes(&self.outbox).iter().zip(&mut self.cursors[destination]) {
             while let Some(chunk) = lane.next_chunk(*cursor).await.unwrap() {
                 *cursor = chunk.position();
@@ -149,29 +149,29 @@ impl Run {
         let length = self.loaded[destination].len();
         if length > 0 {
             let job = self.loaded[destination].remove(pick % length).unwrap();
-            self.settle_as(job, how);
+            self.settle_as(job, ending);
         }
     }
 
-    async fn unpark(&mut self, destination: usize, user: usize, how: How) {
+    async fn unpark(&mut self, destination: usize, user: usize, ending: Ending) {
         let user = user.to_string();
         let rows = parked_of(&self.outbox, DESTINATIONS[destination], vec![user]).await;
         if let Some(first) = rows.into_iter().next() {
-            self.settle_as(first.job, how);
+            self.settle_as(first.job, ending);
         }
     }
 
-    fn settle_as(&mut self, job: Job, how: How) {
+    fn settle_as(&mut self, job: Job, ending: Ending) {
         let body = std::str::from_utf8(&job.body).unwrap();
         let known = self
             .model
             .iter_mut()
             .find(|known| known.body == body && DESTINATIONS[known.destination] == job.destination.as_str());
         let known = known.expect("what is claimed was accepted");
-        let (state, settlement) = match how {
-            How::Deliver => (State::Delivered, delivered(job.place)),
-            How::Bury => (State::Dead, dead(job, "no")),
-            How::Park => {
+        let (state, settlement) = match ending {
+            Ending::Deliver => (State::Delivered, delivered(job.place)),
+            Ending::Bury => (State::Dead, dead(job, "no")),
+            Ending::Park => {
                 let at: Option<DateTime<Utc>> = Some(Utc::now());
                 let attempts = vec![attempt("later")];
                 (State::Parked, Settlement::Parked { job: Box::new(job), attempts, next_attempt_at: at })
@@ -209,7 +209,7 @@ impl Run {
     }
 
     fn bodies(&self, destination: usize, user: Option<usize>, state: State) -> Vec<&str> {
-        let meant = |known: &&Known| {
+        let meant = |known: &&ModelCall| {
             known.destination == destination
                 && known.state == state
                 && user.is_none_or(|user| known.user == user)

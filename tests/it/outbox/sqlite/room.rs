@@ -12,7 +12,7 @@ use http::Method;
 use crate::http::send;
 use crate::outbox::{delivered, flush, jobs, open, options, single};
 use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
-use crate::sandbox::Served;
+use crate::sandbox::RunningSandbox;
 
 #[tokio::test]
 async fn below_the_free_disk_floor_nothing_is_accepted() {
@@ -180,7 +180,7 @@ fn large_event() -> String {
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     let (folder, served) =
-        (tempfile::tempdir().unwrap(), Served::start(accoil_relay::sandbox::Options::default()).await);
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(accoil_relay::sandbox::Options::default()).await);
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     served.sandbox.faults().add(down).unwrap();
     let mut limited = Command::new("sh");
@@ -223,7 +223,7 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk() {
 #[tokio::test]
 async fn a_file_that_may_not_grow_is_reported_and_the_relay_keeps_running() {
     let (folder, served) =
-        (tempfile::tempdir().unwrap(), Served::start(accoil_relay::sandbox::Options::default()).await);
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(accoil_relay::sandbox::Options::default()).await);
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     relay.limit_files(8192);
     let refused = relay.post("/v1/track", &[KEY], large_event()).await;

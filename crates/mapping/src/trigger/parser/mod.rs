@@ -10,9 +10,9 @@ use super::difference::Difference;
 use super::lexer::{Fault, Kind, Lexer, Token};
 use super::predicate::Predicate;
 
-pub(super) type Parsed = (Predicate, Vec<(usize, Difference)>);
+pub(super) type ParsedTrigger = (Predicate, Vec<(usize, Difference)>);
 
-pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
+pub(super) fn parse(text: &str) -> Result<ParsedTrigger, Fault> {
     if text.len() > super::MAX_LENGTH {
         let limit = super::MAX_LENGTH;
         return Err(Fault::new(
