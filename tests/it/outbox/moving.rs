@@ -243,5 +243,5 @@ async fn the_command_moves_and_renames_and_no_relay_starts_in_between() {
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().any(|name| name.to_string_lossy().starts_with("relay.db.moved-")));
     let (code, text) = run("outbox move --from sqlite:relay.db --to sqlite:new.db").await;
-    assert!(code == Some(1) && text.contains("there is none"), "{text}");
+    assert!(code == Some(1) && text.contains("the file does not exist"), "{text}");
 }
