@@ -6,7 +6,7 @@ use accoil_relay::json::Value;
 use accoil_relay::outbox::chunk::Job;
 use accoil_relay::outbox::{Filter, Kind, Outbox, Position, Settlement};
 
-use super::relay::{DESTINATION, Listener, HEAD_END};
+use super::relay::{DESTINATION, HEAD_END, Listener};
 
 /// Rejects that are kept before they are purged.
 const MOST_REJECTS: u64 = 500;

@@ -1,7 +1,7 @@
 //! Warnings for values that were replaced while an event was read. They name the field, never the value.
 
 use crate::event::Violation;
-use crate::json::{Object, ReplacementKind, Replacement, Replacements, Value};
+use crate::json::{Object, Replacement, ReplacementKind, Replacements, Value};
 use crate::reasons::Reason;
 
 /// The largest number of fields with broken text that are listed.
@@ -26,7 +26,9 @@ fn of_replacement(inside: &str, Replacement { path, what }: &Replacement) -> Vio
         ReplacementKind::HalfPair => {
             "had half of a surrogate pair, as when an emoji is cut in two; it became U+FFFD"
         }
-        ReplacementKind::NotANumber => "was NaN, an infinity or undefined, which JSON does not have; it became null",
+        ReplacementKind::NotANumber => {
+            "was NaN, an infinity or undefined, which JSON does not have; it became null"
+        }
         ReplacementKind::TooLarge => "was a number beyond the range of a double; it became null",
     };
     let point = if inside.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };

@@ -96,7 +96,8 @@ impl Load {
     /// `on_answer` is called with the sender and the number of each batch as soon as its 200 has arrived.
     pub(crate) fn start(url: String, on_answer: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         let on_answer = Arc::new(on_answer);
-        let (url, acknowledged) = (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(AcknowledgedBatches::new())));
+        let (url, acknowledged) =
+            (Arc::new(Mutex::new(url)), Arc::new(Mutex::new(AcknowledgedBatches::new())));
         let (stop, is_paused) = (CancellationToken::new(), watch::Sender::new(false));
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {

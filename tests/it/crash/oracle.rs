@@ -103,7 +103,11 @@ pub(crate) struct Verdict {
 }
 
 /// Judges the calls in the order in which they arrived, each with the number of the relay's run that made it.
-pub(crate) fn judge(acknowledged: &AcknowledgedBatches, calls: &[(usize, Event)], kept: &OutboxContent) -> Verdict {
+pub(crate) fn judge(
+    acknowledged: &AcknowledgedBatches,
+    calls: &[(usize, Event)],
+    kept: &OutboxContent,
+) -> Verdict {
     let mut users: HashMap<&str, User> = HashMap::new();
     let mut verdict = Verdict { arrived: calls.len(), ..Verdict::default() };
     for (run, event) in calls {
@@ -185,8 +189,9 @@ fn the_oracle_finds_what_must_not_be() {
     let calls = |calls: &[(usize, usize)]| -> Vec<(usize, Event)> {
         calls.iter().map(|(run, number)| (*run, Event { user: "0-0".to_owned(), number: *number })).collect()
     };
-    let faults =
-        |list: &[(usize, usize)]| judge(&BTreeMap::new(), &calls(list), &OutboxContent::default()).faults.len();
+    let faults = |list: &[(usize, usize)]| {
+        judge(&BTreeMap::new(), &calls(list), &OutboxContent::default()).faults.len()
+    };
     assert_eq!(faults(&[(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]), 0);
     for wrong in [
         &[(0, 1), (0, 0)][..],

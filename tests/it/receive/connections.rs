@@ -59,7 +59,8 @@ async fn idle(process: &Process, count: usize) -> Vec<TcpStream> {
 /// The soft limit is raised, so 150 idle senders do not keep others out.
 #[tokio::test]
 async fn a_low_soft_limit_of_open_files_is_raised() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = limited(directory.path(), "ulimit -Sn 100", &sandbox.url).await;
     let _idle = idle(&process, 150).await;
     assert_eq!(process.post("/segment", &[("x-api-key", "web-key")], TRACK).await.status, 200);
@@ -70,7 +71,8 @@ async fn a_low_soft_limit_of_open_files_is_raised() {
 /// The hard limit is low too: further senders wait, but accepted events are delivered and the admin listener answers.
 #[tokio::test]
 async fn a_low_hard_limit_leaves_room_for_delivery_and_the_operator() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let process = limited(directory.path(), "ulimit -n 100", &sandbox.url).await;
     let mut sender = TcpStream::connect(process.address()).await.unwrap();
     post(&mut sender).await;

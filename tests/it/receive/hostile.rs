@@ -227,7 +227,8 @@ async fn the_write_key_is_not_kept() {
 /// `cargo test --test it healthy_sender -- --nocapture` prints how much slower it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_sender_goes_on_beside_hostile_ones() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let relay = Process::start(directory.path(), USUAL, &sandbox.url).await;
     let quiet = percentiles(&relay).await;
     let is_over = Arc::new(AtomicBool::new(false));

@@ -135,7 +135,8 @@ async fn a_gzip_bomb_costs_its_limit_and_no_more() {
     }
     let bomb = encoder.finish().unwrap();
 
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let relay = Process::start(directory.path(), USUAL, &sandbox.url).await;
     for (path, key, _) in ROUTES {
         let answer = relay.post(path, &[key, ("content-encoding", "gzip")], bomb.clone()).await;

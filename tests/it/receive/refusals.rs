@@ -26,7 +26,8 @@ fn lines_about(log: &str, code: &str) -> Vec<Value> {
 /// One post gives one log line and one count. Ten thousand posts give a few log lines.
 #[tokio::test]
 async fn a_wrong_key_is_counted_each_time_and_logged_once_a_minute() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     let relay = Process::start(directory.path(), USUAL, &sandbox.url).await;
     let admin = relay.admin_url("").trim_start_matches("http://").to_owned();
     let answer = relay.post("/v1/track", &[("x-api-key", "wrong-key-value")], TRACK).await;
@@ -178,7 +179,8 @@ async fn public_readiness_has_no_detail() {
 /// `debug` has a line for each request, `trace` a line for each event with its calls. Neither contains a value of an event.
 #[tokio::test]
 async fn the_finer_log_levels_follow_a_request() {
-    let (directory, sandbox) = (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let (directory, sandbox) =
+        (tempfile::tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
     for (level, finest) in [("debug", false), ("trace", true)] {
         let relay =
             Process::start(directory.path(), &format!("{USUAL}[log]\nlevel = \"{level}\"\n"), &sandbox.url)

@@ -274,9 +274,12 @@ async fn vitally_limits_the_rate() {
     assert_eq!(limit, ["1000, 1000;window=60", "999", "60"]);
 
     let hour = Duration::from_secs(3600);
-    let sandbox =
-        RunningSandbox::start(Options { vitally_limit: (10, hour), vitally_write_cost: 4, ..Options::default() })
-            .await;
+    let sandbox = RunningSandbox::start(Options {
+        vitally_limit: (10, hour),
+        vitally_write_cost: 4,
+        ..Options::default()
+    })
+    .await;
     let change = json!({"traits": {"n": 1}});
     for (method, path, status, remaining) in [
         (Method::GET, "/accounts", 200, "9"),

@@ -65,7 +65,8 @@ struct Run {
 
 impl Place {
     async fn new(options: Options, toml: &str) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap(), served: RunningSandbox::start(options).await };
+        let place =
+            Self { folder: tempfile::tempdir().unwrap(), served: RunningSandbox::start(options).await };
         place.configure(toml);
         place
     }

@@ -17,7 +17,7 @@ use serde::de::DeserializeSeed as _;
 use serde::{Serialize, Serializer};
 pub use serde_json::Number;
 
-pub use lenient::{ReplacementKind, Replacement, Replacements, same_length};
+pub use lenient::{Replacement, ReplacementKind, Replacements, same_length};
 use read::Depth;
 
 /// The default limit on nesting: Amplitude allows 40, Segment states no limit

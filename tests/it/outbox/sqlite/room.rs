@@ -179,8 +179,10 @@ fn large_event() -> String {
 /// `ulimit -f`: senders get 503 before a file reaches the limit, waiting calls are delivered, and then there is room again.
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
-    let (folder, served) =
-        (tempfile::tempdir().unwrap(), RunningSandbox::start(accoil_relay::sandbox::Options::default()).await);
+    let (folder, served) = (
+        tempfile::tempdir().unwrap(),
+        RunningSandbox::start(accoil_relay::sandbox::Options::default()).await,
+    );
     let down = Fault { status: Some(503), times: u64::MAX, ..Fault::default() };
     served.sandbox.faults().add(down).unwrap();
     let mut limited = Command::new("sh");
@@ -222,8 +224,10 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk() {
 /// A limit that the relay did not know of: a write fails, but SIGXFSZ does not end the process.
 #[tokio::test]
 async fn a_file_that_may_not_grow_is_reported_and_the_relay_keeps_running() {
-    let (folder, served) =
-        (tempfile::tempdir().unwrap(), RunningSandbox::start(accoil_relay::sandbox::Options::default()).await);
+    let (folder, served) = (
+        tempfile::tempdir().unwrap(),
+        RunningSandbox::start(accoil_relay::sandbox::Options::default()).await,
+    );
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     relay.limit_files(8192);
     let refused = relay.post("/v1/track", &[KEY], large_event()).await;
