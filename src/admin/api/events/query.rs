@@ -240,8 +240,7 @@ fn status(word: &str) -> Result<Status, ApiError> {
     Status::named(word).ok_or_else(|| {
         let nearest = nearest(word, Status::ALL.iter().map(|status| status.name()));
         let names: Vec<_> = Status::ALL.iter().map(|status| status.name()).collect();
-        let advice =
-            nearest.map(|nearest| format!(", did you mean {nearest}?")).unwrap_or_else(|| ".".to_owned());
+        let advice = nearest.map_or_else(|| ".".to_owned(), |nearest| format!(", did you mean {nearest}?"));
         let word: String = word.chars().take(64).collect();
         ApiError::invalid(format!(
             "there is no status {word:?}{advice} The statuses are {}",
