@@ -162,7 +162,8 @@ pub async fn run(what: Waiting, file: Option<&Path>) -> anyhow::Result<ExitCode>
 
 async fn list(args: ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let place = Place::of(&args.remote, file)?;
-    let found = read(&place, &args.choice.filter(Vec::new()), args.limit.unwrap_or(DEFAULT_LIMIT), false).await?;
+    let found =
+        read(&place, &args.choice.filter(Vec::new()), args.limit.unwrap_or(DEFAULT_LIMIT), false).await?;
     let mut output = io::BufWriter::new(io::stdout().lock());
     if args.json {
         for call in &found.calls {
@@ -303,7 +304,12 @@ struct StoredCalls {
     destinations: Vec<Value>,
 }
 
-async fn read(place: &Place, filter: &WaitingFilter, most: usize, payload: bool) -> anyhow::Result<StoredCalls> {
+async fn read(
+    place: &Place,
+    filter: &WaitingFilter,
+    most: usize,
+    payload: bool,
+) -> anyhow::Result<StoredCalls> {
     let config = match place {
         Place::Relay(relay) => {
             let found = read_from_relay(relay, filter, most, payload).await?;

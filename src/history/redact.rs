@@ -75,9 +75,9 @@ impl Redactor {
     }
 
     /// As [`find`](Self::find), in what was received or sent.
-    pub fn find_in(&self, texts: &[&[u8]]) -> Found {
+    pub fn find_in(&self, texts: &[&[u8]]) -> HiddenValues {
         if self.is_off() {
-            return Found::default();
+            return HiddenValues::default();
         }
         let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
         self.find(texts.iter().map(|text| &**text))

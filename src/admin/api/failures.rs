@@ -14,7 +14,7 @@ use super::shared::ReasonView;
 use crate::admin::Admin;
 use crate::admin::answer::Json;
 use crate::admin::error::ApiError;
-use crate::admin::request::{PathName, NoParameters, Parameters};
+use crate::admin::request::{NoParameters, Parameters, PathName};
 use crate::history::Redactor;
 use crate::outbox::{self, Amount, Archive, DeadLetter, Group, Kind, StoredReject};
 use crate::plain::plain;

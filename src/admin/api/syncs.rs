@@ -160,7 +160,7 @@ pub(in crate::admin) async fn show(
     responses((status = 200, body = OneSyncRunView)))]
 pub(in crate::admin) async fn show_run(
     State(admin): State<Admin>,
-    Named(id): Named,
+    PathName(id): PathName,
     Parameters(NoParameters {}): Parameters<NoParameters>,
 ) -> Result<Json<OneSyncRunView>, ApiError> {
     let (run, summary) = run_view(&admin, &id).await?;

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::history::{Found, Redactor};
+use crate::history::{HiddenValues, Redactor};
 use crate::outbox::{DeadLetter, StoredReject};
 use crate::reasons::Reason;
 
@@ -118,7 +118,7 @@ impl Row {
     }
 }
 
-fn hide_payload(payload: &mut Vec<u8>, redactor: &Redactor, values: &Found) {
+fn hide_payload(payload: &mut Vec<u8>, redactor: &Redactor, values: &HiddenValues) {
     if let Some(hidden) = redactor.hidden(&String::from_utf8_lossy(payload), values) {
         *payload = hidden.into_bytes();
     }
