@@ -26,6 +26,11 @@ pub use plan::{Plan, Refusal, plan};
 /// (`docs/accoil-api.md#the-segment-endpoint`).
 pub use segment::PATH as SEGMENT_PATH;
 
+/// Returns the path with this text, if calls have it.
+pub fn path_named(path: &str) -> Option<&'static str> {
+    v2::PATHS.into_iter().chain([SEGMENT_PATH]).find(|known| *known == path)
+}
+
 /// One request to deliver.
 #[derive(Debug, Clone)]
 pub struct Request {

@@ -14,6 +14,11 @@ use crate::json::Value;
 use crate::mapping::Payload;
 use crate::reasons::Reason;
 
+const IDENTIFY: &str = "/v2/identify";
+const GROUP: &str = "/v2/group";
+const TRACK: &str = "/v2/track";
+pub(super) const PATHS: [&str; 3] = [IDENTIFY, GROUP, TRACK];
+
 pub(super) fn encode(action: &str, payload: &Payload<'_>, money: Money) -> EncodeResult {
     match action {
         "identify" => identify(payload),
@@ -33,7 +38,7 @@ fn identify(payload: &Payload<'_>) -> EncodeResult {
     body.value("userId", payload.get("userId"));
     body.value("groupId", payload.get("groupId"));
     body.traits(payload, USER_TRAITS, Money::Cents);
-    finish("/v2/identify", body, payload)
+    finish(IDENTIFY, body, payload)
 }
 
 fn group(payload: &Payload<'_>, money: Money) -> EncodeResult {
@@ -41,7 +46,7 @@ fn group(payload: &Payload<'_>, money: Money) -> EncodeResult {
     body.value("groupId", payload.get("groupId"));
     body.value("userId", payload.get("userId"));
     body.traits(payload, ACCOUNT_TRAITS, money);
-    finish("/v2/group", body, payload)
+    finish(GROUP, body, payload)
 }
 
 fn track(payload: &Payload<'_>, money: Money) -> EncodeResult {
@@ -50,7 +55,7 @@ fn track(payload: &Payload<'_>, money: Money) -> EncodeResult {
     body.value("event", payload.get("event"));
     body.value("groupTraits", groups(payload, money).as_deref());
     body.value("properties", payload.get("properties"));
-    finish("/v2/track", body, payload)
+    finish(TRACK, body, payload)
 }
 
 /// Returns the groups of a track or view, with `mrr` in cents.

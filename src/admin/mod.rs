@@ -41,7 +41,7 @@ use crate::facts::Facts;
 use crate::history::{Reader, Redactor};
 use crate::outbox::Outbox;
 use crate::receive::Receiver;
-use crate::replay::Jobs;
+use crate::replay::{Importer, Jobs};
 use accoil_mapping::nearest;
 use error::ApiError;
 use pages::session::Sessions;
@@ -68,6 +68,8 @@ pub struct Parts {
     pub syncs: Syncs,
     /// Replays and purges.
     pub jobs: Jobs,
+    /// Imports of old events.
+    pub importer: Importer,
     /// One for each destination, in the configuration's order.
     pub controls: Vec<Control>,
     pub history: Reader,
@@ -104,6 +106,10 @@ impl Admin {
 
     pub fn jobs(&self) -> &Jobs {
         &self.0.parts.jobs
+    }
+
+    pub fn importer(&self) -> &Importer {
+        &self.0.parts.importer
     }
 
     pub fn facts(&self) -> &Facts {

@@ -16,6 +16,7 @@ pub mod events;
 pub mod explain;
 pub mod failures;
 pub mod healthcheck;
+pub mod import;
 pub mod map;
 pub mod outbox;
 mod relay;
@@ -66,6 +67,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Dry run: show what each event in files or stdin would become
     Map(map::MapArgs),
+    /// Import old events from files, as if their source had posted them; run it again if it was interrupted
+    Import(import::ImportArgs),
     /// Run the mapping language alone, on a stream of lines
     #[command(subcommand)]
     Eval(eval::Eval),
@@ -84,7 +87,7 @@ enum Command {
     Waiting(waiting::Waiting),
     /// Show what could not be delivered or mapped, by reason
     Failures(failures::FailuresArgs),
-    /// Send failures again as a job of the running relay; try it dry, follow, pause or resume it
+    /// Send failures or past events again as a job of the running relay; try it dry, follow, pause or resume it
     Replay(replay::ReplayArgs),
     /// List, show, export, replay or purge what could not be delivered or mapped
     #[command(subcommand)]
@@ -141,6 +144,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check(&args, file),
         Command::Eval(what) => eval::run(what),
         Command::Map(args) => map::run(&args, file),
+        Command::Import(args) => import::run(&args, &load(file)?).await,
         Command::Test(args) => test::run(&args, file).await,
         Command::Events(what) => events::run(what, file).await,
         Command::Destinations(what) => destinations::run(what, file).await,

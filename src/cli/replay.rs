@@ -1,4 +1,4 @@
-//! `replay`: sends failures again, as a job of the running relay that can be tried dry, followed, paused and resumed.
+//! `replay`: sends failures or past events again, as a job of the running relay that can be tried dry, followed, paused and resumed.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::error::UsageError;
 use super::relay::{RelayApi, Remote};
 use super::{print_message, table};
+use crate::admin::moment::Moment;
+use crate::event_id::EventId;
 use crate::plain::plain;
 
 /// The wait between two requests for the state of a job.
@@ -52,6 +54,15 @@ struct StartArgs {
     /// A group, by the key that `accoil-relay failures` shows
     #[arg(long, value_name = "KEY", group = "selection")]
     group: Option<String>,
+    /// Past events of the history: those that were delivered, held or skipped
+    #[arg(long, group = "selection")]
+    events: bool,
+    /// With --events: those of the archive, too
+    #[arg(long, requires = "events")]
+    archive: bool,
+    /// With --events, only these: delivered, held, skipped, separated by commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', requires = "events")]
+    status: Vec<String>,
     /// Only these numbers, separated by commas
     #[arg(long = "id", value_name = "NUMBER", value_delimiter = ',')]
     ids: Vec<i64>,
@@ -67,7 +78,16 @@ struct StartArgs {
     /// Only calls to this destination
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
-    /// Send dead letters as they were, instead of through the mappings in force
+    /// Only of this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only from this time on: 2h, 2026-01-31, 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Only up to this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// Send dead letters and delivered events as they were, instead of through the mappings in force
     #[arg(long)]
     as_sent: bool,
     /// Only calls of these mappings, separated by commas
@@ -167,27 +187,49 @@ async fn select(args: &StartArgs, relay: &RelayApi) -> anyhow::Result<Value> {
             let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
             relay.fetch(&format!("/api/failures/{key}")).await?["select"].take()
         }
+        None if args.events => return select_events(args),
         None if args.dead_letters => json!({"kind": "dead-letter", "filter": {}}),
         None if args.rejects => json!({"kind": "reject", "filter": {}}),
         None => {
-            let advice = "say what to send again: --rejects, --dead-letters, or --group KEY of `accoil-relay failures`";
+            let advice = "say what to send again: --rejects, --dead-letters, --events, or --group KEY of `accoil-relay failures`";
             return Err(UsageError(advice.to_owned()).into());
         }
     };
-    for (name, value) in [
-        ("user", &args.user),
-        ("event", &args.event),
-        ("reason", &args.reason),
-        ("destination", &args.destination),
-    ] {
-        if let Some(value) = value {
-            select["filter"][name] = value.clone().into();
-        }
-    }
+    set(&mut select["filter"], args, &["event", "since", "until"]);
     if !args.ids.is_empty() {
         select["ids"] = args.ids.clone().into();
     }
     Ok(select)
+}
+
+fn select_events(args: &StartArgs) -> anyhow::Result<Value> {
+    if !args.ids.is_empty() {
+        let advice = "past events have no numbers: name one with --event and its id";
+        return Err(UsageError(advice.to_owned()).into());
+    }
+    let is_id = args.event.as_ref().is_some_and(|event| event.parse::<EventId>().is_ok());
+    let mut filter = json!({"status": args.status});
+    set(&mut filter, args, &[if is_id { "any" } else { "name" }, "from", "to"]);
+    Ok(json!({"kind": "event", "filter": filter, "archive": args.archive}))
+}
+
+/// Sets the conditions that are given. `names` are those of the event and of the two times, which differ.
+fn set(filter: &mut Value, args: &StartArgs, names: &[&str; 3]) {
+    let [event, since, until] = *names;
+    let time = |moment: &Option<Moment>| moment.map(|moment| moment.0.to_rfc3339());
+    for (name, value) in [
+        ("user", args.user.clone()),
+        (event, args.event.clone()),
+        ("reason", args.reason.clone()),
+        ("destination", args.destination.clone()),
+        ("source", args.source.clone()),
+        (since, time(&args.since)),
+        (until, time(&args.until)),
+    ] {
+        if let Some(value) = value {
+            filter[name] = value.into();
+        }
+    }
 }
 
 async fn list(args: &ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -198,7 +240,7 @@ async fn list(args: &ListArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> 
         jobs.iter().try_for_each(|job| writeln!(out, "{job}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let header = ["JOB", "KIND", "STATE", "DONE", "OF", "STILL REFUSED", "STARTED", "NOTE"];
+    let header = ["JOB", "KIND", "STATE", "DONE", "OF", "NOT SENT", "STARTED", "NOTE"];
     let row = |job: &Value| {
         let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
         let number = |key: &str| job[key].to_string();
@@ -236,8 +278,11 @@ fn show(job: &Value, json: bool) -> io::Result<()> {
         return writeln!(out, "{job}");
     }
     let text = |key: &str| plain(job[key].as_str().unwrap_or_default(), 300);
-    let refused =
-        if job["failed"] == 0 { String::new() } else { format!(", {} still refused", job["failed"]) };
+    let refused = match &job["order"]["select"]["kind"] {
+        _ if job["failed"] == 0 => String::new(),
+        kind if kind == "event" => format!(", {} not sent", job["failed"]),
+        _ => format!(", {} still refused", job["failed"]),
+    };
     let note = if text("note").is_empty() { String::new() } else { format!(": {}", text("note")) };
     writeln!(
         out,
@@ -260,13 +305,22 @@ fn show_dry(dry: &Value, json: bool) -> io::Result<()> {
         "{} selected: {} would be sent as they were, {} differently, {} would still be refused, {} have lost their source or mapping",
         dry["expect"], dry["same"], dry["different"], dry["refused"], dry["gone"]
     )?;
+    for (count, what) in [
+        ("not_kept", "cannot be sent: what they held is not kept"),
+        ("redacted", "cannot be sent: their hidden values were not stored"),
+        ("unreadable_blocks", "blocks of the history are damaged; their events are not counted"),
+        ("unreadable_files", "files of the archive are damaged; their other events are not counted"),
+    ] {
+        if dry[count].as_u64().is_some_and(|count| count > 0) {
+            writeln!(out, "{} {what}", dry[count])?;
+        }
+    }
     for example in dry["examples"].as_array().into_iter().flatten() {
-        writeln!(
-            out,
-            "\n  {} (event {})",
-            example["id"],
-            plain(example["event"].as_str().unwrap_or_default(), 20)
-        )?;
+        let event = plain(example["event"].as_str().unwrap_or_default(), 20);
+        match example["id"].as_i64() {
+            Some(id) => writeln!(out, "\n  {id} (event {event})")?,
+            None => writeln!(out, "\n  event {event}")?,
+        }
         writeln!(out, "    before: {}", plain(&example["before"].to_string(), 1000))?;
         writeln!(out, "    now:    {}", plain(&example["after"].to_string(), 1000))?;
     }

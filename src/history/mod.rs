@@ -37,8 +37,10 @@ pub use block::Payload;
 pub use line::{Attempt, Call, Ending, Line, Outcome, Refusal, Shape, Status};
 pub use live::{Live, Tick, TooMany, ViewerMessage};
 pub use options::{Options, Payloads};
-pub use reader::{Cursor, Event, Filter, Page, ReadError, Reader, RecordedEvent, Show, Step};
-pub use redact::{HIDDEN, HiddenValues, Redactor};
+pub use reader::{
+    Cursor, Event, Filter, Page, PastEvent, Picked, Picks, ReadError, Reader, RecordedEvent, Show, Step,
+};
+pub use redact::{HIDDEN, HiddenValues, Redactor, has_hidden};
 pub use series::{Counters, Sample, Slot, Times};
 pub use store::{OpenError, Version};
 

@@ -21,6 +21,7 @@ use super::live::Viewers;
 use super::reader::Step;
 use super::series::{self, Counters, Sample, Series, Slot};
 use super::store::{self, PackedBlock, Part, Store};
+use crate::event_id::EventId;
 use crate::facts::{Fact, Inbox, LeftOutCounts, RefusedRequestGroup, RefusedRequestKey};
 
 /// The pause between two polls of the inbox while facts come. Because the thread polls, no stage has to wake it.
@@ -503,7 +504,13 @@ impl Recorder {
 fn archive_block(store: &Store, folder: &Path, head: &Head) -> rusqlite::Result<Result<(), String>> {
     let lines = store::part(&store.connection, head.id, Part::Lines)?;
     let payloads = store::part(&store.connection, head.id, Part::Payloads)?;
-    let block = match lines.and_then(|lines| archive::unpack(&lines, &payloads?)) {
+    let mut late = Vec::new();
+    for part in store::late_for(&store.connection, head)? {
+        // Without them the status may be that of an earlier attempt.
+        let part = part.and_then(|part| block::unpack_late(&part)).unwrap_or_default();
+        late.extend(part.into_iter().filter(|late| head.may_have_event(EventId(late.event))));
+    }
+    let block = match lines.and_then(|lines| archive::unpack(&lines, &payloads?, late)) {
         Ok(block) => block,
         Err(unreadable) => return Ok(Err(unreadable.to_string())),
     };

@@ -26,6 +26,12 @@ const TRAITS: [&str; 6] = [
 ];
 const PROPERTIES: [&str; 2] = ["properties", "event_properties"];
 
+/// Returns whether a value of a stored text was hidden before it was stored. A text that contains the word itself counts too, because
+/// nothing tells them apart.
+pub fn has_hidden(text: &str) -> bool {
+    text.contains(HIDDEN) || text.contains(HIDDEN_TEXT)
+}
+
 /// The paths to hide. Without paths, nothing is searched.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {

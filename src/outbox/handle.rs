@@ -115,8 +115,8 @@ impl Outbox {
         }
     }
 
-    /// Stores a step of a job. Returns false if the job is not running; nothing was changed then.
-    pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
+    /// Stores a step of a job, and returns the number of duplicates in it. `None` if the job is not running; nothing was changed then.
+    pub async fn advance_job(&self, step: JobStep) -> Result<Option<usize>, ChangeError> {
         match self {
             Self::Sqlite(outbox) => outbox.advance_job(step).await,
             Self::Nats(outbox) => outbox.advance_job(step).await,

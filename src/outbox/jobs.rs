@@ -98,6 +98,8 @@ pub struct JobStep {
     pub failed: u64,
     /// True if this was the last step.
     pub is_last: bool,
+    /// True if the submissions are new events, and not replays of earlier ones.
+    pub is_new: bool,
     /// Dead letters whose calls are stored again, unchanged.
     pub dead_letters: Vec<i64>,
     /// New submissions, each with the dead letter or reject that it was made from, which is removed.

@@ -242,7 +242,7 @@ impl Move {
         let cursor = step.cursor.max(self.cursor);
         let is_stored =
             self.to.advance_job(JobStep { job: self.job, from: self.cursor, cursor, ..step }).await?;
-        if is_stored { Ok(()) } else { Err(MoveError::Stopped) }
+        is_stored.map(drop).ok_or(MoveError::Stopped)
     }
 }
 

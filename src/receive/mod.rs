@@ -33,7 +33,7 @@ use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::header::RETRY_AFTER;
 use http::{Request, StatusCode};
 use tokio::sync::watch;
@@ -52,7 +52,7 @@ pub(crate) use traffic::malformed;
 
 use crate::config::Limits;
 use crate::deliver::Status;
-use crate::event_id::EventIds;
+use crate::event_id::{EventIds, NewIds};
 use crate::facts::Facts;
 use crate::fault::Fault;
 use crate::outbox::{NoRoom, Outbox};
@@ -84,6 +84,11 @@ struct Shared {
 }
 
 impl Receiver {
+    /// Reserves the ids of events that do not come by a post.
+    pub fn reserve_ids(&self, received_at: DateTime<Utc>, events: usize) -> NewIds {
+        self.0.event_ids.reserve(received_at, events)
+    }
+
     pub fn new(
         sources: Sources,
         outbox: Outbox,

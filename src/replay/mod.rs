@@ -1,4 +1,5 @@
-//! Sends stored events again, or removes them: dead letters as they were or, like rejects, through the mappings in force.
+//! Sends stored events again, or removes them: dead letters and delivered events as they were, these and rejects and skipped events
+//! through the mappings in force.
 //!
 //! [`Jobs`] is for a running relay. [`Jobs::count`] counts a [`Select`]ion, [`Jobs::dry_run`] says what a replay would do,
 //! [`Jobs::replay`] and [`Jobs::purge`] start a job from an [`Order`], [`Jobs::list`], [`Jobs::get`], [`Jobs::pause`],
@@ -9,9 +10,12 @@
 //! what it was made of is removed in one commit: a step that is interrupted loses nothing and sends nothing twice.
 
 mod effect;
+mod import;
 mod jobs;
 mod make;
 mod order;
+mod past;
+mod steps;
 
 use std::sync::Arc;
 
@@ -23,8 +27,15 @@ use crate::pipeline::Sources;
 use crate::reasons::Reason;
 
 pub use effect::{Change, Effect, EffectExample, KeptEvent};
+pub use import::{
+    Begun, ImportError, ImportEvent, ImportFile, ImportReason, ImportStep, Imported, Importer,
+    MAX_STEP as MAX_IMPORT_STEP,
+};
 pub use jobs::Jobs;
-pub use order::{Counted, DryRun, Example, How, JobError, MAX_RATE, Order, Select, of_history};
+pub use order::{
+    Counted, DryRun, Example, Failures, How, JobError, MAX_RATE, Order, PastSelect, Select, of_history,
+};
+pub use past::PastEvents;
 
 use make::{Found, Made, Maker};
 
@@ -121,7 +132,7 @@ pub async fn replay(
                 step.done += 1;
             }
             Made::Refused(reason) | Made::Gone(reason) => step.left.push(Left { id, reason }),
-            Made::AsSent => {}
+            Made::AsSent | Made::Missing(_) => {}
         }
     }
     step.add(outbox.replay_dead_letters(letters).await?);

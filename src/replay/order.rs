@@ -3,26 +3,62 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::history;
+use crate::history::{self, Status};
 use crate::outbox::{self, ChangeError, Filter, Job, Kind, ReadError};
 
 /// Events per second of a replay that names no rate.
 const DEFAULT_RATE: u32 = 200;
+/// The past events of one replay.
+pub(super) const MAX_PAST: usize = 1_000_000;
+/// The statuses of past events. What failed or waits is in the outbox and is sent from there, once.
+pub(super) const PAST: [Status; 3] = [Status::Delivered, Status::Held, Status::Skipped];
 
 /// Which stored events.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Select {
-    pub kind: Kind,
-    /// All that is given must hold; without any condition all of the kind.
-    #[serde(default)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Select {
+    /// Calls that can never be delivered as they are.
+    DeadLetter(Failures),
+    /// Events that were refused.
+    Reject(Failures),
+    /// Delivered and skipped events of the history.
+    Event(PastSelect),
+}
+
+/// Which failures: all that is given must hold; without any condition all of the kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failures {
     pub filter: Filter,
     /// Only these numbers; an empty list selects nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<i64>>,
 }
 
+/// Which past events: all that is given must hold. Without a status, those that were delivered, held or skipped.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PastSelect {
+    pub filter: history::Filter,
+    /// Search the archive, too.
+    pub archive: bool,
+    /// The name of the history in which they were counted. Other relays with the same outbox leave such a job alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+}
+
 impl Select {
+    /// All failures of this kind that match.
+    pub fn failures(kind: Kind, filter: Filter) -> Self {
+        let failures = Failures { filter, ids: None };
+        match kind {
+            Kind::DeadLetter => Self::DeadLetter(failures),
+            Kind::Reject => Self::Reject(failures),
+        }
+    }
+}
+
+impl Failures {
     /// `None` if it selects nothing.
     pub(super) fn filter(&self) -> Option<Filter> {
         match &self.ids {
@@ -36,6 +72,20 @@ impl Select {
                 (!both.is_empty()).then(|| Filter { ids: both, ..self.filter.clone() })
             }
         }
+    }
+}
+
+impl PastSelect {
+    fn check(&self) -> Result<(), JobError> {
+        let filter = &self.filter;
+        if filter.statuses.iter().any(|status| !PAST.contains(status)) {
+            return Err(JobError::Status);
+        }
+        let of_calls = [&filter.destination, &filter.mapping, &filter.reason, &filter.code];
+        if self.archive && of_calls.iter().any(|one| one.is_some()) {
+            return Err(JobError::ArchiveFilter);
+        }
+        Ok(())
     }
 }
 
@@ -86,7 +136,7 @@ pub struct Order {
     /// Events per second.
     #[serde(default = "default_rate")]
     pub rate: u32,
-    /// The newest number that was counted: nothing newer is replayed.
+    /// The newest number that was counted: nothing newer is replayed. Of past events it is a time of receipt, in milliseconds since 1970.
     pub up_to: i64,
     /// How many were counted.
     pub expect: u64,
@@ -114,6 +164,14 @@ pub struct DryRun {
     pub refused: u64,
     /// Events whose source, form or mapping is no longer there, and which stay where they are.
     pub gone: u64,
+    /// Past events of which the history or the archive does not have what is needed; they are not sent.
+    pub not_kept: u64,
+    /// Past events of which hidden values were not stored; they are not sent.
+    pub redacted: u64,
+    /// Damaged blocks of the history, whose events are missing from all these counts.
+    pub unreadable_blocks: u64,
+    /// Files of the archive that are damaged; what follows the damage is missing from all these counts.
+    pub unreadable_files: u64,
     /// The first differences and refusals. They hold values of events.
     pub examples: Vec<Example>,
 }
@@ -121,10 +179,11 @@ pub struct DryRun {
 /// What a replay would do with one event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// The number of the dead letter or reject.
-    pub id: i64,
+    /// The number of the dead letter or reject; a past event has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
     pub event: crate::event_id::EventId,
-    /// The call that failed, as `{"mapping", "path", "body"}`, or the reasons of the reject.
+    /// The call that failed, as `{"mapping", "path", "body"}`; the reasons of the reject; the calls of the past event, or why it had none.
     pub before: Value,
     /// The calls that would be sent, or why none would be.
     pub after: Value,
@@ -142,6 +201,27 @@ pub enum JobError {
     NeverSent,
     #[error("rate must be from 1 to {MAX_RATE} events per second")]
     Rate,
+    #[error(
+        "past events are those that were delivered, held or skipped: replay what failed with kind \"reject\" or \"dead-letter\", and \
+         what waits is sent anyway"
+    )]
+    Status,
+    #[error(
+        "the archive has only the events: leave out destination, mapping, reason and code, or the archive"
+    )]
+    ArchiveFilter,
+    #[error("there is no archive: name a folder as archive in [history]")]
+    NoArchive,
+    #[error("more than {MAX_PAST} past events match: choose a shorter time")]
+    TooMany,
+    #[error("past events cannot be removed: they leave the history when they are older than history.keep")]
+    NotRemoved,
+    #[error("the archive cannot be read: {0}")]
+    Archive(#[from] std::io::Error),
+    #[error(transparent)]
+    History(#[from] history::ReadError),
+    #[error("the relay is stopping")]
+    Stopping,
     #[error("there is no job {0}")]
     Unknown(i64),
     #[error("job {} is {} and cannot be {what}", .job.id, .job.state.name())]
@@ -157,8 +237,10 @@ pub const MAX_RATE: u32 = 10_000;
 
 impl Order {
     pub(super) fn check(&self) -> Result<(), JobError> {
-        if self.select.kind == Kind::Reject && self.how == How::AsSent {
-            return Err(JobError::NeverSent);
+        match &self.select {
+            Select::Reject(_) if self.how == How::AsSent => return Err(JobError::NeverSent),
+            Select::Event(past) => past.check()?,
+            _ => {}
         }
         if self.rate == 0 || self.rate > MAX_RATE { Err(JobError::Rate) } else { Ok(()) }
     }

@@ -41,7 +41,7 @@ use crate::history::Reader;
 use crate::outbox::{self, Outbox};
 use crate::receive::listen::ConnectionLimits;
 use crate::receive::{self, Memory, Receiver};
-use crate::replay::Jobs;
+use crate::replay::{Importer, Jobs, PastEvents};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
@@ -139,7 +139,7 @@ impl Relay {
         let (counted, stop) = (receiver.clone(), administering.stop_signal());
         administering
             .spawn("log of refused requests", async move { counted.traffic().log_held_back(stop).await });
-        let jobs = start_jobs(&outbox, &receiver, config, &syncing);
+        let jobs = start_jobs(&outbox, &receiver, &history, config, &syncing);
         // With port 0 the system chose one: pages and the API name the real address.
         let mut config_in_force = config.clone();
         (config_in_force.server.listen, config_in_force.admin.listen) = (address, admin_address);
@@ -149,6 +149,7 @@ impl Relay {
             accounts,
             syncs: syncs.clone(),
             jobs: jobs.clone(),
+            importer: importer(&outbox, &receiver, config),
             controls,
             history: history.clone(),
             redactor: redactor(config),
@@ -257,9 +258,23 @@ fn announce(
 }
 
 /// Creates the jobs for replays and purges, and resumes those that the last run left.
-fn start_jobs(outbox: &Outbox, receiver: &Receiver, config: &Config, tasks: &Tasks) -> Jobs {
+fn importer(outbox: &Outbox, receiver: &Receiver, config: &Config) -> Importer {
+    let (sources, ids) = (receiver.clone(), receiver.clone());
+    let ids = move |received_at, events| ids.reserve_ids(received_at, events);
+    Importer::new(outbox.clone(), move || sources.sources(), ids, config.limits.clone())
+}
+
+fn start_jobs(
+    outbox: &Outbox,
+    receiver: &Receiver,
+    history: &Reader,
+    config: &Config,
+    tasks: &Tasks,
+) -> Jobs {
     let current = receiver.clone();
-    let jobs = Jobs::new(outbox.clone(), move || current.sources(), config.limits.clone(), tasks.clone());
+    let past = PastEvents { history: history.clone(), archive: config.history.archive.clone() };
+    let limits = config.limits.clone();
+    let jobs = Jobs::new(outbox.clone(), past, move || current.sources(), limits, tasks.clone());
     let left = jobs.clone();
     tasks.spawn("jobs of the last run", async move {
         if let Err(error) = left.resume_all().await {

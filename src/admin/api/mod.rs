@@ -14,6 +14,7 @@ pub mod export;
 pub mod failures;
 pub mod health;
 pub mod history;
+pub mod imports;
 pub mod live;
 pub mod mappings;
 pub mod overview;
@@ -68,6 +69,8 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(replays::resume))
         .routes(routes!(replays::cancel))
         .routes(routes!(replays::purge))
+        .routes(routes!(imports::begin))
+        .routes(routes!(imports::step))
         .routes(routes!(destinations::list))
         .routes(routes!(destinations::pause))
         .routes(routes!(destinations::resume))

@@ -1,4 +1,4 @@
-//! `/api/replays` and `/api/purges`: replay or remove stored failures, as jobs that run while the relay runs.
+//! `/api/replays` and `/api/purges`: replay failures and past events, or remove failures, as jobs that run while the relay runs.
 //!
 //! A job handles only what was counted before: `up_to` and `expect` come from the answer to a dry run.
 
@@ -29,7 +29,8 @@ const BY: &str = "admin API";
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
-    /// `{"kind": "reject" or "dead-letter", "filter": {…}}` or `{"kind", "ids": […]}`.
+    /// Failures: `{"kind": "reject" or "dead-letter", "filter": {…}}` or `{"kind", "ids": […]}`. Past events: `{"kind": "event",
+    /// "filter": {"status": ["delivered"], "from": "2026-11-26T14:00:00Z", …}, "archive": true}` with the filters of the list of events.
     #[schema(value_type = Value)]
     pub select: Select,
     /// `mappings`, the default: through the mappings in force; `as_sent`: the calls as they were.
@@ -44,7 +45,7 @@ pub struct ReplayRequest {
     /// Only report what would happen.
     #[serde(default)]
     pub dry_run: bool,
-    /// The newest number that was counted; required unless it is a dry run.
+    /// The newest number that was counted, of past events the newest time in milliseconds; required unless it is a dry run.
     pub up_to: Option<i64>,
     /// The number that was counted; required unless it is a dry run.
     pub expect: Option<u64>,
@@ -78,6 +79,14 @@ pub struct DryRunView {
     pub refused: u64,
     /// Events whose source, form or mapping no longer exists, and which stay.
     pub gone: u64,
+    /// Past events of which what would be sent is not kept; they are not sent.
+    pub not_kept: u64,
+    /// Past events whose hidden values were not stored; they are not sent.
+    pub redacted: u64,
+    /// Damaged blocks of the history; their events are missing from all counts.
+    pub unreadable_blocks: u64,
+    /// Damaged files of the archive; what follows the damage is missing from all counts.
+    pub unreadable_files: u64,
     /// The first differences and refusals: `id`, `event`, `before`, `after`.
     pub examples: Vec<Value>,
 }
@@ -112,7 +121,7 @@ pub struct JobView {
     /// The newest number that the job handles.
     pub up_to: i64,
     pub done: u64,
-    /// Those that stay because they were refused again.
+    /// Those that were not sent: refused again, without their source, or not kept.
     pub failed: u64,
     pub by: String,
     pub at: DateTime<Utc>,
@@ -143,7 +152,16 @@ impl From<JobError> for ApiError {
         let text = error.to_string();
         match error {
             JobError::Conflict { found, .. } => Self::conflict("count_changed", text).with("count", found),
-            JobError::NeverSent | JobError::Rate => Self::invalid(text),
+            JobError::NeverSent
+            | JobError::Rate
+            | JobError::Status
+            | JobError::ArchiveFilter
+            | JobError::NoArchive
+            | JobError::TooMany
+            | JobError::NotRemoved => Self::invalid(text),
+            JobError::Archive(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "archive_failed", text),
+            JobError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", text),
+            JobError::History(error) => super::events::history_failed(&error),
             JobError::Unknown(_) => Self::not_found(text),
             JobError::State { .. } => Self::conflict("job_state", text),
             JobError::Read(error) => error.into(),
@@ -180,14 +198,27 @@ pub async fn dry_view(admin: &Admin, request: ReplayRequest) -> Result<DryRunVie
         let counted = admin.jobs().count(&request.select).await?;
         (counted.count, counted.up_to)
     };
-    let DryRun { same, different, refused, gone, examples } =
-        admin.jobs().dry_run(&order(request, expect, up_to)).await?;
+    let run = admin.jobs().dry_run(&order(request, expect, up_to)).await?;
+    let DryRun { same, different, refused, gone, .. } = run;
+    let DryRun { not_kept, redacted, unreadable_blocks, unreadable_files, examples, .. } = run;
     let mut examples: Vec<Value> =
         examples.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
     if !admin.redactor().is_off() {
         examples.iter_mut().for_each(hide_bodies);
     }
-    Ok(DryRunView { expect, up_to, same, different, refused, gone, examples })
+    Ok(DryRunView {
+        expect,
+        up_to,
+        same,
+        different,
+        refused,
+        gone,
+        not_kept,
+        redacted,
+        unreadable_blocks,
+        unreadable_files,
+        examples,
+    })
 }
 
 /// A body may have a value at another path than the event, and the event itself is not available here.
@@ -235,7 +266,7 @@ pub(in crate::admin) async fn list(
     list_view(&admin, &query).await.map(Json)
 }
 
-/// Send failures again, or report what would happen
+/// Send failures or past events again, or report what would happen
 #[utoipa::path(post, path = "/api/replays", request_body = ReplayRequest, responses(
     (status = 200, body = DryRunView, description = "Of a dry run"),
     (status = 202, body = JobView, description = "The job that was started"),

@@ -28,6 +28,7 @@ struct EventsPage {
     filter: String,
     sources: Vec<String>,
     destinations: Vec<String>,
+    has_archive: bool,
     result: Result<EventsView, ApiError>,
 }
 
@@ -47,6 +48,7 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
         from,
         filter: without(&filter, "before"),
         sources: sources.iter().map(|source| source.name.to_string()).collect(),
+        has_archive: admin.config().history.archive.is_some(),
         destinations: sources.destinations().iter().map(|one| one.name.to_string()).collect(),
         query,
         result,
@@ -138,6 +140,11 @@ impl EventsPage {
 
     fn has_history(&self) -> bool {
         self.result.as_ref().is_ok_and(|view| view.has_history)
+    }
+
+    /// Past events are in the history.
+    fn can_replay(&self) -> bool {
+        self.shell.can_change() && self.result.as_ref().is_ok_and(|view| view.has_history)
     }
 
     /// Live lines are added on top of the first page, unless the filter has an end.

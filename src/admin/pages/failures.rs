@@ -100,7 +100,7 @@ pub(super) async fn act(
     }
 }
 
-fn started(back: &str, job: Result<JobView, ApiError>) -> Response {
+pub(super) fn started(back: &str, job: Result<JobView, ApiError>) -> Response {
     match job {
         Ok(job) => Redirect::to(&format!("/failures/replays/{}", job.id)).into_response(),
         Err(error) => done(back, Err(error)),
@@ -193,6 +193,11 @@ pub(super) async fn change_job(State(admin): State<Admin>, Path(id): Path<i64>, 
 impl JobsPage {
     fn order(&self, job: &JobView) -> Markup {
         Markup::json(&job.order)
+    }
+
+    /// Whether it replays past events.
+    fn is_past(&self, job: &JobView) -> bool {
+        job.order["select"]["kind"] == "event"
     }
 
     /// Returns the progress of a job in percent.

@@ -18,6 +18,7 @@ mod mappings;
 mod markup;
 mod overview;
 mod reference;
+mod replay;
 pub(super) mod session;
 mod settings;
 mod setup;
@@ -59,7 +60,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/destinations/{name}", get(destination::show).post(destination::change))
         .route("/", get(overview::show))
         .route("/find", get(events::find))
-        .route("/events", get(events::show))
+        .route("/events", get(events::show).post(replay::act))
         .route("/events/{id}", get(event::show).post(event::change))
         .route("/e/{id}", get(events::short))
         .route("/failures", get(failures::show))

@@ -3,23 +3,25 @@
 //! One file for each hour of receipt, `events-2026-11-26T14.ndjson.zst`: one zstd frame for each block, one line for each event
 //! whose payload was kept.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+mod read;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::block::{Payload, UnreadablePart};
-use super::line::{Line, time};
+pub use read::{ArchiveError, Frames, Place, frames, load};
+
+use super::block::{LateAttempt, Payload, UnreadablePart};
+use super::line::{Attempt, Line, Status, time};
 use crate::event_id::EventId;
 
 const LEVEL: i32 = 3;
-const BEGIN: &str = "events-";
-const END: &str = ".ndjson.zst";
 
 /// One event of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct ArchivedEvent {
     pub source: Arc<str>,
     /// The name of its `decode::Form`.
     pub form: Arc<str>,
+    /// What had become of it when it left the history; `None` in files of versions that did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
     /// The members of its batch that apply to all events, if there were any.
     #[serde(with = "embedded", default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,
@@ -65,11 +70,11 @@ impl Addition {
                 at: time(line.received_at),
                 source: Arc::clone(&line.shape.source),
                 form: Arc::clone(&line.shape.form),
+                status: Some(line.status()),
                 envelope: payload.envelope.as_deref().map(str::to_owned),
                 original: payload.original.to_string(),
             };
-            let text =
-                texts.entry(archived.at.format("events-%Y-%m-%dT%H.ndjson.zst").to_string()).or_default();
+            let text = texts.entry(read::name_of(archived.at)).or_default();
             serde_json::to_writer(&mut *text, &archived)?;
             text.push(b'\n');
         }
@@ -85,7 +90,7 @@ impl Addition {
     pub(super) fn append(&self, folder: &Path) -> io::Result<()> {
         let append = |(name, text): (&String, &Vec<u8>)| {
             std::fs::create_dir_all(folder)?;
-            let packed = zstd::bulk::compress(text, LEVEL)?;
+            let packed = pack(text)?;
             let mut file =
                 OpenOptions::new().append(true).create(true).mode(0o600).open(folder.join(name))?;
             file.write_all(&packed)?;
@@ -93,6 +98,13 @@ impl Addition {
         };
         self.texts.iter().try_for_each(append).inspect_err(|_| self.before.restore(folder))
     }
+}
+
+/// Packs a frame with a checksum, so that a reader notices every changed byte.
+fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
+    compressor.compress(text)
 }
 
 impl LengthsBefore {
@@ -117,84 +129,6 @@ impl LengthsBefore {
     }
 }
 
-/// Returns the archived events of this time, in the order of the files.
-pub fn read(folder: &Path, from: DateTime<Utc>, to: DateTime<Utc>) -> io::Result<Events> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let hour = name.strip_prefix(BEGIN).and_then(|name| name.strip_suffix(END));
-        if let Some(hour) = hour.and_then(hour_of)
-            && hour < to
-            && hour + chrono::Duration::hours(1) > from
-        {
-            files.push(path);
-        }
-    }
-    files.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(Events { files, open: None, from, to })
-}
-
-fn hour_of(name: &str) -> Option<DateTime<Utc>> {
-    let time = chrono::NaiveDateTime::parse_from_str(&format!("{name}:00"), "%Y-%m-%dT%H:%M").ok()?;
-    Some(time.and_utc())
-}
-
-/// Reads an archive line by line.
-pub struct Events {
-    /// The files that are still to be read, the newest first.
-    files: Vec<PathBuf>,
-    open: Option<(PathBuf, BufReader<zstd::Decoder<'static, BufReader<File>>>)>,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-}
-
-/// Why an archive could not be read completely. The files after the broken place can still be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {source}; the events before this place were read", path.display())]
-pub struct ArchiveError {
-    pub path: PathBuf,
-    pub source: io::Error,
-}
-
-impl Iterator for Events {
-    type Item = Result<ArchivedEvent, ArchiveError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let Some((path, reader)) = &mut self.open else {
-                let path = self.files.pop()?;
-                match File::open(&path).and_then(zstd::Decoder::new) {
-                    Ok(decoder) => self.open = Some((path, BufReader::new(decoder))),
-                    Err(source) => return Some(Err(ArchiveError { path, source })),
-                }
-                continue;
-            };
-            let mut text = String::new();
-            let read = reader.read_line(&mut text);
-            let archived = match read {
-                Ok(0) => {
-                    self.open = None;
-                    continue;
-                }
-                Ok(_) => serde_json::from_str::<ArchivedEvent>(&text).map_err(io::Error::from),
-                Err(error) => Err(error),
-            };
-            match archived {
-                Ok(event) if (self.from..self.to).contains(&event.at) => {
-                    return Some(Ok(event));
-                }
-                Ok(_) => {}
-                Err(source) => {
-                    let path = path.clone();
-                    self.open = None;
-                    return Some(Err(ArchiveError { path, source }));
-                }
-            }
-        }
-    }
-}
-
 /// A block that was read in order to archive it.
 pub(super) struct BlockToArchive {
     lines: Vec<Line>,
@@ -202,11 +136,23 @@ pub(super) struct BlockToArchive {
     payloads: Vec<(usize, Payload)>,
 }
 
-pub(super) fn unpack(lines: &[u8], payloads: &[u8]) -> Result<BlockToArchive, UnreadablePart> {
+/// `late` are the attempts of its events that ended after the block was written.
+pub(super) fn unpack(
+    lines: &[u8],
+    payloads: &[u8],
+    late: Vec<LateAttempt>,
+) -> Result<BlockToArchive, UnreadablePart> {
     let unpacked = super::block::Lines::unpack(lines)?;
     let mut whole = Vec::new();
     unpacked.each(|_, line| whole.push(unpacked.whole(line)))?;
-    let lines = whole.into_iter().collect::<Result<_, _>>()?;
+    let mut lines = whole.into_iter().collect::<Result<Vec<Line>, _>>()?;
+    let mut attempts = HashMap::<u64, Vec<Attempt>>::new();
+    for LateAttempt { event, attempt } in late {
+        attempts.entry(event).or_default().push(attempt);
+    }
+    for line in &mut lines {
+        attempts.remove(&line.id.0).into_iter().flatten().for_each(|attempt| line.add(attempt));
+    }
     Ok(BlockToArchive { lines, payloads: super::block::Payloads::unpack(payloads)?.all()? })
 }
 

@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::history::block::{BorrowedLine, word};
 use crate::history::bloom::{self, Kind};
 use crate::history::line::{Line, Outcome, Shape, Status};
 
 /// The conditions on an event. The default matches every event.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// One of these statuses; empty: any.
+    #[serde(rename = "status")]
     pub statuses: Vec<Status>,
     pub source: Option<String>,
     /// A destination of one of its calls.
     pub destination: Option<String>,
     /// `track`, `identify`, …
+    #[serde(rename = "type")]
     pub kind: Option<String>,
     pub name: Option<String>,
     pub user: Option<String>,

@@ -6,6 +6,7 @@
 mod event;
 mod filter;
 mod late;
+mod past;
 mod search;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use rusqlite::Connection;
 pub use event::{Event, RecordedEvent, Show};
 pub(super) use filter::CompiledFilter;
 pub use filter::Filter;
+pub use past::{PastEvent, Picked, Picks};
 pub use search::{Cursor, Page};
 
 use super::live::{Live, TooMany};
@@ -95,6 +97,21 @@ impl Reader {
     /// Returns everything that is known of one event; `None` if the history does not have it.
     pub fn event(&self, id: crate::event_id::EventId, show: Show) -> Result<Option<Event>, ReadError> {
         event::event(self.inner()?, id, show)
+    }
+
+    /// Returns the events that match the filter, without replays, at most `most` and one more. `go_on` is asked after every page.
+    pub fn pick(&self, filter: &Filter, most: usize, go_on: impl Fn() -> bool) -> Result<Picks, ReadError> {
+        past::pick(self.inner()?, filter, most, go_on)
+    }
+
+    /// Returns what is kept of picked events, with all their attempts; `None` for one that has left the history.
+    pub fn past(&self, picked: &[Picked]) -> Result<Vec<Option<PastEvent>>, ReadError> {
+        past::past(self.inner()?, picked)
+    }
+
+    /// Returns a name of this history that differs from that of every other relay's.
+    pub fn name(&self) -> Result<String, ReadError> {
+        Ok(hashed(&self.inner()?.connect()?, "the name of this history"))
     }
 
     /// Returns a live view of new events that match the filter.

@@ -43,6 +43,8 @@ pub struct Page {
     pub lines: Vec<Line>,
     /// The payload of each line's event, if payloads were asked for; `None` if it is not kept.
     pub payloads: Vec<Option<Payload>>,
+    /// The number of each line, counted over all blocks, by which it is found again.
+    pub(in crate::history) numbers: Vec<i64>,
     /// Where the search can continue; `None` if it reached the beginning of the history.
     pub next: Option<Cursor>,
     /// Everything that was received later has been searched; `None` if everything was, or the history is empty.
@@ -249,6 +251,7 @@ impl Search<'_> {
             self.page.searched_to = Some(line.at());
         }
         self.page.lines.push(line);
+        self.page.numbers.push(number);
         if self.has_payloads {
             self.page.payloads.push(payload);
         }

@@ -102,6 +102,30 @@ pub(in crate::history) fn part(
     }
 }
 
+/// Returns the block that has the line with this number; `None` if it has left, or is not written yet.
+pub(in crate::history) fn block_of(connection: &Connection, number: i64) -> Result<Option<Head>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM blocks WHERE first <= ?1 AND first + events > ?1 ORDER BY id DESC LIMIT 1"
+    );
+    connection.prepare_cached(&sql)?.query_row([number], head).optional()
+}
+
+/// Returns the late attempts, of all blocks from this one on, that may belong to its events.
+pub(in crate::history) fn late_for(
+    connection: &Connection,
+    head: &Head,
+) -> Result<Vec<std::result::Result<Vec<u8>, UnreadablePart>>> {
+    let mut blocks = Vec::new();
+    each_head(connection, i64::MAX, |later| -> Result<bool> {
+        let overlaps = later.most_late != 0
+            && later.least_late <= head.most_event
+            && later.most_late >= head.least_event;
+        blocks.extend(overlaps.then_some(later.id));
+        Ok(later.id > head.id)
+    })?;
+    blocks.into_iter().map(|block| part(connection, block, Part::Late)).collect()
+}
+
 /// Returns the bits of the Bloom filter; `None` if they are damaged.
 pub(in crate::history) fn bloom(connection: &Connection, block: i64) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT checksum, bits FROM blooms WHERE block = ?1")?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub(super) use blocks::{PackedBlock, Part, bloom, each_head, newest, part};
+pub(super) use blocks::{PackedBlock, Part, block_of, bloom, each_head, late_for, newest, part};
 pub use rest::Version;
 pub(super) use rest::{mappings, marks, series_rows, state, versions};
 

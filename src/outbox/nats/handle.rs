@@ -180,7 +180,7 @@ impl Outbox {
         self.change(|reply| Command::ChangeJob { change, reply }).await
     }
 
-    pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
+    pub async fn advance_job(&self, step: JobStep) -> Result<Option<usize>, ChangeError> {
         let size = step.size();
         room_for(&self.shared, &self.settings, size as u64).map_err(|_| AcceptError::Full)?;
         let room = self.memory_for(size)?;

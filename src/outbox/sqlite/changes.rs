@@ -28,7 +28,7 @@ impl Outbox {
         self.ask(|reply| Command::Accept { submission, replayed, priority, reply, room }).await
     }
 
-    pub async fn advance_job(&self, step: JobStep) -> Result<bool, ChangeError> {
+    pub async fn advance_job(&self, step: JobStep) -> Result<Option<usize>, ChangeError> {
         let room = self.room_for(step.size())?;
         Ok(self.ask(|reply| Command::Advance { step, reply, room }).await?)
     }

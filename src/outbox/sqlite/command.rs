@@ -57,7 +57,7 @@ pub(super) enum Command {
     /// A step of a job; answers false if the job is not running.
     Advance {
         step: JobStep,
-        reply: Reply<bool>,
+        reply: Reply<Option<usize>>,
         /// Given back after the commit, by being dropped.
         #[expect(dead_code, reason = "held, never read")]
         room: OwnedSemaphorePermit,
@@ -134,11 +134,13 @@ impl Command {
                 let _ = reply.send(Ok(answer));
             }
             (Self::Advance { step, reply, .. }, Outcome::Advanced(duplicates)) => {
-                let _ = reply.send(Ok(duplicates.is_some()));
+                let count = |all: &Vec<Option<Vec<u32>>>| all.iter().flatten().map(Vec::len).sum();
+                let _ = reply.send(Ok(duplicates.as_ref().map(count)));
+                let is_replay = !step.is_new;
                 let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
                 for ((_, submission), duplicates) in made {
                     if let Some(duplicates) = duplicates {
-                        facts.received(Received { submission, duplicates, is_replay: true });
+                        facts.received(Received { submission, duplicates, is_replay });
                     }
                 }
             }
@@ -168,7 +170,10 @@ impl Command {
             Self::ChangeJob { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
-            Self::Advance { reply, .. } | Self::KeepHouse { reply } => {
+            Self::Advance { reply, .. } => {
+                let _ = reply.send(Err(why));
+            }
+            Self::KeepHouse { reply } => {
                 let _ = reply.send(Err(why));
             }
             Self::Settle(_) | Self::Parked { .. } => return Some(self),

@@ -1,5 +1,7 @@
 //! What a stored event becomes when it is replayed. A dry run and the real replay use the same code.
 
+mod past;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::How;
+use super::past::{Missing, Past};
 use crate::accoil::{Refusal, Request};
 use crate::config::Limits;
 use crate::decode::{self, EventType, Form};
@@ -22,13 +25,25 @@ const MAX_REASONS: usize = 500;
 pub(super) enum Found {
     Reject(StoredReject),
     DeadLetter(DeadLetter),
+    Past(Box<Past>),
 }
 
 impl Found {
-    pub(super) const fn number(&self) -> i64 {
+    /// Returns the number of the dead letter or reject.
+    pub(super) const fn number(&self) -> Option<i64> {
+        match self {
+            Self::Reject(reject) => Some(reject.id),
+            Self::DeadLetter(letter) => Some(letter.id),
+            Self::Past(_) => None,
+        }
+    }
+
+    /// Returns the cursor of a job that has handled this one.
+    pub(super) const fn cursor(&self) -> i64 {
         match self {
             Self::Reject(reject) => reject.id,
             Self::DeadLetter(letter) => letter.id,
+            Self::Past(past) => past.id.0.cast_signed(),
         }
     }
 
@@ -36,6 +51,7 @@ impl Found {
         match self {
             Self::Reject(reject) => reject.event,
             Self::DeadLetter(letter) => letter.event,
+            Self::Past(past) => past.id,
         }
     }
 
@@ -43,6 +59,7 @@ impl Found {
         match self {
             Self::Reject(reject) => reject.is_damaged,
             Self::DeadLetter(letter) => letter.is_damaged,
+            Self::Past(_) => false,
         }
     }
 
@@ -51,6 +68,7 @@ impl Found {
         match self {
             Self::Reject(reject) => serde_json::from_str(&reject.reasons).unwrap_or_default(),
             Self::DeadLetter(letter) => call(&letter.mapping, &letter.path, &letter.body),
+            Self::Past(past) => past.to_json(),
         }
     }
 }
@@ -65,6 +83,8 @@ pub(super) enum Made {
     Refused(String),
     /// Nothing: its source, form or mapping no longer exists, so it stays.
     Gone(String),
+    /// Nothing: what would be sent is not kept.
+    Missing(Missing),
 }
 
 impl Made {
@@ -80,6 +100,7 @@ impl Made {
                 requests.map(|request| call(&request.mapping, request.path, &request.body)).collect()
             }
             Self::Refused(reason) | Self::Gone(reason) => json!({ "reason": reason }),
+            Self::Missing(missing) => json!({ "reason": missing.describe() }),
         }
     }
 }
@@ -118,6 +139,7 @@ impl Maker {
             }
             (Found::DeadLetter(letter), How::Mappings) => self.make_letter(letter),
             (Found::Reject(reject), _) => self.make_reject(reject),
+            (Found::Past(past), how) => self.make_past(past, how),
         }
     }
 
@@ -127,13 +149,16 @@ impl Maker {
 
     /// Returns the destinations that may get calls of these events.
     pub(super) fn destinations(&self, found: &[Found]) -> HashSet<String> {
+        let of_source = |source: &str| -> Vec<String> {
+            let source = self.sources.named(source);
+            let destinations = source.map(|source| &source.destinations[..]).unwrap_or_default();
+            destinations.iter().map(|destination| destination.name.to_string()).collect()
+        };
         let of = |found: &Found| match found {
             Found::DeadLetter(letter) => vec![letter.destination.clone()],
-            Found::Reject(reject) => {
-                let source = self.sources.named(&reject.source);
-                let destinations = source.map(|source| &source.destinations[..]).unwrap_or_default();
-                destinations.iter().map(|destination| destination.name.to_string()).collect()
-            }
+            Found::Reject(reject) => of_source(&reject.source),
+            Found::Past(past) if self.how == How::AsSent => past.destinations(),
+            Found::Past(past) => of_source(&past.source),
         };
         found.iter().flat_map(of).collect()
     }
@@ -245,7 +270,7 @@ impl Maker {
     }
 }
 
-fn submission(
+pub(super) fn submission(
     source: &Source,
     form: Form,
     event: EventId,

@@ -1,0 +1,162 @@
+//! `import` through the real binary: by a running relay, without one, and with kills in the middle.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use accoil_relay::outbox::{JobState, Outbox};
+use accoil_relay::sandbox::{Options, Received};
+use serde_json::json;
+
+use crate::outbox::options;
+use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
+use crate::sandbox::RunningSandbox;
+
+fn import(folder: &Path, url: &str, args: &[&str]) -> Command {
+    let mut command = command();
+    command.arg("import").args(args).current_dir(folder).envs(test_variables(folder, url));
+    command
+}
+
+async fn output(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn track(user: &str) -> String {
+    json!({"type": "track", "event": "E", "userId": user, "timestamp": "2026-01-02T03:04:05Z"}).to_string()
+}
+
+fn user(call: &Received) -> String {
+    call.body.get("userId").and_then(|user| user.as_str()).unwrap_or_default().to_owned()
+}
+
+/// One file of each form, with events that fail in each way. The relay is not running, so the calls wait for its start.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_imported_without_a_relay_and_what_is_wrong_is_named_by_its_line() {
+    let served = RunningSandbox::start(Options::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, url) = (folder.path(), served.url.as_str());
+    // The first start makes the outbox.
+    let relay = Process::start(path, USUAL, url).await;
+    relay.terminate();
+    assert!(relay.ended().await.success());
+
+    let known = json!({"type": "track", "event": "E", "userId": "a2", "messageId": "m", "timestamp": "2026-01-02T03:04:05Z"});
+    let lines = [
+        track("a1"),
+        known.to_string(),
+        "{\"type\":\"track\",".to_owned(),
+        track(""),
+        String::new(),
+        "no event".to_owned(),
+        known.to_string(),
+        json!({"type": "page", "userId": "a3"}).to_string(),
+    ];
+    std::fs::write(path.join("lines.ndjson"), lines.join("\n")).unwrap();
+    let archived = json!({"id": "65wzsb800a000", "at": "2026-03-01T10:00:00Z", "source": "old", "form": "segment track",
+        "original": {"event": "E", "userId": "b1"}});
+    let packed = zstd::encode_all(format!("{archived}\n").as_bytes(), 1).unwrap();
+    std::fs::write(path.join("archive.ndjson.zst"), packed).unwrap();
+    let batch = json!({"sentAt": "2026-01-02T03:04:05Z", "batch": [{"type": "track", "event": "E", "userId": "c1",
+        "timestamp": "2026-01-02T03:04:00Z"}]});
+    std::fs::write(path.join("list.json"), format!("[{},\n {batch}]", track("c2"))).unwrap();
+
+    let first =
+        output(import(path, url, &["lines.ndjson", "archive.ndjson.zst", "list.json", "--source", "web"]))
+            .await;
+    let (out, err) = (text(&first.stdout), text(&first.stderr));
+    assert_eq!(first.status.code(), Some(1), "{first:?}");
+    let named: Vec<_> = out.lines().map(|line| line.split_once('\t').unwrap()).collect();
+    let places: Vec<_> = named.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, ["lines.ndjson:6", "lines.ndjson:3", "lines.ndjson:4"], "{out}");
+    assert!(named[1].1.contains("line 1") && named[2].1.contains("userId"), "{out}");
+    for sum in [
+        "lines.ndjson: 2 accepted, 1 duplicates, 1 skipped, 2 rejected, 1 unreadable",
+        "archive.ndjson.zst: 1 accepted, 0 duplicates",
+        "list.json: 2 accepted, 0 duplicates",
+    ] {
+        assert!(err.contains(sum), "{sum} is not in {err}");
+    }
+    let again = output(import(path, url, &["lines.ndjson", "--source", "web"])).await;
+    assert!(
+        !again.status.success() && text(&again.stderr).contains("imported this file already"),
+        "{again:?}"
+    );
+    let again = output(import(path, url, &["archive.ndjson.zst", "--source", "web", "--again"])).await;
+    assert!(again.status.success(), "{again:?}");
+    for (args, named) in [
+        (&["lines.ndjson", "--source", "wbe"][..], "there is no source wbe; the sources are"),
+        (&["none.ndjson", "--source", "web"], "none.ndjson was not imported whole"),
+    ] {
+        let wrong = output(import(path, url, args)).await;
+        assert!(!wrong.status.success() && text(&wrong.stderr).contains(named), "{wrong:?}");
+    }
+
+    let relay = Process::start(path, USUAL, url).await;
+    assert!(served.sandbox.wait_for(6, TEST_TIMEOUT).await, "{}", relay.log());
+    let mut calls: Vec<_> = served.sandbox.received();
+    calls.sort_by_key(user);
+    let users: Vec<_> = calls.iter().map(user).collect();
+    assert_eq!(users, ["a1", "a2", "b1", "b1", "c1", "c2"]);
+    let time = |call: &Received| call.body.get("timestamp").unwrap().to_string();
+    assert_eq!(
+        time(&calls[2]),
+        "\"2026-03-01T10:00:00.000Z\"",
+        "an archived event has the time at which it came"
+    );
+    assert_eq!(time(&calls[4]), "\"2026-01-02T03:04:00.000Z\"", "an old batch keeps its times");
+    relay.terminate();
+    assert!(relay.ended().await.success());
+}
+
+/// Events have no message id, so nothing but the stored progress keeps them from being imported twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_command_and_of_the_relay_neither_lose_nor_repeat_an_event() {
+    const EVENTS: usize = 6000;
+    let served = RunningSandbox::start(Options { keep: EVENTS * 2, ..Options::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, url) = (folder.path(), served.url.as_str());
+    let lines: Vec<_> = (0..EVENTS).map(|number| track(&format!("u{number}"))).collect();
+    std::fs::write(path.join("old.ndjson"), lines.join("\n")).unwrap();
+    let args = ["old.ndjson", "--source", "web"];
+
+    let mut relay = Process::start(path, USUAL, url).await;
+    for part in 1..=2 {
+        let mut command = import(path, url, &args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let arrived = served.sandbox.wait_for(part * EVENTS as u64 / 4, TEST_TIMEOUT).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(arrived, "{}", relay.log());
+        if part == 2 {
+            relay.kill();
+            relay = Process::start(path, USUAL, url).await;
+        }
+    }
+    let whole = output(import(path, url, &args)).await;
+    assert!(whole.status.success(), "{whole:?}");
+    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
+    let times = loop {
+        let mut times: HashMap<String, usize> = HashMap::new();
+        served.sandbox.received().iter().for_each(|call| *times.entry(user(call)).or_default() += 1);
+        if times.len() == EVENTS {
+            break times;
+        }
+        assert!(std::time::Instant::now() < deadline, "{} arrived: {}", times.len(), relay.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    relay.terminate();
+    assert!(relay.ended().await.success());
+    let repeated = times.values().filter(|times| **times > 1).count();
+    assert!(repeated <= 64 * 2, "{repeated} calls were made twice: more than were in flight at the kill");
+    let outbox = Outbox::open(&options(path)).unwrap();
+    let jobs = outbox.jobs(10).await.unwrap();
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    assert_eq!((jobs[0].state, jobs[0].done, jobs[0].failed), (JobState::Done, EVENTS as u64, 0));
+    outbox.close().await;
+}
