@@ -29,7 +29,8 @@ pub(crate) fn start(
     outbox: &str,
 ) -> (Child, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let history = if has_history { "" } else { "[history]\nurl = \"off\"\n" };
+    // The benchmarks' events may be older than the usual week.
+    let history = if has_history { "[history]\nkeep = \"365d\"\n" } else { "[history]\nurl = \"off\"\n" };
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n[[sources]]\nname = \"web\"\nkind = \"segment\"\nwrite_key = \"key\"\n\
          [[destinations]]\nname = \"accoil\"\napi_key = \"key\"\nbase_url = \"http://127.0.0.1:{sink}\"\n\

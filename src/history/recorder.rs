@@ -95,6 +95,11 @@ impl Shared {
         super::hashed(&self.user_key, user)
     }
 
+    /// Returns why nothing is recorded at the moment, if so.
+    pub(super) fn paused(&self) -> Option<String> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Adds the values that only this process knows.
     pub(super) fn complete(&self, state: &mut State) {
         let buffer = self.buffer();
@@ -111,7 +116,7 @@ impl Shared {
         state.max_bytes = self.max_bytes;
         state.left_out = *self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         state.not_recorded = self.not_recorded.load(Ordering::Relaxed);
-        state.paused.clone_from(&self.paused.lock().unwrap_or_else(PoisonError::into_inner));
+        state.paused = self.paused();
         state.viewers = self.live.count();
     }
 }

@@ -200,20 +200,30 @@ export async function test_04_new_events_come_by_themselves(browser, start) {
     await world.startRelay();
     await world.track("live-1", "In The Gap");
     await rows.filter({ hasText: "In The Gap" }).waitFor();
+  });
+}
 
-    // A browser makes six connections to a host: eight tabs work because only the one in front has a stream.
-    let front = page;
-    for (let number = 0; number < 7; number += 1) {
-      await hide(true, front);
-      front = await context.newPage();
-      await front.goto(`${world.admin}/events`);
-      await liveState(front, "live");
+export async function test_04_eight_lists_in_front_are_all_live_and_leave_room_for_a_page(browser, start) {
+  const world = await start();
+  const viewers = async () => (await world.api("/api/history")).viewers;
+  await onPage(browser, {}, async (page, context) => {
+    const tabs = [page];
+    while (tabs.length < 8) tabs.push(await context.newPage());
+    for (const tab of tabs) {
+      await tab.goto(`${world.admin}/events`);
+      await liveState(tab, "live");
     }
-    await hide(true, front);
-    const eighth = await context.newPage();
+    assert.equal(await viewers(), 3, "three have a stream, the others ask");
+    await world.track("u-1", "Seen By All");
+    for (const tab of tabs) await tab.locator("#events .row-link", { hasText: "Seen By All" }).waitFor();
     const asked = Date.now();
-    await eighth.goto(`${world.admin}/failures`);
+    await tabs[7].goto(`${world.admin}/failures`);
     console.log(`  with eight lists open, another page came after ${Date.now() - asked} ms`);
+    await tabs[1].close();
+    await until("another tab takes the free stream", async () => {
+      const states = await Promise.all(tabs.slice(3, 7).map((tab) => tab.textContent("#live-state")));
+      return states.filter((state) => state.includes("a second")).length === 1;
+    });
   });
 }
 

@@ -1,6 +1,8 @@
 // Every page in both themes and on a phone: axe-core finds nothing, nothing is wider than the screen, no fault on the console.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onPage, withoutViolations } from "./browser.mjs";
 import { USUAL, until } from "./relay.mjs";
@@ -48,7 +50,7 @@ export async function test_14_no_page_is_wider_than_a_phone_or_a_doubled_zoom(br
   }
 }
 
-export async function test_15_forced_colours_and_reduced_motion_keep_every_state_visible(browser, start) {
+export async function test_15_forced_colours_and_reduced_motion_keep_every_state_visible(browser, start, { images }) {
   const { world, pages } = await furnished(start);
   await onPage(browser, { forcedColors: "active", reducedMotion: "reduce" }, async (page) => {
     for (const path of pages) {
@@ -56,8 +58,14 @@ export async function test_15_forced_colours_and_reduced_motion_keep_every_state
       const bare = await page.locator(".tag:visible, .btn:visible").evaluateAll((all) => all.filter((one) => getComputedStyle(one).borderTopStyle === "none").length);
       assert.equal(bare, 0, `${path}: tags and buttons have borders where colours are the reader's`);
     }
-    await page.goto(world.admin);
-    assert.ok((await page.screenshot()).length > 10_000);
+    for (const [name, path] of [["overview", "/"], ["event", pages.at(-3)]]) {
+      await page.goto(world.admin + path);
+      const shot = await page.screenshot();
+      assert.ok(shot.length > 10_000, `${name}: ${shot.length} bytes`);
+      if (!images) continue;
+      mkdirSync(images, { recursive: true });
+      writeFileSync(join(images, `${name}-forced-colours.png`), shot);
+    }
     const rules = await page.evaluate(() => [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]).filter((rule) => rule.cssText.includes("view-transition")).map((rule) => rule.conditionText));
     assert.deepEqual(rules, ["(prefers-reduced-motion: no-preference)"], "motion only for those who want it");
   });
@@ -166,4 +174,57 @@ export async function test_17_without_a_history_or_with_a_broken_one_the_relay_g
     const { events } = await broken.api("/api/events?name=After%20The%20Damage");
     return events.length === 1;
   });
+}
+
+/** A disk of a few megabytes; null if this user may not mount one. */
+function smallDisk() {
+  const folder = mkdtempSync(join(tmpdir(), "accoil-relay-disk-"));
+  const { status } = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]);
+  const remove = () => {
+    if (status === 0) spawnSync("umount", ["-l", folder]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  if (status === 0) return { folder, remove };
+  remove();
+  return null;
+}
+
+export async function test_17_a_full_disk_of_the_history_alone_costs_no_event(browser, start) {
+  const disk = smallDisk();
+  if (!disk) return console.log("  not tested: no disk can be mounted here");
+  try {
+    const world = await start(`${USUAL}[history]\nurl = "sqlite:${join(disk.folder, "relay.db.history")}"\n`);
+    await world.has(await world.track("u-1", "Before"), "delivered");
+    const { bavail, bsize } = statfsSync(disk.folder);
+    // Another page of the history may come in between; it is full all the same.
+    spawnSync("dd", ["if=/dev/zero", `of=${join(disk.folder, "filler")}`, `bs=${bsize}`, `count=${bavail}`]);
+    let number = 0;
+    await until("the history is full", async () => {
+      const answer = await fetch(`${world.url}/v1/track`, { method: "POST", headers: { authorization: "Bearer web-key" },
+        body: JSON.stringify({ type: "track", userId: `u-${number++}`, event: "While Full", properties: { text: "x".repeat(20_000) } }) });
+      assert.equal(answer.status, 200, "events are taken as before");
+      return (await world.api("/api/history")).paused;
+    });
+    await until("all are delivered", async () => {
+      const { counts } = await world.api("/api/overview");
+      return counts.delivered === number + 1;
+    });
+    await onPage(browser, {}, async (page) => {
+      await page.goto(world.admin);
+      await page.getByText("The history records no events").waitFor();
+      await withoutViolations(page, "overview of a full disk");
+      await page.goto(`${world.admin}/events`);
+      await page.getByText("New events are not listed").waitFor();
+      await withoutViolations(page, "events of a full disk");
+      rmSync(join(disk.folder, "filler"));
+      await until("it goes on by itself", async () => !(await world.api("/api/history")).paused);
+      const id = await world.track("u-1", "After");
+      await world.has(id, "delivered");
+      await page.goto(`${world.admin}/events?name=After`);
+      await page.locator("#events .row-link", { hasText: "After" }).waitFor();
+      assert.equal(await page.getByText("New events are not listed").count(), 0);
+    });
+  } finally {
+    disk.remove();
+  }
 }

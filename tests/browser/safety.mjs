@@ -7,7 +7,9 @@ import { USUAL, until } from "./relay.mjs";
 
 const HOSTILE = [`<script>window.__xss=1</script>`, `"><img src=x onerror=window.__xss=1>`, `' onmouseover='window.__xss=1`, `</template><script>window.__xss=1</script>`,
   `</textarea><script>window.__xss=1</script>`, `</title><script>window.__xss=1</script>`, `javascript:window.__xss=1`, "{{7*7}}", "${7*7}", "&#x3C;script", "\\u003cscript",
-  "\u2028\u2029\u202e", "a\u0000b", "\u001b[31m", "__proto__", "a\r\nset-cookie: x=1", "=cmd()"];
+  "\u2028\u2029\u202e", "a\u0000b", "\u001b[31m", "__proto__", "a\r\nset-cookie: x=1", "=cmd()", "\ud800 alone"];
+/** What a page shows of it: some characters do not exist for a parser of HTML, and an event that is not Unicode is listed by its type. */
+const shown = (text) => (text.isWellFormed() ? text.replaceAll("\r\n", "\n").replaceAll("\u0000", "") : "track");
 
 /** A page's own text is the text that was sent, and the page has only elements of its templates. */
 async function isHarmless(page, where) {
@@ -16,30 +18,53 @@ async function isHarmless(page, where) {
 }
 
 export async function test_hostile_text_stays_text_in_every_place(browser, start) {
-  const nasty = HOSTILE.map((text, number) => `[[mappings]]\nname = ${JSON.stringify(`${number} ${text.replaceAll("\u0000", "")}`)}\naction = "track"\ntrigger = 'type = "screen"'\n`);
-  const world = await start(`${USUAL}mappings = ["segment", "amplitude", "nasty.toml"]\n`, { "nasty.toml": nasty.join("\n") });
+  const nasty = HOSTILE.map((text, number) => `[[mappings]]\nname = ${JSON.stringify(`${number} ${text.replaceAll("\u0000", "").toWellFormed()}`)}\naction = "track"\ntrigger = 'type = "screen"'\n`);
+  const accounts = `[accounts]\ntoken = "accoil_test"\nworkspace_id = "123"\nbase_url = "\${SANDBOX}"\n[vitally]\nsecret = "secret"\nbase_url = "\${SANDBOX}"\n`;
+  const world = await start(`${USUAL}mappings = ["segment", "amplitude", "nasty.toml"]\n${accounts}`, { "nasty.toml": nasty.join("\n") });
   const ids = [];
   for (const [number, text] of HOSTILE.entries()) {
     await world.fault({ user: `dies-${number}`, status: 400, body: text, times: 9 });
     const event = { type: "track", event: text, userId: text, messageId: `m-${text}`, properties: { [text]: { [text]: text } }, context: { groupId: text } };
     ids.push(await world.post(event), await world.track(undefined, text, { properties: { user_id: text } }), await world.track(`dies-${number}`, text));
     await world.post({ type: "identify", userId: `u-${number}`, traits: { [text]: text, email: text } }, { path: "/v1/identify" });
-    await fetch(`${world.url}/${encodeURIComponent(text)}`, { method: "POST", headers: { "user-agent": text.replace(/[^\x20-\x7e]/g, "?"), authorization: `Bearer ${text.replace(/[^\x21-\x7e]/g, "?")}` }, body: text });
+    await fetch(`${world.url}/${encodeURIComponent(text.toWellFormed())}`, { method: "POST", headers: { "user-agent": text.replace(/[^\x20-\x7e]/g, "?"), authorization: `Bearer ${text.replace(/[^\x21-\x7e]/g, "?")}` }, body: text });
   }
-  await world.post({ type: "track", userId: "u-large", event: "x".repeat(300_000), properties: JSON.parse(`${'{"a":'.repeat(40)}1${"}".repeat(40)}`) });
-  await world.post({ type: "track", userId: "u-keys", event: "Keys", properties: Object.fromEntries(Array.from({ length: 5_000 }, (_, at) => [`key ${at}`, at])) });
+  const webhook = (event) => world.post({ type: "track", event: "Large", ...event }, { path: "/segment" });
+  const large = [
+    await webhook({ userId: "u-large", event: "x".repeat(1_000_000) }),
+    // The event itself is the first of 64 levels.
+    await webhook({ userId: "u-deep", properties: JSON.parse(`${'{"a":'.repeat(63)}1${"}".repeat(63)}`) }),
+    await webhook({ userId: "u-keys", properties: Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`key ${at}`, at])) }),
+  ];
+  // The stand-in for Accoil refuses so large a call.
+  for (const [number, status] of ["dead", "delivered", "delivered"].entries()) await world.has(large[number], status);
+  const body = JSON.stringify({ type: "track", event: HOSTILE[0], anonymousId: HOSTILE[1] });
+  const refused = await fetch(`${world.url}/segment`, { method: "POST", headers: { authorization: "Bearer web-key" }, body });
+  assert.deepEqual([refused.status, refused.headers.get("content-type").split(";")[0]], [400, "application/json"]);
+  for (const [number, text] of HOSTILE.entries()) {
+    const account = JSON.stringify({ externalId: `v-${number}`, name: text.toWellFormed(), traits: { plan: text.toWellFormed() } });
+    const made = await fetch(`${world.sandbox}/resources/accounts`, { method: "POST", headers: { authorization: `Basic ${btoa("secret:")}` }, body: account });
+    assert.equal(made.status, 200, await made.text());
+  }
   await until("all are listed", async () => (await world.api("/api/events?most=1")).events.length === 1);
   const groups = (await world.api("/api/failures")).groups.map((group) => `/failures/${group.key}`);
   await onPage(browser, {}, async (page) => {
-    const fixed = ["/", "/events", "/failures", "/failures/door", "/mappings", "/destinations/accoil", ...groups.slice(0, 6)];
-    const texts = HOSTILE.flatMap((text) => [`/events?text=${encodeURIComponent(text)}`, `/events?user=${encodeURIComponent(text)}`, `/find?q=${encodeURIComponent(text)}`]);
+    const fixed = ["/", "/events", "/failures", "/failures/door", "/mappings", "/destinations/accoil", ...groups.slice(0, 6), ...large.flatMap((id) => [`/events/${id}`, `/tester?event=${id}`])];
+    const texts = HOSTILE.filter((text) => text.isWellFormed()).flatMap((text) => [`/events?text=${encodeURIComponent(text)}`, `/events?user=${encodeURIComponent(text)}`, `/find?q=${encodeURIComponent(text)}`]);
     for (const path of [...fixed, ...texts, ...ids.filter(Boolean).map((id) => `/events/${id}`), `/tester?event=${ids[0]}`, `/accounts?match_type=name&match_value=${encodeURIComponent(HOSTILE[0])}`]) {
       await page.goto(world.admin + path).catch((error) => assert.fail(`${path}: ${error.message}`));
       await isHarmless(page, path);
     }
     // The text on the page is the text that was sent.
-    await page.goto(`${world.admin}/events/${ids[0]}`);
-    assert.equal(await page.textContent("h1"), HOSTILE[0]);
+    for (const [number, text] of HOSTILE.entries()) {
+      await page.goto(`${world.admin}/events/${ids[number * 3]}`);
+      assert.equal(await page.textContent("h1"), shown(text));
+    }
+    await page.goto(`${world.admin}/syncs`);
+    await page.getByRole("button", { name: "Dry run" }).first().click();
+    await page.getByText("Dry run of vitally-to-accoil").waitFor();
+    assert.ok((await page.textContent("main")).includes("onerror=window.__xss=1"), "the names of Vitally's accounts are shown");
+    await isHarmless(page, "a dry run of Vitally's accounts");
     await page.goto(`${world.admin}/events`);
     await page.locator("#live-state", { hasText: "live" }).waitFor();
     await world.post({ type: "track", event: HOSTILE[1], userId: HOSTILE[1] });

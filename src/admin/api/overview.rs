@@ -55,7 +55,7 @@ pub struct CountsView {
 /// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttentionView {
-    /// `storage`, `destination`, `failures`, `turned_away`, `sync`, `mappings` or `key`.
+    /// `storage`, `history`, `destination`, `failures`, `turned_away`, `sync`, `mappings` or `key`.
     pub kind: String,
     /// The name of a destination, a group of failures or a sync; empty if it concerns the whole relay.
     pub name: String,
@@ -168,6 +168,11 @@ async fn attention(
     if let Err(why) = admin.receiver().ready() {
         let to_do = "Free disk space or raise outbox.max_bytes; after a failed write restart the relay.";
         found.push(item("storage", "", &format!("The relay accepts no events: {why}."), to_do));
+    }
+    if let Some(why) = admin.history().paused() {
+        let text = format!("The history records no events: {why}. They are delivered as before.");
+        let to_do = "Free space on the disk of history.url, or see why it cannot be written. The history then goes on by itself.";
+        found.push(item("history", "", &text, to_do));
     }
     found.extend(destinations.iter().filter_map(stopped));
     for group in failures.groups.iter().take(MAX_NAMED) {

@@ -1,8 +1,11 @@
-// The list of events while it is live: new lines come from /api/live and are made from the page's own <template>.
+// The list of events while it is live: new lines come from /api/live and are made from the page's own <template>. A browser makes
+// six connections to a host, for all its tabs together. So three tabs have a stream; every other asks every two seconds.
 // @ts-check
 import { localTimes } from "./app.js";
 
 const MAX_ROWS = 500;
+const SEATS = ["live-1", "live-2", "live-3"];
+const ASK_AGAIN = 2000;
 const TONES = { accepted: "ok", delivered: "ok", waiting: "wait", held: "skip", skipped: "skip", duplicate: "skip" };
 const body = /** @type {HTMLElement} */ (document.querySelector("#events tbody"));
 const template = /** @type {HTMLTemplateElement} */ (document.querySelector("#row"));
@@ -30,7 +33,8 @@ function add(line) {
     } else if (name === "title") {
       slot.textContent = line.name || line.type || "unreadable";
     } else {
-      slot.textContent = line[name] ?? "";
+      // A sentence here has no marks of code, as in the list that the relay made.
+      slot.textContent = name === "outcome" ? line.outcome.replaceAll("`", "") : (line[name] ?? "");
     }
     if (slot.matches("a.row-link")) slot.setAttribute("href", `/events/${encodeURIComponent(line.id)}`);
   }
@@ -48,23 +52,67 @@ function flush() {
   while (body.children.length > MAX_ROWS) body.lastElementChild?.remove();
 }
 
-/** What came while the connection was lost. */
+/** What came meanwhile, and what has changed. */
 async function catchUp() {
   const answer = await fetch(address.replace("/api/live", "/api/events"));
   if (!answer.ok) return;
   const { events } = await answer.json();
-  const isNew = (/** @type {any} */ line) => !body.querySelector(`a[href="/events/${CSS.escape(line.id)}"]`);
   held.push(...events.filter(isNew).reverse());
   flush();
+}
+
+/** @param {any} line */
+function isNew(line) {
+  const row = body.querySelector(`a[href="/events/${CSS.escape(line.id)}"]`)?.closest("tr");
+  return row?.querySelector(".tag")?.textContent !== line.status;
 }
 
 /** @param {string} text */
 const say = (text) => (state.textContent = text);
 
+// Every opening and closing is a new turn; what belongs to an earlier one ends.
+let turn = 0;
+let isOpen = false;
+/** @type {(() => void) | null} */
+let leave = null;
+
+/** Takes a seat, and returns what gives it back; null if all are taken, or if the browser has no locks: those need https or a host on this machine. */
+async function takeSeat() {
+  for (const name of SEATS) {
+    /** @type {(() => void) | null} */
+    const taken = await new Promise((resolve) => {
+      const asked = navigator.locks?.request(name, { ifAvailable: true }, (lock) => lock && new Promise((end) => resolve(() => end(null))));
+      void Promise.resolve(asked).then(() => resolve(null));
+    });
+    if (taken) return taken;
+  }
+  return null;
+}
+
 function open() {
-  if (source || isPaused || document.hidden) return;
-  const url = new URL(address, location.href);
-  source = new EventSource(url);
+  if (isOpen || isPaused || document.hidden) return;
+  isOpen = true;
+  turn += 1;
+  void begin(turn);
+}
+
+/** @param {number} mine */
+async function begin(mine) {
+  const seat = await takeSeat();
+  if (mine !== turn) return seat?.();
+  leave = seat;
+  if (seat) return stream();
+  try {
+    await catchUp();
+    if (mine === turn) say(`live: every ${ASK_AGAIN / 1000} seconds`);
+  } catch {
+    if (mine === turn) say("The connection was lost; trying again.");
+  }
+  setTimeout(() => mine === turn && begin(mine), ASK_AGAIN);
+}
+
+function stream() {
+  source = new EventSource(new URL(address, location.href));
   source.onopen = () => {
     if (wasLost) void catchUp();
     wasLost = false;
@@ -92,8 +140,12 @@ function open() {
 }
 
 function close() {
+  turn += 1;
+  isOpen = false;
   source?.close();
   source = null;
+  leave?.();
+  leave = null;
 }
 
 button.hidden = false;

@@ -29,6 +29,8 @@ struct EventsPage {
     sources: Vec<String>,
     destinations: Vec<String>,
     has_archive: bool,
+    /// Why no further events are recorded, if so.
+    paused: Option<String>,
     result: Result<EventsView, ApiError>,
 }
 
@@ -51,6 +53,7 @@ pub(super) async fn show(State(admin): State<Admin>, RawQuery(raw): RawQuery, sh
         has_archive: admin.config().history.archive.is_some(),
         destinations: sources.destinations().iter().map(|one| one.name.to_string()).collect(),
         query,
+        paused: admin.history().paused(),
         result,
     };
     page(StatusCode::OK, &list)

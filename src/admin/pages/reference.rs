@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::markup::Markup;
 use super::shell::Shell;
 use super::{assets, page, words};
 use crate::admin::Admin;

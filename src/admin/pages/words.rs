@@ -90,6 +90,11 @@ pub(super) fn title(line: &EventLine) -> &str {
     }
 }
 
+/// A sentence for a narrow column, without the marks of code.
+pub(super) fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
 /// With a capital letter.
 pub(super) fn capitalized(text: &str) -> String {
     let mut characters = text.chars();

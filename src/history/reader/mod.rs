@@ -152,6 +152,11 @@ impl Reader {
         Ok(marks.into_iter().map(|(at, kind, text)| Mark { at: super::line::time(at), kind, text }).collect())
     }
 
+    /// Returns why nothing is recorded at the moment, if so.
+    pub fn paused(&self) -> Option<String> {
+        self.0.as_ref()?.recording.as_ref()?.paused()
+    }
+
     /// Returns how far back the history goes, how large it is, and how much it could not record.
     pub fn state(&self) -> Result<State, ReadError> {
         let inner = self.inner()?;

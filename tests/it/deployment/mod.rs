@@ -17,6 +17,8 @@ use crate::cluster::servers::program;
 
 /// What stands for every secret.
 const SECRET: &str = "relay-0f3c";
+/// A key that only this test knows.
+const PUBLIC_KEY: &str = "UBEQDCWHBI6NL3BZ2TMIQHZFZNN4ELW6WSZPRYRZ44JORXWRIRROSSO7";
 
 fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
@@ -55,21 +57,26 @@ fn config(variables: &BTreeMap<String, String>, file: Option<&Path>) -> Config {
     Config::load(file, &environment).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The hosts and ports of `outbox.url`, without the user and the password.
+/// The hosts and ports of `outbox.url`. The relay has a key for them.
 fn servers(config: &Config) -> Vec<String> {
-    let user = format!("nats://relay:{SECRET}@");
-    let server = |url: &String| url.strip_prefix(&user).unwrap_or_else(|| panic!("{url}")).to_owned();
+    assert!(config.outbox.nkey.is_some());
+    let server = |url: &String| url.strip_prefix("nats://").unwrap_or_else(|| panic!("{url}")).to_owned();
     config.outbox.url.servers.iter().map(server).collect()
 }
 
 /// Lets a NATS server check its configuration, which then syncs each write and names the three servers.
 fn nats_accepts(path: &str, routes: &[String]) {
     let mut check = Command::new(program());
-    check.env("SERVER_NAME", "one").env("NATS_PASSWORD", SECRET).arg("-t").arg("-c").arg(deploy(path));
+    check.env("SERVER_NAME", "one").env("NATS_PUBLIC_KEY", PUBLIC_KEY).arg("-t").arg("-c").arg(deploy(path));
     let output = check.output().unwrap();
     assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     let text = read(path);
-    for line in ["listen: 0.0.0.0:4222", "sync_interval: always", "listen: 0.0.0.0:6222", "user: relay"] {
+    for line in [
+        "listen: 0.0.0.0:4222",
+        "sync_interval: always",
+        "listen: 0.0.0.0:6222",
+        "users: [{ nkey: $NATS_PUBLIC_KEY }]",
+    ] {
         assert!(text.lines().any(|found| found.trim() == line), "{path}: {line}");
     }
     assert!(text.contains(&format!("routes: [{}]", routes.join(", "))), "{path}: {routes:?}");
