@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::world::{World, answer, users};
+use crate::deliver::CallError;
+use crate::deliver::worker::{Call, Work, Worker};
 use crate::outbox::{Lane, Lanes, Lease, Outbox, Settlement};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -103,4 +105,27 @@ async fn a_lost_lane_is_dropped_and_its_calls_in_flight_settle_nothing() {
     second.close().await;
     assert_eq!((left_in(&first), left_in(&second)), (0, 0));
     assert_eq!(world.destination.lock().unwrap().faults, [""; 0]);
+}
+
+/// The process stood still between handing out the call and making it: the lane may be another relay's by now.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_begun_after_its_time_is_not_made() {
+    let world = World::new(|_| (Duration::from_millis(10), answer(202)));
+    let outbox = world.open("relay.db");
+    outbox.accept(world.submission(names(&["s0", "s1"]))).await.unwrap();
+    let lane = outbox.lanes().borrow().owned[0].clone();
+    let chunk = lane.next_chunk(lane.start()).await.unwrap().unwrap();
+    let target = std::sync::Arc::new(world.target());
+    let (calls, handed) = async_channel::unbounded();
+    let (done, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let began = Instant::now();
+    tokio::time::advance(target.timeout).await;
+    for (job, began) in chunk.jobs("accoil").unwrap().into_iter().zip([began, Instant::now()]) {
+        calls.send(Call { work: Work::new(job, Vec::new(), 0), began }).await.unwrap();
+    }
+    calls.close();
+    Worker::new(target, handed, done).run().await;
+    let outcomes = [answers.recv().await.unwrap().outcome, answers.recv().await.unwrap().outcome];
+    assert!(matches!(outcomes[0], Err(CallError::TooLate)), "{outcomes:?}");
+    assert!(matches!(outcomes[1], Err(CallError::Connect(_))), "it was made: {outcomes:?}");
 }

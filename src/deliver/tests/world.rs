@@ -162,10 +162,9 @@ impl World {
         outbox.unwrap()
     }
 
-    /// Delivers what is in these lanes of these outboxes; the first one accepts.
-    pub(super) fn start_on(&self, outboxes: Vec<Outbox>, lanes: watch::Receiver<Lanes>) -> Run {
-        let outbox = outboxes[0].clone();
-        let target = Target {
+    /// Nothing listens there.
+    pub(super) fn target(&self) -> Target {
+        Target {
             name: Arc::from("accoil"),
             endpoint: Arc::new(Endpoint::new("http://127.0.0.1:1").unwrap()),
             concurrency: WORKERS,
@@ -174,7 +173,12 @@ impl World {
             schedule: self.schedule,
             pauses: self.pauses,
             control: Control::default(),
-        };
+        }
+    }
+
+    /// Delivers what is in these lanes of these outboxes; the first one accepts.
+    pub(super) fn start_on(&self, outboxes: Vec<Outbox>, lanes: watch::Receiver<Lanes>) -> Run {
+        let (outbox, target) = (outboxes[0].clone(), self.target());
         let (work, received) = async_channel::unbounded::<Handed>();
         let (done, answers) = tokio::sync::mpsc::unbounded_channel();
         let (shown, status) = watch::channel(Status::new(Arc::clone(&target.name)));
