@@ -103,12 +103,15 @@ impl Outbox {
         while let Some(chunk) = scan.next().await? {
             chunk.count(&mut counts);
         }
+        scan.close().await;
         Ok(counts)
     }
 
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
         let parked = self.read(|mirror| mirror.oldest_parked()).await?;
-        let first = Scan::all(&self.shared).await?.next().await?;
+        let mut scan = Scan::all(&self.shared).await?;
+        let first = scan.next().await?;
+        scan.close().await;
         let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));
         let oldest = [parked, in_chunks].into_iter().flatten().filter(|id| id.has_time());
         Ok(oldest.min().map(EventId::time))

@@ -40,6 +40,8 @@ pub(super) struct Log {
 }
 
 struct Reading {
+    /// The name of the consumer.
+    consumer: String,
     messages: Pull,
     /// The consumer's own count, which has no gaps.
     count: u64,
@@ -86,6 +88,16 @@ impl Log {
         Ok(pending)
     }
 
+    /// Removes the consumer from the server, which has a limit for their number. If it does not answer, it removes it a minute later.
+    pub(super) async fn close(mut self) {
+        if let Some(reading) = self.reading.take() {
+            let removed = self.context.delete_consumer_from_stream(reading.consumer, &self.stream);
+            if let Ok(Err(error)) = tokio::time::timeout(RETRY, removed).await {
+                tracing::debug!(error.message = %error, "a consumer could not be removed");
+            }
+        }
+    }
+
     async fn begin(&self) -> Result<(Reading, u64), async_nats::Error> {
         let config = Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next.max(1) },
@@ -97,7 +109,7 @@ impl Log {
             ..Config::default()
         };
         let consumer: Consumer<Config> = self.context.create_consumer_on_stream(config, &self.stream).await?;
-        let pending = consumer.cached_info().num_pending;
+        let (name, pending) = (consumer.cached_info().name.clone(), consumer.cached_info().num_pending);
         let messages = consumer
             .stream()
             .max_messages_per_batch(self.batch)
@@ -105,7 +117,7 @@ impl Log {
             .heartbeat(HEARTBEAT)
             .messages()
             .await?;
-        Ok((Reading { messages, count: 0 }, pending))
+        Ok((Reading { consumer: name, messages, count: 0 }, pending))
     }
 }
 

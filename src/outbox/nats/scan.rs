@@ -45,6 +45,10 @@ impl Scan {
         Ok(Self { shared: Arc::clone(shared), log, pending, silences: 0 })
     }
 
+    pub(super) async fn close(self) {
+        self.log.close().await;
+    }
+
     /// Returns the next chunk that has unsettled requests.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
         while self.pending > 0 {
@@ -134,6 +138,7 @@ async fn of_lane(
             break;
         }
     }
+    scan.close().await;
     found.retain(|(job, _)| end.is_none_or(|end| job.place.position() <= end));
     found.sort_by_key(|(job, _)| job.place.position());
     let mut calls = Vec::new();

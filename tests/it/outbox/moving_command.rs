@@ -72,7 +72,7 @@ impl Moving<'_> {
         let began = Instant::now();
         for kill in 1..=KILLS {
             let mut child = self.start(from, to);
-            let before = Duration::from_millis(kill * (400 + events as u64 / 100));
+            let before = Duration::from_millis(kill * (400 + events as u64 / 250));
             tokio::time::sleep(before).await;
             child.kill().unwrap();
             let output =

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use accoil_relay::facts::Facts;
-use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Submission};
+use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Submission, WaitingFilter};
 use tokio_util::sync::CancellationToken;
 
 use super::contract::{LIMIT, cluster_options};
@@ -160,4 +160,21 @@ async fn ids_that_no_relay_remembers_are_removed_from_the_stream() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(outbox.accept(single(Some("29"), "u", "1")).await.unwrap().duplicates, 1);
+}
+
+#[tokio::test]
+async fn a_list_leaves_no_consumer_at_the_server() {
+    let (server, stream) = (servers::shared().url(), stream());
+    let outbox = open(server.clone(), &stream).await;
+    gain(&outbox).await;
+    outbox.accept(single(None, "u", "1")).await.unwrap();
+    let context = async_nats::jetstream::new(async_nats::connect(&server).await.unwrap());
+    let consumers = async || context.get_stream(&stream).await.unwrap().cached_info().state.consumer_count;
+    let before = consumers().await;
+    for _ in 0..20 {
+        assert_eq!(outbox.waiting(WaitingFilter::default(), None, 10).await.unwrap().calls.len(), 1);
+    }
+    assert!(outbox.oldest_waiting().await.unwrap().is_none(), "the event has no time");
+    assert_eq!(outbox.waiting_for_others(&[]).await.unwrap().len(), 1);
+    assert_eq!(consumers().await, before);
 }
