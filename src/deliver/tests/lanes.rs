@@ -110,7 +110,7 @@ async fn a_lost_lane_is_dropped_and_its_calls_in_flight_settle_nothing() {
 /// The process stood still between handing out the call and making it: the lane may be another relay's by now.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_begun_after_its_time_is_not_made() {
-    let world = World::new(|_| (Duration::from_millis(10), answer(202)));
+    let mut world = World::new(|_| (Duration::from_millis(10), answer(202)));
     let outbox = world.open("relay.db");
     outbox.accept(world.submission(names(&["s0", "s1"]))).await.unwrap();
     let lane = outbox.lanes().borrow().owned[0].clone();
