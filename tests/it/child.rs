@@ -8,13 +8,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 
 /// Runs a command and returns what it printed. The command is killed if it does not end within the limit.
 pub(crate) async fn output(command: Command) -> Output {
-    output_within(TIME_LIMIT, command).await
-}
-
-pub(crate) async fn output_within(limit: Duration, command: Command) -> Output {
     let shown = format!("{command:?}");
     let mut command = tokio::process::Command::from(command);
-    let ended = tokio::time::timeout(limit, command.kill_on_drop(true).output()).await;
-    let output = ended.unwrap_or_else(|_| panic!("{shown} does not end within {limit:?}"));
+    let ended = tokio::time::timeout(TIME_LIMIT, command.kill_on_drop(true).output()).await;
+    let output = ended.unwrap_or_else(|_| panic!("{shown} does not end within {TIME_LIMIT:?}"));
     output.unwrap_or_else(|error| panic!("{shown} does not start: {error}"))
 }

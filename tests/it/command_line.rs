@@ -7,7 +7,7 @@ use std::process::Output;
 use accoil_relay::sandbox::{Fault, Options};
 use tempfile::tempdir;
 
-use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL, command};
+use crate::relay::{Process, TestRelay, USUAL, command};
 use crate::sandbox::RunningSandbox;
 
 /// Names and values of environment variables.
@@ -24,7 +24,7 @@ pub(crate) async fn run(folder: &Path, environment: Variables<'_>, args: &[&str]
     let mut command = command();
     command.args(args).current_dir(folder).envs(environment.iter().copied());
     command.stdin(std::process::Stdio::null());
-    let Output { status, stdout, stderr } = crate::child::output_within(TEST_TIMEOUT, command).await;
+    let Output { status, stdout, stderr } = crate::child::output(command).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     CommandOutput { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }

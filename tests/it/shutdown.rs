@@ -66,7 +66,8 @@ async fn a_hanging_name_look_up_does_not_hold_the_exit() {
     make_pipe(&pipe);
     let mut serve = command();
     serve.arg("serve").env("HOSTALIASES", &pipe);
-    let config = format!("[server]\nshutdown_timeout = \"1s\"\n{USUAL}");
+    // Long enough to count the waiting calls, also on a slow machine.
+    let config = format!("[server]\nshutdown_timeout = \"8s\"\n{USUAL}");
     let process = Process::start_as(serve, directory.path(), &config, "http://nowhere:1").await;
     assert_eq!(process.post("/segment", &[KEY], TRACK).await.status, 200);
     let _held = when_opened(&pipe).await;
