@@ -8,7 +8,7 @@ use accoil_relay::accoil::Request;
 use accoil_relay::decode::Form;
 use accoil_relay::event_id::EventId;
 use accoil_relay::facts::{
-    Accepted, Facts, LeftOutCounts, Outcome, OutcomeKind, Outcomes, Received, Submission,
+    Accepted, Facts, LeftOutCounts, Outcome, OutcomeKind, Outcomes, Received, Submission, Title,
 };
 use accoil_relay::history::{self, Options, Payloads, Redactor};
 use accoil_relay::tasks::Tasks;
@@ -99,7 +99,7 @@ fn send(facts: &Facts, first: u64) {
             message_id: Some(message_id),
             requests: vec![request],
             warned: Vec::new(),
-            title: None,
+            title: Some(Title::new("track", ["Signed Up", "", ""])),
         }
     });
     let accepted: Vec<_> = accepted.collect();
