@@ -28,7 +28,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (what, count, rate) in [("lines", payloads, 0), ("lines and payloads", payloads, u64::MAX)] {
         let folder = tempfile::tempdir().unwrap();
-        let spent = runtime.block_on(record(folder.path(), count, rate));
+        let spent = runtime.block_on(record(folder.path(), count, rate, 0));
         let bytes = std::fs::metadata(path(folder.path())).unwrap().len();
         println!("  RSS {} MB", memory() >> 20);
         println!(
@@ -38,7 +38,7 @@ fn main() {
         );
     }
     let folder = tempfile::tempdir().unwrap();
-    runtime.block_on(record(folder.path(), events, 0));
+    runtime.block_on(record(folder.path(), events, 0, 0));
     search(folder.path(), events);
 }
 

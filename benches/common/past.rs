@@ -29,8 +29,8 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join("relay.db.history")
 }
 
-/// Records this many events and stops. Returns the CPU time of the history's thread.
-pub(crate) async fn record(folder: &Path, events: u64, payload_rate: u64) -> Duration {
+/// Records this many events, each with `noise` bytes that cannot be packed, and stops. Returns the CPU time of the history's thread.
+pub(crate) async fn record(folder: &Path, events: u64, payload_rate: u64, noise: usize) -> Duration {
     let (facts, inbox) = Facts::channel();
     let tasks = Tasks::new(&CancellationToken::new());
     let options = Options {
@@ -47,7 +47,7 @@ pub(crate) async fn record(folder: &Path, events: u64, payload_rate: u64) -> Dur
     let (thread, before) = thread_time();
     let mut spent = Duration::ZERO;
     for first in (0..events).step_by(usize::try_from(BATCH).unwrap_or(usize::MAX)) {
-        send(&facts, first);
+        send(&facts, first, noise);
         if first % AHEAD == 0 {
             while reader.state().unwrap().events + AHEAD < first {
                 std::thread::sleep(Duration::from_millis(1));
@@ -77,12 +77,13 @@ pub(crate) fn user(number: u64) -> String {
     format!("user-{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20)
 }
 
-fn send(facts: &Facts, first: u64) {
+fn send(facts: &Facts, first: u64, noise: usize) {
     let destination: Arc<str> = Arc::from("accoil");
     let mapping: Arc<str> = Arc::from("Track Calls");
     let accepted = (first..first + BATCH).map(|number| {
         let (user, message_id) = (user(number), format!("message-{number:012x}"));
         let original = EVENT.replacen("user-0123456789", &user, 1).replacen(MESSAGE_ID, &message_id, 1);
+        let original = original.replacen('{', &format!("{{\"noise\":\"{}\",", noise_of(number, noise)), 1);
         let request = Request {
             destination: Arc::clone(&destination),
             mapping: Arc::clone(&mapping),
@@ -150,4 +151,16 @@ fn thread_time() -> (PathBuf, Duration) {
 fn time_of(thread: &Path) -> Duration {
     let text = std::fs::read_to_string(thread).unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Letters that look random, two for each byte.
+fn noise_of(number: u64, bytes: usize) -> String {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x}")
+    };
+    (0..bytes.div_ceil(8)).map(|_| next()).collect()
 }

@@ -1,6 +1,6 @@
 //! Measures what a live page costs the relay for each event, and how long its pages take with a full history.
 //!
-//! `cargo bench --bench dashboard -- [--rounds 5] [--seconds 10] [--rate 10000] [--views 1] [--events 4000000] [--asks 200]`. Part one sends
+//! `cargo bench --bench dashboard -- [--rounds 5] [--seconds 10] [--rate 10000] [--views 1] [--events 2500000] [--asks 200]`. Part one sends
 //! batches of 100 at a fixed rate, in turn with and without views of the live list, and prints the relay's CPU time for each event. Part
 //! two fills a history with `--events`, starts a relay on it, and asks for pages while 1,000 events a second arrive. The load, the
 //! destination and the relay share the machine.
@@ -38,6 +38,8 @@ use tokio::task::{JoinHandle, JoinSet};
 const EVENT: &str = include_str!("../track.json");
 const BATCH: u64 = 100;
 const SENDERS: u64 = 4;
+/// Bytes of each payload that cannot be packed, so that the file gets as large as with real events.
+const NOISE: usize = 400;
 /// Events per second while pages are asked for.
 const PAGE_LOAD: u64 = 1_000;
 
@@ -52,7 +54,7 @@ struct Args {
 
 fn main() {
     let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let mut args = Args { rounds: 5, seconds: 10, rate: 10_000, views: 1, events: 4_000_000, asks: 200 };
+    let mut args = Args { rounds: 5, seconds: 10, rate: 10_000, views: 1, events: 2_500_000, asks: 200 };
     while let (Some(name), Some(value)) = (given.next(), given.next()) {
         let value = value.parse().unwrap();
         match name.as_str() {
@@ -190,6 +192,7 @@ async fn load(port: u16, next: &Arc<AtomicU64>, rate: u64, events: u64) -> Vec<D
                 let request = Request::post("/v1/batch")
                     .header("host", "relay")
                     .header("authorization", "Basic a2V5Og==");
+                sender.ready().await.unwrap();
                 let began = Instant::now();
                 let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
                 assert_eq!(response.status(), 200);
@@ -218,7 +221,7 @@ fn body(first: u64) -> Bytes {
 async fn pages(args: &Args) {
     let folder = tempfile::tempdir().unwrap();
     let (path, events) = (folder.path().to_owned(), args.events);
-    past::record(&path, events, u64::MAX).await;
+    past::record(&path, events, u64::MAX, NOISE).await;
     let bytes = std::fs::metadata(past::path(&path)).unwrap().len();
     println!("a history of {events} events in {} MiB", bytes >> 20);
     let world = World::start(folder.path()).await;
@@ -239,6 +242,7 @@ async fn pages(args: &Args) {
     for (what, path) in asked {
         let (mut times, mut size) = (Vec::new(), 0);
         for _ in 0..args.asks {
+            sender.ready().await.unwrap();
             let began = Instant::now();
             let answer = sender.send_request(get(world.admin, &path)).await.unwrap();
             assert_eq!(answer.status(), 200, "{path}");
