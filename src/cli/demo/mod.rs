@@ -37,6 +37,8 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The part of an answer that is read.
 const MAX_ANSWER_BYTES: usize = 2048;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the calls of a relay that is gone wait for the other, with `--cluster`.
+const LEASE: Duration = Duration::from_secs(4);
 /// The public port of the first relay; its admin port is the next, and the second relay's are the next two.
 const RELAY_PORT: u16 = 8080;
 const SANDBOX_PORT: u16 = 8090;
@@ -134,6 +136,11 @@ async fn configs(
         let mut config = config(own.join("relay.nats"), sandbox, port).await?;
         config.outbox.url.servers = OutboxUrl::parse(&cluster.url()).map_err(anyhow::Error::msg)?.servers;
         config.admin.listen = listen(port + 1).await?.local_addr()?;
+        // A demo does not wait for long until another relay takes over.
+        config.outbox.lease = Some(LEASE);
+        for destination in &mut config.destinations {
+            destination.request_timeout = LEASE / 2;
+        }
         configs.push(config);
     }
     Ok(configs)
