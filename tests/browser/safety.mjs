@@ -8,8 +8,8 @@ import { USUAL, until } from "./relay.mjs";
 const HOSTILE = [`<script>window.__xss=1</script>`, `"><img src=x onerror=window.__xss=1>`, `' onmouseover='window.__xss=1`, `</template><script>window.__xss=1</script>`,
   `</textarea><script>window.__xss=1</script>`, `</title><script>window.__xss=1</script>`, `javascript:window.__xss=1`, "{{7*7}}", "${7*7}", "&#x3C;script", "\\u003cscript",
   "\u2028\u2029\u202e", "a\u0000b", "\u001b[31m", "__proto__", "a\r\nset-cookie: x=1", "=cmd()", "\ud800 alone"];
-/** What a page shows of it: some characters do not exist for a parser of HTML, and an event that is not Unicode is listed by its type. */
-const shown = (text) => (text.isWellFormed() ? text.replaceAll("\r\n", "\n").replaceAll("\u0000", "") : "track");
+/** What a page shows of it: some characters do not exist for a parser of HTML, and half a pair is no character. */
+const shown = (text) => text.replaceAll("\r\n", "\n").replaceAll("\u0000", "").toWellFormed();
 
 /** A page's own text is the text that was sent, and the page has only elements of its templates. */
 async function isHarmless(page, where) {
