@@ -28,6 +28,7 @@ pub mod sync;
 mod table;
 pub mod test;
 pub mod test_connection;
+pub mod top;
 pub mod vitally;
 pub mod waiting;
 
@@ -79,6 +80,8 @@ enum Command {
     /// Show what became of events, live too, and whether Accoil has their users
     #[command(subcommand)]
     Events(events::Events),
+    /// Show rates, destinations and failures on the terminal, live
+    Top(top::TopArgs),
     /// Show how each destination is doing; pause, resume or probe one
     #[command(subcommand)]
     Destinations(destinations::Destinations),
@@ -148,6 +151,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args, file).await,
         Command::Events(what) => events::run(what, file).await,
         Command::Destinations(what) => destinations::run(what, file).await,
+        Command::Top(args) => top::run(&args, file).await,
         Command::TestConnection => test_connection::run(&load(file)?).await,
         Command::Waiting(what) => waiting::run(what, file).await,
         Command::Failures(args) => failures::run(&args, file).await,

@@ -50,6 +50,7 @@ mod schema;
 mod serve;
 mod shutdown;
 mod sync;
+mod top;
 mod troubleshooting;
 mod vitally;
 mod waiting;

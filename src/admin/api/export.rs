@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 
 use super::events::{EventLine, EventsQuery, cursor, history_failed};
 use crate::admin::Admin;
-use crate::admin::error::ApiError;
+use crate::admin::error::{ApiError, ErrorBody};
 use crate::admin::guard::Access;
 use crate::admin::moment::Moment;
 use crate::admin::request::Parameters;
@@ -141,7 +141,8 @@ impl ExportQuery {
 /// If there are more events than `most`, the last line is `{"next":"…"}`: pass it as `before` to go on. Compressed with gzip
 /// if `Accept-Encoding` has it. At most 4 exports at a time.
 #[utoipa::path(get, path = "/api/export", params(ExportQuery),
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = 503, body = ErrorBody, description = "4 exports are under way, or the history is off")))]
 pub(in crate::admin) async fn stream(
     State(admin): State<Admin>,
     access: Access,

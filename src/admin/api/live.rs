@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::events::{EventFilter, EventLine, history_failed};
 use crate::admin::Admin;
-use crate::admin::error::ApiError;
+use crate::admin::error::{ApiError, ErrorBody};
 use crate::admin::request::Parameters;
 use crate::history::{Live, ViewerMessage};
 
@@ -28,7 +28,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 ///
 /// Server-sent events. Of the events that match the filter, at most 20 a second are sent.
 #[utoipa::path(get, path = "/api/live", params(EventFilter),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
+    responses((status = 200, body = String, content_type = "text/event-stream"),
+        (status = 503, body = ErrorBody, description = "16 clients watch already, or the history is off")))]
 pub(in crate::admin) async fn stream(
     State(admin): State<Admin>,
     Parameters(query): Parameters<EventFilter>,
