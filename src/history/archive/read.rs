@@ -164,3 +164,64 @@ impl Filter {
             && self.text.as_ref().is_none_or(|text| event.original.contains(text.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_id::EventId;
+    use crate::history::archive::pack;
+
+    fn event(frame: u64, number: u64) -> ArchivedEvent {
+        let at = DateTime::from_timestamp_millis(1_772_000_000_000).unwrap_or_default();
+        ArchivedEvent {
+            id: EventId((1_772_000_000_000 << 22) | (frame << 8) | number),
+            at,
+            source: "web".into(),
+            form: "segment track".into(),
+            status: None,
+            envelope: None,
+            original: format!("{{\"userId\":\"user {frame} {number}\"}}"),
+        }
+    }
+
+    /// Whatever byte changes on the disk: no panic, and no event that was not written.
+    #[test]
+    fn a_changed_byte_anywhere_costs_events_and_never_changes_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let written: Vec<Vec<ArchivedEvent>> =
+            (0..3).map(|frame| (0..4).map(|number| event(frame, number)).collect()).collect();
+        let path = folder.path().join(name_of(written[0][0].at));
+        let mut whole = Vec::new();
+        for events in &written {
+            let lines = events.iter().map(|event| serde_json::to_string(event).unwrap() + "\n");
+            whole.extend(pack(lines.collect::<String>().as_bytes()).unwrap());
+        }
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let frames = frames(folder.path(), None, None).unwrap();
+            let (found, broken): (Vec<_>, Vec<_>) = frames.partition(Result::is_ok);
+            let found: Vec<_> = found.into_iter().map(Result::unwrap).collect();
+            for (place, events) in &found {
+                assert_eq!(&load(folder.path(), *place).unwrap(), events);
+            }
+            (found.into_iter().map(|(_, events)| events).collect::<Vec<_>>(), broken.len())
+        };
+        assert_eq!(read(&whole), (written.clone(), 0));
+        for place in 0..whole.len() {
+            for mask in [0x01, 0x04, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[place] ^= mask;
+                let (found, broken) = read(&damaged);
+                assert!(found.iter().all(|frame| written.contains(frame)), "byte {place} ^ {mask:#x}");
+                assert!(
+                    broken == 1 || found.len() == written.len(),
+                    "byte {place} ^ {mask:#x}: {}",
+                    found.len()
+                );
+            }
+            // Cut off here, as by a full disk.
+            let (found, _) = read(whole.get(..place).unwrap());
+            assert_eq!(found, written.get(..found.len()).unwrap(), "cut at {place}");
+        }
+    }
+}

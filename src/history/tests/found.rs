@@ -167,3 +167,36 @@ async fn mappings_marks_and_counts_outlive_a_restart() {
         (counted == 14).then_some(())
     });
 }
+
+/// The ids go on from where they were, and the times of receipt go back.
+#[tokio::test]
+async fn a_clock_that_is_set_back_hides_no_event() {
+    let history = History::start(|_| {});
+    let (now, hour) = (Utc::now(), chrono::Duration::hours(1));
+    let mut ids = Vec::new();
+    for (number, at) in [now, now - hour * 3, now - hour * 2, now + hour].into_iter().enumerate() {
+        let id = id(number as u64);
+        let submission = Submission {
+            accepted: vec![accepted(id, "u1", &format!("m{number}"))],
+            received_at: at,
+            ..post()
+        };
+        history.facts.received(of(submission));
+        history.wait_for_events(number as u64 + 1);
+        ids.push(id);
+    }
+    let of_time = |from, to| history.find(&Filter { from: Some(from), to: Some(to), ..Filter::default() });
+    let half = hour / 2;
+    assert_eq!(of_time(now - half, now + half), [ids[0]]);
+    assert_eq!(of_time(now - hour * 4, now - half), [ids[2], ids[1]]);
+    assert_eq!(of_time(now + half, now + hour * 2), [ids[3]]);
+    history.stop().await;
+    let reader = Reader::of_file(history.path(), Redactor::default());
+    let picks = reader.pick(&Filter::default(), 10, || true).unwrap();
+    assert_eq!(picks.events.len(), 4);
+    let past = reader.past(&picks.events).unwrap();
+    let found: Vec<_> = past.iter().map(|event| event.as_ref().unwrap().line.received_at).collect();
+    let times = [now + hour, now - hour * 2, now - hour * 3, now].map(|time| time.timestamp_millis());
+    assert_eq!(found, times, "the newest line first, whatever its time");
+    assert!(past.iter().all(|event| event.as_ref().unwrap().payload.is_some()));
+}
