@@ -1,5 +1,6 @@
 //! The history in a real relay: what it records, and that no failure of it affects the senders.
 
+mod hostile;
 mod outcomes;
 mod survives;
 mod versions;
