@@ -33,12 +33,22 @@ export async function until(what, condition) {
   throw new Error(`never: ${what}`);
 }
 
+/** Below the ports that the system hands out by itself: one of those may be taken again before the relay listens on it. */
+let nextPort = 18_000 + Math.floor(Math.random() * 7_000);
+
 export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const server = createServer();
+    const port = nextPort++;
+    const isFree = await new Promise((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (isFree) {
+      await new Promise((resolve) => server.close(resolve));
+      return port;
+    }
+  }
 }
 
 const json = (url, options) => fetch(url, options).then((answer) => answer.json());

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use accoil_relay::outbox::{JobState, Outbox};
 use accoil_relay::sandbox::{Options, Received};
 use serde_json::json;
 
+use crate::child::output;
 use crate::outbox::options;
 use crate::relay::{Process, TEST_TIMEOUT, USUAL, command, test_variables};
 use crate::sandbox::RunningSandbox;
@@ -17,10 +18,6 @@ fn import(folder: &Path, url: &str, args: &[&str]) -> Command {
     let mut command = command();
     command.arg("import").args(args).current_dir(folder).envs(test_variables(folder, url));
     command
-}
-
-async fn output(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -26,7 +26,7 @@ const COMMANDS: [&str; 8] = [
 async fn output(folder: &Path, sandbox: &str, arguments: &str) -> String {
     let mut command = command();
     command.args(arguments.split(' ')).current_dir(folder).envs(test_variables(folder, sandbox));
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = crate::child::output(command).await;
     assert!(output.status.success(), "{arguments}: {output:?}");
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }

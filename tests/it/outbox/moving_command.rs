@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use accoil_relay::facts::Facts;
@@ -52,7 +52,7 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
-    fn start(&self, from: &str, to: &str) -> Child {
+    fn command(&self, from: &str, to: &str) -> Command {
         let mut run = command();
         run.current_dir(self.folder)
             .args(["outbox", "move", "--from", from, "--to", to])
@@ -64,14 +64,14 @@ impl Moving<'_> {
             ])
             .stderr(Stdio::piped())
             .stdout(Stdio::null());
-        run.spawn().unwrap()
+        run
     }
 
     /// Kills it three times, the later the more events there are, then lets it end.
     async fn kill_and_finish(&self, from: &str, to: &str, events: usize) {
         let began = Instant::now();
         for kill in 1..=KILLS {
-            let mut child = self.start(from, to);
+            let mut child = self.command(from, to).spawn().unwrap();
             let before = Duration::from_millis(kill * (400 + events as u64 / 250));
             tokio::time::sleep(before).await;
             child.kill().unwrap();
@@ -82,9 +82,8 @@ impl Moving<'_> {
                 return;
             }
         }
-        let child = self.start(from, to);
         let last = Instant::now();
-        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let output = crate::child::output(self.command(from, to)).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         println!(
