@@ -37,7 +37,7 @@ pub use order::{
 };
 pub use past::PastEvents;
 
-use make::{Found, Made, Maker};
+use make::{ReplayPlanner, ReplayResult, SelectedEvent};
 
 /// What one step handles at most.
 const MAX_STEP: usize = 500;
@@ -101,11 +101,11 @@ pub enum ReplayError {
 }
 
 /// Knows the sources and mappings in force.
-pub struct Replayer(Maker);
+pub struct Replayer(ReplayPlanner);
 
 impl Replayer {
     pub fn new(sources: Arc<Sources>, limits: &Limits) -> Self {
-        Self(Maker::new(sources, limits, How::Mappings, Vec::new()))
+        Self(ReplayPlanner::new(sources, limits, How::Mappings, Vec::new()))
     }
 }
 
@@ -126,13 +126,13 @@ pub async fn replay(
         // In the order of their numbers, because one user's calls were made in that order.
         step.add(outbox.replay_dead_letters(std::mem::take(&mut letters)).await?);
         let Some(reject) = outbox.reject(id).await? else { continue };
-        match replayer.0.make(&Found::Reject(reject)) {
-            Made::New { submission, .. } => {
+        match replayer.0.make(&SelectedEvent::Reject(reject)) {
+            ReplayResult::New { submission, .. } => {
                 outbox.replay_reject(id, *submission).await?;
                 step.done += 1;
             }
-            Made::Refused(reason) | Made::Gone(reason) => step.left.push(Left { id, reason }),
-            Made::AsSent | Made::Missing(_) => {}
+            ReplayResult::Refused(reason) | ReplayResult::Gone(reason) => step.left.push(Left { id, reason }),
+            ReplayResult::AsSent | ReplayResult::Missing(_) => {}
         }
     }
     step.add(outbox.replay_dead_letters(letters).await?);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::make::Found;
+use super::make::SelectedEvent;
 use super::order::{JobError, MAX_PAST, PAST, PastSelect};
 use crate::event_id::EventId;
 use crate::history::archive::{self, ArchivedEvent};
@@ -124,7 +124,12 @@ impl PastEvents {
     }
 
     /// Reads the next events after a job's cursor, in order: at most this many, and fewer if they are large.
-    pub(super) fn load(&self, chosen: &Chosen, cursor: i64, most: usize) -> Result<Vec<Found>, JobError> {
+    pub(super) fn load(
+        &self,
+        chosen: &Chosen,
+        cursor: i64,
+        most: usize,
+    ) -> Result<Vec<SelectedEvent>, JobError> {
         let wanted = chosen.after(cursor, most);
         let mut loaded = HashMap::new();
         let mut bytes = 0;
@@ -138,7 +143,7 @@ impl PastEvents {
             }
         }
         let found = wanted.iter().map_while(|(id, _)| loaded.remove(id));
-        Ok(found.map(|past| Found::Past(Box::new(past))).collect())
+        Ok(found.map(|past| SelectedEvent::Past(Box::new(past))).collect())
     }
 
     fn of_place(&self, wanted: &[(EventId, Place)]) -> Result<Vec<Past>, JobError> {

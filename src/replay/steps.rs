@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{Inner, PURGE};
-use super::make::{Found, Made, Maker};
+use super::make::{ReplayPlanner, ReplayResult, SelectedEvent};
 use super::order::{DryRun, Example, Failures, JobError, Order, Select};
 use super::past::{Chosen, Missing, PastEvents};
 use crate::outbox::{AcceptError, ChangeError, Filter, JobState, JobStep, Kind, Outbox, PageFrom, ReadError};
@@ -55,19 +55,23 @@ impl Reading {
     }
 
     /// Returns the next events and the cursor after them; `None` if there are no more.
-    pub(super) async fn page(&self, cursor: i64, most: usize) -> Result<Option<(Vec<Found>, i64)>, JobError> {
+    pub(super) async fn page(
+        &self,
+        cursor: i64,
+        most: usize,
+    ) -> Result<Option<(Vec<SelectedEvent>, i64)>, JobError> {
         let found = match self {
             Self::Failures { filter: None, .. } => return Ok(None),
             Self::Failures { outbox, kind, filter: Some(filter), up_to } => {
                 let from = PageFrom::After(cursor);
-                let mut found: Vec<Found> = match kind {
+                let mut found: Vec<SelectedEvent> = match kind {
                     Kind::Reject => {
                         let rejects = outbox.rejects(filter, from, most).await?;
-                        rejects.into_iter().map(Found::Reject).collect()
+                        rejects.into_iter().map(SelectedEvent::Reject).collect()
                     }
                     Kind::DeadLetter => {
                         let letters = outbox.dead_letters(filter, from, most).await?;
-                        letters.into_iter().map(Found::DeadLetter).collect()
+                        letters.into_iter().map(SelectedEvent::DeadLetter).collect()
                     }
                 };
                 found.retain(|found| found.cursor() <= *up_to);
@@ -79,7 +83,7 @@ impl Reading {
                 tokio::task::spawn_blocking(load).await.map_err(|_| ReadError::Closed)??
             }
         };
-        Ok(found.last().map(Found::cursor).map(|last| (found, last)))
+        Ok(found.last().map(SelectedEvent::cursor).map(|last| (found, last)))
     }
 
     /// Returns a dry run that has looked at nothing yet.
@@ -123,8 +127,8 @@ impl Inner {
         }
     }
 
-    fn maker(&self, order: &Order) -> Maker {
-        Maker::new((self.sources)(), &self.limits, order.how, order.mappings.clone())
+    fn maker(&self, order: &Order) -> ReplayPlanner {
+        ReplayPlanner::new((self.sources)(), &self.limits, order.how, order.mappings.clone())
     }
 
     /// Checks an order and its count; returns the selection.
@@ -143,7 +147,7 @@ impl Inner {
     pub(super) async fn try_dry(
         &self,
         order: &Order,
-        found: Vec<Found>,
+        found: Vec<SelectedEvent>,
         result: DryRun,
     ) -> Result<DryRun, JobError> {
         let maker = self.maker(order);
@@ -220,7 +224,7 @@ impl Inner {
             Duration::from_secs(1) * u32::try_from(found.len()).unwrap_or(MAX_STEP) / order.rate.max(1);
         let mut step = JobStep { job: id, from: job.cursor, cursor, ..JobStep::default() };
         if job.kind == PURGE {
-            step.purged = found.iter().filter_map(Found::number).collect();
+            step.purged = found.iter().filter_map(SelectedEvent::number).collect();
         } else {
             fill(&mut step, &maker, &found);
         }
@@ -228,26 +232,26 @@ impl Inner {
     }
 }
 
-fn fill(step: &mut JobStep, maker: &Maker, found: &[Found]) {
+fn fill(step: &mut JobStep, maker: &ReplayPlanner, found: &[SelectedEvent]) {
     for found in found {
         match maker.make(found) {
-            Made::AsSent => step.dead_letters.extend(found.number()),
-            Made::New { submission, .. } => step.made.push((found.number(), *submission)),
-            Made::Refused(_) | Made::Gone(_) | Made::Missing(_) => step.failed += 1,
+            ReplayResult::AsSent => step.dead_letters.extend(found.number()),
+            ReplayResult::New { submission, .. } => step.made.push((found.number(), *submission)),
+            ReplayResult::Refused(_) | ReplayResult::Gone(_) | ReplayResult::Missing(_) => step.failed += 1,
         }
     }
 }
 
-fn dry_run(maker: &Maker, found: &[Found], mut result: DryRun) -> DryRun {
+fn dry_run(maker: &ReplayPlanner, found: &[SelectedEvent], mut result: DryRun) -> DryRun {
     for found in found {
         let made = maker.make(found);
         match &made {
-            Made::AsSent | Made::New { is_same: true, .. } => result.same += 1,
-            Made::New { is_same: false, .. } => result.different += 1,
-            Made::Refused(_) => result.refused += 1,
-            Made::Gone(_) => result.gone += 1,
-            Made::Missing(Missing::Redacted) => result.redacted += 1,
-            Made::Missing(_) => result.not_kept += 1,
+            ReplayResult::AsSent | ReplayResult::New { is_same: true, .. } => result.same += 1,
+            ReplayResult::New { is_same: false, .. } => result.different += 1,
+            ReplayResult::Refused(_) => result.refused += 1,
+            ReplayResult::Gone(_) => result.gone += 1,
+            ReplayResult::Missing(Missing::Redacted) => result.redacted += 1,
+            ReplayResult::Missing(_) => result.not_kept += 1,
         }
         if result.examples.len() < MAX_EXAMPLES && !made.is_same() {
             let (id, event) = (found.number(), found.event());

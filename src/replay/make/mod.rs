@@ -22,13 +22,13 @@ use crate::pipeline::{Pipeline, Planned, Source, Sources};
 const MAX_REASONS: usize = 500;
 
 /// A stored event to replay.
-pub(super) enum Found {
+pub(super) enum SelectedEvent {
     Reject(StoredReject),
     DeadLetter(DeadLetter),
     Past(Box<Past>),
 }
 
-impl Found {
+impl SelectedEvent {
     /// Returns the number of the dead letter or reject.
     pub(super) const fn number(&self) -> Option<i64> {
         match self {
@@ -74,7 +74,7 @@ impl Found {
 }
 
 /// What the event becomes now.
-pub(super) enum Made {
+pub(super) enum ReplayResult {
     /// The call of a dead letter, unchanged.
     AsSent,
     /// Calls through the mappings in force. `is_same`: the only call equals the one that failed.
@@ -87,7 +87,7 @@ pub(super) enum Made {
     Missing(Missing),
 }
 
-impl Made {
+impl ReplayResult {
     pub(super) const fn is_same(&self) -> bool {
         matches!(self, Self::AsSent | Self::New { is_same: true, .. })
     }
@@ -111,7 +111,7 @@ fn call(mapping: &str, path: &str, body: &[u8]) -> Value {
 }
 
 /// Makes calls of stored events, with the sources and mappings in force.
-pub(super) struct Maker {
+pub(super) struct ReplayPlanner {
     sources: Arc<Sources>,
     limits: decode::Limits,
     how: How,
@@ -119,27 +119,27 @@ pub(super) struct Maker {
     mappings: HashSet<String>,
 }
 
-impl Maker {
+impl ReplayPlanner {
     pub(super) fn new(sources: Arc<Sources>, limits: &Limits, how: How, mappings: Vec<String>) -> Self {
         let event_bytes = limits.amplitude_batch_bytes.max(limits.webhook_bytes);
         let limits = decode::Limits { event_bytes, events: 1, depth: limits.json_depth };
         Self { sources, limits, how, mappings: mappings.into_iter().collect() }
     }
 
-    pub(super) fn make(&self, found: &Found) -> Made {
+    pub(super) fn make(&self, found: &SelectedEvent) -> ReplayResult {
         if found.is_damaged() {
-            return Made::Refused(super::damaged());
+            return ReplayResult::Refused(super::damaged());
         }
         match (found, self.how) {
-            (Found::DeadLetter(letter), How::AsSent) if self.has_destination(&letter.destination) => {
-                Made::AsSent
+            (SelectedEvent::DeadLetter(letter), How::AsSent) if self.has_destination(&letter.destination) => {
+                ReplayResult::AsSent
             }
-            (Found::DeadLetter(_), How::AsSent) => {
-                Made::Gone("its destination is no longer configured".to_owned())
+            (SelectedEvent::DeadLetter(_), How::AsSent) => {
+                ReplayResult::Gone("its destination is no longer configured".to_owned())
             }
-            (Found::DeadLetter(letter), How::Mappings) => self.make_letter(letter),
-            (Found::Reject(reject), _) => self.make_reject(reject),
-            (Found::Past(past), how) => self.make_past(past, how),
+            (SelectedEvent::DeadLetter(letter), How::Mappings) => self.make_letter(letter),
+            (SelectedEvent::Reject(reject), _) => self.make_reject(reject),
+            (SelectedEvent::Past(past), how) => self.make_past(past, how),
         }
     }
 
@@ -148,30 +148,30 @@ impl Maker {
     }
 
     /// Returns the destinations that may get calls of these events.
-    pub(super) fn destinations(&self, found: &[Found]) -> HashSet<String> {
+    pub(super) fn destinations(&self, found: &[SelectedEvent]) -> HashSet<String> {
         let of_source = |source: &str| -> Vec<String> {
             let source = self.sources.named(source);
             let destinations = source.map(|source| &source.destinations[..]).unwrap_or_default();
             destinations.iter().map(|destination| destination.name.to_string()).collect()
         };
-        let of = |found: &Found| match found {
-            Found::DeadLetter(letter) => vec![letter.destination.clone()],
-            Found::Reject(reject) => of_source(&reject.source),
-            Found::Past(past) if self.how == How::AsSent => past.destinations(),
-            Found::Past(past) => of_source(&past.source),
+        let of = |found: &SelectedEvent| match found {
+            SelectedEvent::DeadLetter(letter) => vec![letter.destination.clone()],
+            SelectedEvent::Reject(reject) => of_source(&reject.source),
+            SelectedEvent::Past(past) if self.how == How::AsSent => past.destinations(),
+            SelectedEvent::Past(past) => of_source(&past.source),
         };
         found.iter().flat_map(of).collect()
     }
 
-    fn make_letter(&self, letter: &DeadLetter) -> Made {
+    fn make_letter(&self, letter: &DeadLetter) -> ReplayResult {
         let Some(source) = self.sources.named(&letter.source) else {
-            return Made::Gone("its source is no longer configured".to_owned());
+            return ReplayResult::Gone("its source is no longer configured".to_owned());
         };
         let Ok(original) = std::str::from_utf8(&letter.original) else {
-            return Made::Gone("it is not UTF-8".to_owned());
+            return ReplayResult::Gone("it is not UTF-8".to_owned());
         };
         if !source.destinations.iter().any(|destination| *destination.name == *letter.destination) {
-            return Made::Gone("its source no longer sends to its destination".to_owned());
+            return ReplayResult::Gone("its source no longer sends to its destination".to_owned());
         }
         let form = form_of(letter, source.kind);
         let Planned { plan, .. } = self.pipeline(source, form, letter).plan_item(original, None);
@@ -190,9 +190,9 @@ impl Maker {
             .collect();
         if requests.is_empty() {
             return match plan.skipped {
-                _ if !plan.rejected.is_empty() => Made::Refused(describe(&plan.rejected)),
-                Some(why) => Made::Refused(format!("nothing would be sent: {why}")),
-                None => Made::Gone("its mapping is gone or no longer matches it".to_owned()),
+                _ if !plan.rejected.is_empty() => ReplayResult::Refused(describe(&plan.rejected)),
+                Some(why) => ReplayResult::Refused(format!("nothing would be sent: {why}")),
+                None => ReplayResult::Gone("its mapping is gone or no longer matches it".to_owned()),
             };
         }
         let is_same =
@@ -207,7 +207,7 @@ impl Maker {
             title: None,
         };
         let submission = submission(source, form, letter.event, vec![accepted], Vec::new());
-        Made::New { submission: Box::new(submission), is_same }
+        ReplayResult::New { submission: Box::new(submission), is_same }
     }
 
     fn pipeline<'s>(&self, source: &'s Source, form: Form, letter: &DeadLetter) -> Pipeline<'s> {
@@ -216,15 +216,17 @@ impl Maker {
     }
 
     /// Uses only the mappings that refused the event before: the calls of the others were made.
-    fn make_reject(&self, reject: &StoredReject) -> Made {
+    fn make_reject(&self, reject: &StoredReject) -> ReplayResult {
         let Some(source) = self.sources.named(&reject.source) else {
-            return Made::Gone("its source is no longer configured".to_owned());
+            return ReplayResult::Gone("its source is no longer configured".to_owned());
         };
         let Some(form) = Form::named(&reject.form) else {
-            return Made::Gone("this version does not know the form that it was posted in".to_owned());
+            return ReplayResult::Gone(
+                "this version does not know the form that it was posted in".to_owned(),
+            );
         };
         let Ok(original) = std::str::from_utf8(&reject.original) else {
-            return Made::Refused("it is not UTF-8".to_owned());
+            return ReplayResult::Refused("it is not UTF-8".to_owned());
         };
         let (limits, received_at) = (self.limits, reject.at);
         let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
@@ -240,10 +242,10 @@ impl Maker {
         if plan.requests.is_empty() {
             return match plan.skipped {
                 _ if !plan.rejected.is_empty() => {
-                    Made::Refused(format!("still refused: {}", describe(&plan.rejected)))
+                    ReplayResult::Refused(format!("still refused: {}", describe(&plan.rejected)))
                 }
-                Some(why) => Made::Refused(format!("nothing would be sent: {why}")),
-                None => Made::Gone(
+                Some(why) => ReplayResult::Refused(format!("nothing would be sent: {why}")),
+                None => ReplayResult::Gone(
                     "nothing would be sent: the mappings that refused it were removed or no longer match it"
                         .to_owned(),
                 ),
@@ -266,7 +268,7 @@ impl Maker {
             submission(source, form, reject.event, vec![accepted], again.into_iter().collect());
         submission.received_at = reject.at;
         submission.envelope = reject.envelope.as_deref().map(Arc::from);
-        Made::New { submission: Box::new(submission), is_same: false }
+        ReplayResult::New { submission: Box::new(submission), is_same: false }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Made, Maker, call, describe, submission};
+use super::{ReplayPlanner, ReplayResult, call, describe, submission};
 use crate::accoil::{self, Plan, Refusal, Request};
 use crate::decode::Form;
 use crate::history::{self, Line, Outcome, Payload, Status};
@@ -61,15 +61,17 @@ impl Past {
     }
 }
 
-impl Maker {
-    pub(super) fn make_past(&self, past: &Past, how: How) -> Made {
+impl ReplayPlanner {
+    pub(super) fn make_past(&self, past: &Past, how: How) -> ReplayResult {
         let payload = match &past.payload {
             Ok(payload) => payload,
-            Err(Missing::Gone) => return Made::Gone(Missing::Gone.describe().to_owned()),
-            Err(missing) => return Made::Missing(*missing),
+            Err(Missing::Gone) => return ReplayResult::Gone(Missing::Gone.describe().to_owned()),
+            Err(missing) => return ReplayResult::Missing(*missing),
         };
         let Some(form) = Form::named(&past.form) else {
-            return Made::Gone("this version does not know the form that it was posted in".to_owned());
+            return ReplayResult::Gone(
+                "this version does not know the form that it was posted in".to_owned(),
+            );
         };
         match how {
             How::AsSent => self.past_as_sent(past, payload, form),
@@ -82,11 +84,11 @@ impl Maker {
     }
 
     /// The calls that were delivered. One that was held had nothing new to say.
-    fn past_as_sent(&self, past: &Past, payload: &Payload, form: Form) -> Made {
-        let Some(line) = &past.line else { return Made::Missing(Missing::NotKept) };
+    fn past_as_sent(&self, past: &Past, payload: &Payload, form: Form) -> ReplayResult {
+        let Some(line) = &past.line else { return ReplayResult::Missing(Missing::NotKept) };
         let calls = &line.shape.calls;
         if calls.len() != payload.bodies.len() {
-            return Made::Missing(Missing::NotKept);
+            return ReplayResult::Missing(Missing::NotKept);
         }
         let mut requests = Vec::new();
         for (index, (call, body)) in calls.iter().zip(&payload.bodies).enumerate() {
@@ -94,23 +96,23 @@ impl Maker {
                 continue;
             }
             if !self.has_destination(&call.destination) {
-                return Made::Gone("its destination is no longer configured".to_owned());
+                return ReplayResult::Gone("its destination is no longer configured".to_owned());
             }
             let Some(request) = request(call, body, line) else {
-                return Made::Gone("this version does not make such a call".to_owned());
+                return ReplayResult::Gone("this version does not make such a call".to_owned());
             };
             requests.push(request);
         }
         if requests.is_empty() {
-            return Made::Refused("no call of it was delivered".to_owned());
+            return ReplayResult::Refused("no call of it was delivered".to_owned());
         }
         let submission = past.submission(form, requests, line.shape.mappings);
-        Made::New { submission: Box::new(submission), is_same: true }
+        ReplayResult::New { submission: Box::new(submission), is_same: true }
     }
 
-    fn past_by_mappings(&self, past: &Past, payload: &Payload, form: Form) -> Made {
+    fn past_by_mappings(&self, past: &Past, payload: &Payload, form: Form) -> ReplayResult {
         let Some(source) = self.sources.named(&past.source) else {
-            return Made::Gone("its source is no longer configured".to_owned());
+            return ReplayResult::Gone("its source is no longer configured".to_owned());
         };
         let (limits, received_at) = (self.limits, past.at);
         let pipeline = Pipeline { source, form, limits, received_at, is_text_repaired: false };
@@ -120,10 +122,10 @@ impl Maker {
         if plan.requests.is_empty() {
             return match plan.skipped {
                 _ if !plan.rejected.is_empty() => {
-                    Made::Refused(format!("refused: {}", describe(&plan.rejected)))
+                    ReplayResult::Refused(format!("refused: {}", describe(&plan.rejected)))
                 }
-                Some(why) => Made::Refused(format!("nothing would be sent: {why}")),
-                None => Made::Gone("none of these mappings matches it".to_owned()),
+                Some(why) => ReplayResult::Refused(format!("nothing would be sent: {why}")),
+                None => ReplayResult::Gone("none of these mappings matches it".to_owned()),
             };
         }
         let is_same = past.line.as_ref().is_some_and(|line| is_same(line, payload, &plan.requests));
@@ -147,7 +149,7 @@ impl Maker {
         submission.accepted.push(Accepted { event, original, message_id, requests, warned, title });
         submission.received_at = past.at;
         submission.envelope.clone_from(&payload.envelope);
-        Made::New { submission: Box::new(submission), is_same }
+        ReplayResult::New { submission: Box::new(submission), is_same }
     }
 }
 
