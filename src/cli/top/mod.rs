@@ -18,7 +18,7 @@ use ratatui::termion::async_stdin;
 use ratatui::termion::event::Key;
 use ratatui::termion::input::{Keys, TermRead as _};
 use ratatui::termion::raw::IntoRawMode as _;
-use ratatui::termion::screen::IntoAlternateScreen as _;
+use ratatui::termion::screen::IntoAlternateScreen;
 
 use super::relay::{RelayApi, Remote};
 use snapshot::{Model, Snapshot};
@@ -41,7 +41,7 @@ pub async fn run(args: &TopArgs, file: Option<&Path>) -> anyhow::Result<ExitCode
     // A relay that does not answer is an error before anything is drawn.
     let model = Model::new(ask(&relay).await?);
     // When it is dropped, the terminal is as it was.
-    let screen = io::stdout().into_raw_mode().and_then(|raw| raw.into_alternate_screen());
+    let screen = io::stdout().into_raw_mode().and_then(IntoAlternateScreen::into_alternate_screen);
     let mut terminal = Terminal::new(TermionBackend::new(screen.context("the terminal cannot be used")?))?;
     show(&relay, &mut terminal, async_stdin().keys(), model).await?;
     Ok(ExitCode::SUCCESS)
@@ -58,7 +58,7 @@ async fn show<B: Backend<Error = io::Error>>(
         terminal.draw(|frame| screen::draw(&model, frame)).context("the terminal cannot be drawn on")?;
         let until = Instant::now() + EVERY;
         while Instant::now() < until {
-            while let Some(key) = keys.next() {
+            for key in keys.by_ref() {
                 if is_end(key?) {
                     return Ok(());
                 }
