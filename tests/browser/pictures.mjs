@@ -46,8 +46,12 @@ export async function test_15_the_demo_has_something_on_every_page(browser, _, {
             await page.getByRole("button", { name: "Check the effect" }).click();
             await page.getByText("kept rejects would be fixed").waitFor();
           }
-          const shot = await page.screenshot({ fullPage: name === "overview" });
-          assert.ok(shot.length > 20_000 && shot.length < MAX_BYTES, `${name} ${colorScheme}: ${shot.length} bytes`);
+          // The browser may still paint a page that was just loaded.
+          const shot = await until(`${name} is painted in ${colorScheme}`, async () => {
+            const taken = await page.screenshot({ fullPage: name === "overview" });
+            return taken.length > 20_000 && taken;
+          });
+          assert.ok(shot.length < MAX_BYTES, `${name} ${colorScheme}: ${shot.length} bytes`);
           if (images) {
             mkdirSync(images, { recursive: true });
             const file = join(images, `${name}-${colorScheme}.png`);
