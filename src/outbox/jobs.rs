@@ -90,7 +90,7 @@ pub enum JobChange {
 #[derive(Debug, Default)]
 pub struct JobStep {
     pub job: i64,
-    /// The job's progress before the step. A step that comes again, or from a second relay, changes nothing.
+    /// The job's progress before the step. A step that is sent twice, or by a second relay, changes nothing.
     pub from: i64,
     /// The job's progress after the step.
     pub cursor: i64,

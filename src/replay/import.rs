@@ -1,7 +1,7 @@
 //! Imports old events: each goes through the same stages as a post of its source, and waits behind the live stream.
 //!
 //! An import is a job of the outbox. The events of a step and the job's progress are stored in one commit, so a kill neither loses nor
-//! repeats an event. Whoever has the outbox open runs the steps: the relay, or the command if no relay runs.
+//! repeats an event. The process that has the outbox open runs the steps: the relay, or the command if no relay runs.
 
 use std::sync::Arc;
 

@@ -116,7 +116,8 @@ impl Committer {
         }
     }
 
-    /// This relay did not hear the others for a while, which says nothing about them: it takes no lane before they had time to renew.
+    /// This relay received nothing from the others for a while. They may still be running, so it takes no lane before they had time to
+    /// renew.
     pub(super) fn let_others_renew(&mut self) {
         self.takes_after = Instant::now() + self.settings.renew_after() + ANSWERED;
     }

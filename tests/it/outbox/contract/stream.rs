@@ -77,7 +77,7 @@ pub(super) async fn clause_3_a_settlement_that_comes_twice_counts_once(home: Hom
     assert_eq!((outbox.usage().waiting.rows, bodies(&jobs(&outbox, "a").await.0)), (1, vec!["2"]));
 }
 
-/// So many that more messages settle them than a batch of JetStream may have.
+/// Enough chunks that their settlements are more messages than one JetStream batch may have.
 const CHUNKS: usize = 520;
 
 pub(super) async fn clause_3_a_backlog_of_small_chunks_is_settled_at_once(home: Home) {
