@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Accepts old events: their calls wait until no live call is ready. The caller must wait for
-    /// [`Background::room`] before.
+    /// [`Background::room`](super::Background::room) before.
     pub async fn accept_in_background(&self, submission: Submission) -> Result<Receipt, AcceptError> {
         self.store(submission, Priority::Background, None).await
     }
