@@ -1,7 +1,7 @@
 //! An atomic batch: messages that the stream stores together or not at all, at most 1000. One batch is one transaction.
 //!
-//! `async-nats` has no call for it; the headers are JetStream's own (ADR-50). Without an answer it is unknown whether the batch
-//! was stored, or will be (`unsure` finds out).
+//! `async-nats` has no function for a batch, so this module writes JetStream's headers (ADR-50). If no answer arrives, the relay does
+//! not know whether the batch was stored or will be; `unsure` finds out.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 /// The most messages that the server takes in one batch.
 pub(super) const MOST_MESSAGES: usize = 1000;
-/// JetStream's codes for an expectation that does not hold.
+/// JetStream's error codes for a condition of the batch that does not hold.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 
 /// One message of a batch.
@@ -31,7 +31,7 @@ impl Message {
         Self { subject, body: body.into(), expected: None, ttl: None }
     }
 
-    /// Removes a subject: the empty message itself goes after a while, when every follower has read it.
+    /// Removes a record by an empty message. The stream deletes the empty message later, when every relay has read it.
     pub(super) fn removal(subject: String) -> Self {
         Self { ttl: Some(Duration::from_secs(600)), ..Self::new(subject, Bytes::new()) }
     }
@@ -64,13 +64,13 @@ impl Message {
 /// Why a batch was not stored, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BatchError {
-    /// An expectation does not hold; nothing was stored.
+    /// A condition of the batch does not hold; nothing was stored.
     #[error("another relay was faster")]
     Refused,
     /// Nothing was stored.
     #[error("JetStream refused the batch: {0}")]
     Failed(String),
-    /// It may have been stored, or may be yet.
+    /// The batch may have been stored, or may still be stored later.
     #[error("the cluster did not answer in time, or its answer cannot be read")]
     NoAnswer,
 }

@@ -1,6 +1,7 @@
 //! Turns what operators and jobs change into messages: replays, purges, retries, moves, jobs.
 //!
-//! Any relay may do this, so each record that is changed must still be as it was read; otherwise nothing of the batch is stored.
+//! Any relay may make such a change. So the batch names the version of each record that it changes: if another relay changed one of
+//! them meanwhile, the stream stores nothing of the batch.
 
 use chrono::Utc;
 
@@ -14,13 +15,14 @@ use super::failure_records::{self, CallRecord};
 use super::group::Group;
 use super::stage::CHUNK_BYTES;
 
-/// Parked calls of one user that an operator makes due at a time: usually only the first has a time.
+/// How many parked calls of one user an operator makes due at a time. Usually only the first call has a time.
 const MOST_DUE: usize = 2;
-/// Parked calls of one user that are looked at for this.
+/// How many parked calls of one user are read to find those.
 const MOST_PARKED: usize = 100;
 
 impl Committer {
-    /// Adds the requests of dead letters to the chunks of their lanes. Only one relay can replay a dead letter.
+    /// Adds the requests of dead letters to the chunks of their lanes. If two relays replay the same dead letter, only the first batch
+    /// is stored.
     pub(super) fn replay(&mut self, ids: &[i64], group: &mut Group) -> Replayed {
         let mut replayed = Replayed::default();
         for id in ids {
@@ -41,7 +43,7 @@ impl Committer {
         replayed
     }
 
-    /// Removes a dead letter or reject, if it still exists when the batch is stored; otherwise nothing of the batch is.
+    /// Removes a dead letter or a reject. If another relay removed it first, the stream stores nothing of the batch.
     pub(super) fn remove_letter(&mut self, id: i64, group: &mut Group) -> bool {
         let Some(subject) = self.with_mirror(|mirror| mirror.subject(id)).flatten() else { return false };
         if group.messages.iter().any(|message| message.subject == subject) {
@@ -55,7 +57,7 @@ impl Committer {
         ids.iter().filter(|id| self.remove_letter(**id, group)).count()
     }
 
-    /// Stores the user's parked calls again, due now. Any relay may do this, so each must still be as it was read.
+    /// Stores the user's parked calls again, due now. The batch is refused if another relay changed one of the calls meanwhile.
     pub(super) fn make_due(&mut self, destination: &str, user: &str, group: &mut Group) {
         let (now, lane) = (Utc::now(), self.shared.lane_of(user));
         let mut parked =
@@ -76,8 +78,8 @@ impl Committer {
         }
     }
 
-    /// Moves parked calls to another destination, after all waiting calls of their users, or removes them. Each must still be as it was
-    /// read. Their fingerprints belong to the old destination, so derived calls are sent again.
+    /// Moves parked calls to another destination, behind all waiting calls of their users, or removes them. The batch is refused if
+    /// another relay changed one of the calls. Their fingerprints belong to the old destination, so derived calls are sent again.
     pub(super) fn move_calls(&mut self, jobs: &[Job], to: Option<&str>, group: &mut Group) -> usize {
         let mut moved = 0;
         for job in jobs {
@@ -112,7 +114,7 @@ impl Committer {
         let subject = self.shared.subjects.job(&task.id.to_string());
         let message = Message::new(subject.clone(), super::jobs::record(&task));
         if group.jobs.contains_key(&task.id) {
-            // The group's own earlier record comes first.
+            // An earlier command of this group may have changed the job: its record is newer than the stored one.
             group.push(message);
         } else {
             let sequence = self.with_mirror(|mirror| mirror.sequence(&subject)).unwrap_or(0);
@@ -156,8 +158,8 @@ impl Committer {
         }
     }
 
-    /// Does a step of a job and moves the job on; `None` if the job is not running, or is elsewhere. A step that was done before
-    /// changes nothing.
+    /// Makes one step of a job and moves the job's cursor. Returns `None` if the job is not running, or if its cursor is not where the
+    /// step begins. A step that was made before changes nothing.
     pub(super) fn advance(&mut self, step: &JobStep, group: &mut Group) -> Option<Vec<Option<Vec<u32>>>> {
         let mut task = self.task(step.job, group)?;
         if task.state != JobState::Running && !(step.is_last && task.state == JobState::Done) {

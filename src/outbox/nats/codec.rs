@@ -1,6 +1,6 @@
 //! The bodies of the records. Each has a checksum of its own; an empty body is a removal and is never read here.
 //!
-//! Foreign bytes give `None`, never a panic.
+//! Bytes that are not a record give `None`, never a panic.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::super::frame::LAYOUT;
 use super::super::recent::{self, Identity};
 use crate::accoil::Fingerprint;
 
-/// Before a chunk's bytes: their layout, whether they are compressed, the number of requests, the checksum.
+/// The header of a chunk: the layout, whether the bytes are compressed, the number of requests, the checksum.
 const CHUNK_HEAD: usize = 10;
-/// A chunk this large is compressed: the server's largest message is usually 1 MB.
+/// A chunk of this size or more is compressed, because a server's message limit is usually 1 MB.
 pub(super) const COMPRESS_FROM: usize = 512 << 10;
 /// The most bytes that a compressed chunk may become.
 pub(super) const MAX_CHUNK: usize = 64 << 20;
@@ -32,7 +32,7 @@ pub(super) fn chunk(requests: u32, bytes: &[u8]) -> Bytes {
     body.freeze()
 }
 
-/// Reads a chunk; one whose bytes changed is not sound. `id` is the sequence of its message.
+/// Reads a chunk and checks its checksum. `id` is the sequence of its message.
 pub(super) fn read_chunk(lane: u16, id: i64, settled: Vec<u8>, body: &Bytes) -> Option<Chunk> {
     let head = body.get(..CHUNK_HEAD)?;
     let number = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
@@ -55,13 +55,13 @@ pub(super) struct LeaseRecord {
     pub(super) relay: String,
     /// Grows with each owner.
     pub(super) epoch: u64,
-    /// How long it holds after it was last renewed.
+    /// How long the lease lasts after a renewal.
     pub(super) lease_ms: u64,
-    /// The owner gave it back.
+    /// The owner gave the lane back.
     pub(super) is_free: bool,
 }
 
-/// A relay: that it lives, and what it added and removed since it started.
+/// A relay's record: that the relay is alive, and what it added and removed since it started.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct RelayRecord {
     /// How long it counts as alive after this.
@@ -69,10 +69,10 @@ pub(super) struct RelayRecord {
     pub(super) is_stopped: bool,
     pub(super) added: Tally,
     pub(super) removed: Tally,
-    /// The relay's batch that the record came with. Each batch has its own number.
+    /// The number of the relay's batch that stored this record. Each batch has its own number.
     #[serde(default)]
     pub(super) batch: u64,
-    /// Another relay wrote this, when it took over a lane from this one.
+    /// True if another relay wrote this record when it took over a lane from this relay.
     #[serde(default)]
     pub(super) is_fenced: bool,
 }

@@ -15,23 +15,23 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, AcceptError>>;
 pub(super) enum Command {
     Accept {
         submission: Submission,
-        /// The reject that the submission was made from; the same batch removes it.
+        /// The reject that this submission replays. The batch that stores the submission removes the reject.
         replayed: Option<i64>,
         priority: Priority,
-        /// Rejects before this one were stored by batches of their own, because there are too many for one.
+        /// The index of the first reject that is not stored yet: a submission with many rejects needs several batches.
         rejects_stored: usize,
         reply: Reply<Receipt>,
-        /// Released after the commit, by being dropped.
+        /// The memory that the submission holds. It is dropped after the commit.
         #[expect(dead_code, reason = "held, never read")]
         room: OwnedSemaphorePermit,
     },
     Settle {
         lane: u16,
-        /// Of the owner that reports them.
+        /// The ownership of the lane under which the calls were made.
         epoch: u64,
         settlements: Vec<Settlement>,
     },
-    /// Answered when everything before it is stored.
+    /// A flush: it is answered when every command before it is stored.
     Flush {
         reply: oneshot::Sender<()>,
     },
@@ -82,7 +82,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Nobody waits for it any more, and nothing of it is stored.
+    /// Returns whether the caller has gone, so that the command need not be stored.
     pub(super) fn is_given_up(&self) -> bool {
         match self {
             Self::Accept { reply, .. } => reply.is_closed(),
@@ -139,7 +139,7 @@ impl Command {
         }
     }
 
-    /// Tells the caller that nothing was stored; returns commands that must be stored sooner or later.
+    /// Tells the caller that nothing was stored. Returns the command if it must be stored all the same, such as a settlement.
     pub(super) fn refuse(self, why: AcceptError) -> Option<Self> {
         match self {
             Self::Accept { reply, .. } => {

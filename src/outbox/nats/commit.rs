@@ -1,9 +1,9 @@
-//! The only task that writes to the stream: it takes whatever waits, stores it as one atomic batch, then answers.
+//! The only task that writes to the stream. It takes all waiting commands, stores them as one atomic batch, then answers the callers.
 //!
 //! One batch is in flight at a time, so that groups grow by themselves under load. The last message of each batch is this relay's
-//! own record, which must follow the one before. So two batches of a relay never pass each other, and a relay that another one took
-//! over from stores nothing before it has read what happened (`unsure`). Senders wait for [`ANSWER`] at most; settlements are
-//! kept until they are stored.
+//! own record, and the batch is stored only if the relay's record before it is unchanged. So a later batch never overtakes an earlier
+//! one. If another relay took over this relay's lanes, it changed that record, and this relay must read what happened before it stores
+//! anything (`unsure`). Senders wait at most [`ANSWER`]; settlements are kept until they are stored.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,21 +26,21 @@ use super::shared::Shared;
 use super::stage::MOST_REJECTS;
 use crate::facts::Facts;
 
-/// The time within which the cluster must answer.
+/// How long a batch may take until the cluster counts as not answering.
 pub(super) const ANSWER: Duration = Duration::from_millis(800);
-/// Commands that are taken at a time.
+/// The most commands that one batch takes.
 const MAX_COMMANDS: usize = 1024;
-/// A group is closed at this many messages or bytes; one command more may fit.
+/// A group takes no further command when it has this many messages or bytes. The limits leave room for one command more.
 const GROUP_MESSAGES: usize = 300;
 const GROUP_BYTES: usize = 4 << 20;
-/// Leases are looked at this often.
+/// How often the committer checks its leases.
 const TICK: Duration = Duration::from_millis(200);
-/// A relay whose leases are longer renews them this often.
+/// The longest time between two renewals, for long leases.
 const RENEW: Duration = Duration::from_secs(3);
-/// A relay that has stored nothing for this long beyond its usual time stood still, or was cut off.
+/// If the relay has stored nothing for this long beyond its usual time, it stood still or was cut off.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
-/// What the committer needs of the options.
+/// The options that the committer needs.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) lease: Duration,
@@ -69,7 +69,7 @@ pub(super) struct LeasedLane {
     /// The sequence of its lease.
     pub(super) sequence: u64,
     pub(super) renewed_at: Instant,
-    /// When it is given back: its calls in flight have ended by then.
+    /// When the relay gives the lane back. All calls in flight have ended by then.
     pub(super) leaves_at: Option<Instant>,
 }
 
@@ -77,10 +77,10 @@ pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) settings: Settings,
     pub(super) leased: HashMap<u16, LeasedLane>,
-    /// No lane is taken before this time.
+    /// The committer takes no lane before this time.
     pub(super) takes_after: Instant,
     pub(super) facts: Facts,
-    /// For the lanes, which read and settle through it.
+    /// Given to each lane, which reads and settles through it.
     pub(super) outbox: Outbox,
     /// The sequence of this relay's record, and the record.
     pub(super) own: u64,
@@ -89,14 +89,14 @@ pub(super) struct Committer {
     number: AtomicU64,
     pub(super) waiting: Vec<Command>,
     pub(super) house_kept_at: Option<Instant>,
-    /// The batch of which it is not known whether it was stored.
+    /// The last batch, if the relay does not know whether it was stored.
     pub(super) unanswered: Option<UnansweredBatch>,
-    /// Nothing is stored before the records up to this sequence are read.
+    /// The committer stores nothing until the records up to this sequence are read.
     pub(super) reads_first: Option<u64>,
     pub(super) closing: bool,
 }
 
-/// A batch that may have been stored, or may be yet.
+/// A batch that may have been stored, or may still be stored later.
 pub(super) struct UnansweredBatch {
     pub(super) number: u64,
     pub(super) group: Group,
@@ -136,7 +136,7 @@ impl Committer {
                 taken = commands.recv_many(&mut self.waiting, MAX_COMMANDS) => if taken == 0 { return },
                 _ = tick.tick() => {}
             }
-            // What does not fit into one batch goes into the next ones.
+            // Commands that do not fit into this batch go into the next ones.
             while self.commit().await && !self.waiting.is_empty() {}
             if self.closing && self.waiting.is_empty() && self.unanswered.is_none() {
                 return;
@@ -144,7 +144,7 @@ impl Committer {
         }
     }
 
-    /// Stores one batch; returns whether more can be stored now.
+    /// Stores one batch. Returns whether the next batch can be stored at once.
     async fn commit(&mut self) -> bool {
         self.waiting.retain(|command| !command.is_given_up());
         if !self.is_connected() || (self.unanswered.is_some() && !self.resolve().await) {
@@ -179,8 +179,8 @@ impl Committer {
         self.send(group, staged, leases).await
     }
 
-    /// This relay begins, or stood still: it has to know first what happened meanwhile. Its record, stored alone, marks the place up to which
-    /// it reads.
+    /// Called when this relay begins or stood still: it must first read what happened meanwhile. It stores its own record alone, and then
+    /// reads all records up to that one.
     async fn come_back(&mut self) -> bool {
         if self.own > 0 {
             self.let_others_renew();
@@ -226,7 +226,8 @@ impl Committer {
         staged
     }
 
-    /// Only the owner of a lane may settle its calls. A lease that the batch itself changes is a condition of the batch already.
+    /// Makes the leases conditions of the batch, because only the owner of a lane may settle its calls. A lease that the batch itself
+    /// changes is a condition already.
     fn fence(&self, group: &mut Group, leases: &[LeaseChange]) {
         let fenced = group.fenced.iter().map(|(lane, message)| (*lane, *message)).collect::<Vec<_>>();
         for (lane, message) in fenced {
@@ -239,7 +240,7 @@ impl Committer {
         }
     }
 
-    /// The batch with this relay's record at its end.
+    /// Returns the batch with this relay's record at its end.
     pub(super) fn with_record(&self, group: &Group, number: u64) -> Vec<Message> {
         let mut record = self.record.clone();
         record.added.add(group.added.rows, group.added.bytes);
@@ -268,7 +269,7 @@ impl Committer {
         self.closing
     }
 
-    /// Reads the local copy; `None` after an error, which is logged.
+    /// Reads the local copy. Logs an error and returns `None`.
     pub(super) fn with_mirror<T>(&self, query: impl FnOnce(&mut Mirror) -> rusqlite::Result<T>) -> Option<T> {
         let mut mirror = self.shared.mirror.lock().unwrap_or_else(PoisonError::into_inner);
         query(&mut mirror)
@@ -276,13 +277,13 @@ impl Committer {
             .ok()
     }
 
-    /// Whether this many more bytes may wait.
+    /// Returns whether this many more bytes may wait.
     pub(super) fn room_for(&self, bytes: u64) -> Result<(), NoRoom> {
         super::handle::room_for(&self.shared, &self.settings, bytes)
     }
 
-    /// Rejects that are too many for one batch with the rest of their submission are stored before it. A repeat of the post keeps
-    /// them twice.
+    /// Stores the rejects of a submission that has too many of them for one batch, before the rest of the submission. If the sender repeats
+    /// the post, these rejects are kept twice.
     async fn store_many_rejects(&mut self) -> Result<(), BatchError> {
         for at in 0..self.waiting.len() {
             while let Some(Command::Accept { submission, rejects_stored, .. }) = self.waiting.get(at) {

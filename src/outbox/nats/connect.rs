@@ -1,4 +1,5 @@
-//! Connects to the cluster: TLS, credentials, the version check. Reconnects are the client's own and never end.
+//! Connects to the cluster: TLS, credentials, the version check. After a lost connection the client itself reconnects, for as long as
+//! the relay runs.
 
 use std::time::Duration;
 
@@ -10,16 +11,16 @@ use super::error::OpenError;
 use super::options::Options;
 use crate::plain::without_credentials;
 
-/// The first version whose acknowledged batches survive what they promise to survive.
+/// The oldest server version that keeps every batch that it acknowledged.
 const OLDEST: (u32, u32, u32) = (2, 12, 3);
-/// A commit group has to fit into a few messages.
+/// The smallest `max_payload` that the outbox accepts: one commit must fit into a few messages.
 const SMALLEST_PAYLOAD: usize = 1_000_000;
-/// A cluster that has just started needs some seconds to agree on a leader.
+/// How long the relay waits at its start for a cluster that has no leader yet.
 const TRIES: u32 = 8;
-/// A silent connection is noticed after two of these.
+/// The time between two pings. The client gives up a connection after two pings without an answer.
 const PING: Duration = Duration::from_secs(1);
 
-/// Connects, and checks that the server can keep the outbox's contract.
+/// Connects, and checks that the server supports everything that the outbox needs.
 pub(super) async fn connect(options: &Options) -> Result<(Client, Context), OpenError> {
     let servers = without_credentials(&options.servers);
     let mut connect = ConnectOptions::new()

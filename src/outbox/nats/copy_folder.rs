@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A folder of this run that nobody else may read. Folders of runs that were killed are removed.
+/// Creates a folder for this run that no other user can read. Removes the folders of runs that were killed.
 pub(super) fn create(relay: &str) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;
     let begin = "accoil-relay-copy-";

@@ -1,6 +1,6 @@
 //! The bodies of parked calls, dead letters and rejects, each behind a checksum; a large one is compressed.
 //!
-//! Foreign bytes give `None`, never a panic.
+//! Bytes that are not a record give `None`, never a panic.
 
 use std::borrow::Cow;
 
@@ -41,13 +41,13 @@ struct StoredCall<'a> {
     next_attempt_at: Option<i64>,
     /// The code of a dead letter's reason; empty otherwise.
     code: &'a str,
-    /// An operator asked to try it now.
+    /// True if an operator asked to try the call now.
     is_due: bool,
-    /// When it became a dead letter, if not when it was stored.
+    /// When the call became a dead letter, if that was before the record was stored.
     at: Option<i64>,
 }
 
-/// A call with what is stored beside it.
+/// A call with its attempts, to be stored.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) job: Job,
@@ -58,16 +58,16 @@ pub(super) struct Call {
     pub(super) at: Option<DateTime<Utc>>,
 }
 
-/// What is stored of a parked call or a dead letter.
+/// A parked call or a dead letter as it was stored.
 pub(super) struct CallRecord<'a> {
     pub(super) job: &'a Job,
     pub(super) attempts: &'a [Attempt],
     pub(super) next_attempt_at: Option<DateTime<Utc>>,
     /// The code of a dead letter's reason; empty otherwise.
     pub(super) code: &'a str,
-    /// An operator asked to try it now.
+    /// True if an operator asked to try the call now.
     pub(super) is_due: bool,
-    /// When it became a dead letter, if that was long ago.
+    /// When the call became a dead letter, if that was before the record was stored.
     pub(super) at: Option<DateTime<Utc>>,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn read_reject<T>(body: &[u8], use_it: impl FnOnce(RejectRecord<'_>) 
     postcard::from_bytes(&record).ok().map(use_it)
 }
 
-/// A record behind its checksum and whether it is compressed.
+/// Writes a record: its checksum, whether it is compressed, and its bytes.
 fn sealed<T: Serialize>(record: &T) -> Bytes {
     let record = postcard::to_stdvec(record).unwrap_or_default();
     let is_large = record.len() >= COMPRESS_FROM;
@@ -176,7 +176,7 @@ fn sealed<T: Serialize>(record: &T) -> Bytes {
     bytes.freeze()
 }
 
-/// The bytes of a record; `None` if they changed.
+/// Returns the bytes of a record, or `None` if the checksum does not match.
 fn unsealed(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     let checksum = u32::from_le_bytes(body.get(..4)?.try_into().ok()?);
     let sealed = body.get(4..)?;

@@ -1,6 +1,6 @@
 //! The group of commands that becomes one atomic batch: its messages, and what it changes in memory.
 //!
-//! Every change in memory is noted here, so that it can be undone if the batch is not stored.
+//! The group lists every change in memory, so that `stage` can undo them if the batch is not stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +18,7 @@ use crate::reasons::Reason;
 pub(super) struct Group {
     pub(super) messages: Vec<Message>,
     pub(super) bytes: usize,
-    /// For each lane, the chunk that is no message yet.
+    /// For each lane, the chunk that is still being filled.
     pub(super) building: BTreeMap<u16, NewChunk>,
     pub(super) identities: Vec<Identity>,
     /// Chunks of which requests were settled.
@@ -49,9 +49,9 @@ pub(super) struct NewChunk {
     pub(super) requests: u32,
 }
 
-/// What the log says about a new dead letter: nothing personal.
+/// The fields of the log line about a new dead letter. None of them is personal.
 pub(super) struct NewDeadLetter {
-    /// Its message, by which it gets its number.
+    /// The index of its message in the batch, from which its number follows.
     pub(super) message: usize,
     pub(super) event: EventId,
     pub(super) destination: String,
@@ -79,19 +79,19 @@ impl Group {
         self.messages.len() - 1
     }
 
-    /// A message that only the owner of the lane may send.
+    /// Adds a message that only the owner of the lane may send.
     pub(super) fn push_fenced(&mut self, lane: u16, message: Message) -> usize {
         let index = self.push(message);
         self.fenced.entry(lane).or_insert(index);
         index
     }
 
-    /// The messages that it has when it is finished, at most: a chunk with settlements may be two.
+    /// Returns the most messages that the finished batch can have. A chunk with settlements may need two.
     pub(super) fn most_messages(&self) -> usize {
         self.messages.len() + 2 * self.touched.len() + self.building.len() + self.fingerprints.len()
     }
 
-    /// The bytes of chunks that are no messages yet.
+    /// Returns the bytes of the chunks that are still being filled.
     pub(super) fn building_bytes(&self) -> usize {
         self.building.values().map(|building| building.bytes.len()).sum()
     }

@@ -28,16 +28,16 @@ use crate::facts::{Facts, Received};
 use crate::tasks::Tasks;
 use crate::telemetry::Timings;
 
-/// The memory for submissions that wait for their batch.
+/// The most bytes of submissions that wait for their batch.
 const SUBMISSION_MEMORY_KIB: usize = 64 * 1024;
-/// A sender gets its answer within a second.
+/// A sender gets its answer within this time.
 const ANSWER: Duration = Duration::from_millis(950);
-/// Records that one command changes: each may be three messages of a batch, and a batch has a limit.
+/// The most records that one command changes. Each may need three messages, and a batch has a limit.
 pub(super) const AT_A_TIME: usize = 100;
 /// How long the last batch may take when the relay stops.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// A cheap clone.
+/// The handle of an open outbox. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     pub(super) shared: Arc<Shared>,
@@ -46,7 +46,7 @@ pub struct Outbox {
     moving: Arc<tokio::sync::Mutex<()>>,
     settings: Settings,
     facts: Facts,
-    /// Ends the tasks with the last handle outside of them.
+    /// Ends the tasks when the last handle outside of them is dropped.
     end: Option<Arc<DropGuard>>,
 }
 
@@ -131,7 +131,7 @@ impl Outbox {
             .map_or(Err(AcceptError::Away), |receipt| receipt.unwrap_or(Err(AcceptError::Failed)))
     }
 
-    /// The submission again, if each of its events fits into a message.
+    /// Returns the submission if each of its events fits into a message.
     async fn fitting(&self, submission: Submission) -> Result<Submission, AcceptError> {
         let largest = self.settings.largest_event;
         if !fits::is_doubtful(&submission, largest) {
@@ -212,7 +212,7 @@ impl Outbox {
         Ok(moved)
     }
 
-    /// Waits until this process owns all lanes; false if another one still works.
+    /// Waits until this process owns all lanes. Returns false if another relay still works.
     pub async fn owns_all_lanes(&self, within: Duration) -> bool {
         let mut lanes = self.lanes();
         let all = lanes.wait_for(|lanes| lanes.owned.len() >= usize::from(lanes.all));
@@ -234,14 +234,14 @@ impl Outbox {
         done.await.map_err(|_| ReadError::Closed)
     }
 
-    /// Gives back the lanes, and stores what waits.
+    /// Stores all waiting commands, and gives back the lanes.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Close { reply }).is_ok() {
             let _ = tokio::time::timeout(CLOSE, done).await;
         }
         self.shared.stop(Duration::from_secs(1)).await;
-        // A lane has a handle of its own.
+        // Each lane holds a handle too.
         self.shared.lanes.send_modify(|lanes| lanes.owned.clear());
         let _ = std::fs::remove_dir_all(&self.shared.folder);
     }
@@ -258,7 +258,7 @@ impl Outbox {
         self.shared.due.subscribe()
     }
 
-    /// True if the outbox was moved. A cluster that does not answer is waited for.
+    /// Returns whether the outbox was moved. Waits for the cluster if it does not answer.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.shared.failed.subscribe()
     }
@@ -272,7 +272,7 @@ impl Outbox {
         self.shared.with_state(|state| state.usage(dead_letters, rejects))
     }
 
-    /// The most bytes that may wait; the disks are the cluster's own.
+    /// The most bytes that may wait. The disks are the cluster's and not watched by the relay.
     pub const fn limits(&self) -> (u64, u64) {
         (self.settings.max_bytes, 0)
     }
@@ -293,13 +293,13 @@ impl Outbox {
         self.shared.damage.count(stored)
     }
 
-    /// The cluster has no running time: ages count the wall clock's.
+    /// A cluster has no running time, so ages are differences of wall time.
     pub fn running_time(&self) -> DateTime<Utc> {
         Utc::now()
     }
 }
 
-/// Whether this many more bytes may wait.
+/// Returns whether this many more bytes may wait.
 pub(super) fn room_for(shared: &Shared, settings: &Settings, bytes: u64) -> Result<(), NoRoom> {
     let waiting = shared.with_state(|state| state.waiting());
     if waiting.bytes + bytes > settings.max_bytes {

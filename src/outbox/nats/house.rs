@@ -10,18 +10,18 @@ use super::batch::{self, Message};
 use super::commit::Committer;
 use super::group::Group;
 
-/// Rows that are removed at a time.
+/// The most rows that one batch removes.
 const AT_A_TIME: usize = 100;
-/// A batch with more messages than this has no room for it.
+/// Housekeeping adds nothing to a batch that has more messages than this.
 const MOST_BEFORE: usize = batch::MOST_MESSAGES / 2;
 const EVERY: Duration = Duration::from_secs(60);
-/// Fingerprints that are kept: as many as dispatchers remember.
+/// How many fingerprints are kept: as many as the dispatchers remember.
 const MOST_FINGERPRINTS: usize = 500_000;
 /// Jobs that have ended are kept up to this many.
 const MAX_ENDED: usize = 500;
 
 impl Committer {
-    /// Once after the start and once a minute, and whenever the rejects are over their size.
+    /// Runs after the start, once a minute, and whenever the rejects exceed their size.
     pub(super) fn keep_house_if_due(&mut self, group: &mut Group) {
         if self.lane(0).is_none() || self.closing || group.messages.len() > MOST_BEFORE {
             return;
@@ -43,7 +43,8 @@ impl Committer {
         self.purge(&oldest.unwrap_or_default(), group);
     }
 
-    /// Removes ids and fingerprints that no relay remembers, because there are newer ones: a start would have to read them all.
+    /// Removes the records of ids and fingerprints that newer ones have replaced in every relay's memory. Otherwise each start would read
+    /// them all.
     fn remove_forgotten(&self) {
         let (ids, fingerprints) = self.shared.with_state(|state| {
             (state.ids.cut(self.settings.deduplication_ids), state.fingerprints.cut(MOST_FINGERPRINTS))

@@ -1,6 +1,6 @@
 //! The ids that were accepted recently, by any relay, and which of them this relay has not stored yet.
 //!
-//! An id of a batch that was not stored is forgotten, unless another relay has stored the same id meanwhile.
+//! If a batch is not stored, its ids are forgotten, unless another relay has stored the same id meanwhile.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::super::recent::{Identity, Recent};
 #[derive(Debug)]
 pub(super) struct AcceptedIds {
     recent: Recent,
-    /// The ids of the batch that is being made, or is on its way.
+    /// The ids of the batch that is being built or sent.
     not_stored: HashSet<[u32; 4]>,
 }
 
@@ -20,7 +20,7 @@ impl AcceptedIds {
         Self { recent, not_stored: HashSet::new() }
     }
 
-    /// This relay accepts an id; false if it was accepted before.
+    /// Adds an id that this relay accepts. Returns false if the id was accepted before.
     pub(super) fn accept(&mut self, identity: &Identity, now: DateTime<Utc>) -> bool {
         let is_new = self.recent.insert(identity, now);
         if is_new {
@@ -29,20 +29,20 @@ impl AcceptedIds {
         is_new
     }
 
-    /// A relay has stored an id.
+    /// Notes that a relay has stored an id.
     pub(super) fn see(&mut self, identity: &Identity, at: DateTime<Utc>) {
         self.not_stored.remove(&identity.hash);
         self.recent.insert(identity, at);
     }
 
-    /// The batch with these ids was stored.
+    /// Notes that the batch with these ids was stored.
     pub(super) fn stored(&mut self, identities: &[Identity]) {
         for identity in identities {
             self.not_stored.remove(&identity.hash);
         }
     }
 
-    /// The batch with these ids was not stored.
+    /// Forgets the ids of a batch that was not stored.
     pub(super) fn undo(&mut self, identities: &[Identity]) {
         for identity in identities {
             if self.not_stored.remove(&identity.hash) {

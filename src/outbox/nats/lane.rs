@@ -1,8 +1,7 @@
 //! A lane that this relay owns: the progress of its chunks, and the readers of its chunks.
 //!
-//! Each destination reads the lane at its own pace, so there is a reader for each reading position. A reader reads the stream in
-//! order. It has reached the end when it has read the lease with which the lane was gained, or a later one: everything that was
-//! stored before that is then behind it.
+//! Each destination reads the lane at its own pace, so each has a reader of its own. A reader reads the stream in order. When it has read
+//! the lease with which this relay took the lane, or a later lease, it has read everything that earlier owners stored.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,13 +19,13 @@ use super::log::Log;
 use super::shared::Shared;
 use super::subject::Record;
 
-/// Chunks that a reader has read ahead.
+/// How many chunks a reader reads ahead.
 const AHEAD: usize = 4;
-/// Messages that are on their way to a reader.
+/// The most messages on their way to a reader.
 const BATCH: usize = 16;
-/// Readers beyond this many are closed, the least used one first.
+/// The most readers of a lane. If there are more, the one that was unused for longest is closed.
 const MAX_READERS: usize = 16;
-/// How long a read waits for what this relay has just stored.
+/// How long a read waits for a chunk that this relay has just stored.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long the first read of a lane waits for the cluster.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -36,7 +35,7 @@ pub(super) struct OwnedLane {
     pub(super) id: u16,
     pub(super) epoch: u64,
     pub(super) lease: Lease,
-    /// The sequence of the lease with which the lane was gained.
+    /// The sequence of the lease with which this relay took the lane.
     gained: u64,
     newest: AtomicI64,
     /// The newest chunk that this relay itself stored.
@@ -91,12 +90,12 @@ impl OwnedLane {
         self.newest.load(Ordering::Relaxed)
     }
 
-    /// This relay stored a chunk: from now on a reader does not end before it.
+    /// Notes a chunk that this relay stored. A reader has not reached the end before it has read this chunk.
     pub(super) fn note_stored(&self, chunk: u64) {
         self.stored.fetch_max(i64::try_from(chunk).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Works on the chunks that are not done.
+    /// Calls a function with the chunks that have unsettled requests.
     pub(super) fn with_open<T>(&self, work: impl FnOnce(&mut HashMap<i64, OpenChunk>) -> T) -> T {
         work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -112,7 +111,7 @@ impl OwnedLane {
             Some(place) => readers.remove(place),
             None => Reader::start(Arc::clone(self), shared, after),
         };
-        // Nobody else waits for the lock for long: only the first reads from a new reader wait.
+        // The lock is held for long only by the first reads of a new reader.
         let chunk = reader.next().await;
         if let Ok(Some(chunk)) = &chunk {
             reader.after = chunk.id;
@@ -133,10 +132,10 @@ impl OwnedLane {
 /// Reads chunks from one position on.
 #[derive(Debug)]
 struct Reader {
-    /// The last chunk that it gave out, or where it began.
+    /// The last chunk that the reader returned, or the position at which it began.
     after: i64,
     chunks: mpsc::Receiver<Arc<Chunk>>,
-    /// The sequence up to which it has read.
+    /// The sequence up to which the reader has read.
     seen: watch::Receiver<u64>,
     lane: Arc<OwnedLane>,
     /// Ends the task that reads.
@@ -155,7 +154,7 @@ impl Reader {
         Self { after, chunks, seen, lane, _end: end.drop_guard() }
     }
 
-    /// Waits for everything that was stored before the lane was gained, and for what this relay stored since.
+    /// Waits for the next chunk, until everything is read that earlier owners and this relay have stored.
     async fn next(&mut self) -> Result<Option<Arc<Chunk>>, ReadError> {
         let began = Instant::now();
         loop {
@@ -209,7 +208,7 @@ async fn read(
     }
 }
 
-/// Notes a chunk that was read; `None` if all of it is settled.
+/// Notes a chunk that was read. Returns `None` if all its requests are settled.
 fn admit(lane: &OwnedLane, shared: &Shared, id: i64, subject: String, body: &bytes::Bytes) -> Option<Chunk> {
     let stored = shared.with_state(|state| state.progress(lane.id, id).map(|stored| stored.settled.clone()));
     let mut chunk = codec::read_chunk(lane.id, id, stored.unwrap_or_default(), body)?;
@@ -225,7 +224,7 @@ fn admit(lane: &OwnedLane, shared: &Shared, id: i64, subject: String, body: &byt
             settled: chunk.settled.clone(),
         });
         known.settled.resize(chunk.requests.div_ceil(8) as usize, 0);
-        // What this relay settled since, which may not be stored yet.
+        // This relay may have settled requests whose record is not stored yet.
         chunk.settled.clone_from(&known.settled);
     });
     Some(chunk)

@@ -1,7 +1,7 @@
-//! Reads the stream in order, without a gap, for as long as it is asked to: from a sequence on, the messages of some subjects.
+//! Reads the messages of some subjects from a sequence on, in order and without a gap.
 //!
-//! A consumer that falls silent, or skips a message, is replaced by a new one after the last message that was read. This takes
-//! a few seconds where the client's own ordered consumer takes half a minute.
+//! If a consumer falls silent or skips a message, the reader replaces it by a new consumer that begins after the last message read. This
+//! takes a few seconds. The client's own ordered consumer would take half a minute.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt as _;
 
-/// An idle server says so this often.
+/// How often the server sends a heartbeat to an idle consumer.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const EXPIRY: Duration = Duration::from_secs(20);
-/// Between two tries to read on.
+/// The wait between two attempts to create a consumer.
 const RETRY: Duration = Duration::from_millis(250);
-/// A consumer of a relay that is gone ends after this.
+/// The server removes a consumer that nobody reads after this time.
 const INACTIVE: Duration = Duration::from_secs(60);
 
 /// A message of the stream.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) subject: String,
     pub(super) body: bytes::Bytes,
     pub(super) at: chrono::DateTime<chrono::Utc>,
-    /// The number of messages that the server has after it.
+    /// The number of messages behind this one that the server has for the consumer.
     pub(super) pending: u64,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Log {
     context: Context,
     stream: String,
     subjects: Vec<String>,
-    /// The sequence from which it is read on.
+    /// The sequence from which a new consumer begins.
     next: u64,
     batch: usize,
     reading: Option<Reading>,
@@ -81,14 +81,15 @@ impl Log {
         }
     }
 
-    /// Begins to read; returns how many messages there are now.
+    /// Creates the consumer. Returns how many messages it will deliver now.
     pub(super) async fn open(&mut self) -> Result<u64, async_nats::Error> {
         let (reading, pending) = self.begin().await?;
         self.reading = Some(reading);
         Ok(pending)
     }
 
-    /// Removes the consumer from the server, which has a limit for their number. If it does not answer, it removes it a minute later.
+    /// Removes the consumer from the server, which limits their number. If the server does not answer, it removes the consumer itself a
+    /// minute later.
     pub(super) async fn close(mut self) {
         if let Some(reading) = self.reading.take() {
             let removed = self.context.delete_consumer_from_stream(reading.consumer, &self.stream);
@@ -122,7 +123,7 @@ impl Log {
 }
 
 impl Reading {
-    /// `None` if the consumer has to be replaced.
+    /// Returns `None` if the consumer must be replaced.
     async fn next(&mut self) -> Option<Entry> {
         let message = self.messages.next().await?.ok()?;
         let entry = self.read(&message)?;

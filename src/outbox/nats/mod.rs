@@ -1,10 +1,10 @@
 //! The outbox in a NATS JetStream cluster, for several relays: any relay accepts, any relay delivers, a user's order holds.
 //!
 //! One stream is a table of records (see `subject`), one atomic batch is a transaction (`batch`). A relay has one task that stores
-//! (`commit`): commands become a group (`stage`, `change`, `house`, `group`), leases are renewed with it (`lease`), the answer decides
-//! (`result`), or has to be found out (`unsure`). Another task follows the records of all relays into a local copy (`follow`,
-//! `state`). Readers read the chunks of the lanes that the relay owns (`lane`, `log`). Nothing is accepted before a batch is stored,
-//! and nothing that was accepted is removed before it is settled by the owner of its lane.
+//! (`commit`). It turns commands into a group (`stage`, `change`, `house`, `group`), renews the leases in the same batch (`lease`), and
+//! handles the answer (`result`). If no answer arrives, it finds out whether the batch was stored (`unsure`). Another task reads the
+//! records of all relays into a local copy (`follow`, `state`). Readers read the chunks of the lanes that the relay owns (`lane`,
+//! `log`). An event is accepted only after its batch is stored, and removed only after the owner of its lane settled it.
 
 mod batch;
 mod change;

@@ -1,7 +1,7 @@
 //! Turns records that are moved from another outbox into messages.
 //!
-//! What a chunk's number is becomes known when the chunk is stored. So what is parked, or is a dead letter, gets a number that is
-//! known before: that of this relay's last record, which is no chunk's, and comes before all chunks of the batch.
+//! A chunk gets its number when it is stored. Parked calls and dead letters need a number before that. They get the number of this
+//! relay's last record: no chunk has it, and it comes before all chunks of the batch.
 
 use std::collections::HashSet;
 
@@ -72,7 +72,7 @@ impl Committer {
                 }
             }
         }
-        // In one message, which is kept as long as the oldest of them.
+        // All go into one message, which is kept as long as the oldest id in it.
         if let Some(ttl) = last_delivered.iter().map(|(_, ttl)| *ttl).min() {
             let fingerprints: Vec<_> =
                 last_delivered.into_iter().map(|(fingerprint, _)| fingerprint).collect();
@@ -82,7 +82,7 @@ impl Committer {
         count
     }
 
-    /// Relays that were silent when the lanes were taken over do not know it; what they send is refused.
+    /// Ends the relays that were silent when the mover took over their lanes: the stream refuses their batches.
     pub(super) fn mark_moved(&self, to: &str, group: &mut Group) {
         let subject = self.shared.subjects.meta();
         let meta = Meta { moved_to: Some(to.to_owned()), ..self.shared.meta.clone() };
@@ -115,7 +115,7 @@ impl Committer {
         group.push(Message::new(subject, body));
     }
 
-    /// The call at a position that no other call has.
+    /// Returns the call with a position that no other call has.
     fn placed(&self, job: &Job, index: &mut u32) -> Job {
         let lane = self.shared.lane_of(job.user.as_str());
         let chunk = i64::try_from(self.own).unwrap_or(i64::MAX);

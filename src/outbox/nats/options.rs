@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::super::Retention;
 
-/// Where the cluster is, how the relay introduces itself, and what it may keep there.
+/// The cluster's address, the relay's credentials, and the limits of the stream.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The servers of `outbox.url`, each as `nats://host:port` or `tls://host:port`.
@@ -33,6 +33,6 @@ pub struct Options {
     pub max_bytes: u64,
     pub dead_letters: Retention,
     pub rejects: Retention,
-    /// The outbox to which this one is being moved. A relay has none.
+    /// The address of the other outbox while `outbox move` moves this one. `None` in a relay.
     pub moves_to: Option<String>,
 }

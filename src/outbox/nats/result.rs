@@ -1,4 +1,4 @@
-//! What follows from the answer to a batch: it was stored, it was not, or that is not known.
+//! Handles the answer to a batch: the batch was stored, it was not stored, or the relay does not know.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::commit::{Committer, UnansweredBatch};
 use super::group::{Group, Outcome};
 use crate::facts::Received;
 
-/// After another relay was faster.
+/// The wait after another relay changed a record first.
 const YIELD: Duration = Duration::from_millis(300);
 
 impl UnansweredBatch {
@@ -60,11 +60,11 @@ impl Committer {
         self.answer(staged, Some(last));
     }
 
-    /// Handles a batch that was not stored, or perhaps; returns whether more can be stored now.
+    /// Handles a batch that was not stored, or perhaps not. Returns whether the next batch can be stored at once.
     pub(super) async fn failed(&mut self, batch: UnansweredBatch, error: BatchError) -> bool {
         match error {
             BatchError::NoAnswer => {
-                // Senders do not wait; the rest is decided when the cluster answers again.
+                // Senders get their answer now. Other commands wait until the cluster answers again.
                 let UnansweredBatch { number, group, staged, leases } = batch;
                 let staged = staged.into_iter().filter_map(|(command, outcome)| {
                     command.refuse(AcceptError::Away).map(|command| (command, outcome))
@@ -90,7 +90,7 @@ impl Committer {
         }
     }
 
-    /// Nothing of a batch was stored: its commands wait again, in their order.
+    /// Puts the commands of a batch that was not stored back at the front of the queue, in their order.
     pub(super) fn give_up(&mut self, batch: UnansweredBatch) {
         self.undo(&batch.group);
         let mut waiting: Vec<Command> = batch.staged.into_iter().map(|(command, _)| command).collect();
@@ -99,7 +99,7 @@ impl Committer {
         self.closing = false;
     }
 
-    /// The cluster does not answer: senders do not wait for it.
+    /// Answers the waiting senders, because the cluster does not answer.
     pub(super) fn lack(&mut self) {
         self.shared.set_away(true);
         self.refuse_all(AcceptError::Away);

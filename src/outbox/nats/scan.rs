@@ -14,13 +14,13 @@ use crate::decode::Labels;
 use crate::event_id::EventId;
 
 const BATCH: usize = 64;
-/// After this long without a chunk it is asked how many are left.
+/// After this long without a chunk, the scan asks the server how many are left.
 const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_SILENCES: u32 = 5;
 /// A page ends after this many bytes of chunks were scanned, whatever was found.
 const MAX_SCANNED: usize = 64 << 20;
 
-/// The chunks that there were when it began.
+/// A scan of the chunks that existed when it began.
 pub(super) struct Scan {
     shared: Arc<Shared>,
     log: Log,
@@ -53,7 +53,7 @@ impl Scan {
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
         while self.pending > 0 {
             let Ok(entry) = tokio::time::timeout(PATIENCE, self.log.next()).await else {
-                // What was there when it began may have expired since, or the cluster does not answer.
+                // The rest may have expired since the scan began, or the cluster does not answer.
                 self.silences += 1;
                 if self.silences > MOST_SILENCES {
                     return Err(ReadError::Away);
@@ -101,7 +101,7 @@ pub(super) async fn page(
     Ok(page)
 }
 
-/// The calls of one lane after a position, and where to go on, if there may be more of them.
+/// Returns the calls of one lane after a position, and the position to go on from if there may be more.
 async fn of_lane(
     shared: &Arc<Shared>,
     filter: &WaitingFilter,

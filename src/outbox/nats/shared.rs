@@ -1,4 +1,4 @@
-//! What the parts of this backend share: the connection, the local copy of the records, and what is shown to the other stages.
+//! The state that the modules of this backend share: the connection, the local copy of the records, and the counts shown to other stages.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,12 +36,12 @@ pub(super) struct Shared {
     pub(super) folder: PathBuf,
     state: Mutex<State>,
     pub(super) ids: Mutex<AcceptedIds>,
-    /// The sequence of the last record that is in the mirror and the state.
+    /// The sequence of the last record that was applied to the local copy and the state.
     pub(super) followed: watch::Sender<u64>,
     pub(super) owned: Mutex<HashMap<u16, Arc<OwnedLane>>>,
     pub(super) lanes: watch::Sender<Lanes>,
     pub(super) committed: watch::Sender<i64>,
-    /// True if the outbox was moved: nothing is stored in it any more.
+    /// True if the outbox was moved. Nothing more is stored in this one.
     pub(super) failed: watch::Sender<bool>,
     moves_to: Option<String>,
     pub(super) due: broadcast::Sender<Arc<[(String, String)]>>,
@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub(super) damage: Damage,
     pub(super) commits: Timings,
     tasks: Tasks,
-    /// The cluster did not answer the last batch in time.
+    /// True if the cluster did not answer the last batch in time.
     away: AtomicBool,
     /// The sequence of the last message that this relay stored.
     stored: AtomicU64,
@@ -157,7 +157,7 @@ impl Shared {
         }
     }
 
-    /// The outbox was moved. Only who moves it goes on.
+    /// Ends this outbox because it was moved. The process that moves it goes on.
     pub(super) fn end_if_moved(&self, to: &str) {
         if self.moves_to.as_deref() == Some(to) || self.failed.send_replace(true) {
             return;
@@ -168,7 +168,7 @@ impl Shared {
         );
     }
 
-    /// Returns when everything up to this sequence is in the mirror.
+    /// Returns when every record up to this sequence is in the local copy.
     pub(super) async fn followed(&self, sequence: u64) {
         let mut followed = self.followed.subscribe();
         // The sender lives as long as `self`.
@@ -189,7 +189,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // A copy of what the cluster has.
+        // The file is only a copy of the cluster's records.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

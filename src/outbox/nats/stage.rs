@@ -17,9 +17,9 @@ use super::failure_records::{self, CallRecord, RejectRecord};
 use super::group::{Group, NewChunk, NewDeadLetter, Outcome};
 use crate::accoil::Request;
 
-/// A chunk is closed at this size: a reader holds a whole chunk in memory, and a message has a limit.
+/// A chunk is closed at this many bytes, because a reader holds a whole chunk in memory and a message has a size limit.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
-/// Rejects of one submission that are stored with the rest of it.
+/// The most rejects of one submission that are stored in one batch with its requests.
 pub(super) const MOST_REJECTS: usize = 200;
 pub(super) const LAST_DELIVERED_TTL: Duration = Duration::from_secs(30 * 86_400);
 
@@ -33,7 +33,7 @@ impl Committer {
                 if let Some(id) = replayed
                     && !self.remove_letter(*id, group)
                 {
-                    // Another relay replayed or purged it.
+                    // Another relay has replayed or purged the reject.
                     return Outcome::Stored { duplicates: (0..).take(submission.accepted.len()).collect() };
                 }
                 let duplicates = self.accept(submission, *priority, group);
@@ -200,7 +200,7 @@ impl Committer {
         }
     }
 
-    /// Removes a request from its place.
+    /// Removes a request from its chunk or from the parked calls.
     fn leave(&mut self, place: Place, group: &mut Group) {
         match place {
             Place::Parked { position: Position { lane, chunk, index }, .. } => {
@@ -224,7 +224,7 @@ impl Committer {
         }
     }
 
-    /// Adds what follows from all commands of the group: chunks, progress, ids.
+    /// Adds the messages that sum up all commands of the group: chunks, progress, ids.
     pub(super) fn finish(&mut self, group: &mut Group) {
         for lane in group.building.keys().copied().collect::<Vec<_>>() {
             self.close_chunk(lane, 0, group);
@@ -269,7 +269,7 @@ impl Committer {
         group.completed.push((lane, chunk));
     }
 
-    /// After a batch was stored.
+    /// Updates the memory after a batch was stored.
     pub(super) fn forget_completed(&mut self, group: &Group) {
         for (lane, chunk) in &group.completed {
             if let Some(owned) = self.lane(*lane) {
@@ -278,7 +278,7 @@ impl Committer {
         }
     }
 
-    /// Undoes in memory what a group that was not stored changed.
+    /// Undoes the changes in memory of a group that was not stored.
     pub(super) fn undo(&mut self, group: &Group) {
         self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner).undo(&group.identities);
         for Position { lane, chunk, index } in &group.marked {

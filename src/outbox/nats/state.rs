@@ -1,5 +1,5 @@
-//! What a relay knows of the cluster: who owns which lane, which relays live, what is settled, which ids were accepted. It is fed by
-//! the records that the relay follows, in their order, so that all relays know the same.
+//! What a relay knows about the cluster: the owners of lanes, the live relays, the settled calls, the accepted ids. Every relay builds this
+//! state from the same records in the same order, so all relays agree.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::super::{Amount, Usage};
 use super::codec::{self, LeaseRecord, RelayRecord};
 use super::trail::Trail;
 
-/// Added to a lease before another relay takes the lane: the owner must have stopped long before.
+/// How long after the end of a lease another relay waits before it takes the lane. The owner stops before the lease ends.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A lease as it was last seen.
@@ -18,7 +18,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub(super) struct SeenLease {
     pub(super) sequence: u64,
     pub(super) record: LeaseRecord,
-    /// By this relay's monotonic clock.
+    /// When this relay saw the record, by its monotonic clock.
     seen_at: Instant,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Forgets what is read again.
+    /// Forgets everything that the relay reads again from the stream.
     pub(super) fn forget(&mut self) {
         self.progress.clear();
         (self.ids, self.fingerprints) = (Trail::default(), Trail::default());
@@ -90,12 +90,12 @@ impl State {
         self.leases.get(&lane)
     }
 
-    /// Whether nobody owns the lane: it was never owned, given back, or its owner is silent for too long.
+    /// Returns whether the lane has no owner: it was never owned, it was given back, or its owner has been silent for too long.
     pub(super) fn is_free(&self, lane: u16, now: Instant) -> bool {
         self.leases.get(&lane).is_none_or(|lease| lease.has_ended(now))
     }
 
-    /// The number of relays that live, with this one.
+    /// The number of live relays, this one included.
     pub(super) fn live_relays(&self, this: &str, now: Instant) -> usize {
         let lives = |seen: &SeenRelay| {
             !seen.record.is_stopped && now < seen.seen_at + codec::lease_time(seen.record.lease_ms) + MARGIN
@@ -104,12 +104,12 @@ impl State {
         1 + others.count()
     }
 
-    /// All relays that ever worked here, except this one.
+    /// Every relay with a record, except this one.
     pub(super) fn other_relays(&self, this: &str) -> Vec<String> {
         self.relays.keys().filter(|relay| *relay != this).cloned().collect()
     }
 
-    /// What waits, by what all relays ever added and removed.
+    /// The waiting calls and their bytes: everything that relays added, without everything that they removed.
     pub(super) fn waiting(&self) -> Amount {
         let mut amount = Amount::default();
         for seen in self.relays.values() {
@@ -126,7 +126,7 @@ impl State {
     }
 }
 
-/// How many lanes one of `relays` relays should own, at most.
+/// The most lanes that one of `relays` relays should own.
 pub(super) const fn fair_share(lanes: u16, relays: usize) -> usize {
     (lanes as usize).div_ceil(if relays == 0 { 1 } else { relays })
 }

@@ -11,7 +11,7 @@ pub(super) struct Subjects {
     stream: String,
 }
 
-/// What a subject names.
+/// The record that a subject names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record<'a> {
     /// The requests of one commit that are in one lane.
@@ -109,7 +109,7 @@ impl Subjects {
         format!("{}.f.>", self.stream)
     }
 
-    /// `name` may have any letters; a subject may not.
+    /// Encodes a name as hexadecimal digits, because a subject allows few characters.
     pub(super) fn value(&self, name: &str) -> String {
         let mut subject = format!("{}.v.", self.stream);
         for byte in name.bytes() {
@@ -131,7 +131,7 @@ impl Subjects {
         format!("{}.relay.{relay}", self.stream)
     }
 
-    /// Everything that every relay follows: all but the chunks.
+    /// The subjects that every relay follows: all but the chunks.
     pub(super) fn followed(&self) -> Vec<String> {
         let families = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
         let families = families.iter().map(|family| format!("{}.{family}.>", self.stream));

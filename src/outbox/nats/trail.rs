@@ -1,4 +1,5 @@
-//! How much of one kind the stream has, oldest first: so that what no relay remembers is removed, and a start does not read it.
+//! Counts the entries of one kind of record in the stream, oldest first. Housekeeping uses the counts to remove records that no relay
+//! needs any more, so that a starting relay does not read them.
 
 use std::collections::VecDeque;
 
