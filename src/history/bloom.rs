@@ -26,8 +26,9 @@ pub(super) fn key(kind: Kind, id: &str) -> u64 {
 /// Returns the filter over these keys; empty if there are none.
 pub(super) fn filter(keys: &[u64]) -> Vec<u8> {
     let mut bits = vec![0; (keys.len() * BITS_PER_KEY).div_ceil(8)];
+    let probes = Probes::new(bits.len());
     for key in keys {
-        for place in places(*key, bits.len()) {
+        for place in probes.of(*key) {
             if let Some(byte) = bits.get_mut(place / 8) {
                 *byte |= 1 << (place % 8);
             }
@@ -38,24 +39,62 @@ pub(super) fn filter(keys: &[u64]) -> Vec<u8> {
 
 /// Returns false only if the key is certainly not in the filter.
 pub(super) fn may_have(bits: &[u8], key: u64) -> bool {
-    !bits.is_empty()
-        && places(key, bits.len())
-            .all(|place| bits.get(place / 8).is_some_and(|byte| byte & (1 << (place % 8)) != 0))
+    let is_set = |place: usize| bits.get(place / 8).is_some_and(|byte| byte & (1 << (place % 8)) != 0);
+    !bits.is_empty() && Probes::new(bits.len()).of(key).all(is_set)
 }
 
-fn places(key: u64, bytes: usize) -> impl Iterator<Item = usize> {
-    let bits = (bytes * 8).max(1) as u64;
-    // The step is odd, so that the probes differ.
-    let step = key.rotate_left(32) | 1;
-    (0..PROBES).map(move |probe| {
-        let mixed = key.wrapping_add(probe.wrapping_mul(step));
-        usize::try_from(mixed % bits).unwrap_or_default()
-    })
+/// Finds the places of a key in a filter of one size.
+struct Probes {
+    bits: u64,
+    /// The remainder of 2^64, because the sums below wrap there.
+    wrap: u64,
+}
+
+impl Probes {
+    fn new(bytes: usize) -> Self {
+        let bits = (bytes * 8).max(1) as u64;
+        Self { bits, wrap: (u64::MAX % bits + 1) % bits }
+    }
+
+    /// The places are `(key + probe * step) % bits`. A division takes long, so all but the first two are avoided.
+    fn of(&self, key: u64) -> impl Iterator<Item = usize> + use<> {
+        let (bits, wrap) = (self.bits, self.wrap);
+        // The step is odd, so that the probes differ.
+        let step = key.rotate_left(32) | 1;
+        let step_place = step % bits;
+        let (mut sum, mut place) = (key, key % bits);
+        (0..PROBES).map(move |_| {
+            let found = place;
+            let (next, wraps) = sum.overflowing_add(step);
+            sum = next;
+            place += step_place;
+            if wraps {
+                place += bits - wrap;
+            }
+            while place >= bits {
+                place -= bits;
+            }
+            usize::try_from(found).unwrap_or_default()
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Files that were written before have their bits at these places.
+    #[test]
+    fn places_are_those_of_a_plain_division() {
+        for bytes in [1, 3, 6250, 40_000] {
+            for key in (0..200).map(|number| key(Kind::User, &number.to_string())) {
+                let step = key.rotate_left(32) | 1;
+                let plain = (0..PROBES).map(|probe| key.wrapping_add(probe.wrapping_mul(step)) % (bytes * 8));
+                let found = Probes::new(usize::try_from(bytes).unwrap()).of(key);
+                assert!(found.map(|place| place as u64).eq(plain), "{key} in {bytes}");
+            }
+        }
+    }
 
     #[test]
     fn it_has_every_key_and_hardly_any_other() {

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::decode::Form;
-use crate::facts::{MAX_BYTES, Title, cut};
+use crate::facts::{MAX_BYTES, cut};
 
 /// A field is empty if the event does not have it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,15 +37,6 @@ impl<'e> Fields<'e> {
             _ => kind.clone(),
         };
         Self { kind, name, user: members.user, message_id: members.message_id, group: members.group }
-    }
-}
-
-impl<'e> From<&'e Title> for Fields<'e> {
-    /// The user is empty: the calls of an accepted event have it.
-    fn from(title: &'e Title) -> Self {
-        let Title { kind, name, group, message_id } = title;
-        let [name, group, message_id] = [name, group, message_id].map(|text| Cow::Borrowed(&**text));
-        Self { kind: Cow::Borrowed(kind), name, user: Cow::Borrowed(""), message_id, group }
     }
 }
 
@@ -280,14 +271,13 @@ mod tests {
         ] {
             let item = decode_item(form, original, None, context);
             let title = pipeline::title(&item).expect("the event is accepted");
-            let by_title = Fields::from(&title);
             let fields = Fields::of(original.as_bytes(), form);
             assert_eq!(
-                [&by_title.kind, &by_title.name, &by_title.group],
-                [&fields.kind, &fields.name, &fields.group],
+                [title.kind, &title.name, &title.group],
+                [&*fields.kind, &fields.name, &fields.group],
                 "{original}"
             );
-            let message_id = Some(&*by_title.message_id).filter(|id| !id.is_empty());
+            let message_id = Some(&*title.message_id).filter(|id| !id.is_empty());
             let message_id = message_id.or(item.message_id.as_deref()).unwrap_or_default();
             assert_eq!(message_id, fields.message_id, "{original}");
         }

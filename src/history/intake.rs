@@ -1,26 +1,27 @@
 //! Turns the events of a post into lines in memory.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::block::Payload;
-use super::budget::Budget;
-use super::buffer::{BLOCK_BYTES, Buffer, BufferedEvent};
+use super::buffer::{Buffer, BufferedEvent};
 use super::fields::Fields;
 use super::line::{Line, Refusal};
 use super::options::Payloads;
 use super::parts::ShapeParts;
 use super::redact::{HiddenValues, Redactor};
-use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, MAX_BYTES, Received, Reject, SkippedEvent, Submission, cut};
+use crate::facts::{Accepted, MAX_BYTES, Received, Reject, SkippedEvent, Submission, Title, cut};
 
 /// Bytes of a refusal's text that are kept.
 const MAX_REASON: usize = 512;
 const MAX_REFUSALS: usize = 20;
 
-/// How posts become lines: which payloads are kept and what is hidden.
+/// How posts become lines: what is hidden in them.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) payloads: Payloads,
@@ -29,7 +30,6 @@ pub(super) struct Intake {
     pub(super) user_key: [u8; 16],
     /// Whether lines show a hash instead of each user id.
     pub(super) hash_users: bool,
-    pub(super) budget: Budget,
 }
 
 /// What the post contains about one event.
@@ -50,13 +50,12 @@ struct Post {
     envelope: Option<Arc<str>>,
     mappings: u64,
     is_replay: bool,
-    has_payloads: bool,
     now: Instant,
 }
 
 impl Intake {
-    /// Adds the lines of a post.
-    pub(super) fn take(&mut self, received: Received, has_payloads: bool, now: Instant, buffer: &mut Buffer) {
+    /// Adds the lines of a post. `kept` are the events whose payload is kept, sorted by id.
+    pub(super) fn take(&self, received: Received, kept: Vec<EventId>, now: Instant, buffer: &mut Buffer) {
         let Received { submission, duplicates, is_replay } = received;
         let Submission { source, form, received_at, accepted, rejects, skipped, envelope, mappings, .. } =
             submission;
@@ -68,9 +67,9 @@ impl Intake {
             envelope,
             mappings,
             is_replay,
-            has_payloads,
             now,
         };
+        let mut kept = kept.into_iter().peekable();
         // Each list is sorted by event id.
         let mut duplicates = duplicates.into_iter().peekable();
         let mut accepted = (0_u32..).zip(accepted).peekable();
@@ -90,75 +89,83 @@ impl Intake {
             }
             known.reject = rejects.next_if(|reject| reject.event == id);
             known.skipped = skipped.next_if(|event| event.event == id);
-            let buffered = self.buffered(id, known, &post, buffer);
+            let is_kept = kept.next_if_eq(&id).is_some();
+            let buffered = self.buffered(id, known, is_kept, &post, buffer);
             buffer.push(buffered);
         }
     }
 
-    fn buffered(&mut self, id: EventId, known: Known, post: &Post, buffer: &mut Buffer) -> BufferedEvent {
-        let Known { mut accepted, is_duplicate, reject, skipped } = known;
-        let original = accepted.as_ref().map(|event| &event.original);
-        let original = original.or(reject.as_ref().map(|reject| &reject.original));
-        let original =
-            original.or(skipped.as_ref().map(|event| &event.original)).cloned().unwrap_or_default();
-        let title = accepted.as_mut().and_then(|event| event.title.take());
-        let fields = title.as_ref().map_or_else(|| Fields::of(&original, post.form), Fields::from);
+    /// Texts are moved, not copied, as far as possible: during a flood every allocation counts.
+    fn buffered(
+        &self,
+        id: EventId,
+        known: Known,
+        is_kept: bool,
+        post: &Post,
+        buffer: &mut Buffer,
+    ) -> BufferedEvent {
+        let Known { mut accepted, is_duplicate, mut reject, mut skipped } = known;
         let refusals = reject.as_ref().map(refusals).unwrap_or_default();
-        let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
         let skip_code = skipped.as_ref().map_or("", |event| event.reason.code());
-        let sender_id = accepted.as_ref().and_then(|event| event.message_id.as_deref());
-        let sender_id = sender_id.or(skipped.as_ref().and_then(|event| event.message_id.as_deref()));
-        let message_id = match &*fields.message_id {
-            "" => cut(sender_id.unwrap_or_default(), MAX_BYTES).to_owned(),
-            id => id.to_owned(),
-        };
-        let mut requests = accepted.map(|event| event.requests).unwrap_or_default();
+        let original = accepted.as_mut().map(|event| std::mem::take(&mut event.original));
+        let original = original.or(reject.as_mut().map(|reject| std::mem::take(&mut reject.original)));
+        let original = original.or(skipped.as_mut().map(|event| std::mem::take(&mut event.original)));
+        let original = original.unwrap_or_default();
+        let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
+        let (mut requests, mut sender_id, mut title) = (Vec::new(), None, None);
+        if let Some(event) = accepted {
+            (requests, sender_id, title) = (event.requests, event.message_id, event.title);
+        }
+        let sender_id = sender_id.or(skipped.and_then(|event| event.message_id));
+        let mut texts = Texts::of(title.take(), &original, post.form);
+        if texts.message_id.is_empty() {
+            texts.message_id = sender_id.map(short).unwrap_or_default();
+        }
         // The event's own call is the last one; those before it are derived.
-        let user = requests.last().map(|request| cut(&request.user, MAX_BYTES));
-        let mut user = user.unwrap_or(&fields.user).to_owned();
-        let is_kept = self.is_kept(&original, &requests, post);
+        if let Some(request) = requests.last_mut() {
+            texts.user = short(std::mem::take(&mut request.user));
+        }
         let bodies = requests.iter_mut().map(|request| std::mem::take(&mut request.body));
-        // During a flood, most events are beyond the budget: nothing of them is copied.
+        // During a flood, most events are beyond the budget: nothing of them is read.
         let bodies: Vec<Box<str>> =
             if is_kept || !self.redactor.is_off() { bodies.map(text).collect() } else { Vec::new() };
         let hidden = self.hidden(&original, &bodies, envelope.as_deref());
-        let name = hidden.hidden_in(&fields.name);
+        self.hide(&mut texts, &hidden);
         let parts = ShapeParts {
             source: &post.source,
             form: &post.form_name,
-            kind: &fields.kind,
-            name: name.as_deref().unwrap_or(&fields.name),
+            kind: &texts.kind,
+            name: &texts.name,
             mappings: post.mappings,
             skipped: skip_code,
             refusals: &refusals,
             requests: &requests,
         };
         let shape = buffer.shape(&parts);
-        let mut group = fields.group.into_owned();
-        let mut message_id = message_id;
-        for text in [&mut message_id, &mut group] {
-            if let Some(hidden) = hidden.hidden_in(text) {
-                *text = hidden;
-            }
-        }
-        // A hidden user id, usually an email address, can still be searched by its hash.
-        if !user.is_empty() && (self.hash_users || hidden.is_value(&user)) {
-            user = super::hashed(&self.user_key, &user);
-        }
-        let payload = is_kept.then(|| self.payload(&original, envelope, bodies));
+        let payload = is_kept.then(|| self.payload(original, envelope, bodies));
         let line = Line {
             id,
             received_at: post.received_at,
-            user,
-            message_id,
-            group,
+            user: texts.user,
+            message_id: texts.message_id,
+            group: texts.group,
             is_duplicate,
             is_replay: post.is_replay,
             has_payload: payload.is_some(),
             shape,
             attempts: Vec::new(),
         };
-        BufferedEvent { line, payload, hidden, since: post.now }
+        BufferedEvent { line, payload: payload.map(Box::new), hidden, since: post.now }
+    }
+
+    /// Hides values in the texts of a line. A hidden user id, usually an email address, can still be searched by its hash.
+    fn hide(&self, texts: &mut Texts, hidden: &HiddenValues) {
+        if !texts.user.is_empty() && (self.hash_users || hidden.is_value(&texts.user)) {
+            texts.user = super::hashed(&self.user_key, &texts.user);
+        }
+        for text in [&mut texts.name, &mut texts.message_id, &mut texts.group] {
+            hidden.hide_in(text);
+        }
     }
 
     /// Returns the values that must be hidden in the event.
@@ -171,24 +178,41 @@ impl Intake {
         self.redactor.find(bodies.chain([&*original]).chain(envelope))
     }
 
-    /// Returns whether the payload is kept, within the budget.
-    fn is_kept(&mut self, original: &[u8], requests: &[Request], post: &Post) -> bool {
-        if self.payloads == Payloads::None || !post.has_payloads || original.is_empty() {
-            return false;
-        }
-        let size = original.len() + requests.iter().map(|request| request.body.len()).sum::<usize>();
-        size <= BLOCK_BYTES && self.budget.allow(size, post.now)
-    }
-
-    fn payload(&self, original: &[u8], envelope: Option<Arc<str>>, bodies: Vec<Box<str>>) -> Payload {
-        // Copied, because it is a part of a body that is as large as the whole post.
-        let original = String::from_utf8_lossy(original).into();
-        let mut payload = Payload { original, envelope, bodies };
+    fn payload(&self, original: Bytes, envelope: Option<Arc<str>>, bodies: Vec<Box<str>>) -> Payload {
+        let mut payload = Payload { original: text(original.into()), envelope, bodies };
         if self.payloads == Payloads::Redacted {
             self.redactor.hide(&mut payload);
         }
         payload
     }
+}
+
+/// The texts of a line.
+struct Texts {
+    kind: Cow<'static, str>,
+    name: String,
+    user: String,
+    message_id: String,
+    group: String,
+}
+
+impl Texts {
+    /// From what the pipeline read of the event, else from the event itself.
+    fn of(title: Option<Title>, original: &[u8], form: Form) -> Self {
+        if let Some(Title { kind, name, group, message_id }) = title {
+            let [name, message_id, group] = [name, message_id, group].map(String::from);
+            return Self { kind: Cow::Borrowed(kind), name, user: String::new(), message_id, group };
+        }
+        let Fields { kind, name, user, message_id, group } = Fields::of(original, form);
+        let [name, user, message_id, group] = [name, user, message_id, group].map(Cow::into_owned);
+        Self { kind: Cow::Owned(kind.into_owned()), name, user, message_id, group }
+    }
+}
+
+/// Cuts a text to the length at which it is stored.
+fn short(mut text: String) -> String {
+    text.truncate(cut(&text, MAX_BYTES).len());
+    text
 }
 
 fn text(body: Vec<u8>) -> Box<str> {

@@ -261,6 +261,10 @@ impl Line {
             let Some(call) = call.and_then(|(index, _)| u8::try_from(index).ok()) else { return };
             attempt.call = call;
         }
+        // Most events have one attempt for each call.
+        if self.attempts.is_empty() {
+            self.attempts.reserve_exact(self.shape.calls.len());
+        }
         self.attempts.push(attempt);
     }
 }

@@ -12,7 +12,6 @@
 pub mod archive;
 mod block;
 mod bloom;
-mod budget;
 mod buffer;
 mod fields;
 mod intake;
@@ -28,7 +27,6 @@ mod store;
 
 use std::hash::Hasher as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -93,8 +91,9 @@ pub fn start(options: Options, inbox: Inbox, counters: Counters, tasks: &Tasks) 
     let user_key = user_key(&store).map_err(failed)?;
     let buffer = buffer::Buffer::new(block, first, !redactor.is_off());
     let shared = Arc::new(recorder::Shared::new(buffer, max_bytes, user_key));
-    let budget = budget::Budget::new(payload_rate, Instant::now());
-    let intake = intake::Intake { payloads, redactor: redactor.clone(), user_key, hash_users, budget };
+    let payload_rate = if payloads == Payloads::None { 0 } else { payload_rate };
+    inbox.want_payloads(payload_rate, !redactor.is_off());
+    let intake = intake::Intake { payloads, redactor: redactor.clone(), user_key, hash_users };
     let recorder = recorder::Recorder::new(recorder::RecorderParts {
         store,
         shared: Arc::clone(&shared),

@@ -78,7 +78,8 @@ impl Dispatcher {
     /// Gives the facts of this turn to their consumers.
     pub(super) fn send_outcomes(&mut self) {
         if !self.outcomes.is_empty() {
-            let outcomes = std::mem::take(&mut self.outcomes);
+            let next = Vec::with_capacity(self.outcomes.len());
+            let outcomes = std::mem::replace(&mut self.outcomes, next);
             self.facts.outcomes(Outcomes { destination: self.target.name.clone(), outcomes });
         }
     }

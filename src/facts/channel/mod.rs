@@ -3,26 +3,34 @@
 //! When it is nearly full, posts are sent without their payloads; when it is full, they are left out. Both are counted.
 //! The history thread polls the channel instead of being woken, so that sending costs no system call.
 
-use std::sync::Arc;
+mod budget;
+mod payloads;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
-
-use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Counts, Mappings, Mark, Outcomes, Received, RefusedRequest, RefusedRequests, trace};
+use crate::event_id::EventId;
+use payloads::WantedPayloads;
 
 /// The bytes of all posts in the channel. The last quarter is for posts without payloads.
 const MAX_BYTES: usize = 16 << 20;
 const MAX_BYTES_WITH_PAYLOADS: usize = MAX_BYTES / 4 * 3;
 const MAX_OUTCOMES: usize = 64 << 10;
-/// The bytes that an event without its payload counts as.
-const LINE_BYTES: usize = 256;
+/// The bytes that an event without its payload counts as. It is about what it uses in memory.
+const LINE_BYTES: usize = 384;
 
 /// One message to the history.
 #[derive(Debug)]
 pub enum Fact {
-    Received { received: Received, bytes: usize, has_payloads: bool },
+    /// `kept` are the events whose payload is kept, sorted by id.
+    Received {
+        received: Received,
+        bytes: usize,
+        kept: Vec<EventId>,
+    },
     Outcomes(Outcomes),
     Mappings(Mappings),
     Mark(Mark),
@@ -38,8 +46,9 @@ pub struct LeftOutCounts {
     pub outcomes: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Level {
+    wanted: Mutex<WantedPayloads>,
     bytes: AtomicUsize,
     outcomes: AtomicUsize,
     payloads_left_out: AtomicU64,
@@ -65,7 +74,7 @@ impl Facts {
 
     pub fn channel() -> (Self, Inbox) {
         let (sender, facts) = mpsc::channel();
-        let level = Arc::new(Level::default());
+        let level = Arc::new(Level::new());
         let refused_requests = Arc::new(RefusedRequests::default());
         let inbox =
             Inbox { facts, level: Arc::clone(&level), refused_requests: Arc::clone(&refused_requests) };
@@ -89,21 +98,28 @@ impl Facts {
         trace::received(&received);
         let Some((sender, level)) = &self.to else { return };
         let events = received.submission.events();
-        let mut bytes = received.submission.size() + events * LINE_BYTES;
         let before = level.bytes.load(Ordering::Relaxed);
-        let has_payloads = before + bytes <= MAX_BYTES_WITH_PAYLOADS;
-        if !has_payloads {
+        let submission = &mut received.submission;
+        let mut wanted = level.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = wanted.select(submission, Instant::now());
+        let searches_all = wanted.searches_all;
+        drop(wanted);
+        let mut bytes = submission.size() + events * LINE_BYTES;
+        // Without its payload, the values to hide in an event could not be found.
+        let mut left_out = 0;
+        if before + bytes > MAX_BYTES_WITH_PAYLOADS && !searches_all {
+            payloads::strip(submission);
+            left_out = std::mem::take(&mut kept).len();
             bytes = events * LINE_BYTES;
-            if before + bytes > MAX_BYTES {
-                level.events_left_out.fetch_add(events as u64, Ordering::Relaxed);
-                return;
-            }
-            strip(&mut received);
-            level.payloads_left_out.fetch_add(events as u64, Ordering::Relaxed);
         }
+        if before + bytes > MAX_BYTES {
+            level.events_left_out.fetch_add(events as u64, Ordering::Relaxed);
+            return;
+        }
+        level.payloads_left_out.fetch_add(left_out as u64, Ordering::Relaxed);
         level.bytes.fetch_add(bytes, Ordering::Relaxed);
         // This fails only if the history thread has ended: the relay is stopping, or runs without a history.
-        let _ = sender.send(Fact::Received { received, bytes, has_payloads });
+        let _ = sender.send(Fact::Received { received, bytes, kept });
     }
 
     /// Emits the outcomes of calls, collected in one turn of a destination.
@@ -156,6 +172,18 @@ impl Facts {
 }
 
 impl Level {
+    /// At first every payload is wanted.
+    fn new() -> Self {
+        Self {
+            wanted: Mutex::new(WantedPayloads::new(u64::MAX, false)),
+            bytes: AtomicUsize::new(0),
+            outcomes: AtomicUsize::new(0),
+            payloads_left_out: AtomicU64::new(0),
+            events_left_out: AtomicU64::new(0),
+            outcomes_left_out: AtomicU64::new(0),
+        }
+    }
+
     fn left_out(&self) -> LeftOutCounts {
         LeftOutCounts {
             payloads: self.payloads_left_out.load(Ordering::Relaxed),
@@ -163,17 +191,6 @@ impl Level {
             outcomes: self.outcomes_left_out.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Removes the payloads; the rest is enough for a line.
-fn strip(received: &mut Received) {
-    let submission = &mut received.submission;
-    for event in &mut submission.accepted {
-        event.original = Bytes::new();
-        event.requests.iter_mut().for_each(|request| request.body = Vec::new());
-    }
-    submission.rejects.iter_mut().for_each(|reject| reject.original = Bytes::new());
-    submission.skipped.iter_mut().for_each(|event| event.original = Bytes::new());
 }
 
 /// The receiving side. Only the history thread uses it.
@@ -185,6 +202,13 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// Sets how many bytes of payloads are wanted per second. If the history `searches_all` events for values to hide, it gets every
+    /// payload, and those that it keeps are named.
+    pub fn want_payloads(&self, rate: u64, searches_all: bool) {
+        let mut wanted = self.level.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *wanted = WantedPayloads::new(rate, searches_all);
+    }
+
     /// Returns the next fact. If there is none, waits for it, but not longer than `within`.
     pub fn take(&self, within: Duration) -> Result<Fact, mpsc::RecvTimeoutError> {
         let fact = match self.facts.try_recv() {

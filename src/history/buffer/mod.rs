@@ -4,6 +4,7 @@
 //! a record of its own, which readers join to its line. The memory is bounded to some megabytes.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,8 @@ const MAX_TEXT: usize = 512;
 #[derive(Debug)]
 pub(super) struct BufferedEvent {
     pub(super) line: Line,
-    pub(super) payload: Option<Payload>,
+    /// Boxed, because most events of a flood have none.
+    pub(super) payload: Option<Box<Payload>>,
     /// The values to hide in it.
     pub(super) hidden: HiddenValues,
     pub(super) since: Instant,
@@ -50,7 +52,7 @@ pub(super) struct BufferedEvent {
 impl BufferedEvent {
     fn size(&self) -> usize {
         let Line { user, message_id, group, .. } = &self.line;
-        let payload = self.payload.as_ref().map_or(0, Payload::size);
+        let payload = self.payload.as_ref().map_or(0, |payload| payload.size());
         LINE_BYTES + user.len() + message_id.len() + group.len() + payload
     }
 }
@@ -84,8 +86,10 @@ pub(super) struct Buffer {
     endings: HashSet<Arc<Ending>, RandomState>,
     /// The ending that was used last: most calls end alike.
     last_ending: Option<Arc<Ending>>,
-    /// The numbers of the lines to which attempts were added, for the live views.
+    /// The numbers of the lines to which attempts were added, while there are live views.
     pub(super) changed: Vec<i64>,
+    /// Whether there are live views.
+    pub(super) notes_changes: bool,
     /// Whether anything was added since the last save.
     is_changed: bool,
     /// Whether to hide the texts of late attempts: they may contain values to hide, which are no longer in memory.
@@ -108,6 +112,7 @@ impl Buffer {
             endings: HashSet::default(),
             last_ending: None,
             changed: Vec::new(),
+            notes_changes: false,
             is_changed: false,
             hides_late_texts,
         }
@@ -133,7 +138,7 @@ impl Buffer {
     pub(super) fn push(&mut self, mut buffered: BufferedEvent) {
         // A call that needs no answer can end before the fact of its event arrives here.
         let event = buffered.line.id.0;
-        if !buffered.line.is_duplicate && self.late_events.remove(&event) {
+        if !buffered.line.is_duplicate && !self.late_events.is_empty() && self.late_events.remove(&event) {
             for late in self.late.extract_if(.., |late| late.event == event) {
                 buffered.line.add(late.attempt);
             }
@@ -157,11 +162,12 @@ impl Buffer {
             let text = String::from_utf8_lossy(&outcome.text);
             let text = cut(&text, MAX_TEXT);
             let place = self.places.get(&outcome.event).copied();
-            let buffered = place.and_then(|place| usize::try_from(place - self.first).ok());
-            let buffered = buffered.and_then(|index| self.events.get(index));
+            let index = place.and_then(|place| usize::try_from(place - self.first).ok());
+            let buffered = index.and_then(|index| self.events.get(index));
             let text = match buffered {
+                _ if text.is_empty() => Cow::Borrowed(text),
                 Some(buffered) => buffered.hidden.hidden_in(text).map_or(Cow::Borrowed(text), Cow::Owned),
-                None if self.hides_late_texts && !text.is_empty() => Cow::Borrowed(HIDDEN),
+                None if self.hides_late_texts => Cow::Borrowed(HIDDEN),
                 None => Cow::Borrowed(text),
             };
             let attempt = Attempt {
@@ -171,7 +177,17 @@ impl Buffer {
                 took_us: outcome.took_us,
                 at: outcome.at.timestamp_millis(),
             };
-            self.attempt(outcome.event, attempt, now);
+            self.bytes += ATTEMPT_BYTES;
+            self.is_changed = true;
+            match index.and_then(|index| self.events.get_mut(index)).zip(place) {
+                Some((buffered, place)) => {
+                    buffered.line.add(attempt);
+                    if self.notes_changes {
+                        self.changed.push(place);
+                    }
+                }
+                None => self.add_late(outcome.event, attempt, now),
+            }
         }
     }
 
@@ -209,17 +225,7 @@ impl Buffer {
         ending
     }
 
-    fn attempt(&mut self, event: EventId, attempt: Attempt, now: Instant) {
-        self.bytes += ATTEMPT_BYTES;
-        self.is_changed = true;
-        if let Some(place) = self.places.get(&event)
-            && let Some(buffered) =
-                usize::try_from(place - self.first).ok().and_then(|index| self.events.get_mut(index))
-        {
-            buffered.line.add(attempt);
-            self.changed.push(*place);
-            return;
-        }
+    fn add_late(&mut self, event: EventId, attempt: Attempt, now: Instant) {
         if self.events.is_empty() && self.late.is_empty() {
             self.opened = now;
         }
@@ -264,8 +270,10 @@ impl Buffer {
         self.block += 1;
         self.first += i64::try_from(count).unwrap_or(0);
         for one in &full.events {
-            if self.places.get(&one.line.id).is_some_and(|place| *place < self.first) {
-                self.places.remove(&one.line.id);
+            if let Entry::Occupied(place) = self.places.entry(one.line.id)
+                && *place.get() < self.first
+            {
+                place.remove();
             }
         }
         self.bytes = if self.events.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::block::Payload;
+use super::buffer::BufferedEvent;
 use super::line::Line;
 use super::reader::{CompiledFilter, Filter};
 use super::redact::Redactor;
@@ -60,6 +60,8 @@ pub(super) struct Viewers(Mutex<Vec<Viewer>>);
 #[derive(Debug)]
 struct Viewer {
     filter: CompiledFilter,
+    /// Whether the filter has no condition.
+    takes_all: bool,
     sender: mpsc::Sender<ViewerMessage>,
     tick: Tick,
 }
@@ -72,7 +74,9 @@ impl Viewers {
             return Err(TooMany);
         }
         let (sender, receiver) = mpsc::channel(MAX_UNREAD);
-        viewers.push(Viewer { filter: CompiledFilter::new(filter, hashed), sender, tick: Tick::default() });
+        let takes_all = filter == Filter::default();
+        let filter = CompiledFilter::new(filter, hashed);
+        viewers.push(Viewer { filter, takes_all, sender, tick: Tick::default() });
         Ok(Live(receiver))
     }
 
@@ -86,16 +90,11 @@ impl Viewers {
         viewers.len()
     }
 
-    /// Sends an event to the viewers whose filter it matches.
-    pub(super) fn show(&self, line: &Line, payload: Option<&Payload>, redactor: &Redactor) {
+    /// Sends events to the viewers whose filter they match.
+    pub(super) fn show<'e>(&self, events: impl Iterator<Item = &'e BufferedEvent>, redactor: &Redactor) {
         let mut viewers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for viewer in viewers.iter_mut().filter(|viewer| viewer.concerns(line, payload, redactor)) {
-            viewer.tick.matched += 1;
-            if viewer.tick.shown < MAX_LINES
-                && viewer.sender.try_send(ViewerMessage::Line(Box::new(line.clone()))).is_ok()
-            {
-                viewer.tick.shown += 1;
-            }
+        for event in events {
+            viewers.iter_mut().for_each(|viewer| viewer.show(event, redactor));
         }
     }
 
@@ -115,12 +114,26 @@ impl Viewers {
 }
 
 impl Viewer {
-    fn concerns(&self, line: &Line, payload: Option<&Payload>, redactor: &Redactor) -> bool {
-        if !self.filter.fits_whole(line) {
+    /// Counts the event if it matches the filter. Only what is sent is copied.
+    fn show(&mut self, event: &BufferedEvent, redactor: &Redactor) {
+        if !self.takes_all && !self.concerns(event, redactor) {
+            return;
+        }
+        self.tick.matched += 1;
+        if self.tick.shown < MAX_LINES
+            && self.sender.try_send(ViewerMessage::Line(Box::new(event.line.clone()))).is_ok()
+        {
+            self.tick.shown += 1;
+        }
+    }
+
+    fn concerns(&self, event: &BufferedEvent, redactor: &Redactor) -> bool {
+        if !self.filter.fits_whole(&event.line) {
             return false;
         }
         let Some(text) = self.filter.filter.text.as_deref() else { return true };
         // Hidden values must not be found either.
-        self.filter.has_text(line) || payload.is_some_and(|payload| redactor.shows(payload, text))
+        self.filter.has_text(&event.line)
+            || event.payload.as_ref().is_some_and(|payload| redactor.shows(payload, text))
     }
 }

@@ -6,7 +6,7 @@ use super::late::LateAttempts;
 use super::{Filter, Inner, ReadError, search};
 use crate::event_id::EventId;
 use crate::history::block::{Head, Lines, Payload, Payloads, UnreadablePart};
-use crate::history::line::Line;
+use crate::history::line::{Line, Status};
 use crate::history::store::{self, Part};
 
 /// The most copies of an event that are searched.
@@ -54,7 +54,7 @@ pub(super) fn event(inner: &Inner, id: EventId, show: Show) -> Result<Option<Eve
             let buffered = buffer.events.iter().rev().filter(|buffered| buffered.line.id == id);
             let recorded = |buffered: &crate::history::buffer::BufferedEvent| RecordedEvent {
                 line: buffered.line.clone(),
-                payload: buffered.payload.clone(),
+                payload: buffered.payload.as_deref().cloned(),
             };
             records.extend(buffered.map(recorded));
             buffer.block
@@ -123,16 +123,19 @@ fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>),
     if line.message_id.is_empty() {
         return Ok((None, Vec::new()));
     }
-    let filter = Filter {
+    let same = Filter {
         message_id: Some(line.message_id.clone()),
         source: Some(line.shape.source.to_string()),
         ..Filter::default()
     };
+    if line.is_duplicate {
+        let statuses = Status::ALL.into_iter().filter(|status| *status != Status::Duplicate).collect();
+        let others = search::search(inner, &Filter { statuses, ..same }, None, MAX_COPIES, false)?.lines;
+        let first = others.iter().find(|other| other.id < line.id).map(|other| other.id);
+        return Ok((first, Vec::new()));
+    }
+    // Most blocks have no duplicate, and their heads say so.
+    let filter = Filter { statuses: vec![Status::Duplicate], from: Some(line.at()), ..same };
     let others = search::search(inner, &filter, None, MAX_COPIES, false)?.lines;
-    let first = others.iter().find(|other| !other.is_duplicate && other.id < line.id);
-    let first = first.filter(|_| line.is_duplicate).map(|first| first.id);
-    let copies = others.iter().filter(|other| other.is_duplicate && other.id > line.id && !line.is_duplicate);
-    let mut copies: Vec<EventId> = copies.map(|copy| copy.id).collect();
-    copies.reverse();
-    Ok((first, copies))
+    Ok((None, others.iter().rev().filter(|other| other.id > line.id).map(|other| other.id).collect()))
 }

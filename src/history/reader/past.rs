@@ -107,8 +107,10 @@ impl Search<'_> {
         wanted.retain(|number| {
             let place = number.checked_sub(buffer.first).and_then(|place| usize::try_from(place).ok());
             let Some(event) = place.and_then(|place| buffer.events.get(place)) else { return true };
-            self.found
-                .insert(*number, PastEvent { line: event.line.clone(), payload: event.payload.clone() });
+            self.found.insert(
+                *number,
+                PastEvent { line: event.line.clone(), payload: event.payload.as_deref().cloned() },
+            );
             false
         });
     }

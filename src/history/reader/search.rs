@@ -110,7 +110,8 @@ impl Search<'_> {
             }
             let has_text = self.filter.has_text(&buffered.line)
                 || buffered.payload.as_ref().is_some_and(|payload| self.is_in(payload));
-            if has_text && self.add_line(buffered.line.clone(), buffered.payload.clone(), number) {
+            if has_text && self.add_line(buffered.line.clone(), buffered.payload.as_deref().cloned(), number)
+            {
                 break;
             }
         }

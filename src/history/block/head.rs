@@ -1,0 +1,103 @@
+//! The head of a block: its range of times, numbers and event ids, and a mask of the words that occur in it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::LateAttempt;
+use crate::event_id::EventId;
+use crate::history::bloom::{self, Kind};
+use crate::history::line::{Line, Outcome, Shape};
+
+/// The summary of a block, by which a search decides whether to unpack it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::history) struct Head {
+    pub(in crate::history) id: i64,
+    /// The number of its first line, counted over all blocks.
+    pub(in crate::history) first: i64,
+    pub(in crate::history) events: u32,
+    pub(in crate::history) payloads: u32,
+    /// The earliest and the latest time of receipt, in milliseconds.
+    pub(in crate::history) from: i64,
+    pub(in crate::history) to: i64,
+    pub(in crate::history) least_event: u64,
+    pub(in crate::history) most_event: u64,
+    /// The lowest and the highest event id of its late attempts; both 0 if it has none.
+    pub(in crate::history) least_late: u64,
+    pub(in crate::history) most_late: u64,
+    pub(in crate::history) mask: u64,
+}
+
+impl Head {
+    /// Computes the head of a block with these lines and late attempts.
+    pub(in crate::history) fn of<'l>(
+        id: i64,
+        first: i64,
+        lines: impl Iterator<Item = &'l Line> + Clone,
+        late: &[LateAttempt],
+    ) -> Self {
+        let mut head = Self {
+            id,
+            first,
+            from: i64::MAX,
+            to: i64::MIN,
+            least_event: u64::MAX,
+            least_late: late.iter().map(|one| one.event).min().unwrap_or(0),
+            most_late: late.iter().map(|one| one.event).max().unwrap_or(0),
+            ..Self::default()
+        };
+        let mut shapes: HashSet<usize, RandomState> = HashSet::default();
+        for line in lines {
+            head.events += 1;
+            head.payloads += u32::from(line.has_payload);
+            head.from = head.from.min(line.received_at);
+            head.to = head.to.max(line.received_at);
+            head.least_event = head.least_event.min(line.id.0);
+            head.most_event = head.most_event.max(line.id.0);
+            if line.is_duplicate {
+                head.mask |= word("status", "duplicate");
+            }
+            if shapes.insert(Arc::as_ptr(&line.shape).addr()) {
+                head.mask |= mask(&line.shape);
+            }
+        }
+        head
+    }
+
+    pub(in crate::history) fn may_have_event(&self, event: EventId) -> bool {
+        (self.least_event..=self.most_event).contains(&event.0)
+    }
+}
+
+/// Returns the bits of a shape: of its source, destinations and type, and of each status that does not depend on attempts.
+fn mask(shape: &Shape) -> u64 {
+    let mut mask = word("source", &shape.source) | word("type", &shape.kind);
+    for call in &shape.calls {
+        mask |= word("destination", &call.destination) | word("status", "called");
+    }
+    if !shape.skipped.is_empty() {
+        mask |= word("status", "skipped");
+    }
+    if !shape.refusals.is_empty() {
+        mask |= word("status", "rejected");
+    }
+    mask
+}
+
+/// Returns the bit of a word.
+pub(in crate::history) fn word(kind: &str, word: &str) -> u64 {
+    let key = bloom::key(Kind::Group, &format!("{kind}:{word}"));
+    1 << (key % 64)
+}
+
+/// Returns the keys by which a line is found.
+pub(in crate::history) fn keys(line: &Line) -> impl Iterator<Item = u64> {
+    let keys = [(Kind::User, &line.user), (Kind::MessageId, &line.message_id), (Kind::Group, &line.group)];
+    keys.into_iter().filter(|(_, id)| !id.is_empty()).map(|(kind, id)| bloom::key(kind, id))
+}
+
+impl Outcome {
+    /// The status of every line with calls: its final status may still change by a late attempt, so the head does not have it.
+    pub(in crate::history) const CALLED: &'static str = "called";
+}
