@@ -13,8 +13,8 @@ use super::shell::{Message, Shell};
 use super::visitor::Form;
 use super::{assets, done, page, words};
 use crate::admin::Admin;
-use crate::admin::api::events::explain::{self, ExplainQuery};
-use crate::admin::api::events::{self, EventView};
+use crate::admin::api::events::explain;
+use crate::admin::api::events::{self, EventView, KnownEvent};
 use crate::admin::api::users::{self, UserQuery};
 use crate::admin::api::waiting;
 use crate::admin::error::ApiError;
@@ -67,14 +67,19 @@ pub(super) async fn show(
     shell: Shell,
 ) -> Response {
     let shell = shell.at("/events");
-    let event = match events::one_view(&admin, shell.access, &id).await {
-        Ok(event) => event,
+    // Read once: with a full history, reading takes most of the page's time.
+    let known = match events::known(&admin, &id).await {
+        Ok(known) => known,
         Err(error) if error.code == "not_here" => {
             return page(StatusCode::NOT_FOUND, &NotHerePage { shell, error });
         }
         Err(error) => return shell.error(error),
     };
-    let (mappings, explained) = explain(&admin, &shell, &id, &view.mappings).await;
+    let event = match events::view_of(&admin, shell.access, &known) {
+        Ok(event) => event,
+        Err(error) => return shell.error(error),
+    };
+    let (mappings, explained) = explanation(&admin, &shell, &id, &known, &view.mappings).await;
     // Segment's events are mapped as they are sent, so a mapping's paths are those of the sent event.
     let is_segment = admin
         .receiver()
@@ -102,15 +107,15 @@ pub(super) async fn show(
 }
 
 /// By the mappings that were in force when the event came, if they are kept and the page does not ask for the present ones.
-async fn explain(
+async fn explanation(
     admin: &Admin,
     shell: &Shell,
     id: &str,
+    known: &KnownEvent,
     asked: &str,
 ) -> (&'static str, Result<Explanation, ApiError>) {
-    let ask = async |mappings: &str| {
-        let query = ExplainQuery { mappings: Some(mappings.to_owned()) };
-        explain::view(admin, shell.access, id, &query).await.map(|view| {
+    let ask = async |is_then: bool| {
+        explain::view_of(admin, shell.access, id, known, is_then).await.map(|view| {
             let (matched, mut others) = ExplainedMapping::of(&view);
             let all = others.len();
             others.retain(|other| !other.is_of_other_sources());
@@ -118,12 +123,12 @@ async fn explain(
         })
     };
     if asked != "now" {
-        let then = ask("then").await;
+        let then = ask(true).await;
         if then.is_ok() || asked == "then" {
             return ("then", then);
         }
     }
-    ("now", ask("now").await)
+    ("now", ask(false).await)
 }
 
 /// Handles the page's buttons.

@@ -9,15 +9,13 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::known::KnownEvent;
-use super::missing;
 use crate::admin::Admin;
 use crate::admin::api::mappings;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
 use crate::decode::{self, Form};
 use crate::event::DecodeResult;
-use crate::event_id::EventId;
-use crate::history::{self, Show};
+use crate::history;
 use crate::pipeline::{Pipeline, Source, Sources};
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -85,12 +83,20 @@ pub async fn view(
         Some("then") => true,
         Some(_) => return Err(ApiError::invalid("mappings is either now or then")),
     };
-    let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
-    let known = KnownEvent::load(admin, event, Show::Hidden).await?;
-    if !known.is_known() {
-        return Err(missing::error(admin, id).await);
-    }
-    let Some(kept) = kept(admin, &known) else {
+    let known = super::known(admin, id).await?;
+    view_of(admin, access, id, &known, is_then).await
+}
+
+/// Explains an event that was read: by the mappings in force when it came, or by the present ones.
+pub(in crate::admin) async fn view_of(
+    admin: &Admin,
+    access: Access,
+    id: &str,
+    known: &KnownEvent,
+    is_then: bool,
+) -> Result<ExplainView, ApiError> {
+    access.require_payloads()?;
+    let Some(kept) = kept(admin, known) else {
         return Err(ApiError::not_found(
             "the payload of this event is not kept, so it cannot be explained; raise [history] payload_rate to keep more",
         ));

@@ -13,7 +13,7 @@ const MAX_KEPT: usize = 100;
 const MAX_WAITING: usize = 100;
 
 /// What the outbox and the history know of one event.
-pub(super) struct KnownEvent {
+pub(in crate::admin) struct KnownEvent {
     /// `None` if the history does not have the event, or is off.
     pub(super) history: Option<history::Event>,
     pub(super) rejects: Vec<StoredReject>,

@@ -29,7 +29,7 @@ use crate::admin::request::{NoParameters, Parameters, PathName};
 use crate::event_id::EventId;
 use crate::history::{self, Cursor, Show};
 use crate::outbox::{DeadLetter, Filter, Position, StoredReject, WaitingCall, WaitingFilter};
-use known::KnownEvent;
+pub(in crate::admin) use known::KnownEvent;
 use query::EventStore;
 
 /// A page of events.
@@ -143,14 +143,26 @@ pub(in crate::admin) async fn list(
     view(&admin, query).await.map(Json)
 }
 
-/// Returns everything that is known of one event. An error with the code `not_here` contains what else is known.
-pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventView, ApiError> {
+/// Reads everything that is known of one event. An error with the code `not_here` contains what else is known.
+pub(in crate::admin) async fn known(admin: &Admin, id: &str) -> Result<KnownEvent, ApiError> {
     let Ok(event) = id.parse::<EventId>() else { return Err(missing::error(admin, id).await) };
     let known = KnownEvent::load(admin, event, Show::Hidden).await?;
-    match one::view(admin, access, &known) {
-        Some(view) => Ok(view),
-        None => Err(missing::error(admin, id).await),
-    }
+    if known.is_known() { Ok(known) } else { Err(missing::error(admin, id).await) }
+}
+
+/// Returns everything that is known of one event.
+pub async fn one_view(admin: &Admin, access: Access, id: &str) -> Result<EventView, ApiError> {
+    let known = known(admin, id).await?;
+    view_of(admin, access, &known)
+}
+
+/// Returns the view of an event that was read.
+pub(in crate::admin) fn view_of(
+    admin: &Admin,
+    access: Access,
+    known: &KnownEvent,
+) -> Result<EventView, ApiError> {
+    one::view(admin, access, known).ok_or_else(ApiError::failed)
 }
 
 /// What became of one event, why, and what to do
