@@ -68,6 +68,58 @@ export async function test_08_a_replay_whose_number_has_changed_is_refused(_, st
   assert.equal(ended.done + ended.failed, 2, "only what was counted");
 }
 
+/** Sends events again from the list that shows them: a dry run with its counts, then the job with its progress, then the calls. */
+export async function test_08_past_events_are_sent_again_from_their_list(browser, start) {
+  const world = await start(MINE, { "mine.toml": TRACK });
+  const ids = [];
+  for (const user of ["u-1", "u-2", "u-3"]) ids.push(await world.track(user, "Invite Sent"));
+  for (const id of ids) await world.has(id, "delivered");
+  await world.post(failing("u-4"));
+  await onPage(browser, {}, async (page) => {
+    const tryIt = async (how) => {
+      await page.goto(`${world.admin}/events?name=Invite+Sent`);
+      await page.getByText("Replay…").click();
+      await page.waitForSelector("dialog[open]");
+      await withoutViolations(page, "the form of a replay");
+      await page.check(`dialog input[value=${how}]`);
+      await page.fill("dialog input[name=rate]", "20");
+      await page.getByRole("button", { name: "Dry run" }).click();
+      await page.waitForSelector("section[aria-label='Dry run']");
+    };
+    const dryRun = page.locator("section[aria-label='Dry run']");
+    // Events of the last second are not counted yet.
+    await until("three are counted", async () => {
+      await tryIt("as_sent");
+      return (await dryRun.getByRole("heading").textContent()) === "Dry run: 3 would be sent again";
+    });
+    await dryRun.getByRole("row", { name: "as they were sent before 3" }).waitFor();
+    await withoutViolations(page, "a dry run of past events");
+    await page.getByRole("link", { name: "Back" }).click();
+    await page.waitForURL("**/events?name=Invite+Sent");
+    assert.equal((await world.received()).length, 3, "a dry run sends nothing");
+
+    writeFileSync(join(world.folder, "mine.toml"), TRACK.replace(`"$.event"`, `"$.type"`));
+    await world.api("/api/reload", { method: "POST" });
+    await tryIt("mappings");
+    await dryRun.getByRole("row", { name: "differently, or for the first time 3" }).waitFor();
+    const example = await dryRun.locator(".json").first().textContent();
+    assert.ok(['"Invite Sent"', '"event": "track"'].every((text) => example.includes(text)), `an example shows both: ${example}`);
+    await page.getByRole("button", { name: "Replay 3", exact: true }).click();
+    await page.waitForURL("**/failures/replays/*");
+    await withoutViolations(page, "a replay");
+    await until("the job is done", async () => {
+      await page.reload();
+      return (await page.locator("main .tag", { hasText: "done" }).count()) === 1;
+    });
+    assert.match(await page.textContent("main"), /3 of 3 done/);
+    const again = await until("the calls arrive", async () => {
+      const calls = await world.received();
+      return calls.length === 6 && calls.slice(3);
+    });
+    assert.deepEqual(again.map((call) => [call.body.userId, call.body.event]).sort(), [["u-1", "track"], ["u-2", "track"], ["u-3", "track"]]);
+  });
+}
+
 export async function test_09_a_purge_asks_and_wants_the_number(browser, start) {
   const world = await start();
   for (const user of ["u-1", "u-2", "u-3"]) await world.post(failing(user));

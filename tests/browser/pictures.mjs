@@ -42,7 +42,9 @@ export async function test_15_the_demo_has_something_on_every_page(browser, _, {
           await page.goto(address + path);
           if (name === "tester") {
             const draft = await page.inputValue("textarea[name=draft]");
-            await page.fill("textarea[name=draft]", draft.replace(`"$.userId"`, `"$.properties.user_id"`));
+            const path = (text) => `{ "@path" = "${text}" }`;
+            const both = `{ "@if" = { exists = ${path("$.userId")}, then = ${path("$.userId")}, else = ${path("$.properties.user_id")} } }`;
+            await page.fill("textarea[name=draft]", draft.replace(path("$.userId"), both));
             await page.getByRole("button", { name: "Check the effect" }).click();
             await page.getByText("kept rejects would be fixed").waitFor();
           }

@@ -180,7 +180,7 @@ export function ready(root) {
 const theme = /** @type {HTMLButtonElement | null} */ (one("[data-key=theme]"));
 if (theme && !document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) {
   theme.value = "light";
-  theme.textContent = "light theme";
+  theme.textContent = "Light theme";
 }
 
 ready(document);
