@@ -8,15 +8,15 @@
 mod build;
 mod descriptors;
 mod error;
+mod listeners;
 mod recording;
 mod syncing;
+mod upkeep;
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,13 +29,15 @@ pub use recording::redactor;
 pub use syncing::{StandaloneSync, running_relay_admin_address};
 
 use descriptors::Connections;
+use listeners::{bind, bind_admin};
+use upkeep::{count_orphaned_calls, count_waiting, keep_house, open, restore_pauses};
 
 use crate::accoil::Destination;
 use crate::accounts::accoil::Cache;
 use crate::accounts::sync::Syncs;
 use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::deliver::{Control, Target};
+use crate::deliver::Target;
 use crate::facts::Facts;
 use crate::history::Reader;
 use crate::outbox::{self, Outbox};
@@ -45,8 +47,6 @@ use crate::replay::{Importer, Jobs, PastEvents};
 use crate::tasks::Tasks;
 use crate::{deliver, telemetry};
 
-/// The default address of the admin listener.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 /// The most open connections; further ones wait.
 const ADMIN_CONNECTIONS: usize = 64;
 /// The longest time that Accoil's pause may delay an admin answer.
@@ -59,9 +59,6 @@ const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 const RECORDING_TIME: Duration = Duration::from_millis(500);
 /// The part of the stopping time that is reserved for closing the outbox, so that it records the calls that were delivered.
 const CLOSE_RESERVE: Duration = Duration::from_secs(2);
-/// How often the outbox removes expired rows.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
-
 /// A running relay.
 pub struct Relay {
     /// The actual address of the public listener.
@@ -257,13 +254,14 @@ fn announce(
     }
 }
 
-/// Creates the jobs for replays and purges, and resumes those that the last run left.
+/// Creates the importer of old events.
 fn importer(outbox: &Outbox, receiver: &Receiver, config: &Config) -> Importer {
     let (sources, ids) = (receiver.clone(), receiver.clone());
     let ids = move |received_at, events| ids.reserve_ids(received_at, events);
     Importer::new(outbox.clone(), move || sources.sources(), ids, config.limits.clone())
 }
 
+/// Creates the jobs for replays and purges, and resumes those that the last run left.
 fn start_jobs(
     outbox: &Outbox,
     receiver: &Receiver,
@@ -284,13 +282,6 @@ fn start_jobs(
     jobs
 }
 
-/// Counts the calls that wait in the outbox.
-async fn count_waiting(outbox: &Outbox) -> Option<u64> {
-    outbox.flush().await.ok()?;
-    let waiting = outbox.waiting_for_others(&[]).await.ok()?;
-    Some(waiting.values().sum())
-}
-
 /// Raises the limit of open files and keeps the number of all connections below it.
 fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
     let limit = descriptors::raise();
@@ -305,141 +296,4 @@ fn share_descriptors(config: &Config, targets: &mut [Target]) -> Connections {
         target.concurrency = (target.concurrency * given.deliveries / wanted.deliveries.max(1)).max(1);
     }
     given
-}
-
-/// Binds the address of this key of the configuration.
-fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { key, address, source };
-    let listener = receive::listen::bind(address).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-/// If the default admin port is in use, most likely by a second relay on the machine, takes any free port.
-fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    const KEY: &str = "admin.listen";
-    match bind(KEY, address) {
-        Err(StartError::Listen { source, .. })
-            if source.kind() == ErrorKind::AddrInUse && address == DEFAULT_ADMIN =>
-        {
-            let bound = bind(KEY, SocketAddr::new(address.ip(), 0))?;
-            telemetry::admin_port_in_use(address, bound.1);
-            Ok(bound)
-        }
-        bound => bound,
-    }
-}
-
-/// Logs once how many calls wait for destinations that are no longer configured. It reads the whole backlog, so it
-/// runs beside everything else and stops with the relay.
-async fn count_orphaned_calls(outbox: Outbox, names: Vec<Arc<str>>, stop: CancellationToken) {
-    let known: Vec<&str> = names.iter().map(|name| &**name).collect();
-    let counted = stop.run_until_cancelled(outbox.waiting_for_others(&known)).await;
-    match counted {
-        Some(Ok(others)) => {
-            for (name, requests) in &others {
-                telemetry::orphaned_calls(name, *requests);
-            }
-        }
-        Some(Err(error)) => tracing::error!(error.message = %error, "the waiting calls could not be counted"),
-        None => {}
-    }
-}
-
-/// Removes expired rows once a minute, even if nothing arrives.
-async fn keep_house(outbox: Outbox, stop: CancellationToken) {
-    let mut minutes = tokio::time::interval(HOUSEKEEPING_INTERVAL);
-    while stop.run_until_cancelled(minutes.tick()).await.is_some() {
-        // The writer logs a failed commit, and the next minute tries again.
-        while outbox.keep_house().await.unwrap_or(false) {}
-    }
-}
-
-/// Pauses the destinations that an operator had paused before the restart. Returns the control of each destination.
-async fn restore_pauses(outbox: &Outbox, targets: &mut [Target]) -> Result<Vec<Control>, StartError> {
-    let pauses = deliver::kept_pauses(outbox).await.map_err(StartError::Pauses)?;
-    for target in &mut *targets {
-        target.control = Control::new(pauses.get(&*target.name).copied());
-    }
-    Ok(targets.iter().map(|target| target.control.clone()).collect())
-}
-
-/// Opens the outbox. One in a cluster comes with the lock of this relay's local files.
-async fn open(
-    config: &Config,
-    facts: Facts,
-    broken: &CancellationToken,
-) -> Result<(Outbox, Option<outbox::Lock>), StartError> {
-    let servers = &config.outbox.url.servers;
-    if !servers.is_empty() {
-        let options = build::cluster_options(config, servers);
-        let lock = outbox::lock(&config.outbox.url.path)?;
-        return Ok((Outbox::open_cluster(&options, facts, broken).await?, Some(lock)));
-    }
-    let options = build::outbox_options(config);
-    // Opening may read a long log, so it must not block a thread that serves.
-    let outbox = tokio::task::spawn_blocking(move || Outbox::open_with(&options, facts))
-        .await
-        .map_err(|_| StartError::Stopped)??;
-    Ok((outbox, None))
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use chrono::Utc;
-
-    use super::*;
-    use crate::decode::Form;
-    use crate::event_id::EventId;
-    use crate::outbox::{Options, Reject, Retention, Submission};
-
-    /// The clock is paused and moves only when nothing else can happen.
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_relay_removes_expired_rows_within_a_minute() {
-        let folder = tempfile::tempdir().unwrap();
-        let soon = Retention { age: Duration::ZERO, bytes: u64::MAX };
-        let outbox = Outbox::open(&Options {
-            path: folder.path().join("relay.db"),
-            deduplication_ids: 0,
-            longest_window: Duration::ZERO,
-            max_bytes: u64::MAX,
-            min_free_disk: 0,
-            dead_letters: soon,
-            rejects: soon,
-        });
-        let (outbox, tasks) = (outbox.unwrap(), Tasks::new(&CancellationToken::new()));
-        tasks.spawn("housekeeping", keep_house(outbox.clone(), tasks.stop_signal()));
-        let submission = Submission {
-            source: Arc::from("web"),
-            form: Form::SegmentBatch,
-            received_at: Utc::now(),
-            deduplication_window: Duration::ZERO,
-            accepted: Vec::new(),
-            rejects: vec![Reject {
-                event: EventId(1),
-                original: Bytes::from_static(b"{}"),
-                envelope: None,
-                reasons: "[]".to_owned(),
-                code: crate::reasons::Reason::Rejected,
-                refused_by: Vec::new(),
-            }],
-            skipped: Vec::new(),
-            envelope: None,
-            mappings: 0,
-        };
-        outbox.accept(submission).await.unwrap();
-        for _second in 0..10_000 {
-            if outbox.usage().rejects.rows == 0 {
-                break;
-            }
-            // The writer is a thread with its own clock.
-            std::thread::sleep(Duration::from_millis(1));
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        assert_eq!(outbox.usage().rejects.rows, 0);
-        // A paused clock would run out while the housekeeping still waits for the writer.
-        tokio::time::resume();
-        assert!(tasks.stop(Duration::from_secs(60)).await);
-    }
 }
