@@ -44,6 +44,16 @@ impl Answer {
     }
 }
 
+/// Sends one request whose answer takes long.
+pub(crate) async fn send_within(limit: Duration, method: Method, url: &str, body: String) -> Answer {
+    let answer = exchange(method, url.parse().unwrap(), &[], body.into());
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => panic!("{url} got no answer: {error}"),
+        Err(_) => panic!("{url} got no answer within {limit:?}"),
+    }
+}
+
 /// Sends one request and reads the whole answer. Fails the test if there is none.
 pub(crate) async fn send(
     method: Method,

@@ -42,6 +42,7 @@ mod reference_fields;
 mod reference_triggers;
 mod relay;
 mod reload;
+mod replay_kills;
 mod replays;
 mod retries;
 mod sandbox;

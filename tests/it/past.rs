@@ -142,16 +142,17 @@ async fn what_was_not_kept_or_was_hidden_is_counted_and_not_sent() {
     }
 }
 
-/// Writes a file of the archive with a frame for each list of users.
-fn archive(folder: &Path, hour: &str, frames: &[&[&str]]) -> std::path::PathBuf {
+/// Writes a file of the archive with a frame for each list of users, one for each minute.
+pub(crate) fn archive(folder: &Path, hour: &str, frames: &[&[impl AsRef<str>]]) -> std::path::PathBuf {
     let path = folder.join(format!("events-{hour}.ndjson.zst"));
     let mut bytes = Vec::new();
     for (frame, users) in frames.iter().enumerate() {
         let mut text = String::new();
-        for (number, user) in users.iter().enumerate() {
-            let at: chrono::DateTime<chrono::Utc> = format!("{hour}:0{frame}:0{number}Z").parse().unwrap();
+        let minute: chrono::DateTime<chrono::Utc> = format!("{hour}:{frame:02}:00Z").parse().unwrap();
+        for (number, user) in (0..).zip(*users) {
+            let at = minute + chrono::Duration::milliseconds(number);
             let id = accoil_relay::event_id::EventId((at.timestamp_millis().cast_unsigned()) << 22);
-            let original: Value = serde_json::from_str(&track(user)).unwrap();
+            let original: Value = serde_json::from_str(&track(user.as_ref())).unwrap();
             let line = json!({"id": id, "at": at, "source": "web", "form": "segment track", "status": "delivered",
                 "original": original});
             text.extend([line.to_string(), "\n".to_owned()]);

@@ -1,23 +1,16 @@
-//! Replay jobs: tried in a dry run, followed, paused, cancelled, and never repeated by a restart or a kill.
+//! Replay jobs: tried in a dry run, followed, paused, cancelled, and continued after a restart.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use accoil_relay::outbox::{Filter, Job, JobState, Kind, NewJob, Outbox, Settlement};
-use accoil_relay::reasons::Reason;
+use accoil_relay::outbox::{Filter, Job, JobState, Kind};
 use accoil_relay::replay::{Counted, Failures, How, JobError, Order, Select};
-use accoil_relay::sandbox::{Fault, Options};
-use http::Method;
+use accoil_relay::sandbox::Fault;
 use serde_json::json;
 use tempfile::tempdir;
 
-use crate::crash::number_from_environment;
-use crate::http::send;
-use crate::outbox::{event, options, request, submission};
-use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
-use crate::sandbox::RunningSandbox;
+use crate::relay::{TEST_TIMEOUT, TestRelay, USUAL};
 
 const KEY: (&str, &str) = ("x-api-key", "web-key");
 
@@ -206,111 +199,4 @@ async fn a_job_is_paused_goes_on_after_a_restart_and_is_cancelled() {
     assert!(matches!(relay.relay.jobs.pause(id + 1).await, Err(JobError::Unknown(_))));
     assert_eq!(relay.relay.jobs.list(10).await.unwrap().len(), 1);
     relay.stop().await;
-}
-
-/// Each call is made again once. Only calls in flight at a kill may be made twice. `LETTERS` in the environment sets another
-/// number of dead letters.
-#[tokio::test(flavor = "multi_thread")]
-async fn three_kills_during_a_replay_of_dead_letters_repeat_nothing_but_calls_in_flight() {
-    let letters = number_from_environment("LETTERS", 3000);
-    let served = RunningSandbox::start(Options { keep: letters * 2, ..Options::default() }).await;
-    let letters = letters as u64;
-    let folder = tempdir().unwrap();
-    let outbox = Outbox::open(&options(folder.path())).unwrap();
-    let calls: Vec<_> = (0..letters)
-        .map(|number| event(None, vec![request("accoil", &format!("u{number}"), body(number))]))
-        .collect();
-    outbox.accept(submission(calls, Vec::new())).await.unwrap();
-    let (jobs, _) = crate::outbox::jobs(&outbox, "accoil").await;
-    let dead =
-        |job| Settlement::Dead { job: Box::new(job), attempts: Vec::new(), reason: Reason::DeadExhausted };
-    crate::outbox::settle(&outbox, jobs.into_iter().map(dead).collect());
-    outbox.flush().await.unwrap();
-    let up_to = outbox.newest_number().await.unwrap();
-    let all = select(Kind::DeadLetter, Filter::default());
-    let order = order(all, How::AsSent, Counted { count: letters, up_to });
-    let order = Order { rate: 10_000, ..order };
-    let text = serde_json::to_string(&order).unwrap();
-    let job = NewJob { kind: "replay", order: text, up_to, expect: letters, by: "test".to_owned() };
-    let id = outbox.create_job(job).await.unwrap();
-    outbox.close().await;
-    three_kills(folder.path(), &served, id, letters, 1).await;
-}
-
-/// The events were delivered once before, and are found by their filter in the history.
-#[tokio::test(flavor = "multi_thread")]
-async fn three_kills_during_a_replay_of_delivered_events_repeat_nothing_but_calls_in_flight() {
-    let events = 2000_u64;
-    let served = RunningSandbox::start(Options { keep: 5000, ..Options::default() }).await;
-    let folder = tempdir().unwrap();
-    let relay = Process::start(folder.path(), USUAL, &served.url).await;
-    for first in (0..events).step_by(500) {
-        let batch: Vec<_> = (first..first + 500)
-            .map(|number| json!({"type": "track", "event": "E", "userId": format!("u{number}"), "messageId": number.to_string()}))
-            .collect();
-        let answer = relay.post("/v1/batch", &[KEY], json!({ "batch": batch }).to_string()).await;
-        assert_eq!(answer.json()["accepted"], 500, "{answer:?}");
-    }
-    assert!(served.sandbox.wait_for(events, TEST_TIMEOUT).await);
-    // What is recorded of them is on the disk when the relay has stopped.
-    relay.terminate();
-    assert!(relay.ended().await.success());
-    let relay = Process::start(folder.path(), USUAL, &served.url).await;
-    let url = relay.admin_url("/api/replays");
-    let mut request = json!({"select": {"kind": "event", "filter": {"status": ["delivered"], "name": "E"}},
-        "how": "as_sent", "rate": 2000, "dry_run": true});
-    let deadline = std::time::Instant::now() + TEST_TIMEOUT;
-    let dry = loop {
-        let dry = send(Method::POST, &url, &[], request.to_string()).await.json();
-        if dry["same"] == events {
-            break dry;
-        }
-        assert!(std::time::Instant::now() < deadline, "{dry}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    assert_eq!((&dry["expect"], &dry["different"], &dry["not_kept"]), (&json!(events), &json!(0), &json!(0)));
-    request["dry_run"] = false.into();
-    (request["expect"], request["up_to"]) = (dry["expect"].clone(), dry["up_to"].clone());
-    let job = send(Method::POST, &url, &[], request.to_string()).await;
-    assert_eq!(job.status, 202, "{job:?}");
-    let id = job.json()["id"].as_i64().unwrap();
-    relay.kill();
-    three_kills(folder.path(), &served, id, events, 2).await;
-}
-
-/// Runs the job with three kills until each user's call has arrived this often.
-async fn three_kills(folder: &Path, served: &RunningSandbox, id: i64, calls: u64, each: usize) {
-    let timeout = TEST_TIMEOUT * u32::try_from(1 + calls / 10_000).unwrap();
-    let before = calls * (each as u64 - 1);
-    for part in 1..=3 {
-        let relay = Process::start(folder, USUAL, &served.url).await;
-        assert!(served.sandbox.wait_for(before + part * calls / 5, timeout).await);
-        relay.kill();
-    }
-    let relay = Process::start(folder, USUAL, &served.url).await;
-    let deadline = std::time::Instant::now() + timeout;
-    let times = loop {
-        let mut times: HashMap<String, usize> = HashMap::new();
-        for call in served.sandbox.received() {
-            *times.entry(call.body.get("userId").unwrap().to_string()).or_default() += 1;
-        }
-        let arrived = times.values().filter(|times| **times >= each).count() as u64;
-        if arrived == calls {
-            break times;
-        }
-        assert!(std::time::Instant::now() < deadline, "{arrived} of {calls} arrived: {}", relay.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    relay.terminate();
-    assert!(relay.ended().await.success());
-    let repeated = times.values().filter(|times| **times > each).count();
-    assert!(repeated <= 3 * 64 * 2, "{repeated} calls were made twice");
-    let outbox = Outbox::open(&options(folder)).unwrap();
-    let job = outbox.job(id).await.unwrap().unwrap();
-    assert_eq!((job.done, job.failed), (calls, 0), "each once: {job:?}");
-    outbox.close().await;
-}
-
-fn body(number: u64) -> String {
-    json!({"userId": format!("u{number}"), "event": "E"}).to_string()
 }
