@@ -184,3 +184,42 @@ async fn a_stopping_relay_does_not_wait_for_the_end_of_a_run() {
     assert_eq!(counts(&rest)[..3].iter().sum::<u64>(), 98);
     assert!(place.writes().len() == 98 && place.writes().values().all(|writes| writes.len() == 1));
 }
+
+/// SIGKILL in the middle of a run: the next relay shows that run as interrupted, and the next run finishes the rest.
+#[tokio::test]
+async fn a_run_of_a_killed_relay_is_shown_as_interrupted() {
+    let place = Place::new(Options { accounts: 100, ..Options::default() }, BOTH).await;
+    let toml = format!("{BOTH}{TOKEN}");
+    let relay = Process::start(place.folder(), &toml, &place.served.url).await;
+    slow(&place, 50);
+    let mut listening = JoinSet::new();
+    listening.spawn(super::run(place.command(&[TO_VITALLY])));
+    until("some writes", || place.writes().len() > 5).await;
+    let shown = get(&relay).await;
+    let of_run = |shown: &Value, number: usize| {
+        let run = &shown["runs"][number];
+        json!([run["direction"], run["state"], run["ended_at"], run["written"]])
+    };
+    assert_eq!(
+        (&shown["running"], of_run(&shown, 0)),
+        (&json!(true), json!([TO_VITALLY, "running", null, 0]))
+    );
+    relay.kill();
+    let run = listening.join_next().await.unwrap().unwrap();
+    assert!(run.code == Some(1) && run.stderr.contains("the relay at"), "{run:#?}");
+    place.sandbox().faults().clear();
+
+    let relay = Process::start(place.folder(), &toml, &place.served.url).await;
+    let shown = get(&relay).await;
+    assert_eq!(
+        (&shown["running"], of_run(&shown, 0)),
+        (&json!(false), json!([TO_VITALLY, "interrupted", null, 0]))
+    );
+    let path = format!("/api/sync/runs/{}", shown["runs"][0]["id"]);
+    let one = send(Method::GET, &relay.admin_url(&path), &[ADMIN], "").await.json();
+    assert_eq!((&one["state"], &one["summary"]), (&json!("interrupted"), &Value::Null));
+    let rest = place.synced(&[TO_VITALLY]).await;
+    assert_eq!(counts(&rest)[..3].iter().sum::<u64>(), 98);
+    let shown = get(&relay).await;
+    assert_eq!([0, 1].map(|number| shown["runs"][number]["state"].clone()), ["done", "interrupted"]);
+}
