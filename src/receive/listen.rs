@@ -329,6 +329,19 @@ mod tests {
         assert_eq!(failures.since_logged, 1198);
     }
 
+    /// With the usual 128, further connections would wait until the relay accepts some.
+    #[tokio::test]
+    async fn many_connections_wait_for_their_turn() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..300 {
+            let connect = tokio::net::TcpStream::connect(address);
+            let connected = tokio::time::timeout(Duration::from_secs(30), connect).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("{number} connections wait")).unwrap());
+        }
+    }
+
     #[test]
     fn addresses_without_connections_are_forgotten() {
         let mut peers = Peers::default();

@@ -44,6 +44,7 @@ pub(crate) use answer::json;
 use listen::Routes;
 pub use memory::Memory;
 pub(crate) use origin::is_loopback;
+pub(crate) use segment::is_by_https;
 use sender::Sender;
 pub(crate) use signature::sign;
 pub(crate) use status::{health, ready_in_detail};

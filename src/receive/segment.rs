@@ -154,12 +154,17 @@ fn public_address<'h>(public_url: Option<&'h str>, headers: &'h HeaderMap) -> (&
     if let Some((scheme, rest)) = public_url.and_then(|url| url.split_once("://")) {
         return (rest, scheme);
     }
-    // Each proxy appends its own value, so the first is what the client asked for.
-    let first = |name: &str| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok())?;
-        value.split(',').map(str::trim).next().filter(|value| !value.is_empty())
-    };
-    let host = first("x-forwarded-host").or_else(|| first("host")).unwrap_or("localhost");
-    let is_secure = first("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    (host, if is_secure { "https" } else { "http" })
+    let host = first(headers, "x-forwarded-host").or_else(|| first(headers, "host")).unwrap_or("localhost");
+    (host, if is_by_https(headers) { "https" } else { "http" })
+}
+
+/// Returns whether the client asked by HTTPS, if a proxy says so.
+pub(crate) fn is_by_https(headers: &HeaderMap) -> bool {
+    first(headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
+/// Each proxy appends its own value, so the first is what the client asked for.
+fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok())?;
+    value.split(',').map(str::trim).next().filter(|value| !value.is_empty())
 }

@@ -116,6 +116,20 @@ async fn only_a_form_of_this_session_and_site_changes_something() {
     assert_eq!(by_api.await.status, 401, "a session changes something by forms only");
 }
 
+/// Of the values that several proxies wrote, the first is that of the browser's own connection.
+#[tokio::test]
+async fn the_cookie_is_for_https_only_if_the_browser_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = RunningSandbox::start(Options::default()).await;
+    let relay = Process::start(folder.path(), &format!("{TOKENS}{USUAL}"), &served.url).await;
+    for (proto, is_secure) in [("HTTPS", true), ("https, http", true), ("http, https", false), ("", false)] {
+        let headers = [("sec-fetch-site", "same-origin"), ("x-forwarded-proto", proto)];
+        let answer = send(Method::POST, &relay.admin_url("/login"), &headers, "token=full-token").await;
+        assert_eq!(answer.status, 303, "{proto}: {}", answer.text());
+        assert_eq!(answer.header("set-cookie").contains("; Secure"), is_secure, "{proto}");
+    }
+}
+
 #[tokio::test]
 async fn log_in_pauses_after_five_wrong_tokens() {
     let folder = tempfile::tempdir().unwrap();

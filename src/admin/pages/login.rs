@@ -19,6 +19,7 @@ use super::{assets, page};
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
+use crate::receive::is_by_https;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -87,9 +88,7 @@ pub(in crate::admin) async fn log_in(
         return Ok(response);
     };
     let name = sessions.begin(access, now);
-    let is_https =
-        headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
-    let secure = if is_https { "; Secure" } else { "" };
+    let secure = if is_by_https(&headers) { "; Secure" } else { "" };
     Ok(with_cookie(
         Redirect::to(to).into_response(),
         &format!("{COOKIE}={name}; Path=/; HttpOnly; SameSite=Strict{secure}"),

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accoil_relay::sandbox::Options;
 use http::Method;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::encoding::gzip;
 use super::{AMPLITUDE, EVENT, SEGMENT, TRACK, raw};
 use crate::http::send;
-use crate::relay::{Process, TestRelay, USUAL};
+use crate::relay::{Process, TEST_TIMEOUT, TestRelay, USUAL};
 use crate::sandbox::RunningSandbox;
 
 const OPEN: &str = "[[sources]]\nname = 'open'\nkind = 'segment'\n\
@@ -129,6 +129,31 @@ async fn a_head_beyond_32_kib_is_refused() {
     let mut answer = [0; 13];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 431 ");
+    relay.stop().await;
+}
+
+/// Heads that never end take the memory of bodies. Without memory their connections are closed.
+#[tokio::test]
+async fn unfinished_heads_count_in_the_memory_for_bodies() {
+    let limits = "[limits]\ntracking_batch_bytes = 100000\nwebhook_bytes = 100000\namplitude_bytes = 100000\n\
+                  amplitude_batch_bytes = 100000\nbuffered_bytes = 1600000\n";
+    let relay = TestRelay::start(&format!("{limits}{USUAL}")).await;
+    let head = format!("POST /segment HTTP/1.1\r\nHost: h\r\nX-Long: {}", "x".repeat(30_000));
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        open.push(connect(&relay, head.as_bytes()).await);
+    }
+    let is_open = |stream: &TcpStream| matches!(stream.try_read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    // All of them would hold three megabytes.
+    while open.len() * 30_000 > 1_600_000 {
+        open.retain(is_open);
+        assert!(Instant::now() < deadline, "{} unfinished heads are held", open.len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!open.is_empty());
+    drop(open);
+    while relay.post("/v1/track", &[SEGMENT], TRACK).await.status != 200 {}
     relay.stop().await;
 }
 

@@ -163,6 +163,10 @@ async fn senders_get_503_with_retry_after_while_there_is_no_room() {
         (503, Some("not ready")),
         "{ready:?}"
     );
+    let mut healthcheck = command();
+    healthcheck.args(["healthcheck", "--url", &relay.url("")]);
+    let healthcheck = crate::child::output(healthcheck).await;
+    assert_eq!(healthcheck.status.code(), Some(1), "{healthcheck:?}");
     assert!(relay.rejects().await.is_empty());
     relay.stop().await;
 }
