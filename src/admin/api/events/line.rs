@@ -104,9 +104,21 @@ pub(super) fn code(line: &Line) -> String {
         }
         Status::Held => Reason::Held.code().to_owned(),
         Status::Accepted | Status::Delivered if line.is_partly_rejected() => refused(),
-        Status::Accepted | Status::Delivered if line.has_warnings() => Reason::LeftOut.code().to_owned(),
+        Status::Accepted | Status::Delivered if line.has_warnings() => warning(line).code().to_owned(),
         Status::Accepted | Status::Delivered => String::new(),
     }
+}
+
+/// Returns the most important kind of warning. The history keeps warnings as text, so their words are compared.
+fn warning(line: &Line) -> Reason {
+    let has = |words: &str| line.shape.calls.iter().any(|call| call.warnings.contains(words));
+    let kinds = [
+        ("was left out", Reason::LeftOut),
+        ("is sent instead", Reason::TimeReplaced),
+        ("cents", Reason::FractionalCents),
+        (" became ", Reason::ValueReplaced),
+    ];
+    kinds.into_iter().find(|(words, _)| has(words)).map_or(Reason::Converted, |(_, kind)| kind)
 }
 
 /// Returns the last attempt of each call.
@@ -144,7 +156,7 @@ fn delivered(line: &Line, attempt: &Attempt) -> String {
     };
     let tries = if attempt.number > 1 { format!(", attempt {}", attempt.number) } else { String::new() };
     let warning = line.shape.calls.iter().map(|call| call.warnings.as_str()).find(|text| !text.is_empty());
-    let warning = warning.map(|text| format!("; left out: {text}")).unwrap_or_default();
+    let warning = warning.map(|text| format!("; warning: {text}")).unwrap_or_default();
     format!("{calls}{} in {}{tries}{warning}", attempt.ending.status, took(attempt.took_us))
 }
 
