@@ -10,13 +10,19 @@ use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response as Answer, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response as Answer};
 
 use super::Admin;
 use super::error::ErrorBody;
+use super::request::{NoParameters, Parameters};
 
 /// The scheme's name in the document.
 const TOKEN: &str = "token";
+/// Each route lists the errors that only it gives. These are added to all: a request that breaks the rules of HTTP or has an unknown
+/// parameter, and a fault of the relay.
+const EVERYWHERE: [&str; 2] = ["400", "500"];
+/// These are added to the routes that need a token.
+const WITH_TOKEN: [&str; 2] = ["401", "403"];
 /// Routes that need no token.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/login", "/logout"];
 
@@ -34,7 +40,10 @@ struct Base;
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, body = serde_json::Value)))]
-pub(super) async fn show(State(admin): State<Admin>) -> Response {
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Response {
     let mut response = Response::new(Body::from(admin.document()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -71,21 +80,50 @@ fn complete_operation(operation: &mut Operation, method: &str, path: &str, is_op
     operation.operation_id = Some(format!("{method}_{}", words.join("_")));
     let tag = words.iter().find(|word| **word != "api").copied().unwrap_or("api");
     operation.tags = Some(vec![tag.to_owned()]);
-    if is_open {
-        return;
+    let answers = &mut operation.responses.responses;
+    for status in EVERYWHERE {
+        answers.entry(status.to_owned()).or_insert_with(|| RefOr::T(Answer::default()));
     }
-    operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
-    for (statuses, description) in
-        [("4XX", "The request cannot be done as it is"), ("5XX", "Not possible now")]
-    {
-        let answers = &mut operation.responses.responses;
-        answers.entry(statuses.to_owned()).or_insert_with(|| RefOr::T(error(description)));
+    if !is_open {
+        operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
+        for status in WITH_TOKEN {
+            answers.entry(status.to_owned()).or_insert_with(|| RefOr::T(Answer::default()));
+        }
+    }
+    for (status, answer) in answers {
+        if let RefOr::T(answer) = answer {
+            complete_answer(answer, status, is_open);
+        }
     }
 }
 
-fn error(description: &str) -> Answer {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
-    ResponseBuilder::new().description(description).content("application/json", content).build()
+/// Adds the form of errors, and what the status means if the route does not say it.
+fn complete_answer(answer: &mut Answer, status: &str, is_open: bool) {
+    let Some(meaning) = meaning(status) else { return };
+    if answer.description.is_empty() {
+        meaning.clone_into(&mut answer.description);
+    }
+    if answer.content.is_empty() && (!is_open || EVERYWHERE.contains(&status)) {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+        answer.content.insert("application/json".to_owned(), RefOr::T(content));
+    }
+}
+
+/// Returns what a status means on every route that gives it; `None` if it is no error.
+fn meaning(status: &str) -> Option<&'static str> {
+    Some(match status {
+        "400" => "The request cannot be used: the error names the parameter or the member of the body",
+        "401" => "The token is missing or wrong",
+        "403" => "The token does not allow this",
+        "404" => "There is no such thing, or what it needs is not configured",
+        "409" => "The present state does not allow it",
+        "429" => "Too many requests",
+        "500" => "The relay failed on this request: its log has the reason",
+        "502" => "Accoil gave no answer, or one that cannot be used",
+        "503" => "Not possible now",
+        "504" => "Accoil did not answer in time",
+        _ => return None,
+    })
 }
 
 /// Returns the methods that this API uses.

@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::Admin;
 use super::error::ApiError;
+use super::request::{NoParameters, Parameters};
 use crate::accounts::sync::Summary;
 use crate::deliver::{Failures, State as Health, Status};
 use crate::facts::Counts;
@@ -26,7 +27,10 @@ use crate::telemetry::{Process, unix_seconds};
 
 /// Every counter, in `OpenMetrics` format
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn show(State(admin): State<Admin>) -> Response {
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+) -> Response {
     let Ok(text) = text(&admin).await else {
         let error = "the metrics could not be written; report it";
         return ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error).into_response();

@@ -24,6 +24,7 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The parameters of Accoil's own API.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AccountQuery {
     /// The workspace; the configured one if it is left out.
     workspace_id: Option<String>,
@@ -37,7 +38,8 @@ pub struct AccountQuery {
 }
 
 /// One account as Accoil scores it
-#[utoipa::path(get, path = "/api/accounts", params(AccountQuery), responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/api/accounts", params(AccountQuery),
+    responses((status = 200, body = serde_json::Value), (status = 404), (status = 502), (status = 503), (status = 504)))]
 pub(in crate::admin) async fn get(
     State(admin): State<Admin>,
     parameters: Result<Parameters<AccountQuery>, ApiError>,

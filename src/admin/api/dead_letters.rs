@@ -47,8 +47,9 @@ impl From<ReplayError> for ApiError {
 /// Send dead letters again, and rejects through the mappings in force: one step
 ///
 /// The body is a selection: `kind`, `filter`, `after`, `up_to`, `most`.
-#[utoipa::path(post, path = "/api/dead-letters/replay", request_body = serde_json::Value,
-    responses((status = 200, body = StepView)))]
+#[utoipa::path(post, path = "/api/dead-letters/replay",
+    request_body(content = serde_json::Value, example = json!({"kind": "reject", "filter": {"user": "ada"}})),
+    responses((status = 200, body = StepView), (status = 503)))]
 pub(in crate::admin) async fn replay(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -62,8 +63,9 @@ pub(in crate::admin) async fn replay(
 /// Remove dead letters and rejects for good: one step
 ///
 /// The body is a selection, as for a replay.
-#[utoipa::path(post, path = "/api/dead-letters/purge", request_body = serde_json::Value,
-    responses((status = 200, body = StepView)))]
+#[utoipa::path(post, path = "/api/dead-letters/purge",
+    request_body(content = serde_json::Value, example = json!({"kind": "reject", "filter": {"user": "nobody"}})),
+    responses((status = 200, body = StepView), (status = 503)))]
 pub(in crate::admin) async fn purge(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

@@ -210,7 +210,8 @@ pub async fn change(
 }
 
 /// Status of each destination
-#[utoipa::path(get, path = "/api/destinations", responses((status = 200, body = DestinationsView)))]
+#[utoipa::path(get, path = "/api/destinations",
+    responses((status = 200, body = DestinationsView), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -222,7 +223,7 @@ pub(in crate::admin) async fn list(
 ///
 /// Events are accepted and wait. A restart does not end the pause.
 #[utoipa::path(post, path = "/api/destinations/{name}/pause", params(("name" = String, Path, description = "The destination")),
-    responses((status = 200, body = DestinationView)))]
+    responses((status = 200, body = DestinationView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn pause(
     State(admin): State<Admin>,
     PathName(name): PathName,
@@ -233,7 +234,7 @@ pub(in crate::admin) async fn pause(
 
 /// Make calls to a destination again
 #[utoipa::path(post, path = "/api/destinations/{name}/resume", params(("name" = String, Path, description = "The destination")),
-    responses((status = 200, body = DestinationView)))]
+    responses((status = 200, body = DestinationView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn resume(
     State(admin): State<Admin>,
     PathName(name): PathName,
@@ -244,7 +245,7 @@ pub(in crate::admin) async fn resume(
 
 /// Make one call now, although the destination is left alone because it failed
 #[utoipa::path(post, path = "/api/destinations/{name}/probe", params(("name" = String, Path, description = "The destination")),
-    responses((status = 200, body = DestinationView)))]
+    responses((status = 200, body = DestinationView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn probe(
     State(admin): State<Admin>,
     PathName(name): PathName,

@@ -238,7 +238,8 @@ fn outcome(redactor: &Redactor, values: &history::HiddenValues, plan: &Plan) -> 
 /// What other mappings would change for the newest kept events
 ///
 /// Nothing is sent or changed.
-#[utoipa::path(post, path = "/api/test/effect", request_body = EffectRequest, responses((status = 200, body = EffectView)))]
+#[utoipa::path(post, path = "/api/test/effect", request_body = EffectRequest,
+    responses((status = 200, body = EffectView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

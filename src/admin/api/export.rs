@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::{IntoParams, PartialSchema as _};
 
 use super::events::{EventLine, EventsQuery, cursor, history_failed};
 use crate::admin::Admin;
-use crate::admin::error::{ApiError, ErrorBody};
+use crate::admin::error::ApiError;
 use crate::admin::guard::Access;
-use crate::admin::moment::Moment;
 use crate::admin::request::Parameters;
 use crate::history::{Cursor, Filter, Line, Page, Payload, Reader, Show};
 
@@ -38,37 +38,33 @@ const PAGE: usize = 250;
 const MAX_EXPORTS: usize = 4;
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The filter is that of the list of events.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+/// The parameters of the list of events, and one more.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct ExportQuery {
-    /// As for the list of events.
-    pub status: Option<String>,
-    pub source: Option<String>,
-    pub destination: Option<String>,
-    #[serde(rename = "type")]
-    #[param(rename = "type")]
-    pub kind: Option<String>,
-    pub name: Option<String>,
-    pub user: Option<String>,
-    pub group: Option<String>,
-    pub message_id: Option<String>,
-    pub mapping: Option<String>,
-    pub reason: Option<String>,
-    pub code: Option<String>,
-    pub text: Option<String>,
-    pub any: Option<String>,
-    /// Received at this time or later: RFC 3339, a date, or relative, such as -24h.
-    #[param(value_type = Option<String>)]
-    pub from: Option<Moment>,
-    /// Received before this time.
-    #[param(value_type = Option<String>)]
-    pub to: Option<Moment>,
-    /// The cursor: `next` of the last line of an export that was cut.
-    pub before: Option<String>,
-    /// The most events: 100,000 unless given, 1,000,000 at most.
-    pub most: Option<usize>,
-    /// `off` shows values that `[privacy] redact` hides; only with the admin token. Otherwise `on`.
+    #[serde(flatten)]
+    pub events: EventsQuery,
     pub redact: Option<String>,
+}
+
+impl IntoParams for ExportQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut all = EventsQuery::into_params(|| None);
+        for one in &mut all {
+            let description = match one.name.as_str() {
+                "before" => "The cursor: `next` of the last line of an export that was cut.",
+                "most" => "The most events: 100,000 unless given, 1,000,000 at most.",
+                _ => continue,
+            };
+            one.description = Some(description.to_owned());
+        }
+        let redact = ParameterBuilder::new()
+            .name("redact")
+            .parameter_in(ParameterIn::Query)
+            .description(Some("`off` shows values that `[privacy] redact` hides; only with the admin token. Otherwise `on`."))
+            .schema(Some(String::schema()));
+        all.push(redact.build());
+        all
+    }
 }
 
 /// One line.
@@ -110,30 +106,6 @@ impl ExportQuery {
             Some(_) => Err(ApiError::invalid("redact is on or off")),
         }
     }
-
-    fn filter(self) -> Result<Filter, ApiError> {
-        let Self { status, source, destination, kind, name, user, group, message_id, mapping, .. } = self;
-        let Self { reason, code, text, any, from, to, .. } = self;
-        let query = EventsQuery {
-            status,
-            source,
-            destination,
-            kind,
-            name,
-            user,
-            group,
-            message_id,
-            mapping,
-            reason,
-            code,
-            text,
-            any,
-            from,
-            to,
-            ..EventsQuery::default()
-        };
-        query.filter()
-    }
 }
 
 /// Events with what was received and sent, one JSON object a line
@@ -142,7 +114,7 @@ impl ExportQuery {
 /// if `Accept-Encoding` has it. At most 4 exports at a time.
 #[utoipa::path(get, path = "/api/export", params(ExportQuery),
     responses((status = 200, body = String, content_type = "application/x-ndjson"),
-        (status = 503, body = ErrorBody, description = "4 exports are under way, or the history is off")))]
+        (status = 503, description = "4 exports are under way, or the history is off")))]
 pub(in crate::admin) async fn stream(
     State(admin): State<Admin>,
     access: Access,
@@ -150,13 +122,13 @@ pub(in crate::admin) async fn stream(
     Parameters(query): Parameters<ExportQuery>,
 ) -> Result<Response, ApiError> {
     let show = query.show(access)?;
-    let before = query.before.as_deref().map(cursor).transpose()?;
-    let left = query.most.unwrap_or(USUAL).clamp(1, MOST);
+    let before = query.events.before.as_deref().map(cursor).transpose()?;
+    let left = query.events.most.unwrap_or(USUAL).clamp(1, MOST);
     let permit = Arc::clone(admin.exports()).try_acquire_owned().map_err(|_| {
         let error = format!("{MAX_EXPORTS} exports are under way: try again when one has ended");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_exports", error).with_retry_after(ASK_AGAIN)
     })?;
-    let (reader, filter) = (admin.history().clone(), Arc::new(query.filter()?));
+    let (reader, filter) = (admin.history().clone(), Arc::new(query.events.filter()?));
     let source = Source { reader, filter, show, sees_payloads: access.sees_payloads(), _permit: permit };
     let gzip = is_accepted(&headers).then(|| GzEncoder::new(Vec::new(), Compression::fast()));
     let is_gzip = gzip.is_some();

@@ -263,7 +263,7 @@ pub async fn one_view(admin: &Admin, wanted: &str) -> Result<OneGroupView, ApiEr
 }
 
 /// What could not be delivered or mapped, by reason
-#[utoipa::path(get, path = "/api/failures", responses((status = 200, body = FailuresView)))]
+#[utoipa::path(get, path = "/api/failures", responses((status = 200, body = FailuresView), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -273,7 +273,7 @@ pub(in crate::admin) async fn list(
 
 /// One reason: when it occurred, with which events, and the newest of them
 #[utoipa::path(get, path = "/api/failures/{key}", params(("key" = String, Path, description = "The group's key")),
-    responses((status = 200, body = OneGroupView)))]
+    responses((status = 200, body = OneGroupView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     PathName(key): PathName,

@@ -71,7 +71,7 @@ pub async fn view(admin: &Admin) -> Result<HistoryView, ApiError> {
 }
 
 /// How far back the history goes, and how many events it left out
-#[utoipa::path(get, path = "/api/history", responses((status = 200, body = HistoryView)))]
+#[utoipa::path(get, path = "/api/history", responses((status = 200, body = HistoryView), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -80,6 +80,7 @@ pub(in crate::admin) async fn show(
 }
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SeriesQuery {
     /// The beginning; 24 hours ago by default.
     #[param(value_type = Option<String>)]
@@ -181,7 +182,8 @@ fn slot(slot: history::Slot) -> SlotView {
 }
 
 /// Counts over time, and changes of state
-#[utoipa::path(get, path = "/api/series", params(SeriesQuery), responses((status = 200, body = SeriesView)))]
+#[utoipa::path(get, path = "/api/series", params(SeriesQuery),
+    responses((status = 200, body = SeriesView), (status = 503)))]
 pub(in crate::admin) async fn series(
     State(admin): State<Admin>,
     Parameters(query): Parameters<SeriesQuery>,

@@ -23,6 +23,7 @@ const BY: &str = "admin API";
 /// A file to import.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"source": "web", "name": "2025.ndjson", "events": 1, "checksum": "5f3c7a01-96"}))]
 pub struct BeginRequest {
     /// The source that its events count as received from.
     pub source: String,
@@ -48,6 +49,8 @@ pub struct BegunView {
 /// The next events of the file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"after": 0, "is_last": false, "events": [
+    {"line": 1, "text": "{\"type\":\"track\",\"event\":\"Report Created\",\"userId\":\"ada\"}"}]}))]
 pub struct StepRequest {
     /// The number of events before these.
     pub after: u64,
@@ -105,7 +108,8 @@ fn busy(text: impl Into<String>) -> ApiError {
 }
 
 /// Begin an import, or continue an interrupted one of the same file
-#[utoipa::path(post, path = "/api/imports", request_body = BeginRequest, responses((status = 200, body = BegunView)))]
+#[utoipa::path(post, path = "/api/imports", request_body = BeginRequest,
+    responses((status = 200, body = BegunView), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn begin(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -121,7 +125,8 @@ pub(in crate::admin) async fn begin(
 ///
 /// They are stored together with the import's progress. With `busy` nothing was stored: send the same step again.
 #[utoipa::path(post, path = "/api/imports/{id}", request_body = StepRequest,
-    params(("id" = i64, Path, description = "The import's job")), responses((status = 200, body = ImportedView)))]
+    params(("id" = i64, Path, description = "The import's job", example = 1)),
+    responses((status = 200, body = ImportedView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn step(
     State(admin): State<Admin>,
     PathName(id): PathName,

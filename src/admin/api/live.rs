@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::events::{EventFilter, EventLine, history_failed};
 use crate::admin::Admin;
-use crate::admin::error::{ApiError, ErrorBody};
+use crate::admin::error::ApiError;
 use crate::admin::request::Parameters;
 use crate::history::{Live, ViewerMessage};
 
@@ -29,7 +29,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Server-sent events. Of the events that match the filter, at most 20 a second are sent.
 #[utoipa::path(get, path = "/api/live", params(EventFilter),
     responses((status = 200, body = String, content_type = "text/event-stream"),
-        (status = 503, body = ErrorBody, description = "16 clients watch already, or the history is off")))]
+        (status = 503, description = "16 clients watch already, or the history is off")))]
 pub(in crate::admin) async fn stream(
     State(admin): State<Admin>,
     Parameters(query): Parameters<EventFilter>,
@@ -44,7 +44,7 @@ pub(in crate::admin) async fn stream(
 }
 
 fn subscribe(admin: &Admin, query: EventFilter) -> Result<Live, ApiError> {
-    let live = admin.history().live(query.filter()?).map_err(|error| history_failed(&error))?;
+    let live = admin.history().live(query.0.filter()?).map_err(|error| history_failed(&error))?;
     live.map_err(|error| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", error.to_string())
             .with_retry_after(ASK_AGAIN)

@@ -20,6 +20,7 @@ use crate::receive::Receiver;
 use crate::telemetry;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct MappingsQuery {
     /// A version that `/api/mappings/versions` lists or an event names; without it, the mappings in force.
     pub version: Option<String>,
@@ -67,6 +68,7 @@ pub struct FaultView {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReloadQuery {
     /// Only reads the files and reports their faults.
     #[serde(default)]
@@ -172,7 +174,8 @@ pub(super) async fn sources_of(admin: &Admin, version: u64) -> Result<Option<Arc
 }
 
 /// The mappings in force, or a version that the history keeps
-#[utoipa::path(get, path = "/api/mappings", params(MappingsQuery), responses((status = 200, body = MappingsView)))]
+#[utoipa::path(get, path = "/api/mappings", params(MappingsQuery),
+    responses((status = 200, body = MappingsView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(query): Parameters<MappingsQuery>,
@@ -245,7 +248,8 @@ pub async fn versions_view(admin: &Admin) -> Result<MappingsVersionsView, ApiErr
 }
 
 /// The versions of the mappings that the history knows
-#[utoipa::path(get, path = "/api/mappings/versions", responses((status = 200, body = MappingsVersionsView)))]
+#[utoipa::path(get, path = "/api/mappings/versions",
+    responses((status = 200, body = MappingsVersionsView), (status = 503)))]
 pub(in crate::admin) async fn versions(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

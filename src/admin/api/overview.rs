@@ -255,7 +255,7 @@ fn unconfirmed(destination: &DestinationView) -> Option<AttentionView> {
 }
 
 /// How the relay is doing, and what needs attention
-#[utoipa::path(get, path = "/api/overview", responses((status = 200, body = OverviewView)))]
+#[utoipa::path(get, path = "/api/overview", responses((status = 200, body = OverviewView), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

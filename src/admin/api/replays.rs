@@ -28,6 +28,8 @@ const BY: &str = "admin API";
 /// What to send again, and how.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"select": {"kind": "event", "filter": {"status": ["delivered"], "name": "Report Created"}},
+    "how": "mappings", "dry_run": true}))]
 pub struct ReplayRequest {
     /// Failures: `{"kind": "reject" or "dead-letter", "filter": {…}}` or `{"kind", "ids": […]}`. Past events: `{"kind": "event",
     /// "filter": {"status": ["delivered"], "from": "2026-11-26T14:00:00Z", …}, "archive": true}` with the filters of the list of events.
@@ -54,6 +56,7 @@ pub struct ReplayRequest {
 /// What to remove permanently.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"select": {"kind": "reject", "filter": {"code": "reject.missing"}}, "dry_run": true}))]
 pub struct PurgeRequest {
     /// As for a replay.
     #[schema(value_type = Value)]
@@ -171,6 +174,7 @@ impl From<JobError> for ApiError {
 }
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct JobsQuery {
     /// The cursor: `next` of the page before.
     pub before: Option<i64>,
@@ -258,7 +262,8 @@ fn counted(expect: Option<u64>, up_to: Option<i64>) -> Result<(u64, i64), ApiErr
 }
 
 /// Replays and purges, the newest first
-#[utoipa::path(get, path = "/api/replays", params(JobsQuery), responses((status = 200, body = JobsView)))]
+#[utoipa::path(get, path = "/api/replays", params(JobsQuery),
+    responses((status = 200, body = JobsView), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(query): Parameters<JobsQuery>,
@@ -270,6 +275,7 @@ pub(in crate::admin) async fn list(
 #[utoipa::path(post, path = "/api/replays", request_body = ReplayRequest, responses(
     (status = 200, body = DryRunView, description = "Of a dry run"),
     (status = 202, body = JobView, description = "The job that was started"),
+    (status = 409), (status = 503),
 ))]
 pub(in crate::admin) async fn start(
     State(admin): State<Admin>,
@@ -286,6 +292,7 @@ pub(in crate::admin) async fn start(
 #[utoipa::path(post, path = "/api/purges", request_body = PurgeRequest, responses(
     (status = 200, body = CountView, description = "Of a dry run"),
     (status = 202, body = JobView, description = "The job that was started"),
+    (status = 409), (status = 503),
 ))]
 pub(in crate::admin) async fn purge(
     State(admin): State<Admin>,
@@ -313,8 +320,8 @@ pub async fn purge_view(admin: &Admin, request: PurgeRequest) -> Result<JobView,
 }
 
 /// One replay or purge
-#[utoipa::path(get, path = "/api/replays/{id}", params(("id" = i64, Path, description = "The job's number")),
-    responses((status = 200, body = JobView)))]
+#[utoipa::path(get, path = "/api/replays/{id}", params(("id" = i64, Path, description = "The job's number", example = 1)),
+    responses((status = 200, body = JobView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     PathName(id): PathName,
@@ -324,8 +331,8 @@ pub(in crate::admin) async fn show(
 }
 
 /// Pause a job until it is resumed, also after a restart
-#[utoipa::path(post, path = "/api/replays/{id}/pause", params(("id" = i64, Path, description = "The job's number")),
-    responses((status = 200, body = JobView)))]
+#[utoipa::path(post, path = "/api/replays/{id}/pause", params(("id" = i64, Path, description = "The job's number", example = 1)),
+    responses((status = 200, body = JobView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn pause(
     State(admin): State<Admin>,
     PathName(id): PathName,
@@ -335,8 +342,8 @@ pub(in crate::admin) async fn pause(
 }
 
 /// Resume a job
-#[utoipa::path(post, path = "/api/replays/{id}/resume", params(("id" = i64, Path, description = "The job's number")),
-    responses((status = 200, body = JobView)))]
+#[utoipa::path(post, path = "/api/replays/{id}/resume", params(("id" = i64, Path, description = "The job's number", example = 1)),
+    responses((status = 200, body = JobView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn resume(
     State(admin): State<Admin>,
     PathName(id): PathName,
@@ -346,8 +353,8 @@ pub(in crate::admin) async fn resume(
 }
 
 /// Cancel a job; what it has done stays done
-#[utoipa::path(post, path = "/api/replays/{id}/cancel", params(("id" = i64, Path, description = "The job's number")),
-    responses((status = 200, body = JobView)))]
+#[utoipa::path(post, path = "/api/replays/{id}/cancel", params(("id" = i64, Path, description = "The job's number", example = 1)),
+    responses((status = 200, body = JobView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn cancel(
     State(admin): State<Admin>,
     PathName(id): PathName,

@@ -19,6 +19,7 @@ use crate::admin::error::ApiError;
 use crate::admin::request::{NoParameters, Parameters, PathName};
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SyncQuery {
     /// Only reports the changes that a run would make.
     #[serde(default)]
@@ -147,7 +148,7 @@ fn failed(error: &StateError) -> ApiError {
 }
 
 /// Whether a sync runs, the kept runs, and the next ones
-#[utoipa::path(get, path = "/api/sync", responses((status = 200, body = SyncsView)))]
+#[utoipa::path(get, path = "/api/sync", responses((status = 200, body = SyncsView), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -157,7 +158,7 @@ pub(in crate::admin) async fn show(
 
 /// One run: its counts, and the accounts that were skipped or failed, with the reasons
 #[utoipa::path(get, path = "/api/sync/runs/{id}", params(("id" = String, Path, description = "The run's number")),
-    responses((status = 200, body = OneSyncRunView)))]
+    responses((status = 200, body = OneSyncRunView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn show_run(
     State(admin): State<Admin>,
     PathName(id): PathName,
@@ -174,7 +175,7 @@ pub(in crate::admin) async fn show_run(
 /// disconnects.
 #[utoipa::path(post, path = "/api/sync/{direction}", params(SyncQuery, ("direction" = String, Path,
     description = "vitally-to-accoil or accoil-to-vitally")),
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = 404), (status = 409)))]
 pub(in crate::admin) async fn start(
     State(admin): State<Admin>,
     PathName(direction): PathName,

@@ -181,7 +181,8 @@ pub(super) async fn drafted(sources: Arc<Sources>, draft: Draft) -> Result<Arc<S
 }
 
 /// What an event would become; nothing is sent or kept
-#[utoipa::path(post, path = "/api/test", request_body = TestRequest, responses((status = 200, body = ExplainView)))]
+#[utoipa::path(post, path = "/api/test", request_body = TestRequest,
+    responses((status = 200, body = ExplainView), (status = 404)))]
 pub(in crate::admin) async fn dry(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -191,7 +192,8 @@ pub(in crate::admin) async fn dry(
 }
 
 /// Send a test event through the relay, as a sender would
-#[utoipa::path(post, path = "/api/test/send", request_body = TestRequest, responses((status = 200, body = SentView)))]
+#[utoipa::path(post, path = "/api/test/send", request_body = TestRequest,
+    responses((status = 200, body = SentView), (status = 404), (status = 409)))]
 pub(in crate::admin) async fn send(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

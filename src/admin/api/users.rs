@@ -21,6 +21,7 @@ const MAX_EVENTS: usize = 20;
 const MAX_VALUE: usize = 2048;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct UserQuery {
     /// `tracking_id`, the default: the user id of the events; or `email`.
     pub match_type: Option<String>,
@@ -82,7 +83,8 @@ async fn destinations_of_user(admin: &Admin, user: &str) -> Vec<String> {
 }
 
 /// Whether Accoil has a user
-#[utoipa::path(get, path = "/api/users", params(UserQuery), responses((status = 200, body = UserView)))]
+#[utoipa::path(get, path = "/api/users", params(UserQuery),
+    responses((status = 200, body = UserView), (status = 404), (status = 502), (status = 503)))]
 pub(in crate::admin) async fn find(
     State(admin): State<Admin>,
     Parameters(query): Parameters<UserQuery>,

@@ -20,6 +20,7 @@ use crate::outbox::{ChangeWaitingError, InvalidCallId, Position, WaitingCall, Wa
 const MAX_CALLS: usize = 200;
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WaitingQuery {
     /// Ids of calls, separated by commas.
     pub id: Option<String>,
@@ -183,7 +184,8 @@ pub fn states(admin: &Admin) -> Vec<StateView> {
 }
 
 /// Waiting calls, oldest first
-#[utoipa::path(get, path = "/api/waiting", params(WaitingQuery), responses((status = 200, body = WaitingView)))]
+#[utoipa::path(get, path = "/api/waiting", params(WaitingQuery),
+    responses((status = 200, body = WaitingView), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     access: Access,
@@ -201,7 +203,9 @@ pub async fn retry_view(admin: &Admin, filter: &WaitingFilter) -> Result<RetryVi
 /// Try waiting calls now
 ///
 /// The body is a filter: `ids`, `destination`, `user`, `event`.
-#[utoipa::path(post, path = "/api/waiting/retry", request_body = Value, responses((status = 200, body = RetryView)))]
+#[utoipa::path(post, path = "/api/waiting/retry",
+    request_body(content = Value, example = json!({"user": "ada"})),
+    responses((status = 200, body = RetryView), (status = 503)))]
 pub(in crate::admin) async fn retry(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -213,13 +217,15 @@ pub(in crate::admin) async fn retry(
 /// A destination that is no longer configured, and where its calls go.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"from": "accoil-old", "to": "accoil"}))]
 pub(in crate::admin) struct Gone {
     from: String,
     to: Option<String>,
 }
 
 /// Move the calls of a destination that is no longer configured: one page
-#[utoipa::path(post, path = "/api/waiting/move", request_body = Gone, responses((status = 200, body = GoneView)))]
+#[utoipa::path(post, path = "/api/waiting/move", request_body = Gone,
+    responses((status = 200, body = GoneView), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn move_gone(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
@@ -232,7 +238,8 @@ pub(in crate::admin) async fn move_gone(
 }
 
 /// Remove the calls of a destination that is no longer configured: one page
-#[utoipa::path(post, path = "/api/waiting/purge", request_body = Gone, responses((status = 200, body = GoneView)))]
+#[utoipa::path(post, path = "/api/waiting/purge", request_body = Gone,
+    responses((status = 200, body = GoneView), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn purge(
     State(admin): State<Admin>,
     Parameters(NoParameters {}): Parameters<NoParameters>,

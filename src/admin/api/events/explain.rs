@@ -19,6 +19,7 @@ use crate::history;
 use crate::pipeline::{Pipeline, Source, Sources};
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExplainQuery {
     /// `now`, the default, or `then`: the mappings as they were when the event came.
     pub mappings: Option<String>,

@@ -3,6 +3,7 @@
 //! The outbox answers for waiting calls and failures, the history for everything else.
 
 pub mod explain;
+mod judge;
 mod known;
 pub mod line;
 mod missing;
@@ -135,7 +136,8 @@ fn from_outbox(admin: &Admin, events: Vec<EventLine>) -> EventsView {
 }
 
 /// What became of events, the newest first
-#[utoipa::path(get, path = "/api/events", params(EventsQuery), responses((status = 200, body = EventsView)))]
+#[utoipa::path(get, path = "/api/events", params(EventsQuery),
+    responses((status = 200, body = EventsView), (status = 503)))]
 pub(in crate::admin) async fn list(
     State(admin): State<Admin>,
     Parameters(query): Parameters<EventsQuery>,
@@ -167,7 +169,7 @@ pub(in crate::admin) fn view_of(
 
 /// What became of one event, why, and what to do
 #[utoipa::path(get, path = "/api/events/{id}", params(("id" = String, Path, description = "The event's id")),
-    responses((status = 200, body = EventView)))]
+    responses((status = 200, body = EventView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn show(
     State(admin): State<Admin>,
     access: Access,
@@ -200,7 +202,7 @@ pub async fn original_view(admin: &Admin, access: Access, id: &str) -> Result<Or
 
 /// One event as it was received
 #[utoipa::path(get, path = "/api/events/{id}/original", params(("id" = String, Path, description = "The event's id")),
-    responses((status = 200, body = OriginalView)))]
+    responses((status = 200, body = OriginalView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn original(
     State(admin): State<Admin>,
     access: Access,
@@ -233,7 +235,7 @@ pub async fn support_view(admin: &Admin, id: &str) -> Result<SupportView, ApiErr
 
 /// One event for support: without its values and without its user
 #[utoipa::path(get, path = "/api/events/{id}/support", params(("id" = String, Path, description = "The event's id")),
-    responses((status = 200, body = SupportView)))]
+    responses((status = 200, body = SupportView), (status = 404), (status = 503)))]
 pub(in crate::admin) async fn support(
     State(admin): State<Admin>,
     PathName(id): PathName,
@@ -245,7 +247,7 @@ pub(in crate::admin) async fn support(
 /// Why each mapping matched an event or not, then or now
 #[utoipa::path(get, path = "/api/events/{id}/explain",
     params(("id" = String, Path, description = "The event's id"), ExplainQuery),
-    responses((status = 200, body = ExplainView)))]
+    responses((status = 200, body = ExplainView), (status = 404), (status = 409), (status = 503)))]
 pub(in crate::admin) async fn explain(
     State(admin): State<Admin>,
     access: Access,

@@ -1,7 +1,8 @@
 //! The query of a list of events: what it asks for, and where those events are looked up.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::admin::error::ApiError;
 use crate::admin::moment::Moment;
@@ -15,6 +16,7 @@ const MAX_EVENTS: usize = 500;
 
 /// The parameters of the list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// `accepted`, `delivered`, `held`, `waiting`, `dead`, `rejected`, `skipped`, `duplicate`; several with commas between.
     pub status: Option<String>,
@@ -49,28 +51,21 @@ pub struct EventsQuery {
     /// The cursor: `next` of the page before.
     pub before: Option<String>,
     /// The most events, 500 at most.
+    #[serde(default, deserialize_with = "number")]
     pub most: Option<usize>,
 }
 
-/// The parameters of the live stream: the same filter without a page.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-pub struct EventFilter {
-    /// As for the list of events.
-    pub status: Option<String>,
-    pub source: Option<String>,
-    pub destination: Option<String>,
-    #[serde(rename = "type")]
-    #[param(rename = "type")]
-    pub kind: Option<String>,
-    pub name: Option<String>,
-    pub user: Option<String>,
-    pub group: Option<String>,
-    pub message_id: Option<String>,
-    pub mapping: Option<String>,
-    pub reason: Option<String>,
-    pub code: Option<String>,
-    pub text: Option<String>,
-    pub any: Option<String>,
+/// The parameters of the live stream: the same filter without times and pages.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct EventFilter(pub EventsQuery);
+
+impl IntoParams for EventFilter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut all = EventsQuery::into_params(|| None);
+        all.retain(|one| !["from", "to", "before", "most"].contains(&one.name.as_str()));
+        all
+    }
 }
 
 /// Where the events of a query are looked up, with the filter of that place.
@@ -84,43 +79,6 @@ pub(super) enum EventStore {
 pub(super) struct Kinds {
     pub(super) rejects: bool,
     pub(super) dead_letters: bool,
-}
-
-impl EventFilter {
-    pub fn filter(self) -> Result<history::Filter, ApiError> {
-        let Self {
-            status,
-            source,
-            destination,
-            kind,
-            name,
-            user,
-            group,
-            message_id,
-            mapping,
-            reason,
-            code,
-            text,
-            any,
-        } = self;
-        let query = EventsQuery {
-            status,
-            source,
-            destination,
-            kind,
-            name,
-            user,
-            group,
-            message_id,
-            mapping,
-            reason,
-            code,
-            text,
-            any,
-            ..EventsQuery::default()
-        };
-        query.filter()
-    }
 }
 
 impl EventsQuery {
@@ -234,6 +192,12 @@ impl EventsQuery {
             Some(any) => Self { user: Some(any.clone()), any: None, ..self.clone() }.kept(statuses),
         }
     }
+}
+
+/// Reads a number where another query contains this one: there serde has only the text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
 }
 
 fn status(word: &str) -> Result<Status, ApiError> {
