@@ -34,7 +34,7 @@ pub(in crate::admin) async fn stream(
     State(admin): State<Admin>,
     Parameters(query): Parameters<EventFilter>,
 ) -> Result<Response, ApiError> {
-    let live = subscribe(&admin, query)?;
+    let live = subscribe(&admin, &query)?;
     // Confirms at once that the client is connected.
     let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"retry: 2000\n\n"))]);
     let rest = stream::unfold(live, async |mut live| Some((Ok(text(&live.next().await?)), live)));
@@ -43,7 +43,7 @@ pub(in crate::admin) async fn stream(
     Ok(response)
 }
 
-fn subscribe(admin: &Admin, query: EventFilter) -> Result<Live, ApiError> {
+fn subscribe(admin: &Admin, query: &EventFilter) -> Result<Live, ApiError> {
     let live = admin.history().live(query.0.filter()?).map_err(|error| history_failed(&error))?;
     live.map_err(|error| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", error.to_string())
