@@ -46,12 +46,9 @@ impl Answer {
 
 /// Sends one request whose answer takes long.
 pub(crate) async fn send_within(limit: Duration, method: Method, url: &str, body: String) -> Answer {
-    let answer = exchange(method, url.parse().unwrap(), &[], body.into());
-    match tokio::time::timeout(limit, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => panic!("{url} got no answer: {error}"),
-        Err(_) => panic!("{url} got no answer within {limit:?}"),
-    }
+    let answer = tokio::time::timeout(limit, exchange(method, url.parse().unwrap(), &[], body.into()));
+    let answer = answer.await.unwrap_or_else(|_| panic!("{url} got no answer within {limit:?}"));
+    answer.unwrap_or_else(|error| panic!("{url} got no answer: {error}"))
 }
 
 /// Sends one request and reads the whole answer. Fails the test if there is none.

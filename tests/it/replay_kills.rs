@@ -113,8 +113,8 @@ async fn of_dead_letters() {
     outbox.close().await;
     let relay = Process::start(folder.path(), USUAL, &served.url).await;
     let wanted = users.into_iter().map(|user| (user, 1)).collect();
-    let done = Done { id, done: letters as u64, failed: 0 };
-    three_kills(relay, folder.path(), USUAL, &served, &wanted, &done).await;
+    let end = JobEnd { id, sent: letters as u64, failed: 0 };
+    three_kills(relay, folder.path(), USUAL, &served, &wanted, &end).await;
 }
 
 /// Half of the events are in the history: they were delivered once before, and each tenth was skipped. The other half is in the
@@ -131,7 +131,7 @@ async fn of_past_events() {
     archive(&kept, "2026-03-01T10", &archived.chunks(1000).collect::<Vec<_>>());
     let toml = format!("{USUAL}[history]\npayload_rate = 1073741824\narchive = '{}'\n", kept.display());
     let relay = Process::start(folder.path(), &toml, &served.url).await;
-    let is_skipped = |number: usize| number % 10 == 0;
+    let is_skipped = |number: usize| number.is_multiple_of(10);
     for first in (0..half).step_by(500) {
         let event = |number: usize| {
             json!({"type": "track", "event": "E", "userId": format!("u{number}"), "messageId": number.to_string(),
@@ -174,8 +174,8 @@ async fn of_past_events() {
     let sent = wanted.len() + half;
     wanted.extend(archived.into_iter().map(|user| (user, 1)));
     let id = job.json()["id"].as_i64().unwrap();
-    let done = Done { id, done: sent as u64, failed: skipped as u64 };
-    three_kills(relay, folder.path(), &toml, &served, &wanted, &done).await;
+    let end = JobEnd { id, sent: sent as u64, failed: skipped as u64 };
+    three_kills(relay, folder.path(), &toml, &served, &wanted, &end).await;
 }
 
 fn timeout(events: usize) -> Duration {
@@ -183,9 +183,9 @@ fn timeout(events: usize) -> Duration {
 }
 
 /// What a job must have done in the end.
-struct Done {
+struct JobEnd {
     id: i64,
-    done: u64,
+    sent: u64,
     failed: u64,
 }
 
@@ -196,14 +196,14 @@ async fn three_kills(
     toml: &str,
     served: &RunningSandbox,
     wanted: &HashMap<String, usize>,
-    job: &Done,
+    job: &JobEnd,
 ) {
     let (calls, timeout) = (wanted.values().sum::<usize>() as u64, timeout(wanted.len()));
-    let before = calls - job.done;
+    let before = calls - job.sent;
     let mut may_repeat = MayRepeat::default();
     let began = Instant::now();
     for part in 1..=3 {
-        assert!(served.sandbox.wait_for(before + part * job.done / 5, timeout).await, "{}", relay.log());
+        assert!(served.sandbox.wait_for(before + part * job.sent / 5, timeout).await, "{}", relay.log());
         relay.kill();
         may_repeat.add(folder);
         relay = Process::start(folder, toml, &served.url).await;
@@ -213,12 +213,12 @@ async fn three_kills(
     relay.terminate();
     assert!(relay.ended().await.success());
     let repeated = may_repeat.check(&arrived, wanted);
-    println!("{} calls and three kills in {:?}: {repeated} repeated", job.done, began.elapsed());
+    println!("{} calls and three kills in {:?}: {repeated} repeated", job.sent, began.elapsed());
     let outbox = Outbox::open(&options(folder)).unwrap();
     let stored = outbox.job(job.id).await.unwrap().unwrap();
     assert_eq!(
         (stored.state, stored.done, stored.failed),
-        (JobState::Done, job.done, job.failed),
+        (JobState::Done, job.sent, job.failed),
         "each once: {stored:?}"
     );
     outbox.close().await;
