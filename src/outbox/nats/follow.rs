@@ -27,18 +27,28 @@ const MOST: usize = 512;
 const SILENCE: Duration = Duration::from_secs(300);
 /// After this long without a record it is asked how many are left: some may have expired meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A start that takes longer says so this often.
+const SHOW_EVERY: Duration = Duration::from_secs(3);
 
 /// The users of calls that an operator made due: destination and user.
 type Due = Vec<(String, String)>;
 
-/// Reads what there is; returns the log, from which it goes on.
+/// Reads what there is now; returns the log, from which it goes on. The other relays store more all the time, so it may never have
+/// read everything.
 pub(super) async fn catch_up(shared: &Arc<Shared>) -> Result<Log, async_nats::Error> {
     let subjects = &shared.subjects;
+    let stream = shared.context.get_stream(subjects.stream()).await?;
+    let newest = stream.cached_info().state.last_sequence;
     let mut log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
     let mut pending = log.open().await?;
+    let mut shown_at = Instant::now();
     while pending > 0 {
+        if shown_at.elapsed() >= SHOW_EVERY {
+            shown_at = Instant::now();
+            tracing::info!(records = pending, "the relay starts: it reads what the relays have stored");
+        }
         if let Ok(entries) = tokio::time::timeout(PATIENCE, burst(&mut log)).await {
-            pending = entries.last().map_or(0, |entry| entry.pending);
+            pending = entries.last().filter(|entry| entry.sequence < newest).map_or(0, |entry| entry.pending);
             apply(shared, entries).await;
         } else {
             pending = log.open().await?;

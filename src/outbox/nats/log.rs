@@ -65,6 +65,10 @@ impl Log {
             if let Some(reading) = &mut self.reading
                 && let Some(entry) = reading.next().await
             {
+                // A consumer on a server that is behind begins before the message that was asked for.
+                if entry.sequence < self.next {
+                    continue;
+                }
                 self.next = entry.sequence + 1;
                 return entry;
             }

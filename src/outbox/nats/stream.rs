@@ -36,24 +36,32 @@ pub(super) struct Meta {
 
 /// Creates the stream if it is missing, and reads what its relays share.
 pub(super) async fn open(client: &Client, context: &Context, options: &Options) -> Result<Meta, OpenError> {
-    let failed = |source| OpenError::Stream { stream: options.stream.clone(), source };
-    let replicas = if client.server_info().cluster.is_some() { REPLICAS } else { 1 };
     let mut tries = 0;
-    let mut stream = loop {
-        match context.get_or_create_stream(config(&options.stream, replicas)).await {
-            Ok(stream) => break stream,
-            Err(error) if tries < TRIES => {
+    loop {
+        match try_to_open(client, context, options).await {
+            Err(OpenError::Stream { source, .. }) if tries < TRIES => {
                 tries += 1;
-                tracing::debug!(error.message = %error, "the stream is not ready yet");
+                tracing::info!(
+                    error.message = %source,
+                    "the stream of the outbox is not ready yet: the relay tries again"
+                );
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            Err(error) => return Err(failed(Box::new(error))),
+            opened => return opened,
         }
-    };
+    }
+}
+
+async fn try_to_open(client: &Client, context: &Context, options: &Options) -> Result<Meta, OpenError> {
+    let failed = |source| OpenError::Stream { stream: options.stream.clone(), source };
+    let replicas = if client.server_info().cluster.is_some() { REPLICAS } else { 1 };
+    let created = context.get_or_create_stream(config(&options.stream, replicas)).await;
+    let mut stream = created.map_err(|error| failed(Box::new(error)))?;
     let info = stream.info().await.map_err(|error| failed(Box::new(error)))?.clone();
     check(&info, options)?;
+    let meta = meta(client, &stream, options).await?;
     describe(&info, sync_always(client).await);
-    meta(client, &stream, options).await
+    Ok(meta)
 }
 
 fn config(name: &str, num_replicas: usize) -> Config {
