@@ -8,6 +8,16 @@ use super::super::Cause;
 pub enum OpenError {
     #[error("outbox {servers}: no NATS server answers; check outbox.url, the network and the servers")]
     Unreachable { servers: String, source: Cause },
+    #[error(
+        "outbox {servers}: the NATS server does not let this relay sign in; check outbox.nkey, outbox.credentials, or the user and \
+         password in outbox.url"
+    )]
+    SignIn { servers: String, source: Cause },
+    #[error(
+        "outbox {servers}: a server in outbox.url has a user without a password, or another user than the server before; write \
+         \"nats://USER:PASSWORD@a:4222,b:4222\", or set outbox.nkey"
+    )]
+    Users { servers: String },
     #[error("outbox {}: the file cannot be used to sign in to NATS; check that it exists and may be read", path.display())]
     Credentials { path: PathBuf, source: std::io::Error },
     #[error(
