@@ -7,11 +7,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::super::jobs::Job as Task;
+use tokio::sync::oneshot;
+
 use super::super::sqlite::Mirror;
 use super::super::{
     Archive, DeadLetter, Filter, Group, Kind, OpenError as AnyOpenError, PageFrom, Position, ReadError,
     StoredReject, WaitingFilter, WaitingPage,
 };
+use super::command::Command;
 use super::handle::Outbox;
 use super::scan::{self, Scan};
 use crate::event_id::EventId;
@@ -93,13 +96,27 @@ impl Outbox {
         after: Option<Position>,
         most: usize,
     ) -> Result<WaitingPage, ReadError> {
-        tokio::time::timeout(READ_ANSWER, self.flush()).await.map_err(|_| ReadError::Away)??;
-        scan::page(&self.shared, &filter, after, most).await
+        let until = self.mark().await?;
+        scan::page(&self.shared, &filter, after, most, until).await
+    }
+
+    /// Stores this relay's record, and returns its sequence. Everything that any relay stored before has a lower one, and is in the
+    /// local copy as far as it belongs there.
+    async fn mark(&self) -> Result<u64, ReadError> {
+        let (reply, marked) = oneshot::channel();
+        self.commands.send(Command::Mark { reply }).map_err(|_| ReadError::Closed)?;
+        let marked = async {
+            let sequence = marked.await.map_err(|_| ReadError::Closed)?.map_err(|_| ReadError::Away)?;
+            self.shared.followed(sequence).await;
+            Ok(sequence)
+        };
+        tokio::time::timeout(READ_ANSWER, marked).await.map_err(|_| ReadError::Away)?
     }
 
     pub async fn waiting_by_destination(&self) -> Result<BTreeMap<String, u64>, ReadError> {
+        let until = self.mark().await?;
         let mut counts = self.read(|mirror| mirror.parked_destinations()).await?;
-        let mut scan = Scan::all(&self.shared).await?;
+        let mut scan = Scan::all(&self.shared, until).await?;
         while let Some(chunk) = scan.next().await? {
             chunk.count(&mut counts);
         }
@@ -109,7 +126,8 @@ impl Outbox {
 
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
         let parked = self.read(|mirror| mirror.oldest_parked()).await?;
-        let mut scan = Scan::all(&self.shared).await?;
+        // It is asked for often, and stores nothing.
+        let mut scan = Scan::all(&self.shared, self.shared.stored()).await?;
         let first = scan.next().await?;
         scan.close().await;
         let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));

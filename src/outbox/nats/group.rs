@@ -38,6 +38,8 @@ pub(super) struct Group {
     pub(super) removed: Tally,
     /// New rejects.
     pub(super) rejects: Tally,
+    /// It is stored even if nothing but this relay's record is in it.
+    pub(super) is_marked: bool,
     /// Jobs that this group changed.
     pub(super) jobs: HashMap<i64, Task>,
 }

@@ -1,7 +1,9 @@
 //! A lane that this relay owns: the progress of its chunks, and the readers of its chunks.
 //!
 //! Each destination reads the lane at its own pace, so each has a reader of its own. A reader reads the stream in order. When it has read
-//! the lease with which this relay took the lane, or a later lease, it has read everything that earlier owners stored.
+//! the lease with which this relay took the lane, or a later lease, it has read everything that earlier owners stored. Until then the
+//! server that it reads may be behind the others, and may still have a chunk that an earlier owner has settled. So the reader looks up
+//! each of these chunks at the leader.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::chunk::Chunk;
 use super::super::{Lease, ReadError, Stored};
 use super::codec;
-use super::log::Log;
+use super::log::{Entry, Log};
 use super::shared::Shared;
 use super::subject::Record;
 
@@ -195,7 +197,7 @@ async fn read(
         let entry = log.next().await;
         let is_chunk = matches!(shared.subjects.parse(&entry.subject), Some(Record::Chunk { .. }));
         // An empty one was removed.
-        if is_chunk && !entry.body.is_empty() {
+        if is_chunk && !entry.body.is_empty() && !was_removed(&lane, &shared, &entry).await {
             let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
             if let Some(chunk) = admit(&lane, &shared, id, entry.subject, &entry.body) {
                 if chunks.send(Arc::new(chunk)).await.is_err() {
@@ -205,6 +207,20 @@ async fn read(
             }
         }
         seen.send_replace(entry.sequence);
+    }
+}
+
+/// Whether an earlier owner has settled all of a chunk. Only the empty message in its place says so: a leader that does not know the
+/// chunk may be one that is no longer the leader.
+async fn was_removed(lane: &OwnedLane, shared: &Shared, entry: &Entry) -> bool {
+    if entry.sequence > lane.gained {
+        return false;
+    }
+    loop {
+        match shared.newest(&entry.subject).await {
+            Some(found) => return found.is_some_and(|(sequence, _)| sequence > entry.sequence),
+            None => tokio::time::sleep(PATIENCE).await,
+        }
     }
 }
 

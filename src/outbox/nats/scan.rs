@@ -1,4 +1,7 @@
 //! Reads the chunks of all lanes once, for lists and counts. Any relay may: reading changes nothing.
+//!
+//! The server that is read may be behind the others, so a scan also reads this relay's own record. It ends at that record, as it is
+//! when the scan begins: then it has read everything that was stored before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +17,8 @@ use crate::decode::Labels;
 use crate::event_id::EventId;
 
 const BATCH: usize = 64;
-/// After this long without a chunk, the scan asks the server how many are left.
-const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_SILENCES: u32 = 5;
+/// The cluster does not answer if nothing comes for this long.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A page ends after this many bytes of chunks were scanned, whatever was found.
 const MAX_SCANNED: usize = 64 << 20;
 
@@ -24,25 +26,27 @@ const MAX_SCANNED: usize = 64 << 20;
 pub(super) struct Scan {
     shared: Arc<Shared>,
     log: Log,
-    pending: u64,
-    silences: u32,
+    /// The sequence of this relay's record.
+    until: u64,
+    has_ended: bool,
 }
 
 impl Scan {
-    /// In the order in which they were stored.
-    pub(super) async fn all(shared: &Arc<Shared>) -> Result<Self, ReadError> {
-        Self::of(shared, shared.subjects.all_chunks(), 1).await
+    /// All chunks, in the order in which they were stored, before `until`: the sequence of this relay's record.
+    pub(super) async fn all(shared: &Arc<Shared>, until: u64) -> Result<Self, ReadError> {
+        Self::of(shared, shared.subjects.all_chunks(), 1, until).await
     }
 
     /// The chunks of one lane from this one on.
-    async fn lane(shared: &Arc<Shared>, lane: u16, from: i64) -> Result<Self, ReadError> {
-        Self::of(shared, shared.subjects.chunks(lane), from.unsigned_abs()).await
+    async fn lane(shared: &Arc<Shared>, lane: u16, from: i64, until: u64) -> Result<Self, ReadError> {
+        Self::of(shared, shared.subjects.chunks(lane), from.unsigned_abs(), until).await
     }
 
-    async fn of(shared: &Arc<Shared>, subject: String, from: u64) -> Result<Self, ReadError> {
-        let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), vec![subject], from, BATCH);
-        let pending = log.open().await.map_err(|_| ReadError::Away)?;
-        Ok(Self { shared: Arc::clone(shared), log, pending, silences: 0 })
+    async fn of(shared: &Arc<Shared>, chunks: String, from: u64, until: u64) -> Result<Self, ReadError> {
+        let subjects = vec![chunks, shared.subjects.relay(&shared.relay)];
+        let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), subjects, from, BATCH);
+        log.open().await.map_err(|_| ReadError::Away)?;
+        Ok(Self { shared: Arc::clone(shared), log, until, has_ended: false })
     }
 
     pub(super) async fn close(self) {
@@ -51,17 +55,10 @@ impl Scan {
 
     /// Returns the next chunk that has unsettled requests.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
-        while self.pending > 0 {
-            let Ok(entry) = tokio::time::timeout(PATIENCE, self.log.next()).await else {
-                // The rest may have expired since the scan began, or the cluster does not answer.
-                self.silences += 1;
-                if self.silences > MOST_SILENCES {
-                    return Err(ReadError::Away);
-                }
-                self.pending = self.log.open().await.map_err(|_| ReadError::Away)?.min(self.pending);
-                continue;
-            };
-            self.pending = (self.pending - 1).min(entry.pending);
+        while !self.has_ended {
+            let next = tokio::time::timeout(PATIENCE, self.log.next()).await;
+            let entry = next.map_err(|_| ReadError::Away)?;
+            self.has_ended = entry.sequence >= self.until;
             let Some(Record::Chunk { lane }) = self.shared.subjects.parse(&entry.subject) else { continue };
             let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
             let stored =
@@ -74,12 +71,13 @@ impl Scan {
     }
 }
 
-/// Returns at most `most` of the waiting calls after `after`, in the order of lanes and positions.
+/// Returns at most `most` of the calls that wait when this relay stores its record at `until`, after `after`, in the order of lanes and positions.
 pub(super) async fn page(
     shared: &Arc<Shared>,
     filter: &WaitingFilter,
     after: Option<Position>,
     most: usize,
+    until: u64,
 ) -> Result<WaitingPage, ReadError> {
     let mut page = WaitingPage { calls: Vec::new(), next: None };
     let first = after.map_or(0, Position::lane);
@@ -88,7 +86,7 @@ pub(super) async fn page(
             continue;
         }
         let after = after.filter(|after| after.lane == lane).unwrap_or(Position::start(lane));
-        let (calls, end) = of_lane(shared, filter, after, most - page.calls.len()).await?;
+        let (calls, end) = of_lane(shared, filter, after, most - page.calls.len(), until).await?;
         page.calls.extend(calls);
         page.next = end.or_else(|| {
             let is_full = page.calls.len() >= most && lane + 1 < shared.meta.lanes;
@@ -107,6 +105,7 @@ async fn of_lane(
     filter: &WaitingFilter,
     after: Position,
     most: usize,
+    until: u64,
 ) -> Result<(Vec<WaitingCall>, Option<Position>), ReadError> {
     if after.chunk == i64::MAX {
         return Ok((Vec::new(), None));
@@ -120,7 +119,7 @@ async fn of_lane(
     let mut end = (rows.len() >= most).then(|| rows.last().map(|row| row.job.place.position())).flatten();
     let mut found: Vec<(Job, Option<Parked>)> =
         rows.into_iter().map(|row| (row.job.clone(), Some(row))).collect();
-    let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1)).await?;
+    let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1), until).await?;
     let (mut scanned, mut in_chunks) = (0, 0);
     while let Some(chunk) = scan.next().await? {
         if end.is_some_and(|end| chunk.id > end.chunk) {

@@ -73,7 +73,9 @@ impl Committer {
         }
         let mut newest = self.own;
         for lane in self.leased.keys().copied().collect::<Vec<_>>() {
-            let Some(found) = self.newest(&self.shared.subjects.lease(lane)).await else { return false };
+            let Some(found) = self.shared.newest(&self.shared.subjects.lease(lane)).await else {
+                return false;
+            };
             let lease = found.and_then(|(sequence, body)| {
                 Some((sequence, serde_json::from_slice::<LeaseRecord>(&body).ok()?))
             });
@@ -107,20 +109,7 @@ impl Committer {
 
     /// This relay's record as the cluster has it; `None` if the cluster does not answer.
     async fn own_record(&self) -> Option<Option<(u64, RelayRecord)>> {
-        let found = self.newest(&self.shared.subjects.relay(&self.shared.relay)).await?;
+        let found = self.shared.newest(&self.shared.subjects.relay(&self.shared.relay)).await?;
         Some(found.and_then(|(sequence, body)| Some((sequence, serde_json::from_slice(&body).ok()?))))
-    }
-
-    /// The newest message of a subject, from the leader; `None` if it does not answer.
-    async fn newest(&self, subject: &str) -> Option<Option<(u64, bytes::Bytes)>> {
-        use async_nats::jetstream::stream::LastRawMessageErrorKind::NoMessageFound;
-        let stream = self.shared.context.get_stream_no_info(self.shared.subjects.stream());
-        let stream = tokio::time::timeout(ANSWER, stream).await.ok()?.ok()?;
-        let found = stream.get_last_raw_message_by_subject(subject);
-        match tokio::time::timeout(ANSWER, found).await.ok()? {
-            Ok(message) => Some(Some((message.sequence, message.payload))),
-            Err(error) if error.kind() == NoMessageFound => Some(None),
-            Err(_) => None,
-        }
     }
 }
