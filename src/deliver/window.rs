@@ -102,6 +102,11 @@ impl Window {
         Some(work)
     }
 
+    /// The call that [`Self::next`] returned is not made yet.
+    pub(super) fn put_back(&mut self, work: Work) {
+        self.ready.push_front(work);
+    }
+
     /// A call is finished.
     pub(super) fn leave(&mut self, job: &Job) {
         self.requests -= 1;

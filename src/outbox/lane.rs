@@ -55,6 +55,17 @@ impl Lane {
         self.lease.has_ended()
     }
 
+    /// Counts a call that ends before this time, if the lease lasts as long; the owner does not give the lane back before
+    /// [`Self::end_calls`].
+    pub fn begin_call(&self, ends: Instant) -> bool {
+        self.lease.begin_call(ends)
+    }
+
+    /// So many calls have ended, and what became of them was reported by [`Self::settle`] before.
+    pub fn end_calls(&self, calls: usize) {
+        self.lease.end_calls(calls);
+    }
+
     /// The position before all calls of the lane.
     pub const fn start(&self) -> Position {
         Position::start(self.id)
@@ -144,15 +155,43 @@ pub struct Lease(Option<Arc<Term>>);
 
 #[derive(Debug)]
 struct Term {
-    valid_until: Mutex<Instant>,
+    used: Mutex<Use>,
     has_ended: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Use {
+    valid_until: Instant,
+    /// The calls that were begun, and whose outcome was not reported yet.
+    calls: usize,
+}
+
+impl Term {
+    fn with<T>(&self, work: impl FnOnce(&mut Use) -> T) -> T {
+        work(&mut self.used.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Lease {
     pub(crate) const FOR_EVER: Self = Self(None);
 
     fn valid_until(&self) -> Option<Instant> {
-        Some(*self.0.as_ref()?.valid_until.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.0.as_ref()?.with(|used| used.valid_until))
+    }
+
+    fn begin_call(&self, ends: Instant) -> bool {
+        let Some(term) = &self.0 else { return true };
+        term.with(|used| {
+            let lasts = ends <= used.valid_until;
+            used.calls += usize::from(lasts);
+            lasts
+        })
+    }
+
+    fn end_calls(&self, calls: usize) {
+        if let Some(term) = &self.0 {
+            term.with(|used| used.calls = used.calls.saturating_sub(calls));
+        }
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -163,14 +202,19 @@ impl Lease {
 /// What the owner of a lease does with it.
 impl Lease {
     pub(crate) fn until(valid_until: Instant) -> Self {
-        let (valid_until, has_ended) = (Mutex::new(valid_until), AtomicBool::new(false));
-        Self(Some(Arc::new(Term { valid_until, has_ended })))
+        let (used, has_ended) = (Mutex::new(Use { valid_until, calls: 0 }), AtomicBool::new(false));
+        Self(Some(Arc::new(Term { used, has_ended })))
     }
 
     pub(crate) fn renew(&self, until: Instant) {
         if let Some(term) = &self.0 {
-            *term.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            term.with(|used| used.valid_until = until);
         }
+    }
+
+    /// The calls that were begun, and whose outcome was not reported yet.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.as_ref().map_or(0, |term| term.with(|used| used.calls))
     }
 
     pub(crate) fn end(&self) {

@@ -30,6 +30,8 @@ pub(super) struct OwnedLane {
     pub(super) waiting: Waiting,
     pub(super) last_delivered: LastDelivered,
     pub(super) settlements: Vec<Settlement>,
+    /// Calls that have ended, of which `settlements` says what became of them.
+    pub(super) ended: usize,
 }
 
 impl OwnedLane {
@@ -42,6 +44,7 @@ impl OwnedLane {
             waiting: Waiting::default(),
             last_delivered: LastDelivered::new(most_delivered),
             settlements: Vec::new(),
+            ended: 0,
         }
     }
 
@@ -52,6 +55,9 @@ impl OwnedLane {
     pub(super) fn send_settlements(&mut self) {
         if !self.settlements.is_empty() {
             self.lane.settle(std::mem::take(&mut self.settlements));
+        }
+        if self.ended > 0 {
+            self.lane.end_calls(std::mem::take(&mut self.ended));
         }
     }
 }

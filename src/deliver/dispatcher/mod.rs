@@ -95,7 +95,9 @@ impl Dispatcher {
         let status = shown.borrow().clone();
         // Before the registration: a call that is accepted between the two is counted by nobody and delays nothing. A call
         // that is counted twice would delay background calls for ever.
-        let found_lanes = shown_lanes.borrow().owned.iter().map(|lane| (lane.id(), lane.latest())).collect();
+        // The borrowed lanes are a lock, and `latest` takes another one, so they are copied first.
+        let owned = shown_lanes.borrow().owned.clone();
+        let found_lanes = owned.iter().map(|lane| (lane.id(), lane.latest())).collect();
         outbox.background().register(&target.name);
         Self {
             committed: outbox.committed(),
@@ -197,7 +199,7 @@ impl Dispatcher {
     fn dispatch(&mut self) -> Instant {
         let now = Instant::now();
         let at = self.clock.wall(now);
-        let resting = self.resting_lanes(now);
+        let mut resting = self.resting_lanes(now);
         while !self.is_paused()
             && self.limits.allow(self.in_flight, now)
             && let Some(work) = self.window.next(&resting)
@@ -207,6 +209,13 @@ impl Dispatcher {
                 self.emit(&work.job, OutcomeKind::Held, None, now);
                 self.push(work.lane, Settlement::Delivered { place: work.job.place, fingerprints });
                 self.next_turn(&work, now);
+                continue;
+            }
+            let ends = now + self.target.timeout;
+            if !self.lane(work.lane).is_some_and(|owned| owned.lane.begin_call(ends)) {
+                // Its owner has begun to give it back.
+                resting.push(work.lane);
+                self.window.put_back(work);
                 continue;
             }
             self.limits.started(now);

@@ -33,7 +33,8 @@ impl Dispatcher {
                 }
                 self.report_state(&done.outcome, now);
             }
-            if self.lane(done.call.work.lane).is_some() {
+            if let Some(owned) = self.lane(done.call.work.lane) {
+                owned.ended += 1;
                 self.record(done, now);
             } else {
                 self.give_up(&done);

@@ -31,6 +31,15 @@ pub(super) enum Command {
         epoch: u64,
         settlements: Vec<Settlement>,
     },
+    /// All calls of a lane that is being given back have ended, and their settlements came before this.
+    Drained {
+        lane: u16,
+        epoch: u64,
+    },
+    /// Stores this relay's record; answered with its sequence.
+    Mark {
+        reply: Reply<u64>,
+    },
     /// A flush: it is answered when every command before it is stored.
     Flush {
         reply: oneshot::Sender<()>,
@@ -157,13 +166,18 @@ impl Command {
             Self::ChangeJob { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
+            Self::Mark { reply } => {
+                let _ = reply.send(Err(why));
+            }
             Self::Advance { reply, .. } => {
                 let _ = reply.send(Err(why));
             }
             Self::KeepHouse { reply } => {
                 let _ = reply.send(Err(why));
             }
-            Self::Settle { .. } | Self::Flush { .. } | Self::Close { .. } => return Some(self),
+            Self::Settle { .. } | Self::Drained { .. } | Self::Flush { .. } | Self::Close { .. } => {
+                return Some(self);
+            }
         }
         None
     }

@@ -69,8 +69,24 @@ pub(super) struct LeasedLane {
     /// The sequence of its lease.
     pub(super) sequence: u64,
     pub(super) renewed_at: Instant,
-    /// When the relay gives the lane back. All calls in flight have ended by then.
-    pub(super) leaves_at: Option<Instant>,
+    /// Set while the relay gives the lane back: no call begins any more.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// The relay gives a lane back when its calls in flight have ended.
+pub(super) struct Leaving {
+    /// By then all calls have ended in any case.
+    pub(super) latest: Instant,
+    pub(super) drained: Drained,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    No,
+    /// The calls have ended, but their settlements may still be on their way to the committer. A command was sent behind them.
+    Asked,
+    /// That command has arrived, so the settlements have too.
+    Yes,
 }
 
 pub(super) struct Committer {
@@ -169,7 +185,9 @@ impl Committer {
         self.finish(&mut group);
         let leases = self.plan(&mut group);
         self.keep_house_if_due(&mut group);
-        let is_due = self.recorded_at.elapsed() >= self.settings.renew_after() || self.shared.is_away();
+        let is_due = group.is_marked
+            || self.recorded_at.elapsed() >= self.settings.renew_after()
+            || self.shared.is_away();
         if group.messages.is_empty() && !is_due {
             // Nothing to store.
             self.answer(staged, None);

@@ -43,6 +43,11 @@ impl Outbox {
         }
     }
 
+    /// The calls of a lane have ended: its settlements are before this.
+    pub(super) fn note_drained(&self, lane: u16, epoch: u64) {
+        let _ = self.commands.send(Command::Drained { lane, epoch });
+    }
+
     pub async fn parked(
         &self,
         lane: u16,

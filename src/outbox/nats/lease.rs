@@ -10,7 +10,7 @@ use super::super::handle::Outbox as AnyOutbox;
 use super::super::{Lane, Lanes, Lease};
 use super::batch::{self, Message};
 use super::codec::{self, LeaseRecord, RelayRecord};
-use super::commit::{Committer, LeasedLane};
+use super::commit::{Committer, Drained, LeasedLane, Leaving};
 use super::group::Group;
 use super::lane::OwnedLane;
 use super::state::fair_share;
@@ -55,7 +55,8 @@ impl Committer {
         }
         for (lane, leased) in &self.leased {
             // Settlements of a lane come before its return.
-            let leaves = leased.leaves_at.is_some_and(|at| now >= at) && self.waiting.is_empty();
+            let is_drained = |leaving: &Leaving| leaving.drained == Drained::Yes || now >= leaving.latest;
+            let leaves = leased.leaving.as_ref().is_some_and(is_drained) && self.waiting.is_empty();
             let kind = if is_closing || leaves {
                 ChangeKind::GiveBack
             } else if now >= leased.renewed_at + renew_after {
@@ -122,16 +123,34 @@ impl Committer {
         self.takes_after = Instant::now() + self.settings.renew_after() + ANSWERED;
     }
 
-    /// Lanes beyond this relay's share are given back: no call of them is started any more, and when the last one in flight must have
-    /// ended, they are free.
+    /// Lanes beyond this relay's share are given back: no call of them is started any more, and when the last one in flight has ended,
+    /// they are free.
     fn begin_to_leave(&mut self, now: Instant) {
         let relays = self.shared.with_state(|state| state.live_relays(&self.shared.relay, now));
-        let staying = self.leased.values().filter(|leased| leased.leaves_at.is_none()).count();
+        let staying = self.leased.values().filter(|leased| leased.leaving.is_none()).count();
         let surplus = staying.saturating_sub(fair_share(self.shared.meta.lanes, relays));
-        let leaves_at = now + self.settings.call_timeout + ANSWERED;
-        for leased in self.leased.values_mut().filter(|leased| leased.leaves_at.is_none()).take(surplus) {
-            leased.leaves_at = Some(leaves_at);
+        let latest = now + self.settings.call_timeout + ANSWERED;
+        for leased in self.leased.values_mut().filter(|leased| leased.leaving.is_none()).take(surplus) {
+            leased.leaving = Some(Leaving { latest, drained: Drained::No });
             leased.lane.lease.renew(now);
+        }
+        for (lane, leased) in &mut self.leased {
+            if let Some(leaving) = &mut leased.leaving
+                && leaving.drained == Drained::No
+                && leased.lane.lease.calls() == 0
+            {
+                leaving.drained = Drained::Asked;
+                self.outbox.note_drained(*lane, leased.lane.epoch);
+            }
+        }
+    }
+
+    /// The settlements of a lane that is being given back are here.
+    pub(super) fn note_drained(&mut self, lane: u16, epoch: u64) {
+        if let Some(leased) = self.leased.get_mut(&lane).filter(|leased| leased.lane.epoch == epoch)
+            && let Some(leaving) = &mut leased.leaving
+        {
+            leaving.drained = Drained::Yes;
         }
     }
 
@@ -171,7 +190,7 @@ impl Committer {
                 if let Some(leased) = self.leased.get_mut(&change.lane) {
                     leased.sequence = sequence;
                     leased.renewed_at = began;
-                    if leased.leaves_at.is_none() {
+                    if leased.leaving.is_none() {
                         leased.lane.lease.renew(until);
                     }
                 }
@@ -181,7 +200,7 @@ impl Committer {
                 let lease = Lease::until(until);
                 let lane = Arc::new(OwnedLane::new(change.lane, change.epoch, lease, sequence));
                 let leased =
-                    LeasedLane { lane: Arc::clone(&lane), sequence, renewed_at: began, leaves_at: None };
+                    LeasedLane { lane: Arc::clone(&lane), sequence, renewed_at: began, leaving: None };
                 self.leased.insert(change.lane, leased);
                 self.show_when_followed(lane, last);
             }

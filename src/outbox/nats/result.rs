@@ -124,7 +124,8 @@ impl Committer {
                     self.facts.received(Received { submission, duplicates, is_replay: false });
                     let _ = reply.send(Ok(receipt));
                 }
-                (Command::Settle { .. }, _) => {}
+                (Command::Mark { reply }, _) => drop(reply.send(Ok(stored.unwrap_or(self.own)))),
+                (Command::Settle { .. } | Command::Drained { .. }, _) => {}
                 change => changes.push(change),
             }
         }

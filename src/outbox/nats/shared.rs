@@ -16,6 +16,7 @@ use super::super::damage::Damage;
 use super::super::priority::Background;
 use super::super::sqlite::Mirror;
 use super::super::{Amount, Lanes, ReadError};
+use super::commit::ANSWER;
 use super::ids::AcceptedIds;
 use super::lane::OwnedLane;
 use super::state::State;
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) ids: Mutex<AcceptedIds>,
     /// The sequence of the last record that was applied to the local copy and the state.
     pub(super) followed: watch::Sender<u64>,
+    /// Locked before `lanes`: whoever looks at `lanes` must not wait for this lock.
     pub(super) owned: Mutex<HashMap<u16, Arc<OwnedLane>>>,
     pub(super) lanes: watch::Sender<Lanes>,
     pub(super) committed: watch::Sender<i64>,
@@ -173,6 +175,19 @@ impl Shared {
         let mut followed = self.followed.subscribe();
         // The sender lives as long as `self`.
         let _ = followed.wait_for(|seen| *seen >= sequence).await;
+    }
+
+    /// The newest message of a subject, from the leader; `None` if it does not answer.
+    pub(super) async fn newest(&self, subject: &str) -> Option<Option<(u64, bytes::Bytes)>> {
+        use async_nats::jetstream::stream::LastRawMessageErrorKind::NoMessageFound;
+        let stream = self.context.get_stream_no_info(self.subjects.stream());
+        let stream = tokio::time::timeout(ANSWER, stream).await.ok()?.ok()?;
+        let found = stream.get_last_raw_message_by_subject(subject);
+        match tokio::time::timeout(ANSWER, found).await.ok()? {
+            Ok(message) => Some(Some((message.sequence, message.payload))),
+            Err(error) if error.kind() == NoMessageFound => Some(None),
+            Err(_) => None,
+        }
     }
 
     /// Reads the local copy.

@@ -48,6 +48,10 @@ impl Committer {
                 }
                 Outcome::Done
             }
+            Command::Drained { lane, epoch } => {
+                self.note_drained(*lane, *epoch);
+                Outcome::Done
+            }
             Command::Replay { dead_letters, .. } => Outcome::Replayed(self.replay(dead_letters, group)),
             Command::Purge { ids, .. } => Outcome::Changed(self.purge(ids, group)),
             Command::Retry { users, .. } => {
@@ -72,6 +76,10 @@ impl Committer {
             Command::ChangeJob { change, .. } => Outcome::Job(self.change_job(change, group)),
             Command::Advance { step, .. } => Outcome::Advanced(self.advance(step, group)),
             Command::KeepHouse { .. } => Outcome::HouseKept { is_more: self.keep_house(group) },
+            Command::Mark { .. } => {
+                group.is_marked = true;
+                Outcome::Done
+            }
             Command::Flush { .. } | Command::Close { .. } => Outcome::Done,
         }
     }

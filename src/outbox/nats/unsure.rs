@@ -67,6 +67,8 @@ impl Committer {
         match self.own_record().await {
             Some(Some((sequence, record))) if sequence > self.own => {
                 (self.own, self.record) = (sequence, record);
+                // Even if the leases cannot be read now.
+                self.reads_first = self.reads_first.max(Some(sequence));
             }
             Some(_) => {}
             None => return false,
