@@ -50,6 +50,11 @@ impl Tasks {
         thread.map(drop)
     }
 
+    /// The process stops, as after a panic: a task cannot do its work.
+    pub fn give_up(&self) {
+        self.broken.cancel();
+    }
+
     /// Asks the group to end and waits for it; returns false if it did not end in time.
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::super::sqlite::Mirror;
-use super::super::{Reject, Stored};
+use super::super::{Cause, Reject, Stored};
 use super::codec;
 use super::failure_records::{self, RejectRecord};
 use super::log::{Entry, Log};
@@ -49,7 +49,9 @@ pub(super) async fn catch_up(shared: &Arc<Shared>) -> Result<Log, async_nats::Er
         }
         if let Ok(entries) = tokio::time::timeout(PATIENCE, burst(&mut log)).await {
             pending = entries.last().filter(|entry| entry.sequence < newest).map_or(0, |entry| entry.pending);
-            apply(shared, entries).await;
+            if !apply(shared, entries).await {
+                return Err("the local copy of the outbox could not be written".into());
+            }
         } else {
             pending = log.open().await?;
         }
@@ -64,7 +66,9 @@ pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
         let entries = burst(&mut log).await;
         // A relay stores a record every few seconds, and so reads one.
         if std::mem::replace(&mut read_at, Clocks::now()).elapsed() < SILENCE {
-            apply(&shared, entries).await;
+            if !apply(&shared, entries).await {
+                return;
+            }
             continue;
         }
         tracing::warn!(
@@ -72,7 +76,9 @@ pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
         );
         shared.followed.send_replace(0);
         if let Err(error) = shared.read(Mirror::clear).await {
-            tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied");
+            tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied: the relay stops");
+            shared.give_up();
+            return;
         }
         shared.with_state(State::forget);
         let subjects = &shared.subjects;
@@ -104,21 +110,35 @@ async fn burst(log: &mut Log) -> Vec<Entry> {
     entries
 }
 
-async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) {
-    let Some(last) = entries.last().map(|entry| entry.sequence) else { return };
+/// Returns false if the local copy cannot be written. A copy with a gap would hide parked calls, which then would not be sent, so the
+/// relay stops: it makes a new copy when it starts again.
+async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) -> bool {
+    let Some(last) = entries.last().map(|entry| entry.sequence) else { return true };
     let to = Arc::clone(shared);
     let applied = tokio::task::spawn_blocking(move || apply_all(&to, &entries)).await;
-    match applied {
-        Ok(Ok(due)) if !due.is_empty() => drop(shared.due.send(due.into())),
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            tracing::error!(error.message = %error, "the local copy of the outbox could not be written; check the temporary folder");
+    let error: Cause = match applied {
+        Ok(Ok(due)) => {
+            if !due.is_empty() {
+                let _ = shared.due.send(due.into());
+            }
+            shared.followed.send_replace(last);
+            return true;
         }
-        Err(error) => {
-            tracing::error!(error.message = %error, "the local copy of the outbox could not be written");
-        }
-    }
-    shared.followed.send_replace(last);
+        Ok(Err(error)) => Box::new(error),
+        Err(error) => Box::new(error),
+    };
+    tracing::error!(
+        error.message = %error,
+        "the local copy of the outbox could not be written: the relay stops, and reads the outbox again at its next start; check the temporary folder"
+    );
+    shared.give_up();
+    false
+}
+
+/// A record that breaks a rule of the tables is skipped: no restart would change that.
+fn is_about_record(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
+    error.sqlite_error_code().is_none_or(|code| matches!(code, ConstraintViolation | TypeMismatch))
 }
 
 fn apply_all(shared: &Shared, entries: &[Entry]) -> rusqlite::Result<Due> {
@@ -127,9 +147,12 @@ fn apply_all(shared: &Shared, entries: &[Entry]) -> rusqlite::Result<Due> {
     mirror.begin()?;
     for entry in entries {
         if let Err(error) = apply_one(shared, &mut mirror, entry, &mut due) {
+            if !is_about_record(&error) {
+                return Err(error);
+            }
             tracing::error!(
                 error.message = %error,
-                "a record could not be written to the local copy of the outbox; check the temporary folder"
+                "a record of the outbox could not be read into the local copy; it is left out"
             );
         }
     }

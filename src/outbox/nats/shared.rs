@@ -113,6 +113,11 @@ impl Shared {
         self.tasks.stop(deadline).await;
     }
 
+    /// The relay stops, because this outbox cannot go on.
+    pub(super) fn give_up(&self) {
+        self.tasks.give_up();
+    }
+
     /// Ends the tasks when it is dropped.
     pub(super) fn end_with_me(&self) -> DropGuard {
         self.tasks.stop_signal().drop_guard()

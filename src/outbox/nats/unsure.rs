@@ -55,6 +55,7 @@ impl Committer {
                     }
                 }
                 (self.own, self.record) = (sequence, record);
+                self.reads_first = self.reads_first.max(Some(sequence));
             }
             Err(BatchError::NoAnswer | BatchError::Failed(_)) => return false,
         }
