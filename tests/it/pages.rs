@@ -10,10 +10,15 @@ use crate::relay::{Process, USUAL};
 use crate::sandbox::RunningSandbox;
 
 const TOKENS: &str = "[admin]\ntoken = \"full-token\"\nviewer_token = \"viewer-token\"\n";
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 13] = [
+    "/",
+    "/events",
+    "/failures",
+    "/failures/replays",
+    "/tester",
+    "/destinations/accoil",
     "/setup",
     "/mappings",
-    "/destinations/accoil",
     "/failures/door",
     "/accounts",
     "/syncs",

@@ -16,6 +16,8 @@ const GRID_LINES: u32 = 4;
 const LEAST_SLOTS: usize = 12;
 /// About this many times are shown below a chart.
 const TIME_LABELS: usize = 6;
+/// About the width of a time.
+const LABEL_WIDTH: f64 = 28.0;
 
 /// The size of a chart's own coordinates; browsers scale it.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +170,14 @@ fn close(mut svg: String, frame: &Frame<'_>, scale: &Scale) -> String {
     let every = slots.div_ceil(TIME_LABELS).max(1);
     for (slot, time) in frame.times.iter().enumerate().step_by(every) {
         let (x, y) = (LEFT + step * slot as f64, frame.size.height - 6);
-        push(&mut svg, format_args!(r#"<text x="{x:.1}" y="{y}">{}</text>"#, escape(time)));
+        let width = f64::from(frame.size.width);
+        // The last one may have no room to its right.
+        let place = if x + LABEL_WIDTH > width {
+            format!(r#"x="{width}" y="{y}" text-anchor="end""#)
+        } else {
+            format!(r#"x="{x:.1}" y="{y}""#)
+        };
+        push(&mut svg, format_args!("<text {place}>{}</text>", escape(time)));
     }
     svg.push_str("</svg>");
     svg

@@ -41,6 +41,29 @@ async fn a_viewer_reads_and_changes_nothing() {
     relay.stop().await;
 }
 
+/// The routes are those of the document, so a new route cannot be forgotten.
+#[tokio::test]
+async fn without_a_token_every_route_but_health_and_log_in_is_401() {
+    let relay = TestRelay::start(&configuration("")).await;
+    let bearer = format!("Bearer {FULL}");
+    let document = send(Method::GET, &url(&relay, "/openapi.json"), &[("authorization", &bearer)], "").await;
+    let (document, mut open) = (document.json(), Vec::new());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let place = ["{direction}", "{name}", "{id}", "{key}"];
+        let path = place.iter().fold(path.clone(), |path, name| path.replace(name, "x"));
+        for method in item.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = send(method, &url(&relay, &path), &[], "{}").await;
+            if answer.status != 401 {
+                open.push(path.clone());
+            }
+        }
+    }
+    open.dedup();
+    assert_eq!(open, ["/healthz", "/login", "/logout", "/readyz"]);
+    relay.stop().await;
+}
+
 #[tokio::test]
 async fn a_viewer_sees_payloads_if_the_configuration_says_so() {
     let relay = TestRelay::start(&configuration("viewer_sees_payloads = true\n")).await;
