@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::config::{self, Config};
 
@@ -20,8 +20,14 @@ pub fn init(file: &Path) -> anyhow::Result<ExitCode> {
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let cannot = || format!("cannot write {}; the file was not changed", file.display());
-    let mut new = OpenOptions::new().write(true).create_new(true).open(file).with_context(cannot)?;
+    let cannot = || format!("cannot write {}: check the folder and its permissions", file.display());
+    let mut new = match OpenOptions::new().write(true).create_new(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
+            "{} exists and was not changed: move it away, or give another name: `accoil-relay config init FILE`",
+            file.display()
+        ),
+        opened => opened.with_context(cannot)?,
+    };
     new.write_all(text.as_bytes()).with_context(cannot)?;
     super::print_message(&format!(
         "wrote {}: set WEB_WRITE_KEY and ACCOIL_API_KEY, then run `accoil-relay check` and `accoil-relay serve`",

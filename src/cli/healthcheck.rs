@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use http::StatusCode;
 
+use super::relay::base_url;
 use crate::config::{Environment, RelayPlace};
 use crate::proxies::Proxies;
 use crate::{http_client, outbox};
@@ -21,7 +22,7 @@ const MAX_ANSWER_BYTES: usize = 2048;
 #[derive(Debug, clap::Args)]
 pub struct HealthcheckArgs {
     /// Either listener of the relay, such as `http://127.0.0.1:8080` [default: the relay with this configuration's outbox]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = base_url)]
     pub url: Option<String>,
 }
 
@@ -47,7 +48,7 @@ pub async fn run(args: &HealthcheckArgs, file: Option<&Path>) -> anyhow::Result<
 /// listener. The lock file of a killed relay names an address at which nothing listens.
 fn addresses(args: &HealthcheckArgs, file: Option<&Path>, environment: &Environment) -> Vec<String> {
     if let Some(url) = &args.url {
-        return vec![url.trim_end_matches('/').to_owned()];
+        return vec![url.clone()];
     }
     let Some(place) = RelayPlace::find(file, environment) else { return Vec::new() };
     let found = outbox::owner(&place.outbox).into_iter().chain([place.listen]);

@@ -74,8 +74,28 @@ impl Owner {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Remote {
     /// The relay's admin listener, such as `http://127.0.0.1:8081` [default: the running relay with this configuration's outbox]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = base_url)]
     url: Option<String>,
+}
+
+/// Reads the address of a relay's listener, without a slash at its end.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let advice = || "write it with its scheme, such as http://127.0.0.1:8081".to_owned();
+    let url = reqwest::Url::parse(text).map_err(|_| advice())?;
+    let is_http = ["http", "https"].contains(&url.scheme()) && url.has_host();
+    if is_http { Ok(text.trim_end_matches('/').to_owned()) } else { Err(advice()) }
+}
+
+/// Reads the number of a job.
+pub(super) fn job_number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "a job has a number: `accoil-relay replay list` shows the jobs".to_owned())
+}
+
+/// Reads the number of a dead letter or reject.
+pub(super) fn failure_number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| {
+        "a dead letter or reject has a number: `accoil-relay dead-letters list` shows them".to_owned()
+    })
 }
 
 impl Remote {
@@ -101,8 +121,8 @@ impl Remote {
             Err(faults) if file.is_some() => return Err(faults.into()),
             Err(_) => std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from),
         };
-        let base = url.trim_end_matches('/').to_owned();
-        Ok(RelayApi { base, token, client: http_client::builder(&environment.proxies())?.build()? })
+        let client = http_client::builder(&environment.proxies())?.build()?;
+        Ok(RelayApi { base: url.clone(), token, client })
     }
 }
 

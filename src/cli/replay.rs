@@ -9,11 +9,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::error::UsageError;
-use super::relay::{RelayApi, Remote};
+use super::relay::{RelayApi, Remote, failure_number, job_number};
 use super::{print_message, table};
 use crate::admin::moment::Moment;
 use crate::event_id::EventId;
 use crate::plain::plain;
+use crate::replay::MAX_RATE;
 
 /// The wait between two requests for the state of a job.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -64,7 +65,7 @@ struct StartArgs {
     #[arg(long, value_name = "STATUS", value_delimiter = ',', requires = "events")]
     status: Vec<String>,
     /// Only these numbers, separated by commas
-    #[arg(long = "id", value_name = "NUMBER", value_delimiter = ',')]
+    #[arg(long = "id", value_name = "NUMBER", value_delimiter = ',', value_parser = failure_number)]
     ids: Vec<i64>,
     /// Only this user
     #[arg(long, value_name = "ID")]
@@ -93,8 +94,8 @@ struct StartArgs {
     /// Only calls of these mappings, separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     mappings: Vec<String>,
-    /// Events per second
-    #[arg(long, value_name = "NUMBER")]
+    /// Events per second, at most 10,000
+    #[arg(long, value_name = "NUMBER", value_parser = rate)]
     rate: Option<u32>,
     /// Only show what would happen
     #[arg(long)]
@@ -121,7 +122,7 @@ struct ListArgs {
 #[derive(Debug, Args)]
 struct JobArgs {
     /// The job's number
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", value_parser = job_number)]
     id: i64,
     /// Wait for its end
     #[arg(long)]
@@ -131,6 +132,11 @@ struct JobArgs {
     json: bool,
     #[command(flatten)]
     remote: Remote,
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    let rate = text.parse().ok().filter(|rate| (1..=MAX_RATE).contains(rate));
+    rate.ok_or_else(|| format!("write a number from 1 to {MAX_RATE}"))
 }
 
 pub async fn run(args: &ReplayArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -156,6 +162,7 @@ pub async fn run(args: &ReplayArgs, file: Option<&Path>) -> anyhow::Result<ExitC
 }
 
 async fn start(args: &StartArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    check(args)?;
     let relay = args.remote.connect(file)?;
     let select = select(args, &relay).await?;
     let how = if args.as_sent { "as_sent" } else { "mappings" };
@@ -181,19 +188,29 @@ async fn start(args: &StartArgs, file: Option<&Path>) -> anyhow::Result<ExitCode
     follow(&relay, job, args.json).await
 }
 
+/// Refuses what no relay can do, before one is looked for.
+fn check(args: &StartArgs) -> Result<(), UsageError> {
+    let advice = if !(args.rejects || args.dead_letters || args.events || args.group.is_some()) {
+        "say what to send again: --rejects, --dead-letters, --events, or --group KEY of `accoil-relay failures`"
+    } else if args.rejects && args.as_sent {
+        "rejects were never sent, so they cannot be sent as they were: leave out --as-sent"
+    } else if args.events && !args.ids.is_empty() {
+        "past events have no numbers: name one with --event and its id"
+    } else {
+        return Ok(());
+    };
+    Err(UsageError(advice.to_owned()))
+}
+
 async fn select(args: &StartArgs, relay: &RelayApi) -> anyhow::Result<Value> {
     let mut select = match &args.group {
         Some(key) => {
             let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
             relay.fetch(&format!("/api/failures/{key}")).await?["select"].take()
         }
-        None if args.events => return select_events(args),
+        None if args.events => return Ok(select_events(args)),
         None if args.dead_letters => json!({"kind": "dead-letter", "filter": {}}),
-        None if args.rejects => json!({"kind": "reject", "filter": {}}),
-        None => {
-            let advice = "say what to send again: --rejects, --dead-letters, --events, or --group KEY of `accoil-relay failures`";
-            return Err(UsageError(advice.to_owned()).into());
-        }
+        None => json!({"kind": "reject", "filter": {}}),
     };
     set(&mut select["filter"], args, &["event", "since", "until"]);
     if !args.ids.is_empty() {
@@ -202,15 +219,11 @@ async fn select(args: &StartArgs, relay: &RelayApi) -> anyhow::Result<Value> {
     Ok(select)
 }
 
-fn select_events(args: &StartArgs) -> anyhow::Result<Value> {
-    if !args.ids.is_empty() {
-        let advice = "past events have no numbers: name one with --event and its id";
-        return Err(UsageError(advice.to_owned()).into());
-    }
+fn select_events(args: &StartArgs) -> Value {
     let is_id = args.event.as_ref().is_some_and(|event| event.parse::<EventId>().is_ok());
     let mut filter = json!({"status": args.status});
     set(&mut filter, args, &[if is_id { "any" } else { "name" }, "from", "to"]);
-    Ok(json!({"kind": "event", "filter": filter, "archive": args.archive}))
+    json!({"kind": "event", "filter": filter, "archive": args.archive})
 }
 
 /// Sets the conditions that are given. `names` are those of the event and of the two times, which differ.

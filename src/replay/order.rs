@@ -202,8 +202,8 @@ pub enum JobError {
     #[error("rate must be from 1 to {MAX_RATE} events per second")]
     Rate,
     #[error(
-        "past events are those that were delivered, held or skipped: replay what failed with kind \"reject\" or \"dead-letter\", and \
-         what waits is sent anyway"
+        "past events are those that were delivered, held or skipped: what was refused or failed is replayed as a reject or dead-letter, \
+         and what waits is sent anyway"
     )]
     Status,
     #[error(
@@ -222,7 +222,7 @@ pub enum JobError {
     History(#[from] history::ReadError),
     #[error("the relay is stopping")]
     Stopping,
-    #[error("there is no job {0}")]
+    #[error("there is no job {0}: the list of replays shows those that there are")]
     Unknown(i64),
     #[error("job {} is {} and cannot be {what}", .job.id, .job.state.name())]
     State { job: Box<Job>, what: &'static str },

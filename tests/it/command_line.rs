@@ -75,6 +75,40 @@ async fn each_kind_of_failure_has_its_exit_code() {
     }
 }
 
+/// An error says what happened, and what to do next. No relay runs.
+#[tokio::test]
+async fn wrong_input_is_explained() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("accoil-relay.toml"), USUAL).unwrap();
+    let cases: [(&[&str], i32, &str); 18] = [
+        (&["evnts"], 2, "a similar subcommand exists: 'events'"),
+        (&["events", "shwo"], 2, "a similar subcommand exists: 'show'"),
+        (&["events", "list", "--url", "127.0.0.1:8081"], 2, "write it with its scheme"),
+        (&["healthcheck", "--url", "nonsense"], 2, "write it with its scheme"),
+        (&["events", "list", "--url", "http://127.0.0.1:1"], 1, "start it with `accoil-relay serve`"),
+        (&["events", "show", "abc"], 1, "no relay is running with the outbox"),
+        (&["replay"], 2, "say what to send again: --rejects"),
+        (&["replay", "--rejects", "--as-sent"], 2, "leave out --as-sent"),
+        (&["replay", "--events", "--id", "7"], 2, "name one with --event and its id"),
+        (&["replay", "--rejects", "--rate", "0"], 2, "write a number from 1 to 10000"),
+        (&["replay", "--rejects", "--since", "soon"], 2, "or how long ago, such as 30m, 2h or 7d"),
+        (&["replay", "pause", "abc"], 2, "`accoil-relay replay list` shows the jobs"),
+        (&["dead-letters", "show", "abc"], 2, "`accoil-relay dead-letters list` shows them"),
+        (&["waiting", "list", "--id", "x"], 2, "such as 17.3"),
+        (&["explain", "reject.mising"], 1, "did you mean `reject.missing`?"),
+        (&["import", "none.ndjson", "--source", "web"], 1, "the file does not exist; check outbox.url"),
+        (&["config", "init"], 1, "accoil-relay.toml exists and was not changed"),
+        (&["completions", "fsh"], 2, "a similar value exists: 'fish'"),
+    ];
+    let environment = [("SANDBOX", "http://127.0.0.1:1"), ("ACCOIL_RELAY_ADMIN__LISTEN", "127.0.0.1:1")];
+    for (args, code, text) in cases {
+        let output = run(folder.path(), &environment, args).await;
+        assert_eq!(output.code, code, "{args:?}: {}", output.err);
+        assert!(output.err.contains(text), "{args:?}: {}", output.err);
+        assert!(output.out.is_empty() && output.err.lines().count() <= 8, "{args:?}: {}", output.err);
+    }
+}
+
 #[tokio::test]
 async fn config_show_hides_every_secret() {
     let folder = tempdir().unwrap();

@@ -88,7 +88,11 @@ async fn files_are_imported_without_a_relay_and_what_is_wrong_is_named_by_its_li
     assert!(again.status.success(), "{again:?}");
     for (args, named) in [
         (&["lines.ndjson", "--source", "wbe"][..], "there is no source wbe; the sources are"),
-        (&["none.ndjson", "--source", "web"], "none.ndjson was not imported whole"),
+        (
+            &["none.ndjson", "--source", "web"],
+            "none.ndjson was not imported whole: it cannot be opened: check the path",
+        ),
+        (&[".", "--source", "web"], "it is a folder: name the files in it"),
     ] {
         let wrong = output(import(path, url, args)).await;
         assert!(!wrong.status.success() && text(&wrong.stderr).contains(named), "{wrong:?}");

@@ -24,8 +24,11 @@ enum Change {
 
 pub(super) async fn replay(choice: &Choice, config: &Config) -> anyhow::Result<ExitCode> {
     let (done, left) = run_all(Change::Replay, choice, config).await?;
-    print_message(&format!("{done} replayed; {left} left, because they would be refused again"));
-    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let others =
+        if left == 0 { String::new() } else { format!("; {left} left, because they would be refused again") };
+    print_message(&format!("{done} replayed{others}"));
+    let is_whole = all_exist(choice, done + left) && left == 0;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(super) async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<ExitCode> {
@@ -34,7 +37,23 @@ pub(super) async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<E
     }
     let (done, _) = run_all(Change::Purge, &args.choice, config).await?;
     print_message(&format!("{done} removed"));
-    Ok(ExitCode::SUCCESS)
+    Ok(if all_exist(&args.choice, done) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tells of numbers that were given and not found. `found` is the number of those that were.
+fn all_exist(choice: &Choice, found: usize) -> bool {
+    let mut given = choice.filter().ids;
+    given.sort_unstable();
+    given.dedup();
+    let missing = given.len().saturating_sub(found);
+    if choice.limit.is_some() || missing == 0 {
+        return true;
+    }
+    print_message(&format!(
+        "{missing} of the numbers were not found: they were replayed, purged or expired, or the filters exclude them; \
+         `accoil-relay dead-letters list` shows those that exist"
+    ));
+    false
 }
 
 /// Returns how many were changed and how many are left.

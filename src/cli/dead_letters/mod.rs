@@ -9,11 +9,12 @@ mod show;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::relay::failure_number;
 use super::{print_message, table};
-use crate::config::{self, Config};
+use crate::admin::moment::Moment;
+use crate::config::Config;
 use crate::outbox::{Archive, Filter, Kind};
 use crate::run;
 use show::Row;
@@ -41,10 +42,10 @@ pub enum DeadLetters {
 #[derive(Debug, Args)]
 pub struct Choice {
     /// The numbers that `dead-letters list` shows
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = failure_number)]
     ids: Vec<i64>,
     /// Numbers as an option, separated by commas
-    #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
+    #[arg(long = "id", value_name = "ID", value_delimiter = ',', value_parser = failure_number)]
     more_ids: Vec<i64>,
     /// Only calls that Accoil refused for good, or only events that could not be mapped [default: both]
     #[arg(long, value_enum)]
@@ -65,11 +66,11 @@ pub struct Choice {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// From this time on: RFC 3339, a date, or how long ago, such as 2h
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<DateTime<Utc>>,
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
     /// Up to this time, not including it
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<DateTime<Utc>>,
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
     /// The most rows [default for `list`: 100]
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
@@ -117,8 +118,8 @@ impl Choice {
             event: self.event.clone(),
             message_id: self.message_id.clone(),
             reason: self.reason.clone(),
-            since: self.since,
-            until: self.until,
+            since: self.since.map(|moment| moment.0),
+            until: self.until.map(|moment| moment.0),
             ..Filter::default()
         }
     }
@@ -234,18 +235,4 @@ fn each(choice: &Choice, config: &Config, print: impl Fn(&Row) -> String) -> any
     }
     output.flush()?;
     Ok(shown)
-}
-
-/// Reads a time in one of the forms that people write.
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    if let Some(ago) = config::parse_duration(text).and_then(|ago| chrono::Duration::from_std(ago).ok()) {
-        return Ok(Utc::now() - ago);
-    }
-    let midnight = text.parse::<NaiveDate>().ok().and_then(|date| date.and_hms_opt(0, 0, 0));
-    let unknown =
-        || "write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, such as 30m, 2h or 7d".to_owned();
-    midnight.map(|midnight| midnight.and_utc()).ok_or_else(unknown)
 }

@@ -168,6 +168,9 @@ async fn list(args: &ListArgs, relay: &RelayApi) -> anyhow::Result<ExitCode> {
         table::write(&mut output, format::HEADER, &rows)?;
     }
     output.flush()?;
+    if events.is_empty() {
+        print_message("no event matches; `accoil-relay events list` without filters lists the newest ones");
+    }
     if is_more {
         print_message("there are more events: increase --limit");
     }

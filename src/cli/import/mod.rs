@@ -102,7 +102,11 @@ pub async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode>
 /// A file that can be read twice.
 fn open(path: &Path) -> anyhow::Result<File> {
     if path != Path::new("-") {
-        return File::open(path).context("it cannot be opened");
+        let file = File::open(path).context("it cannot be opened: check the path and its permissions")?;
+        if file.metadata()?.is_dir() {
+            bail!("it is a folder: name the files in it");
+        }
+        return Ok(file);
     }
     // Without the number of events and a checksum, the import could not be continued.
     let mut copy = unnamed_file().context("no temporary file could be made for stdin")?;

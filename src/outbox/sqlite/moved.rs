@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Result, named_params};
 
 use super::letters::{INSERT_DEAD_LETTER, INSERT_REJECT};
+use super::requeue::fields;
 use super::stage::{CHUNK_BYTES, Group};
 use super::writer::Writer;
 use super::{LANE, groups, last_delivered};
 use crate::outbox::chunk::Job;
 use crate::outbox::clock::Now;
-use crate::outbox::frame::{self, Fields};
+use crate::outbox::frame;
 use crate::outbox::groups::GroupReason;
 use crate::outbox::jobs::Job as EndedJob;
 use crate::outbox::moved::MovedRecord;
@@ -153,19 +154,4 @@ impl Writer {
 fn kept_at(at: DateTime<Utc>, now: Now) -> i64 {
     let age = (now.wall - at).max(chrono::Duration::zero());
     now.running.checked_sub_signed(age).unwrap_or(now.running).timestamp_millis()
-}
-
-fn fields(job: &Job) -> Fields<'_> {
-    Fields {
-        destination: job.destination.as_str(),
-        user: job.user.as_str(),
-        path: job.path.as_str(),
-        body: &job.body,
-        mapping: job.mapping.as_str(),
-        action: job.action.as_str(),
-        warnings: job.warnings.as_str(),
-        fingerprints: &job.fingerprints,
-        number: Some(job.request),
-        priority: job.priority,
-    }
 }

@@ -24,7 +24,8 @@ impl Writer {
             moved += 1;
             if let Some(destination) = to {
                 frame::write_head(&mut group.bytes, job.event, job.source.as_str(), &job.original, 1);
-                frame::write_request(&mut group.bytes, &fields_for(job, destination));
+                let call = Fields { destination, fingerprints: &[], ..fields(job) };
+                frame::write_request(&mut group.bytes, &call);
                 group.requests += 1;
                 self.close_chunk(group)?;
             }
@@ -99,16 +100,17 @@ impl Writer {
     }
 }
 
-fn fields_for<'a>(job: &'a Job, destination: &'a str) -> Fields<'a> {
+/// A call as it is stored.
+pub(super) fn fields(job: &Job) -> Fields<'_> {
     Fields {
-        destination,
+        destination: job.destination.as_str(),
         user: job.user.as_str(),
         path: job.path.as_str(),
         body: &job.body,
         mapping: job.mapping.as_str(),
         action: job.action.as_str(),
         warnings: job.warnings.as_str(),
-        fingerprints: &[],
+        fingerprints: &job.fingerprints,
         number: Some(job.request),
         priority: job.priority,
     }

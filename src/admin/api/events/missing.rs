@@ -25,10 +25,11 @@ pub(super) async fn error(admin: &Admin, id: &str) -> ApiError {
             "count": group.count, "last": group.last})
     }).collect();
     let shown: String = id.chars().take(64).collect();
-    let back = since.map_or_else(
-        || "no history is kept, so that only what waits or failed is known".to_owned(),
-        |since| format!("the record goes back to {}", since.format("%Y-%m-%d %H:%M:%SZ")),
-    );
+    let back = match since {
+        Some(since) => format!("the record goes back to {}", since.format("%Y-%m-%d %H:%M:%SZ")),
+        None if admin.history().is_on() => "the record has no event yet".to_owned(),
+        None => "no history is kept, so that only what waits or failed is known".to_owned(),
+    };
     let text = format!(
         "no event with the id {shown:?} reached this relay: {back}, and {} requests were refused since the start. \
          Compare the sender's host and write key with GET /api/setup; look at GET /api/door",
