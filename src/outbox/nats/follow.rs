@@ -221,6 +221,9 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
                 shared.with_state(|state| state.see_lease(lane, entry.sequence, record, Instant::now()));
             }
         }
+        Some(Record::Relay { relay }) if is_removal => {
+            shared.with_state(|state| state.forget_relay(relay, entry.sequence));
+        }
         Some(Record::Relay { relay }) => {
             if let Ok(record) = serde_json::from_slice(body) {
                 shared.with_state(|state| state.see_relay(relay, entry.sequence, record, Instant::now()));

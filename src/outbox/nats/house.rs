@@ -1,4 +1,5 @@
-//! Housekeeping: expired dead letters and rejects, rejects over their size, old jobs. The owner of the first lane does it.
+//! Housekeeping: expired dead letters and rejects, rejects over their size, old jobs, records of relays that are gone. The owner of
+//! the first lane does it.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -7,8 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::super::Kind;
 use super::batch::{self, Message};
+use super::codec;
 use super::commit::Committer;
 use super::group::Group;
+use super::state::GONE_RELAYS;
 
 /// The most rows that one batch removes.
 const AT_A_TIME: usize = 100;
@@ -20,6 +23,9 @@ const MOST_FINGERPRINTS: usize = 500_000;
 /// Jobs that have ended are kept up to this many.
 const MAX_ENDED: usize = 500;
 
+/// A relay that has stored nothing for this long is gone. If it only stood still, it begins anew.
+const GONE: Duration = Duration::from_secs(600);
+
 impl Committer {
     /// Runs after the start, once a minute, and whenever the rejects exceed their size.
     pub(super) fn keep_house_if_due(&mut self, group: &mut Group) {
@@ -30,6 +36,7 @@ impl Committer {
             self.house_kept_at = Some(tokio::time::Instant::now());
             self.keep_house(group);
             self.remove_forgotten();
+            self.fold_gone_relays(group);
         }
         let (_, kept) = *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, bytes) = (kept.rows + group.rejects.rows, kept.bytes + group.rejects.bytes);
@@ -60,6 +67,28 @@ impl Committer {
                 }
             });
         }
+    }
+
+    /// Replaces the records of relays that are gone by one record with their sums: each start of a relay makes a new record.
+    fn fold_gone_relays(&self, group: &mut Group) {
+        let silent = GONE.max(self.settings.lease * 2);
+        let now = tokio::time::Instant::now();
+        let gone =
+            self.shared.with_state(|state| state.gone_relays(&self.shared.relay, now, silent, AT_A_TIME));
+        let is_changed =
+            |subject: &str, group: &Group| group.messages.iter().any(|message| message.subject == subject);
+        let Some((gone, sum, sequence)) = gone else { return };
+        let subjects = &self.shared.subjects;
+        let removals =
+            gone.into_iter().map(|(relay, sequence)| (subjects.relay(&relay), sequence)).collect::<Vec<_>>();
+        if removals.iter().any(|(subject, _)| is_changed(subject, group)) {
+            return;
+        }
+        for (subject, sequence) in removals {
+            group.push(Message::removal(subject.clone()).expect(subject, sequence));
+        }
+        let subject = subjects.relay(GONE_RELAYS);
+        group.push(Message::new(subject.clone(), codec::json(&sum)).expect(subject, sequence));
     }
 
     /// Removes expired dead letters and rejects, and old jobs; returns whether there may be more.

@@ -13,6 +13,13 @@ use super::trail::Trail;
 /// How long after the end of a lease another relay waits before it takes the lane. The owner stops before the lease ends.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// The name of the record that has the sums of all relays that are gone.
+pub(super) const GONE_RELAYS: &str = "gone";
+
+/// The relays that are gone with the sequences of their records, the record with the sums of these and of earlier ones, and the sequence that it
+/// has so far.
+type GoneRelays = (Vec<(String, u64)>, RelayRecord, u64);
+
 /// A lease as it was last seen.
 #[derive(Debug, Clone)]
 pub(super) struct SeenLease {
@@ -69,6 +76,40 @@ impl State {
         if is_newer {
             self.relays.insert(relay.to_owned(), SeenRelay { sequence, record, seen_at: now });
         }
+    }
+
+    /// Another relay removed this record.
+    pub(super) fn forget_relay(&mut self, relay: &str, sequence: u64) {
+        if self.relays.get(relay).is_some_and(|seen| seen.sequence < sequence) {
+            self.relays.remove(relay);
+        }
+    }
+
+    /// Returns at most this many other relays that were silent for this long; `None` if there are none.
+    pub(super) fn gone_relays(
+        &self,
+        this: &str,
+        now: Instant,
+        silent: Duration,
+        most: usize,
+    ) -> Option<GoneRelays> {
+        let is_gone = |relay: &str, seen: &SeenRelay| {
+            relay != this && relay != GONE_RELAYS && now.duration_since(seen.seen_at) >= silent
+        };
+        let gone: Vec<_> =
+            self.relays.iter().filter(|(relay, seen)| is_gone(relay, seen)).take(most).collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let before = self.relays.get(GONE_RELAYS);
+        let mut sum = before.map_or_else(RelayRecord::default, |seen| seen.record.clone());
+        sum.is_stopped = true;
+        for (_, seen) in &gone {
+            sum.added.add(seen.record.added.rows, seen.record.added.bytes);
+            sum.removed.add(seen.record.removed.rows, seen.record.removed.bytes);
+        }
+        let gone = gone.into_iter().map(|(relay, seen)| (relay.clone(), seen.sequence)).collect();
+        Some((gone, sum, before.map_or(0, |seen| seen.sequence)))
     }
 
     pub(super) fn relay(&self, relay: &str) -> Option<&SeenRelay> {
@@ -133,6 +174,7 @@ pub(super) const fn fair_share(lanes: u16, relays: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::Tally;
     use super::*;
 
     fn lease(is_free: bool) -> LeaseRecord {
@@ -149,6 +191,34 @@ mod tests {
         assert!(state.is_free(3, now + Duration::from_secs(11)));
         state.see_lease(3, 2, lease(true), now);
         assert!(state.is_free(3, now));
+    }
+
+    #[test]
+    fn records_of_relays_that_are_gone_become_one_and_nothing_is_counted_twice() {
+        let mut state = State::default();
+        let (now, silent) = (Instant::now(), Duration::from_secs(600));
+        let later = now + silent;
+        let record = |rows| RelayRecord { added: Tally { rows, bytes: 10 * rows }, ..RelayRecord::default() };
+        for (relay, sequence, rows, at) in
+            [("this", 1, 1, now), ("a", 2, 2, now), ("b", 3, 4, now), ("c", 4, 8, later)]
+        {
+            state.see_relay(relay, sequence, record(rows), at);
+        }
+        assert!(state.gone_relays("this", now, silent, 100).is_none());
+        let (gone, sum, expected) = state.gone_relays("this", later, silent, 100).unwrap();
+        assert_eq!((gone.len(), sum.added.rows, expected), (2, 6, 0));
+        let waiting = state.waiting();
+        for (number, (relay, _)) in (5..).zip(gone) {
+            state.forget_relay(&relay, number);
+        }
+        state.see_relay(GONE_RELAYS, 7, sum, later);
+        assert_eq!(state.waiting(), waiting);
+        assert_eq!(state.live_relays("this", later), 2, "this one and c");
+        let much_later = later + silent;
+        let (gone, sum, expected) = state.gone_relays("this", much_later, silent, 100).unwrap();
+        assert_eq!((gone, sum.added.rows, expected), (vec![("c".to_owned(), 4)], 14, 7));
+        state.forget_relay("this", 1);
+        assert!(state.relay("this").is_some(), "it has stored a record since");
     }
 
     #[test]

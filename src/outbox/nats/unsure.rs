@@ -35,7 +35,7 @@ impl Committer {
                 self.unanswered.take().into_iter().for_each(|batch| self.give_up(batch));
             }
             Err(BatchError::Refused) => {
-                let Some(Some((sequence, record))) = self.own_record().await else { return false };
+                let Some((sequence, record)) = self.own_record().await else { return false };
                 if sequence == self.own {
                     // This server does not know what the leader knows.
                     return false;
@@ -66,7 +66,7 @@ impl Committer {
     /// stored, the relay reads all records up to the newest of these.
     pub(super) async fn check(&mut self) -> bool {
         match self.own_record().await {
-            Some(Some((sequence, record))) if sequence > self.own => {
+            Some((sequence, record)) if sequence > self.own || sequence == 0 => {
                 (self.own, self.record) = (sequence, record);
                 // Even if the leases cannot be read now.
                 self.reads_first = self.reads_first.max(Some(sequence));
@@ -110,9 +110,14 @@ impl Committer {
         has_read
     }
 
-    /// This relay's record as the cluster has it; `None` if the cluster does not answer.
-    async fn own_record(&self) -> Option<Option<(u64, RelayRecord)>> {
+    /// This relay's record as the cluster has it, and its sequence; `None` if the cluster does not answer. If another relay took this one for
+    /// gone, it counts what the record said elsewhere: then this relay begins anew.
+    async fn own_record(&self) -> Option<(u64, RelayRecord)> {
         let found = self.shared.newest(&self.shared.subjects.relay(&self.shared.relay)).await?;
-        Some(found.and_then(|(sequence, body)| Some((sequence, serde_json::from_slice(&body).ok()?))))
+        let new = || RelayRecord { lease_ms: self.settings.lease_ms(), ..RelayRecord::default() };
+        Some(found.map_or_else(
+            || (0, new()),
+            |(sequence, body)| (sequence, serde_json::from_slice(&body).unwrap_or_else(|_| new())),
+        ))
     }
 }

@@ -44,6 +44,14 @@ impl Server {
         Self::run(configuration, port)
     }
 
+    /// A server with more settings, and the folder that it needs.
+    pub(crate) fn alone(more: &str) -> (Self, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Self::start(folder.path(), "alone", free_ports(1)[0], more);
+        server.wait_until_it_listens();
+        (server, folder)
+    }
+
     fn run(configuration: PathBuf, port: u16) -> Self {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])

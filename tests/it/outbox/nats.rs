@@ -178,3 +178,85 @@ async fn a_list_leaves_no_consumer_at_the_server() {
     assert_eq!(outbox.waiting_for_others(&[]).await.unwrap().len(), 1);
     assert_eq!(consumers().await, before);
 }
+
+/// A call may take ten minutes here. The second relay waits only for the one that is in flight.
+#[tokio::test]
+async fn a_lane_changes_hands_as_soon_as_its_calls_have_ended() {
+    let longest = Duration::from_secs(600);
+    let stream = stream();
+    let mut patient = cluster_options(servers::shared().url(), &stream, &options(std::path::Path::new("")));
+    (patient.lanes, patient.call_timeout, patient.lease) = (2, longest, longest + LIMIT);
+    let open =
+        async || Outbox::open_cluster(&patient, Facts::off(), &CancellationToken::new()).await.unwrap();
+    let first = open().await;
+    let mut gained = first.lanes();
+    let both = gained.wait_for(|lanes| lanes.owned.len() == 2);
+    assert!(tokio::time::timeout(LIMIT, both).await.expect("it gains both lanes").is_ok());
+    for user in 0..10 {
+        first.accept(single(None, &user.to_string(), "1")).await.unwrap();
+    }
+    let waiting = jobs(&first, "a").await.0;
+    let lanes = first.lanes().borrow().owned.clone();
+    let ends = || tokio::time::Instant::now() + longest;
+    assert!(lanes.iter().all(|lane| lane.begin_call(ends())));
+
+    let second = open().await;
+    let began = Instant::now();
+    let leaving = loop {
+        if let Some(lane) = lanes.iter().find(|lane| lane.valid_until() < Some(ends())) {
+            break lane;
+        }
+        assert!(began.elapsed() < LIMIT, "the first relay gives nothing back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(!leaving.begin_call(ends()), "no call begins in a lane that is given back");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(second.lanes().borrow().owned.is_empty(), "a call is still in flight");
+
+    let of_lane = waiting.iter().filter(|job| job.place.position().lane() == leaving.id());
+    leaving.settle(of_lane.map(|job| delivered(job.place)).collect());
+    leaving.end_calls(1);
+    gain(&second).await;
+    assert_eq!(second.lanes().borrow().owned[0].id(), leaving.id());
+    assert!(leaving.lost());
+    assert_eq!(bodies(&jobs(&second, "a").await.0), [""; 0], "what was settled is not made again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_that_start_at_once_share_a_new_stream() {
+    let cluster = servers::Cluster::start();
+    for _ in 0..5 {
+        let stream = stream();
+        let one = |server: usize| open(cluster.servers[server].url(), &stream);
+        let (first, second, third) = tokio::join!(one(0), one(1), one(2));
+        let all = [&first, &second, &third];
+        for outbox in all {
+            assert_eq!(accept(outbox, || single(None, "u", "1")).await.accepted, 1);
+        }
+        let began = Instant::now();
+        loop {
+            let owner = all.iter().find(|outbox| !outbox.lanes().borrow().owned.is_empty());
+            if let Some(owner) = owner
+                && jobs(owner, "a").await.0.len() == 3
+            {
+                break;
+            }
+            assert!(began.elapsed() < LIMIT, "no relay sees what all of them accepted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_user_and_password_of_the_address_sign_in() {
+    let (server, _folder) = servers::Server::alone("authorization { user: me, password: \"p@ss:word\" }");
+    let url = |user: &str| server.url().replace("nats://", &format!("nats://{user}"));
+    let outbox = open(url("me:p%40ss%3Aword@"), &stream()).await;
+    gain(&outbox).await;
+    for (user, told) in [("", "sign in"), ("me:wrong@", "sign in"), ("me@", "without a password")] {
+        let options = cluster_options(url(user), &stream(), &options(std::path::Path::new("")));
+        let refused = Outbox::open_cluster(&options, Facts::off(), &CancellationToken::new()).await;
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("wrong"), "{error}");
+    }
+}
