@@ -32,20 +32,19 @@ pub(super) struct Intake {
     pub(super) hash_users: bool,
 }
 
-/// What the post contains about one event.
+/// What the post contains about one event. Texts are taken out of it.
 #[derive(Default)]
-struct Known {
-    accepted: Option<Accepted>,
+struct Known<'p> {
+    accepted: Option<&'p mut Accepted>,
     is_duplicate: bool,
-    reject: Option<Reject>,
-    skipped: Option<SkippedEvent>,
+    reject: Option<&'p mut Reject>,
+    skipped: Option<&'p mut SkippedEvent>,
 }
 
 /// The values that all events of a post share.
 struct Post {
     source: Arc<str>,
     form: Form,
-    form_name: Arc<str>,
     received_at: i64,
     envelope: Option<Arc<str>>,
     mappings: u64,
@@ -57,12 +56,11 @@ impl Intake {
     /// Adds the lines of a post. `kept` are the events whose payload is kept, sorted by id.
     pub(super) fn take(&self, received: Received, kept: Vec<EventId>, now: Instant, buffer: &mut Buffer) {
         let Received { submission, duplicates, is_replay } = received;
-        let Submission { source, form, received_at, accepted, rejects, skipped, envelope, mappings, .. } =
-            submission;
+        let Submission { source, form, received_at, envelope, mappings, .. } = submission;
+        let Submission { mut accepted, mut rejects, mut skipped, .. } = submission;
         let post = Post {
             source,
             form,
-            form_name: Arc::from(form.name()),
             received_at: received_at.timestamp_millis(),
             envelope,
             mappings,
@@ -72,9 +70,9 @@ impl Intake {
         let mut kept = kept.into_iter().peekable();
         // Each list is sorted by event id.
         let mut duplicates = duplicates.into_iter().peekable();
-        let mut accepted = (0_u32..).zip(accepted).peekable();
-        let mut rejects = rejects.into_iter().peekable();
-        let mut skipped = skipped.into_iter().peekable();
+        let mut accepted = (0_u32..).zip(&mut accepted).peekable();
+        let mut rejects = rejects.iter_mut().peekable();
+        let mut skipped = skipped.iter_mut().peekable();
         loop {
             let next = [
                 accepted.peek().map(|(_, event)| event.event),
@@ -99,28 +97,29 @@ impl Intake {
     fn buffered(
         &self,
         id: EventId,
-        known: Known,
+        known: Known<'_>,
         is_kept: bool,
         post: &Post,
         buffer: &mut Buffer,
     ) -> BufferedEvent {
         let Known { mut accepted, is_duplicate, mut reject, mut skipped } = known;
-        let refusals = reject.as_ref().map(refusals).unwrap_or_default();
+        let refusals = reject.as_deref().map(refusals).unwrap_or_default();
         let skip_code = skipped.as_ref().map_or("", |event| event.reason.code());
-        let original = accepted.as_mut().map(|event| std::mem::take(&mut event.original));
-        let original = original.or(reject.as_mut().map(|reject| std::mem::take(&mut reject.original)));
-        let original = original.or(skipped.as_mut().map(|event| std::mem::take(&mut event.original)));
-        let original = original.unwrap_or_default();
-        let envelope = reject.and_then(|reject| reject.envelope).or_else(|| post.envelope.clone());
-        let (mut requests, mut sender_id, mut title) = (Vec::new(), None, None);
-        if let Some(event) = accepted {
-            (requests, sender_id, title) = (event.requests, event.message_id, event.title);
-        }
-        let sender_id = sender_id.or(skipped.and_then(|event| event.message_id));
-        let mut texts = Texts::of(title.take(), &original, post.form);
+        let originals = [
+            accepted.as_mut().map(|event| &mut event.original),
+            reject.as_mut().map(|reject| &mut reject.original),
+            skipped.as_mut().map(|event| &mut event.original),
+        ];
+        let original = originals.into_iter().flatten().next().map(std::mem::take).unwrap_or_default();
+        let envelope = reject.and_then(|reject| reject.envelope.take()).or_else(|| post.envelope.clone());
+        let title = accepted.as_mut().and_then(|event| event.title.take());
+        let mut texts = Texts::of(title, &original, post.form);
         if texts.message_id.is_empty() {
+            let of_accepted = accepted.as_mut().and_then(|event| event.message_id.take());
+            let sender_id = of_accepted.or_else(|| skipped.and_then(|event| event.message_id.take()));
             texts.message_id = sender_id.map(short).unwrap_or_default();
         }
+        let requests = accepted.map_or(&mut [][..], |event| &mut event.requests);
         // The event's own call is the last one; those before it are derived.
         if let Some(request) = requests.last_mut() {
             texts.user = short(std::mem::take(&mut request.user));
@@ -133,13 +132,13 @@ impl Intake {
         self.hide(&mut texts, &hidden);
         let parts = ShapeParts {
             source: &post.source,
-            form: &post.form_name,
+            form: post.form.name(),
             kind: &texts.kind,
             name: &texts.name,
             mappings: post.mappings,
             skipped: skip_code,
             refusals: &refusals,
-            requests: &requests,
+            requests,
         };
         let shape = buffer.shape(&parts);
         let payload = is_kept.then(|| self.payload(original, envelope, bodies));

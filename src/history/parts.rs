@@ -1,7 +1,9 @@
-//! The parts of a shape, borrowed. They are compared with the known shapes, so that a shape is built only if it is new.
+//! The parts of a shape, borrowed. The known shapes are found by the hash of their parts, so that a shape is built only if it is new.
 
-use std::hash::{BuildHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::line::{Call, Refusal, Shape};
 use crate::accoil::Request;
@@ -13,7 +15,7 @@ const MAX_WARNINGS: usize = 512;
 /// The parts of a [`Shape`].
 pub(super) struct ShapeParts<'p> {
     pub(super) source: &'p Arc<str>,
-    pub(super) form: &'p Arc<str>,
+    pub(super) form: &'static str,
     pub(super) kind: &'p str,
     pub(super) name: &'p str,
     pub(super) mappings: u64,
@@ -23,36 +25,22 @@ pub(super) struct ShapeParts<'p> {
 }
 
 impl ShapeParts<'_> {
-    /// Returns a hash; equal parts have equal hashes.
-    pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
-        let mut hasher = hasher.build_hasher();
-        (self.source, self.kind, self.name, self.mappings, self.skipped).hash(&mut hasher);
-        self.refusals.hash(&mut hasher);
-        for request in self.requests {
-            (&request.destination, &request.mapping, request.path, &request.warnings).hash(&mut hasher);
-        }
-        hasher.finish()
+    /// Returns a hash of 128 bits. Parts with the same hash are the same: no sender knows the seeds, and that two differ by chance is
+    /// less likely than a fault of the memory.
+    pub(super) fn hash(&self, hashers: &[RandomState; 2]) -> u128 {
+        let [one, other] = hashers.each_ref().map(|hasher| self.hash_by(hasher));
+        (u128::from(one) << 64) | u128::from(other)
     }
 
-    /// Returns whether these parts make this shape.
-    pub(super) fn make(&self, shape: &Shape) -> bool {
-        let is_call = |(call, request): (&Call, &Request)| {
-            is_same(&call.destination, &request.destination)
-                && is_same(&call.mapping, &request.mapping)
-                && call.action == request.action
-                && call.path == request.path
-                && call.warnings == warnings(request)
-                && call.is_derived == is_derived(request)
-        };
-        is_same(self.source, &shape.source)
-            && *self.form == shape.form
-            && self.kind == shape.kind
-            && self.name == shape.name
-            && self.mappings == shape.mappings
-            && self.skipped == shape.skipped
-            && self.refusals == shape.refusals
-            && self.requests.len() == shape.calls.len()
-            && shape.calls.iter().zip(self.requests).all(is_call)
+    fn hash_by(&self, hasher: &RandomState) -> u64 {
+        let mut hasher = hasher.build_hasher();
+        (self.source, self.form, self.kind, self.name, self.mappings, self.skipped).hash(&mut hasher);
+        self.refusals.hash(&mut hasher);
+        for request in self.requests {
+            (&request.destination, &request.mapping, request.action, request.path).hash(&mut hasher);
+            (warnings(request), is_derived(request)).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     pub(super) fn to_shape(&self) -> Shape {
@@ -66,7 +54,7 @@ impl ShapeParts<'_> {
         };
         Shape {
             source: Arc::clone(self.source),
-            form: Arc::clone(self.form),
+            form: Arc::from(self.form),
             kind: self.kind.to_owned(),
             name: self.name.to_owned(),
             mappings: self.mappings,
@@ -75,11 +63,6 @@ impl ShapeParts<'_> {
             calls: self.requests.iter().map(call).collect(),
         }
     }
-}
-
-/// Names are shared by all events, so that most comparisons read no text.
-fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
-    Arc::ptr_eq(one, other) || one == other
 }
 
 fn warnings(request: &Request) -> &str {

@@ -30,14 +30,9 @@ pub(in crate::history) struct Head {
 }
 
 impl Head {
-    /// Computes the head of a block with these lines and late attempts.
-    pub(in crate::history) fn of<'l>(
-        id: i64,
-        first: i64,
-        lines: impl Iterator<Item = &'l Line> + Clone,
-        late: &[LateAttempt],
-    ) -> Self {
-        let mut head = Self {
+    /// Returns the head of a block without lines.
+    pub(in crate::history) fn new(id: i64, first: i64, late: &[LateAttempt]) -> Self {
+        Self {
             id,
             first,
             from: i64::MAX,
@@ -46,23 +41,23 @@ impl Head {
             least_late: late.iter().map(|one| one.event).min().unwrap_or(0),
             most_late: late.iter().map(|one| one.event).max().unwrap_or(0),
             ..Self::default()
-        };
-        let mut shapes: HashSet<usize, RandomState> = HashSet::default();
-        for line in lines {
-            head.events += 1;
-            head.payloads += u32::from(line.has_payload);
-            head.from = head.from.min(line.received_at);
-            head.to = head.to.max(line.received_at);
-            head.least_event = head.least_event.min(line.id.0);
-            head.most_event = head.most_event.max(line.id.0);
-            if line.is_duplicate {
-                head.mask |= word("status", "duplicate");
-            }
-            if shapes.insert(Arc::as_ptr(&line.shape).addr()) {
-                head.mask |= mask(&line.shape);
-            }
         }
-        head
+    }
+
+    /// Adds a line. `shapes` are the addresses of the shapes that were added.
+    pub(in crate::history) fn add(&mut self, line: &Line, shapes: &mut HashSet<usize, RandomState>) {
+        self.events += 1;
+        self.payloads += u32::from(line.has_payload);
+        self.from = self.from.min(line.received_at);
+        self.to = self.to.max(line.received_at);
+        self.least_event = self.least_event.min(line.id.0);
+        self.most_event = self.most_event.max(line.id.0);
+        if line.is_duplicate {
+            self.mask |= word("status", "duplicate");
+        }
+        if shapes.insert(Arc::as_ptr(&line.shape).addr()) {
+            self.mask |= mask(&line.shape);
+        }
     }
 
     pub(in crate::history) fn may_have_event(&self, event: EventId) -> bool {

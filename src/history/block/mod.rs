@@ -17,7 +17,7 @@ use crate::event_id::EventId;
 
 pub(super) use head::{Head, keys, word};
 pub use payloads::Payload;
-pub(super) use payloads::{Payloads, pack_payloads};
+pub(super) use payloads::{Payloads, write_payload};
 
 /// The highest level that costs about a microsecond for each event.
 const LEVEL: i32 = 1;
@@ -79,45 +79,73 @@ const DUPLICATE: u8 = 1;
 const REPLAY: u8 = 2;
 const PAYLOAD: u8 = 4;
 
-/// Packs lines.
-pub(super) fn pack_lines<'l>(lines: impl ExactSizeIterator<Item = &'l Line>) -> Vec<u8> {
-    let mut shapes = Numbers::default();
-    let mut endings = Numbers::default();
-    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-    // A line has about 80 bytes.
-    let mut body = Vec::with_capacity(lines.len() * 96);
-    let mut before = 0;
-    let mut attempts = Vec::new();
-    for line in lines {
+/// Packs the lines of a block, one after the other.
+#[derive(Default)]
+pub(super) struct LinePacker {
+    shapes: Numbers<Shape>,
+    endings: Numbers<Ending>,
+    lines: u32,
+    before: i64,
+    /// Those of one line; kept, so that a line needs no memory of its own.
+    attempts: Vec<PackedAttempt>,
+}
+
+impl LinePacker {
+    /// Adds a line to the part.
+    pub(super) fn add(&mut self, line: &Line, part: &mut Vec<u8>) {
         let id = line.id.0.cast_signed();
+        let mut attempts = std::mem::take(&mut self.attempts);
         attempts.extend(line.attempts.iter().map(|attempt| PackedAttempt {
             call: attempt.call,
             number: attempt.number,
-            ending: endings.number(&attempt.ending),
+            ending: self.endings.number(&attempt.ending),
             took_us: attempt.took_us,
             at: attempt.at - line.received_at,
         }));
         let flags = [(line.is_duplicate, DUPLICATE), (line.is_replay, REPLAY), (line.has_payload, PAYLOAD)];
         let packed = PackedLine {
-            id: id.wrapping_sub(before),
+            id: id.wrapping_sub(self.before),
             received_at: line.received_at - line.id.time().timestamp_millis(),
-            shape: shapes.number(&line.shape),
+            shape: self.shapes.number(&line.shape),
             flags: flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum(),
             user: &line.user,
             message_id: &line.message_id,
             group: &line.group,
             attempts,
         };
-        before = id;
-        write(&packed, &mut body);
-        attempts = packed.attempts;
-        attempts.clear();
+        self.before = id;
+        self.lines += 1;
+        write(&packed, part);
+        self.attempts = packed.attempts;
+        self.attempts.clear();
     }
-    let common = Common { lines: count, shapes: shapes.all(), endings: endings.all() };
-    let mut part = Vec::with_capacity(body.len() + 4096);
-    write(&common, &mut part);
-    part.extend_from_slice(&body);
-    pack(&part)
+
+    /// Completes the part: what the lines share comes before them.
+    pub(super) fn finish(self, part: &mut Vec<u8>) {
+        let Self { shapes, endings, lines, .. } = self;
+        let mut common = Vec::new();
+        write(&Common { lines, shapes: shapes.all(), endings: endings.all() }, &mut common);
+        drop(part.splice(..0, common));
+    }
+}
+
+/// Compresses parts. It keeps its memory from part to part.
+#[derive(Default)]
+pub(super) struct Compressor {
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    packed: Vec<u8>,
+}
+
+impl Compressor {
+    pub(super) fn pack(&mut self, part: &[u8]) -> Vec<u8> {
+        if self.zstd.is_none() {
+            self.zstd = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(part.len()));
+        let packed = self.zstd.as_mut().and_then(|zstd| zstd.compress_to_buffer(part, &mut self.packed).ok());
+        if packed.is_some() { self.packed.as_slice().to_vec() } else { pack(part) }
+    }
 }
 
 /// A line whose strings are borrowed from the unpacked part.

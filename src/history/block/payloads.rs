@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{UnreadablePart, pack, unpack, write};
+use super::{UnreadablePart, unpack, write};
 
 /// An event's payload: everything that is needed to explain its line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,19 +34,15 @@ struct PackedPayload<'a> {
     bodies: Vec<&'a str>,
 }
 
-/// Packs payloads, each with the index of its line; returns nothing if there are none.
-pub(in crate::history) fn pack_payloads<'p>(payloads: impl Iterator<Item = (usize, &'p Payload)>) -> Vec<u8> {
-    let mut part = Vec::new();
-    for (line, payload) in payloads {
-        let packed = PackedPayload {
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            original: &payload.original,
-            envelope: payload.envelope.as_deref(),
-            bodies: payload.bodies.iter().map(|body| &**body).collect(),
-        };
-        write(&packed, &mut part);
-    }
-    if part.is_empty() { part } else { pack(&part) }
+/// Adds a payload to the part, with the index of its line.
+pub(in crate::history) fn write_payload(line: usize, payload: &Payload, part: &mut Vec<u8>) {
+    let packed = PackedPayload {
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        original: &payload.original,
+        envelope: payload.envelope.as_deref(),
+        bodies: payload.bodies.iter().map(|body| &**body).collect(),
+    };
+    write(&packed, part);
 }
 
 /// The payloads of a block.

@@ -57,13 +57,11 @@ impl BufferedEvent {
     }
 }
 
-/// A block that is complete and can be written.
-#[derive(Debug, Default)]
+/// The first events of the buffer, which are a complete block.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct FullBlock {
-    pub(super) id: i64,
-    pub(super) first: i64,
-    pub(super) events: Vec<BufferedEvent>,
-    pub(super) late: Vec<LateAttempt>,
+    pub(super) events: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -80,9 +78,9 @@ pub(super) struct Buffer {
     places: HashMap<EventId, i64, RandomState>,
     bytes: usize,
     opened: Instant,
-    /// By the hash of their parts. If two shapes have the same hash, only the later one is kept.
-    shapes: HashMap<u64, Arc<Shape>, RandomState>,
-    hasher: RandomState,
+    /// By the hash of their parts.
+    shapes: HashMap<u128, Arc<Shape>, RandomState>,
+    hashers: [RandomState; 2],
     endings: HashSet<Arc<Ending>, RandomState>,
     /// The ending that was used last: most calls end alike.
     last_ending: Option<Arc<Ending>>,
@@ -108,7 +106,7 @@ impl Buffer {
             bytes: 0,
             opened: Instant::now(),
             shapes: HashMap::default(),
-            hasher: RandomState::default(),
+            hashers: Default::default(),
             endings: HashSet::default(),
             last_ending: None,
             changed: Vec::new(),
@@ -120,8 +118,8 @@ impl Buffer {
 
     /// Returns the shared instance of a shape.
     pub(super) fn shape(&mut self, parts: &ShapeParts<'_>) -> Arc<Shape> {
-        let hash = parts.hash(&self.hasher);
-        if let Some(known) = self.shapes.get(&hash).filter(|known| parts.make(known)) {
+        let hash = parts.hash(&self.hashers);
+        if let Some(known) = self.shapes.get(&hash) {
             return Arc::clone(known);
         }
         let shape = parts.to_shape();
@@ -234,9 +232,9 @@ impl Buffer {
         self.late.push(LateAttempt { event: event.0, attempt });
     }
 
-    /// Returns the next block if it is full or old enough. Call it until it returns `None`. With `all` it returns everything that is
-    /// left.
-    pub(super) fn take_full(&mut self, now: Instant, all: bool) -> Option<FullBlock> {
+    /// Returns the next block if it is full or old enough; with `all`, everything that is left. It stays here until it is written and
+    /// removed.
+    pub(super) fn full(&self, now: Instant, all: bool) -> Option<FullBlock> {
         let is_crowded = self.bytes > MAX_BYTES || self.events.len() > MAX_EVENTS;
         let is_old = now.duration_since(self.opened) >= BLOCK_AGE;
         let is_full = self.bytes >= BLOCK_BYTES || self.events.len() >= BLOCK_EVENTS;
@@ -259,27 +257,26 @@ impl Buffer {
         if !is_worth_it || (count == 0 && self.late.is_empty()) {
             return None;
         }
-        Some(self.take(count, bytes, now))
+        Some(FullBlock { events: count, bytes })
     }
 
-    fn take(&mut self, count: usize, bytes: usize, now: Instant) -> FullBlock {
-        let events: Vec<BufferedEvent> = self.events.drain(..count).collect();
-        let full =
-            FullBlock { id: self.block, first: self.first, late: std::mem::take(&mut self.late), events };
-        self.late_events.clear();
-        self.block += 1;
-        self.first += i64::try_from(count).unwrap_or(0);
-        for one in &full.events {
+    /// Removes a block that was written. Nothing may have been added since it was full.
+    pub(super) fn remove(&mut self, full: FullBlock, now: Instant) {
+        let first = self.first + i64::try_from(full.events).unwrap_or(0);
+        for one in self.events.drain(..full.events) {
             if let Entry::Occupied(place) = self.places.entry(one.line.id)
-                && *place.get() < self.first
+                && *place.get() < first
             {
                 place.remove();
             }
         }
-        self.bytes = if self.events.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };
+        self.late.clear();
+        self.late_events.clear();
+        self.block += 1;
+        self.first = first;
+        self.bytes = if self.events.is_empty() { 0 } else { self.bytes.saturating_sub(full.bytes) };
         self.opened = self.events.front().map_or(now, |buffered| buffered.since);
         self.is_changed = true;
-        full
     }
 
     /// Returns whether anything was added since the last call.

@@ -4,6 +4,7 @@
 //! thread tries again every few seconds and continues when it succeeds.
 
 mod keeping;
+mod packing;
 mod shared;
 mod showing;
 mod writing;
@@ -24,6 +25,7 @@ use super::series::{self, Counters, Slot};
 use super::store::{self, PackedBlock, Store};
 use crate::facts::{Fact, Inbox, RefusedRequestGroup, RefusedRequestKey};
 
+use packing::Packer;
 pub(super) use shared::Shared;
 
 /// The pause between two polls of the inbox while facts come. Because the thread polls, no stage has to wake it.
@@ -58,6 +60,7 @@ pub(super) struct Recorder {
     counters: Counters,
     keep: Duration,
     archive: Option<PathBuf>,
+    packer: Packer,
     due: Due,
     /// A block that could not be written yet.
     unwritten: Option<PackedBlock>,
@@ -95,6 +98,7 @@ impl Recorder {
             counters,
             keep,
             archive,
+            packer: Packer::default(),
             due: Due { save: now + SAVE, sample: now, housekeeping: now, tick: now },
             unwritten: None,
             first_unseen,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Recorder;
-use crate::history::buffer::{BufferedEvent, FullBlock};
+use crate::history::buffer::{Buffer, BufferedEvent};
 
 /// An event that has no outcome yet is shown to viewers after this time.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
@@ -35,13 +35,12 @@ impl Recorder {
         shared.live.show(ready, &self.intake.redactor);
     }
 
-    /// Shows the lines of a block that viewers have not seen, before it leaves the memory.
-    pub(super) fn announce_rest(&mut self, full: &FullBlock) {
-        let seen = usize::try_from(self.first_unseen - full.first).unwrap_or(0);
-        if let Some(unseen) = full.events.get(seen..).filter(|_| !self.shared.live.is_empty()) {
-            self.shared.live.show(unseen.iter(), &self.intake.redactor);
+    /// Shows those of the first events that viewers have not seen, before they leave the memory.
+    pub(super) fn announce_rest(&mut self, buffer: &Buffer, events: usize) {
+        let seen = usize::try_from(self.first_unseen - buffer.first).unwrap_or(0).min(events);
+        if !self.shared.live.is_empty() {
+            self.shared.live.show(buffer.events.range(seen..events), &self.intake.redactor);
         }
-        let end = full.first + i64::try_from(full.events.len()).unwrap_or(0);
-        self.first_unseen = self.first_unseen.max(end);
+        self.first_unseen = self.first_unseen.max(buffer.first + i64::try_from(events).unwrap_or(0));
     }
 }

@@ -3,17 +3,14 @@
 //! A write that fails pauses the recording, and is tried again. A damaged file is replaced.
 
 use std::path::Path;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::{ARCHIVING, Recorder};
 use crate::event_id::EventId;
 use crate::history::archive::{self, Addition};
-use crate::history::block::{self, Head, LateAttempt, Payload};
-use crate::history::bloom;
-use crate::history::buffer::FullBlock;
-use crate::history::line::Line;
+use crate::history::block::{self, Head};
 use crate::history::store::{self, PackedBlock, Part, Store};
 
 impl Recorder {
@@ -21,10 +18,16 @@ impl Recorder {
     pub(super) fn write_full_blocks(&mut self, now: Instant, all: bool) {
         self.announce(now);
         while !self.is_paused() {
-            let full = self.shared.buffer().take_full(now, all);
-            let Some(full) = full else { return };
-            self.announce_rest(&full);
-            self.write(pack_full(&full));
+            let shared = Arc::clone(&self.shared);
+            let buffer = shared.buffer();
+            let Some(full) = buffer.full(now, all) else { return };
+            self.announce_rest(&buffer, full.events);
+            let events = buffer.events.range(..full.events);
+            let packed = self.packer.pack(buffer.block, buffer.first, events, &buffer.late);
+            drop(buffer);
+            self.write(packed);
+            // Only now, so that a reader finds the events either in memory or in the file.
+            shared.buffer().remove(full, now);
         }
     }
 
@@ -41,10 +44,8 @@ impl Recorder {
             if !buffer.take_changed() && !self.is_paused() {
                 return;
             }
-            let lines = buffer.events.iter().map(|buffered| &buffered.line);
-            let payloads = buffer.events.iter().map(|buffered| buffered.payload.as_deref());
-            (!buffer.is_empty())
-                .then(|| pack_block(buffer.block, buffer.first, lines, payloads, &buffer.late))
+            let (block, first, events) = (buffer.block, buffer.first, buffer.events.iter());
+            (!buffer.is_empty()).then(|| self.packer.pack(block, first, events, &buffer.late))
         };
         match packed {
             Some(packed) => self.write(packed),
@@ -153,28 +154,4 @@ fn archive_block(store: &Store, folder: &Path, head: &Head) -> rusqlite::Result<
     };
     store.set_state(ARCHIVING, &serde_json::to_vec(&addition.before).unwrap_or_default())?;
     Ok(addition.append(folder).map_err(|error| error.to_string()))
-}
-
-fn pack_full(full: &FullBlock) -> PackedBlock {
-    let lines = full.events.iter().map(|buffered| &buffered.line);
-    let payloads = full.events.iter().map(|buffered| buffered.payload.as_deref());
-    pack_block(full.id, full.first, lines, payloads, &full.late)
-}
-
-fn pack_block<'h>(
-    id: i64,
-    first: i64,
-    lines: impl ExactSizeIterator<Item = &'h Line> + Clone,
-    payloads: impl Iterator<Item = Option<&'h Payload>>,
-    late: &[LateAttempt],
-) -> PackedBlock {
-    let keys: Vec<u64> = lines.clone().flat_map(block::keys).collect();
-    let payloads = payloads.enumerate().filter_map(|(index, payload)| Some((index, payload?)));
-    PackedBlock {
-        head: Head::of(id, first, lines.clone(), late),
-        bloom: bloom::filter(&keys),
-        lines: block::pack_lines(lines),
-        late: block::pack_late(late),
-        payloads: block::pack_payloads(payloads),
-    }
 }
