@@ -247,7 +247,8 @@ async fn retry(args: RetryArgs, file: Option<&Path>) -> anyhow::Result<ExitCode>
     };
     if users == 0 {
         print_message("no waiting call matches: `accoil-relay waiting list` shows those that wait");
-        return Ok(if is_everything { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        // A filter may match nothing, but an id names a call.
+        return Ok(if filter.ids.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let users = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
     print_message(&format!("the waiting calls of {users} are due now"));

@@ -43,7 +43,7 @@ fn everything_that_the_page_names_exists() {
 #[test]
 fn every_test_of_the_security_page_exists() {
     let page = fs::read_to_string("docs/security.md").unwrap();
-    let tests = sources(Path::new("tests/it"));
+    let tests = [sources(Path::new("tests/it")), sources(Path::new("src"))].concat();
     let names = page.split('`').skip(1).step_by(2);
     let named: Vec<&str> = names.filter(|name| name.contains("::") || name.starts_with('…')).collect();
     for name in named.iter().filter(|name| !name.contains(' ')) {
