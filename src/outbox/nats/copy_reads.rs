@@ -96,13 +96,12 @@ impl Outbox {
         after: Option<Position>,
         most: usize,
     ) -> Result<WaitingPage, ReadError> {
-        let until = self.mark().await?;
-        scan::page(&self.shared, &filter, after, most, until).await
+        scan::page(self, &filter, after, most).await
     }
 
     /// Stores this relay's record, and returns its sequence. Everything that any relay stored before has a lower one, and is in the
     /// local copy as far as it belongs there.
-    async fn mark(&self) -> Result<u64, ReadError> {
+    pub(super) async fn mark(&self) -> Result<u64, ReadError> {
         let (reply, marked) = oneshot::channel();
         self.commands.send(Command::Mark { reply }).map_err(|_| ReadError::Closed)?;
         let marked = async {
@@ -114,22 +113,26 @@ impl Outbox {
     }
 
     pub async fn waiting_by_destination(&self) -> Result<BTreeMap<String, u64>, ReadError> {
-        let until = self.mark().await?;
-        let mut counts = self.read(|mirror| mirror.parked_destinations()).await?;
-        let mut scan = Scan::all(&self.shared, until).await?;
+        let mut counts = BTreeMap::new();
+        let mut scan = Scan::all(&self.shared, self.mark().await?).await?;
         while let Some(chunk) = scan.next().await? {
             chunk.count(&mut counts);
         }
         scan.close().await;
+        // A call that was parked meanwhile is no longer in its chunk, so parked calls are counted after the chunks.
+        self.mark().await?;
+        for (destination, parked) in self.shared.read(|mirror| mirror.parked_destinations()).await? {
+            *counts.entry(destination).or_default() += parked;
+        }
         Ok(counts)
     }
 
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
-        let parked = self.read(|mirror| mirror.oldest_parked()).await?;
         // It is asked for often, and stores nothing.
         let mut scan = Scan::all(&self.shared, self.shared.stored()).await?;
         let first = scan.next().await?;
         scan.close().await;
+        let parked = self.read(|mirror| mirror.oldest_parked()).await?;
         let in_chunks = first.and_then(|chunk| chunk.all_jobs().first().map(|job| job.event));
         let oldest = [parked, in_chunks].into_iter().flatten().filter(|id| id.has_time());
         Ok(oldest.min().map(EventId::time))

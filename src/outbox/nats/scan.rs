@@ -3,13 +3,14 @@
 //! The server that is read may be behind the others, so a scan also reads this relay's own record. It ends at that record, as it is
 //! when the scan begins: then it has read everything that was stored before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::chunk::{Chunk, Job};
 use super::super::{Parked, Place, Position, ReadError, WaitingCall, WaitingFilter, WaitingFor, WaitingPage};
 use super::codec;
+use super::handle::Outbox;
 use super::log::Log;
 use super::shared::Shared;
 use super::subject::Record;
@@ -71,25 +72,26 @@ impl Scan {
     }
 }
 
-/// Returns at most `most` of the calls that wait when this relay stores its record at `until`, after `after`, in the order of lanes and positions.
+/// Returns at most `most` of the waiting calls after `after`, in the order of lanes and positions.
 pub(super) async fn page(
-    shared: &Arc<Shared>,
+    outbox: &Outbox,
     filter: &WaitingFilter,
     after: Option<Position>,
     most: usize,
-    until: u64,
 ) -> Result<WaitingPage, ReadError> {
+    let lanes = outbox.shared.meta.lanes;
     let mut page = WaitingPage { calls: Vec::new(), next: None };
+    let mut until = outbox.mark().await?;
     let first = after.map_or(0, Position::lane);
-    for lane in first..shared.meta.lanes {
+    for lane in first..lanes {
         if !filter.ids.is_empty() && !filter.ids.iter().any(|id| id.lane == lane) {
             continue;
         }
         let after = after.filter(|after| after.lane == lane).unwrap_or(Position::start(lane));
-        let (calls, end) = of_lane(shared, filter, after, most - page.calls.len(), until).await?;
+        let (calls, end) = of_lane(outbox, filter, after, most - page.calls.len(), &mut until).await?;
         page.calls.extend(calls);
         page.next = end.or_else(|| {
-            let is_full = page.calls.len() >= most && lane + 1 < shared.meta.lanes;
+            let is_full = page.calls.len() >= most && lane + 1 < lanes;
             is_full.then(|| Position::after_chunk(lane, i64::MAX))
         });
         if page.next.is_some() {
@@ -101,48 +103,48 @@ pub(super) async fn page(
 
 /// Returns the calls of one lane after a position, and the position to go on from if there may be more.
 async fn of_lane(
-    shared: &Arc<Shared>,
+    outbox: &Outbox,
     filter: &WaitingFilter,
     after: Position,
     most: usize,
-    until: u64,
+    until: &mut u64,
 ) -> Result<(Vec<WaitingCall>, Option<Position>), ReadError> {
     if after.chunk == i64::MAX {
         return Ok((Vec::new(), None));
     }
+    let shared = &outbox.shared;
+    let mut found: BTreeMap<Position, (Job, Option<Parked>)> = BTreeMap::new();
+    let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1), *until).await?;
+    let (mut scanned, mut end) = (0, None);
+    while let Some(chunk) = scan.next().await? {
+        scanned += chunk.size();
+        let jobs = chunk.all_jobs().into_iter();
+        let jobs = jobs.filter(|job| job.place.position() > after && filter.admits(job));
+        found.extend(jobs.map(|job| (job.place.position(), (job, None))));
+        if found.len() >= most || scanned >= MAX_SCANNED {
+            end = Some(Position::after_chunk(after.lane, chunk.id));
+            break;
+        }
+    }
+    scan.close().await;
+    // A call that was parked meanwhile is no longer in its chunk, so parked calls are read after the chunks.
+    *until = outbox.mark().await?;
     let (wanted, users) = (filter.clone(), Arc::clone(shared));
     let rows = shared
         .read(move |mirror| {
             mirror.parked_after(&wanted, after, most, |user| users.lane_of(user) == after.lane)
         })
         .await?;
-    let mut end = (rows.len() >= most).then(|| rows.last().map(|row| row.job.place.position())).flatten();
-    let mut found: Vec<(Job, Option<Parked>)> =
-        rows.into_iter().map(|row| (row.job.clone(), Some(row))).collect();
-    let mut scan = Scan::lane(shared, after.lane, after.chunk.max(1), until).await?;
-    let (mut scanned, mut in_chunks) = (0, 0);
-    while let Some(chunk) = scan.next().await? {
-        if end.is_some_and(|end| chunk.id > end.chunk) {
-            break;
-        }
-        scanned += chunk.size();
-        let jobs = chunk.all_jobs().into_iter();
-        for job in jobs.filter(|job| job.place.position() > after && filter.admits(job)) {
-            in_chunks += 1;
-            found.push((job, None));
-        }
-        if in_chunks >= most || scanned >= MAX_SCANNED {
-            end = Some(Position::after_chunk(after.lane, chunk.id))
-                .min(end.or(Some(Position::after_chunk(after.lane, chunk.id))));
-            break;
-        }
+    if rows.len() >= most
+        && let Some(last) = rows.last().map(|row| row.job.place.position())
+    {
+        end = Some(end.map_or(last, |end: Position| end.min(last)));
     }
-    scan.close().await;
-    found.retain(|(job, _)| end.is_none_or(|end| job.place.position() <= end));
-    found.sort_by_key(|(job, _)| job.place.position());
+    found.extend(rows.into_iter().map(|row| (row.job.place.position(), (row.job.clone(), Some(row)))));
+    found.retain(|position, _| end.is_none_or(|end| *position <= end));
     let mut calls = Vec::new();
     let mut heads = HashMap::new();
-    for (job, row) in found {
+    for (job, row) in found.into_values() {
         let labels = Labels::of(&job.original);
         if !filter.admits_event(job.event, &labels) {
             continue;
