@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::world::{World, answer, users};
+use crate::accoil::Fingerprint;
 use crate::deliver::CallError;
 use crate::deliver::worker::{Call, Work, Worker};
 use crate::outbox::{Lane, Lanes, Lease, Outbox, Settlement};
@@ -105,6 +106,37 @@ async fn a_lost_lane_is_dropped_and_its_calls_in_flight_settle_nothing() {
     second.close().await;
     assert_eq!((left_in(&first), left_in(&second)), (0, 0));
     assert_eq!(world.destination.lock().unwrap().faults, [""; 0]);
+}
+
+/// The users of a group are in two lanes. If a lane held back what it sent last itself, the second "pro" would be missing, and Accoil would keep
+/// "free".
+#[tokio::test(start_paused = true)]
+async fn traits_of_a_group_that_change_back_and_forth_in_two_lanes_are_all_sent() {
+    let mut world = World::new(|_| (Duration::from_millis(10), answer(202)));
+    let (first, second, third) = (world.open("relay.db"), world.open("second.db"), world.open("third.db"));
+    let ((one, _one), (two, _two)) = (second_lane(&second, 1, HOUR), second_lane(&third, 2, HOUR));
+    let mut all = lanes(&first, Some(&one));
+    all.owned.push(two);
+    let shown = watch::Sender::new(all);
+    let run = world.start_on(vec![first.clone(), second.clone(), third.clone()], shown.subscribe());
+    let group = |traits: &[u8]| Fingerprint::new(&[b"group", b"g"], &[traits]);
+    let member = |user: &str| Fingerprint::new(&[b"member", user.as_bytes(), b"g"], &[]);
+    let mut made = 0;
+    for (outbox, user, traits) in
+        [(&second, "s0", "pro"), (&third, "t0", "free"), (&second, "s0", "pro"), (&third, "t0", "free")]
+    {
+        let mut post = world.submission(names(&[user]));
+        post.accepted[0].requests[0].fingerprints = vec![group(traits.as_bytes()), member(user)];
+        outbox.accept(post).await.unwrap();
+        // A commit of the first outbox wakes the dispatcher.
+        world.accept(&run, users("f", 1)).await;
+        made += 2;
+        world.ended(made).await;
+    }
+    run.stop().await;
+    assert_eq!(world.destination.lock().unwrap().calls.len(), made);
+    assert_eq!(world.destination.lock().unwrap().faults, [""; 0]);
+    assert_eq!((left_in(&second), left_in(&third)), (0, 0));
 }
 
 /// The process stood still between handing out the call and making it: the lane may be another relay's by now.

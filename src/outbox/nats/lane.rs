@@ -147,11 +147,15 @@ struct Reader {
 impl Reader {
     fn start(lane: Arc<OwnedLane>, shared: &Arc<Shared>, after: i64) -> Self {
         let (sender, chunks) = mpsc::channel(AHEAD);
-        let (see, seen) = watch::channel(0);
+        let (see, seen) = watch::channel(after.unsigned_abs());
         let end = CancellationToken::new();
-        let (ended, reading) = (end.clone(), read(Arc::clone(&lane), Arc::clone(shared), after, sender, see));
+        let (ended, owned, outbox) = (end.clone(), Arc::clone(&lane), Arc::clone(shared));
         shared.spawn("reader of a lane", async move {
-            ended.run_until_cancelled(reading).await;
+            let subjects = vec![outbox.subjects.chunks(owned.id), outbox.subjects.lease(owned.id)];
+            let next = after.unsigned_abs() + 1;
+            let mut log = Log::new(outbox.context.clone(), outbox.subjects.stream(), subjects, next, BATCH);
+            ended.run_until_cancelled(read(&owned, &outbox, &mut log, sender, see)).await;
+            log.close().await;
         });
         Self { after, chunks, seen, lane, _end: end.drop_guard() }
     }
@@ -184,22 +188,19 @@ impl Reader {
 }
 
 async fn read(
-    lane: Arc<OwnedLane>,
-    shared: Arc<Shared>,
-    after: i64,
+    lane: &OwnedLane,
+    shared: &Shared,
+    log: &mut Log,
     chunks: mpsc::Sender<Arc<Chunk>>,
     seen: watch::Sender<u64>,
 ) {
-    let subjects = vec![shared.subjects.chunks(lane.id), shared.subjects.lease(lane.id)];
-    let next = after.unsigned_abs() + 1;
-    let mut log = Log::new(shared.context.clone(), shared.subjects.stream(), subjects, next, BATCH);
     loop {
         let entry = log.next().await;
         let is_chunk = matches!(shared.subjects.parse(&entry.subject), Some(Record::Chunk { .. }));
         // An empty one was removed.
-        if is_chunk && !entry.body.is_empty() && !was_removed(&lane, &shared, &entry).await {
+        if is_chunk && !entry.body.is_empty() && !was_removed(lane, shared, &entry).await {
             let id = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
-            if let Some(chunk) = admit(&lane, &shared, id, entry.subject, &entry.body) {
+            if let Some(chunk) = admit(lane, shared, id, entry.subject, &entry.body) {
                 if chunks.send(Arc::new(chunk)).await.is_err() {
                     return;
                 }
