@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::Utc;
 
-use super::super::{Outcome, OutcomeKind, SkippedEvent, Submission};
+use super::super::{Accepted, Outcome, OutcomeKind, SkippedEvent, Submission, Title};
 use super::*;
 use crate::decode::Form;
 use crate::event_id::EventId;
@@ -69,6 +69,48 @@ fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     assert!(held <= MAX_BYTES, "{held}");
     facts.received(post(1 << 20));
     assert_eq!(facts.left_out(), left_out, "there is room again");
+}
+
+/// Without its payload, the values to hide in an event could not be found, and would be in its line.
+#[test]
+fn an_event_with_values_to_hide_is_never_passed_on_without_its_payload() {
+    let (facts, inbox) = Facts::channel();
+    inbox.want_payloads(0, true);
+    for _ in 0..17 {
+        facts.received(post(1 << 20));
+    }
+    assert_eq!(facts.left_out(), LeftOutCounts { payloads: 0, events: 2, outcomes: 0 });
+    while let Ok(fact) = inbox.take(Duration::ZERO) {
+        let Fact::Received { received, kept, .. } = fact else { panic!("{fact:?}") };
+        assert_eq!((received.submission.skipped[0].original.len(), kept.len()), (1 << 20, 0));
+    }
+}
+
+#[test]
+fn beyond_the_rate_only_what_names_an_event_is_passed_on() {
+    let accepted = |title: Option<Title>| Accepted {
+        event: EventId(if title.is_some() { 2 } else { 3 }),
+        original: Bytes::from_static(b"{}"),
+        message_id: None,
+        requests: Vec::new(),
+        warned: Vec::new(),
+        title,
+    };
+    let title = Title::new("track", ["Signed Up", "", ""]);
+    for (rate, kept_events, lengths) in [(0, vec![], [0, 2]), (u64::MAX, vec![1, 2, 3], [2, 2])] {
+        let (facts, inbox) = Facts::channel();
+        inbox.want_payloads(rate, false);
+        let mut received = post(5);
+        received.submission.accepted = vec![accepted(Some(title.clone())), accepted(None)];
+        facts.received(received);
+        let fact = inbox.take(Duration::ZERO).unwrap();
+        let Fact::Received { received, kept, .. } = fact else { panic!("{fact:?}") };
+        assert_eq!(kept, kept_events.into_iter().map(EventId).collect::<Vec<_>>());
+        let found: Vec<usize> =
+            received.submission.accepted.iter().map(|event| event.original.len()).collect();
+        assert_eq!(found, lengths);
+        assert_eq!(received.submission.skipped[0].original.len(), 5, "it has no title");
+    }
 }
 
 #[test]
