@@ -210,6 +210,13 @@ async fn three_kills(
     }
     let arrived = arrived(&served.sandbox, wanted, timeout).await;
     let arrived = arrived.unwrap_or_else(|missing| panic!("{missing}: {}", relay.log()));
+    // The job ends in a commit of its own, after the commit of its last calls.
+    let url = relay.admin_url(&format!("/api/replays/{}", job.id));
+    let deadline = Instant::now() + timeout;
+    while send_within(timeout, Method::GET, &url, String::new()).await.json()["state"] != "done" {
+        assert!(Instant::now() < deadline, "the job does not end: {}", relay.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     relay.terminate();
     assert!(relay.ended().await.success());
     let repeated = may_repeat.check(&arrived, wanted);
