@@ -24,6 +24,26 @@ async fn relays_killed_in_turn_lose_nothing_and_keep_each_users_order() {
     trial.verdict(&format!("{kills} kills of two relays")).await;
 }
 
+/// Each server once, so that the leader is among them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_and_a_relay_killed_at_once_lose_nothing_and_the_other_relay_goes_on() {
+    let mut trial = Trial::start(2).await;
+    trial.begin();
+    trial.accepts_again().await;
+    for number in 0..3 {
+        let relay = number % 2;
+        trial.cluster.servers[number].signal("KILL");
+        trial.kill(relay).await;
+        let took = trial.accepts_again().await;
+        println!("server {number} and relay {relay} were killed: accepting again after {took:?}");
+        trial.cluster.servers[number].restart();
+        trial.cluster.servers[number].wait_until_it_listens();
+        trial.restart(relay).await;
+        trial.accepts_again().await;
+    }
+    trial.verdict("a server and a relay killed at once, three times").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_quorum_posts_get_503_within_a_second_and_the_relays_recover_by_themselves() {
     let mut trial = Trial::start(2).await;

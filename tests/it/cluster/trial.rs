@@ -117,9 +117,18 @@ impl Trial {
 
     /// Kills a relay, and starts it again.
     pub(crate) async fn kill_and_restart(&mut self, number: usize) {
+        self.kill(number).await;
+        self.restart(number).await;
+    }
+
+    /// Kills a relay of two.
+    pub(crate) async fn kill(&mut self, number: usize) {
         self.relays[number].signal("KILL");
         self.relays[number].wait().await;
         self.note_settled(1 - number).await;
+    }
+
+    pub(crate) async fn restart(&mut self, number: usize) {
         self.relays[number] = self.run(number).await;
         self.show_urls();
     }
