@@ -18,10 +18,10 @@ use super::request::{NoParameters, Parameters};
 
 /// The scheme's name in the document.
 const TOKEN: &str = "token";
-/// Each route lists the errors that only it gives. These are added to all: a request that breaks the rules of HTTP or has an unknown
-/// parameter, and a fault of the relay.
+/// The errors that are added to every route: a request that breaks the rules of HTTP or has an unknown parameter, and a fault of the
+/// relay. Each route lists its other errors itself.
 const EVERYWHERE: [&str; 2] = ["400", "500"];
-/// These are added to the routes that need a token.
+/// The errors that are added to the routes that need a token.
 const WITH_TOKEN: [&str; 2] = ["401", "403"];
 /// Routes that need no token.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/login", "/logout"];

@@ -102,7 +102,7 @@ impl Window {
         Some(work)
     }
 
-    /// The call that [`Self::next`] returned is not made yet.
+    /// Puts back a call that [`Self::next`] returned, because it cannot be made yet.
     pub(super) fn put_back(&mut self, work: Work) {
         self.ready.push_front(work);
     }

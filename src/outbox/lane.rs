@@ -55,13 +55,13 @@ impl Lane {
         self.lease.has_ended()
     }
 
-    /// Counts a call that ends before this time, if the lease lasts as long; the owner does not give the lane back before
-    /// [`Self::end_calls`].
+    /// Counts a call that ends before this time. Returns false if the lease does not last as long. The owner keeps the lane until
+    /// [`Self::end_calls`] has counted the call back.
     pub fn begin_call(&self, ends: Instant) -> bool {
         self.lease.begin_call(ends)
     }
 
-    /// So many calls have ended, and what became of them was reported by [`Self::settle`] before.
+    /// Counts calls back that have ended. The caller must have reported their outcomes by [`Self::settle`] before.
     pub fn end_calls(&self, calls: usize) {
         self.lease.end_calls(calls);
     }

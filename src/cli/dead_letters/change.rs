@@ -40,7 +40,7 @@ pub(super) async fn purge(args: &PurgeArgs, config: &Config) -> anyhow::Result<E
     Ok(if all_exist(&args.choice, done) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tells of numbers that were given and not found. `found` is the number of those that were.
+/// Returns whether all given numbers exist. Prints how many do not; `found` is the number of those that do.
 fn all_exist(choice: &Choice, found: usize) -> bool {
     let mut given = choice.filter().ids;
     given.sort_unstable();

@@ -1,4 +1,4 @@
-//! Environment variables: they override the file, are enough without one, and are told if they set nothing.
+//! Environment variables: they override the file, and are enough without one. A variable that sets nothing is reported.
 
 use super::*;
 

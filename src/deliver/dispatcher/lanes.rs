@@ -30,7 +30,7 @@ pub(super) struct OwnedLane {
     pub(super) waiting: Waiting,
     pub(super) last_delivered: LastDelivered,
     pub(super) settlements: Vec<Settlement>,
-    /// Calls that have ended, of which `settlements` says what became of them.
+    /// The number of ended calls whose outcomes are in `settlements`.
     pub(super) ended: usize,
 }
 

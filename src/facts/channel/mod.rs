@@ -19,7 +19,7 @@ use payloads::WantedPayloads;
 const MAX_BYTES: usize = 16 << 20;
 const MAX_BYTES_WITH_PAYLOADS: usize = MAX_BYTES / 4 * 3;
 const MAX_OUTCOMES: usize = 64 << 10;
-/// The bytes that an event without its payload counts as. It is about what it uses in memory.
+/// How many bytes an event without its payload counts as: about what it uses in memory.
 const LINE_BYTES: usize = 384;
 
 /// One message to the history.

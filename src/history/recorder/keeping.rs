@@ -1,4 +1,4 @@
-//! What is due from time to time: samples of the counters, and the removal of what is too old.
+//! The regular tasks of the history thread: it samples the counters, and removes what is too old.
 
 use std::time::{Duration, Instant};
 

@@ -31,7 +31,7 @@ pub(super) enum Command {
         epoch: u64,
         settlements: Vec<Settlement>,
     },
-    /// All calls of a lane that is being given back have ended, and their settlements came before this.
+    /// All calls of a lane that the relay gives back have ended. Their settlements were sent before this command.
     Drained {
         lane: u16,
         epoch: u64,

@@ -75,7 +75,7 @@ pub(super) struct LeasedLane {
 
 /// The relay gives a lane back when its calls in flight have ended.
 pub(super) struct Leaving {
-    /// By then all calls have ended in any case.
+    /// The time by which every call has ended.
     pub(super) latest: Instant,
     pub(super) drained: Drained,
 }

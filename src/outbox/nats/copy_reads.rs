@@ -128,7 +128,7 @@ impl Outbox {
     }
 
     pub async fn oldest_waiting(&self) -> Result<Option<DateTime<Utc>>, ReadError> {
-        // It is asked for often, and stores nothing.
+        // Metrics ask for this often, so the relay stores no record for it.
         let mut scan = Scan::all(&self.shared, self.shared.stored()).await?;
         let first = scan.next().await?;
         scan.close().await;

@@ -38,7 +38,7 @@ pub(super) struct Group {
     pub(super) removed: Tally,
     /// New rejects.
     pub(super) rejects: Tally,
-    /// It is stored even if nothing but this relay's record is in it.
+    /// The batch is stored even if this relay's record is its only message.
     pub(super) is_marked: bool,
     /// Jobs that this group changed.
     pub(super) jobs: HashMap<i64, Task>,

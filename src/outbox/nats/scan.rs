@@ -1,7 +1,7 @@
 //! Reads the chunks of all lanes once, for lists and counts. Any relay may: reading changes nothing.
 //!
-//! The server that is read may be behind the others, so a scan also reads this relay's own record. It ends at that record, as it is
-//! when the scan begins: then it has read everything that was stored before.
+//! The server that answers may be behind the others. So the relay stores its own record before the scan, and the scan ends when it reads
+//! that record: then it has read everything that was stored before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

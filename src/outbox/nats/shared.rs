@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) ids: Mutex<AcceptedIds>,
     /// The sequence of the last record that was applied to the local copy and the state.
     pub(super) followed: watch::Sender<u64>,
-    /// Locked before `lanes`: whoever looks at `lanes` must not wait for this lock.
+    /// Locked before `lanes`. A task that borrows `lanes` must not lock this one meanwhile, or both wait for ever.
     pub(super) owned: Mutex<HashMap<u16, Arc<OwnedLane>>>,
     pub(super) lanes: watch::Sender<Lanes>,
     pub(super) committed: watch::Sender<i64>,

@@ -5,7 +5,7 @@ use super::one::{CallView, EventView};
 use crate::admin::api::shared::ReasonView;
 use crate::history::Status;
 
-/// What became of it as a whole: the outbox decides about what waits and what failed.
+/// Returns what became of the event as a whole. The outbox is the authority on waiting calls and failures.
 pub(super) fn judge(event: &mut EventView, known: &KnownEvent) {
     let of =
         |event: &EventView, status: Status| event.calls.iter().position(|call| call.status == status.name());
@@ -36,7 +36,7 @@ pub(super) fn judge(event: &mut EventView, known: &KnownEvent) {
     event.reason = reason;
 }
 
-/// Why one call is not delivered.
+/// Returns why a call is not delivered.
 fn call_outcome(call: &CallView) -> String {
     if let Some(behind) = &call.behind {
         return format!("it waits behind call {} of event {}", behind.id, behind.event_id);
@@ -52,7 +52,7 @@ fn call_outcome(call: &CallView) -> String {
     format!("attempt {tries} failed: {}{}", last.reason, again.unwrap_or_default())
 }
 
-/// With a capital and a stop.
+/// Returns the text as a sentence: with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let Some(first) = characters.next() else { return String::new() };
