@@ -10,54 +10,27 @@ use tokio::time::Instant;
 
 use super::super::sqlite::Mirror;
 use super::super::{Cause, Reject, Stored};
+use super::catch_up::catch_up;
 use super::codec;
 use super::failure_records::{self, RejectRecord};
 use super::log::{Entry, Log};
 use super::shared::Shared;
-use super::state::{State, StoredProgress};
+use super::state::StoredProgress;
 use super::stream::Meta;
 use super::subject::{Record, value_name};
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
 /// Records that are applied together.
-const MOST: usize = 512;
+pub(super) const MOST: usize = 512;
 
 /// Half the time for which a removal is kept.
 const SILENCE: Duration = Duration::from_secs(300);
-/// After this long without a record it is asked how many are left: some may have expired meanwhile.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A start that takes longer says so this often.
-const SHOW_EVERY: Duration = Duration::from_secs(3);
+/// The wait between two attempts to read everything again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The users of calls that an operator made due: destination and user.
 type Due = Vec<(String, String)>;
-
-/// Reads what there is now; returns the log, from which it goes on. The other relays store more all the time, so it may never have
-/// read everything.
-pub(super) async fn catch_up(shared: &Arc<Shared>) -> Result<Log, async_nats::Error> {
-    let subjects = &shared.subjects;
-    let stream = shared.context.get_stream(subjects.stream()).await?;
-    let newest = stream.cached_info().state.last_sequence;
-    let mut log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
-    let mut pending = log.open().await?;
-    let mut shown_at = Instant::now();
-    while pending > 0 {
-        if shown_at.elapsed() >= SHOW_EVERY {
-            shown_at = Instant::now();
-            tracing::info!(records = pending, "the relay starts: it reads what the relays have stored");
-        }
-        if let Ok(entries) = tokio::time::timeout(PATIENCE, burst(&mut log)).await {
-            pending = entries.last().filter(|entry| entry.sequence < newest).map_or(0, |entry| entry.pending);
-            if !apply(shared, entries).await {
-                return Err("the local copy of the outbox could not be written".into());
-            }
-        } else {
-            pending = log.open().await?;
-        }
-    }
-    Ok(log)
-}
 
 /// Follows for ever. After a long silence some removals may be gone: then everything is read again.
 pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
@@ -66,23 +39,26 @@ pub(super) async fn follow(shared: Arc<Shared>, mut log: Log) {
         let entries = burst(&mut log).await;
         // A relay stores a record every few seconds, and so reads one.
         if std::mem::replace(&mut read_at, Clocks::now()).elapsed() < SILENCE {
+            let Some(last) = entries.last().map(|entry| entry.sequence) else { continue };
             if !apply(&shared, entries).await {
                 return;
             }
+            shared.followed.send_replace(last);
             continue;
         }
         tracing::warn!(
             "this relay did not follow the others for minutes: it reads the records of the outbox again"
         );
-        shared.followed.send_replace(0);
-        if let Err(error) = shared.read(Mirror::clear).await {
-            tracing::error!(error.message = %error, "the local copy of the outbox could not be emptied: the relay stops");
-            shared.give_up();
-            return;
-        }
-        shared.with_state(State::forget);
-        let subjects = &shared.subjects;
-        log = Log::new(shared.context.clone(), subjects.stream(), subjects.followed(), 1, MOST);
+        log = loop {
+            match catch_up(&shared).await {
+                Ok(log) => break log,
+                Err(error) => {
+                    tracing::warn!(error.message = %error, "the outbox cannot be read yet; the relay tries again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        read_at = Clocks::now();
     }
 }
 
@@ -100,7 +76,7 @@ impl Clocks {
 }
 
 /// Waits for a record, and takes what has come with it.
-async fn burst(log: &mut Log) -> Vec<Entry> {
+pub(super) async fn burst(log: &mut Log) -> Vec<Entry> {
     let mut entries = vec![log.next().await];
     while entries.len() < MOST
         && let Some(entry) = log.next().now_or_never()
@@ -112,8 +88,7 @@ async fn burst(log: &mut Log) -> Vec<Entry> {
 
 /// Returns false if the local copy cannot be written. A copy with a gap would hide parked calls, which then would not be sent, so the
 /// relay stops: it makes a new copy when it starts again.
-async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) -> bool {
-    let Some(last) = entries.last().map(|entry| entry.sequence) else { return true };
+pub(super) async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) -> bool {
     let to = Arc::clone(shared);
     let applied = tokio::task::spawn_blocking(move || apply_all(&to, &entries)).await;
     let error: Cause = match applied {
@@ -121,7 +96,6 @@ async fn apply(shared: &Arc<Shared>, entries: Vec<Entry>) -> bool {
             if !due.is_empty() {
                 let _ = shared.due.send(due.into());
             }
-            shared.followed.send_replace(last);
             return true;
         }
         Ok(Err(error)) => Box::new(error),

@@ -23,7 +23,7 @@ use super::ids::AcceptedIds;
 use super::options::Options;
 use super::shared::Shared;
 use super::subject::Subjects;
-use super::{connect, copy_folder, fits, follow, stream};
+use super::{catch_up, connect, copy_folder, fits, follow, stream};
 use crate::facts::{Facts, Received};
 use crate::tasks::Tasks;
 use crate::telemetry::Timings;
@@ -78,7 +78,7 @@ impl Outbox {
             Tasks::new(broken),
             options.moves_to.clone(),
         ));
-        let log = follow::catch_up(&shared).await.map_err(failed)?;
+        let log = catch_up::catch_up(&shared).await.map_err(failed)?;
         let settings = Settings {
             lease: options.lease,
             call_timeout: options.call_timeout,

@@ -3,10 +3,11 @@
 //! One stream is a table of records (see `subject`), one atomic batch is a transaction (`batch`). A relay has one task that stores
 //! (`commit`). It turns commands into a group (`stage`, `change`, `house`, `group`), renews the leases in the same batch (`lease`), and
 //! handles the answer (`result`). If no answer arrives, it finds out whether the batch was stored (`unsure`). Another task reads the
-//! records of all relays into a local copy (`follow`, `state`). Readers read the chunks of the lanes that the relay owns (`lane`,
+//! records of all relays into a local copy (`catch_up`, `follow`, `state`). Readers read the chunks of the lanes that the relay owns (`lane`,
 //! `log`). An event is accepted only after its batch is stored, and removed only after the owner of its lane settled it.
 
 mod batch;
+mod catch_up;
 mod change;
 mod codec;
 mod command;

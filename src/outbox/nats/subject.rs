@@ -5,6 +5,9 @@
 
 use std::fmt::Write as _;
 
+/// The families that every relay follows: all but the chunks.
+pub(super) const FOLLOWED: [&str; 10] = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
+
 /// The families of subjects, and the record that each has.
 #[derive(Debug, Clone)]
 pub(super) struct Subjects {
@@ -131,15 +134,30 @@ impl Subjects {
         format!("{}.relay.{relay}", self.stream)
     }
 
-    /// The subjects that every relay follows: all but the chunks.
+    /// The subjects of a family. The record that all relays share is read with their own.
+    pub(super) fn of_family(&self, family: &str) -> Vec<String> {
+        let mut subjects = vec![format!("{}.{family}.>", self.stream)];
+        if family == "relay" {
+            subjects.push(self.meta());
+        }
+        subjects
+    }
+
+    /// An empty record of a family. A relay that starts stores it and then reads the family up to it.
+    pub(super) fn end(&self, family: &str) -> String {
+        format!("{}.{family}.end", self.stream)
+    }
+
     pub(super) fn followed(&self) -> Vec<String> {
-        let families = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
-        let families = families.iter().map(|family| format!("{}.{family}.>", self.stream));
-        families.chain([self.meta()]).collect()
+        FOLLOWED.iter().flat_map(|family| self.of_family(family)).collect()
     }
 
     pub(super) fn parse<'a>(&self, subject: &'a str) -> Option<Record<'a>> {
-        let mut words = subject.strip_prefix(&self.stream)?.strip_prefix('.')?.split('.');
+        let name = subject.strip_prefix(&self.stream)?.strip_prefix('.')?;
+        if name.ends_with(".end") {
+            return None;
+        }
+        let mut words = name.split('.');
         let family = words.next()?;
         let mut next = || words.next();
         Some(match family {
@@ -188,6 +206,9 @@ mod tests {
             (subjects.relay("ab"), Record::Relay { relay: "ab" }),
         ] {
             assert_eq!(subjects.parse(&subject), Some(record), "{subject}");
+        }
+        for family in FOLLOWED {
+            assert_eq!(subjects.parse(&subjects.end(family)), None, "{family}");
         }
         for other in ["relay-test", "relay-test.x.1", "relay-testc.1.a.1", "relay-test.c.70000.a.1"] {
             assert_eq!(subjects.parse(other), None, "{other}");

@@ -115,10 +115,12 @@ impl Trial {
         *self.urls.lock().unwrap() = self.relays.iter().map(|relay| relay.url("/v1/track")).collect();
     }
 
-    /// Kills a relay, and starts it again.
-    pub(crate) async fn kill_and_restart(&mut self, number: usize) {
+    /// Kills a relay, and starts it again; returns how long the start took.
+    pub(crate) async fn kill_and_restart(&mut self, number: usize) -> Duration {
         self.kill(number).await;
+        let began = Instant::now();
         self.restart(number).await;
+        began.elapsed()
     }
 
     /// Kills a relay of two.
