@@ -151,7 +151,7 @@ async fn ids_that_no_relay_remembers_are_removed_from_the_stream() {
     let began = Instant::now();
     loop {
         let stored = context.get_stream(&stream).await.unwrap();
-        let subjects = stored.info_with_subjects(format!("{stream}.i.>")).await.unwrap();
+        let subjects = stored.info_with_subjects(format!("{stream}.i.*.*")).await.unwrap();
         let left = futures_util::StreamExt::count(subjects).await;
         if left == 10 {
             break;
