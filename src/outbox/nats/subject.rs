@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 /// The families that every relay follows: all but the chunks.
 pub(super) const FOLLOWED: [&str; 10] = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
 
+/// The second word of the end of a family.
+const END: &str = "end";
+
 /// The families of subjects, and the record that each has.
 #[derive(Debug, Clone)]
 pub(super) struct Subjects {
@@ -145,7 +148,7 @@ impl Subjects {
 
     /// An empty record of a family. A relay that starts stores it and then reads the family up to it.
     pub(super) fn end(&self, family: &str) -> String {
-        format!("{}.{family}.end", self.stream)
+        format!("{}.{family}.{END}", self.stream)
     }
 
     pub(super) fn followed(&self) -> Vec<String> {
@@ -154,10 +157,10 @@ impl Subjects {
 
     pub(super) fn parse<'a>(&self, subject: &'a str) -> Option<Record<'a>> {
         let name = subject.strip_prefix(&self.stream)?.strip_prefix('.')?;
-        if name.ends_with(".end") {
+        let mut words = name.split('.');
+        if words.clone().nth(1) == Some(END) {
             return None;
         }
-        let mut words = name.split('.');
         let family = words.next()?;
         let mut next = || words.next();
         Some(match family {

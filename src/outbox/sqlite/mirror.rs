@@ -304,8 +304,11 @@ impl Mirror {
         sqlite::numbers(&self.connection, kind, filter, PageFrom::After(after), most)
     }
 
+    /// The records may be read in another order than they were stored, so this is not the number of the last row.
     pub(in crate::outbox) fn newest_number(&self) -> Result<i64> {
-        sqlite::newest_number(&self.connection)
+        let newest = "SELECT MAX(id) FROM (SELECT id FROM dead_letters UNION ALL SELECT id FROM rejects)";
+        let newest = self.connection.query_row(newest, [], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(newest.unwrap_or(0))
     }
 
     pub(in crate::outbox) fn groups(&self) -> Result<Vec<Group>> {
