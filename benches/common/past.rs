@@ -128,8 +128,8 @@ fn send(facts: &Facts, first: u64, noise: usize) {
         envelope: None,
         mappings: 1,
     };
-    facts.received(Received { submission, duplicates: Vec::new(), is_replay: false });
-    facts.outcomes(outcomes);
+    facts.received(&Received { submission, duplicates: Vec::new(), is_replay: false });
+    facts.outcomes(&outcomes);
 }
 
 /// The file with the CPU time of the history's thread, and that time. Waits until the thread has its name.

@@ -4,6 +4,7 @@
 //! refuses a request. [`Facts`] passes them to the metrics' counters, the log and the history. It never waits and never
 //! fails: if the history has no room for a fact, the fact is left out and counted.
 
+mod batch;
 mod channel;
 mod counts;
 mod refused_requests;
@@ -21,7 +22,8 @@ use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
-pub use channel::{Fact, Facts, Inbox, LeftOutCounts};
+pub use batch::{Batch, CallPattern, Ending, EventRecord, OutcomeRecord, Pattern, PostRecord, Record};
+pub use channel::{Fact, Facts, Inbox, LeftOutCounts, NoFact};
 pub use counts::{Counts, SourceCounts};
 pub use refused_requests::{
     KeyHint, RefusedRequest, RefusedRequestGroup, RefusedRequestKey, RefusedRequests, Sample,

@@ -18,7 +18,6 @@ mod intake;
 mod line;
 mod live;
 mod options;
-mod parts;
 mod reader;
 mod recorder;
 mod redact;
@@ -93,7 +92,7 @@ pub fn start(options: Options, inbox: Inbox, counters: Counters, tasks: &Tasks) 
     let shared = Arc::new(recorder::Shared::new(buffer, max_bytes, user_key));
     let payload_rate = if payloads == Payloads::None { 0 } else { payload_rate };
     inbox.want_payloads(payload_rate, !redactor.is_off());
-    let intake = intake::Intake { payloads, redactor: redactor.clone(), user_key, hash_users };
+    let intake = intake::Intake::new(payloads, redactor.clone(), user_key, hash_users);
     let recorder = recorder::Recorder::new(recorder::RecorderParts {
         store,
         shared: Arc::clone(&shared),

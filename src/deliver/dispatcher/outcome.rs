@@ -78,9 +78,11 @@ impl Dispatcher {
     /// Gives the facts of this turn to their consumers.
     pub(super) fn send_outcomes(&mut self) {
         if !self.outcomes.is_empty() {
-            let next = Vec::with_capacity(self.outcomes.len());
-            let outcomes = std::mem::replace(&mut self.outcomes, next);
-            self.facts.outcomes(Outcomes { destination: self.target.name.clone(), outcomes });
+            let outcomes = std::mem::take(&mut self.outcomes);
+            let mut outcomes = Outcomes { destination: self.target.name.clone(), outcomes };
+            self.facts.outcomes(&outcomes);
+            outcomes.outcomes.clear();
+            self.outcomes = outcomes.outcomes;
         }
     }
 

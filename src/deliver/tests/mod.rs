@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::*;
-use crate::facts::{Fact, Facts, OutcomeKind};
+use crate::facts::{Fact, Facts, OutcomeKind, Record};
 use world::{Dice, WORKERS, World, answer, users};
 
 /// Any mixture of outcomes, a user with many calls, and restarts in the middle.
@@ -259,13 +259,17 @@ async fn every_attempt_and_settlement_is_emitted_once() {
     world.accept(&run, ["fails", "fails", "wrong", "well"].map(str::to_owned)).await;
     let status = world.conclude(run).await;
     let mut seen = Vec::new();
+    let mut endings = Vec::new();
     while let Ok(fact) = inbox.take(Duration::ZERO) {
-        let Fact::Outcomes(turn) = fact else { continue };
-        assert_eq!(&*turn.destination, "accoil");
-        for outcome in turn.outcomes {
+        let Fact::Batch(batch) = fact else { continue };
+        endings.extend(batch.endings.iter().cloned());
+        for record in batch.records() {
+            let Record::Outcome(outcome) = record else { continue };
             assert!(outcome.took_us >= 10_000 || outcome.attempt == 0, "{outcome:?}");
-            let reason = outcome.reason.map_or("", crate::reasons::Reason::code);
-            seen.push((outcome.kind, outcome.attempt, outcome.status, reason));
+            let ending = &endings[outcome.ending as usize];
+            assert_eq!(&*ending.destination, "accoil");
+            let reason = ending.reason.map_or("", crate::reasons::Reason::code);
+            seen.push((ending.kind, outcome.attempt, ending.status, reason));
         }
     }
     seen.sort_by_key(|(kind, attempt, ..)| (*attempt, format!("{kind:?}")));

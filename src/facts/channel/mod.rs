@@ -1,39 +1,34 @@
-//! The channel from the stages to the history thread. It is bounded by bytes, and sending never waits.
+//! The channel from the stages to the history thread. It is bounded by bytes, and sending waits for nothing but the copy of a fact.
 //!
-//! When it is nearly full, posts are sent without their payloads; when it is full, they are left out. Both are counted.
+//! When it is nearly full, events are passed on without their payloads; when it is full, they are left out. Both are counted.
 //! The history thread polls the channel instead of being woken, so that sending costs no system call.
 
 mod budget;
-mod payloads;
+mod queue;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::{Counts, Mappings, Mark, Outcomes, Received, RefusedRequest, RefusedRequests, trace};
-use crate::event_id::EventId;
-use payloads::WantedPayloads;
-
-/// The bytes of all posts in the channel. The last quarter is for posts without payloads.
-const MAX_BYTES: usize = 16 << 20;
-const MAX_BYTES_WITH_PAYLOADS: usize = MAX_BYTES / 4 * 3;
-const MAX_OUTCOMES: usize = 64 << 10;
-/// How many bytes an event without its payload counts as: about what it uses in memory.
-const LINE_BYTES: usize = 384;
+use queue::{End, Queue};
 
 /// One message to the history.
 #[derive(Debug)]
 pub enum Fact {
-    /// `kept` are the events whose payload is kept, sorted by id.
-    Received {
-        received: Received,
-        bytes: usize,
-        kept: Vec<EventId>,
-    },
-    Outcomes(Outcomes),
+    /// Posts and outcomes.
+    Batch(Batch),
     Mappings(Mappings),
     Mark(Mark),
+}
+
+/// There is no fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoFact {
+    /// There may be one later.
+    Yet,
+    /// No stage can send any more.
+    Ever,
 }
 
 /// The number of facts that found no room in the channel since the start.
@@ -47,19 +42,45 @@ pub struct LeftOutCounts {
 }
 
 #[derive(Debug)]
-struct Level {
-    wanted: Mutex<WantedPayloads>,
-    bytes: AtomicUsize,
-    outcomes: AtomicUsize,
-    payloads_left_out: AtomicU64,
-    events_left_out: AtomicU64,
-    outcomes_left_out: AtomicU64,
+struct Channel {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+impl Channel {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a stage add to the queue, and wakes the history thread if it has slept for long. Does nothing if the thread has ended: the
+    /// relay is stopping, or runs without a history.
+    fn add(&self, add: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue();
+        if queue.ended == Some(End::Inbox) {
+            return;
+        }
+        add(&mut queue);
+        if std::mem::take(&mut queue.is_awaited) {
+            drop(queue);
+            self.arrived.notify_one();
+        }
+    }
+}
+
+/// The end of the channel that all clones of [`Facts`] share.
+#[derive(Debug)]
+struct Sender(Arc<Channel>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.add(|queue| queue.ended = Some(End::Senders));
+    }
 }
 
 /// The sending side. Clones send to the same history; [`Facts::off`] sends to none.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    to: Option<(mpsc::Sender<Fact>, Arc<Level>)>,
+    to: Option<Arc<Sender>>,
     counts: Arc<Counts>,
     refused_requests: Arc<RefusedRequests>,
     /// True if nothing of a refused request's body may be kept.
@@ -73,12 +94,10 @@ impl Facts {
     }
 
     pub fn channel() -> (Self, Inbox) {
-        let (sender, facts) = mpsc::channel();
-        let level = Arc::new(Level::new());
+        let channel = Arc::new(Channel { queue: Mutex::new(Queue::new()), arrived: Condvar::new() });
         let refused_requests = Arc::new(RefusedRequests::default());
-        let inbox =
-            Inbox { facts, level: Arc::clone(&level), refused_requests: Arc::clone(&refused_requests) };
-        (Self { to: Some((sender, level)), refused_requests, ..Self::default() }, inbox)
+        let inbox = Inbox { channel: Arc::clone(&channel), refused_requests: Arc::clone(&refused_requests) };
+        (Self { to: Some(Arc::new(Sender(channel))), refused_requests, ..Self::default() }, inbox)
     }
 
     /// Returns the same facts without the bodies of refused requests: an unread body may hold values that must be hidden.
@@ -93,61 +112,35 @@ impl Facts {
     }
 
     /// Emits a post, after its commit.
-    pub fn received(&self, mut received: Received) {
-        self.counts.received(&received);
-        trace::received(&received);
-        let Some((sender, level)) = &self.to else { return };
-        let events = received.submission.events();
-        let before = level.bytes.load(Ordering::Relaxed);
-        let submission = &mut received.submission;
-        let mut wanted = level.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = wanted.select(submission, Instant::now());
-        let searches_all = wanted.searches_all;
-        drop(wanted);
-        let mut bytes = submission.size() + events * LINE_BYTES;
-        // Without its payload, the values to hide in an event could not be found.
-        let mut left_out = 0;
-        if before + bytes > MAX_BYTES_WITH_PAYLOADS && !searches_all {
-            payloads::strip(submission);
-            left_out = std::mem::take(&mut kept).len();
-            bytes = events * LINE_BYTES;
+    pub fn received(&self, received: &Received) {
+        self.counts.received(received);
+        trace::received(received);
+        if let Some(sender) = &self.to {
+            let now = Instant::now();
+            sender.0.add(|queue| queue.post(received, now));
         }
-        if before + bytes > MAX_BYTES {
-            level.events_left_out.fetch_add(events as u64, Ordering::Relaxed);
-            return;
-        }
-        level.payloads_left_out.fetch_add(left_out as u64, Ordering::Relaxed);
-        level.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // This fails only if the history thread has ended: the relay is stopping, or runs without a history.
-        let _ = sender.send(Fact::Received { received, bytes, kept });
     }
 
     /// Emits the outcomes of calls, collected in one turn of a destination.
-    pub fn outcomes(&self, outcomes: Outcomes) {
-        let Some((sender, level)) = &self.to else { return };
-        let count = outcomes.outcomes.len();
-        if count == 0 {
-            return;
+    pub fn outcomes(&self, outcomes: &Outcomes) {
+        if let Some(sender) = &self.to
+            && !outcomes.outcomes.is_empty()
+        {
+            sender.0.add(|queue| queue.outcomes(outcomes));
         }
-        if level.outcomes.load(Ordering::Relaxed) + count > MAX_OUTCOMES {
-            level.outcomes_left_out.fetch_add(count as u64, Ordering::Relaxed);
-            return;
-        }
-        level.outcomes.fetch_add(count, Ordering::Relaxed);
-        let _ = sender.send(Fact::Outcomes(outcomes));
     }
 
     /// Emits the mappings that are in force from now on.
     pub fn mappings(&self, mappings: Mappings) {
-        if let Some((sender, _)) = &self.to {
-            let _ = sender.send(Fact::Mappings(mappings));
+        if let Some(sender) = &self.to {
+            sender.0.add(|queue| queue.rare(Fact::Mappings(mappings)));
         }
     }
 
     /// Emits a change of state; rare.
     pub fn mark(&self, mark: Mark) {
-        if let Some((sender, _)) = &self.to {
-            let _ = sender.send(Fact::Mark(mark));
+        if let Some(sender) = &self.to {
+            sender.0.add(|queue| queue.rare(Fact::Mark(mark)));
         }
     }
 
@@ -167,66 +160,44 @@ impl Facts {
     }
 
     pub fn left_out(&self) -> LeftOutCounts {
-        self.to.as_ref().map(|(_, level)| level.left_out()).unwrap_or_default()
-    }
-}
-
-impl Level {
-    /// At first every payload is wanted.
-    fn new() -> Self {
-        Self {
-            wanted: Mutex::new(WantedPayloads::new(u64::MAX, false)),
-            bytes: AtomicUsize::new(0),
-            outcomes: AtomicUsize::new(0),
-            payloads_left_out: AtomicU64::new(0),
-            events_left_out: AtomicU64::new(0),
-            outcomes_left_out: AtomicU64::new(0),
-        }
-    }
-
-    fn left_out(&self) -> LeftOutCounts {
-        LeftOutCounts {
-            payloads: self.payloads_left_out.load(Ordering::Relaxed),
-            events: self.events_left_out.load(Ordering::Relaxed),
-            outcomes: self.outcomes_left_out.load(Ordering::Relaxed),
-        }
+        self.to.as_ref().map(|sender| sender.0.queue().left_out).unwrap_or_default()
     }
 }
 
 /// The receiving side. Only the history thread uses it.
 #[derive(Debug)]
 pub struct Inbox {
-    facts: mpsc::Receiver<Fact>,
-    level: Arc<Level>,
+    channel: Arc<Channel>,
     refused_requests: Arc<RefusedRequests>,
 }
 
 impl Inbox {
     /// Sets how many bytes of payloads are wanted per second. If the history `searches_all` events for values to hide, it gets every
-    /// payload, and those that it keeps are named.
+    /// payload, and those that it keeps are marked.
     pub fn want_payloads(&self, rate: u64, searches_all: bool) {
-        let mut wanted = self.level.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        *wanted = WantedPayloads::new(rate, searches_all);
+        self.channel.queue().want_payloads(rate, searches_all);
     }
 
     /// Returns the next fact. If there is none, waits for it, but not longer than `within`.
-    pub fn take(&self, within: Duration) -> Result<Fact, mpsc::RecvTimeoutError> {
-        let fact = match self.facts.try_recv() {
-            Ok(fact) => fact,
-            Err(mpsc::TryRecvError::Disconnected) => return Err(mpsc::RecvTimeoutError::Disconnected),
-            Err(mpsc::TryRecvError::Empty) if within.is_zero() => {
-                return Err(mpsc::RecvTimeoutError::Timeout);
-            }
-            Err(mpsc::TryRecvError::Empty) => self.facts.recv_timeout(within)?,
-        };
-        match &fact {
-            Fact::Received { bytes, .. } => drop(self.level.bytes.fetch_sub(*bytes, Ordering::Relaxed)),
-            Fact::Outcomes(outcomes) => {
-                self.level.outcomes.fetch_sub(outcomes.outcomes.len(), Ordering::Relaxed);
-            }
-            Fact::Mappings(_) | Fact::Mark(_) => {}
+    pub fn take(&self, within: Duration) -> Result<Fact, NoFact> {
+        let mut queue = self.channel.queue();
+        if let Some(fact) = queue.take() {
+            return Ok(fact);
         }
-        Ok(fact)
+        if queue.ended.is_none() && !within.is_zero() {
+            queue.is_awaited = true;
+            let is_awaited = |queue: &mut Queue| queue.is_awaited;
+            let waited = self.channel.arrived.wait_timeout_while(queue, within, is_awaited);
+            (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue.is_awaited = false;
+        }
+        let none = if queue.ended.is_some() { NoFact::Ever } else { NoFact::Yet };
+        queue.take().ok_or(none)
+    }
+
+    /// Returns a batch after it was read. Until then it takes room in the channel.
+    pub fn give_back(&self, batch: Batch) {
+        self.channel.queue().give_back(batch);
     }
 
     pub fn refused_requests(&self) -> &RefusedRequests {
@@ -234,7 +205,13 @@ impl Inbox {
     }
 
     pub fn left_out(&self) -> LeftOutCounts {
-        self.level.left_out()
+        self.channel.queue().left_out
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.channel.queue().abandon();
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::Utc;
 
-use super::super::{Accepted, Outcome, OutcomeKind, SkippedEvent, Submission, Title};
+use super::super::{Accepted, Outcome, OutcomeKind, Record, SkippedEvent, Submission, Title};
+use super::queue::MAX_BYTES;
 use super::*;
 use crate::decode::Form;
 use crate::event_id::EventId;
@@ -47,27 +48,37 @@ fn turn(calls: usize) -> Outcomes {
     Outcomes { destination: Arc::from("accoil"), outcomes: vec![outcome; calls] }
 }
 
+/// Reads everything in the channel: for each event its id, the bytes of its original, and whether its payload is kept.
+fn events(inbox: &Inbox) -> Vec<(u64, usize, bool)> {
+    let mut events = Vec::new();
+    while let Ok(Fact::Batch(batch)) = inbox.take(Duration::ZERO) {
+        for record in batch.records() {
+            if let Record::Event(event) = record {
+                events.push((event.id.0, event.original.len(), event.is_kept));
+            }
+        }
+        inbox.give_back(batch);
+    }
+    events
+}
+
 #[test]
 fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     let (facts, inbox) = Facts::channel();
-    for _ in 0..17 {
-        facts.received(post(1 << 20));
+    for _ in 0..12 {
+        facts.received(&post(1 << 20));
     }
-    assert_eq!(facts.left_out(), LeftOutCounts { payloads: 6, events: 0, outcomes: 0 });
-    for _ in 0..20_000 {
-        facts.received(post(1));
+    assert_eq!(facts.left_out(), LeftOutCounts { payloads: 4, events: 0, outcomes: 0 });
+    for _ in 0..200_000 {
+        facts.received(&post(1));
     }
     let left_out = facts.left_out();
-    assert!(left_out.events > 0 && left_out.payloads + left_out.events < 20_006, "{left_out:?}");
-    let mut held = 0;
-    while let Ok(fact) = inbox.take(Duration::ZERO) {
-        let Fact::Received { received, kept, .. } = fact else { panic!("{fact:?}") };
-        let is_empty = received.submission.skipped[0].original.is_empty();
-        assert_eq!(kept.is_empty(), is_empty);
-        held += received.submission.size();
-    }
-    assert!(held <= MAX_BYTES, "{held}");
-    facts.received(post(1 << 20));
+    assert!(left_out.events > 0 && left_out.payloads + left_out.events < 200_004, "{left_out:?}");
+    let found = events(&inbox);
+    assert_eq!(found.len() as u64 + left_out.events, 200_012);
+    assert!(found.iter().all(|(_, bytes, is_kept)| *is_kept == (*bytes > 0)));
+    assert!(found.iter().map(|(_, bytes, _)| bytes).sum::<usize>() <= MAX_BYTES);
+    facts.received(&post(1 << 20));
     assert_eq!(facts.left_out(), left_out, "there is room again");
 }
 
@@ -76,14 +87,11 @@ fn a_full_channel_leaves_out_payloads_first_and_then_events() {
 fn an_event_with_values_to_hide_is_never_passed_on_without_its_payload() {
     let (facts, inbox) = Facts::channel();
     inbox.want_payloads(0, true);
-    for _ in 0..17 {
-        facts.received(post(1 << 20));
+    for _ in 0..13 {
+        facts.received(&post(1 << 20));
     }
     assert_eq!(facts.left_out(), LeftOutCounts { payloads: 0, events: 2, outcomes: 0 });
-    while let Ok(fact) = inbox.take(Duration::ZERO) {
-        let Fact::Received { received, kept, .. } = fact else { panic!("{fact:?}") };
-        assert_eq!((received.submission.skipped[0].original.len(), kept.len()), (1 << 20, 0));
-    }
+    assert_eq!(events(&inbox), [(1, 1 << 20, false); 11]);
 }
 
 #[test]
@@ -97,19 +105,16 @@ fn beyond_the_rate_only_what_names_an_event_is_passed_on() {
         title,
     };
     let title = Title::new("track", ["Signed Up", "", ""]);
-    for (rate, kept_events, lengths) in [(0, vec![], [0, 2]), (u64::MAX, vec![1, 2, 3], [2, 2])] {
+    // The skipped event has no title.
+    let [first, second] =
+        [[(1, 5, false), (2, 0, false), (3, 2, false)], [(1, 5, true), (2, 2, true), (3, 2, true)]];
+    for (rate, expected) in [(0, first), (u64::MAX, second)] {
         let (facts, inbox) = Facts::channel();
         inbox.want_payloads(rate, false);
         let mut received = post(5);
         received.submission.accepted = vec![accepted(Some(title.clone())), accepted(None)];
-        facts.received(received);
-        let fact = inbox.take(Duration::ZERO).unwrap();
-        let Fact::Received { received, kept, .. } = fact else { panic!("{fact:?}") };
-        assert_eq!(kept, kept_events.into_iter().map(EventId).collect::<Vec<_>>());
-        let found: Vec<usize> =
-            received.submission.accepted.iter().map(|event| event.original.len()).collect();
-        assert_eq!(found, lengths);
-        assert_eq!(received.submission.skipped[0].original.len(), 5, "it has no title");
+        facts.received(&received);
+        assert_eq!(events(&inbox), expected);
     }
 }
 
@@ -117,10 +122,54 @@ fn beyond_the_rate_only_what_names_an_event_is_passed_on() {
 fn outcomes_have_a_bound_of_their_own() {
     let (facts, inbox) = Facts::channel();
     for _ in 0..70 {
-        facts.outcomes(turn(1000));
+        facts.outcomes(&turn(1000));
     }
     assert_eq!(facts.left_out(), LeftOutCounts { payloads: 0, events: 0, outcomes: 5_000 });
     drop(inbox);
-    facts.outcomes(turn(100));
-    Facts::off().outcomes(turn(100));
+    facts.outcomes(&turn(100));
+    Facts::off().outcomes(&turn(100));
+}
+
+/// The history waits for facts only as long as some stage may send them.
+#[test]
+fn the_channel_ends_with_its_last_sender() {
+    let (facts, inbox) = Facts::channel();
+    let other = facts.clone();
+    drop(facts);
+    assert_eq!(inbox.take(Duration::ZERO).unwrap_err(), NoFact::Yet);
+    other.received(&post(1));
+    drop(other);
+    assert_eq!(events(&inbox), [(1, 1, true)]);
+    assert_eq!(inbox.take(Duration::from_secs(60)).unwrap_err(), NoFact::Ever);
+}
+
+/// The memory of what many events share is bounded: it is numbered again, and the history learns it again.
+#[test]
+fn many_different_patterns_are_numbered_again() {
+    let (facts, inbox) = Facts::channel();
+    inbox.want_payloads(0, false);
+    let mut known = Vec::new();
+    let mut renumbered = 0;
+    for mappings in 0..20_000 {
+        let mut received = post(1);
+        received.submission.mappings = mappings;
+        facts.received(&received);
+        if mappings % 1000 != 999 {
+            continue;
+        }
+        while let Ok(Fact::Batch(batch)) = inbox.take(Duration::ZERO) {
+            if batch.is_renumbered {
+                known.clear();
+                renumbered += 1;
+            }
+            known.extend(batch.patterns.iter().map(|pattern| pattern.mappings));
+            let patterns = batch.records().filter_map(|record| match record {
+                Record::Event(event) => Some(known[event.pattern as usize]),
+                _ => None,
+            });
+            assert!(patterns.is_sorted());
+            inbox.give_back(batch);
+        }
+    }
+    assert_eq!((renumbered, known.last()), (2, Some(&19_999)));
 }

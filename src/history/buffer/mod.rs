@@ -3,9 +3,9 @@
 //! A line stays here for up to five seconds, so that it usually has its outcome when it is written. An attempt that ends later is
 //! a record of its own, which readers join to its line. The memory is bounded to some megabytes.
 
-use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,9 @@ use foldhash::fast::RandomState;
 
 use super::block::{LateAttempt, Payload};
 use super::line::{Attempt, Ending, Line, Shape};
-use super::parts::ShapeParts;
 use super::redact::{HIDDEN, HiddenValues};
 use crate::event_id::EventId;
-use crate::facts::{self, Outcomes, cut};
-use crate::reasons::Reason;
+use crate::facts::OutcomeRecord;
 
 /// The bytes of a block before it is packed.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
@@ -33,10 +31,8 @@ const MAX_EVENTS: usize = 32 << 10;
 /// The size that a line counts for, without its texts.
 const LINE_BYTES: usize = 48;
 const ATTEMPT_BYTES: usize = 12;
-/// The known shapes and endings are cleared at this number, so that they do not use memory without bound.
-const MAX_WORDS: usize = 8192;
-/// An answer is cut to this many bytes.
-const MAX_TEXT: usize = 512;
+/// The known shapes are cleared at this number, so that they do not use memory without bound.
+const MAX_SHAPES: usize = 8192;
 
 /// An event in memory.
 #[derive(Debug)]
@@ -78,12 +74,9 @@ pub(super) struct Buffer {
     places: HashMap<EventId, i64, RandomState>,
     bytes: usize,
     opened: Instant,
-    /// By the hash of their parts.
+    /// By a hash of 128 bits of what makes them differ: see `facts::Pattern` for why it is enough.
     shapes: HashMap<u128, Arc<Shape>, RandomState>,
     hashers: [RandomState; 2],
-    endings: HashSet<Arc<Ending>, RandomState>,
-    /// The ending that was used last: most calls end alike.
-    last_ending: Option<Arc<Ending>>,
     /// The numbers of the lines to which attempts were added, while there are live views.
     pub(super) changed: Vec<i64>,
     /// Whether there are live views.
@@ -107,8 +100,6 @@ impl Buffer {
             opened: Instant::now(),
             shapes: HashMap::default(),
             hashers: Default::default(),
-            endings: HashSet::default(),
-            last_ending: None,
             changed: Vec::new(),
             notes_changes: false,
             is_changed: false,
@@ -116,14 +107,21 @@ impl Buffer {
         }
     }
 
-    /// Returns the shared instance of a shape.
-    pub(super) fn shape(&mut self, parts: &ShapeParts<'_>) -> Arc<Shape> {
-        let hash = parts.hash(&self.hashers);
+    /// Returns the shared instance of the shape of a pattern, with a type and a name.
+    pub(super) fn shape(
+        &mut self,
+        pattern: u32,
+        kind: &str,
+        name: &str,
+        make: impl FnOnce() -> Shape,
+    ) -> Arc<Shape> {
+        let [one, other] = self.hashers.each_ref().map(|hasher| hasher.hash_one((pattern, kind, name)));
+        let hash = (u128::from(one) << 64) | u128::from(other);
         if let Some(known) = self.shapes.get(&hash) {
             return Arc::clone(known);
         }
-        let shape = parts.to_shape();
-        if self.shapes.len() >= MAX_WORDS {
+        let shape = make();
+        if self.shapes.len() >= MAX_SHAPES {
             self.shapes.clear();
         }
         let texts: usize = shape.refusals.iter().map(|one| one.reason.len() + one.field.len()).sum();
@@ -131,6 +129,11 @@ impl Buffer {
         let shape = Arc::new(shape);
         self.shapes.insert(hash, Arc::clone(&shape));
         shape
+    }
+
+    /// Forgets the shapes, because patterns have new numbers.
+    pub(super) fn forget_shapes(&mut self) {
+        self.shapes.clear();
     }
 
     pub(super) fn push(&mut self, mut buffered: BufferedEvent) {
@@ -153,74 +156,38 @@ impl Buffer {
         self.is_changed = true;
     }
 
-    /// Adds outcomes to the lines of their events; an outcome whose line was written becomes a late attempt.
-    pub(super) fn outcomes(&mut self, outcomes: Outcomes, now: Instant) {
-        let destination = outcomes.destination;
-        for outcome in outcomes.outcomes {
-            let text = String::from_utf8_lossy(&outcome.text);
-            let text = cut(&text, MAX_TEXT);
-            let place = self.places.get(&outcome.event).copied();
-            let index = place.and_then(|place| usize::try_from(place - self.first).ok());
-            let buffered = index.and_then(|index| self.events.get(index));
-            let text = match buffered {
-                _ if text.is_empty() => Cow::Borrowed(text),
-                Some(buffered) => buffered.hidden.hidden_in(text).map_or(Cow::Borrowed(text), Cow::Owned),
-                None if self.hides_late_texts => Cow::Borrowed(HIDDEN),
-                None => Cow::Borrowed(text),
-            };
-            let attempt = Attempt {
-                call: outcome.request,
-                number: outcome.attempt,
-                ending: self.ending(&destination, &outcome, &text),
-                took_us: outcome.took_us,
-                at: outcome.at.timestamp_millis(),
-            };
-            self.bytes += ATTEMPT_BYTES;
-            self.is_changed = true;
-            match index.and_then(|index| self.events.get_mut(index)).zip(place) {
-                Some((buffered, place)) => {
-                    buffered.line.add(attempt);
-                    if self.notes_changes {
-                        self.changed.push(place);
-                    }
+    /// Adds an outcome to the line of its event; if the line was written, it becomes a late attempt.
+    pub(super) fn outcome(&mut self, outcome: &OutcomeRecord, ending: &Arc<Ending>, now: Instant) {
+        let place = self.places.get(&outcome.event).copied();
+        let index = place.and_then(|place| usize::try_from(place - self.first).ok());
+        let buffered = index.and_then(|index| self.events.get_mut(index));
+        let hidden_text = match &buffered {
+            _ if ending.text.is_empty() => None,
+            Some(buffered) => buffered.hidden.hidden_in(&ending.text),
+            None => self.hides_late_texts.then(|| HIDDEN.to_owned()),
+        };
+        let ending = match hidden_text {
+            Some(text) => Arc::new(Ending { text, ..Ending::clone(ending) }),
+            None => Arc::clone(ending),
+        };
+        let attempt = Attempt {
+            call: outcome.request,
+            number: outcome.attempt,
+            ending,
+            took_us: outcome.took_us,
+            at: outcome.at,
+        };
+        self.bytes += ATTEMPT_BYTES;
+        self.is_changed = true;
+        match buffered.zip(place) {
+            Some((buffered, place)) => {
+                buffered.line.add(attempt);
+                if self.notes_changes {
+                    self.changed.push(place);
                 }
-                None => self.add_late(outcome.event, attempt, now),
             }
+            None => self.add_late(outcome.event, attempt, now),
         }
-    }
-
-    /// Returns the shared instance of an ending.
-    fn ending(&mut self, destination: &Arc<str>, outcome: &facts::Outcome, text: &str) -> Arc<Ending> {
-        let reason = outcome.reason.map_or("", Reason::code);
-        let is_last = |last: &&Arc<Ending>| {
-            last.destination == *destination
-                && last.outcome == outcome.kind.into()
-                && last.reason == reason
-                && last.status == outcome.status
-                && last.text == text
-        };
-        if let Some(last) = self.last_ending.as_ref().filter(is_last) {
-            return Arc::clone(last);
-        }
-        let ending = Ending {
-            destination: Arc::clone(destination),
-            outcome: outcome.kind.into(),
-            reason: reason.to_owned(),
-            status: outcome.status,
-            text: text.to_owned(),
-        };
-        let known = self.endings.get(&ending).cloned();
-        let ending = known.unwrap_or_else(|| {
-            if self.endings.len() >= MAX_WORDS {
-                self.endings.clear();
-            }
-            self.bytes += 32 + ending.text.len();
-            let ending = Arc::new(ending);
-            self.endings.insert(Arc::clone(&ending));
-            ending
-        });
-        self.last_ending = Some(Arc::clone(&ending));
-        ending
     }
 
     fn add_late(&mut self, event: EventId, attempt: Attempt, now: Instant) {

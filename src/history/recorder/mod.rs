@@ -11,7 +11,6 @@ mod writing;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use super::intake::Intake;
 use super::reader::Step;
 use super::series::{self, Counters, Slot};
 use super::store::{self, PackedBlock, Store};
-use crate::facts::{Fact, Inbox, RefusedRequestGroup, RefusedRequestKey};
+use crate::facts::{Batch, Fact, Inbox, NoFact, RefusedRequestGroup, RefusedRequestKey};
 
 use packing::Packer;
 pub(super) use shared::Shared;
@@ -32,8 +31,6 @@ pub(super) use shared::Shared;
 const PAUSE: Duration = Duration::from_millis(25);
 /// The longest sleep while no facts come.
 const IDLE: Duration = Duration::from_millis(250);
-/// The most facts that are handled before the buffer is unlocked for readers.
-const MAX_FACTS: usize = 512;
 /// The interval of saving: a kill loses at most this much of the history.
 const SAVE: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -154,43 +151,37 @@ impl Recorder {
     }
 
     fn take_facts(&mut self) -> Polled {
-        let mut first = match self.inbox.take(IDLE) {
-            Ok(fact) => Some(fact),
-            Err(RecvTimeoutError::Timeout) => return Polled::Nothing,
-            Err(RecvTimeoutError::Disconnected) => return Polled::Closed,
-        };
-        let shared = Arc::clone(&self.shared);
-        let mut rare = Vec::new();
-        while let Some(fact) = first.take() {
-            let now = Instant::now();
-            let mut buffer = shared.buffer();
-            let mut next = Some(fact);
-            for _ in 0..MAX_FACTS {
-                let Some(fact) = next.take() else { break };
-                match fact {
-                    Fact::Received { received, kept, .. } => {
-                        let events = received.submission.events() as u64;
-                        shared.received.fetch_add(events, Ordering::Relaxed);
-                        if self.is_paused() {
-                            shared.not_recorded.fetch_add(events, Ordering::Relaxed);
-                        } else {
-                            self.intake.take(received, kept, now, &mut buffer);
-                        }
-                    }
-                    Fact::Outcomes(_) if self.is_paused() => {}
-                    Fact::Outcomes(outcomes) => buffer.outcomes(outcomes, now),
-                    other => rare.push(other),
-                }
-                next = self.inbox.take(Duration::ZERO).ok();
-            }
-            drop(buffer);
-            self.write_full_blocks(now, false);
-            first = next;
+        let mut next = self.inbox.take(IDLE);
+        match next {
+            Err(NoFact::Yet) => return Polled::Nothing,
+            Err(NoFact::Ever) => return Polled::Closed,
+            Ok(_) => {}
         }
-        for fact in &rare {
-            self.take_rare(fact);
+        while let Ok(fact) = next {
+            match fact {
+                Fact::Batch(batch) => {
+                    let now = Instant::now();
+                    self.take_batch(&batch, now);
+                    self.inbox.give_back(batch);
+                    self.write_full_blocks(now, false);
+                }
+                rare => self.take_rare(&rare),
+            }
+            next = self.inbox.take(Duration::ZERO);
         }
         Polled::Facts
+    }
+
+    fn take_batch(&mut self, batch: &Batch, now: Instant) {
+        let is_paused = self.is_paused();
+        self.shared.received.fetch_add(batch.events, Ordering::Relaxed);
+        let mut buffer = self.shared.buffer();
+        self.intake.learn(batch, &mut buffer);
+        if is_paused {
+            self.shared.not_recorded.fetch_add(batch.events, Ordering::Relaxed);
+        } else {
+            self.intake.take(batch, now, &mut buffer);
+        }
     }
 
     fn take_rare(&mut self, fact: &Fact) {
@@ -198,7 +189,7 @@ impl Recorder {
         let written = match fact {
             Fact::Mappings(mappings) => store.add_mappings(mappings),
             Fact::Mark(mark) => store.add_mark(mark),
-            Fact::Received { .. } | Fact::Outcomes(_) => Ok(()),
+            Fact::Batch(_) => Ok(()),
         };
         if let Err(error) = written {
             self.failed(&error, None);

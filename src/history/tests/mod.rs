@@ -175,7 +175,7 @@ fn of(submission: Submission) -> Received {
 }
 
 fn track(facts: &Facts, event: EventId, user: &str, message_id: &str) {
-    facts.received(of(Submission { accepted: vec![accepted(event, user, message_id)], ..post() }));
+    facts.received(&of(Submission { accepted: vec![accepted(event, user, message_id)], ..post() }));
 }
 
 fn outcome(event: EventId, kind: OutcomeKind, text: &str) -> Outcome {
@@ -197,5 +197,5 @@ fn outcome(event: EventId, kind: OutcomeKind, text: &str) -> Outcome {
 }
 
 fn settle(facts: &Facts, outcomes: impl IntoIterator<Item = Outcome>) {
-    facts.outcomes(Outcomes { destination: Arc::from("accoil"), outcomes: outcomes.into_iter().collect() });
+    facts.outcomes(&Outcomes { destination: Arc::from("accoil"), outcomes: outcomes.into_iter().collect() });
 }

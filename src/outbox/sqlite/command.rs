@@ -109,7 +109,7 @@ impl Command {
             (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
                 let accepted = submission.accepted.len() - duplicates.len();
                 let receipt = Receipt { accepted, duplicates: duplicates.len() };
-                facts.received(Received { submission, duplicates, is_replay: replayed.is_some() });
+                facts.received(&Received { submission, duplicates, is_replay: replayed.is_some() });
                 let _ = reply.send(Ok(receipt));
             }
             (Self::Accept { reply, .. }, Outcome::Refused(why)) => {
@@ -140,7 +140,7 @@ impl Command {
                 let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
                 for ((_, submission), duplicates) in made {
                     if let Some(duplicates) = duplicates {
-                        facts.received(Received { submission, duplicates, is_replay });
+                        facts.received(&Received { submission, duplicates, is_replay });
                     }
                 }
             }
