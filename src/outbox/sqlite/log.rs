@@ -3,7 +3,8 @@
 //!
 //! The file is a header of 32 bytes and then frames, each with a header of 24 bytes and a page. The checksums form a
 //! chain: each frame continues that of the frame before. A frame that ends a commit has the database's size in pages.
-//! A commit is synced before the next one is written. Never changes the log.
+//! A commit is synced before the next one is written. After a kill or a power cut, SQLite overwrites the torn end of the log, and
+//! frames of the torn commit may stay behind the new ones. Never changes the log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
@@ -40,6 +41,8 @@ struct Frame {
     is_current: bool,
     /// True if it is current and its checksum continues that of the frame before.
     is_sound: bool,
+    /// True if it was written after the frame before was whole. It also is if the checksum of that frame was damaged later.
+    is_next: bool,
 }
 
 impl Log {
@@ -74,29 +77,40 @@ impl Log {
     }
 
     fn read_frames(&mut self, reader: &mut impl Read, order: Order, header: [u32; 2]) -> io::Result<()> {
-        let mut before = header;
+        // The checksum in the frame before, and the checksum that it should have.
+        let (mut before, mut right_before) = (header, header);
         let mut bytes = vec![0; FRAME_HEADER + self.page_size];
         let mut is_unbroken = self.has_sound_header;
         while fill(reader, &mut bytes)? {
             let (head, page) = bytes.split_at(FRAME_HEADER);
             let stored = [word(head, 16), word(head, 20)];
             let salts = [word(head, 8), word(head, 12)];
-            let goes_on = stored == order.sum(order.sum(before, &head[..8]), page);
+            let sum = |before| order.sum(order.sum(before, &head[..8]), page);
+            let right = sum(before);
+            let goes_on = stored == right;
             if !self.has_sound_header && self.frames.is_empty() && goes_on {
                 // The frame continues the header's checksum, so the checksum is right and the salts may be wrong.
                 self.salts = salts;
             }
             let is_current = salts == self.salts;
             let is_sound = is_current && goes_on;
-            let frame = Frame { page: word(head, 0), commit: word(head, 4), is_current, is_sound };
+            let is_next = is_sound || (is_current && right_before != before && stored == sum(right_before));
+            let frame = Frame { page: word(head, 0), commit: word(head, 4), is_current, is_sound, is_next };
             is_unbroken &= is_sound;
             self.frames.push(frame);
             if is_unbroken && frame.commit > 0 {
                 self.committed = self.frames.len();
             }
-            before = stored;
+            (before, right_before) = (stored, right);
         }
         Ok(())
+    }
+
+    /// Returns the index of the last frame that ends a commit which was whole once: the log goes on after it. Frames of a torn commit
+    /// that were left behind newer ones do not continue them.
+    fn last_whole_commit(&self) -> Option<usize> {
+        let is_whole = |pair: &[Frame]| pair[0].is_current && pair[0].commit > 0 && pair[1].is_next;
+        self.frames.windows(2).rposition(is_whole)
     }
 
     /// Returns in what way the log differs from what its owner left. Returns `None` if it does not differ, except for
@@ -108,13 +122,11 @@ impl Log {
                 .then(|| format!("the header of its log is damaged; {frames} written pages follow it"));
         }
         let broken = self.frames.iter().position(|frame| !frame.is_sound).unwrap_or(self.frames.len());
-        let rest = self.frames.get(broken..).unwrap_or_default();
         // What follows a commit was written after that commit was synced.
-        let commit = rest.iter().position(|frame| frame.is_current && frame.commit > 0);
-        let lost = commit.map_or(0, |end| rest.iter().skip(end + 1).filter(|frame| frame.is_sound).count());
-        if lost > 0 {
+        if self.last_whole_commit().is_some_and(|end| end >= broken) {
+            let lost = self.frames.iter().skip(broken).filter(|frame| frame.is_sound).count();
             return Some(format!(
-                "its log is damaged at page {} of {}; {lost} sound pages of later commits follow",
+                "its log is damaged at page {} of {}; {lost} sound pages of this and later commits follow",
                 broken + 1,
                 self.frames.len()
             ));
@@ -189,5 +201,71 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: usize = FRAME_HEADER + 4096;
+
+    /// Commits rows of about a page each, and returns the log.
+    fn commit(database: &Path, rows: usize) -> Vec<u8> {
+        let connection = rusqlite::Connection::open(database).unwrap();
+        connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (a); BEGIN")
+            .unwrap();
+        for _ in 0..rows {
+            connection.execute("INSERT INTO t VALUES (randomblob(3500))", []).unwrap();
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        std::fs::read(beside(database)).unwrap()
+    }
+
+    fn beside(database: &Path) -> std::path::PathBuf {
+        database.with_extension("db-wal")
+    }
+
+    /// Returns the fault that is found in a log with these bytes.
+    fn fault(database: &Path, bytes: &[u8]) -> Option<String> {
+        std::fs::write(beside(database), bytes).unwrap();
+        Log::read(&beside(database)).unwrap().unwrap().fault(None)
+    }
+
+    /// A commit is cut off twice: its frames are left behind those of the next one, which is cut off, too. No commit that was synced
+    /// is lost, so a relay may start.
+    #[test]
+    fn frames_left_of_a_torn_commit_are_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let synced = commit(&database, 1);
+        let whole = commit(&database, 12);
+        for length in [whole.len() - FRAME, whole.len()] {
+            // All frames of the first commit that was cut off but its first, and perhaps its last.
+            let mut torn = whole[..length].to_vec();
+            torn[synced.len()..synced.len() + FRAME].fill(0);
+            assert_eq!(fault(&database, &torn), None);
+            let _ = std::fs::remove_file(database.with_extension("db-shm"));
+            // SQLite goes on behind what it can read.
+            let first = commit(&database, 1);
+            let second = commit(&database, 4);
+            assert_eq!((first.len(), second.len()), (length, length), "the torn commit is longer");
+            assert_eq!(fault(&database, &second), None);
+            let begun =
+                (0..length).step_by(8).position(|at| first[at..at + 8] != second[at..at + 8]).unwrap() * 8;
+            let mut cut = second.clone();
+            cut[begun..begun + 512].copy_from_slice(&first[begun..begun + 512]);
+            assert_eq!(fault(&database, &cut), None);
+            // The same in a commit that was synced, because one more was written after it, is damage.
+            std::fs::write(beside(&database), &second).unwrap();
+            let mut damaged = commit(&database, 1);
+            assert_eq!(fault(&database, &damaged), None);
+            damaged[begun..begun + 512].copy_from_slice(&first[begun..begun + 512]);
+            assert!(fault(&database, &damaged).is_some());
+            std::fs::write(beside(&database), &whole[..synced.len()]).unwrap();
+            let _ = std::fs::remove_file(database.with_extension("db-shm"));
+        }
     }
 }
