@@ -61,8 +61,7 @@ impl Trial {
 
     /// Starts the relay again after it has ended.
     async fn restart(&mut self) {
-        // Calls that are still on their way belong to the run that ended.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.served.change_address().await;
         self.marks.push(self.served.sandbox.total());
         self.relay = Process::start(self.folder.path(), &configuration(), &self.served.url).await;
         self.load.turn_to(self.relay.url("/v1/batch"));

@@ -52,7 +52,7 @@ impl Recording {
         std::fs::create_dir(&outbox).unwrap();
         let library = compile(folder.path());
         let records: Vec<PathBuf> = (0..3).map(|run| folder.path().join(format!("record-{run}"))).collect();
-        let served = RunningSandbox::start(everything()).await;
+        let mut served = RunningSandbox::start(everything()).await;
         load::refuse_dead_users(&served);
         let answers = Arc::new(Mutex::new(Vec::new()));
         let sampler = Sampler::start(served.sandbox.clone(), records.clone());
@@ -74,8 +74,7 @@ impl Recording {
             // The second run is killed, so the third starts with its log.
             relay.signal(if run == 1 { "KILL" } else { "TERM" });
             relay.wait().await;
-            // Calls that are still on their way belong to this run.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            served.change_address().await;
             marks.push(served.sandbox.total());
         }
         let run_of = |count| marks.partition_point(|mark| *mark < count);

@@ -27,11 +27,25 @@ pub(crate) struct RunningSandbox {
 
 impl RunningSandbox {
     pub(crate) async fn start(options: Options) -> Self {
+        Self::serve(Sandbox::new(options)).await
+    }
+
+    async fn serve(sandbox: Sandbox) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sandbox, stop, mut tasks) = (Sandbox::new(options), CancellationToken::new(), JoinSet::new());
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(sandbox.clone().serve(listener, stop.clone()));
         Self { sandbox, url, stop, tasks }
+    }
+
+    /// Finishes the requests that have begun, then serves at a new address. A relay that was killed may have left a request that
+    /// the sandbox has not read yet: that request never arrives, so it does not count as a call of the next run.
+    pub(crate) async fn change_address(&mut self) {
+        self.stop.cancel();
+        while let Some(served) = self.tasks.join_next().await {
+            served.unwrap().unwrap();
+        }
+        *self = Self::serve(self.sandbox.clone()).await;
     }
 
     async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
