@@ -123,7 +123,7 @@ fn words(bytes: [u8; 16]) -> [u32; 4] {
     words
 }
 
-fn minute(at: DateTime<Utc>) -> u32 {
+pub(super) fn minute(at: DateTime<Utc>) -> u32 {
     u32::try_from(at.timestamp() / 60).unwrap_or(0)
 }
 

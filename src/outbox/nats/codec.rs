@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::super::chunk::Chunk;
@@ -99,9 +100,12 @@ pub(super) fn lease_time(lease_ms: u64) -> Duration {
     Duration::from_millis(lease_ms)
 }
 
-/// Ids and their windows, 20 bytes each.
+const ID: usize = 20;
+
+/// Ids and their windows, 20 bytes each. An entry without a window is the minute in which the ids behind it were accepted; the ids before the
+/// first one were accepted when the record was stored.
 pub(super) fn ids(identities: &[Identity]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(identities.len() * 20);
+    let mut bytes = BytesMut::with_capacity(identities.len() * ID);
     for identity in identities {
         bytes.put_slice(&recent::bytes(identity));
         bytes.put_u32_le(identity.window);
@@ -109,8 +113,33 @@ pub(super) fn ids(identities: &[Identity]) -> Bytes {
     bytes.freeze()
 }
 
-pub(super) fn read_ids(body: &[u8]) -> impl Iterator<Item = Identity> + '_ {
-    body.chunks_exact(20).map(|id| {
+/// Adds the minute in which the ids behind it were accepted.
+pub(super) fn put_minute(bytes: &mut BytesMut, at: DateTime<Utc>) {
+    bytes.put_u32_le(recent::minute(at));
+    bytes.put_bytes(0, ID - 4);
+}
+
+/// Reads the ids, and when each was accepted.
+pub(super) fn read_ids(
+    body: &[u8],
+    stored_at: DateTime<Utc>,
+) -> impl Iterator<Item = (Identity, DateTime<Utc>)> {
+    let mut at = stored_at;
+    entries(body).filter_map(move |identity| {
+        if identity.window == 0 {
+            at = DateTime::from_timestamp(i64::from(identity.hash[0]) * 60, 0).unwrap_or(stored_at);
+            return None;
+        }
+        Some((identity, at))
+    })
+}
+
+pub(super) fn count_ids(body: &[u8]) -> usize {
+    entries(body).filter(|identity| identity.window > 0).count()
+}
+
+fn entries(body: &[u8]) -> impl Iterator<Item = Identity> {
+    body.chunks_exact(ID).map(|id| {
         let word = |at: usize| {
             id.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
         };
@@ -176,7 +205,8 @@ mod tests {
     #[test]
     fn ids_and_fingerprints_are_read_as_they_were_written() {
         let identity = Identity::new([3; 16], "web", "m1", Duration::from_secs(3600));
-        assert_eq!(read_ids(&ids(&[identity, identity])).collect::<Vec<_>>(), [identity, identity]);
+        let now = Utc::now();
+        assert_eq!(read_ids(&ids(&[identity; 2]), now).collect::<Vec<_>>(), [(identity, now); 2]);
         let pair = [Fingerprint { key: 1, content: 2 }, Fingerprint { key: u64::MAX, content: 0 }];
         assert_eq!(read_fingerprints(&fingerprints(&pair)), pair);
         assert_eq!(read_progress(&progress(9, &[5, 1])), Some((9, vec![5, 1])));

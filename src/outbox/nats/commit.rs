@@ -20,6 +20,7 @@ use super::codec::{self, RelayRecord};
 use super::command::Command;
 use super::group::{Group, Outcome};
 use super::handle::Outbox;
+use super::id_records::Places;
 use super::lane::OwnedLane;
 use super::lease::LeaseChange;
 use super::shared::Shared;
@@ -105,6 +106,9 @@ pub(super) struct Committer {
     number: AtomicU64,
     pub(super) waiting: Vec<Command>,
     pub(super) house_kept_at: Option<Instant>,
+    pub(super) id_places: Places,
+    /// The sequence of the batch with which this relay last folded records of ids.
+    pub(super) folded_at: u64,
     /// The last batch, if the relay does not know whether it was stored.
     pub(super) unanswered: Option<UnansweredBatch>,
     /// The committer stores nothing until the records up to this sequence are read.
@@ -137,6 +141,8 @@ impl Committer {
             number: AtomicU64::new(1),
             waiting: Vec::new(),
             house_kept_at: None,
+            id_places: Places::new(),
+            folded_at: 0,
             unanswered: None,
             reads_first: None,
             closing: false,

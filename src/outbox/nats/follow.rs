@@ -173,11 +173,12 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
             }
         }
         Some(Record::Ids) => {
-            let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            codec::read_ids(body).for_each(|identity| ids.see(&identity, entry.at));
-            drop(ids);
-            let count = codec::read_ids(body).count();
-            shared.with_state(|state| state.ids.add(entry.sequence, count));
+            see_ids(shared, entry);
+            shared.with_state(|state| state.ids.see_small(entry.sequence, entry.at, body));
+        }
+        Some(Record::ManyIds { folds }) => {
+            see_ids(shared, entry);
+            shared.with_state(|state| state.ids.see_many(entry.sequence, folds, body));
         }
         Some(Record::Fingerprints { .. }) => {
             let fingerprints = codec::read_fingerprints(body);
@@ -218,6 +219,11 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
         Some(Record::Chunk { .. }) | None => {}
     }
     Ok(())
+}
+
+fn see_ids(shared: &Shared, entry: &Entry) {
+    let mut ids = shared.ids.lock().unwrap_or_else(PoisonError::into_inner);
+    codec::read_ids(&entry.body, entry.at).for_each(|(identity, at)| ids.see(&identity, at));
 }
 
 fn set_reject(

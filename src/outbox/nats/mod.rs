@@ -22,6 +22,7 @@ mod follow;
 mod group;
 mod handle;
 mod house;
+mod id_records;
 mod ids;
 mod jobs;
 mod lane;

@@ -245,11 +245,7 @@ impl Committer {
             let message = Message::new(subject, codec::fingerprints(&fingerprints));
             group.push_fenced(lane, message.keep_for(LAST_DELIVERED_TTL));
         }
-        if !group.identities.is_empty() {
-            let subject = self.shared.subjects.ids(&self.shared.relay, self.next_number());
-            let message = Message::new(subject, codec::ids(&group.identities));
-            group.push(message.keep_for(self.settings.longest_window));
-        }
+        self.store_ids(group);
     }
 
     fn save_progress(&mut self, lane: u16, chunk: i64, group: &mut Group) {

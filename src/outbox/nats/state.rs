@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::{Amount, Usage};
 use super::codec::{self, LeaseRecord, RelayRecord};
+use super::id_records::IdRecords;
 use super::trail::Trail;
 
 /// How long after the end of a lease another relay waits before it takes the lane. The owner stops before the lease ends.
@@ -55,7 +56,7 @@ pub(super) struct State {
     relays: HashMap<String, SeenRelay>,
     progress: HashMap<(u16, i64), StoredProgress>,
     /// The records of ids for de-duplication.
-    pub(super) ids: Trail,
+    pub(super) ids: IdRecords,
     /// The records of last delivered fingerprints.
     pub(super) fingerprints: Trail,
 }
@@ -64,7 +65,7 @@ impl State {
     /// Forgets everything that the relay reads again from the stream.
     pub(super) fn forget(&mut self) {
         self.progress.clear();
-        (self.ids, self.fingerprints) = (Trail::default(), Trail::default());
+        (self.ids, self.fingerprints) = (IdRecords::default(), Trail::default());
     }
 
     pub(super) fn see_lease(&mut self, lane: u16, sequence: u64, record: LeaseRecord, now: Instant) {

@@ -39,6 +39,10 @@ pub(super) enum Record<'a> {
     Reject,
     /// Ids for de-duplication.
     Ids,
+    /// Many ids, among them those of all records of [`Record::Ids`] up to `folds`.
+    ManyIds {
+        folds: u64,
+    },
     /// Fingerprints of derived calls that were delivered.
     Fingerprints {
         lane: u16,
@@ -101,6 +105,10 @@ impl Subjects {
 
     pub(super) fn ids(&self, relay: &str, number: u64) -> String {
         format!("{}.i.{relay}.{number}", self.stream)
+    }
+
+    pub(super) fn many_ids(&self, relay: &str, number: u64, folds: u64) -> String {
+        format!("{}.i.many.{relay}.{number}.{folds}", self.stream)
     }
 
     pub(super) fn fingerprints(&self, lane: u16, relay: &str, number: u64) -> String {
@@ -173,6 +181,7 @@ impl Subjects {
             },
             "d" => Record::DeadLetter,
             "r" => Record::Reject,
+            "i" if next()? == "many" => Record::ManyIds { folds: words.nth(2)?.parse().ok()? },
             "i" => Record::Ids,
             "f" => Record::Fingerprints { lane: next()?.parse().ok()? },
             "v" => Record::Value { name: next()? },
@@ -205,6 +214,8 @@ mod tests {
             (subjects.parked(3, 9, 2), Record::Parked { lane: 3, chunk: 9, index: 2 }),
             (subjects.dead_letter(3, 9, 2), Record::DeadLetter),
             (subjects.reject("ab", 1), Record::Reject),
+            (subjects.ids("ab", 1), Record::Ids),
+            (subjects.many_ids("ab", 1, 90), Record::ManyIds { folds: 90 }),
             (subjects.lease(255), Record::Lease { lane: 255 }),
             (subjects.relay("ab"), Record::Relay { relay: "ab" }),
         ] {

@@ -16,6 +16,17 @@ impl Trail {
         self.entries += entries;
     }
 
+    /// Removes the records with these sequences, which are in order.
+    pub(super) fn remove(&mut self, sequences: &[u64]) {
+        let is_removed = |sequence: &u64| sequences.binary_search(sequence).is_ok();
+        let entries = &mut self.entries;
+        self.records.retain(|(sequence, of)| {
+            let stays = !is_removed(sequence);
+            *entries -= if stays { 0 } else { *of };
+            stays
+        });
+    }
+
     /// Forgets the oldest records as long as this many entries remain; returns the sequence of the newest one that was forgotten.
     pub(super) fn cut(&mut self, remaining: usize) -> Option<u64> {
         let mut cut = None;

@@ -6,8 +6,8 @@ use accoil_relay::facts::Facts;
 use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Submission, WaitingFilter};
 use tokio_util::sync::CancellationToken;
 
-use super::contract::{LIMIT, cluster_options};
-use super::{bodies, delivered, flush, jobs, options, reject, settle, single, submission};
+use super::contract::{Home, LIMIT, cluster_options};
+use super::{bodies, delivered, event, flush, jobs, options, reject, request, settle, single, submission};
 use crate::cluster::holding_proxy::HoldingProxy;
 use crate::cluster::servers;
 
@@ -160,6 +160,54 @@ async fn ids_that_no_relay_remembers_are_removed_from_the_stream() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(outbox.accept(single(Some("29"), "u", "1")).await.unwrap().duplicates, 1);
+}
+
+/// The number of records with subjects that match.
+async fn records(subjects: &str) -> usize {
+    let (stream, _) = subjects.split_once('.').unwrap();
+    let client = async_nats::connect(servers::shared().url()).await.unwrap();
+    let stored = async_nats::jetstream::new(client).get_stream(stream).await.unwrap();
+    futures_util::StreamExt::count(stored.info_with_subjects(subjects).await.unwrap()).await
+}
+
+/// Posts of an event each, so that each has a record of ids of its own.
+async fn accept_each(outbox: &Outbox, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        accept(outbox, || single(Some(&number.to_string()), "u", "1")).await;
+    }
+}
+
+/// A fold is stored with the batch after the 500th record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_records_of_ids_become_few_and_no_id_is_forgotten_by_a_kill() {
+    let stream = stream();
+    let mut home = Home::stream(stream.clone());
+    let mut outbox = home.open_with(|options| options.deduplication_ids = 10_000).await;
+    let mut from = 0;
+    for to in [499, 501, 520, 1600] {
+        accept_each(&outbox, from..to).await;
+        from = to;
+        if to < 1600 {
+            home.crash();
+            outbox = home.open_with(|options| options.deduplication_ids = 10_000).await;
+        }
+    }
+    let began = Instant::now();
+    while records(&format!("{stream}.i.many.>")).await < 3 {
+        assert!(began.elapsed() < LIMIT, "three times 500 records are folded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let small = records(&format!("{stream}.i.*.*")).await;
+    assert!(small < 1200, "{small} small records: new ones do not take the places of folded ones");
+
+    home.crash();
+    let outbox = home.open_with(|options| options.deduplication_ids = 10_000).await;
+    for from in (0..1600).step_by(100) {
+        let again = (from..from + 100)
+            .map(|number: usize| event(Some(&number.to_string()), vec![request("a", "u", "1")]));
+        let again = submission(again.collect(), Vec::new());
+        assert_eq!(outbox.accept(again).await.unwrap().duplicates, 100, "from {from}");
+    }
 }
 
 #[tokio::test]

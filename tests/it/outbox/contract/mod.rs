@@ -102,7 +102,10 @@ impl Home {
     }
 
     pub(crate) fn nats() -> Self {
-        let name = format!("test-{}", uuid::Uuid::new_v4().simple());
+        Self::stream(format!("test-{}", uuid::Uuid::new_v4().simple()))
+    }
+
+    pub(crate) fn stream(name: String) -> Self {
         Self::Nats(Stream { name, running: Mutex::default() })
     }
 
@@ -111,7 +114,7 @@ impl Home {
     }
 
     /// Opens the outbox with some of the usual options changed.
-    async fn open_with(&self, change: impl FnOnce(&mut Options)) -> Outbox {
+    pub(crate) async fn open_with(&self, change: impl FnOnce(&mut Options)) -> Outbox {
         match self {
             Self::Sqlite(folder) => {
                 let mut options = options(folder.path());
