@@ -61,7 +61,9 @@ impl IdRecords {
     /// Returns their sequences.
     fn forget_small(&mut self, up_to: u64) -> Vec<u64> {
         let mut sequences = Vec::new();
-        while let Some(record) = self.small.pop_front_if(|record| record.sequence <= up_to) {
+        while self.small.front().is_some_and(|record| record.sequence <= up_to)
+            && let Some(record) = self.small.pop_front()
+        {
             self.bytes -= record.body.len();
             sequences.push(record.sequence);
         }
@@ -109,7 +111,8 @@ impl Committer {
             self.shared.subjects.many_ids(relay, self.next_number(), 0)
         } else {
             let folded = self.shared.with_state(|state| state.ids.folded);
-            let place = self.id_places.pop_front_if(|(stored, _)| *stored <= folded);
+            let is_free = self.id_places.front().is_some_and(|(stored, _)| *stored <= folded);
+            let place = is_free.then(|| self.id_places.pop_front()).flatten();
             let number = place.map_or_else(|| self.next_number(), |(_, number)| number);
             group.id_place = Some(number);
             self.shared.subjects.ids(relay, number)
