@@ -36,8 +36,12 @@ impl EventId {
 
     /// Returns when the event was received.
     pub fn time(self) -> DateTime<Utc> {
-        let milliseconds = i64::try_from(self.0 >> TIME_SHIFT).unwrap_or(i64::MAX);
-        DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
+        DateTime::from_timestamp_millis(self.milliseconds()).unwrap_or_default()
+    }
+
+    /// Returns when the event was received, in milliseconds since 1970.
+    pub const fn milliseconds(self) -> i64 {
+        (self.0 >> TIME_SHIFT).cast_signed()
     }
 }
 

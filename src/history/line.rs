@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::event_id::EventId;
-use crate::facts::OutcomeKind;
+use crate::facts::{MAX_BYTES, OutcomeKind, cut};
 use crate::reasons::Reason;
 
 /// The values that an event shares with many others.
@@ -168,11 +169,7 @@ pub struct Line {
     pub id: EventId,
     /// The time of receipt, in milliseconds since 1970.
     pub received_at: i64,
-    /// The user id, else the group id: calls with the same value are made in order. With `hash_users` it is a hash. Empty if the
-    /// event has neither.
-    pub user: String,
-    pub message_id: String,
-    pub group: String,
+    pub ids: Ids,
     /// True if an event with the same message id had been accepted before.
     pub is_duplicate: bool,
     /// True if it was made from a reject or a past event, not from a post.
@@ -180,11 +177,59 @@ pub struct Line {
     /// Whether its payload is kept.
     pub has_payload: bool,
     pub shape: Arc<Shape>,
-    /// In the order in which they ended.
-    pub attempts: Vec<Attempt>,
+    /// In the order in which they ended. Most events have one.
+    pub attempts: SmallVec<[Attempt; 1]>,
+}
+
+/// The ids that the sender gave an event, in one piece of memory: thousands of lines are in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ids {
+    texts: Box<str>,
+    user_end: u16,
+    message_id_end: u16,
+}
+
+impl Ids {
+    /// Cuts long ids.
+    pub fn new(user: &str, message_id: &str, group: &str) -> Self {
+        let [user, message_id, group] = [user, message_id, group].map(|id| cut(id, MAX_BYTES));
+        let mut texts = String::with_capacity(user.len() + message_id.len() + group.len());
+        texts.push_str(user);
+        texts.push_str(message_id);
+        let end = |length: usize| u16::try_from(length).unwrap_or(0);
+        let (user_end, message_id_end) = (end(user.len()), end(texts.len()));
+        texts.push_str(group);
+        Self { texts: texts.into(), user_end, message_id_end }
+    }
+
+    pub const fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    fn part(&self, begin: u16, end: usize) -> &str {
+        self.texts.get(begin.into()..end).unwrap_or_default()
+    }
 }
 
 impl Line {
+    /// Returns the user id, else the group id: calls with the same value are made in order. With `hash_users` it is a hash. Empty if
+    /// the event has neither.
+    pub fn user(&self) -> &str {
+        self.ids.part(0, self.ids.user_end.into())
+    }
+
+    pub fn message_id(&self) -> &str {
+        self.ids.part(self.ids.user_end, self.ids.message_id_end.into())
+    }
+
+    pub fn group(&self) -> &str {
+        self.ids.part(self.ids.message_id_end, self.ids.len())
+    }
+
     pub fn at(&self) -> DateTime<Utc> {
         time(self.received_at)
     }
@@ -260,10 +305,6 @@ impl Line {
             let call = calls.find(|(index, call)| call.destination == *destination && open(index));
             let Some(call) = call.and_then(|(index, _)| u8::try_from(index).ok()) else { return };
             attempt.call = call;
-        }
-        // Most events have one attempt for each call.
-        if self.attempts.is_empty() {
-            self.attempts.reserve_exact(self.shape.calls.len());
         }
         self.attempts.push(attempt);
     }

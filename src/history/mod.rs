@@ -31,7 +31,7 @@ use chrono::{DateTime, Utc};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 pub use block::Payload;
-pub use line::{Attempt, Call, Ending, Line, Outcome, Refusal, Shape, Status};
+pub use line::{Attempt, Call, Ending, Ids, Line, Outcome, Refusal, Shape, Status};
 pub use live::{Live, Tick, TooMany, ViewerMessage};
 pub use options::{Options, Payloads};
 pub use reader::{

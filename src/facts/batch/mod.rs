@@ -96,37 +96,68 @@ impl Batch {
 /// The patterns and endings that have a number.
 #[derive(Debug, Default)]
 pub(super) struct KnownShared {
-    patterns: Numbers,
-    endings: Numbers,
+    patterns: Known<Pattern>,
+    endings: Known<Ending>,
 }
 
 impl KnownShared {
     pub(super) fn are_many(&self) -> bool {
-        self.patterns.of_hash.len().max(self.endings.of_hash.len()) >= MAX_KNOWN
+        self.patterns.all.len().max(self.endings.all.len()) >= MAX_KNOWN
     }
 
     pub(super) fn clear(&mut self) {
-        self.patterns.of_hash.clear();
-        self.endings.of_hash.clear();
+        self.patterns.clear();
+        self.endings.clear();
     }
 }
 
-/// Numbers values in the order in which they were first seen.
-///
-/// They are known by a hash of 128 bits. Values with the same hash are the same: no sender knows the seeds, and that two differ by
-/// chance is less likely than a fault of the memory.
-#[derive(Debug, Default)]
-struct Numbers {
-    of_hash: HashMap<u128, u32, RandomState>,
-    hashers: [RandomState; 2],
+/// A value in parts that are borrowed.
+trait Parts: Hash {
+    type Whole: Clone;
+
+    fn to_whole(&self) -> Self::Whole;
+
+    /// Compares addresses rather than texts, where it can: false does not mean that they differ.
+    fn is_surely(&self, whole: &Self::Whole) -> bool;
 }
 
-impl Numbers {
-    /// Returns the number of a value, and whether it is new.
-    fn of(&mut self, value: &impl Hash) -> (u32, bool) {
-        let [one, other] = self.hashers.each_ref().map(|hasher| hasher.hash_one(value));
-        let next = u32::try_from(self.of_hash.len()).unwrap_or(u32::MAX);
-        let number = *self.of_hash.entry((u128::from(one) << 64) | u128::from(other)).or_insert(next);
-        (number, number == next)
+/// Values, numbered in the order in which they were first seen.
+///
+/// They are found by a hash of 128 bits. Values with the same hash are the same: no sender knows the seeds, and that two differ by
+/// chance is less likely than a fault of the memory.
+#[derive(Debug)]
+struct Known<T> {
+    numbers: HashMap<u128, u32, RandomState>,
+    hashers: [RandomState; 2],
+    /// By their numbers.
+    all: Vec<T>,
+    /// The number that was used last: most events are like the one before.
+    last: u32,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::default(), hashers: Default::default(), all: Vec::new(), last: 0 }
+    }
+}
+
+impl<T: Clone> Known<T> {
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.all.clear();
+    }
+
+    /// Returns the number of a value, and the value if it is new.
+    fn number(&mut self, parts: &impl Parts<Whole = T>) -> (u32, Option<T>) {
+        if self.all.get(self.last as usize).is_some_and(|last| parts.is_surely(last)) {
+            return (self.last, None);
+        }
+        let [one, other] = self.hashers.each_ref().map(|hasher| hasher.hash_one(parts));
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.last = *self.numbers.entry((u128::from(one) << 64) | u128::from(other)).or_insert(next);
+        let is_new = self.last == next;
+        let whole = is_new.then(|| parts.to_whole());
+        self.all.extend(whole.clone());
+        (self.last, whole)
     }
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::read::{
     EVENT, HAS_BODIES, HAS_ENVELOPE, HAS_ORIGINAL, HAS_TITLE, IS_DUPLICATE, IS_KEPT, OUTCOME, POST,
 };
-use super::{Batch, CallPattern, Ending, KnownShared, Pattern};
+use super::{Batch, CallPattern, Ending, KnownShared, Parts, Pattern};
 use crate::accoil::Request;
 use crate::decode::Form;
 use crate::event_id::EventId;
-use crate::facts::{Accepted, MAX_BYTES, Outcomes, Received, Reject, SkippedEvent, Submission, Title, cut};
+use crate::facts::{
+    Accepted, MAX_BYTES, Outcome, Outcomes, Received, Reject, SkippedEvent, Submission, Title, cut,
+};
 use crate::reasons::Reason;
 
 /// The bytes of a call's warnings that are passed on.
@@ -105,7 +107,7 @@ impl Batch {
     pub(in crate::facts) fn begin_post(&mut self, received: &Received) {
         let Received { submission, is_replay, .. } = received;
         self.bytes.push(POST);
-        self.bytes.extend(submission.received_at.timestamp_millis().to_le_bytes());
+        self.bytes.extend_from_slice(&submission.received_at.timestamp_millis().to_le_bytes());
         self.bytes.push(u8::from(*is_replay));
         self.long(submission.envelope.as_deref().unwrap_or_default().as_bytes());
     }
@@ -147,11 +149,11 @@ impl Batch {
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
         self.bytes.push(EVENT);
-        self.bytes.extend(part.id.0.to_le_bytes());
-        self.bytes.extend(pattern.to_le_bytes());
+        self.bytes.extend_from_slice(&part.id.0.to_le_bytes());
+        self.bytes.extend_from_slice(&pattern.to_le_bytes());
         self.bytes.push(flags);
         for text in texts {
-            self.bytes.extend(u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
+            self.bytes.extend_from_slice(&u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
         }
         for text in texts {
             self.bytes.extend_from_slice(text.as_bytes());
@@ -160,7 +162,7 @@ impl Batch {
             self.long(part.original());
         }
         if is_whole {
-            self.bytes.extend(u32::try_from(requests.len()).unwrap_or(0).to_le_bytes());
+            self.bytes.extend_from_slice(&u32::try_from(requests.len()).unwrap_or(0).to_le_bytes());
             for request in requests {
                 self.long(&request.body);
             }
@@ -173,43 +175,33 @@ impl Batch {
 
     pub(in crate::facts) fn outcomes(&mut self, outcomes: &Outcomes, known: &mut KnownShared) {
         for outcome in &outcomes.outcomes {
-            let text = outcome.text.get(..MAX_TEXT).unwrap_or(&outcome.text);
-            let destination = &outcomes.destination;
-            let code = outcome.reason.map_or("", Reason::code);
-            let (ending, is_new) = known.endings.of(&(destination, outcome.kind, code, outcome.status, text));
-            if is_new {
-                self.shared_bytes += 128 + text.len();
-                self.endings.push(Ending {
-                    destination: Arc::clone(destination),
-                    kind: outcome.kind,
-                    reason: outcome.reason,
-                    status: outcome.status,
-                    text: cut(&String::from_utf8_lossy(text), MAX_TEXT).to_owned(),
-                });
-            }
+            let parts = EndingParts { destination: &outcomes.destination, outcome };
+            let (ending, new) = known.endings.number(&parts);
+            self.shared_bytes += new.as_ref().map_or(0, |ending| 128 + ending.text.len());
+            self.endings.extend(new);
             self.bytes.push(OUTCOME);
-            self.bytes.extend(outcome.event.0.to_le_bytes());
-            self.bytes.extend([outcome.request, outcome.attempt]);
-            self.bytes.extend(ending.to_le_bytes());
-            self.bytes.extend(outcome.took_us.to_le_bytes());
-            self.bytes.extend(outcome.at.timestamp_millis().to_le_bytes());
+            self.bytes.extend_from_slice(&outcome.event.0.to_le_bytes());
+            self.bytes.extend_from_slice(&[outcome.request, outcome.attempt]);
+            self.bytes.extend_from_slice(&ending.to_le_bytes());
+            self.bytes.extend_from_slice(&outcome.took_us.to_le_bytes());
+            self.bytes.extend_from_slice(&outcome.at.timestamp_millis().to_le_bytes());
         }
         self.outcomes += outcomes.outcomes.len();
     }
 
     fn pattern(&mut self, parts: &PatternParts<'_>, known: &mut KnownShared) -> u32 {
-        let (number, is_new) = known.patterns.of(parts);
-        if is_new {
-            let warnings: usize = parts.requests.iter().map(|request| warnings(request).len() + 96).sum();
-            self.shared_bytes += 128 + parts.refusals.len() + warnings;
-            self.patterns.push(parts.to_pattern());
+        let (number, new) = known.patterns.number(parts);
+        if let Some(pattern) = new {
+            let calls: usize = pattern.calls.iter().map(|call| call.warnings.len() + 96).sum();
+            self.shared_bytes += 128 + pattern.refusals.len() + calls;
+            self.patterns.push(pattern);
         }
         number
     }
 
     /// Adds bytes and their number.
     fn long(&mut self, bytes: &[u8]) {
-        self.bytes.extend(u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
+        self.bytes.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
         self.bytes.extend_from_slice(bytes);
     }
 }
@@ -224,8 +216,10 @@ struct PatternParts<'p> {
     requests: &'p [Request],
 }
 
-impl PatternParts<'_> {
-    fn to_pattern(&self) -> Pattern {
+impl Parts for PatternParts<'_> {
+    type Whole = Pattern;
+
+    fn to_whole(&self) -> Pattern {
         let call = |request: &Request| CallPattern {
             destination: Arc::clone(&request.destination),
             mapping: Arc::clone(&request.mapping),
@@ -243,6 +237,24 @@ impl PatternParts<'_> {
             calls: self.requests.iter().map(call).collect(),
         }
     }
+
+    fn is_surely(&self, pattern: &Pattern) -> bool {
+        let is_call = |(request, call): (&Request, &CallPattern)| {
+            Arc::ptr_eq(&request.destination, &call.destination)
+                && Arc::ptr_eq(&request.mapping, &call.mapping)
+                && std::ptr::eq(request.action, call.action)
+                && std::ptr::eq(request.path, call.path)
+                && warnings(request) == call.warnings
+                && is_derived(request) == call.is_derived
+        };
+        Arc::ptr_eq(self.source, &pattern.source)
+            && self.form == pattern.form
+            && self.mappings == pattern.mappings
+            && self.skipped == pattern.skipped
+            && self.refusals == pattern.refusals
+            && self.requests.len() == pattern.calls.len()
+            && self.requests.iter().zip(&pattern.calls).all(is_call)
+    }
 }
 
 impl Hash for PatternParts<'_> {
@@ -252,6 +264,42 @@ impl Hash for PatternParts<'_> {
             (&request.destination, &request.mapping, request.action, request.path).hash(hasher);
             (warnings(request), is_derived(request)).hash(hasher);
         }
+    }
+}
+
+/// The parts of an [`Ending`], borrowed.
+struct EndingParts<'o> {
+    destination: &'o Arc<str>,
+    outcome: &'o Outcome,
+}
+
+impl EndingParts<'_> {
+    fn text(&self) -> &[u8] {
+        self.outcome.text.get(..MAX_TEXT).unwrap_or(&self.outcome.text)
+    }
+}
+
+impl Hash for EndingParts<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Outcome { kind, reason, status, .. } = self.outcome;
+        (self.destination, kind, reason.map_or("", Reason::code), status, self.text()).hash(hasher);
+    }
+}
+
+impl Parts for EndingParts<'_> {
+    type Whole = Ending;
+
+    fn to_whole(&self) -> Ending {
+        let Outcome { kind, reason, status, .. } = *self.outcome;
+        let text = cut(&String::from_utf8_lossy(self.text()), MAX_TEXT).to_owned();
+        Ending { destination: Arc::clone(self.destination), kind, reason, status, text }
+    }
+
+    fn is_surely(&self, ending: &Ending) -> bool {
+        let Outcome { kind, reason, status, .. } = self.outcome;
+        Arc::ptr_eq(self.destination, &ending.destination)
+            && (kind, reason, status) == (&ending.kind, &ending.reason, &ending.status)
+            && self.text() == ending.text.as_bytes()
     }
 }
 

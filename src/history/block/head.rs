@@ -1,10 +1,5 @@
 //! The head of a block: its range of times, numbers and event ids, and a mask of the words that occur in it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use foldhash::fast::RandomState;
-
 use super::LateAttempt;
 use crate::event_id::EventId;
 use crate::history::bloom::{self, Kind};
@@ -44,8 +39,8 @@ impl Head {
         }
     }
 
-    /// Adds a line. `shapes` are the addresses of the shapes that were added.
-    pub(in crate::history) fn add(&mut self, line: &Line, shapes: &mut HashSet<usize, RandomState>) {
+    /// Adds a line. `has_new_shape`: no line before it has its shape.
+    pub(in crate::history) fn add(&mut self, line: &Line, has_new_shape: bool) {
         self.events += 1;
         self.payloads += u32::from(line.has_payload);
         self.from = self.from.min(line.received_at);
@@ -55,7 +50,7 @@ impl Head {
         if line.is_duplicate {
             self.mask |= word("status", "duplicate");
         }
-        if shapes.insert(Arc::as_ptr(&line.shape).addr()) {
+        if has_new_shape {
             self.mask |= mask(&line.shape);
         }
     }
@@ -88,7 +83,7 @@ pub(in crate::history) fn word(kind: &str, word: &str) -> u64 {
 
 /// Returns the keys by which a line is found.
 pub(in crate::history) fn keys(line: &Line) -> impl Iterator<Item = u64> {
-    let keys = [(Kind::User, &line.user), (Kind::MessageId, &line.message_id), (Kind::Group, &line.group)];
+    let keys = [(Kind::User, line.user()), (Kind::MessageId, line.message_id()), (Kind::Group, line.group())];
     keys.into_iter().filter(|(_, id)| !id.is_empty()).map(|(kind, id)| bloom::key(kind, id))
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use super::line::{Attempt, Ending, Line, Shape};
+use super::line::{Attempt, Ending, Ids, Line, Shape};
 use crate::event_id::EventId;
 
 pub(super) use head::{Head, keys, word};
@@ -50,7 +50,8 @@ struct Common {
     endings: Vec<Ending>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// As [`LinePacker::add`] writes it.
+#[derive(Deserialize)]
 struct PackedLine<'a> {
     /// The difference to the id of the line before.
     id: i64,
@@ -65,7 +66,7 @@ struct PackedLine<'a> {
     attempts: Vec<PackedAttempt>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct PackedAttempt {
     call: u8,
     number: u8,
@@ -86,38 +87,32 @@ pub(super) struct LinePacker {
     endings: Numbers<Ending>,
     lines: u32,
     before: i64,
-    /// Those of one line; kept, so that a line needs no memory of its own.
-    attempts: Vec<PackedAttempt>,
 }
 
 impl LinePacker {
-    /// Adds a line to the part.
-    pub(super) fn add(&mut self, line: &Line, part: &mut Vec<u8>) {
+    /// Adds a line to the part: a [`PackedLine`] as postcard writes it, but several times faster. Returns whether its shape is new.
+    pub(super) fn add(&mut self, line: &Line, part: &mut Vec<u8>) -> bool {
         let id = line.id.0.cast_signed();
-        let mut attempts = std::mem::take(&mut self.attempts);
-        attempts.extend(line.attempts.iter().map(|attempt| PackedAttempt {
-            call: attempt.call,
-            number: attempt.number,
-            ending: self.endings.number(&attempt.ending),
-            took_us: attempt.took_us,
-            at: attempt.at - line.received_at,
-        }));
+        let (shape, is_new) = self.shapes.number(&line.shape);
         let flags = [(line.is_duplicate, DUPLICATE), (line.is_replay, REPLAY), (line.has_payload, PAYLOAD)];
-        let packed = PackedLine {
-            id: id.wrapping_sub(self.before),
-            received_at: line.received_at - line.id.time().timestamp_millis(),
-            shape: self.shapes.number(&line.shape),
-            flags: flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum(),
-            user: &line.user,
-            message_id: &line.message_id,
-            group: &line.group,
-            attempts,
-        };
+        write_signed(id.wrapping_sub(self.before), part);
+        write_signed(line.received_at - line.id.milliseconds(), part);
+        write_number(shape.into(), part);
+        part.push(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
+        for text in [line.user(), line.message_id(), line.group()] {
+            write_text(text, part);
+        }
+        write_number(line.attempts.len() as u64, part);
+        for attempt in &line.attempts {
+            let (ending, _) = self.endings.number(&attempt.ending);
+            part.extend_from_slice(&[attempt.call, attempt.number]);
+            write_number(ending.into(), part);
+            write_number(attempt.took_us.into(), part);
+            write_signed(attempt.at - line.received_at, part);
+        }
         self.before = id;
         self.lines += 1;
-        write(&packed, part);
-        self.attempts = packed.attempts;
-        self.attempts.clear();
+        is_new
     }
 
     /// Completes the part: what the lines share comes before them.
@@ -205,7 +200,7 @@ impl Lines {
     /// Returns the line with its attempts and its own strings.
     pub(super) fn whole(&self, unpacked: BorrowedLine<'_>) -> Result<Line, UnreadablePart> {
         let BorrowedLine { packed, id, .. } = unpacked;
-        let received_at = id.time().timestamp_millis().wrapping_add(packed.received_at);
+        let received_at = id.milliseconds().wrapping_add(packed.received_at);
         let attempts = packed.attempts.into_iter().map(|attempt| {
             let ending = self.endings.get(attempt.ending as usize).ok_or(UnreadablePart)?;
             Ok(Attempt {
@@ -219,9 +214,7 @@ impl Lines {
         Ok(Line {
             id,
             received_at,
-            user: packed.user.to_owned(),
-            message_id: packed.message_id.to_owned(),
-            group: packed.group.to_owned(),
+            ids: Ids::new(packed.user, packed.message_id, packed.group),
             is_duplicate: packed.flags & DUPLICATE != 0,
             is_replay: packed.flags & REPLAY != 0,
             has_payload: packed.flags & PAYLOAD != 0,
@@ -237,7 +230,7 @@ impl BorrowedLine<'_> {
     }
 
     pub(super) fn received_at(&self) -> i64 {
-        self.id.time().timestamp_millis().wrapping_add(self.packed.received_at)
+        self.id.milliseconds().wrapping_add(self.packed.received_at)
     }
 }
 
@@ -262,27 +255,57 @@ pub(super) fn unpack_late(packed: &[u8]) -> Result<Vec<LateAttempt>, UnreadableP
 struct Numbers<T> {
     by_address: HashMap<usize, u32, RandomState>,
     all: Vec<Arc<T>>,
+    /// The address and number of the last value: most lines are like the one before.
+    last: Option<(usize, u32)>,
 }
 
 impl<T> Default for Numbers<T> {
     fn default() -> Self {
-        Self { by_address: HashMap::default(), all: Vec::new() }
+        Self { by_address: HashMap::default(), all: Vec::new(), last: None }
     }
 }
 
 impl<T: Clone> Numbers<T> {
-    /// Compares by address. Equal values at two addresses are kept twice, which costs only a little space.
-    fn number(&mut self, one: &Arc<T>) -> u32 {
+    /// Returns the number, and whether the value is new. Compares by address. Equal values at two addresses are kept twice, which costs
+    /// only a little space.
+    fn number(&mut self, one: &Arc<T>) -> (u32, bool) {
+        let address = Arc::as_ptr(one).addr();
+        if let Some((_, number)) = self.last.filter(|(last, _)| *last == address) {
+            return (number, false);
+        }
         let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        *self.by_address.entry(Arc::as_ptr(one).addr()).or_insert_with(|| {
+        let number = *self.by_address.entry(address).or_insert(next);
+        let is_new = number == next;
+        if is_new {
             self.all.push(Arc::clone(one));
-            next
-        })
+        }
+        self.last = Some((address, number));
+        (number, is_new)
     }
 
     fn all(self) -> Vec<T> {
         self.all.into_iter().map(|one| T::clone(&one)).collect()
     }
+}
+
+/// Writes a number as postcard does: seven bits a byte, the lowest first.
+fn write_number(mut number: u64, part: &mut Vec<u8>) {
+    while number >= 0x80 {
+        part.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    part.push(number.to_le_bytes()[0]);
+}
+
+/// Writes a signed number as postcard does: the sign is the lowest bit.
+fn write_signed(number: i64, part: &mut Vec<u8>) {
+    write_number(((number << 1) ^ (number >> 63)).cast_unsigned(), part);
+}
+
+/// Writes a text as postcard does.
+fn write_text(text: &str, part: &mut Vec<u8>) {
+    write_number(text.len() as u64, part);
+    part.extend_from_slice(text.as_bytes());
 }
 
 fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) {

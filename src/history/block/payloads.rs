@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{UnreadablePart, unpack, write};
+use super::{UnreadablePart, unpack, write_number, write_text};
 
 /// An event's payload: everything that is needed to explain its line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,7 +24,8 @@ impl Payload {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// As [`write_payload`] writes it.
+#[derive(Deserialize)]
 struct PackedPayload<'a> {
     /// The index of its line.
     line: u32,
@@ -36,13 +37,16 @@ struct PackedPayload<'a> {
 
 /// Adds a payload to the part, with the index of its line.
 pub(in crate::history) fn write_payload(line: usize, payload: &Payload, part: &mut Vec<u8>) {
-    let packed = PackedPayload {
-        line: u32::try_from(line).unwrap_or(u32::MAX),
-        original: &payload.original,
-        envelope: payload.envelope.as_deref(),
-        bodies: payload.bodies.iter().map(|body| &**body).collect(),
-    };
-    write(&packed, part);
+    write_number(line as u64, part);
+    write_text(&payload.original, part);
+    part.push(u8::from(payload.envelope.is_some()));
+    if let Some(envelope) = &payload.envelope {
+        write_text(envelope, part);
+    }
+    write_number(payload.bodies.len() as u64, part);
+    for body in &payload.bodies {
+        write_text(body, part);
+    }
 }
 
 /// The payloads of a block.

@@ -47,9 +47,8 @@ pub(super) struct BufferedEvent {
 
 impl BufferedEvent {
     fn size(&self) -> usize {
-        let Line { user, message_id, group, .. } = &self.line;
         let payload = self.payload.as_ref().map_or(0, |payload| payload.size());
-        LINE_BYTES + user.len() + message_id.len() + group.len() + payload
+        LINE_BYTES + self.line.ids.len() + payload
     }
 }
 

@@ -120,11 +120,11 @@ fn records_of(
 
 /// Returns the event of which this one is a duplicate, and the duplicates of this one.
 fn copies(inner: &Inner, line: &Line) -> Result<(Option<EventId>, Vec<EventId>), ReadError> {
-    if line.message_id.is_empty() {
+    if line.message_id().is_empty() {
         return Ok((None, Vec::new()));
     }
     let same = Filter {
-        message_id: Some(line.message_id.clone()),
+        message_id: Some(line.message_id().to_owned()),
         source: Some(line.shape.source.to_string()),
         ..Filter::default()
     };

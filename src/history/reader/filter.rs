@@ -156,7 +156,8 @@ impl CompiledFilter {
     /// Compares everything except the text with a line in memory.
     pub(in crate::history) fn fits_whole(&self, line: &Line) -> bool {
         self.fits_shape(&line.shape)
-            && self.fits(line.received_at, &line.user, &line.message_id, &line.group, || line.id.to_string())
+            && self
+                .fits(line.received_at, line.user(), line.message_id(), line.group(), || line.id.to_string())
             && self.fits_line(line)
     }
 
@@ -164,9 +165,7 @@ impl CompiledFilter {
     pub(in crate::history) fn has_text(&self, line: &Line) -> bool {
         let Some(text) = self.filter.text.as_deref() else { return true };
         let shape = &line.shape;
-        [line.user.as_str(), &line.message_id, &line.group, &shape.name]
-            .iter()
-            .any(|part| part.contains(text))
+        [line.user(), line.message_id(), line.group(), &shape.name].iter().any(|part| part.contains(text))
             || shape.refusals.iter().any(|refusal| refusal.reason.contains(text))
             || shape.calls.iter().any(|call| call.warnings.contains(text))
             || line.attempts.iter().any(|attempt| attempt.ending.text.contains(text))

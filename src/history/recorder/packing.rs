@@ -1,7 +1,5 @@
 //! Packs events into a block, in one pass over them: they may be too many for the processor's caches.
 
-use std::collections::HashSet;
-
 use crate::history::block::{self, Compressor, Head, LateAttempt, LinePacker};
 use crate::history::bloom;
 use crate::history::buffer::BufferedEvent;
@@ -27,12 +25,12 @@ impl Packer {
         let Self { part, keys, compressor } = self;
         part.clear();
         keys.clear();
-        let (mut head, mut shapes) = (Head::new(id, first, late), HashSet::default());
+        let mut head = Head::new(id, first, late);
         let (mut lines, mut payloads) = (LinePacker::default(), Vec::new());
         for (index, event) in events.enumerate() {
-            head.add(&event.line, &mut shapes);
+            let has_new_shape = lines.add(&event.line, part);
+            head.add(&event.line, has_new_shape);
             keys.extend(block::keys(&event.line));
-            lines.add(&event.line, part);
             payloads.extend(event.payload.as_deref().map(|payload| (index, payload)));
         }
         lines.finish(part);

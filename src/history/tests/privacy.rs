@@ -64,9 +64,9 @@ async fn hashed_users_are_found_by_their_id() {
     let history = History::start(|options| options.hash_users = true);
     track(&history.facts, id(1), "u1", "m1");
     let line = history.line(id_of(&history), Status::Accepted);
-    assert!(line.user.starts_with('#') && line.user.len() == 13, "{}", line.user);
+    assert!(line.user().starts_with('#') && line.user().len() == 13, "{}", line.user());
     let history = history.again().await;
-    for user in ["u1", &line.user] {
+    for user in ["u1", line.user()] {
         assert_eq!(history.find(&Filter { user: Some(user.to_owned()), ..Filter::default() }), [line.id]);
     }
 }

@@ -164,7 +164,7 @@ fn request(call: &history::Call, body: &str, line: &Line) -> Option<Request> {
         mapping: Arc::clone(&call.mapping),
         action: &Action::find(&call.action)?.slug,
         path: accoil::path_named(&call.path)?,
-        user: user_of(body).unwrap_or_else(|| line.user.clone()),
+        user: user_of(body).unwrap_or_else(|| line.user().to_owned()),
         // A derived call is sent again even if nothing is new.
         fingerprints: Vec::new(),
         warnings: call.warnings.clone(),
