@@ -3,13 +3,15 @@
 //! A line stays here for up to five seconds, so that it usually has its outcome when it is written. An attempt that ends later is
 //! a record of its own, which readers join to its line. The memory is bounded to some megabytes.
 
-use std::collections::hash_map::Entry;
+mod places;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
+use places::Places;
 
 use super::block::{LateAttempt, Payload};
 use super::line::{Attempt, Ending, Line, Shape};
@@ -69,8 +71,7 @@ pub(super) struct Buffer {
     pub(super) late: Vec<LateAttempt>,
     /// The events of `late`.
     late_events: HashSet<u64, RandomState>,
-    /// The place of each event's newest line, as its number over all blocks.
-    places: HashMap<EventId, i64, RandomState>,
+    places: Places,
     bytes: usize,
     opened: Instant,
     /// By a hash of 128 bits of what makes them differ: see `facts::Pattern` for why it is enough.
@@ -94,7 +95,7 @@ impl Buffer {
             events: VecDeque::new(),
             late: Vec::new(),
             late_events: HashSet::default(),
-            places: HashMap::default(),
+            places: Places::new(first),
             bytes: 0,
             opened: Instant::now(),
             shapes: HashMap::default(),
@@ -146,9 +147,9 @@ impl Buffer {
         if self.events.is_empty() && self.late.is_empty() {
             self.opened = buffered.since;
         }
-        let number = self.first + i64::try_from(self.events.len()).unwrap_or(0);
+        let number = self.end();
         if !buffered.line.is_duplicate {
-            self.places.insert(buffered.line.id, number);
+            self.places.add(buffered.line.id, number, self.first);
         }
         self.bytes += buffered.size();
         self.events.push_back(buffered);
@@ -157,9 +158,10 @@ impl Buffer {
 
     /// Adds an outcome to the line of its event; if the line was written, it becomes a late attempt.
     pub(super) fn outcome(&mut self, outcome: &OutcomeRecord, ending: &Arc<Ending>, now: Instant) {
-        let place = self.places.get(&outcome.event).copied();
+        let place = self.places.find(outcome.event, self.first, self.end());
         let index = place.and_then(|place| usize::try_from(place - self.first).ok());
         let buffered = index.and_then(|index| self.events.get_mut(index));
+        let buffered = buffered.filter(|buffered| buffered.line.id == outcome.event);
         let hidden_text = match &buffered {
             _ if ending.text.is_empty() => None,
             Some(buffered) => buffered.hidden.hidden_in(&ending.text),
@@ -187,6 +189,11 @@ impl Buffer {
             }
             None => self.add_late(outcome.event, attempt, now),
         }
+    }
+
+    /// The number that the next line will have.
+    fn end(&self) -> i64 {
+        self.first + i64::try_from(self.events.len()).unwrap_or(0)
     }
 
     fn add_late(&mut self, event: EventId, attempt: Attempt, now: Instant) {
@@ -229,13 +236,7 @@ impl Buffer {
     /// Removes a block that was written. Nothing may have been added since it was full.
     pub(super) fn remove(&mut self, full: FullBlock, now: Instant) {
         let first = self.first + i64::try_from(full.events).unwrap_or(0);
-        for one in self.events.drain(..full.events) {
-            if let Entry::Occupied(place) = self.places.entry(one.line.id)
-                && *place.get() < first
-            {
-                place.remove();
-            }
-        }
+        self.events.drain(..full.events);
         self.late.clear();
         self.late_events.clear();
         self.block += 1;
