@@ -167,6 +167,24 @@ pub(super) fn read_fingerprints(body: &[u8]) -> Vec<Fingerprint> {
     pairs.collect()
 }
 
+/// Fingerprints and the milliseconds at which they were stored, 24 bytes each.
+pub(super) fn many_fingerprints(all: impl Iterator<Item = (Fingerprint, DateTime<Utc>)>) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for (one, at) in all {
+        bytes.put_slice(&fingerprints(&[one]));
+        bytes.put_i64_le(at.timestamp_millis());
+    }
+    bytes.freeze()
+}
+
+pub(super) fn read_many_fingerprints(body: &[u8]) -> impl Iterator<Item = (Fingerprint, DateTime<Utc>)> + '_ {
+    body.chunks_exact(24).filter_map(|one| {
+        let fingerprint = read_fingerprints(one).pop()?;
+        let at = i64::from_le_bytes(one.get(16..)?.try_into().ok()?);
+        Some((fingerprint, DateTime::from_timestamp_millis(at)?))
+    })
+}
+
 /// The bits of the settled requests, and how many requests the chunk has.
 pub(super) fn progress(of: u32, settled: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(4 + settled.len());

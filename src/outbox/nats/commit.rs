@@ -18,9 +18,9 @@ use super::super::{AcceptError, NoRoom, Retention};
 use super::batch::{self, BatchError, Message};
 use super::codec::{self, RelayRecord};
 use super::command::Command;
+use super::fold::Places;
 use super::group::{Group, Outcome};
 use super::handle::Outbox;
-use super::id_records::Places;
 use super::lane::OwnedLane;
 use super::lease::LeaseChange;
 use super::shared::Shared;
@@ -107,7 +107,8 @@ pub(super) struct Committer {
     pub(super) waiting: Vec<Command>,
     pub(super) house_kept_at: Option<Instant>,
     pub(super) id_places: Places,
-    /// The sequence of the batch with which this relay last folded records of ids.
+    pub(super) fingerprint_places: Places,
+    /// The sequence of the batch with which this relay last folded small records.
     pub(super) folded_at: u64,
     /// The last batch, if the relay does not know whether it was stored.
     pub(super) unanswered: Option<UnansweredBatch>,
@@ -141,7 +142,8 @@ impl Committer {
             number: AtomicU64::new(1),
             waiting: Vec::new(),
             house_kept_at: None,
-            id_places: Places::new(),
+            id_places: Places::default(),
+            fingerprint_places: Places::default(),
             folded_at: 0,
             unanswered: None,
             reads_first: None,

@@ -13,6 +13,7 @@ use super::super::{Cause, Reject, Stored};
 use super::catch_up::catch_up;
 use super::codec;
 use super::failure_records::{self, RejectRecord};
+use super::fold;
 use super::log::{Entry, Log};
 use super::shared::Shared;
 use super::state::StoredProgress;
@@ -174,16 +175,30 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
         }
         Some(Record::Ids) => {
             see_ids(shared, entry);
-            shared.with_state(|state| state.ids.see_small(entry.sequence, entry.at, body));
+            shared.with_state(|state| {
+                state.ids.see_small(entry.sequence, entry.at, body, codec::count_ids(body))
+            });
         }
         Some(Record::ManyIds { folds }) => {
             see_ids(shared, entry);
-            shared.with_state(|state| state.ids.see_many(entry.sequence, folds, body));
+            shared.with_state(|state| state.ids.see_many(entry.sequence, folds, codec::count_ids(body)));
         }
         Some(Record::Fingerprints { .. }) => {
             let fingerprints = codec::read_fingerprints(body);
-            shared.with_state(|state| state.fingerprints.add(entry.sequence, fingerprints.len()));
+            shared.with_state(|state| {
+                state.fingerprints.see_small(entry.sequence, entry.at, body, fingerprints.len());
+            });
             mirror.record_delivered(&fingerprints, entry.at)?;
+        }
+        Some(Record::ManyFingerprints { folds }) => {
+            let newest = shared.with_state(|state| {
+                let entries = codec::read_many_fingerprints(body).count();
+                state.fingerprints.see_many(entry.sequence, folds, entries);
+                fold::still_newest(&state.fingerprints, body)
+            });
+            for (fingerprint, at) in newest {
+                mirror.record_delivered(&[fingerprint], at)?;
+            }
         }
         Some(Record::Value { name }) => {
             if let Some(name) = value_name(name) {

@@ -21,9 +21,10 @@ pub(super) struct Group {
     /// For each lane, the chunk that is still being filled.
     pub(super) building: BTreeMap<u16, NewChunk>,
     pub(super) identities: Vec<Identity>,
-    /// The number of the small record that has them.
-    pub(super) id_place: Option<u64>,
-    /// The batch folds small records of ids.
+    /// The subjects of the small records.
+    pub(super) id_places: Vec<String>,
+    pub(super) fingerprint_places: Vec<String>,
+    /// The batch folds small records.
     pub(super) folds: bool,
     /// Chunks of which requests were settled.
     pub(super) touched: BTreeSet<(u16, i64)>,

@@ -1,4 +1,4 @@
-//! Housekeeping: many records of ids, expired dead letters and rejects, rejects over their size, old jobs, records of relays that are gone. The owner of
+//! Housekeeping: many small records, expired dead letters and rejects, rejects over their size, old jobs, records of relays that are gone. The owner of
 //! the first lane does it.
 
 use std::sync::{Arc, PoisonError};
@@ -38,7 +38,7 @@ impl Committer {
             self.remove_forgotten();
             self.fold_gone_relays(group);
         }
-        self.fold_ids(group);
+        self.fold(group);
         let (_, kept) = *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, bytes) = (kept.rows + group.rejects.rows, kept.bytes + group.rejects.bytes);
         let Some(over) = bytes.checked_sub(self.settings.rejects.bytes).filter(|over| *over > 0) else {

@@ -36,7 +36,7 @@ impl Committer {
         self.shared.with_state(|state| state.see_relay(&relay, last, record, Instant::now()));
         self.shared.note_stored(last);
         self.forget_completed(&group);
-        self.stored_ids(&group, last);
+        self.stored_small_records(&group, last);
         self.shared.ids.lock().unwrap_or_else(PoisonError::into_inner).stored(&group.identities);
         let first = last + 1 - count;
         for (lane, message) in &group.chunks {

@@ -241,9 +241,7 @@ impl Committer {
             self.save_progress(lane, chunk, group);
         }
         for (lane, fingerprints) in std::mem::take(&mut group.fingerprints) {
-            let subject = self.shared.subjects.fingerprints(lane, &self.shared.relay, self.next_number());
-            let message = Message::new(subject, codec::fingerprints(&fingerprints));
-            group.push_fenced(lane, message.keep_for(LAST_DELIVERED_TTL));
+            self.store_fingerprints(lane, &fingerprints, group);
         }
         self.store_ids(group);
     }

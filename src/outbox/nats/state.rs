@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::super::{Amount, Usage};
 use super::codec::{self, LeaseRecord, RelayRecord};
-use super::id_records::IdRecords;
-use super::trail::Trail;
+use super::small_records::SmallRecords;
 
 /// How long after the end of a lease another relay waits before it takes the lane. The owner stops before the lease ends.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -56,16 +55,16 @@ pub(super) struct State {
     relays: HashMap<String, SeenRelay>,
     progress: HashMap<(u16, i64), StoredProgress>,
     /// The records of ids for de-duplication.
-    pub(super) ids: IdRecords,
+    pub(super) ids: SmallRecords,
     /// The records of last delivered fingerprints.
-    pub(super) fingerprints: Trail,
+    pub(super) fingerprints: SmallRecords,
 }
 
 impl State {
     /// Forgets everything that the relay reads again from the stream.
     pub(super) fn forget(&mut self) {
         self.progress.clear();
-        (self.ids, self.fingerprints) = (IdRecords::default(), Trail::default());
+        (self.ids, self.fingerprints) = (SmallRecords::default(), SmallRecords::default());
     }
 
     pub(super) fn see_lease(&mut self, lane: u16, sequence: u64, record: LeaseRecord, now: Instant) {

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 /// The families that every relay follows: all but the chunks.
 pub(super) const FOLLOWED: [&str; 10] = ["g", "p", "d", "r", "i", "f", "v", "j", "lease", "relay"];
 
+/// The second word of a record that folds small ones.
+const MANY: &str = "many";
 /// The second word of the end of a family.
 const END: &str = "end";
 
@@ -39,6 +41,10 @@ pub(super) enum Record<'a> {
     Reject,
     /// Ids for de-duplication.
     Ids,
+    /// Many fingerprints, each with its time: the newest of all records of [`Record::Fingerprints`] up to `folds`.
+    ManyFingerprints {
+        folds: u64,
+    },
     /// Many ids, among them those of all records of [`Record::Ids`] up to `folds`.
     ManyIds {
         folds: u64,
@@ -108,11 +114,15 @@ impl Subjects {
     }
 
     pub(super) fn many_ids(&self, relay: &str, number: u64, folds: u64) -> String {
-        format!("{}.i.many.{relay}.{number}.{folds}", self.stream)
+        format!("{}.i.{MANY}.{relay}.{number}.{folds}", self.stream)
     }
 
     pub(super) fn fingerprints(&self, lane: u16, relay: &str, number: u64) -> String {
         format!("{}.f.{lane}.{relay}.{number}", self.stream)
+    }
+
+    pub(super) fn many_fingerprints(&self, relay: &str, number: u64, folds: u64) -> String {
+        format!("{}.f.{MANY}.{relay}.{number}.{folds}", self.stream)
     }
 
     pub(super) fn all_ids(&self) -> String {
@@ -170,6 +180,7 @@ impl Subjects {
             return None;
         }
         let family = words.next()?;
+        let is_fold = words.clone().next() == Some(MANY);
         let mut next = || words.next();
         Some(match family {
             "c" => Record::Chunk { lane: next()?.parse().ok()? },
@@ -181,8 +192,9 @@ impl Subjects {
             },
             "d" => Record::DeadLetter,
             "r" => Record::Reject,
-            "i" if next()? == "many" => Record::ManyIds { folds: words.nth(2)?.parse().ok()? },
+            "i" if is_fold => Record::ManyIds { folds: words.nth(3)?.parse().ok()? },
             "i" => Record::Ids,
+            "f" if is_fold => Record::ManyFingerprints { folds: words.nth(3)?.parse().ok()? },
             "f" => Record::Fingerprints { lane: next()?.parse().ok()? },
             "v" => Record::Value { name: next()? },
             "j" => Record::Job { job: next()? },
@@ -215,6 +227,8 @@ mod tests {
             (subjects.dead_letter(3, 9, 2), Record::DeadLetter),
             (subjects.reject("ab", 1), Record::Reject),
             (subjects.ids("ab", 1), Record::Ids),
+            (subjects.fingerprints(2, "ab", 1), Record::Fingerprints { lane: 2 }),
+            (subjects.many_fingerprints("ab", 1, 90), Record::ManyFingerprints { folds: 90 }),
             (subjects.many_ids("ab", 1, 90), Record::ManyIds { folds: 90 }),
             (subjects.lease(255), Record::Lease { lane: 255 }),
             (subjects.relay("ab"), Record::Relay { relay: "ab" }),

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use accoil_relay::accoil::Fingerprint;
 use accoil_relay::facts::Facts;
-use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Submission, WaitingFilter};
+use accoil_relay::outbox::{AcceptError, Outbox, Receipt, Settlement, Submission, WaitingFilter};
 use tokio_util::sync::CancellationToken;
 
 use super::contract::{Home, LIMIT, cluster_options};
-use super::{bodies, delivered, event, flush, jobs, options, reject, request, settle, single, submission};
+use super::{
+    bodies, delivered, event, flush, jobs, lanes, options, reject, request, settle, single, submission,
+};
 use crate::cluster::holding_proxy::HoldingProxy;
 use crate::cluster::servers;
 
@@ -208,6 +211,39 @@ async fn small_records_of_ids_become_few_and_no_id_is_forgotten_by_a_kill() {
         let again = submission(again.collect(), Vec::new());
         assert_eq!(outbox.accept(again).await.unwrap().duplicates, 100, "from {from}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_records_of_fingerprints_become_few_and_the_newest_content_stays() {
+    let stream = stream();
+    let mut home = Home::stream(stream.clone());
+    let outbox = home.open().await;
+    let requests = (0..600).map(|number: u64| request("a", "u", number.to_string())).collect();
+    outbox.accept(submission(vec![event(None, requests)], Vec::new())).await.unwrap();
+    let waiting = jobs(&outbox, "a").await.0;
+    assert_eq!(waiting.len(), 600);
+    // Ten keys, whose contents change all the time.
+    for (number, job) in (0..).zip(waiting) {
+        let fingerprints = vec![Fingerprint { key: number % 10, content: number }];
+        settle(&outbox, vec![Settlement::Delivered { place: job.place, fingerprints }]);
+        flush(&outbox).await;
+    }
+    let began = Instant::now();
+    while records(&format!("{stream}.f.many.>")).await == 0 {
+        assert!(began.elapsed() < LIMIT, "500 records are folded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    home.crash();
+    let outbox = home.open().await;
+    let mut contents: Vec<_> = lanes(&outbox)[0]
+        .last_delivered(100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(one, _)| one.content)
+        .collect();
+    contents.sort_unstable();
+    assert_eq!(contents, (590..600).collect::<Vec<_>>());
 }
 
 #[tokio::test]
