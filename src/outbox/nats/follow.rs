@@ -176,7 +176,7 @@ fn apply_one(shared: &Shared, mirror: &mut Mirror, entry: &Entry, due: &mut Due)
         Some(Record::Ids) => {
             see_ids(shared, entry);
             shared.with_state(|state| {
-                state.ids.see_small(entry.sequence, entry.at, body, codec::count_ids(body))
+                state.ids.see_small(entry.sequence, entry.at, body, codec::count_ids(body));
             });
         }
         Some(Record::ManyIds { folds }) => {
