@@ -93,7 +93,8 @@ impl Log {
                 self.salts = salts;
             }
             let is_current = salts == self.salts;
-            let is_sound = is_current && goes_on;
+            // A frame of zeros continues a header of zeros. A disk may leave them in place of what was never synced.
+            let is_sound = is_current && goes_on && word(head, 0) > 0;
             let is_next = is_sound || (is_current && right_before != before && stored == sum(right_before));
             let frame = Frame { page: word(head, 0), commit: word(head, 4), is_current, is_sound, is_next };
             is_unbroken &= is_sound;
@@ -232,6 +233,13 @@ mod tests {
     fn fault(database: &Path, bytes: &[u8]) -> Option<String> {
         std::fs::write(beside(database), bytes).unwrap();
         Log::read(&beside(database)).unwrap().unwrap().fault(None)
+    }
+
+    #[test]
+    fn a_log_of_zeros_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        assert_eq!(fault(&database, &vec![0; HEADER + 45 * (FRAME_HEADER + 8192)]), None);
     }
 
     /// A commit is cut off twice: its frames are left behind those of the next one, which is cut off, too. No commit that was synced
