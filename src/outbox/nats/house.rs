@@ -1,5 +1,5 @@
-//! Housekeeping: many small records, expired dead letters and rejects, rejects over their size, old jobs, records of relays that are gone. The owner of
-//! the first lane does it.
+//! Housekeeping: folds small records, and removes expired dead letters and rejects, rejects over their size, old jobs and the records of
+//! relays that are gone. The owner of the first lane does it.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

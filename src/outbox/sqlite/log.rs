@@ -41,7 +41,7 @@ struct Frame {
     is_current: bool,
     /// True if it is current and its checksum continues that of the frame before.
     is_sound: bool,
-    /// True if it was written after the frame before was whole. It also is if the checksum of that frame was damaged later.
+    /// True if it is current and was written right after the frame before, even if the checksum of that frame was damaged later.
     is_next: bool,
 }
 
