@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    use_small_pages();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("cannot start threads")),
@@ -20,6 +21,13 @@ fn main() -> ExitCode {
     // A thread may be blocked in a name look-up or on a file. The process ends without it.
     runtime.shutdown_background();
     code
+}
+
+/// Asks the system for pages of the usual size. The allocator wants large ones of 2 MiB; measured, they take tens of megabytes more
+/// and save no time. A system that refuses only uses that memory.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -1,12 +1,13 @@
 //! Measures delivered events per second, CPU time of the relay per event and the time to each answer, with a real relay
 //! process and a real disk.
 //!
-//! `cargo bench --bench throughput -- [--events N] [--batch 100] [--connections 16] [--history 1] [--outbox nats-3]
-//! [--relay PROGRAM]`. Without
-//! `--history` each round measures a relay with a history and one without, in turn. Each `--relay` adds the program of another
-//! build, which is measured in turn with this one. Each `--outbox` is `sqlite`, `nats-1` or `nats-3` (servers, which sync each write);
-//! they are measured in turn, and the servers' CPU time is shown beside the relay's. The load, the destination and the relay share the machine, so compare ratios of
-//! one run only. The relay uses both presets, keeps each user's calls in order, and syncs before each answer.
+//! `cargo bench --bench throughput -- [--events N] [--rounds 3] [--batch 100] [--connections 16] [--history 1] [--outbox nats-3]
+//! [--relay PROGRAM]`. Without `--history` each round measures a relay with a history and one without. Each `--relay` adds the
+//! program of another build, which is measured in the same rounds. Each `--outbox` is `sqlite`, `nats-1` or `nats-3` (servers, which
+//! sync each write); the servers' CPU time is shown beside the relay's. The first run of a round is slower than the others, so every
+//! second round has the reverse order. The medians of all rounds come last. The load, the destination and the relay share the
+//! machine, so compare ratios of one run only. The relay uses both presets, keeps each user's calls in order, and syncs before each
+//! answer.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]
 #![expect(
@@ -19,6 +20,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod medians;
 mod servers;
 
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use medians::{Figures, Medians, Run};
 use servers::Servers;
 
 const EVENT: &str = include_str!("../track.json");
@@ -86,39 +89,38 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let batches = if args.batch == 0 { vec![100, 1] } else { vec![args.batch] };
-    println!(
-        "{:>6} {:>8} {:>8} {:>8} {:>12} {:>14} {:>14} {:>10} {:>10} {:>8}",
-        "build",
-        "outbox",
-        "batch",
-        "history",
-        "delivered/s",
-        "CPU us/event",
-        "servers' CPU",
-        "p50 ms",
-        "p99 ms",
-        "RSS MB"
-    );
     let histories = match args.history {
         0 => vec![false],
         1 => vec![true],
         _ => vec![true, false],
     };
-    for _ in 0..args.rounds {
+    let mut medians = Medians::default();
+    println!("{}", medians::HEADING);
+    for number in 0..args.rounds {
         for batch in &batches {
+            let mut runs = Vec::new();
             for has_history in &histories {
                 for outbox in &args.outboxes {
-                    for build in 0..args.relays.len() {
-                        runtime.block_on(round(&args, build, *outbox, *batch, *has_history));
-                    }
+                    let run =
+                        |build| Run { build, outbox: *outbox, batch: *batch, has_history: *has_history };
+                    runs.extend((0..args.relays.len()).map(run));
                 }
+            }
+            if number % 2 == 1 {
+                runs.reverse();
+            }
+            for run in runs {
+                let figures = runtime.block_on(measure(&args, run));
+                println!("{run}{figures}");
+                medians.add(run, figures);
             }
         }
     }
+    println!("{medians}");
 }
 
 /// Where the relay keeps what it has accepted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,
     Nats { servers: usize },
@@ -143,7 +145,8 @@ impl Kind {
     }
 }
 
-async fn round(args: &Args, build: usize, outbox: Kind, batch: usize, has_history: bool) {
+async fn measure(args: &Args, run: Run) -> Figures {
+    let Run { build, outbox, batch, has_history } = run;
     let servers = match outbox {
         Kind::Sqlite => None,
         Kind::Nats { servers } => Some(Servers::start(servers).await),
@@ -171,22 +174,20 @@ async fn round(args: &Args, build: usize, outbox: Kind, batch: usize, has_histor
     let seconds = start.elapsed().as_secs_f64();
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    let spent = self::cpu(&relay) - cpu;
-    let servers_spent = servers.as_ref().map_or(0.0, Servers::cpu) - servers_cpu;
-    println!(
-        "{build:>6} {:>8} {batch:>8} {:>8} {:>12.0} {:>14.1} {:>14.1} {:>10.2} {:>10.2} {:>8.0}",
-        outbox.name(),
-        if has_history { "on" } else { "off" },
-        args.events as f64 / seconds,
-        spent * 1e6 / args.events as f64,
-        servers_spent * 1e6 / args.events as f64,
-        at(0.5),
-        at(0.99),
-        rss(&relay)
-    );
+    let cpu = self::cpu(&relay) - cpu;
+    let servers_cpu = servers.as_ref().map_or(0.0, Servers::cpu) - servers_cpu;
+    let figures = Figures {
+        rate: args.events as f64 / seconds,
+        cpu: cpu * 1e6 / args.events as f64,
+        servers_cpu: servers_cpu * 1e6 / args.events as f64,
+        p50: at(0.5),
+        p99: at(0.99),
+        rss: rss(&relay),
+    };
     relay.kill().unwrap();
     relay.wait().unwrap();
     serving.abort();
+    figures
 }
 
 /// Posts all events, each with its own message id. Returns the time to each answer.
