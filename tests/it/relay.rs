@@ -255,9 +255,14 @@ impl Process {
 
     /// Returns the most memory that it ever used, in bytes, as the system counted it.
     pub(crate) fn most_memory(&self) -> u64 {
+        self.system_status("VmHWM").trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Returns a field of `/proc/PID/status`.
+    pub(crate) fn system_status(&self, field: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap().trim().to_owned()
     }
 
     /// Returns its log so far.

@@ -32,6 +32,15 @@ async fn a_kill_after_the_answer_loses_nothing() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
+/// Large pages would take tens of megabytes that the relay does not use.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_relay_uses_no_large_pages() {
+    let (directory, sandbox) = (tempdir().unwrap(), RunningSandbox::start(Options::default()).await);
+    let process = Process::start(directory.path(), USUAL, &sandbox.url).await;
+    assert_eq!(process.system_status("THP_enabled"), "0");
+}
+
 /// After SIGTERM the relay is not ready and accepts no new connections, but a request whose body is still arriving is
 /// read and answered. Then the process exits with 0.
 #[tokio::test]
