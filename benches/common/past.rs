@@ -128,7 +128,7 @@ fn send(facts: &Facts, first: u64, noise: usize) {
         envelope: None,
         mappings: 1,
     };
-    facts.received(&Received { submission, duplicates: Vec::new(), is_replay: false });
+    facts.received(&Received::new(&submission));
     facts.outcomes(&outcomes);
 }
 

@@ -58,7 +58,7 @@ impl Counts {
         })
     }
 
-    pub(super) fn received(&self, received: &Received) {
+    pub(super) fn received(&self, received: &Received<'_>) {
         let Received { submission, duplicates, is_replay } = received;
         if !*is_replay {
             self.source(&submission.source).received(submission, duplicates);

@@ -108,13 +108,20 @@ impl Submission {
 }
 
 /// A post after its commit, or one with nothing to commit.
-#[derive(Debug)]
-pub struct Received {
-    pub submission: Submission,
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'r> {
+    pub submission: &'r Submission,
     /// The indexes in `submission.accepted` of the events that had been accepted before, in order.
-    pub duplicates: Vec<u32>,
+    pub duplicates: &'r [u32],
     /// True if it was made from a reject or a past event, not from a post.
     pub is_replay: bool,
+}
+
+impl<'r> Received<'r> {
+    /// Returns a post without duplicates.
+    pub const fn new(submission: &'r Submission) -> Self {
+        Self { submission, duplicates: &[], is_replay: false }
+    }
 }
 
 /// How one attempt of one call ended, or that a call was settled without one.

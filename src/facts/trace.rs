@@ -2,7 +2,7 @@
 
 use super::{Received, Submission};
 
-pub(super) fn received(received: &Received) {
+pub(super) fn received(received: &Received<'_>) {
     if !tracing::enabled!(tracing::Level::TRACE) {
         return;
     }

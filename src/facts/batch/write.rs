@@ -44,8 +44,8 @@ pub(in crate::facts) enum Payloads {
 }
 
 /// Returns the events of a post in the order of their ids.
-pub(in crate::facts) fn events_of(received: &Received) -> impl Iterator<Item = Part<'_>> {
-    let Received { submission: Submission { accepted, rejects, skipped, .. }, duplicates, .. } = received;
+pub(in crate::facts) fn events_of<'r>(received: &Received<'r>) -> impl Iterator<Item = Part<'r>> {
+    let Received { submission: Submission { accepted, rejects, skipped, .. }, duplicates, .. } = *received;
     // Each list is sorted by event id.
     let mut duplicates = duplicates.iter().copied().peekable();
     let mut accepted = (0_u32..).zip(accepted).peekable();
@@ -104,7 +104,7 @@ impl Part<'_> {
 
 impl Batch {
     /// Begins a post. Its events follow.
-    pub(in crate::facts) fn begin_post(&mut self, received: &Received) {
+    pub(in crate::facts) fn begin_post(&mut self, received: &Received<'_>) {
         let Received { submission, is_replay, .. } = received;
         self.bytes.push(POST);
         self.bytes.extend_from_slice(&submission.received_at.timestamp_millis().to_le_bytes());

@@ -112,7 +112,7 @@ impl Facts {
     }
 
     /// Emits a post, after its commit.
-    pub fn received(&self, received: &Received) {
+    pub fn received(&self, received: &Received<'_>) {
         self.counts.received(received);
         trace::received(received);
         if let Some(sender) = &self.to {

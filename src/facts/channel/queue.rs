@@ -73,7 +73,7 @@ impl Queue {
         (self.budget, self.searches_all) = (Budget::new(rate, Instant::now()), searches_all);
     }
 
-    pub(super) fn post(&mut self, received: &Received, now: Instant) {
+    pub(super) fn post(&mut self, received: &Received<'_>, now: Instant) {
         self.prepare();
         if self.size() >= MAX_BYTES {
             self.left_out.events += events_of(received).count() as u64;

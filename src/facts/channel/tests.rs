@@ -12,14 +12,14 @@ use crate::decode::Form;
 use crate::event_id::EventId;
 use crate::reasons::Reason;
 
-fn post(bytes: usize) -> Received {
+fn post(bytes: usize) -> Submission {
     let skipped = SkippedEvent {
         event: EventId(1),
         original: Bytes::from(vec![b'x'; bytes]),
         message_id: None,
         reason: Reason::SkipAlias,
     };
-    let submission = Submission {
+    Submission {
         source: Arc::from("web"),
         form: Form::SegmentBatch,
         received_at: Utc::now(),
@@ -29,8 +29,7 @@ fn post(bytes: usize) -> Received {
         skipped: vec![skipped],
         envelope: None,
         mappings: 0,
-    };
-    Received { submission, duplicates: Vec::new(), is_replay: false }
+    }
 }
 
 fn turn(calls: usize) -> Outcomes {
@@ -66,11 +65,11 @@ fn events(inbox: &Inbox) -> Vec<(u64, usize, bool)> {
 fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     let (facts, inbox) = Facts::channel();
     for _ in 0..12 {
-        facts.received(&post(1 << 20));
+        facts.received(&Received::new(&post(1 << 20)));
     }
     assert_eq!(facts.left_out(), LeftOutCounts { payloads: 4, events: 0, outcomes: 0 });
     for _ in 0..200_000 {
-        facts.received(&post(1));
+        facts.received(&Received::new(&post(1)));
     }
     let left_out = facts.left_out();
     assert!(left_out.events > 0 && left_out.payloads + left_out.events < 200_004, "{left_out:?}");
@@ -78,7 +77,7 @@ fn a_full_channel_leaves_out_payloads_first_and_then_events() {
     assert_eq!(found.len() as u64 + left_out.events, 200_012);
     assert!(found.iter().all(|(_, bytes, is_kept)| *is_kept == (*bytes > 0)));
     assert!(found.iter().map(|(_, bytes, _)| bytes).sum::<usize>() <= MAX_BYTES);
-    facts.received(&post(1 << 20));
+    facts.received(&Received::new(&post(1 << 20)));
     assert_eq!(facts.left_out(), left_out, "there is room again");
 }
 
@@ -88,7 +87,7 @@ fn an_event_with_values_to_hide_is_never_passed_on_without_its_payload() {
     let (facts, inbox) = Facts::channel();
     inbox.want_payloads(0, true);
     for _ in 0..13 {
-        facts.received(&post(1 << 20));
+        facts.received(&Received::new(&post(1 << 20)));
     }
     assert_eq!(facts.left_out(), LeftOutCounts { payloads: 0, events: 2, outcomes: 0 });
     assert_eq!(events(&inbox), [(1, 1 << 20, false); 11]);
@@ -112,8 +111,8 @@ fn beyond_the_rate_only_what_names_an_event_is_passed_on() {
         let (facts, inbox) = Facts::channel();
         inbox.want_payloads(rate, false);
         let mut received = post(5);
-        received.submission.accepted = vec![accepted(Some(title.clone())), accepted(None)];
-        facts.received(&received);
+        received.accepted = vec![accepted(Some(title.clone())), accepted(None)];
+        facts.received(&Received::new(&received));
         assert_eq!(events(&inbox), expected);
     }
 }
@@ -137,7 +136,7 @@ fn the_channel_ends_with_its_last_sender() {
     let other = facts.clone();
     drop(facts);
     assert_eq!(inbox.take(Duration::ZERO).unwrap_err(), NoFact::Yet);
-    other.received(&post(1));
+    other.received(&Received::new(&post(1)));
     drop(other);
     assert_eq!(events(&inbox), [(1, 1, true)]);
     assert_eq!(inbox.take(Duration::from_secs(60)).unwrap_err(), NoFact::Ever);
@@ -152,8 +151,8 @@ fn many_different_patterns_are_numbered_again() {
     let mut renumbered = 0;
     for mappings in 0..20_000 {
         let mut received = post(1);
-        received.submission.mappings = mappings;
-        facts.received(&received);
+        received.mappings = mappings;
+        facts.received(&Received::new(&received));
         if mappings % 1000 != 999 {
             continue;
         }

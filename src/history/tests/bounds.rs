@@ -54,7 +54,7 @@ async fn the_file_stays_within_its_size_and_the_archive_has_what_left() {
         let accepted: Vec<_> = accepted.collect();
         let outcomes: Vec<_> =
             accepted.iter().map(|one| outcome(one.event, OutcomeKind::Delivered, "")).collect();
-        history.facts.received(&of(Submission { accepted, ..post() }));
+        history.facts.received(&Received::new(&Submission { accepted, ..post() }));
         settle(&history.facts, outcomes);
         // A sender that does not wait would overtake the history on a slow machine, which then leaves out payloads.
         wait_for(|| history.reader.event(EventId(first + batch + 199), Show::Whole).unwrap());
@@ -97,7 +97,7 @@ async fn what_is_too_old_leaves() {
     let old = EventId(((Utc::now().timestamp_millis() - 8 * 24 * 3_600_000).cast_unsigned()) << 22);
     let mut submission = Submission { accepted: vec![accepted(old, "u1", "m1")], ..post() };
     submission.received_at = old.time();
-    history.facts.received(&of(submission));
+    history.facts.received(&Received::new(&submission));
     history.line(old, Status::Accepted);
     let history = history.again().await;
     wait_for(|| history.reader.event(old, Show::Whole).unwrap().is_none().then_some(()));
@@ -124,7 +124,7 @@ async fn a_kill_while_a_block_leaves_neither_doubles_nor_breaks_the_archive() {
     let old = EventId(((Utc::now().timestamp_millis() - 8 * 24 * 3_600_000).cast_unsigned()) << 22);
     let mut submission = Submission { accepted: vec![accepted(old, "u1", "m1")], ..post() };
     submission.received_at = old.time();
-    history.facts.received(&of(submission));
+    history.facts.received(&Received::new(&submission));
     history.line(old, Status::Accepted);
     history.stop().await;
 

@@ -7,7 +7,7 @@ async fn written() -> (History, Vec<EventId>) {
     let ids: Vec<EventId> = (0..300).map(id).collect();
     for (round, ids) in ids.chunks(100).enumerate() {
         let accepted = ids.iter().map(|id| accepted(*id, "u1", &format!("m{}", id.0)));
-        history.facts.received(&of(Submission { accepted: accepted.collect(), ..post() }));
+        history.facts.received(&Received::new(&Submission { accepted: accepted.collect(), ..post() }));
         history.wait_for_events((round as u64 + 1) * 100);
         history = history.again().await;
     }

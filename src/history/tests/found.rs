@@ -75,7 +75,7 @@ async fn every_outcome_is_found_in_memory_and_in_the_file() {
         skipped: vec![skipped_event(skipped)],
         ..post()
     };
-    history.facts.received(&Received { submission, duplicates: vec![4], is_replay: false });
+    history.facts.received(&Received { duplicates: &[4], ..Received::new(&submission) });
     settle(
         &history.facts,
         [
@@ -113,7 +113,7 @@ async fn pages_follow_each_other_without_a_gap_or_a_double() {
     for round in 0..3_u64 {
         let numbers = (round * 100)..(round * 100 + 100);
         let accepted = numbers.map(|number| accepted(EventId(first.0 + number), "u", &format!("m{number}")));
-        history.facts.received(&of(Submission { accepted: accepted.collect(), ..post() }));
+        history.facts.received(&Received::new(&Submission { accepted: accepted.collect(), ..post() }));
         history.wait_for_events((round + 1) * 100);
         if round < 2 {
             history = history.again().await;
@@ -135,9 +135,9 @@ async fn pages_follow_each_other_without_a_gap_or_a_double() {
 async fn a_replay_of_an_event_is_a_record_of_its_own() {
     let history = History::start(|_| {});
     let event = id(1);
-    history.facts.received(&of(Submission { rejects: vec![reject(event)], ..post() }));
+    history.facts.received(&Received::new(&Submission { rejects: vec![reject(event)], ..post() }));
     let submission = Submission { accepted: vec![accepted(event, "u1", "m1")], ..post() };
-    history.facts.received(&Received { submission, duplicates: Vec::new(), is_replay: true });
+    history.facts.received(&Received { is_replay: true, ..Received::new(&submission) });
     settle(&history.facts, [outcome(event, OutcomeKind::Delivered, "")]);
     wait_for(|| {
         let event = history.reader.event(event, Show::Whole).unwrap()?;
@@ -181,7 +181,7 @@ async fn a_clock_that_is_set_back_hides_no_event() {
             received_at: at,
             ..post()
         };
-        history.facts.received(&of(submission));
+        history.facts.received(&Received::new(&submission));
         history.wait_for_events(number as u64 + 1);
         ids.push(id);
     }

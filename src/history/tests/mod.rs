@@ -170,12 +170,11 @@ fn skipped_event(event: EventId) -> SkippedEvent {
     SkippedEvent { event, original, message_id: None, reason: Reason::SkipAlias }
 }
 
-fn of(submission: Submission) -> Received {
-    Received { submission, duplicates: Vec::new(), is_replay: false }
-}
-
 fn track(facts: &Facts, event: EventId, user: &str, message_id: &str) {
-    facts.received(&of(Submission { accepted: vec![accepted(event, user, message_id)], ..post() }));
+    facts.received(&Received::new(&Submission {
+        accepted: vec![accepted(event, user, message_id)],
+        ..post()
+    }));
 }
 
 fn outcome(event: EventId, kind: OutcomeKind, text: &str) -> Outcome {

@@ -106,6 +106,7 @@ impl Command {
             (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
                 let accepted = submission.accepted.len() - duplicates.len();
                 let receipt = Receipt { accepted, duplicates: duplicates.len() };
+                let (submission, duplicates) = (&submission, duplicates.as_slice());
                 facts.received(&Received { submission, duplicates, is_replay: replayed.is_some() });
                 let _ = reply.send(Ok(receipt));
             }
@@ -134,6 +135,7 @@ impl Command {
                 let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
                 for ((_, submission), duplicates) in made {
                     if let Some(duplicates) = duplicates {
+                        let (submission, duplicates) = (&submission, duplicates.as_slice());
                         facts.received(&Received { submission, duplicates, is_replay });
                     }
                 }

@@ -114,7 +114,7 @@ impl Outbox {
     ) -> Result<Receipt, AcceptError> {
         if submission.accepted.is_empty() && submission.rejects.is_empty() && replayed.is_none() {
             // Nothing to store.
-            self.facts.received(&Received { submission, duplicates: Vec::new(), is_replay: false });
+            self.facts.received(&Received::new(&submission));
             return Ok(Receipt::default());
         }
         if self.shared.is_away() {

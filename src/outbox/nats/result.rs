@@ -122,7 +122,7 @@ impl Committer {
                 ) => {
                     let accepted = submission.accepted.len() - duplicates.len();
                     let receipt = Receipt { accepted, duplicates: duplicates.len() };
-                    self.facts.received(&Received { submission, duplicates, is_replay: false });
+                    self.facts.received(&Received { duplicates: &duplicates, ..Received::new(&submission) });
                     let _ = reply.send(Ok(receipt));
                 }
                 (Command::Mark { reply }, _) => drop(reply.send(Ok(stored.unwrap_or(self.own)))),

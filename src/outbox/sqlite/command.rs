@@ -103,14 +103,29 @@ pub(super) enum Outcome {
 }
 
 impl Command {
-    /// Emits what was received, and answers the caller. If the caller has disconnected, its events stay stored.
-    pub(super) fn answer(self, outcome: Outcome, facts: &Facts) {
+    /// Emits what was received.
+    pub(super) fn emit(&self, outcome: &Outcome, facts: &Facts) {
         match (self, outcome) {
-            (Self::Accept { submission, replayed, reply, .. }, Outcome::Stored { duplicates }) => {
-                let accepted = submission.accepted.len() - duplicates.len();
-                let receipt = Receipt { accepted, duplicates: duplicates.len() };
+            (Self::Accept { submission, replayed, .. }, Outcome::Stored { duplicates }) => {
                 facts.received(&Received { submission, duplicates, is_replay: replayed.is_some() });
-                let _ = reply.send(Ok(receipt));
+            }
+            (Self::Advance { step, .. }, Outcome::Advanced(Some(duplicates))) => {
+                for ((_, submission), duplicates) in step.made.iter().zip(duplicates) {
+                    if let Some(duplicates) = duplicates {
+                        facts.received(&Received { submission, duplicates, is_replay: !step.is_new });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers the caller. If the caller has disconnected, its events stay stored.
+    pub(super) fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Accept { submission, reply, .. }, Outcome::Stored { duplicates }) => {
+                let accepted = submission.accepted.len() - duplicates.len();
+                let _ = reply.send(Ok(Receipt { accepted, duplicates: duplicates.len() }));
             }
             (Self::Accept { reply, .. }, Outcome::Refused(why)) => {
                 let _ = reply.send(Err(why));
@@ -133,16 +148,9 @@ impl Command {
             (Self::ChangeJob { reply, .. }, Outcome::JobChanged(answer)) => {
                 let _ = reply.send(Ok(answer));
             }
-            (Self::Advance { step, reply, .. }, Outcome::Advanced(duplicates)) => {
+            (Self::Advance { reply, .. }, Outcome::Advanced(duplicates)) => {
                 let count = |all: &Vec<Option<Vec<u32>>>| all.iter().flatten().map(Vec::len).sum();
                 let _ = reply.send(Ok(duplicates.as_ref().map(count)));
-                let is_replay = !step.is_new;
-                let made = step.made.into_iter().zip(duplicates.into_iter().flatten());
-                for ((_, submission), duplicates) in made {
-                    if let Some(duplicates) = duplicates {
-                        facts.received(&Received { submission, duplicates, is_replay });
-                    }
-                }
             }
             (Self::KeepHouse { reply }, Outcome::HouseKept { is_more }) => {
                 let _ = reply.send(Ok(is_more));

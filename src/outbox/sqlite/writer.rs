@@ -179,7 +179,7 @@ impl Writer {
         }
     }
 
-    /// After a commit: publishes the new chunks, then answers.
+    /// After a commit: emits what was received, publishes the new chunks, then answers.
     fn publish(&mut self, group: Group, waiting: &mut Vec<Command>) {
         self.last_chunk = group.chunks.last().map_or(self.last_chunk, |chunk| chunk.id);
         self.last_reject = self.last_reject.max(group.reject);
@@ -193,6 +193,10 @@ impl Writer {
             && let Ok(bytes) = sqlite::reusable_bytes(&self.store.connection)
         {
             self.shown.space.set_reusable(bytes);
+        }
+        // Before a dispatcher can make the calls, so that the history gets an event before the outcomes of its calls.
+        for (command, outcome) in waiting.iter().zip(&group.outcomes) {
+            command.emit(outcome, &self.facts);
         }
         // Before a dispatcher can settle them.
         for (destination, calls) in group.background {
@@ -223,7 +227,7 @@ impl Writer {
             );
         }
         for (command, outcome) in waiting.drain(..).zip(group.outcomes) {
-            command.answer(outcome, &self.facts);
+            command.answer(outcome);
         }
     }
 
