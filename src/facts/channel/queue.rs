@@ -82,7 +82,7 @@ impl Queue {
         self.open.begin_post(received);
         for event in events_of(received) {
             match self.payloads(&event, now) {
-                Some(payloads) => self.open.event(&received.submission, &event, payloads, &mut self.known),
+                Some(payloads) => self.open.event(received.submission, &event, payloads, &mut self.known),
                 None => self.left_out.events += 1,
             }
         }
