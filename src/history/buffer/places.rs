@@ -64,7 +64,7 @@ fn hash(event: EventId) -> (usize, u32) {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let group = (event.0 / GROUP as u64).wrapping_mul(FACTOR) >> 32;
     // At a low rate a group has only its first few ids: they must not all begin at the same place.
-    let within = (event.0 + group / GROUPS as u64) % GROUP as u64;
+    let within = event.0.wrapping_add(group / GROUPS as u64) % GROUP as u64;
     let place = (group % GROUPS as u64) * GROUP as u64 + within;
     let tag = event.0.wrapping_mul(FACTOR) >> 32;
     (usize::try_from(place).unwrap_or(0), u32::try_from(tag).unwrap_or(0))
