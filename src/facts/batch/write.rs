@@ -303,8 +303,8 @@ impl Parts for EndingParts<'_> {
     }
 }
 
-/// Compares texts, most of which are empty. For two empty ones, C's `memcmp` still reads from their address, which is that of no
-/// memory; on some processors this takes longer than all the rest of the comparison.
+/// Compares texts, most of which are empty. The C library's `memcmp` reads even from the address of an empty text, where no memory is.
+/// On some processors that read is slow: it took 0.6 % of the relay's CPU.
 fn are_equal<T: AsRef<[u8]> + ?Sized>(one: &T, other: &T) -> bool {
     let (one, other) = (one.as_ref(), other.as_ref());
     one.len() == other.len() && (one.is_empty() || one == other)

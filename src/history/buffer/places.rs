@@ -10,7 +10,7 @@ use crate::event_id::EventId;
 const PLACES: usize = 128 << 10;
 /// How many places are tried for an event.
 const TRIES: usize = 32;
-/// So many consecutive ids have neighbouring places: a line of the processor's cache.
+/// The number of consecutive ids whose places lie side by side. Eight places fill one line of the processor's cache.
 const GROUP: usize = 8;
 const GROUPS: usize = PLACES / GROUP;
 
@@ -88,7 +88,7 @@ fn behind(number: u32, first: i64) -> i64 {
 mod tests {
     use super::*;
 
-    /// The id of an event when so many are received in a millisecond.
+    /// Returns the id of the event with this number. `rate` is the number of events received per millisecond.
     fn id(number: i64, rate: u64) -> EventId {
         let number = number.cast_unsigned();
         EventId(((1_700_000_000_000 + number / rate) << 22) | (number % rate))
